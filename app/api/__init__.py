@@ -1,0 +1,45 @@
+"""The HTTP API: thin Flask blueprints that read, call and answer."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app.addresses import AddressGuard
+from app.api import (
+    api_keys,
+    callback,
+    devices,
+    events,
+    files,
+    problems,
+    subscriptions,
+    system,
+    users,
+)
+from app.receiver import Receiver
+from app.settings import Settings
+from app.store import Store
+from app.store.spool import Spool
+
+
+def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
+    """The web application. `sync` flushes a file to disk (a gevent server passes one that doesn't block it)."""
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = callback.LARGEST
+    store = Store(settings)
+    spool = Spool(settings.data_dir / "spool", store.vault, sync) if settings.spool else None
+    app.extensions["store"] = store
+    app.extensions["spool"] = spool
+    app.extensions["guard"] = AddressGuard(settings.allow_private_targets)
+    app.extensions["receiver"] = Receiver(store, spool)
+    problems.register(app)
+    for module in (callback, subscriptions, events, devices, users, api_keys, files, system):
+        app.register_blueprint(module.blueprint)
+    proxies = settings.trusted_proxies
+    if proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,68 @@
+"""Who calls, and whether they may. Every endpoint names its scope; one that doesn't fails the tests."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import current_app, g, request
+
+from app.api.problems import Problem
+from app.store import Store
+from app.store.api_keys import ApiKey
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+PUBLIC = "public"
+ANY_KEY = "any key"
+
+
+def store() -> Store:
+    """The store of this process."""
+    kept: Store = current_app.extensions["store"]
+    return kept
+
+
+def caller() -> ApiKey:
+    """Who calls. Raises a 401 Problem."""
+    if "caller" not in g:
+        key = _offered_key()
+        if not key:
+            raise Problem(401, "An API key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
+        found = store().api_keys.authenticate(key)
+        if found is None:
+            raise Problem(401, "This API key is wrong, deleted or expired.")
+        g.caller = found
+    key_of_caller: ApiKey = g.caller
+    return key_of_caller
+
+
+def needs(*scopes: str) -> Callable[[View], View]:
+    """Lets a view be called by a key that has any of the scopes, or by anyone (PUBLIC) or any key (ANY_KEY)."""
+
+    def decorate(view: View) -> View:
+        @functools.wraps(view)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            if PUBLIC not in scopes:
+                check(*scopes)
+            return view(*args, **kwargs)
+
+        checked.scopes = scopes  # type: ignore[attr-defined]
+        return checked  # type: ignore[return-value]
+
+    return decorate
+
+
+def check(*scopes: str) -> None:
+    """Raises a 403 Problem where the caller has none of the scopes."""
+    key = caller()
+    if ANY_KEY not in scopes and not any(key.may(scope) for scope in scopes):
+        raise Problem(403, f"This API key lacks the scope {' or '.join(scopes)}.")
+
+
+def _offered_key() -> str:
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return bearer.strip()
+    return request.headers.get("X-API-Key", "").strip()

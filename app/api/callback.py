@@ -1,0 +1,48 @@
+"""`POST /callback`: where the gateway delivers a machine's events."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+
+from flask import Blueprint, Response, current_app, request
+from redis import RedisError
+
+from app.api.auth import PUBLIC, needs, store
+from app.api.io import base_url
+from app.api.problems import respond
+from app.receiver import Receiver, Refused
+
+log = logging.getLogger("relay.callback")
+
+blueprint = Blueprint("callback", __name__)
+
+LARGEST = 16 * 1024 * 1024
+_DONE = b'{"status":"done"}'
+
+
+@blueprint.post("/callback")
+@blueprint.post("/callback/<device_id>")
+@needs(PUBLIC)
+def callback(device_id: str | None = None) -> Response:
+    """Its AuthToken says whose it is; the id in the path or `?stgid=` must then match. Contract §2."""
+    receiver: Receiver = current_app.extensions["receiver"]
+    try:
+        if (request.content_length or 0) > LARGEST:
+            raise Refused(413, "too_large", "The body is larger than 16 MiB.")
+        body = request.get_data(cache=False)
+        receiver.receive(body, _hints(device_id), base_url())
+    except Refused as refused:
+        log.info("a callback was refused: %d %s", refused.status, refused.detail)
+        with suppress(RedisError, OSError):
+            store().relay_events.count(f"callbacks_{refused.counter}")
+        return respond(refused.status, refused.detail)
+    return Response(_DONE, content_type="application/json")
+
+
+def _hints(device_id: str | None) -> list[str]:
+    """Device ids from the URL. The gateway was seen to append `?stgid=` to a URL that had one already."""
+    hints = [] if device_id is None else [device_id]
+    for value in request.args.getlist("stgid"):
+        hints.extend(part for part in value.replace("?stgid=", "&").split("&") if part)
+    return hints

@@ -1,0 +1,162 @@
+"""`/v1/events`: reading stored events as pages, CSV, samples and a stream."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import redis
+from flask import Blueprint, Response, request
+
+from app import ids
+from app.api.auth import needs, store
+from app.api.io import answer, limit, moment, page
+from app.api.problems import Problem, wrong
+from app.events.types import EVENT_TYPES, FIELDS, is_pattern, matches, sample
+from app.store import Store, is_away
+from app.store.events import Query
+
+blueprint = Blueprint("events", __name__, url_prefix="/v1")
+
+_SAMPLES = 3
+_HEARTBEAT_SECONDS = 15.0
+_BLOCK_MS = 1_000
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def query() -> Query:
+    """The filters among the parameters. Times are of receipt."""
+    types = tuple(
+        part.strip() for value in request.args.getlist("type") for part in value.split(",") if part.strip()
+    )
+    for pattern in types:
+        if not is_pattern(pattern):
+            raise wrong("type", f"{pattern[:64]!r} is no event type; there are {', '.join(EVENT_TYPES)}")
+    return Query(
+        types=() if "*" in types else types,
+        device_id=request.args.get("device_id") or None,
+        user_id=request.args.get("user_id") or None,
+        since=moment("since"),
+        until=moment("until"),
+    )
+
+
+@blueprint.get("/events")
+@needs("events:read")
+def show_page() -> Response:
+    """A page of events, newest first."""
+    try:
+        found = store().events.page(query(), limit(), request.args.get("cursor") or None)
+    except ValueError:
+        raise wrong("cursor", "is not a next_cursor of this list") from None
+    return page(found.events, found.next_cursor)
+
+
+@blueprint.get("/events/<event_id>")
+@needs("events:read")
+def show(event_id: str) -> Response:
+    """One event."""
+    event = store().events.get(event_id)
+    if event is None:
+        raise Problem(404, "There is no event with this id, or it is older than the retention.")
+    return answer(event)
+
+
+@blueprint.get("/events/samples")
+@needs("events:read")
+def samples() -> Response:
+    """One to three events of a type, as a bare array: real ones, or a made-up one where there is none yet."""
+    event_type = request.args.get("type") or "attendance.punch"
+    if not is_pattern(event_type):
+        raise wrong("type", f"is no event type; there are {', '.join(EVENT_TYPES)}")
+    found = store().events.newest(event_type, _SAMPLES)
+    made = [sample(name) for name in EVENT_TYPES if matches(event_type, name)]
+    return answer(found or made[:_SAMPLES])
+
+
+@blueprint.get("/events.csv")
+@needs("events:read")
+def as_csv() -> Response:
+    """The same as a CSV file, all pages."""
+    wanted = query()
+    columns = _columns(wanted)
+    rows = store().events.all(wanted)
+    response = Response(_csv(columns, rows), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = 'attachment; filename="events.csv"'
+    return response
+
+
+def _columns(wanted: Query) -> list[str]:
+    types = [
+        event_type
+        for event_type in EVENT_TYPES
+        if not wanted.types or any(matches(pattern, event_type) for pattern in wanted.types)
+    ]
+    return list(dict.fromkeys(name for event_type in types for name in FIELDS[event_type]))
+
+
+def _csv(columns: list[str], rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row.get(name)) for name in columns])
+        if buffer.tell() > 32_768:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A name that a spreadsheet would take for a formula is quoted: names come from people at machines."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return "'" + value
+    return value
+
+
+@blueprint.get("/events/stream")
+@needs("events:read")
+def stream() -> Response:
+    """Server-sent events as they come; with `Last-Event-ID`, those after that one first."""
+    kept, wanted = store(), query()
+    after = kept.events.last_entries()
+    last = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
+    if last:
+        place = ids.event_place(last)
+        if place is None:
+            raise wrong("Last-Event-ID", "is not an event's id, e.g. evt_01kay8ds0r000000")
+        # Other shards go on from the same moment; one that was seen may come again, none is left out.
+        ms = place.entry.partition("-")[0]
+        after = {shard: place.entry if shard == place.shard else f"{ms}-0" for shard in after}
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return Response(_stream(kept, wanted, after), content_type="text/event-stream", headers=headers)
+
+
+def _stream(kept: Store, wanted: Query, after: dict[int, str]) -> Iterator[bytes]:
+    yield b"retry: 2000\n\n"
+    beat = time.monotonic()
+    while True:
+        try:
+            found = kept.events.follow(after, _BLOCK_MS)
+        except redis.RedisError as error:
+            if not is_away(error):
+                raise
+            found = []
+            time.sleep(_BLOCK_MS / 1000)
+        for _, _, event in found:
+            if wanted.takes(event):
+                yield b"id: %s\nevent: %s\ndata: %s\n\n" % (
+                    event["id"].encode(),
+                    event["type"].encode(),
+                    orjson.dumps(event),
+                )
+        if time.monotonic() - beat > _HEARTBEAT_SECONDS:
+            beat = time.monotonic()
+            yield b": still here\n\n"

@@ -1,0 +1,72 @@
+"""What the views share: reading bodies and parameters, and answering JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from flask import Response, current_app, request
+from marshmallow import Schema
+
+from app.api.problems import Problem, wrong
+
+DEFAULT_LIMIT = 50
+MOST = 200
+
+
+def answer(value: Any, status: int = 200, **headers: str) -> Response:
+    """`value` as JSON."""
+    response = Response(orjson.dumps(value), status, content_type="application/json")
+    for name, header in headers.items():
+        response.headers[name.replace("_", "-")] = header
+    return response
+
+
+def body(schema: Schema, *, partial: bool = False) -> dict[str, Any]:
+    """The request's JSON, checked. Raises a 422 Problem or ValidationError naming the fields at fault."""
+    try:
+        value = orjson.loads(request.get_data() or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise Problem(422, f"The body is not JSON: {error}", [("body", "Send a JSON object.")]) from None
+    if not isinstance(value, dict):
+        raise wrong("body", "Send a JSON object.")
+    loaded: dict[str, Any] = schema.load(value, partial=partial)
+    return loaded
+
+
+def limit() -> int:
+    """The parameter `limit`."""
+    text = request.args.get("limit", str(DEFAULT_LIMIT))
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST:
+        raise wrong("limit", f"is not a whole number from 1 to {MOST}, e.g. limit=50")
+    return int(text)
+
+
+def moment(name: str) -> int | None:
+    """A time parameter in ms since 1970; None where it is missing. ISO 8601, UTC where it has no offset."""
+    text = request.args.get(name)
+    return None if not text else parse_moment(name, text)
+
+
+def parse_moment(name: str, text: str) -> int:
+    """An ISO 8601 time in ms since 1970. Raises a 422 Problem."""
+    try:
+        # A `+` that wasn't encoded arrives as a blank.
+        at = datetime.fromisoformat(text.strip().replace(" ", "+") if text.count(":") > 2 else text.strip())
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return max(0, int(at.timestamp() * 1000))
+    except (ValueError, OverflowError):
+        raise wrong(name, "is not an ISO 8601 time, e.g. 2026-11-24T09:00:00Z") from None
+
+
+def page(rows: Iterable[Any], next_cursor: str | None) -> Response:
+    """A page of a list."""
+    return answer({"data": list(rows), "next_cursor": next_cursor})
+
+
+def base_url() -> str:
+    """The URL the world reaches us at, without a slash at its end."""
+    public: str | None = current_app.extensions["store"].settings.public_url
+    return public or request.host_url.rstrip("/")

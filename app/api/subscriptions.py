@@ -1,0 +1,316 @@
+"""`/v1/subscriptions`: REST hooks. Contract §4."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import time
+from typing import Any
+
+from flask import Blueprint, Response, current_app, request
+from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate, validates_schema
+
+from app.addresses import UrlRefused
+from app.api.auth import caller, needs, store
+from app.api.io import answer, body, limit, page, parse_moment
+from app.api.problems import Problem, wrong
+from app.events.types import EVENT_TYPES, PUNCH_TYPES, is_pattern, matches, sample
+from app.store.jobs import enqueue_replay
+from app.store.subscriptions import ROTATION_SECONDS, SECRET_PREFIX, Subscription, new_secret
+
+blueprint = Blueprint("subscriptions", __name__, url_prefix="/v1/subscriptions")
+
+FORMATS = ("flat", "cloudevents", "raw")
+STATUSES = ("delivered", "retrying", "dead", "dropped")
+_MOST_FILTERED = 1_000
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e\x80-\xff]{0,2000}")
+_OWN_HEADERS = ("host", "content-length", "content-type", "transfer-encoding", "connection", "user-agent", "expect")
+
+
+class TargetUrl(fields.String):
+    """A URL that the address guard lets through, in the form it returns: the only one that is sent to."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            url: str = current_app.extensions["guard"].check_url(text)
+        except UrlRefused as error:
+            raise ValidationError(str(error)) from None
+        return url
+
+
+def _check_event(value: str) -> None:
+    if not is_pattern(value):
+        raise ValidationError(f"is no event type; there are *, {', '.join(EVENT_TYPES)}, and families like user.*")
+
+
+def _check_secret(value: str) -> None:
+    try:
+        key = base64.b64decode(value.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not value.startswith(SECRET_PREFIX) or not 24 <= len(key) <= 64:
+        raise ValidationError("is not whsec_ and the Base64 of 24 to 64 bytes; leave it out and one is made")
+
+
+def _check_headers(value: dict[str, str]) -> None:
+    if len(value) > 20:
+        raise ValidationError("has more than 20 headers")
+    for name, text in value.items():
+        lower = name.lower()
+        if not _HEADER_NAME.fullmatch(name) or lower in _OWN_HEADERS or lower.startswith("webhook-"):
+            raise ValidationError(f"{name[:64]!r} is not a header that can be set, e.g. Authorization can")
+        if not _HEADER_VALUE.fullmatch(text):
+            raise ValidationError(f"the value of {name!r} has a line break or another character no header may have")
+
+
+class Filters(Schema):
+    """Which devices, users and kinds of punch; empty lists let all through."""
+
+    class Meta:
+        unknown = RAISE
+
+    device_ids = fields.List(fields.String(), validate=validate.Length(max=_MOST_FILTERED))
+    user_ids = fields.List(fields.String(), validate=validate.Length(max=_MOST_FILTERED))
+    punch_types = fields.List(fields.String(validate=validate.Length(1, 64)), validate=validate.Length(max=50))
+
+
+class SubscriptionBody(Schema):
+    """What is sent to make or change a subscription."""
+
+    class Meta:
+        unknown = RAISE
+
+    target_url = TargetUrl(required=True)
+    events = fields.List(
+        fields.String(validate=_check_event), required=True, validate=validate.Length(1, 50)
+    )
+    filters = fields.Nested(Filters, load_default=dict)
+    format = fields.String(load_default="flat", validate=validate.OneOf(FORMATS))
+    description = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=500))
+    secret = fields.String(load_default=None, allow_none=True, validate=_check_secret)
+    headers = fields.Dict(
+        keys=fields.String(), values=fields.String(), load_default=dict, validate=_check_headers
+    )
+    max_in_flight = fields.Integer(load_default=16, strict=True, validate=validate.Range(1, 100))
+    batch_max = fields.Integer(load_default=1, strict=True, validate=validate.Range(1, 500))
+    batch_wait_ms = fields.Integer(load_default=500, strict=True, validate=validate.Range(0, 60_000))
+    include_card_numbers = fields.Boolean(load_default=False)
+
+    @pre_load
+    def names_of_platforms(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Zapier's `hookUrl` and a single `event` are taken too."""
+        data = dict(data)
+        if "hookUrl" in data:
+            data.setdefault("target_url", data.pop("hookUrl"))
+        if "event" in data:
+            data.setdefault("events", [data.pop("event")])
+        for name in ("filters", "headers"):
+            if name in data and data[name] is None:
+                data[name] = {}
+        return data
+
+    @validates_schema
+    def no_unknown_punch_type(self, data: dict[str, Any], **_: Any) -> None:
+        unknown = set(data.get("filters", {}).get("punch_types", ())) - set(PUNCH_TYPES)
+        odd = [name for name in unknown if not re.fullmatch(r"[a-z0-9_]+", name)]
+        if odd:
+            raise ValidationError(
+                f"{odd[0]!r} is no punch type; there are {', '.join(PUNCH_TYPES)}", "filters.punch_types"
+            )
+
+
+def _fields(values: dict[str, Any]) -> dict[str, Any]:
+    """Attributes of a Subscription from a checked body."""
+    if "filters" in values:
+        filters = values.pop("filters")
+        for name in ("device_ids", "user_ids", "punch_types"):
+            values[name] = frozenset(filters.get(name, ()))
+    if "events" in values:
+        values["events"] = tuple(dict.fromkeys(values["events"]))
+    return values
+
+
+def _shown(subscription: Subscription) -> dict[str, Any]:
+    return {
+        "id": subscription.id,
+        "target_url": subscription.target_url,
+        "events": list(subscription.events),
+        "filters": {
+            "device_ids": sorted(subscription.device_ids),
+            "user_ids": sorted(subscription.user_ids),
+            "punch_types": sorted(subscription.punch_types),
+        },
+        "format": subscription.format,
+        "description": subscription.description,
+        "headers": dict.fromkeys(subscription.headers, "…"),  # their values may be secrets
+        "max_in_flight": subscription.max_in_flight,
+        "batch_max": subscription.batch_max,
+        "batch_wait_ms": subscription.batch_wait_ms,
+        "include_card_numbers": subscription.include_card_numbers,
+        "status": subscription.status,
+        "disabled_reason": subscription.disabled_reason,
+        "created_at": subscription.created_at,
+        **store().deliveries.health(subscription.id),
+    }
+
+
+def _found(subscription_id: str) -> Subscription:
+    subscription = store().subscriptions.get(subscription_id)
+    if subscription is None:
+        raise Problem(404, "There is no subscription with this id.")
+    return subscription
+
+
+def _check_card_numbers(values: dict[str, Any]) -> None:
+    if values.get("include_card_numbers") and not caller().may("templates:read"):
+        raise Problem(
+            403,
+            "include_card_numbers needs an API key with the scope templates:read.",
+            [("include_card_numbers", "needs the scope templates:read")],
+        )
+
+
+@blueprint.post("")
+@needs("subscriptions:write")
+def create() -> Response:
+    """Subscribes a URL to events; its secret is shown this once."""
+    values = body(SubscriptionBody())
+    _check_card_numbers(values)
+    subscription = store().subscriptions.create(_fields(values), store().events.last_entries())
+    shown = {**_shown(subscription), "secret": subscription.secrets[0][0]}
+    return answer(shown, 201, Location=f"/v1/subscriptions/{subscription.id}")
+
+
+@blueprint.get("")
+@needs("subscriptions:write")
+def show_all() -> Response:
+    """The subscriptions, oldest first."""
+    count, after = limit(), request.args.get("cursor")
+    subscriptions = store().subscriptions.all()
+    if after:
+        names = [subscription.id for subscription in subscriptions]
+        subscriptions = subscriptions[names.index(after) + 1 :] if after in names else []
+    more = subscriptions[count - 1].id if len(subscriptions) > count else None
+    return page([_shown(subscription) for subscription in subscriptions[:count]], more)
+
+
+@blueprint.get("/<subscription_id>")
+@needs("subscriptions:write")
+def show(subscription_id: str) -> Response:
+    """One subscription, with the state of its deliveries."""
+    return answer(_shown(_found(subscription_id)))
+
+
+@blueprint.patch("/<subscription_id>")
+@needs("subscriptions:write")
+def change(subscription_id: str) -> Response:
+    """Changes what is sent of it."""
+    subscription = _found(subscription_id)
+    values = body(SubscriptionBody(exclude=("secret",)), partial=True)
+    _check_card_numbers(values)
+    for name, value in _fields(values).items():
+        setattr(subscription, name, value)
+    store().subscriptions.save(subscription)
+    return answer(_shown(subscription))
+
+
+@blueprint.delete("/<subscription_id>")
+@needs("subscriptions:write")
+def delete(subscription_id: str) -> Response:
+    """Unsubscribes."""
+    if not store().subscriptions.delete(subscription_id):
+        raise Problem(404, "There is no subscription with this id.")
+    return Response(status=204)
+
+
+@blueprint.post("/<subscription_id>/test")
+@needs("subscriptions:write")
+def send_test(subscription_id: str) -> Response:
+    """Sends a made-up event, with `test` true, of the first type that is subscribed to."""
+    subscription = _found(subscription_id)
+    if subscription.status != "active":
+        raise Problem(409, "The subscription is disabled: enable it first.")
+    event_type = next(
+        name for name in EVENT_TYPES if any(matches(pattern, name) for pattern in subscription.events)
+    )
+    event = sample(event_type)
+    store().deliveries.send_test(subscription_id, event)
+    return answer({"status": "queued", "event_id": event["id"], "event": event}, 202)
+
+
+class ReplayBody(Schema):
+    """Which events: a time range of receipt, or their ids."""
+
+    class Meta:
+        unknown = RAISE
+
+    since = fields.String()
+    until = fields.String()
+    event_ids = fields.List(fields.String(), validate=validate.Length(1, 1_000))
+
+
+@blueprint.post("/<subscription_id>/replay")
+@needs("subscriptions:write")
+def replay(subscription_id: str) -> Response:
+    """Delivers stored events again: those of a time range that it takes, or those with the given ids."""
+    _found(subscription_id)
+    values = body(ReplayBody())
+    event_ids = values.get("event_ids")
+    if event_ids is not None:
+        unknown = [event_id for event_id in event_ids if store().events.get(event_id) is None]
+        if unknown:
+            raise wrong("event_ids", f"there is no event {unknown[0][:64]!r} (any more)")
+        count = store().deliveries.replay_events(subscription_id, event_ids)
+        return answer({"status": "queued", "event_count": count}, 202)
+    if "since" not in values:
+        raise wrong("since", "is needed, or event_ids, e.g. 2026-11-24T00:00:00Z")
+    since = parse_moment("since", values["since"])
+    until = parse_moment("until", values["until"]) if "until" in values else int(time.time() * 1000)
+    if since > until:
+        raise wrong("until", "is before since")
+    enqueue_replay(store().connection.redis, subscription_id, since, until)
+    return answer({"status": "queued", "event_count": None}, 202)
+
+
+@blueprint.post("/<subscription_id>/rotate-secret")
+@needs("subscriptions:write")
+def rotate_secret(subscription_id: str) -> Response:
+    """Makes a new secret, shown this once; both sign for 24 hours."""
+    subscription = _found(subscription_id)
+    expires = time.time() + ROTATION_SECONDS
+    former = [[secret, min(until or expires, expires)] for secret, until in subscription.secrets]
+    subscription.secrets = [[new_secret(), None], *(pair for pair in former if pair[1] > time.time())][:4]
+    store().subscriptions.save(subscription)
+    return answer({**_shown(subscription), "secret": subscription.secrets[0][0]})
+
+
+@blueprint.post("/<subscription_id>/enable")
+@needs("subscriptions:write")
+def enable(subscription_id: str) -> Response:
+    """Lets a disabled subscription take events again; what waited for a retry goes first."""
+    subscription = _found(subscription_id)
+    subscription.status, subscription.disabled_reason = "active", None
+    store().subscriptions.save(subscription)
+    return answer(_shown(subscription))
+
+
+@blueprint.get("/<subscription_id>/deliveries")
+@needs("subscriptions:write")
+def deliveries(subscription_id: str) -> Response:
+    """Deliveries with their attempts, latest first."""
+    _found(subscription_id)
+    status = request.args.get("status") or None
+    if status not in (None, *STATUSES):
+        raise wrong("status", f"is not one of {', '.join(STATUSES)}")
+    try:
+        rows, more = store().deliveries.log(
+            subscription_id, limit(), request.args.get("cursor") or None, status
+        )
+    except ValueError:
+        raise wrong("cursor", "is not a next_cursor of this list") from None
+    return page(rows, more)
+
+

@@ -1,0 +1,87 @@
+"""What may be misconfigured, found by asking: for `cams-relay doctor` and `/health`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import redis
+
+from app.settings import Settings
+from app.store import Store
+
+
+def store_warnings(store: Store) -> list[str]:
+    """What the store may lose, a sentence each with the fix."""
+    warnings = []
+    client, settings = store.connection.redis, store.settings
+    policy = _config(client, "maxmemory-policy")
+    limit = _config(client, "maxmemory")
+    if policy not in (None, "noeviction") and limit not in (None, "0"):
+        warnings.append(
+            f"The store evicts ({policy}): events can vanish. Set its maxmemory-policy to noeviction."
+        )
+    append_only, saves = _config(client, "appendonly"), _config(client, "save")
+    if append_only == "no":
+        kept = "only now and then" if saves else "nothing"
+        warnings.append(
+            f"The store persists {kept}: its restart loses events. Set its appendonly to yes, or choose a plan "
+            "that persists."
+        )
+    fsync = _config(client, "appendfsync")
+    if settings.durability == "fsync" and (append_only == "no" or fsync is None):
+        warnings.append("RELAY_DURABILITY=fsync needs a store with an append-only file (appendonly yes).")
+    if settings.durability == "replica" and not _has_replica(client):
+        warnings.append("RELAY_DURABILITY=replica: the store has no replica, so no callback can be confirmed.")
+    return warnings
+
+
+def _config(client: redis.Redis, name: str) -> str | None:
+    """A setting of the store; None where it doesn't say (many hosted ones don't)."""
+    try:
+        values = client.config_get(name)
+    except redis.ResponseError:
+        return None
+    found = {_text(key): _text(value) for key, value in values.items()}
+    return found.get(name)
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _has_replica(client: redis.Redis) -> bool:
+    return bool(client.info("replication").get("connected_slaves"))
+
+
+def settings_warnings(settings: Settings) -> list[str]:
+    """What is unsafe or surprising in the settings, a sentence each with the fix."""
+    warnings = []
+    if settings.secret_key is not None and len(settings.secret_key) < 32:
+        warnings.append(
+            "RELAY_SECRET_KEY is shorter than 32 characters: make one with `openssl rand -hex 32`."
+        )
+    if settings.allow_private_targets == "all":
+        warnings.append(
+            "RELAY_ALLOW_PRIVATE_TARGETS=all lets webhooks reach everything in your network: name the networks."
+        )
+    if settings.public_url is None:
+        warnings.append(
+            "RELAY_PUBLIC_URL is not set: links are made from each request, e.g. RELAY_PUBLIC_URL=https://relay.example.com."
+        )
+    elif settings.public_url.startswith("http://"):
+        warnings.append("RELAY_PUBLIC_URL is not https: AuthTokens and photos travel in clear text.")
+    if not writable(settings.data_dir):
+        warnings.append(f"RELAY_DATA_DIR={settings.data_dir} can't be written: make it or choose another.")
+    return warnings
+
+
+def writable(folder: Path) -> bool:
+    """Whether a file can be made in a folder (which is made if need be)."""
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe.write_bytes(b"1")
+        probe.unlink()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,193 @@
+"""From the facts of a callback to flat events, still without the id that the store gives them.
+
+Pure: what depends on what is stored (names, revisions, is_new) is passed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from app.gateway import clock
+from app.gateway.callbacks import (
+    AttendancePhoto,
+    Callback,
+    CredentialUpdated,
+    Punch,
+    TimeChanged,
+    UserDeleted,
+    UserUpdated,
+)
+
+LATE_AFTER_SECONDS = 300
+AHEAD_SUSPECT = timedelta(hours=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Whose callback it is and when it came."""
+
+    device_id: str
+    device_label: str | None
+    device_serial: str | None
+    received_at: datetime
+    retention: timedelta
+    base_url: str
+
+
+def received_iso(at: datetime) -> str:
+    """UTC with milliseconds: `2026-11-24T03:31:46.120Z`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
+def common(
+    event_type: str,
+    receipt: Receipt,
+    callback: Callback,
+    operation: str | None,
+    at: datetime | None,
+    received: str,
+) -> dict[str, Any]:
+    """The fields that all events share, but for the id."""
+    occurred = at or callback.time
+    return {
+        "type": event_type,
+        "occurred_at": clock.iso(occurred) if occurred else None,
+        "occurred_at_utc": clock.iso_utc(occurred) if occurred else None,
+        "received_at": received,
+        "device_id": receipt.device_id,
+        "device_label": callback.label or receipt.device_label,
+        "device_serial": callback.serial or receipt.device_serial,
+        "operation": operation,
+        "operation_id": callback.operation_id,
+        "test": False,
+    }
+
+
+def instant(at: datetime) -> int:
+    """Seconds since 1970 in UTC: what makes two punches of a user on a device the same."""
+    return int(at.timestamp())
+
+
+def punch_id(device_id: str, user_id: str, at: datetime) -> str:
+    """`pun_…`, the same for the same device, user and instant."""
+    identity = orjson.dumps([device_id, user_id, instant(at)])
+    return "pun_" + hashlib.blake2b(identity, digest_size=12).hexdigest()
+
+
+def punch_event(
+    punch: Punch, receipt: Receipt, callback: Callback, received: str, name: str | None, revision: int
+) -> dict[str, Any]:
+    """An `attendance.punch`."""
+    delay = receipt.received_at - punch.at
+    event = common("attendance.punch", receipt, callback, punch.operation, punch.at, received)
+    occurred_at = event["occurred_at"]
+    event |= {
+        "punch_id": punch_id(receipt.device_id, punch.user_id, punch.at),
+        "revision": revision,
+        "user_id": punch.user_id,
+        "user_name": name,
+        "punch_type": punch.punch_type,
+        "direction": punch.direction,
+        "input_type": punch.input_type,
+        "temperature_celsius": punch.temperature,
+        "face_mask": punch.face_mask,
+        "local_date": occurred_at[:10],
+        "local_time": occurred_at[11:19],
+        "delay_seconds": int(delay.total_seconds()),
+        "is_late_arrival": delay.total_seconds() > LATE_AFTER_SECONDS,
+        "clock_suspect": delay < -AHEAD_SUSPECT or delay > receipt.retention,
+    }
+    return event
+
+
+def photo_event(
+    photo: AttendancePhoto, receipt: Receipt, callback: Callback, received: str, photo_id: str
+) -> dict[str, Any]:
+    """An `attendance.photo`; its URL is signed when the event is shown."""
+    event = common("attendance.photo", receipt, callback, photo.operation, photo.at, received)
+    event |= {
+        "user_id": photo.user_id,
+        "photo_url": f"{receipt.base_url}/photos/{photo_id}",
+        "photo_mime": photo.mime,
+        "photo_size_bytes": len(photo.data),
+    }
+    return event
+
+
+def user_event(
+    user: UserUpdated, receipt: Receipt, callback: Callback, received: str, known: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A `user.updated`. An empty name says nothing new, so the known one stands."""
+    first = user.first_name or known.get("first_name")
+    last = user.last_name or known.get("last_name")
+    event = common("user.updated", receipt, callback, user.operation, user.at, received)
+    event |= {
+        "user_id": user.user_id,
+        "first_name": first,
+        "last_name": last,
+        "full_name": " ".join(part for part in (first, last) if part) or None,
+        "user_type": user.user_type or known.get("user_type"),
+        "credentials_changed": ",".join(dict.fromkeys(user.credential_types)),
+    }
+    return event
+
+
+def credential_event(
+    credential: CredentialUpdated,
+    receipt: Receipt,
+    callback: Callback,
+    received: str,
+    *,
+    digest: str,
+    is_new: bool,
+) -> dict[str, Any]:
+    """A `credential.updated`, without the credential."""
+    card = credential.data if credential.type == "card" else ""
+    event = common("credential.updated", receipt, callback, credential.operation, credential.at, received)
+    event |= {
+        "user_id": credential.user_id,
+        "credential_type": credential.type,
+        "credential_index": credential.index,
+        "credential_size_bytes": credential.size_bytes,
+        "credential_digest": digest,
+        "card_last4": card[-4:] if len(card) > 4 else None,
+        "card_number": None,
+        "is_new": is_new,
+    }
+    return event
+
+
+def deleted_event(
+    deleted: UserDeleted, receipt: Receipt, callback: Callback, received: str
+) -> dict[str, Any]:
+    """A `user.deleted`."""
+    event = common("user.deleted", receipt, callback, deleted.operation, deleted.at, received)
+    event["user_id"] = deleted.user_id
+    return event
+
+
+def time_event(change: TimeChanged, receipt: Receipt, callback: Callback, received: str) -> dict[str, Any]:
+    """A `device.time_changed`."""
+    event = common("device.time_changed", receipt, callback, change.operation, change.at, received)
+    shift = int((change.changed_to - change.at).total_seconds()) if change.at else None
+    event |= {
+        "changed_to": clock.iso(change.changed_to),
+        "changed_to_utc": clock.iso_utc(change.changed_to),
+        "shift_seconds": shift,
+    }
+    return event
+
+
+def unrecognised_event(
+    receipt: Receipt, callback: Callback, received: str, body_id: str, reason: str
+) -> dict[str, Any]:
+    """A `callback.unrecognised`; its URL is signed when the event is shown."""
+    event = common("callback.unrecognised", receipt, callback, callback.operation, None, received)
+    event |= {"body_url": f"{receipt.base_url}/bodies/{body_id}", "reason": reason[:500]}
+    return event

@@ -1,0 +1,126 @@
+"""The gateway's times: `2020-09-17 07:48:22 GMT +0530` in and out, and ISO 8601 out.
+
+Read by hand: dateutil drops the offset of `GMT +0530` and inverts that of `GMT+0530`. Everything is to the
+second, the gateway's resolution; a fraction is dropped. Spec: Common Fields.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+
+EXAMPLE = "2020-09-17 07:48:22 GMT +0530"
+
+_LONGEST = 64
+_SHOWN = 40
+_FURTHEST = 14 * 60
+
+_TIME = re.compile(
+    r"(\d{4})-(\d\d?)-(\d\d?)(?:\s+|\s*T\s*)(\d\d?):(\d\d?)(?::(\d\d?)(?:[.,]\d+)?)?\s*(\D.*)?",
+    re.ASCII | re.IGNORECASE,
+)
+# An offset of three digits is refused: it is a misprint of something.
+_ZONE = re.compile(
+    r"Z|(?:UTC|GMT)?\s*(?:([+-])(?:(\d\d)(\d\d)|(\d\d?)(?::(\d\d))?))?", re.ASCII | re.IGNORECASE
+)
+
+
+@lru_cache(maxsize=512)
+def _zone(text: str) -> timezone:
+    """The fixed offset in what follows the time of day, e.g. "GMT +0530". Raises ValueError."""
+    match = _ZONE.fullmatch(text)
+    if match is None:
+        raise ValueError("offset")
+    sign, hours, minutes, short_hours, short_minutes = match.groups()
+    if sign is None:
+        return UTC
+    minute = int(minutes or short_minutes or 0)
+    total = int(hours or short_hours) * 60 + minute
+    if minute > 59 or total > _FURTHEST:
+        raise ValueError("offset")
+    return timezone(timedelta(minutes=-total if sign == "-" else total)) if total else UTC
+
+
+def _fixed(moment: datetime, zone: tzinfo) -> datetime:
+    """A naive time in `zone`, with the offset that zone had then."""
+    offset = moment.replace(tzinfo=zone).utcoffset()
+    return moment.replace(tzinfo=timezone(offset or timedelta()))
+
+
+def parse(text: object, *, default_tz: tzinfo | None = None) -> datetime:
+    """An aware time with a fixed offset, to the second, from the gateway's form or ISO 8601.
+
+    Taken too: `+HH:MM`, `+HH`, `GMT+0530`, GMT, UTC or Z alone (+0000), T for the blank, single digits, no
+    seconds. A time without any offset is one in `default_tz`. Raises ValueError for anything else; the
+    message shows a right one, and no more than 40 characters of the wrong.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"a time is a text such as {EXAMPLE}")
+    match = _TIME.fullmatch(text.strip()) if len(text) <= _LONGEST else None
+    if match is None:
+        raise _wrong(text)
+    year, month, day, hour, minute, second, zone = match.groups()
+    if year < "1970":
+        raise _wrong(text)
+    try:
+        moment = datetime(
+            int(year),
+            int(month),
+            int(day),
+            int(hour),
+            int(minute),
+            int(second or 0),
+            tzinfo=None if zone is None else _zone(zone),
+        )
+    except ValueError:
+        raise _wrong(text) from None
+    if zone is not None:
+        return moment
+    if default_tz is None:
+        raise ValueError(f"{_excerpt(text)} has no offset; a right time is {EXAMPLE}")
+    return _fixed(moment, default_tz)
+
+
+def _wrong(text: str) -> ValueError:
+    return ValueError(f"{_excerpt(text)} is not a time; a right one is {EXAMPLE}")
+
+
+def _excerpt(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
+
+
+def _offset(moment: datetime) -> timedelta:
+    offset = moment.utcoffset()
+    if offset is None:
+        raise ValueError("the time has no offset")
+    return offset
+
+
+def format_gateway(moment: datetime) -> str:
+    """`2020-09-17 12:01:33 GMT +0530`. Raises ValueError for a naive time."""
+    minutes = _offset(moment) // timedelta(minutes=1)
+    sign = "-" if minutes < 0 else "+"
+    hours, minutes = divmod(abs(minutes), 60)
+    return f"{format_local(moment)} GMT {sign}{hours:02}{minutes:02}"
+
+
+def format_local(moment: datetime) -> str:
+    """`2022-07-11 00:00:00`: the time on the device's own clock, as UpdateAccessTime (#36) wants it."""
+    return moment.replace(tzinfo=None).isoformat(" ", "seconds")
+
+
+def iso(moment: datetime) -> str:
+    """`2020-09-17T07:48:22+05:30`. Raises ValueError for a naive time."""
+    _offset(moment)
+    return moment.isoformat("T", "seconds")
+
+
+def iso_utc(moment: datetime) -> str:
+    """`2020-09-17T02:18:22Z`; past the calendar's ends, its end. Raises ValueError for a naive time."""
+    local, offset = moment.replace(tzinfo=None), _offset(moment)
+    try:
+        utc = local - offset
+    except OverflowError:
+        utc = datetime.max if offset < timedelta() else datetime.min
+    return utc.isoformat("T", "seconds") + "Z"

@@ -1,0 +1,285 @@
+"""Takes a callback: finds its device, reads it, stores it, and says what to answer the gateway. Contract §2.
+
+A callback that isn't answered 200 holds up the device's whole queue. So whatever is authentic is kept and answered
+done, understood or not; and only what isn't authentic, or can be kept nowhere, is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+from urllib.parse import parse_qs
+
+import orjson
+import redis
+
+from app.events.flatten import Receipt
+from app.gateway import callbacks
+from app.gateway.callbacks import Callback
+from app.gateway.cipher import CipherError, ciphertext
+from app.store import Store, StoreAway, is_away
+from app.store.devices import Device
+from app.store.ingest import DeviceGone
+from app.store.spool import Spool, Spooled, SpoolFull
+
+log = logging.getLogger("relay.callback")
+
+_RETRY_STORE_SECONDS = 0.5
+
+
+class Refused(Exception):
+    """A callback that is not kept: `status` is what HTTP calls it, `counter` how it is counted."""
+
+    def __init__(self, status: int, counter: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.counter, self.detail = status, counter, detail
+
+
+@dataclass(frozen=True, slots=True)
+class Authentic:
+    """A callback whose device is known: its JSON, and that as bytes, decrypted."""
+
+    device: Device
+    document: dict[str, Any]
+    callback: Callback
+    body: bytes
+
+
+class Receiver:
+    """Receives callbacks for one process."""
+
+    def __init__(self, store: Store, spool: Spool | None) -> None:
+        self._store = store
+        self._spool = spool
+        self._away_until = 0.0
+        self._stopped = threading.Event()
+
+    # The store's coming and going
+
+    def start(self) -> None:
+        """Reads the devices, and brings in what is spooled, in a thread of its own."""
+        threading.Thread(target=self._replay_for_ever, name="spool", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _replay_for_ever(self) -> None:
+        loaded = False
+        while not self._stopped.is_set():
+            try:
+                if not loaded:
+                    self._store.devices.load_all()
+                    loaded = True
+                if self._spool is not None:
+                    count = self._spool.replay(self._store_spooled)
+                    if count:
+                        log.info("%d spooled callbacks are in the store now", count)
+            except (redis.RedisError, OSError) as error:
+                log.debug("the spool waits for the store (%s)", type(error).__name__)
+            except Exception:
+                log.exception("the spool could not be brought in; trying again")
+            self._stopped.wait(_RETRY_STORE_SECONDS)
+
+    def _store_spooled(self, item: Spooled) -> None:
+        device = self._store.devices.get(item.device_id)
+        if device is None:
+            log.warning("a spooled callback of device %s is left out: it was removed", item.device_id)
+            return
+        document = parse(item.body)
+        callback = callbacks.read(document, device.timezone)
+        received_at = datetime.fromtimestamp(item.received_at, UTC)
+        authentic = Authentic(device, document, callback, item.body)
+        try:
+            self._keep(authentic, self._receipt(device, received_at, item.base_url))
+        except DeviceGone:
+            log.warning("a spooled callback of device %s is left out: it was removed", item.device_id)
+
+    # One callback
+
+    def receive(self, body: bytes, hints: list[str], base_url: str) -> None:
+        """Returns once the callback is kept. Raises Refused.
+
+        `hints` are device ids from the URL, which must all be the device's.
+        """
+        try:
+            authentic = self._authenticate(body, hints)
+        except StoreAway:
+            raise Refused(
+                503, "unavailable", "The store is away and this device is not known here yet."
+            ) from None
+        except redis.RedisError as error:
+            if not is_away(error):
+                raise
+            raise Refused(503, "unavailable", "The store is away.") from None
+        received_at = datetime.now(UTC)
+        if time.monotonic() < self._away_until or (self._spool is not None and self._spool.waiting):
+            self._spool_it(authentic, received_at, base_url)
+            return
+        try:
+            self._keep(authentic, self._receipt(authentic.device, received_at, base_url))
+        except DeviceGone:
+            raise Refused(401, "unauthorised", "The device was removed, or its AuthToken changed.") from None
+        except Exception as error:
+            if isinstance(error, redis.RedisError | OSError) and is_away(error):
+                self._away_until = time.monotonic() + _RETRY_STORE_SECONDS
+            else:
+                log.exception("a callback could not be stored and is spooled")
+            self._spool_it(authentic, received_at, base_url)
+
+    def _keep(self, authentic: Authentic, receipt: Receipt) -> None:
+        ingest = self._store.ingest
+        device, callback, document = authentic.device, authentic.callback, authentic.document
+        try:
+            ingest.store(device, callback, document, authentic.body, receipt)
+        except (redis.RedisError, OSError, DeviceGone):
+            raise
+        except Exception:
+            # A mistake of ours must not hold up a device: keep the body whole, and say so by event.
+            log.exception("a callback could not be read and is kept as it is")
+            callback.facts.clear()
+            callback.problems[:] = ["The relay failed to read this callback; please report it."]
+            ingest.store(device, callback, document, authentic.body, receipt)
+
+    def _spool_it(self, authentic: Authentic, received_at: datetime, base_url: str) -> None:
+        """Failure policy: no spool, or no room in it, is 503, and the gateway keeps the callback."""
+        if self._spool is None:
+            raise Refused(503, "unavailable", "The store is away and RELAY_SPOOL is off.")
+        try:
+            self._spool.append(
+                Spooled(authentic.device.id, received_at.timestamp(), base_url, authentic.body)
+            )
+        except SpoolFull as error:
+            log.error("%s", error)
+            raise Refused(503, "unavailable", "The store is away and the spool's disk is full.") from None
+
+    def _receipt(self, device: Device, received_at: datetime, base_url: str) -> Receipt:
+        return Receipt(
+            device_id=device.id,
+            device_label=device.record["label"],
+            device_serial=device.record["serial_number"],
+            received_at=received_at,
+            retention=self._store.ingest.retention,
+            base_url=base_url,
+        )
+
+    # Whose is it?
+
+    def _authenticate(self, body: bytes, hints: list[str]) -> Authentic:
+        text = body.strip(b" \t\r\n\0\xef\xbb\xbf")
+        if text.startswith(b"{"):
+            return self._authenticate_plain(text, hints)
+        sealed = ciphertext(text)
+        if sealed is not None:
+            return self._authenticate_sealed(sealed, hints)
+        old = callbacks.old_version(text)
+        if old is not None:
+            return self._authenticate_old(text, old, hints)
+        if text.startswith((b"[", b'"')) or text[:1].isdigit() or text in (b"null", b"true", b"false"):
+            raise Refused(400, "malformed", "The body is JSON, but not an object.")
+        raise Refused(400, "malformed", "The body is neither a JSON object nor encrypted.")
+
+    def _authenticate_plain(self, text: bytes, hints: list[str]) -> Authentic:
+        document = parse(text)
+        callback = callbacks.read(document)
+        device = self._device(callback, hints)
+        if device.keys:
+            raise Refused(401, "unauthorised", "Plain text from a device that has a security key.")
+        return self._with_timezone(device, document, callback, text)
+
+    def _authenticate_sealed(self, sealed: bytes, hints: list[str]) -> Authentic:
+        plain = self._open(sealed, hints)
+        document = parse(plain)
+        callback = callbacks.read(document)
+        device = self._device(callback, hints)
+        if not any(key.opens(sealed) for key in device.keys):
+            raise Refused(401, "unauthorised", "It is encrypted with another device's security key.")
+        return self._with_timezone(device, document, callback, plain)
+
+    def _authenticate_old(self, text: bytes, reason: str, hints: list[str]) -> Authentic:
+        """A form of version 2.0 is kept if its JSON holds the device's AuthToken; 1.0 knows no token at all."""
+        document = form_json(text)
+        if document is None:
+            raise Refused(401, "unauthorised", f"{reason} Choose API 3.0 for the device in the API Monitor.")
+        callback = callbacks.read(document)
+        device = self._device(callback, hints)
+        if device.keys:
+            raise Refused(401, "unauthorised", "Plain text from a device that has a security key.")
+        callback.facts.clear()
+        callback.problems[:] = [reason]
+        return Authentic(device, document, callback, text)
+
+    def _with_timezone(
+        self, device: Device, document: dict[str, Any], callback: Callback, body: bytes
+    ) -> Authentic:
+        if callback.problems:  # perhaps only that a time has no offset, which the device's time zone mends
+            callback = callbacks.read(document, device.timezone)
+        return Authentic(device, document, callback, body)
+
+    def _open(self, sealed: bytes, hints: list[str]) -> bytes:
+        """The plain text, opened with a key of the device in the URL, or of any device."""
+        if hints:
+            hinted = self._store.devices.get(hints[0])
+            devices = [hinted] if hinted is not None else []
+        else:
+            devices = self._store.devices.known_with_keys()
+        opened = _try_keys(sealed, devices)
+        if opened is None and not hints:
+            opened = _try_keys(sealed, self._store.devices.with_keys())
+        elif opened is None and devices:
+            fresh = self._store.devices.refresh(hints[0])
+            opened = _try_keys(sealed, [fresh] if fresh is not None else [])
+        if opened is None:
+            raise Refused(400, "undecryptable", "The body can't be decrypted with a known security key.")
+        return opened
+
+    def _device(self, callback: Callback, hints: list[str]) -> Device:
+        found = self._store.devices.by_token(callback.auth_token) if callback.auth_token else []
+        if hints:
+            found = [device for device in found if all(hint == device.id for hint in hints)]
+        if len(found) > 1:
+            found = [device for device in found if callback.serial in (device.id, device.record["serial_number"])]
+        if len(found) != 1:
+            raise Refused(401, "unauthorised", "No device has this AuthToken, or the URL names another device.")
+        return found[0]
+
+
+def _try_keys(sealed: bytes, devices: list[Device]) -> bytes | None:
+    for device in devices:
+        for key in device.keys:
+            if key.opens(sealed):
+                with suppress(CipherError):
+                    return key.open(sealed)
+    return None
+
+
+def parse(text: bytes) -> dict[str, Any]:
+    """A JSON object, strictly at first, then as other parsers would take it. Raises Refused."""
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        try:
+            document = json.loads(text.decode("utf-8", "replace"), parse_constant=_no_constant, strict=False)
+        except (ValueError, RecursionError):
+            raise Refused(400, "malformed", "The body is not JSON.") from None
+    if not isinstance(document, dict):
+        raise Refused(400, "malformed", "The body is JSON, but not an object.")
+    return document
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def form_json(text: bytes) -> dict[str, Any] | None:
+    """The JSON in the form field `request_data` of version 2.0; None if there is none."""
+    try:
+        values = parse_qs(text.decode(), max_num_fields=50).get("request_data")
+        return parse(values[0].encode()) if values else None
+    except (ValueError, Refused):
+        return None

@@ -1,0 +1,356 @@
+"""Every environment variable of the relay, in one table that the documentation is made from.
+
+`load()` reads the environment (and `.env`), and stops with one sentence on a wrong value.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from app.addresses import AddressGuard
+
+
+class SettingsError(Exception):
+    """A variable is wrong. The message names it, the problem and a right example."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: how it is read, and what the documentation says of it."""
+
+    name: str
+    field: str
+    default: str
+    example: str
+    meaning: str
+    read: Callable[[str], Any]
+    secret: bool = False
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"is not a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 86_400:
+        raise ValueError("is not a number of seconds above 0 and up to 86400")
+    return value
+
+
+def _schedule(text: str) -> tuple[float, ...]:
+    try:
+        steps = tuple(float(step) for step in text.split(","))
+    except ValueError:
+        steps = (-1.0,)
+    if not all(0 < step <= 30 * 86_400 for step in steps) or len(steps) > 50:
+        raise ValueError("is not a comma-separated list of at most 50 numbers of seconds above 0")
+    return steps
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"is not one of {', '.join(choices)}")
+        return text
+
+    return read
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in ("1", "0", "on", "off", "true", "false", "yes", "no", ""):
+        raise ValueError("is neither on nor off")
+    return text.lower() in ("1", "on", "true", "yes")
+
+
+def _redis_url(text: str) -> str | None:
+    if not text:
+        return None
+    parts = urlsplit(text)
+    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
+        raise ValueError("is not a Redis URL")
+    return text
+
+
+def _public_url(text: str) -> str | None:
+    if not text:
+        return None
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("is not an http(s) URL without a query")
+    return text.rstrip("/")
+
+
+def _private_targets(text: str) -> str:
+    AddressGuard(text)  # its ValueError names the wrong item
+    return text
+
+
+def _optional_key(text: str) -> str | None:
+    if text and len(text) < 12:
+        raise ValueError("is shorter than 12 characters")
+    return text or None
+
+
+def _text(text: str) -> str | None:
+    return text or None
+
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable("PORT", "port", "8000", "8000", "Port of the web process.", _whole(1, 65_535)),
+    Variable(
+        "HOST",
+        "host",
+        "127.0.0.1",
+        "0.0.0.0",
+        "Address the web process listens on (the Procfile listens on 0.0.0.0).",
+        str,
+    ),
+    Variable(
+        "WEB_CONCURRENCY",
+        "web_concurrency",
+        "2",
+        "2",
+        "Processes of the web server; each serves many connections at once.",
+        _whole(1, 64),
+    ),
+    Variable(
+        "REDIS_URL",
+        "redis_url",
+        "",
+        "redis://:password@localhost:6379/0",
+        "Redis 6.2 or later, or Valkey. Unset: an embedded Valkey with an append-only file under "
+        "`RELAY_DATA_DIR`.",
+        _redis_url,
+        secret=True,
+    ),
+    Variable(
+        "RELAY_DATA_DIR",
+        "data_dir",
+        ".data",
+        "/var/lib/cams-relay",
+        "Folder of the embedded store, the spool and generated keys.",
+        Path,
+    ),
+    Variable(
+        "RELAY_API_KEY",
+        "api_key",
+        "",
+        "crk_a-long-random-text",
+        "A first API key with every scope. Unset: one is made, kept in the data folder and printed once.",
+        _optional_key,
+        secret=True,
+    ),
+    Variable(
+        "RELAY_SECRET_KEY",
+        "secret_key",
+        "",
+        "64 random characters",
+        "Encrypts secrets, photos and templates at rest. Unset with the embedded store: made and kept in "
+        "the data folder. Required with `REDIS_URL`.",
+        _text,
+        secret=True,
+    ),
+    Variable(
+        "RELAY_PUBLIC_URL",
+        "public_url",
+        "",
+        "https://relay.example.com",
+        "The URL the world reaches the relay at: in callback URLs and signed links. Unset: taken from the "
+        "request.",
+        _public_url,
+    ),
+    Variable(
+        "RELAY_TRUSTED_PROXIES",
+        "trusted_proxies",
+        "0",
+        "1",
+        "How many proxies in front are trusted to set `X-Forwarded-For`, `-Proto` and `-Host`.",
+        _whole(0, 10),
+    ),
+    Variable(
+        "RELAY_ALLOW_PRIVATE_TARGETS",
+        "allow_private_targets",
+        "",
+        "127.0.0.0/8,::1/128",
+        "Comma-separated networks (or `all`) that webhook and gateway URLs may reach though private. "
+        "`make run` sets `127.0.0.0/8,::1/128`.",
+        _private_targets,
+    ),
+    Variable(
+        "RELAY_RETRY_SCHEDULE",
+        "retry_schedule",
+        "5,300,1800,7200,18000,36000,50400,72000,86400",
+        "5,60,600",
+        "Seconds before each retry of a delivery.",
+        _schedule,
+    ),
+    Variable(
+        "RELAY_DELIVERY_TIMEOUT",
+        "delivery_timeout",
+        "15",
+        "15",
+        "Seconds for one delivery attempt.",
+        _seconds,
+    ),
+    Variable(
+        "RELAY_COMMAND_WAIT",
+        "command_wait",
+        "20",
+        "20",
+        "Seconds an action call waits for its result.",
+        _seconds,
+    ),
+    Variable(
+        "RELAY_COMMAND_TIMEOUT",
+        "command_timeout",
+        "60",
+        "60",
+        "Seconds a command waits for the gateway's answer.",
+        _seconds,
+    ),
+    Variable(
+        "RELAY_COMMAND_POLL_SCHEDULE",
+        "command_poll_schedule",
+        "15,30,60,300,900,3600",
+        "15,30,60",
+        "Seconds between polls of a command the gateway still holds, then hourly up to 24 h.",
+        _schedule,
+    ),
+    Variable(
+        "RELAY_SPOOL",
+        "spool",
+        "on",
+        "off",
+        "Keep callbacks on disk while the store is away. `off` where the disk does not outlive the "
+        "process (a dyno): then 503, and the gateway keeps them.",
+        _switch,
+    ),
+    Variable(
+        "RELAY_DURABILITY",
+        "durability",
+        "os",
+        "fsync",
+        "`os` survives the death of any process, `fsync` power loss (acknowledges after the append-only "
+        "file is on disk), `replica` the loss of the machine (after a replica has it).",
+        _one_of("os", "fsync", "replica"),
+    ),
+    Variable(
+        "RELAY_RETENTION_DAYS",
+        "retention_days",
+        "30",
+        "30",
+        "Days that events, deliveries and photos are kept.",
+        _whole(1, 3_650),
+    ),
+    Variable(
+        "RELAY_DEDUPE_DAYS",
+        "dedupe_days",
+        "45",
+        "45",
+        "Days that a punch is remembered, so that it is not published twice.",
+        _whole(1, 3_650),
+    ),
+    Variable(
+        "RELAY_SHARDS",
+        "shards",
+        "1",
+        "4",
+        "Shards of the store's keys; a device belongs to one. More lets more workers deliver side by side. "
+        "It may grow; devices stay where they are.",
+        _whole(1, 1_024),
+    ),
+    Variable(
+        "RELAY_METRICS_OPEN",
+        "metrics_open",
+        "0",
+        "1",
+        "`1` serves `/metrics` without a key.",
+        _switch,
+    ),
+    Variable(
+        "RELAY_LOG_LEVEL",
+        "log_level",
+        "info",
+        "debug",
+        "How much is logged.",
+        _one_of("debug", "info", "warning", "error"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings, read and checked. Fields are those of `VARIABLES`."""
+
+    port: int
+    host: str
+    web_concurrency: int
+    redis_url: str | None
+    data_dir: Path
+    api_key: str | None
+    secret_key: str | None
+    public_url: str | None
+    trusted_proxies: int
+    allow_private_targets: str
+    retry_schedule: tuple[float, ...]
+    delivery_timeout: float
+    command_wait: float
+    command_timeout: float
+    command_poll_schedule: tuple[float, ...]
+    spool: bool
+    durability: str
+    retention_days: int
+    dedupe_days: int
+    shards: int
+    metrics_open: bool
+    log_level: str
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings from `environ`, or from the environment over `.env`.
+
+    Raises SettingsError with one sentence on the first wrong variable.
+    """
+    if environ is None:
+        from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+        environ = {**from_file, **os.environ}
+    values: dict[str, Any] = {}
+    for variable in VARIABLES:
+        text = environ.get(variable.name, "").strip() or variable.default
+        try:
+            values[variable.field] = variable.read(text)
+        except ValueError as error:
+            shown = "its value" if variable.secret else f"{text[:80]!r}"
+            raise SettingsError(
+                f"{variable.name}: {shown} {error}; a right one is {variable.name}={variable.example}"
+            ) from None
+    if values["redis_url"] and not values["secret_key"]:
+        raise SettingsError(
+            "RELAY_SECRET_KEY: it must be set when REDIS_URL is, for it encrypts what is kept there; a right one "
+            "is RELAY_SECRET_KEY=" + "$(openssl rand -hex 32)"
+        )
+    return Settings(**values)
+
+
+@cache
+def current() -> Settings:
+    """The settings of this process, read once."""
+    return load()

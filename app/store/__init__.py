@@ -1,0 +1,45 @@
+"""All that is kept in Redis or Valkey: one module a thing, the layout in `keys`."""
+
+from __future__ import annotations
+
+import secrets
+
+from app.settings import Settings
+from app.store.api_keys import ApiKeys
+from app.store.codec import Codec
+from app.store.connection import Connection, StoreAway, is_away
+from app.store.deliveries import Deliveries
+from app.store.devices import Devices
+from app.store.embedded import private_file
+from app.store.events import Events
+from app.store.ingest import Ingest
+from app.store.relay_events import RelayEvents
+from app.store.subscriptions import Subscriptions
+from app.store.users import Users
+from app.vault import Vault
+
+__all__ = ["Store", "StoreAway", "is_away", "make_vault"]
+
+
+def make_vault(settings: Settings) -> Vault:
+    """The vault under RELAY_SECRET_KEY, or under a key made once in the data folder."""
+    key = settings.secret_key or private_file(settings.data_dir / "secret_key", secrets.token_hex(32))
+    return Vault(key)
+
+
+class Store:
+    """What is kept, thing by thing, over one connection."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.vault = make_vault(settings)
+        self.connection = Connection(settings, self.vault)
+        self.codec = Codec(self.vault)
+        self.devices = Devices(self.connection)
+        self.users = Users(self.connection)
+        self.ingest = Ingest(self.connection, self.devices, self.users)
+        self.events = Events(self.connection, self.codec)
+        self.subscriptions = Subscriptions(self.connection)
+        self.deliveries = Deliveries(self.connection)
+        self.api_keys = ApiKeys(self.connection)
+        self.relay_events = RelayEvents(self.connection)

@@ -1,0 +1,197 @@
+"""Deliveries as the API and the jobs see them: the log, the counts, replays, test sends, retries that are due.
+
+A delivery is named by the entry of its event (`ms-seq`), or of its first event and a suffix: `ms-seq:bXXXXXX` a
+batch, `ms-seq:tXXXXXX` a test send. How the dispatcher writes them is in `workers/dispatcher.py`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from app import ids
+from app.store.connection import Connection
+from app.store.keys import Shard
+
+_SCAN = 500
+
+
+def public_id(shard: int, delivery: str) -> str:
+    """What `webhook-id` says: the event's id, or `bat_…` for a batch."""
+    entry, _, suffix = delivery.partition(":")
+    event_id = ids.event_id(shard, entry)
+    if not suffix:
+        return event_id
+    kind = "bat" if suffix[0] == "b" else "evt"
+    return f"{kind}_{event_id.removeprefix('evt_')}{suffix[1:]}"
+
+
+def order(delivery: str) -> int:
+    """Where a delivery stands among others: by the receipt of its first event."""
+    ms, _, sequence = delivery.partition(":")[0].partition("-")
+    return int(ms) * 1000 + min(int(sequence), 999)
+
+
+def new_suffix(kind: str) -> str:
+    """A suffix for a batch (`b`) or a test send (`t`)."""
+    return f":{kind}{ids.encode(secrets.randbits(30), 6)}"
+
+
+def _iso(ms: float) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Deliveries:
+    """What is kept of deliveries to subscriptions."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._replay = connection.script("replay")
+        self._release = connection.script("release")
+
+    def health(self, subscription_id: str) -> dict[str, Any]:
+        """Counts of deliveries over all shards, and since when the target has been failing."""
+        pipeline = self._connection.redis.pipeline(transaction=False)
+        for shard in self._connection.shards:
+            pipeline.xlen(shard.subscription(subscription_id, "queue"))
+            pipeline.zcard(shard.subscription(subscription_id, "due"))
+            pipeline.zcard(shard.subscription(subscription_id, "retry"))
+            pipeline.zcard(shard.subscription(subscription_id, "dead"))
+            pipeline.hgetall(shard.subscription(subscription_id, "health"))
+        answers = pipeline.execute()
+        totals = {"pending": 0, "retrying": 0, "dead": 0, "delivered": 0}
+        failing: list[float] = []
+        for queued, due, retrying, dead, health in zip(*(answers[part::5] for part in range(5)), strict=True):
+            totals["pending"] += queued + due
+            totals["retrying"] += retrying
+            totals["dead"] += dead
+            totals["delivered"] += int(health.get(b"delivered", 0))
+            if health.get(b"failing_since"):
+                failing.append(float(health[b"failing_since"]))
+        return {**totals, "failing_since": _iso(min(failing) * 1000) if failing else None}
+
+    def log(
+        self, subscription_id: str, limit: int, cursor: str | None, status: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Deliveries with their attempts, latest activity first. The cursor is `shard:entry` of the log.
+
+        Raises ValueError for a cursor that isn't one.
+        """
+        shards = self._connection.shards
+        number, _, before = (cursor or "0:+").partition(":")
+        if not number.isdecimal() or int(number) >= len(shards) or not _is_entry(before):
+            raise ValueError("cursor")
+        rows: list[dict[str, Any]] = []
+        for shard in shards[int(number) :]:
+            while True:
+                found = self._log_rows(shard, subscription_id, before)
+                for entry, row in found:
+                    if row is not None and status in (None, row["status"]):
+                        if len(rows) == limit:
+                            return rows, f"{shard.number}:{rows[-1].pop('_at')}"
+                        rows.append({**row, "_at": entry})
+                if len(found) < _SCAN:
+                    break
+                before = found[-1][0]
+            before = "+"
+        for row in rows:
+            row.pop("_at", None)
+        return rows, None
+
+    def _log_rows(
+        self, shard: Shard, subscription_id: str, before: str
+    ) -> list[tuple[str, dict[str, Any] | None]]:
+        """Log entries as rows; None for an attempt that a later one of its delivery supersedes."""
+        client = self._connection.redis
+        newest = before if before == "+" else f"({before}"
+        entries = client.xrevrange(shard.subscription(subscription_id, "log"), newest, "-", count=_SCAN)
+        open_ones = [fields[b"d"] for _, fields in entries if fields[b"x"] in (b"retry", b"dead")]
+        state_key = shard.subscription(subscription_id, "state")
+        states = dict(zip(open_ones, client.hmget(state_key, open_ones), strict=True)) if open_ones else {}
+        rows: list[tuple[str, dict[str, Any] | None]] = []
+        for entry, fields in entries:
+            superseded = fields[b"x"] in (b"retry", b"dead") and states[fields[b"d"]] != fields[b"h"]
+            rows.append((entry.decode(), None if superseded else self._row(shard, entry.decode(), fields)))
+        return rows
+
+    def _row(self, shard: Shard, entry: str, fields: dict[bytes, bytes]) -> dict[str, Any]:
+        delivery, what = fields[b"d"].decode(), fields[b"x"].decode()
+        at = _iso(int(entry.partition("-")[0]))
+        earlier = orjson.loads(fields[b"h"])["log"] if fields.get(b"h") else []
+        if what == "delivered" or not earlier:
+            latest = [at, int(fields[b"s"]), int(fields[b"t"]), fields[b"e"].decode() or None]
+            earlier = [*earlier, latest]
+        attempts = [
+            {"at": moment, "response_status": status or None, "duration_ms": duration, "error": error}
+            for moment, status, duration, error in earlier
+        ]
+        return {
+            "id": public_id(shard.number, delivery),
+            "event_id": None if ":b" in delivery else public_id(shard.number, delivery),
+            "event_count": int(fields[b"c"]),
+            "status": {"retry": "retrying"}.get(what, what),
+            "attempt_count": int(fields[b"n"]),
+            "response_status": attempts[-1]["response_status"],
+            "duration_ms": attempts[-1]["duration_ms"],
+            "error": attempts[-1]["error"],
+            "last_attempt_at": at,
+            "next_attempt_at": _iso(int(fields[b"w"])) if what == "retry" else None,
+            "attempts": attempts,
+        }
+
+    def replay(self, subscription_id: str, shard: Shard, deliveries: Sequence[str]) -> int:
+        """Lets deliveries (or events, by their entries) be attempted anew; how many."""
+        if not deliveries:
+            return 0
+        names = [shard.subscription(subscription_id, part) for part in ("due", "retry", "dead", "state")]
+        return int(self._replay(keys=[*names, shard.wake], args=[subscription_id, *deliveries]))
+
+    def replay_events(self, subscription_id: str, event_ids: Sequence[str]) -> int:
+        """Lets events, named by their ids, be delivered to a subscription again; how many."""
+        by_shard: dict[int, list[str]] = {}
+        for event_id in event_ids:
+            place = ids.event_place(event_id)
+            if place is not None:
+                by_shard.setdefault(place.shard, []).append(place.entry)
+        return sum(self.replay(subscription_id, Shard(shard), entries) for shard, entries in by_shard.items())
+
+    def send_test(self, subscription_id: str, event: dict[str, Any]) -> str:
+        """Queues a made-up event for one subscription; its id. The event's `id` is set."""
+        shard = self._connection.shards[0]
+        seconds, micros = self._connection.redis.time()
+        delivery = f"{seconds * 1000 + micros // 1000}-0{new_suffix('t')}"
+        event["id"] = public_id(shard.number, delivery)
+        self._connection.redis.hset(
+            shard.subscription(subscription_id, "tests"), delivery, orjson.dumps(event)
+        )
+        self.replay(subscription_id, shard, [delivery])
+        return str(event["id"])
+
+    def release(self, subscription_id: str, shard: Shard, upto_ms: float) -> int:
+        """Makes due what waits for a retry until then; when (ms) to come again, 0 for never."""
+        keys = [shard.subscription(subscription_id, part) for part in ("retry", "due", "health")]
+        upto = "+inf" if upto_ms == float("inf") else int(upto_ms)
+        return int(self._release(keys=[*keys, shard.wake], args=[upto, subscription_id]))
+
+    def late_retry_jobs(self, subscription_ids: Sequence[str], before_ms: int) -> list[tuple[str, Shard]]:
+        """Subscriptions whose retries are overdue: their job was lost."""
+        late = []
+        for shard in self._connection.shards:
+            pipeline = self._connection.redis.pipeline(transaction=False)
+            for subscription_id in subscription_ids:
+                pipeline.zrange(
+                    shard.subscription(subscription_id, "retry"), 0, 0, withscores=True
+                )
+            for subscription_id, first in zip(subscription_ids, pipeline.execute(), strict=True):
+                if first and first[0][1] < before_ms:
+                    late.append((subscription_id, shard))
+        return late
+
+
+def _is_entry(text: str) -> bool:
+    ms, _, sequence = text.partition("-")
+    return text == "+" or (ms.isdecimal() and sequence.isdecimal() and len(text) < 40)

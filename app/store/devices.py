@@ -1,0 +1,237 @@
+"""The registered devices: their records, secrets, and how a callback's device is found.
+
+A process keeps what it has read. That is safe, for the ingest script refuses an outdated version of a record; and
+it is what lets a callback be checked and spooled while the store is away.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+import redis
+
+from app.gateway.cipher import SecurityKey
+from app.store.connection import Connection, StoreAway, is_away
+from app.store.keys import DEVICES, Shard, token
+
+ATTENDANCE_ONLY_MODES = ("hybrid_db", "hybrid_file")
+MODES = ("native", "hybrid_sdk", *ATTENDANCE_ONLY_MODES)
+_COUNTERS = ("callbacks", "events", "duplicates", "unrecognised", "clock_suspect")
+
+
+class DeviceExists(Exception):
+    """A device with this id is registered already."""
+
+
+@dataclass(slots=True)
+class Device:
+    """A registered device as a process knows it."""
+
+    id: str
+    shard: Shard
+    version: str
+    record: dict[str, Any]
+    auth_token: str
+    keys: list[SecurityKey]  # the present one, then the one before
+    names_version: str = "0"
+    names: dict[str, str | None] = field(default_factory=dict)  # of users, as far as asked for
+
+    @property
+    def timezone(self) -> tzinfo:
+        return ZoneInfo(self.record["timezone"])
+
+
+class Devices:
+    """What is kept of devices."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known: dict[str, Device] = {}
+        self._by_token: dict[str, list[str]] = {}
+        self._all_loaded = False
+
+    # Registration
+
+    def register(self, record: dict[str, Any], secrets: dict[str, str | None]) -> dict[str, Any]:
+        """Registers a device; `record` is its public part. Raises DeviceExists."""
+        connection, device_id = self._connection, record["device_id"]
+        shard = connection.new_shard_for(device_id)
+        record = {**record, "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        if not connection.redis.hsetnx(DEVICES, device_id, shard.number):
+            raise DeviceExists(device_id)
+        self._write(shard, record, secrets)
+        connection.redis.sadd(token(self._digest(secrets["auth_token"])), device_id)
+        return record
+
+    def change(self, device_id: str, record: dict[str, Any], secrets: dict[str, str | None]) -> Device | None:
+        """Changes fields of the record and of the secrets; the former security key stays valid for reading."""
+        device = self.refresh(device_id)
+        if device is None:
+            return None
+        kept = self._secrets(device_id, device.shard)
+        if secrets.get("security_key", kept["security_key"]) != kept["security_key"]:
+            secrets = {**secrets, "previous_security_key": kept["security_key"]}
+        merged = kept | secrets
+        client = self._connection.redis
+        if merged["auth_token"] != kept["auth_token"]:
+            client.sadd(token(self._digest(merged["auth_token"])), device_id)
+        self._write(device.shard, device.record | record, merged)
+        if merged["auth_token"] != kept["auth_token"]:
+            client.srem(token(self._digest(kept["auth_token"])), device_id)
+        return self.refresh(device_id)
+
+    def remove(self, device_id: str) -> bool:
+        """Removes a device with its users and their credentials; its events stay until they are too old."""
+        device = self.refresh(device_id)
+        if device is None:
+            return False
+        client, shard = self._connection.redis, device.shard
+        client.srem(token(self._digest(device.auth_token)), device_id)
+        client.hdel(DEVICES, device_id)
+        client.delete(shard.device(device_id))
+        users = client.zrange(shard.users(device_id), 0, -1)
+        for start in range(0, len(users), 500):
+            client.delete(*(shard.user(device_id, user.decode()) for user in users[start : start + 500]))
+        client.delete(shard.users(device_id))
+        self._connection.forget_shard_of(device_id)
+        self._known.pop(device_id, None)
+        return True
+
+    def _write(self, shard: Shard, record: dict[str, Any], secrets: dict[str, str | None]) -> None:
+        device_id = record["device_id"]
+        sealed = self._connection.vault.seal("device", orjson.dumps(secrets), device_id)
+        pipeline = self._connection.redis.pipeline(transaction=True)
+        pipeline.hset(
+            shard.device(device_id), mapping={"record": orjson.dumps(record), "secrets": sealed}
+        )
+        pipeline.hincrby(shard.device(device_id), "v", 1)
+        pipeline.execute()
+
+    # Reading
+
+    def ids(self) -> list[str]:
+        """The ids of all devices, sorted."""
+        return sorted(device_id.decode() for device_id in self._connection.redis.hkeys(DEVICES))
+
+    def get(self, device_id: str) -> Device | None:
+        """A device, as last read."""
+        return self._known.get(device_id) or self.refresh(device_id)
+
+    def refresh(self, device_id: str) -> Device | None:
+        """A device, read anew; None if it isn't registered."""
+        shard = self._connection.shard_of(device_id)
+        if shard is None:
+            self._known.pop(device_id, None)
+            return None
+        fields = self._connection.redis.hmget(shard.device(device_id), "record", "secrets", "v", "n")
+        return self._remember(device_id, shard, fields)
+
+    def _remember(self, device_id: str, shard: Shard, fields: list[bytes | None]) -> Device | None:
+        record, sealed, version, names = fields
+        if record is None or sealed is None or version is None:
+            self._known.pop(device_id, None)
+            return None
+        secrets = orjson.loads(self._connection.vault.open("device", sealed, device_id))
+        keys = [secrets.get("security_key"), secrets.get("previous_security_key")]
+        device = Device(
+            id=device_id,
+            shard=shard,
+            version=version.decode(),
+            record=orjson.loads(record),
+            auth_token=secrets["auth_token"],
+            # A key that was removed is not read with: plain text is expected then.
+            keys=[SecurityKey(key) for key in keys if key] if keys[0] else [],
+            names_version=(names or b"0").decode(),
+        )
+        self._known[device_id] = device
+        return device
+
+    def status(self, device_id: str) -> dict[str, Any]:
+        """When it was last seen (ISO 8601, UTC), and its counters."""
+        shard = self._connection.shard_of(device_id)
+        if shard is None:
+            return {}
+        values = self._connection.redis.hmget(shard.device(device_id), "last_seen", *_COUNTERS)
+        seen = values[0]
+        at = datetime.fromtimestamp(int(seen) / 1000, UTC).isoformat(timespec="seconds") if seen else None
+        return {
+            "last_seen_at": at.replace("+00:00", "Z") if at else None,
+            **{name: int(value or 0) for name, value in zip(_COUNTERS, values[1:], strict=True)},
+        }
+
+    def load_all(self) -> None:
+        """Reads all devices, so that callbacks can be checked while the store is away."""
+        client = self._connection.redis
+        shards = {device_id.decode(): Shard(int(number)) for device_id, number in client.hgetall(DEVICES).items()}
+        pipeline = client.pipeline(transaction=False)
+        for device_id, shard in shards.items():
+            pipeline.hmget(shard.device(device_id), "record", "secrets", "v", "n")
+        for (device_id, shard), fields in zip(shards.items(), pipeline.execute(), strict=True):
+            device = self._remember(device_id, shard, fields)
+            if device is not None:
+                digest = self._digest(device.auth_token)
+                if device_id not in self._by_token.setdefault(digest, []):
+                    self._by_token[digest].append(device_id)
+        for gone in self._known.keys() - shards.keys():
+            del self._known[gone]
+        self._all_loaded = True
+
+    # Whose callback is it?
+
+    def by_token(self, auth_token: str) -> list[Device]:
+        """The devices with this AuthToken: one, as a rule; none for a wrong token.
+
+        Raises StoreAway when none is known here and the store can't be asked.
+        """
+        digest = self._digest(auth_token)
+        found = self._with_token(self._by_token.get(digest, []), auth_token)
+        if found:
+            return found
+        try:
+            ids = [device_id.decode() for device_id in self._connection.redis.smembers(token(digest))]
+            for device_id in ids:
+                self.refresh(device_id)
+        except redis.RedisError as error:
+            if is_away(error):
+                raise StoreAway(str(error)) from error
+            raise
+        if ids:
+            self._by_token[digest] = ids
+        return self._with_token(ids, auth_token)
+
+    def _with_token(self, ids: list[str], auth_token: str) -> list[Device]:
+        devices = (self._known.get(device_id) for device_id in ids)
+        offered = auth_token.encode("utf-8", "surrogatepass")
+        return [
+            device
+            for device in devices
+            if device is not None and hmac.compare_digest(device.auth_token.encode(), offered)
+        ]
+
+    def with_keys(self) -> list[Device]:
+        """All devices that have a security key, read anew where the store can be reached."""
+        try:
+            self.load_all()
+        except redis.RedisError as error:
+            if not is_away(error):
+                raise
+            if not self._all_loaded:
+                raise StoreAway(str(error)) from error
+        return [device for device in self._known.values() if device.keys]
+
+    def known_with_keys(self) -> list[Device]:
+        """Those of them that this process knows already."""
+        return [device for device in self._known.values() if device.keys]
+
+    def _secrets(self, device_id: str, shard: Shard) -> dict[str, Any]:
+        sealed = self._connection.redis.hget(shard.device(device_id), "secrets")
+        secrets: dict[str, Any] = orjson.loads(self._connection.vault.open("device", sealed or b"", device_id))
+        return secrets
+
+    def _digest(self, auth_token: str | None) -> str:
+        return self._connection.vault.digest("token", auth_token or "")

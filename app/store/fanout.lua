@@ -1,0 +1,17 @@
+-- Hands events to the queues of the subscriptions that take them, and moves on; both or neither.
+-- KEYS 1 lease, 2 fanout, 3 subscriptions' version, then a queue each
+-- ARGV 1 lease token, 2 version that was matched against, 3 position to move to ("" stays), then for each queue:
+--      how many, entry…
+-- Answers 'ok', 'lease' (another worker delivers now) or 'version' (subscriptions changed: match again)
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
+if (redis.call('GET', KEYS[3]) or '0') ~= ARGV[2] then return 'version' end
+local a = 4
+for k = 4, #KEYS do
+  for i = a + 1, a + ARGV[a] do
+    -- Refused where it has been queued before: that makes a repeated call harmless.
+    redis.pcall('XADD', KEYS[k], ARGV[i], '', '')
+  end
+  a = a + 1 + ARGV[a]
+end
+if ARGV[3] ~= '' then redis.call('SET', KEYS[2], ARGV[3]) end
+return 'ok'

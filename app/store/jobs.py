@@ -1,0 +1,29 @@
+"""RQ's queue: the relay's slow work. What it runs is in `workers/jobs.py`, named here so that nothing of it is imported."""
+
+from __future__ import annotations
+
+from redis import Redis
+from rq import Queue
+
+QUEUE = "relay"
+_KEEP_FAILED_SECONDS = 3_600
+
+
+def queue(connection: Redis) -> Queue:
+    """The relay's queue."""
+    return Queue(QUEUE, connection=connection, default_timeout=600)
+
+
+def enqueue_replay(
+    connection: Redis, subscription_id: str, since_ms: int | None, until_ms: int | None
+) -> None:
+    """Has the stored events of a time range delivered to a subscription again."""
+    queue(connection).enqueue(
+        "workers.jobs.replay",
+        subscription_id,
+        since_ms,
+        until_ms,
+        result_ttl=0,
+        failure_ttl=_KEEP_FAILED_SECONDS,
+        job_timeout=3_600,
+    )

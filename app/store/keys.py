@@ -1,0 +1,95 @@
+"""The layout of everything kept in the store.
+
+A device belongs to one shard; all keys that one script touches carry that shard's hash tag, so that a Redis or
+Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to no device.
+
+```
+{s0}:events                     stream of flat events; b body without id, r raw (deflated), x sealed extras
+{s0}:events:type:T              streams with the same ids, nothing in them: the indexes
+{s0}:events:device:D
+{s0}:events:user:U
+{s0}:punches:D:U:WEEK           hash: instant → revision and values, to tell duplicates
+{s0}:seen:D:DIGEST              a callback that is no punch was here
+{s0}:device:D                   hash: record, v (its version), n (version of the users' names), counters
+{s0}:user:D:U                   hash: v, profile and c:TYPE:INDEX, all sealed
+{s0}:users:D                    sorted set of the device's user ids
+{s0}:blob:ID                    a sealed photo or an unrecognised body
+{s0}:fanout                     the last event handed to the subscriptions' queues
+{s0}:lease                      which worker delivers for this shard
+{s0}:wake                       stream that tells that worker what changed
+{s0}:subscriptions:version      grows with every change of a subscription
+{s0}:sub:S:queue                stream: events whose first attempt is to come, same ids
+{s0}:sub:S:due                  sorted set of deliveries to be attempted now, by order of receipt
+{s0}:sub:S:retry                sorted set of deliveries waiting for their next attempt, by its time (ms)
+{s0}:sub:S:dead                 sorted set of dead letters, by time of death (ms)
+{s0}:sub:S:state                hash: delivery → attempts so far (JSON), of those that failed
+{s0}:sub:S:batches              hash: delivery → the events of a batch
+{s0}:sub:S:tests                hash: delivery → a test event's body
+{s0}:sub:S:health               hash: failures in a row, since when, next retry job, counters
+{s0}:sub:S:log                  stream of attempts
+{g}:devices                     hash: device → shard
+{g}:token:DIGEST                set of the devices that use an AuthToken (one, as a rule)
+{g}:subscriptions               hash: id → JSON
+{g}:api_keys                    hash: digest of a key → JSON
+{g}:counters                    hash: what is counted without a device
+```
+"""
+
+from __future__ import annotations
+
+DEVICES = "{g}:devices"
+SUBSCRIPTIONS = "{g}:subscriptions"
+API_KEYS = "{g}:api_keys"
+COUNTERS = "{g}:counters"
+UPKEEP = "{g}:upkeep"
+
+
+def token(digest: str) -> str:
+    """The key of the devices that use an AuthToken."""
+    return f"{{g}}:token:{digest}"
+
+
+class Shard:
+    """The keys of one shard."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.tag = f"{{s{number}}}"
+        self.events = f"{self.tag}:events"
+        self.fanout = f"{self.tag}:fanout"
+        self.lease = f"{self.tag}:lease"
+        self.wake = f"{self.tag}:wake"
+        self.subscriptions_version = f"{self.tag}:subscriptions:version"
+
+    def by_type(self, event_type: str) -> str:
+        return f"{self.tag}:events:type:{event_type}"
+
+    def by_device(self, device_id: str) -> str:
+        return f"{self.tag}:events:device:{device_id}"
+
+    def by_user(self, user_id: str) -> str:
+        return f"{self.tag}:events:user:{user_id}"
+
+    def punches(self, device_id: str, user_id: str, week: int) -> str:
+        return f"{self.tag}:punches:{device_id}:{user_id}:{week}"
+
+    def seen(self, device_id: str, digest: str) -> str:
+        return f"{self.tag}:seen:{device_id}:{digest}"
+
+    def device(self, device_id: str) -> str:
+        return f"{self.tag}:device:{device_id}"
+
+    def user(self, device_id: str, user_id: str) -> str:
+        return f"{self.tag}:user:{device_id}:{user_id}"
+
+    def users(self, device_id: str) -> str:
+        return f"{self.tag}:users:{device_id}"
+
+    def blob(self, blob_id: str) -> str:
+        return f"{self.tag}:blob:{blob_id}"
+
+    def subscription(self, subscription_id: str, what: str) -> str:
+        return f"{self.tag}:sub:{subscription_id}:{what}"
+
+
+SUBSCRIPTION_PARTS = ("queue", "due", "retry", "dead", "state", "batches", "tests", "health", "log")

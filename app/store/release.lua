@@ -1,0 +1,16 @@
+-- Moves deliveries whose time has come from retry to due, in the order of their receipt.
+-- KEYS 1 retry, 2 due, 3 health, 4 wake   ARGV 1 up to when (ms), 2 subscription
+-- Answers when (ms) the next retry job has to be scheduled for, 0 for not at all
+for _, delivery in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])) do
+  local ms, sequence = string.match(delivery, '^(%d+)-(%d+)')
+  redis.call('ZADD', KEYS[2], string.format('%.0f', ms * 1000 + math.min(sequence, 999)), delivery)
+  redis.call('ZREM', KEYS[1], delivery)
+end
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, '*', 'due', ARGV[2])
+local earliest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+if not earliest then
+  redis.call('HDEL', KEYS[3], 'retry_job_at')
+  return 0
+end
+redis.call('HSET', KEYS[3], 'retry_job_at', string.format('%.0f', tonumber(earliest)))
+return tonumber(earliest)

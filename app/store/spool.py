@@ -1,0 +1,227 @@
+"""Keeps callbacks on disk while the store is away, sealed and fsynced, and brings them in when it is back.
+
+Each process appends to a segment file of its own; what a dead process left is taken over by another one, told by
+the lock on the file. A record is a length and sealed bytes, so a torn last record is noticed and left: it was
+never acknowledged. A segment is removed once all of it is in the store; replaying one twice does no harm, for the
+store tells duplicates.
+
+Failure policy: an append that fails means 503, and the gateway keeps the callback.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from app.vault import SealError, Vault
+
+log = logging.getLogger("relay.spool")
+
+_HEADER = struct.Struct(">I")
+
+
+class SpoolFull(Exception):
+    """The disk can't take it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A callback as it waits: whose it is, when it came, where to, and its decrypted body."""
+
+    device_id: str
+    received_at: float  # seconds since 1970
+    base_url: str
+    body: bytes
+
+
+class Spool:
+    """The spool of one process, and what dead ones left."""
+
+    def __init__(self, folder: Path, vault: Vault, sync: Callable[[int], Any] = os.fsync) -> None:
+        """`sync` flushes a file to the disk; a web worker passes one that lets other requests run meanwhile."""
+        self._folder = folder
+        self._vault = vault
+        self._sync = sync
+        self._file: int | None = None
+        self._path: Path | None = None
+        self._lock = threading.Lock()
+        self._appended = 0
+        self._synced = 0
+        self._syncing = False
+        self._turn = threading.Condition(self._lock)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether this process has callbacks on disk: then later ones queue up behind them."""
+        return self._file is not None
+
+    def size(self) -> int:
+        """Bytes on disk, of all processes."""
+        total = 0
+        with suppress(OSError):
+            for path in self._folder.glob("*.spool"):
+                with suppress(OSError):
+                    total += path.stat().st_size
+        return total
+
+    def writable(self) -> bool:
+        """Whether the disk takes a file just now."""
+        probe = self._folder / f".probe-{secrets.token_hex(4)}"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            probe.write_bytes(b"1")
+            probe.unlink()
+        except OSError:
+            return False
+        return True
+
+    def append(self, item: Spooled) -> None:
+        """Returns once the callback is on the disk. Raises SpoolFull.
+
+        Appends that come while a sync runs share the next one.
+        """
+        plain = orjson.dumps([item.device_id, item.received_at, item.base_url]) + b"\n" + item.body
+        sealed = self._vault.seal("spool", plain)
+        with self._turn:
+            try:
+                self._write(_HEADER.pack(len(sealed)) + sealed)
+            except OSError as error:
+                raise SpoolFull(f"the spool can't be written: {error.strerror}") from error
+            self._appended += 1
+            mine = self._appended
+            while self._synced < mine:
+                if self._syncing:
+                    self._turn.wait()
+                    continue
+                self._sync_once()
+
+    def _sync_once(self) -> None:
+        """Syncs what is written so far, without the lock, for all who wait."""
+        self._syncing = True
+        upto, descriptor = self._appended, self._file
+        assert descriptor is not None
+        self._turn.release()
+        try:
+            self._sync(descriptor)
+        except OSError as error:
+            raise SpoolFull(f"the spool can't be synced: {error.strerror}") from error
+        finally:
+            self._turn.acquire()
+            self._syncing = False
+            self._turn.notify_all()
+        self._synced = max(self._synced, upto)
+
+    def _write(self, record: bytes) -> None:
+        if self._file is None:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path = self._folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}.spool"
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._path, self._file = path, descriptor
+            self._sync_folder()
+        start = os.lseek(self._file, 0, os.SEEK_END)
+        written = 0
+        try:
+            while written < len(record):
+                written += os.write(self._file, record[written:])
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._file, start)  # no torn record in front of later ones
+            raise
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    # Bringing them in
+
+    def replay(self, store: Callable[[Spooled], None]) -> int:
+        """Hands every waiting callback of this and of dead processes to `store`, oldest first; how many.
+
+        `store` raises to stop; then nothing is lost and the next replay begins there again.
+        """
+        count = 0
+        for path in self._claimable():
+            count += self._replay_left_over(path, store)
+        if self._path is not None:
+            count += self._replay_own(store)
+        return count
+
+    def _claimable(self) -> list[Path]:
+        with suppress(OSError):
+            return sorted(path for path in self._folder.glob("*.spool") if path != self._path)
+        return []
+
+    def _replay_left_over(self, path: Path, store: Callable[[Spooled], None]) -> int:
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except OSError:
+            return 0  # another process was faster
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                count = _store_all(self._records(file), store)
+            path.unlink()
+            return count
+        except BlockingIOError:
+            return 0  # its process lives
+        finally:
+            os.close(descriptor)
+
+    def _replay_own(self, store: Callable[[Spooled], None]) -> int:
+        """Until nothing is left; only then may callbacks go to the store directly again."""
+        assert self._path is not None
+        count = 0
+        with self._path.open("rb") as file:
+            while True:
+                count += _store_all(self._records(file), store)
+                with self._turn:
+                    assert self._file is not None
+                    if not self._syncing and file.tell() == os.fstat(self._file).st_size:
+                        os.close(self._file)
+                        self._path.unlink()
+                        self._path = self._file = None
+                        self._synced = self._appended  # who still waits for a sync is in the store already
+                        self._turn.notify_all()
+                        return count
+                time.sleep(0.005)
+
+    def _records(self, file: Any) -> Iterator[Spooled]:
+        while True:
+            start = file.tell()
+            header = file.read(_HEADER.size)
+            sealed = file.read(_HEADER.unpack(header)[0]) if len(header) == _HEADER.size else b""
+            if len(header) < _HEADER.size or len(sealed) < _HEADER.unpack(header)[0]:
+                file.seek(start)
+                return
+            try:
+                plain = self._vault.open("spool", sealed)
+            except SealError:
+                log.error("a spooled callback can't be decrypted and is passed over; was RELAY_SECRET_KEY changed?")
+                continue
+            head, _, body = plain.partition(b"\n")
+            device_id, received_at, base_url = orjson.loads(head)
+            yield Spooled(device_id, received_at, base_url, body)
+
+
+def _store_all(records: Iterator[Spooled], store: Callable[[Spooled], None]) -> int:
+    count = 0
+    for item in records:
+        store(item)
+        count += 1
+    return count

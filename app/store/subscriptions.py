@@ -1,0 +1,198 @@
+"""Subscriptions to webhooks (REST hooks): what is kept of them, and which events they take."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from app import ids
+from app.events.types import EVENT_TYPES, matches
+from app.store.connection import Connection
+from app.store.keys import SUBSCRIPTION_PARTS, SUBSCRIPTIONS
+
+SECRET_PREFIX = "whsec_"
+ROTATION_SECONDS = 24 * 3600
+_PAIR_LIMIT = 1_000  # (device, user) pairs indexed for one subscription
+
+
+def new_secret() -> str:
+    """A Standard Webhooks secret of 32 bytes."""
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+@dataclass(slots=True)
+class Subscription:
+    """A subscription with its secrets opened."""
+
+    id: str
+    target_url: str
+    events: tuple[str, ...]
+    device_ids: frozenset[str]
+    user_ids: frozenset[str]
+    punch_types: frozenset[str]
+    format: str
+    description: str | None
+    max_in_flight: int
+    batch_max: int
+    batch_wait_ms: int
+    include_card_numbers: bool
+    status: str  # "active" or "disabled"
+    disabled_reason: str | None
+    created_at: str
+    after: dict[str, str]  # shard → the newest event when it was made: it takes later ones
+    secrets: list[list[Any]] = field(default_factory=list)  # [secret, valid until (s) or null], newest first
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def signing_keys(self) -> list[bytes]:
+        """The keys that sign now, newest first."""
+        now = time.time()
+        return [
+            base64.b64decode(secret.removeprefix(SECRET_PREFIX))
+            for secret, until in self.secrets
+            if until is None or until > now
+        ]
+
+    def takes(self, event: dict[str, Any]) -> bool:
+        """Whether an event passes the filters; `punch_types` is asked of punches only."""
+        return (
+            any(matches(pattern, event["type"]) for pattern in self.events)
+            and (not self.device_ids or event["device_id"] in self.device_ids)
+            and (not self.user_ids or event.get("user_id") in self.user_ids)
+            and (
+                not self.punch_types
+                or event["type"] != "attendance.punch"
+                or event["punch_type"] in self.punch_types
+            )
+        )
+
+
+class Matcher:
+    """Finds the active subscriptions of an event, at a cost that doesn't grow with their number.
+
+    Each is filed under the narrowest of its filters: pairs of device and user, users, devices, or event types.
+    """
+
+    def __init__(self, subscriptions: Iterable[Subscription]) -> None:
+        self._filed: dict[tuple[str, ...], list[Subscription]] = defaultdict(list)
+        for subscription in subscriptions:
+            if subscription.status == "active":
+                for place in _places(subscription):
+                    self._filed[place].append(subscription)
+
+    def find(self, event: dict[str, Any]) -> list[Subscription]:
+        """The subscriptions that take an event."""
+        device, user = event["device_id"] or "", event.get("user_id") or ""
+        filed = self._filed
+        return [
+            subscription
+            for place in (
+                ("pair", device, user),
+                ("user", user),
+                ("device", device),
+                ("type", event["type"]),
+            )
+            if place in filed
+            for subscription in filed[place]
+            if subscription.takes(event)
+        ]
+
+
+def _places(subscription: Subscription) -> list[tuple[str, ...]]:
+    devices, users = subscription.device_ids, subscription.user_ids
+    if devices and users and len(devices) * len(users) <= _PAIR_LIMIT:
+        return [("pair", device, user) for device in devices for user in users]
+    if users:
+        return [("user", user) for user in users]
+    if devices:
+        return [("device", device) for device in devices]
+    return [
+        ("type", event_type)
+        for event_type in EVENT_TYPES
+        if any(matches(pattern, event_type) for pattern in subscription.events)
+    ]
+
+
+class Subscriptions:
+    """What is kept of subscriptions."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def create(self, fields: dict[str, Any], after: dict[int, str]) -> Subscription:
+        """A new subscription from checked fields; `after` is the newest event of each shard."""
+        fields = dict(fields)
+        subscription = Subscription(
+            id=ids.random_id("sub"),
+            status="active",
+            disabled_reason=None,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            after={str(shard): entry for shard, entry in after.items()},
+            secrets=[[fields.pop("secret", None) or new_secret(), None]],
+            **fields,
+        )
+        self.save(subscription)
+        return subscription
+
+    def save(self, subscription: Subscription) -> None:
+        """Writes it. On return every event stored later is matched against what was written."""
+        self._connection.redis.hset(SUBSCRIPTIONS, subscription.id, self._pack(subscription))
+        self._announce(subscription.id)
+
+    def delete(self, subscription_id: str) -> bool:
+        """Removes it with its queue and log; whether there was one."""
+        client = self._connection.redis
+        if not client.hdel(SUBSCRIPTIONS, subscription_id):
+            return False
+        self._announce(subscription_id)
+        for shard in self._connection.shards:
+            client.delete(*(shard.subscription(subscription_id, part) for part in SUBSCRIPTION_PARTS))
+        return True
+
+    def _announce(self, subscription_id: str) -> None:
+        for shard in self._connection.shards:
+            pipeline = self._connection.redis.pipeline(transaction=True)
+            pipeline.incr(shard.subscriptions_version)
+            pipeline.xadd(shard.wake, {"subscription": subscription_id}, maxlen=1_000)
+            pipeline.execute()
+
+    def get(self, subscription_id: str) -> Subscription | None:
+        """One subscription."""
+        stored = self._connection.redis.hget(SUBSCRIPTIONS, subscription_id)
+        return self.unpack(subscription_id, stored) if stored else None
+
+    def all(self) -> list[Subscription]:
+        """All of them, oldest first."""
+        stored = self._connection.redis.hgetall(SUBSCRIPTIONS)
+        found = [self.unpack(name.decode(), value) for name, value in stored.items()]
+        return sorted(found, key=lambda subscription: (subscription.created_at, subscription.id))
+
+    def _pack(self, subscription: Subscription) -> bytes:
+        record = {
+            name: sorted(value) if isinstance(value, frozenset) else value
+            for name in Subscription.__slots__
+            if name not in ("id", "secrets", "headers")
+            for value in (getattr(subscription, name),)
+        }
+        sealed = self._connection.vault.seal(
+            "subscription",
+            orjson.dumps({"secrets": subscription.secrets, "headers": subscription.headers}),
+            subscription.id,
+        )
+        return orjson.dumps({**record, "sealed": base64.b64encode(sealed).decode()})
+
+    def unpack(self, subscription_id: str, stored: bytes) -> Subscription:
+        """A subscription from what is stored of it."""
+        record = orjson.loads(stored)
+        sealed = base64.b64decode(record.pop("sealed"))
+        hidden = orjson.loads(self._connection.vault.open("subscription", sealed, subscription_id))
+        for name in ("device_ids", "user_ids", "punch_types"):
+            record[name] = frozenset(record[name])
+        return Subscription(id=subscription_id, events=tuple(record.pop("events")), **record, **hidden)

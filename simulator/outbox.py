@@ -1,0 +1,164 @@
+"""A device's callbacks on their way to the relay.
+
+In order and one at a time: a callback that is not answered 200 `{"status":"done"}` holds back all that
+come after it, and is sent again, the same to the byte, until it is. That is what the real gateway does.
+"""
+
+import json
+import threading
+from collections import deque
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import requests
+
+from simulator.cipher import encrypt
+from simulator.spec import DeviceSpec
+
+_SENT_KEPT = 500
+_ANSWER_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """One callback as it stands in the queue; `text` is its JSON before any encryption."""
+
+    operation: str
+    text: bytes
+
+
+class Outbox:
+    """The queue and the thread that empties it. Encrypts at sending, with the key of that moment."""
+
+    def __init__(self, spec: DeviceSpec, relay_url: str | None) -> None:
+        self._spec = spec
+        self._relay_url = relay_url
+        self._queue: deque[Parcel] = deque()
+        self._sent: deque[Parcel] = deque(maxlen=_SENT_KEPT)
+        self._changed = threading.Condition()
+        self._closed = False
+        self._hurry = False
+        self.attempts = 0
+        self.acknowledged = 0
+        self.refused = 0
+        self.last_refusal: str | None = None
+        self._thread = threading.Thread(target=self._run, name=f"outbox-{spec.stgid}", daemon=True)
+        self._thread.start()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def put(self, operation: str, body: object) -> None:
+        """Queue a callback. Text is sent as it stands, anything else as JSON."""
+        text = body.encode() if isinstance(body, str) else json.dumps(body, ensure_ascii=False).encode()
+        with self._changed:
+            self._queue.append(Parcel(operation, text))
+            self._changed.notify_all()
+
+    def resend(self, last: int) -> int:
+        """Queue the last acknowledged callbacks once more, unchanged. Returns how many there were."""
+        with self._changed:
+            again = list(self._sent)[-last:] if last > 0 else []
+            self._queue.extend(again)
+            self._changed.notify_all()
+        return len(again)
+
+    def hurry(self) -> None:
+        """Try the held callback again now instead of after its wait."""
+        with self._changed:
+            self._hurry = True
+            self._changed.notify_all()
+
+    def wait_empty(self, timeout: float) -> bool:
+        """Whether everything was acknowledged within `timeout` seconds."""
+        with self._changed:
+            return (
+                self._changed.wait_for(lambda: not self._queue or self._closed, timeout) and not self._queue
+            )
+
+    def close(self) -> None:
+        """Tell the thread to end. What is still queued is lost, as everything of a virtual gateway is."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread's end, which an attempt under way may put off."""
+        self._thread.join(timeout)
+
+    @property
+    def url(self) -> str | None:
+        """Where callbacks go: the device's own URL or the relay's, with `?stgid=` put on it."""
+        url = self._spec.callback_url
+        if url is None and self._relay_url is not None:
+            url = self._relay_url.rstrip("/") + "/callback"
+        for _ in range(self._spec.stgid_in_url if url else 0):
+            url = f"{url}{'&' if '?' in str(url) else '?'}stgid={quote(self._spec.stgid)}"
+        return url
+
+    def _run(self) -> None:
+        failures = 0
+        with requests.Session() as session:
+            # A proxy of the environment has no business between two local processes.
+            session.trust_env = False
+            while True:
+                parcel = self._next()
+                if parcel is None:
+                    return
+                if self._deliver(session, parcel):
+                    failures = 0
+                    continue
+                wait = min(self._spec.retry_seconds * 2**failures, self._spec.retry_max_seconds)
+                failures = min(failures + 1, 30)
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._closed or self._hurry, wait):
+                        failures = 0
+                    self._hurry = False
+
+    def _next(self) -> Parcel | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or (bool(self._queue) and self.url is not None))
+            return None if self._closed else self._queue[0]
+
+    def _deliver(self, session: requests.Session, parcel: Parcel) -> bool:
+        """One attempt. The parcel leaves the queue only when it was acknowledged."""
+        refusal = self._attempt(session, parcel)
+        with self._changed:
+            self.attempts += 1
+            if refusal is not None:
+                self.refused += 1
+                self.last_refusal = f"{parcel.operation}: {refusal}"
+                return False
+            self.acknowledged += 1
+            self._queue.popleft()
+            self._sent.append(parcel)
+            self._changed.notify_all()
+        return True
+
+    def _attempt(self, session: requests.Session, parcel: Parcel) -> str | None:
+        """None where the relay answered "done", else what was wrong with its answer."""
+        url, key = self.url, self._spec.security_key
+        if url is None:
+            return "there is no callback URL"
+        try:
+            answer = session.post(
+                url,
+                data=encrypt(parcel.text, key) if key else parcel.text,
+                headers={"Content-Type": "application/json"},
+                timeout=self._spec.callback_timeout_seconds,
+                allow_redirects=False,
+            )
+            if answer.status_code == 200 and is_done(answer.content):
+                return None
+            return f"{answer.status_code} {answer.text[:_ANSWER_SHOWN]!r}"
+        except (requests.RequestException, ValueError) as error:
+            return f"{type(error).__name__}: {error}"[:_ANSWER_SHOWN]
+
+
+def is_done(body: bytes) -> bool:
+    """Whether an answer's body is the acknowledgement `{"status":"done"}`."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(answer, dict) and answer.get("status") == "done"

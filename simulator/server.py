@@ -1,0 +1,40 @@
+"""The virtual gateway over HTTP: the command endpoint at its real path, and the control API beside it."""
+
+import socket
+
+from flask import Flask, Response, request
+
+from simulator.control import make_control
+from simulator.gateway import Gateway
+
+COMMAND_PATH = "/external/api3.0/biometric"
+_MAX_BODY = 64 * 1024 * 1024
+
+
+def create_app(gateway: Gateway) -> Flask:
+    """The WSGI application for a gateway."""
+    app = Flask("simulator")
+    app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of DefaultJSONProvider, which this is
+    app.register_blueprint(make_control(gateway))
+
+    @app.post(COMMAND_PATH)
+    def command() -> Response:
+        # Two stgids are as wrong as none: the endpoint's URL was pasted with one on it.
+        given = request.args.getlist("stgid")
+        reply = gateway.answer(given[0] if len(given) == 1 else "", request.get_data())
+        if reply.drop:
+            _hang_up()
+        # Encrypted answers are bare Base64 and still called JSON, as seen in the wild.
+        return Response(reply.body, reply.http_status, content_type="application/json")
+
+    return app
+
+
+def _hang_up() -> None:
+    """Close the caller's connection without an answer. Works under werkzeug's server, which ours is."""
+    connection = request.environ.get("werkzeug.socket")
+    if connection is None:
+        raise RuntimeError("the drop fault needs simulator.serving.SimulatorServer")
+    assert isinstance(connection, socket.socket)
+    connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,63 @@
+"""The staff of the virtual device behave like people, and carry on whatever commands do to them."""
+
+from itertools import islice
+
+import pytest
+from sim_tools import RecordingRelay, eventually
+
+from simulator.device import Device
+from simulator.life import Life
+from simulator.people import punch_types, staff
+
+
+@pytest.mark.parametrize(
+    ("hour", "day"),
+    [
+        (8, ["CheckIn", "BreakOut", "BreakIn", "CheckOut", "CheckIn"]),
+        (13, ["BreakOut", "BreakIn", "CheckOut", "CheckIn", "BreakOut"]),
+        (18, ["CheckOut", "CheckIn", "BreakOut", "BreakIn", "CheckOut"]),
+    ],
+)
+def test_days_begin_as_the_hour_wants(hour: int, day: list[str]) -> None:
+    assert list(islice(punch_types(hour), 5)) == day
+
+
+def test_staff_are_there_without_a_callback(device: Device, relay: RecordingRelay) -> None:
+    staff(device)
+    assert len(device.users) == 8 and device.template_count() == 8
+    assert all(user.first_name and user.last_name for user in device.users.values())
+    assert len(device.outbox) == 0 and relay.received == []
+
+
+def test_life_punches_photographs_and_edits(device: Device, relay: RecordingRelay) -> None:
+    staff(device)
+    Life(device, 0.001).start()
+    seen: set[str] = set()
+
+    def all_seen() -> bool:
+        for received in list(relay.received):
+            seen.update(received.json["RealTime"].keys() & {"PunchLog", "Log", "UserUpdated"})
+        return len(seen) == 3
+
+    eventually(all_seen, timeout=10)
+    logs = [received.json["RealTime"].get("PunchLog") for received in list(relay.received)]
+    assert any(log and "Temperature" in log for log in logs)
+    assert any(log and "Temperature" not in log for log in logs)
+
+
+def test_life_goes_on_when_users_are_disabled_or_deleted(device: Device, relay: RecordingRelay) -> None:
+    staff(device)
+    for user_id in ("1", "2", "3"):
+        device.users[user_id].enabled = False
+    device.drop_user("4")
+    Life(device, 0.01).start()
+    punches = [callback["RealTime"].get("PunchLog") for callback in relay.wait_for(8)]
+    assert not {log["UserId"] for log in punches if log} & {"1", "2", "3", "4"}
+
+
+def test_life_ends_with_the_device(device: Device) -> None:
+    staff(device)
+    life = Life(device, 60)
+    life.start()
+    device.close()
+    eventually(lambda: not life.running, timeout=2)

@@ -1,0 +1,51 @@
+"""LoadLog gives 50 rows an answer, and an OffSet to ask for the next 50 with."""
+
+from datetime import timedelta
+
+import pytest
+from sim_tools import Caller, load_log
+
+from simulator.clock import from_wire
+from simulator.device import Device
+from simulator.records import LogRow
+
+
+def fill(device: Device, rows: int) -> None:
+    first = from_wire("2020-09-17 08:00:00 GMT +0530")
+    device.logs.extend(
+        LogRow(str(number), first + timedelta(seconds=number), "CheckIn", "Face") for number in range(rows)
+    )
+
+
+@pytest.mark.parametrize(("rows", "pages"), [(51, [50, 1]), (100, [50, 50]), (120, [50, 50, 20])])
+def test_pages_join_to_all_rows_in_order(rows: int, pages: list[int], device: Device, caller: Caller) -> None:
+    fill(device, rows)
+    users: list[str] = []
+    sizes: list[int] = []
+    offset = None
+    while True:
+        log = caller.send(load_log(offset))["PunchLog"]
+        users += [row["UserID"] for row in log["Log"]]
+        sizes.append(int(log["ReturnRowCount"]))
+        assert log["ActualRowCount"] == str(rows)
+        offset = log.get("OffSet")
+        if offset is None:
+            break
+    assert sizes == pages
+    assert users == [str(number) for number in range(rows)]
+
+
+@pytest.mark.parametrize("rows", [0, 50])
+def test_one_page_is_the_documented_answer(rows: int, device: Device, caller: Caller) -> None:
+    fill(device, rows)
+    log = caller.send(load_log())["PunchLog"]
+    assert log.keys() == {"ReturnRowCount", "Log"}
+    assert (log["ReturnRowCount"], len(log["Log"])) == (str(rows), rows)
+
+
+def test_full_log_memory_forgets_the_oldest(make_device: object, caller: Caller) -> None:
+    assert callable(make_device)
+    device = make_device(max_logs=2)
+    fill(device, 3)
+    log = caller.send(load_log())["PunchLog"]
+    assert [row["UserID"] for row in log["Log"]] == ["1", "2"]

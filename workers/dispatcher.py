@@ -1,0 +1,193 @@
+"""The worker's main loop: holds the leases of shards, dispatches for them, and keeps RQ's clock.
+
+RQ's own scheduler keeps a lock for a minute after a kill -9; here whoever holds shard 0 moves due jobs into their
+queue, so that retries are taken over within seconds like everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from rq.scheduler import RQScheduler
+
+from app.addresses import AddressGuard
+from app.log import configure
+from app.settings import current
+from app.store import Store
+from app.store.connection import connection_arguments, source
+from app.store.jobs import QUEUE, queue
+from app.store.keys import Shard
+from workers import jobs
+from workers.http import Client
+from workers.live import Live
+from workers.render import USER_AGENT
+from workers.shard import LeaseLost, ShardDispatcher
+
+log = logging.getLogger("relay.dispatcher")
+
+LEASE_MS = 4_000
+_RENEW_SECONDS = 1.0
+_TICK_SECONDS = 0.5
+_SWEEP_SECONDS = 30.0
+_FINISH_SECONDS = 6.0
+_CONNECTIONS = 8_000
+
+
+class Dispatcher:
+    """Delivers for all shards whose lease it gets."""
+
+    def __init__(self, store: Store, *, live: bool = False) -> None:
+        self._store = store
+        self._token = secrets.token_hex(16)
+        self._live = Live(live)
+        self._stop = asyncio.Event()
+        self._redis = redis.asyncio.Redis(
+            **connection_arguments(store.settings),
+            socket_timeout=10.0,
+            socket_connect_timeout=1.0,
+            retry=Retry(NoBackoff(), 0),
+            max_connections=256,
+        )
+        self._lease = self._redis.register_script(source("lease"))
+        self._queue = queue(store.connection.redis)
+        # Idle, it is never started: only its way of enqueuing what is due is used.
+        self._clock = RQScheduler([QUEUE], connection=store.connection.redis, logging_level="WARNING")
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        _allow_many_sockets()
+        guard = AddressGuard(self._store.settings.allow_private_targets)
+        http = Client(guard, user_agent=USER_AGENT, max_connections=_CONNECTIONS)
+        keepers = [asyncio.create_task(self._keep(shard, http)) for shard in self._store.connection.shards]
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait([stopping, *keepers], return_when=asyncio.FIRST_COMPLETED)
+        self._stop.set()
+        await asyncio.gather(*keepers)
+        await http.close()
+        await self._redis.aclose()
+
+    # Leases
+
+    async def _keep(self, shard: Shard, http: Client) -> None:
+        """Dispatches for a shard whenever its lease can be had."""
+        while not self._stop.is_set():
+            if await self._take(shard):
+                log.info("delivering for shard %d", shard.number)
+                await self._dispatch(shard, http)
+            await self._pause(_RENEW_SECONDS / 2)
+
+    async def _take(self, shard: Shard) -> bool:
+        with suppress(RedisError, OSError):
+            return bool(await self._lease(keys=[shard.lease], args=[self._token, LEASE_MS]))
+        return False
+
+    async def _dispatch(self, shard: Shard, http: Client) -> None:
+        dispatcher = ShardDispatcher(
+            self._store, self._redis, http, shard, self._token, self._live, self._schedule_retry
+        )
+        running = asyncio.create_task(dispatcher.run())
+        renewing = asyncio.create_task(self._renew(shard))
+        work = [running, renewing]
+        if shard.number == 0:
+            work.append(asyncio.create_task(self._keep_time()))
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait([stopping, *work], return_when=asyncio.FIRST_COMPLETED)
+        stopped = self._stop.is_set()
+        if stopped:
+            await dispatcher.finish(_FINISH_SECONDS)
+        else:
+            dispatcher.drop()
+        for task in (stopping, *work):
+            task.cancel()
+        results = await asyncio.gather(*work, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseExceptionGroup):
+                rest = result.subgroup(lambda error: not isinstance(error, LeaseLost | asyncio.CancelledError))
+                if rest is not None:
+                    log.error("dispatching for shard %d failed; starting over", shard.number, exc_info=rest)
+        if stopped:
+            with suppress(RedisError, OSError):  # so that the next worker need not wait
+                await self._lease(keys=[shard.lease], args=[self._token, 1])
+
+    async def _renew(self, shard: Shard) -> None:
+        """Ends when another worker has the lease."""
+        while True:
+            await asyncio.sleep(_RENEW_SECONDS)
+            try:
+                if not await self._lease(keys=[shard.lease], args=[self._token, LEASE_MS]):
+                    log.warning("another worker delivers for shard %d now", shard.number)
+                    return
+            except (RedisError, OSError):
+                continue  # away: nobody else can take the lease either
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+    # RQ's clock
+
+    async def _keep_time(self) -> None:
+        swept = 0.0
+        while True:
+            await self._quietly(self._enqueue_due)
+            if time.monotonic() - swept > _SWEEP_SECONDS:
+                swept = time.monotonic()
+                await self._quietly(self._sweep)
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def _quietly(self, act: Callable[[], None]) -> None:
+        try:
+            await asyncio.to_thread(act)
+        except (RedisError, OSError) as error:
+            log.debug("RQ's clock waits for the store (%s)", type(error).__name__)
+        except Exception:
+            log.exception("RQ's clock stumbled")
+
+    def _enqueue_due(self) -> None:
+        self._clock.prepare_registries([QUEUE])
+        self._clock.enqueue_scheduled_jobs()
+
+    def _sweep(self) -> None:
+        jobs.sweep(self._store)
+
+    async def _schedule_retry(self, subscription_id: str, shard: int, at: float) -> None:
+        with suppress(RedisError, OSError):  # lost: the sweep finds it
+            await asyncio.to_thread(
+                jobs.schedule_retry, self._queue, subscription_id, shard, datetime.fromtimestamp(at, UTC)
+            )
+
+
+
+
+def _allow_many_sockets() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536), hard))
+
+
+def main() -> None:
+    """The dispatcher's process."""
+    settings = current()
+    configure(settings.log_level)
+    asyncio.run(Dispatcher(Store(settings), live=os.environ.get("RELAY_LIVE") == "1").run())
+
+
+if __name__ == "__main__":
+    main()
