@@ -6,6 +6,7 @@ A failing target has one scheduled job, whatever its backlog: the id of the job 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -40,13 +41,14 @@ def store() -> Store:
 
 def schedule_retry(jobs: Queue, subscription_id: str, shard: int, at: datetime) -> None:
     """Has `release_retries` run at that time; asking twice makes one job."""
+    second = math.ceil(at.timestamp())  # RQ keeps whole seconds, and a job that comes early finds nothing due
     jobs.enqueue_at(
-        at,
+        datetime.fromtimestamp(second, UTC),
         release_retries,
         subscription_id,
         shard,
         # With its time: a job that is running can't schedule the next one under its own id.
-        job_id=f"retry-{subscription_id}-{shard}-{int(at.timestamp())}",
+        job_id=f"retry-{subscription_id}-{shard}-{second}",
         result_ttl=0,
         failure_ttl=_KEEP_RESULT,
     )

@@ -12,6 +12,19 @@ from typing import Literal
 from app.gateway import bodies
 from app.gateway.bodies import CREDENTIAL_FIELDS, Body, fields_in
 
+__all__ = [
+    "BY_ACTION",
+    "BY_NAME",
+    "CALLBACKS",
+    "COMMANDS",
+    "CREDENTIAL_FIELDS",
+    "OPERATIONS",
+    "Effect",
+    "Kind",
+    "Operation",
+    "adding",
+]
+
 Kind = Literal["callback", "rest"]
 Effect = Literal["read", "write", "destructive"]
 

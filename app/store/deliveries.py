@@ -86,20 +86,20 @@ class Deliveries:
         if not number.isdecimal() or int(number) >= len(shards) or not _is_entry(before):
             raise ValueError("cursor")
         rows: list[dict[str, Any]] = []
+        place = before
         for shard in shards[int(number) :]:
             while True:
                 found = self._log_rows(shard, subscription_id, before)
                 for entry, row in found:
                     if row is not None and status in (None, row["status"]):
                         if len(rows) == limit:
-                            return rows, f"{shard.number}:{rows[-1].pop('_at')}"
-                        rows.append({**row, "_at": entry})
+                            return rows, place
+                        rows.append(row)
+                        place = f"{shard.number}:{entry}"
                 if len(found) < _SCAN:
                     break
                 before = found[-1][0]
             before = "+"
-        for row in rows:
-            row.pop("_at", None)
         return rows, None
 
     def _log_rows(

@@ -103,7 +103,9 @@ def wrapped(body: bytes) -> dict[str, bytes]:
         "quoted with escaped line breaks": b'"' + lines.replace(b"\r\n", b"\\r\\n") + b'"',
         "quoted lines": b'"' + lines + b'"',
         "quoted with raw and escaped": b'"' + lines.replace(b"/", b"\\/") + b'"',
-        "quoted with = as Gson writes it": ('"' + text.replace("=", "\\u003d").replace("+", "\\u002b") + '"').encode(),
+        "quoted with = as Gson writes it": (
+            '"' + text.replace("=", "\\u003d").replace("+", "\\u002b") + '"'
+        ).encode(),
         "without =": body.rstrip(b"="),
     }
 
@@ -237,7 +239,13 @@ def test_the_right_key_opens_every_start_of_an_object(plain: bytes) -> None:
 
 @pytest.mark.parametrize(
     "plain",
-    [b"[1, 2, 3, 4, 5, 6]", b'"a text, no object"', b"{'RealTime': {}}   ", b"{x" * 9, b'{"\x01\x02\x03' + b"x" * 16],
+    [
+        b"[1, 2, 3, 4, 5, 6]",
+        b'"a text, no object"',
+        b"{'RealTime': {}}   ",
+        b"{x" * 9,
+        b'{"\x01\x02\x03' + b"x" * 16,
+    ],
 )
 def test_what_is_no_object_does_not_open(plain: bytes) -> None:
     key = SecurityKey(KEY)

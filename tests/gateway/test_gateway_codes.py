@@ -6,7 +6,7 @@ import pytest
 
 from app.gateway import codes
 
-CONTRACT = {
+CONTRACT: dict[int | None, int] = {
     0: 200,
     **dict.fromkeys((1, 3, 10), 422),
     **dict.fromkeys((2, 9), 404),

@@ -1,0 +1,173 @@
+"""Nothing secret outlives redaction, and the digest tells a repetition from new content."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import orjson
+import pytest
+from gateway_samples import TOKEN, sample
+
+from app.gateway.callbacks import content_digest, redact, redact_unknown
+from app.gateway.operations import CALLBACKS
+
+
+def nested(depth: int, inside: Any = None) -> Any:
+    for _ in range(depth):
+        inside = {"a": [inside]}
+    return inside
+
+
+@pytest.mark.parametrize("name", [operation.name for operation in CALLBACKS])
+def test_a_redacted_callback_differs_from_the_documented_in_its_secrets_alone(name: str) -> None:
+    document = sample(name)
+    before = copy.deepcopy(document)
+    redacted = redact(document)
+    assert document == before
+    expected = copy.deepcopy(document)
+    expected["RealTime"]["AuthToken"] = ""
+    for item in expected["RealTime"].get("UserUpdated", {}).get("Template", []):
+        item["Data"] = ""
+    if "Log" in expected["RealTime"]:
+        expected["RealTime"]["Log"]["LogPhoto"] = ""
+    assert redacted == expected
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "AuthToken",
+        "authtoken",
+        "AUTHTOKEN",
+        "auth_token",
+        "Auth-Token",
+        "SecurityKey",
+        "Security Key",
+        "Password",
+        "password",
+        "Pin",
+        "PIN",
+        "LogPhoto",
+        "Data",
+    ],
+)
+@pytest.mark.parametrize("secret", ["s3cret", 424242, ["s3cret"], {"a": "s3cret"}, [{"b": ["s3cret"]}]])
+def test_a_secret_goes_at_any_depth_however_it_is_spelled(key: str, secret: Any) -> None:
+    for document in ({key: secret}, nested(5, {key: secret}), {"RealTime": {"x": [[{key: secret}]]}}):
+        written = json.dumps(redact(document))
+        assert "s3cret" not in written
+        assert "424242" not in written
+
+
+def test_nothing_of_a_template_is_kept_but_what_tells_which_it_is() -> None:
+    template = {
+        "Type": "Face",
+        "UserID": "2",
+        "Size": 7,
+        "Index": "0",
+        "Data": "x",
+        "Data2": "x",
+        "More": ["x"],
+    }
+    for section in (template, [template]):
+        document = {"RealTime": {"UserUpdated": {"Template": section}}}
+        (blank,) = [redact(document)["RealTime"]["UserUpdated"]["Template"]]  # type: ignore[index]
+        blank = blank[0] if isinstance(blank, list) else blank
+        assert blank == {**template, "Data": "", "Data2": "", "More": [""]}
+    assert redact({"Template": "base64"}) == {"Template": ""}
+    assert redact({"Template": ["base64", 5, None]}) == {"Template": ["", "", None]}
+
+
+def test_an_input_type_of_password_is_no_secret() -> None:
+    document = {
+        "RealTime": {"PunchLog": {"InputType": "Password", "Type": "CheckIn", "UserID": 5, "X": None}}
+    }
+    assert redact(document) == document
+
+
+@pytest.mark.parametrize(
+    "document",
+    [nested(3000), {"a": "\ud800"}, {"\udfff": 1}, {"a": 10**5000}, {"a": -(2**63), "b": 2**64}, {}],
+    ids=["deep", "surrogate", "surrogate key", "huge", "64 bits", "empty"],
+)
+def test_odd_documents_are_redacted_to_writable_ones(document: dict[str, Any]) -> None:
+    orjson.dumps(redact(document))
+    orjson.dumps(redact_unknown(document))
+
+
+def test_of_an_unknown_document_only_the_envelope_and_the_keys_are_told() -> None:
+    document = {
+        "RealTime": {
+            "OperationID": "op1",
+            "Time": "2020-09-17 04:19:03 GMT +0000",
+            "LabelName": "Door",
+            "SerialNumber": "ZHM1",
+            "AuthToken": TOKEN,
+            "DoorOpened": {"Door": 1, "By": "2", "Time": "secret", "Open": True, "List": [1, "x", None]},
+        }
+    }
+    assert redact_unknown(document) == {
+        "RealTime": {
+            "OperationID": "op1",
+            "Time": "2020-09-17 04:19:03 GMT +0000",
+            "LabelName": "Door",
+            "SerialNumber": "ZHM1",
+            "AuthToken": "",
+            "DoorOpened": {"Door": None, "By": "", "Time": "", "Open": None, "List": [None, "", None]},
+        }
+    }
+
+
+def test_an_unknown_document_is_capped() -> None:
+    wide = {str(number): [["x"] * 100] * 100 for number in range(1000)}
+    assert len(orjson.dumps(redact_unknown(wide))) < 20_000
+    assert len(orjson.dumps(redact_unknown({"k" * 10_000: 1, "OperationID": "x" * 10_000}))) < 500
+    assert redact_unknown("secret") == ""
+    assert redact_unknown(["secret", 5]) == ["", None]
+
+
+def test_the_same_content_has_the_same_digest() -> None:
+    document = sample("RealTimePunchLog")
+    again = copy.deepcopy(document)
+    again["RealTime"] = dict(reversed(again["RealTime"].items()))
+    again["RealTime"]["AuthToken"] = "another"
+    again["RealTime"]["Time"] = "2021-01-01 00:00:00 GMT +0000"
+    assert content_digest(document) == content_digest(again)
+    assert len(content_digest(document)) == 16
+    bare = {"AuthToken": "a", "Time": "b", "PunchLog": {"UserID": "2"}}
+    assert content_digest(bare) == content_digest({"PunchLog": {"UserID": "2"}})
+
+
+def test_the_samples_that_share_an_operation_id_have_digests_of_their_own() -> None:
+    card, password = sample("ManuallyUserUpdatedWithCard"), sample("ManuallyUserUpdatedWithPassword")
+    assert card["RealTime"]["OperationID"] == password["RealTime"]["OperationID"]
+    assert content_digest(card) != content_digest(password)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": "1"}, {"a": 1}),
+        ({"a": 1}, {"a": True}),
+        ({"a": None}, {}),
+        ({"a": [1, 2]}, {"a": [2, 1]}),
+        ({"a": [[], []]}, {"a": [[[]]]}),
+        ({"a": {"b": 1}, "c": 2}, {"a": {"b": 1, "c": 2}}),
+        ({"a": "b", "c": "d"}, {"a": "bc", "": "d"}),
+        ({"a": ""}, {"a": []}),
+        ({"a": []}, {"a": {}}),
+        ({"PunchLog": {"Time": "1"}}, {"PunchLog": {"Time": "2"}}),
+        ({"a": "\ud800"}, {"a": "\ud801"}),
+        ({"a": 10**5000}, {"a": 10**5000 + 1}),
+    ],
+    ids=range(12),
+)
+def test_other_content_has_another_digest(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert content_digest(one) != content_digest(other)
+
+
+def test_a_digest_does_not_depend_on_depth() -> None:
+    assert content_digest(nested(20_000)) == content_digest(nested(20_000))
+    assert content_digest(nested(20_000)) != content_digest(nested(20_001))
