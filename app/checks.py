@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -31,11 +32,13 @@ def store_warnings(store: Store) -> list[str]:
     if settings.durability == "fsync" and (append_only == "no" or fsync is None):
         warnings.append("RELAY_DURABILITY=fsync needs a store with an append-only file (appendonly yes).")
     if settings.durability == "replica" and not _has_replica(client):
-        warnings.append("RELAY_DURABILITY=replica: the store has no replica, so no callback can be confirmed.")
+        warnings.append(
+            "RELAY_DURABILITY=replica: the store has no replica, so no callback can be confirmed."
+        )
     return warnings
 
 
-def _config(client: redis.Redis, name: str) -> str | None:
+def _config(client: Any, name: str) -> str | None:
     """A setting of the store; None where it doesn't say (many hosted ones don't)."""
     try:
         values = client.config_get(name)
@@ -49,7 +52,7 @@ def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _has_replica(client: redis.Redis) -> bool:
+def _has_replica(client: Any) -> bool:
     return bool(client.info("replication").get("connected_slaves"))
 
 

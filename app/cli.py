@@ -82,7 +82,9 @@ def store(settings: Settings) -> None:
     from app.store import embedded
 
     if settings.redis_url is not None:
-        raise click.ClickException("REDIS_URL is set, so there is no embedded store to run: unset it, or run none.")
+        raise click.ClickException(
+            "REDIS_URL is set, so there is no embedded store to run: unset it, or run none."
+        )
     try:
         sys.exit(embedded.run(settings))
     except embedded.AlreadyRunning as error:
@@ -124,7 +126,9 @@ def keys() -> None:
 
 @keys.command("create")
 @click.option("--name", required=True, help="Whose key it is.")
-@click.option("--scope", "scopes", multiple=True, required=True, help="May be repeated; `admin` includes all.")
+@click.option(
+    "--scope", "scopes", multiple=True, required=True, help="May be repeated; `admin` includes all."
+)
 @_with_settings
 def create_key(settings: Settings, name: str, scopes: tuple[str, ...]) -> None:
     """Makes an API key and prints it, this once."""
@@ -151,4 +155,3 @@ def _add_simulator() -> None:
 
 
 _add_simulator()
-

@@ -243,9 +243,13 @@ class Receiver:
         if hints:
             found = [device for device in found if all(hint == device.id for hint in hints)]
         if len(found) > 1:
-            found = [device for device in found if callback.serial in (device.id, device.record["serial_number"])]
+            found = [
+                device for device in found if callback.serial in (device.id, device.record["serial_number"])
+            ]
         if len(found) != 1:
-            raise Refused(401, "unauthorised", "No device has this AuthToken, or the URL names another device.")
+            raise Refused(
+                401, "unauthorised", "No device has this AuthToken, or the URL names another device."
+            )
         return found[0]
 
 

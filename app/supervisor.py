@@ -39,7 +39,9 @@ class Supervisor:
         self.children: list[Child] = []
         self.stopping = False
 
-    def add(self, name: str, *command: str, environment: Mapping[str, str] | None = None, last: bool = False) -> None:
+    def add(
+        self, name: str, *command: str, environment: Mapping[str, str] | None = None, last: bool = False
+    ) -> None:
         """Starts a child. `command` follows `python -m`."""
         child = Child(name, [sys.executable, "-m", *command], {**os.environ, **(environment or {})}, last)
         self.children.append(child)

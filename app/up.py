@@ -133,9 +133,12 @@ def _free_port(wanted: int) -> int:
     return wanted
 
 
+def bold(text: str) -> str:
+    return click.style(text, bold=True)
+
+
 def _screen(settings: Settings, store: Store, first_time: bool, virtual: bool) -> str:
     url = settings.public_url or _local_url(settings)
-    bold = lambda text: click.style(text, bold=True)  # noqa: E731
     if settings.api_key:
         key = "the one in RELAY_API_KEY"
     elif first_time:

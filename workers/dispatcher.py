@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
@@ -54,7 +55,7 @@ class Dispatcher:
         self._token = secrets.token_hex(16)
         self._live = Live(live)
         self._stop = asyncio.Event()
-        self._redis = redis.asyncio.Redis(
+        self._redis: Any = redis.asyncio.Redis(
             **connection_arguments(store.settings),
             socket_timeout=10.0,
             socket_connect_timeout=1.0,
@@ -64,7 +65,7 @@ class Dispatcher:
         self._lease = self._redis.register_script(source("lease"))
         self._queue = queue(store.connection.redis)
         # Idle, it is never started: only its way of enqueuing what is due is used.
-        self._clock = RQScheduler([QUEUE], connection=store.connection.redis, logging_level="WARNING")
+        self._clock: Any = RQScheduler([QUEUE], connection=store.connection.redis, logging_level="WARNING")
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT."""
@@ -118,7 +119,9 @@ class Dispatcher:
         results = await asyncio.gather(*work, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseExceptionGroup):
-                rest = result.subgroup(lambda error: not isinstance(error, LeaseLost | asyncio.CancelledError))
+                rest = result.subgroup(
+                    lambda error: not isinstance(error, LeaseLost | asyncio.CancelledError)
+                )
                 if rest is not None:
                     log.error("dispatching for shard %d failed; starting over", shard.number, exc_info=rest)
         if stopped:
@@ -171,8 +174,6 @@ class Dispatcher:
             await asyncio.to_thread(
                 jobs.schedule_retry, self._queue, subscription_id, shard, datetime.fromtimestamp(at, UTC)
             )
-
-
 
 
 def _allow_many_sockets() -> None:

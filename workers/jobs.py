@@ -110,7 +110,9 @@ def _trim(client: Any, shard: Shard, oldest_ms: int) -> None:
     newest = client.xrevrange(shard.events, count=1)
     if newest and int(newest[0][0].partition(b"-")[0]) < oldest_ms:
         # Not one event within the retention: more likely the clock jumped than that a month was silent.
-        log.warning("nothing was removed: even the newest event is older than the retention; is the clock right?")
+        log.warning(
+            "nothing was removed: even the newest event is older than the retention; is the clock right?"
+        )
         return
     client.xtrim(shard.events, minid=oldest_ms, approximate=False)
     for pattern in (f"{shard.tag}:events:*", f"{shard.tag}:sub:*:log"):
@@ -130,4 +132,3 @@ def _remove_left_overs(client: Any, shard: Shard, known: set[str], oldest_ms: in
             client.zrem(dead, old)
             for part in ("state", "batches", "tests"):
                 client.hdel(shard.subscription(subscription_id, part), old)
-

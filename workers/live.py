@@ -40,9 +40,7 @@ class Live:
             f"{event['type']:<22} {who:<16} {what:<12} {where}  {ids.event_id(shard, entry)}",
         )
 
-    def attempt(
-        self, subscription: Subscription, delivery: Delivery, what: str, response: Response
-    ) -> None:
+    def attempt(self, subscription: Subscription, delivery: Delivery, what: str, response: Response) -> None:
         """An attempt ended."""
         if not response.ok:
             log.warning(
@@ -61,7 +59,9 @@ class Live:
         mark = {"delivered": click.style("sent    ", fg="green")}.get(what, click.style("failed  ", fg="red"))
         outcome = str(response.status or response.error)
         more = {"retry": "will be tried again", "dead": "dead letter"}.get(what, "")
-        self._print(mark, f"to {host}  {outcome}  {response.duration * 1000:.0f} ms  {subscription.id} {more}")
+        self._print(
+            mark, f"to {host}  {outcome}  {response.duration * 1000:.0f} ms  {subscription.id} {more}"
+        )
 
     def _room(self) -> bool:
         second = int(time.time())

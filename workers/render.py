@@ -33,7 +33,9 @@ def body(subscription: Subscription, shard: int, delivery: Delivery, codec: Code
     return b"[" + b",".join(events) + b"]" if delivery.batch else events[0]
 
 
-def headers(subscription: Subscription, message_id: str, timestamp: int, content: bytes, batch: bool) -> list[str]:
+def headers(
+    subscription: Subscription, message_id: str, timestamp: int, content: bytes, batch: bool
+) -> list[str]:
     """The header lines, with a signature by every secret that is valid now."""
     signed = b"%s.%d.%s" % (message_id.encode(), timestamp, content)
     signatures = " ".join(

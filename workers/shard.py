@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 import orjson
-import redis.asyncio
 from redis.exceptions import RedisError
 
 from app.store import Store
@@ -48,7 +47,7 @@ class LeaseLost(Exception):
 class Scripts:
     """The dispatcher's Lua scripts on its asyncio connection."""
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
+    def __init__(self, client: Any) -> None:
         self.fanout = client.register_script(source("fanout"))
         self.load = client.register_script(source("load"))
         self.bodies = client.register_script(source("bodies"))
@@ -62,7 +61,7 @@ class ShardDispatcher:
     def __init__(
         self,
         store: Store,
-        client: redis.asyncio.Redis,
+        client: Any,
         http: Client,
         shard: Shard,
         token: str,
@@ -380,7 +379,11 @@ class ShardDispatcher:
 
     def _pump_at(self, target: Target, when: float) -> None:
         if target.wake is not None:
-            if target.wake.when() <= when and not target.wake.cancelled() and target.wake.when() > self._loop.time():
+            if (
+                target.wake.when() <= when
+                and not target.wake.cancelled()
+                and target.wake.when() > self._loop.time()
+            ):
                 return
             target.wake.cancel()
         target.wake = self._loop.call_at(when, self._pump, target)

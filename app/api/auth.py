@@ -29,7 +29,9 @@ def caller() -> ApiKey:
     if "caller" not in g:
         key = _offered_key()
         if not key:
-            raise Problem(401, "An API key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
+            raise Problem(
+                401, "An API key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
+            )
         found = store().api_keys.authenticate(key)
         if found is None:
             raise Problem(401, "This API key is wrong, deleted or expired.")

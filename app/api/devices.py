@@ -17,7 +17,6 @@ from app.api.problems import Problem
 from app.gateway.cipher import SecurityKey
 from app.store.devices import MODES, Device, DeviceExists
 
-
 blueprint = Blueprint("devices", __name__, url_prefix="/v1/devices")
 
 _SECRETS = ("auth_token", "security_key")
@@ -26,7 +25,9 @@ _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 def _check_id(value: str) -> None:
     if not _ID.fullmatch(value):
-        raise ValidationError("is not a Service Tag ID: 1 to 64 letters, digits, dots, dashes, e.g. ZHM1100001")
+        raise ValidationError(
+            "is not a Service Tag ID: 1 to 64 letters, digits, dots, dashes, e.g. ZHM1100001"
+        )
 
 
 def _check_token(value: str) -> None:
@@ -161,5 +162,3 @@ def remove(device_id: str) -> Response:
     if not store().devices.remove(device_id):
         raise Problem(404, f"No device {device_id[:64]!r} is registered.")
     return Response(status=204)
-
-

@@ -60,7 +60,7 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(ValidationError)
     def invalid(error: ValidationError) -> Response:
-        errors = sorted(_flat(error.normalized_messages()))
+        errors = sorted(_flat(error.messages))
         return respond(422, "; ".join(f"{field}: {message}" for field, message in errors[:5]), errors)
 
     @app.errorhandler(HTTPException)
@@ -85,11 +85,7 @@ def register(app: Flask) -> None:
 
 def _flat(messages: Any, path: str = "") -> list[tuple[str, str]]:
     if isinstance(messages, dict):
-        return [
-            pair
-            for key, value in messages.items()
-            for pair in _flat(value, _join(path, str(key)))
-        ]
+        return [pair for key, value in messages.items() for pair in _flat(value, _join(path, str(key)))]
     if isinstance(messages, list):
         return [pair for value in messages for pair in _flat(value, path)]
     return [(path or "body", str(messages))]

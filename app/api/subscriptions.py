@@ -26,7 +26,15 @@ STATUSES = ("delivered", "retrying", "dead", "dropped")
 _MOST_FILTERED = 1_000
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\x80-\xff]{0,2000}")
-_OWN_HEADERS = ("host", "content-length", "content-type", "transfer-encoding", "connection", "user-agent", "expect")
+_OWN_HEADERS = (
+    "host",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
+    "user-agent",
+    "expect",
+)
 
 
 class TargetUrl(fields.String):
@@ -43,7 +51,9 @@ class TargetUrl(fields.String):
 
 def _check_event(value: str) -> None:
     if not is_pattern(value):
-        raise ValidationError(f"is no event type; there are *, {', '.join(EVENT_TYPES)}, and families like user.*")
+        raise ValidationError(
+            f"is no event type; there are *, {', '.join(EVENT_TYPES)}, and families like user.*"
+        )
 
 
 def _check_secret(value: str) -> None:
@@ -63,7 +73,9 @@ def _check_headers(value: dict[str, str]) -> None:
         if not _HEADER_NAME.fullmatch(name) or lower in _OWN_HEADERS or lower.startswith("webhook-"):
             raise ValidationError(f"{name[:64]!r} is not a header that can be set, e.g. Authorization can")
         if not _HEADER_VALUE.fullmatch(text):
-            raise ValidationError(f"the value of {name!r} has a line break or another character no header may have")
+            raise ValidationError(
+                f"the value of {name!r} has a line break or another character no header may have"
+            )
 
 
 class Filters(Schema):
@@ -74,7 +86,9 @@ class Filters(Schema):
 
     device_ids = fields.List(fields.String(), validate=validate.Length(max=_MOST_FILTERED))
     user_ids = fields.List(fields.String(), validate=validate.Length(max=_MOST_FILTERED))
-    punch_types = fields.List(fields.String(validate=validate.Length(1, 64)), validate=validate.Length(max=50))
+    punch_types = fields.List(
+        fields.String(validate=validate.Length(1, 64)), validate=validate.Length(max=50)
+    )
 
 
 class SubscriptionBody(Schema):
@@ -84,9 +98,7 @@ class SubscriptionBody(Schema):
         unknown = RAISE
 
     target_url = TargetUrl(required=True)
-    events = fields.List(
-        fields.String(validate=_check_event), required=True, validate=validate.Length(1, 50)
-    )
+    events = fields.List(fields.String(validate=_check_event), required=True, validate=validate.Length(1, 50))
     filters = fields.Nested(Filters, load_default=dict)
     format = fields.String(load_default="flat", validate=validate.OneOf(FORMATS))
     description = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=500))
@@ -312,5 +324,3 @@ def deliveries(subscription_id: str) -> Response:
     except ValueError:
         raise wrong("cursor", "is not a next_cursor of this list") from None
     return page(rows, more)
-
-

@@ -70,7 +70,9 @@ class _Collector:
 
     def collect(self) -> list[CounterMetricFamily | GaugeMetricFamily]:
         spool = current_app.extensions["spool"]
-        spooled = GaugeMetricFamily("cams_relay_spool_bytes", "Bytes of callbacks waiting on this machine's disk")
+        spooled = GaugeMetricFamily(
+            "cams_relay_spool_bytes", "Bytes of callbacks waiting on this machine's disk"
+        )
         spooled.add_metric([], spool.size() if spool is not None else 0)
         return [*self._devices(), *self._subscriptions(), self._refused(), spooled]
 

@@ -24,9 +24,7 @@ PUNCH_TYPES = (
 def _field(
     kind: type[fields.Field[Any]], description: str, example: object, *, null: bool = False
 ) -> fields.Field[Any]:
-    return kind(
-        required=True, allow_none=null, metadata={"description": description, "examples": [example]}
-    )
+    return kind(required=True, allow_none=null, metadata={"description": description, "examples": [example]})
 
 
 def _text(description: str, example: str | None, *, null: bool = False) -> fields.Field[Any]:
@@ -203,9 +201,7 @@ SCHEMAS: dict[str, type[Event]] = {
 EVENT_TYPES = tuple(SCHEMAS)
 
 # Declaration order is the order of keys in an event.
-FIELDS: dict[str, tuple[str, ...]] = {
-    name: tuple(schema().fields) for name, schema in SCHEMAS.items()
-}
+FIELDS: dict[str, tuple[str, ...]] = {name: tuple(schema().fields) for name, schema in SCHEMAS.items()}
 
 
 def matches(pattern: str, event_type: str) -> bool:

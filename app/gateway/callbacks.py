@@ -245,7 +245,7 @@ def _read_updates(section: object, scope: _Scope) -> None:
         elif user_id is None:
             row.required("UserID", None)
         if user_id is not None:
-            types = dict.fromkeys(item.type for item in credentials )
+            types = dict.fromkeys(item.type for item in credentials if item.user_id == user_id)
             scope.facts.append(
                 UserUpdated(
                     credentials[0].operation if credentials else "ManuallyUserUpdatedWithoutTemplate",

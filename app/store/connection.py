@@ -8,9 +8,9 @@ from typing import Any
 from zlib import crc32
 
 import redis
+from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript, Script
 from redis.retry import Retry
-from redis.backoff import NoBackoff
 
 from app.settings import Settings
 from app.store import embedded
@@ -22,7 +22,17 @@ SCRIPTS = Path(__file__).parent
 TIMEOUT_SECONDS = 3.0
 
 # What the store says when it is there but can't take writes just now: it is "away" all the same.
-_CANNOT_NOW = ("OOM", "READONLY", "MISCONF", "LOADING", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN")
+_CANNOT_NOW = (
+    "OOM",
+    "READONLY",
+    "MISCONF",
+    "LOADING",
+    "BUSY",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+)
 
 
 class StoreAway(Exception):
@@ -58,7 +68,8 @@ class Connection:
     def __init__(self, settings: Settings, vault: Vault, client: redis.Redis | None = None) -> None:
         self.settings = settings
         self.vault = vault
-        self.redis: redis.Redis = client or redis.Redis(
+        # Any: redis-py's types join str and bytes, and answers of two protocols, in every union.
+        self.redis: Any = client or redis.Redis(
             **connection_arguments(settings),
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=1.0,
@@ -88,7 +99,8 @@ class Connection:
 
     def script(self, name: str) -> Script:
         """The Lua script `name`.lua beside this module."""
-        return self.redis.register_script(source(name))
+        script: Script = self.redis.register_script(source(name))
+        return script
 
 
 @lru_cache

@@ -183,9 +183,7 @@ class Deliveries:
         for shard in self._connection.shards:
             pipeline = self._connection.redis.pipeline(transaction=False)
             for subscription_id in subscription_ids:
-                pipeline.zrange(
-                    shard.subscription(subscription_id, "retry"), 0, 0, withscores=True
-                )
+                pipeline.zrange(shard.subscription(subscription_id, "retry"), 0, 0, withscores=True)
             for subscription_id, first in zip(subscription_ids, pipeline.execute(), strict=True):
                 if first and first[0][1] < before_ms:
                     late.append((subscription_id, shard))

@@ -106,9 +106,7 @@ class Devices:
         device_id = record["device_id"]
         sealed = self._connection.vault.seal("device", orjson.dumps(secrets), device_id)
         pipeline = self._connection.redis.pipeline(transaction=True)
-        pipeline.hset(
-            shard.device(device_id), mapping={"record": orjson.dumps(record), "secrets": sealed}
-        )
+        pipeline.hset(shard.device(device_id), mapping={"record": orjson.dumps(record), "secrets": sealed})
         pipeline.hincrby(shard.device(device_id), "v", 1)
         pipeline.execute()
 
@@ -167,7 +165,9 @@ class Devices:
     def load_all(self) -> None:
         """Reads all devices, so that callbacks can be checked while the store is away."""
         client = self._connection.redis
-        shards = {device_id.decode(): Shard(int(number)) for device_id, number in client.hgetall(DEVICES).items()}
+        shards = {
+            device_id.decode(): Shard(int(number)) for device_id, number in client.hgetall(DEVICES).items()
+        }
         pipeline = client.pipeline(transaction=False)
         for device_id, shard in shards.items():
             pipeline.hmget(shard.device(device_id), "record", "secrets", "v", "n")
@@ -230,7 +230,9 @@ class Devices:
 
     def _secrets(self, device_id: str, shard: Shard) -> dict[str, Any]:
         sealed = self._connection.redis.hget(shard.device(device_id), "secrets")
-        secrets: dict[str, Any] = orjson.loads(self._connection.vault.open("device", sealed or b"", device_id))
+        secrets: dict[str, Any] = orjson.loads(
+            self._connection.vault.open("device", sealed or b"", device_id)
+        )
         return secrets
 
     def _digest(self, auth_token: str | None) -> str:

@@ -130,7 +130,9 @@ def run(settings: Settings) -> int:
     config = folder / "valkey.conf"
     config.touch(mode=0o600)
     config.write_text(_config(settings))
-    server = subprocess.Popen([get_binary_path(), config], cwd=folder, preexec_fn=die_with_parent, pass_fds=[lock])
+    server = subprocess.Popen(
+        [get_binary_path(), config], cwd=folder, preexec_fn=die_with_parent, pass_fds=[lock]
+    )
 
     def stop(*_: object) -> None:
         server.terminate()

@@ -118,9 +118,7 @@ class Events:
 
     # The scan
 
-    def _scan(
-        self, query: Query, before: ids.Place | None
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _scan(self, query: Query, before: ids.Place | None) -> Iterator[tuple[str, dict[str, Any]]]:
         """Ids and events that may be of the query, newest first over all shards."""
         shards = self._connection.shards
         if query.device_id is not None:

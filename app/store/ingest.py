@@ -18,7 +18,15 @@ from app import ids
 from app.events import flatten
 from app.events.types import PUNCH_TYPES
 from app.gateway import callbacks
-from app.gateway.callbacks import AttendancePhoto, Callback, CredentialUpdated, Punch, TimeChanged, UserDeleted, UserUpdated
+from app.gateway.callbacks import (
+    AttendancePhoto,
+    Callback,
+    CredentialUpdated,
+    Punch,
+    TimeChanged,
+    UserDeleted,
+    UserUpdated,
+)
 from app.store import codec
 from app.store.connection import Connection
 from app.store.devices import Device, Devices
@@ -318,7 +326,9 @@ class Ingest:
         answer, confirmed = pipeline.execute()
         copies = confirmed[0] if self._durability == "fsync" else confirmed
         if copies < 1:
-            raise redis.TimeoutError(f"RELAY_DURABILITY={self._durability}: not confirmed in {_CONFIRM_MS} ms")
+            raise redis.TimeoutError(
+                f"RELAY_DURABILITY={self._durability}: not confirmed in {_CONFIRM_MS} ms"
+            )
         return list(answer)
 
     def _read_again(self, device: Device) -> Device:
@@ -390,7 +400,9 @@ def _merged(punch: Punch, stored: str) -> Punch:
         punch_type=merged_type,
         direction=punch.direction or _direction(merged_type),
         input_type=punch.input_type or input_type or None,
-        temperature=punch.temperature if punch.temperature is not None or not temperature else float(temperature),
+        temperature=punch.temperature
+        if punch.temperature is not None or not temperature
+        else float(temperature),
         face_mask=punch.face_mask if punch.face_mask is not None or not mask else mask == "1",
         raw=punch.raw,
     )
@@ -421,4 +433,3 @@ def _raw(document: Any, callback: Callback) -> bytes:
     """The gateway's own JSON without secrets; of what is not understood only the shape."""
     blank = callbacks.redact_unknown if callback.problems else callbacks.redact
     return orjson.dumps(blank(document))
-

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from redis import Redis
+from typing import Any
+
 from rq import Queue
 
 QUEUE = "relay"
 _KEEP_FAILED_SECONDS = 3_600
 
 
-def queue(connection: Redis) -> Queue:
+def queue(connection: Any) -> Queue:
     """The relay's queue."""
     return Queue(QUEUE, connection=connection, default_timeout=600)
 
 
-def enqueue_replay(
-    connection: Redis, subscription_id: str, since_ms: int | None, until_ms: int | None
-) -> None:
+def enqueue_replay(connection: Any, subscription_id: str, since_ms: int | None, until_ms: int | None) -> None:
     """Has the stored events of a time range delivered to a subscription again."""
     queue(connection).enqueue(
         "workers.jobs.replay",

@@ -212,7 +212,9 @@ class Spool:
             try:
                 plain = self._vault.open("spool", sealed)
             except SealError:
-                log.error("a spooled callback can't be decrypted and is passed over; was RELAY_SECRET_KEY changed?")
+                log.error(
+                    "a spooled callback can't be decrypted and is passed over; was RELAY_SECRET_KEY changed?"
+                )
                 continue
             head, _, body = plain.partition(b"\n")
             device_id, received_at, base_url = orjson.loads(head)

@@ -1,6 +1,7 @@
-"""Lets these tests run by themselves, from wherever pytest is started."""
+"""Lets these tests run by themselves, from wherever and in whatever import mode pytest is started."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+_HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(_HERE), str(_HERE.parents[1])]

@@ -109,9 +109,12 @@ def test_10_photo() -> None:
 
 def test_11_punch() -> None:
     document = sample("RealTimePunchLog")
-    assert read(document).facts == [
+    (fact,) = read(document).facts
+    assert [fact] == [
         Punch("RealTimePunchLog", "2", AT, "check_out", "out", "fingerprint", 36.8, False, document)
     ]
+    assert isinstance(fact, Punch)
+    assert fact.raw is document  # not a copy: this is the hot path
 
 
 def test_photo_kinds_by_their_first_bytes() -> None:

@@ -1,0 +1,37 @@
+"""Fixtures of all tests. `relay` is shared by a session: tests use devices and subscriptions of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.harness import Device, Receiver, Relay, debian_redis
+
+
+@pytest.fixture(scope="session")
+def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    """A running relay: on the embedded store, or with RELAY_TEST_STORE=redis on Debian's Redis."""
+    folder = tmp_path_factory.mktemp("relay")
+    with ExitStack() as stack:
+        environment = {}
+        if os.environ.get("RELAY_TEST_STORE") == "redis":
+            environment["REDIS_URL"] = stack.enter_context(debian_redis(folder))
+            environment["RELAY_SECRET_KEY"] = "made-up-secret-key-for-tests-only-0123456789"
+        started = Relay(folder, **environment).start()
+        yield started
+        started.stop()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def device(relay: Relay) -> Device:
+    return relay.device()

@@ -1,0 +1,318 @@
+"""Real processes and sockets for tests: a relay with its store, web and worker, and a receiver that takes deliveries."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import requests
+from standardwebhooks import Webhook
+
+ROOT = Path(__file__).parent.parent
+SAMPLES = Path(__file__).parent / "samples"
+API_KEY = "crk_made-up-key-for-tests"
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 10.0, every: float = 0.02) -> Any:
+    """The first true value of `what()`; fails the test after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = what()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"nothing came within {seconds} s"
+        time.sleep(every)
+
+
+@dataclass
+class Received:
+    """One request that a receiver got."""
+
+    at: float
+    headers: dict[str, str]  # lower-case names
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Receiver:
+    """A webhook's target. `answer` may be replaced: (received) -> (status, headers, body)."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.received: list[Received] = []
+        self.answer: Callable[[Received], tuple[int, dict[str, str], bytes]] = lambda _: (200, {}, b"")
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                got = Received(time.time(), headers, body)
+                outer.received.append(got)
+                status, more, content = outer.answer(got)
+                self.send_response(status)
+                for name, value in more.items():
+                    self.send_header(name, value)
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 256
+            daemon_threads = True
+
+            def handle_error(self, *_: object) -> None:
+                pass  # a killed relay leaves broken pipes
+
+        self._server = Server(("127.0.0.1", port), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events received, those of batches one by one, in order."""
+        found: list[dict[str, Any]] = []
+        for got in list(self.received):
+            found.extend(got.json if isinstance(got.json, list) else [got.json])
+        return found
+
+    def wait(self, count: int, seconds: float = 10.0) -> list[Received]:
+        """The requests, once there are at least `count`."""
+        wait_for(lambda: len(self.received) >= count, seconds)
+        return list(self.received)
+
+
+@dataclass
+class Device:
+    """A registered device and what it sends."""
+
+    relay: Relay
+    id: str
+    token: str
+    security_key: str | None = None
+    _clock: Iterator[int] = field(default_factory=lambda: iter(range(10**9)))
+
+    def punch(self, user: str = "2", at: datetime | None = None, **fields: Any) -> dict[str, Any]:
+        """A RealTimePunchLog document; each without `at` a second apart from the last."""
+        at = at or datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=86_400 - next(self._clock))
+        log = {
+            "Type": "CheckIn",
+            "InputType": "Fingerprint",
+            "UserId": user,
+            "LogTime": at.strftime("%Y-%m-%d %H:%M:%S GMT %z"),
+            **fields,
+        }
+        return self.envelope(PunchLog=log)
+
+    def envelope(self, **section: Any) -> dict[str, Any]:
+        """A callback document with a fresh OperationID."""
+        return {
+            "RealTime": {
+                "OperationID": secrets.token_hex(6),
+                "AuthToken": self.token,
+                "Time": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S GMT +0000"),
+                **section,
+            }
+        }
+
+    def sample(self, number: int) -> dict[str, Any]:
+        """A documented callback, with this device's token."""
+        (path,) = SAMPLES.glob(f"{number:02d}-*.request.json")
+        document: dict[str, Any] = json.loads(path.read_text())
+        document["RealTime"]["AuthToken"] = self.token
+        return document
+
+    def send(self, document: Any, **how: Any) -> requests.Response:
+        """POSTs a callback; a document as JSON, bytes as they are."""
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        return self.relay.session.post(f"{self.relay.url}/callback", data=body, timeout=15, **how)
+
+    def send_done(self, document: Any) -> None:
+        """The same, and it must be acknowledged."""
+        answer = self.send(document)
+        assert (answer.status_code, answer.json()) == (200, {"status": "done"}), answer.text
+
+
+class Relay:
+    """A relay of its own: `store`, `web` and `worker` processes on a folder and a port of their own."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.session = requests.Session()
+        self.environment = {
+            **{
+                name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "REDIS_"))
+            },
+            "PORT": str(self.port),
+            "HOST": "127.0.0.1",
+            "WEB_CONCURRENCY": "2",
+            "RELAY_DATA_DIR": str(folder / "data"),
+            "RELAY_API_KEY": API_KEY,
+            "RELAY_ALLOW_PRIVATE_TARGETS": "127.0.0.0/8,::1/128",
+            "RELAY_RETRY_SCHEDULE": "1,1,1",
+            "PYTHONPATH": str(ROOT),
+            **environment,
+        }
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    # Processes
+
+    def start(self, *names: str) -> Relay:
+        """Starts processes (all by default) and waits until the web answers where it is among them."""
+        wanted = names or (
+            ("web", "worker") if "REDIS_URL" in self.environment else ("store", "web", "worker")
+        )
+        for name in wanted:
+            self._start(name)
+        if "web" in wanted:
+            self.wait_healthy()
+        return self
+
+    def _start(self, name: str) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "app", name],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait_healthy(self, seconds: float = 20.0) -> None:
+        def healthy() -> bool:
+            with suppress(requests.RequestException):
+                return requests.get(f"{self.url}/health", timeout=2).json().get("store") == "ok"
+            return False
+
+        wait_for(healthy, seconds)
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Kills a process with all its children, as `kill -9` of its group."""
+        process = self.processes.pop(name)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        process.wait(15)
+
+    def terminate(self, name: str) -> float:
+        """SIGTERM, as a platform sends it; how many seconds it took to end."""
+        process = self.processes.pop(name)
+        began = time.monotonic()
+        process.terminate()
+        process.wait(20)
+        return time.monotonic() - began
+
+    def stop(self) -> None:
+        for name in ("worker", "web", "store"):
+            if name in self.processes:
+                self.kill(name)
+
+    def logs(self) -> str:
+        """What all processes have printed."""
+        return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
+
+    # The API
+
+    def call(self, method: str, path: str, key: str | None = API_KEY, **how: Any) -> requests.Response:
+        headers = {**how.pop("headers", {}), **({"X-API-Key": key} if key else {})}
+        how.setdefault("timeout", 30)
+        return self.session.request(method, self.url + path, headers=headers, **how)
+
+    def get(self, path: str, **how: Any) -> Any:
+        """The JSON of a 200."""
+        answer = self.call("GET", path, **how)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def device(self, **fields: Any) -> Device:
+        """Registers a device with a made-up id and token."""
+        body = {"device_id": f"DEV{secrets.token_hex(4)}", "auth_token": secrets.token_hex(16), **fields}
+        answer = self.call("POST", "/v1/devices", json=body)
+        assert answer.status_code == 201, answer.text
+        return Device(self, body["device_id"], body["auth_token"], body.get("security_key"))
+
+    def subscribe(self, receiver: Receiver, *devices: Device, **fields: Any) -> dict[str, Any]:
+        """Subscribes a receiver to the events of devices (of all without)."""
+        body = {"target_url": receiver.url, "events": ["*"], **fields}
+        if devices:
+            body.setdefault("filters", {})["device_ids"] = [device.id for device in devices]
+        answer = self.call("POST", "/v1/subscriptions", json=body)
+        assert answer.status_code == 201, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def events(self, **query: Any) -> list[dict[str, Any]]:
+        """All stored events of a query, oldest first."""
+        found: list[dict[str, Any]] = []
+        cursor = None
+        while True:
+            page = self.get("/v1/events", params={"limit": 200, "cursor": cursor, **query})
+            found += page["data"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return found[::-1]
+
+
+def verify(secret: str, got: Received) -> Any:
+    """The delivery's JSON, once its Standard Webhooks signature is verified."""
+    return Webhook(secret).verify(got.body, got.headers)
+
+
+@contextmanager
+def debian_redis(folder: Path) -> Iterator[str]:
+    """A Redis server from Debian's packages; its URL."""
+    program = shutil.which("redis-server")
+    assert program, "redis-server is not installed: run scripts/install-redis"
+    port = free_port()
+    options = [
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--appendonly",
+        "yes",
+        "--save",
+        "",
+        "--dir",
+        str(folder),
+    ]
+    server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
+    try:
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.terminate()
+        server.wait(10)
