@@ -1,4 +1,4 @@
-"""Real processes and sockets for tests: a relay with its store, web and worker, and a receiver that takes deliveries."""
+"""Real processes and sockets for tests: a relay (store, web, worker), and a receiver of deliveries."""
 
 from __future__ import annotations
 

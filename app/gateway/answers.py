@@ -60,8 +60,8 @@ def parse_answer(document: object, default_tz: tzinfo | None = None) -> Answer:
             punch_log,
             "LoadLog",
             lambda row: {**_bare(document), "PunchLog": row},
-            problems,
-            default_tz,
+            problems=problems,
+            default_tz=default_tz,
         )
         page = Row(values.fold(punch_log) if isinstance(punch_log, dict) else {}, "PunchLog.", problems, None)
         answer.result |= {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Final
 
@@ -63,27 +64,17 @@ _UPDATED_WITH: Final[Mapping[str, str]] = {
 _PLAIN_TEXT = ("card", "password")
 
 
+@dataclass(slots=True)
 class _Scope:
     """A section's surroundings: its level, whether it is the only one, and where facts and problems go."""
 
-    __slots__ = ("_base", "_wrap", "default_tz", "document", "facts", "is_sole", "level", "problems")
-
-    def __init__(
-        self,
-        document: dict[str, object],
-        level: dict[str, object],
-        is_sole: bool,
-        facts: list[Fact],
-        problems: list[str],
-        default_tz: tzinfo | None,
-    ) -> None:
-        self.document = document
-        self.level = level
-        self.is_sole = is_sole
-        self.facts = facts
-        self.problems = problems
-        self.default_tz = default_tz
-        self._base: dict[str, object] | None = None
+    document: dict[str, object]
+    level: dict[str, object]
+    is_sole: bool
+    facts: list[Fact]
+    problems: list[str]
+    default_tz: tzinfo | None
+    _base: dict[str, object] | None = None
 
     def row(self, fields: dict[str, object], where: str) -> Row:
         return Row(values.fold(fields), where, self.problems, self.default_tz)
@@ -179,9 +170,9 @@ def _read_punch_log(section: object, scope: _Scope) -> None:
         section,
         "RealTimePunchLog",
         scope.alone,
-        scope.problems,
-        scope.default_tz,
-        scope.document if scope.is_sole else None,
+        problems=scope.problems,
+        default_tz=scope.default_tz,
+        sole=scope.document if scope.is_sole else None,
     )
 
 

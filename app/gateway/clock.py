@@ -42,10 +42,14 @@ def _zone(text: str) -> timezone:
     return timezone(timedelta(minutes=-total if sign == "-" else total)) if total else UTC
 
 
-def _fixed(moment: datetime, zone: tzinfo) -> datetime:
-    """A naive time in `zone`, with the offset that zone had then."""
-    offset = moment.replace(tzinfo=zone).utcoffset()
-    return moment.replace(tzinfo=timezone(offset or timedelta()))
+def in_zone(moment: datetime, zone: tzinfo) -> datetime:
+    """The instant in `zone`, or a naive time as one in it, with the offset the zone has then, fixed.
+
+    Fixed, for two times of one zone compare by the wall clock, and wrongly in the hour the clock is set back.
+    Raises OverflowError past the calendar's ends.
+    """
+    local = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
+    return local.replace(tzinfo=timezone(local.utcoffset() or timedelta()), fold=0)
 
 
 def parse(text: object, *, default_tz: tzinfo | None = None) -> datetime:
@@ -79,7 +83,7 @@ def parse(text: object, *, default_tz: tzinfo | None = None) -> datetime:
         return moment
     if default_tz is None:
         raise ValueError(f"{_excerpt(text)} has no offset; a right time is {EXAMPLE}")
-    return _fixed(moment, default_tz)
+    return in_zone(moment, default_tz)
 
 
 def _wrong(text: str) -> ValueError:

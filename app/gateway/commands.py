@@ -104,9 +104,8 @@ def _check_periods(operation: Operation, given: Mapping[str, object], zone: tzin
 
 
 def _in_zone(value: object, zone: tzinfo) -> datetime:
-    if not isinstance(value, datetime):
-        value = clock.parse(value, default_tz=zone)
-    return value.replace(tzinfo=zone) if value.tzinfo is None else value.astimezone(zone)
+    moment = value if isinstance(value, datetime) else clock.parse(value, default_tz=zone)
+    return clock.in_zone(moment, zone)
 
 
 def _text(name: str, value: object, zone: tzinfo) -> str:
@@ -169,8 +168,9 @@ _WRITERS: Final[Mapping[Form, Callable[[str, object, tzinfo], str]]] = {
 def windows(start: datetime, end: datetime, days: int = 30) -> list[tuple[datetime, datetime]]:
     """`start` to `end` in consecutive windows of at most `days`, both ends of each included.
 
-    To the second, with neither gap nor overlap: each begins a second after the end of the one before. In the
-    time zone of `start`. Raises ValueError if `end` is before `start`, a time is naive, or `days` below 1.
+    To the second, with neither gap nor overlap: each begins a second after the end of the one before. With
+    the offsets of the time zone of `start`. Raises ValueError if `end` is before `start`, a time is naive, or
+    `days` is below 1.
     """
     zone = start.tzinfo
     if zone is None or end.tzinfo is None:
@@ -182,7 +182,7 @@ def windows(start: datetime, end: datetime, days: int = 30) -> list[tuple[dateti
     length = timedelta(days=days) - _SECOND
     found = []
     while last - first > length:
-        found.append((first.astimezone(zone), (first + length).astimezone(zone)))
+        found.append((clock.in_zone(first, zone), clock.in_zone(first + length, zone)))
         first += length + _SECOND
-    found.append((first.astimezone(zone), last.astimezone(zone)))
+    found.append((clock.in_zone(first, zone), clock.in_zone(last, zone)))
     return found

@@ -76,8 +76,8 @@ def _command(
     action: str,
     effect: Effect,
     body: Mapping[str, Body],
-    description: str,
     *,
+    description: str,
     credentials: tuple[str, ...] = (),
     repeatable: bool = True,
     done_when_repeated: int | None = None,
@@ -105,7 +105,7 @@ def _add(number: int, name: str, action: str, credentials: tuple[str, ...], desc
         action,
         "write",
         bodies.add_user(credentials),
-        description,
+        description=description,
         credentials=credentials,
         done_when_repeated=8,
     )
@@ -179,7 +179,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "load-log",
         "read",
         {"Load": {"PunchLog": bodies.PERIOD}},
-        "Retrieves punch logs from the device within a time window. Recommended max range: 30 days.",
+        description="Retrieves punch logs within a time window. Recommended max range: 30 days.",
     ),
     _command(
         13,
@@ -187,7 +187,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "load-device-information",
         "read",
         {"Load": {"DeviceInformation": "All"}},
-        "Retrieves hardware details, capacity limits, user/template counts, and license dates.",
+        description="Retrieves hardware details, capacity limits, user/template counts, and license dates.",
     ),
     _add(
         14,
@@ -293,7 +293,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "add-user-without-template",
         "write",
         bodies.add_user(()),
-        "Creates a user record with no biometric data, to pre-register before enrolling templates.",
+        description="Creates a user record with no biometric data, to enroll templates later.",
         done_when_repeated=8,
     ),
     _command(
@@ -302,7 +302,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "delete-user",
         "write",
         {"Delete": {"User": bodies.USER}},
-        "Deletes a specific user and all their biometric templates from the device.",
+        description="Deletes a specific user and all their biometric templates from the device.",
         done_when_repeated=9,
     ),
     _command(
@@ -311,7 +311,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "delete-all-user",
         "destructive",
         {"Delete": {"User": "All"}},
-        "Deletes all users and their biometric templates from the device. Irreversible.",
+        description="Deletes all users and their biometric templates from the device. Irreversible.",
     ),
     _command(
         31,
@@ -319,7 +319,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "delete-log-all",
         "destructive",
         {"Delete": {"Log": "All"}},
-        "Clears all punch logs from the device. Users and templates are not affected. Irreversible.",
+        description="Clears all punch logs from the device, no users or templates. Irreversible.",
     ),
     _command(
         32,
@@ -327,7 +327,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "delete-attendance-photo",
         "destructive",
         {"Delete": {"PunchPhoto": "All"}},
-        "Deletes all punch photos stored on the device. Irreversible.",
+        description="Deletes all punch photos stored on the device. Irreversible.",
     ),
     _command(
         33,
@@ -335,7 +335,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "resend-attendance",
         "write",
         {"Resend": {"PunchLog": bodies.PERIOD}},
-        "Instructs the device to push its logs of a time range again, to recover missed records.",
+        description="Instructs the device to push its logs of a time range again, to recover missed records.",
     ),
     _command(
         34,
@@ -343,7 +343,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "resend-all-user",
         "write",
         {"Resend": {"User": "All"}},
-        "Instructs the device to push all its users (profiles and templates) again.",
+        description="Instructs the device to push all its users (profiles and templates) again.",
     ),
     _command(
         35,
@@ -351,7 +351,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "enroll-fingerprint",
         "write",
         {"Enroll": {"User": bodies.ENROLLED_USER}},
-        "Starts a fingerprint enrollment session on the device. The user must be present there.",
+        description="Starts a fingerprint enrollment session on the device. The user must be present there.",
         repeatable=False,
     ),
     _command(
@@ -360,7 +360,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "update-access-time",
         "write",
         {"Update": {"AccessTime": bodies.ACCESS_TIME}},
-        "Sets an access window for a user, who can only authenticate from its start to its end.",
+        description="Sets an access window for a user, who can only authenticate from its start to its end.",
     ),
     _command(
         37,
@@ -368,7 +368,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "enable-user",
         "write",
         bodies.access("enable"),
-        "Re-enables a previously disabled user, restoring their ability to authenticate on the device.",
+        description="Re-enables a disabled user, who can authenticate on the device again.",
     ),
     _command(
         38,
@@ -376,7 +376,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "disable-user",
         "write",
         bodies.access("disable"),
-        "Disables a user without deleting them: record and templates are kept, authentication is blocked.",
+        description="Disables a user: record and templates are kept, authentication is blocked.",
     ),
 )
 

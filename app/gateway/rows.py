@@ -136,6 +136,7 @@ def read_punches(
     section: object,
     operation: str,
     alone: Callable[[dict[str, object]], dict[str, object]],
+    *,
     problems: list[str],
     default_tz: tzinfo | None,
     sole: dict[str, object] | None = None,

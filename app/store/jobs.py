@@ -1,4 +1,4 @@
-"""RQ's queue: the relay's slow work. What it runs is in `workers/jobs.py`, named here so that nothing of it is imported."""
+"""RQ's queue: the relay's slow work. What it runs is in `workers/jobs.py`, named so that it isn't imported."""
 
 from __future__ import annotations
 

@@ -134,6 +134,22 @@ def test_times_are_sent_in_the_devices_zone(given_time: object, sent: str) -> No
     assert body["Update"]["AccessTime"]["Start"] == sent[:19]
 
 
+def test_in_the_hour_the_clock_is_set_back_the_later_instant_is_the_end() -> None:
+    """By the wall clock 02:10 is before 02:50; it is twenty minutes after it."""
+    values = {"start_time": "2024-10-27T02:50:00+02:00", "end_time": "2024-10-27T02:10:00+01:00"}
+    filtered = send(BY_ACTION["load-log"], values, timezone=ZoneInfo("Europe/Berlin"))["Load"]["PunchLog"][
+        "Filter"
+    ]
+    assert filtered["StartTime"] == "2024-10-27 02:50:00 GMT +0200"
+    assert filtered["EndTime"] == "2024-10-27 02:10:00 GMT +0100"
+    with pytest.raises(FieldError):
+        send(
+            BY_ACTION["load-log"],
+            {"start_time": values["end_time"], "end_time": values["start_time"]},
+            timezone=ZoneInfo("Europe/Berlin"),
+        )
+
+
 def test_the_time_of_sending_is_in_the_devices_zone() -> None:
     now = datetime(2024, 7, 1, 12, 0, 0, 999999, tzinfo=UTC)
     body = send(BY_ACTION["delete-log-all"], {}, now=now, timezone=ZoneInfo("Europe/Berlin"))

