@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
@@ -25,12 +26,15 @@ from app.gateway.callbacks import Callback
 from app.gateway.cipher import CipherError, ciphertext
 from app.store import Store, StoreAway, is_away
 from app.store.devices import Device
-from app.store.ingest import DeviceGone
+from app.store.ingest import DeviceChanged
 from app.store.spool import Spool, Spooled, SpoolFull
 
 log = logging.getLogger("relay.callback")
 
 _RETRY_STORE_SECONDS = 0.5
+_TRIES = 5
+_DEEPEST = 200
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 class Refused(Exception):
@@ -87,18 +91,18 @@ class Receiver:
             self._stopped.wait(_RETRY_STORE_SECONDS)
 
     def _store_spooled(self, item: Spooled) -> None:
-        device = self._store.devices.get(item.device_id)
-        if device is None:
-            log.warning("a spooled callback of device %s is left out: it was removed", item.device_id)
-            return
-        document = parse(item.body)
-        callback = callbacks.read(document, device.timezone)
+        """It was authentic when it came, so a change of the device's secrets since then is no matter."""
         received_at = datetime.fromtimestamp(item.received_at, UTC)
-        authentic = Authentic(device, document, callback, item.body)
-        try:
-            self._keep(authentic, self._receipt(device, received_at, item.base_url))
-        except DeviceGone:
-            log.warning("a spooled callback of device %s is left out: it was removed", item.device_id)
+        device = self._store.devices.get(item.device_id)
+        while device is not None:
+            document, callback = understand(item.body, device.timezone)
+            authentic = Authentic(device, document, callback, item.body)
+            try:
+                self._keep(authentic, self._receipt(device, received_at, item.base_url))
+                return
+            except DeviceChanged:
+                device = self._store.devices.refresh(item.device_id)
+        log.warning("a spooled callback of device %s is left out: it was removed", item.device_id)
 
     # One callback
 
@@ -107,6 +111,13 @@ class Receiver:
 
         `hints` are device ids from the URL, which must all be the device's.
         """
+        for _ in range(_TRIES):
+            with suppress(DeviceChanged):  # then what this process knows of it has been read anew
+                self._receive(body, hints, base_url)
+                return
+        raise Refused(503, "unavailable", "The device is being changed just now.")
+
+    def _receive(self, body: bytes, hints: list[str], base_url: str) -> None:
         try:
             authentic = self._authenticate(body, hints)
         except StoreAway:
@@ -123,8 +134,8 @@ class Receiver:
             return
         try:
             self._keep(authentic, self._receipt(authentic.device, received_at, base_url))
-        except DeviceGone:
-            raise Refused(401, "unauthorised", "The device was removed, or its AuthToken changed.") from None
+        except DeviceChanged:
+            raise
         except Exception as error:
             if isinstance(error, redis.RedisError | OSError) and is_away(error):
                 self._away_until = time.monotonic() + _RETRY_STORE_SECONDS
@@ -137,7 +148,7 @@ class Receiver:
         device, callback, document = authentic.device, authentic.callback, authentic.document
         try:
             ingest.store(device, callback, document, authentic.body, receipt)
-        except (redis.RedisError, OSError, DeviceGone):
+        except (redis.RedisError, OSError, DeviceChanged):
             raise
         except Exception:
             # A mistake of ours must not hold up a device: keep the body whole, and say so by event.
@@ -177,16 +188,14 @@ class Receiver:
         sealed = ciphertext(text)
         if sealed is not None:
             return self._authenticate_sealed(sealed, hints)
-        old = callbacks.old_version(text)
-        if old is not None:
-            return self._authenticate_old(text, old, hints)
+        if callbacks.old_version(text) is not None:
+            return self._authenticate_plain(text, hints)
         if text.startswith((b"[", b'"')) or text[:1].isdigit() or text in (b"null", b"true", b"false"):
             raise Refused(400, "malformed", "The body is JSON, but not an object.")
         raise Refused(400, "malformed", "The body is neither a JSON object nor encrypted.")
 
     def _authenticate_plain(self, text: bytes, hints: list[str]) -> Authentic:
-        document = parse(text)
-        callback = callbacks.read(document)
+        document, callback = understand(text)
         device = self._device(callback, hints)
         if device.keys:
             raise Refused(401, "unauthorised", "Plain text from a device that has a security key.")
@@ -194,46 +203,31 @@ class Receiver:
 
     def _authenticate_sealed(self, sealed: bytes, hints: list[str]) -> Authentic:
         plain = self._open(sealed, hints)
-        document = parse(plain)
-        callback = callbacks.read(document)
+        document, callback = understand(plain)
         device = self._device(callback, hints)
         if not any(key.opens(sealed) for key in device.keys):
             raise Refused(401, "unauthorised", "It is encrypted with another device's security key.")
         return self._with_timezone(device, document, callback, plain)
 
-    def _authenticate_old(self, text: bytes, reason: str, hints: list[str]) -> Authentic:
-        """A form of version 2.0 is kept if its JSON holds the device's AuthToken; 1.0 knows no token at all."""
-        document = form_json(text)
-        if document is None:
-            raise Refused(401, "unauthorised", f"{reason} Choose API 3.0 for the device in the API Monitor.")
-        callback = callbacks.read(document)
-        device = self._device(callback, hints)
-        if device.keys:
-            raise Refused(401, "unauthorised", "Plain text from a device that has a security key.")
-        callback.facts.clear()
-        callback.problems[:] = [reason]
-        return Authentic(device, document, callback, text)
-
     def _with_timezone(
         self, device: Device, document: dict[str, Any], callback: Callback, body: bytes
     ) -> Authentic:
         if callback.problems:  # perhaps only that a time has no offset, which the device's time zone mends
-            callback = callbacks.read(document, device.timezone)
+            document, callback = understand(body, device.timezone)
         return Authentic(device, document, callback, body)
 
     def _open(self, sealed: bytes, hints: list[str]) -> bytes:
-        """The plain text, opened with a key of the device in the URL, or of any device."""
-        if hints:
-            hinted = self._store.devices.get(hints[0])
-            devices = [hinted] if hinted is not None else []
-        else:
-            devices = self._store.devices.known_with_keys()
-        opened = _try_keys(sealed, devices)
-        if opened is None and not hints:
-            opened = _try_keys(sealed, self._store.devices.with_keys())
-        elif opened is None and devices:
-            fresh = self._store.devices.refresh(hints[0])
-            opened = _try_keys(sealed, [fresh] if fresh is not None else [])
+        """The plain text, opened with a key of the device in the URL, or of any device.
+
+        Of any, even so: a URL that names another device is to be told from a body that can't be read.
+        """
+        devices = self._store.devices
+        hinted = devices.get(hints[0]) if hints else None
+        opened = _try_keys(sealed, [hinted] if hinted is not None else [])
+        if opened is None:
+            opened = _try_keys(sealed, devices.known_with_keys())
+        if opened is None:
+            opened = _try_keys(sealed, devices.with_keys())
         if opened is None:
             raise Refused(400, "undecryptable", "The body can't be decrypted with a known security key.")
         return opened
@@ -262,18 +256,66 @@ def _try_keys(sealed: bytes, devices: list[Device]) -> bytes | None:
     return None
 
 
+def understand(text: bytes, timezone: tzinfo | None = None) -> tuple[dict[str, Any], Callback]:
+    """A body's JSON and what it says; of an older version of the protocol only which one. Raises Refused."""
+    old = None if text.startswith(b"{") else callbacks.old_version(text)
+    if old is None:
+        document = parse(text)
+        return document, callbacks.read(document, timezone)
+    # A form of version 2.0 is kept if its JSON holds the device's AuthToken; 1.0 knows no token at all.
+    form = form_json(text)
+    if form is None:
+        raise Refused(401, "unauthorised", old)
+    callback = callbacks.read(form)
+    callback.facts.clear()
+    callback.problems[:] = [old]
+    return form, callback
+
+
 def parse(text: bytes) -> dict[str, Any]:
     """A JSON object, strictly at first, then as other parsers would take it. Raises Refused."""
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError:
         try:
-            document = json.loads(text.decode("utf-8", "replace"), parse_constant=_no_constant, strict=False)
+            document = _tolerantly(text.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             raise Refused(400, "malformed", "The body is not JSON.") from None
     if not isinstance(document, dict):
         raise Refused(400, "malformed", "The body is JSON, but not an object.")
     return document
+
+
+def _tolerantly(text: str) -> Any:
+    """JSON with lone surrogates, huge numbers or nesting that no parser takes; raises ValueError."""
+    options: dict[str, Any] = {"parse_constant": _no_constant, "parse_int": _whole, "strict": False}
+    try:
+        return json.loads(text, **options)
+    except RecursionError:
+        return json.loads(_cut_deep(text), **options)
+
+
+def _whole(digits: str) -> int | float:
+    # Python refuses to read integers of very many digits; as a float it is a value that nobody can read.
+    return int(digits) if len(digits) < 400 else float(digits)
+
+
+def _cut_deep(text: str) -> str:
+    """The same JSON with null for what is nested deeper than anything a gateway means."""
+    kept, depth, start = [], 0, 0
+    for token in _STRING_OR_BRACKET.finditer(text):
+        bracket = token.group()[0]
+        if bracket in "[{":
+            depth += 1
+            if depth == _DEEPEST + 1:
+                kept += [text[start : token.start()], "null"]
+        elif bracket in "]}":
+            if depth == _DEEPEST + 1:
+                start = token.end()
+            depth -= 1
+    if depth > _DEEPEST:
+        raise ValueError("not closed")
+    return "".join([*kept, text[start:]])
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -32,10 +32,12 @@ from app.store.connection import connection_arguments, source
 from app.store.jobs import QUEUE, queue
 from app.store.keys import Shard
 from workers import jobs
+from workers.commands import CommandRunner
 from workers.http import Client
+from workers.lease import LeaseLost
 from workers.live import Live
 from workers.render import USER_AGENT
-from workers.shard import LeaseLost, ShardDispatcher
+from workers.shard import ShardDispatcher
 
 log = logging.getLogger("relay.dispatcher")
 
@@ -102,18 +104,18 @@ class Dispatcher:
         dispatcher = ShardDispatcher(
             self._store, self._redis, http, shard, self._token, self._live, self._schedule_retry
         )
-        running = asyncio.create_task(dispatcher.run())
-        renewing = asyncio.create_task(self._renew(shard))
-        work = [running, renewing]
+        commands = CommandRunner(self._store, self._redis, http, shard, self._token, self._schedule_poll)
+        work = [asyncio.create_task(run) for run in (dispatcher.run(), commands.run(), self._renew(shard))]
         if shard.number == 0:
             work.append(asyncio.create_task(self._keep_time()))
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait([stopping, *work], return_when=asyncio.FIRST_COMPLETED)
         stopped = self._stop.is_set()
         if stopped:
-            await dispatcher.finish(_FINISH_SECONDS)
+            await asyncio.gather(dispatcher.finish(_FINISH_SECONDS), commands.finish(_FINISH_SECONDS))
         else:
             dispatcher.drop()
+            commands.drop()
         for task in (stopping, *work):
             task.cancel()
         results = await asyncio.gather(*work, return_exceptions=True)
@@ -173,6 +175,12 @@ class Dispatcher:
         with suppress(RedisError, OSError):  # lost: the sweep finds it
             await asyncio.to_thread(
                 jobs.schedule_retry, self._queue, subscription_id, shard, datetime.fromtimestamp(at, UTC)
+            )
+
+    async def _schedule_poll(self, device_id: str, command_id: str, at: float) -> None:
+        with suppress(RedisError, OSError):  # lost: the sweep finds it
+            await asyncio.to_thread(
+                jobs.schedule_poll, self._queue, device_id, command_id, datetime.fromtimestamp(at, UTC)
             )
 
 

@@ -63,6 +63,27 @@ def release_retries(subscription_id: str, shard: int) -> None:
         schedule_retry(jobs, subscription_id, shard, datetime.fromtimestamp(following / 1000, UTC))
 
 
+# Commands that the gateway holds
+
+
+def schedule_poll(jobs: Queue, device_id: str, command_id: str, at: datetime) -> None:
+    """Has a command asked for again at that time."""
+    jobs.enqueue_at(
+        at,
+        poll_command,
+        device_id,
+        command_id,
+        job_id=f"poll-{command_id}-{int(at.timestamp())}",
+        result_ttl=0,
+        failure_ttl=_KEEP_RESULT,
+    )
+
+
+def poll_command(device_id: str, command_id: str) -> None:
+    """Queues a command that the gateway holds, so that the dispatcher asks for it again."""
+    store().commands.ask_again(command_id, device_id)
+
+
 # Replays
 
 
@@ -92,6 +113,8 @@ def sweep(kept: Store) -> None:
     overdue = int(time.time() * 1000) - _OVERDUE_MS
     for subscription_id, shard in kept.deliveries.late_retry_jobs(subscription_ids, overdue):
         schedule_retry(jobs, subscription_id, shard.number, datetime.now(UTC))
+    for device_id, command_id in kept.commands.overdue_polls(overdue):
+        schedule_poll(jobs, device_id, command_id, datetime.now(UTC))
     if kept.connection.redis.set(UPKEEP, "", nx=True, ex=_UPKEEP_SECONDS):
         jobs.enqueue(upkeep, result_ttl=0, failure_ttl=_KEEP_RESULT)
 

@@ -8,6 +8,7 @@ disturbs others.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import uniform
@@ -64,6 +65,19 @@ class Pace:
         wait = retry_after(response)
         if wait is not None:
             self.pause_until = max(self.pause_until, loop_time + wait)
+
+    def remember(
+        self, failures: bytes | None, since: bytes | None, paused_until: bytes | None, loop_time: float
+    ) -> None:
+        """Takes up what an earlier worker wrote down."""
+        self.failures = int(failures or 0)
+        self.failing_since = float(since) if since else None
+        if paused_until:
+            self.pause_until = loop_time + float(paused_until) - time.time()
+
+    def paused_until(self, wall: float, loop_time: float) -> str:
+        """The wall clock's time until which the target asked us to wait; empty when it doesn't."""
+        return f"{wall + self.pause_until - loop_time:.3f}" if self.pause_until > loop_time else ""
 
     def given_up(self, wall: float) -> bool:
         """Whether it has failed for so long that it is to be disabled."""

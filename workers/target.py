@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.store.keys import Shard
 from app.store.subscriptions import Subscription
 from workers.http import Handle
 from workers.pace import Pace
+
+if TYPE_CHECKING:
+    from workers.settling import Outcome
 
 
 class Stored(NamedTuple):
@@ -22,7 +25,7 @@ class Stored(NamedTuple):
     extra: bytes | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Delivery:
     """One delivery: an event, a batch, or a test send."""
 
@@ -51,12 +54,14 @@ class Target:
     due: deque[Delivery] = field(default_factory=deque)
     due_names: set[str] = field(default_factory=set)  # in `due` or under way
     due_behind: bool = True
-    retrying: int = 0
+    retrying: int = 0  # deliveries that wait for a retry
+    releasing: int = 0  # under way: what waits for a retry is being made due
     under_way: dict[str, Handle | None] = field(default_factory=dict)  # None while a batch is formed
-    outcomes: list[tuple[Any, ...]] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)  # to be written down
     loading: bool = False
     passed_by: int = 0  # events queued that were not taken into `fresh`
     wake: asyncio.TimerHandle | None = None
+    ending: bool = False  # it is being removed or disabled
     removed: bool = False
 
     @property
@@ -75,15 +80,27 @@ class Target:
         """Whether another attempt may start now."""
         return (
             not self.removed
+            and not self.ending
             and self.subscription.status == "active"
             and len(self.under_way) < self.pace.in_flight
             and loop_time >= self.pace.pause_until
         )
 
+    def next_due(self) -> Delivery | None:
+        """Takes the next that is due. In strict order nothing passes what waits for a retry, but a test send may."""
+        if not self.due or self.releasing:
+            return None
+        if self.strict and self.retrying:
+            test = next((delivery for delivery in self.due if delivery.test is not None), None)
+            if test is not None:
+                self.due.remove(test)
+            return test
+        return self.due.popleft()
+
     def may_start_fresh(self) -> bool:
         """Whether it may be one from the queue: not past a failed one in strict order, nor to a target that is down,
         unless nothing is left that tells whether it is back."""
-        if self.due or self.due_behind:
+        if self.due or self.due_behind or self.releasing:
             return False
         if self.strict or self.pace.down:
             return self.retrying == 0
@@ -105,6 +122,12 @@ class Target:
             self.fresh_since = loop_time
         self.fresh.append(event)
         self.read_to = event.entry
+
+    def unload_due(self) -> None:
+        """Leaves what is due to the store, to be read again in its order."""
+        self.due_names.difference_update(delivery.name for delivery in self.due)
+        self.due.clear()
+        self.due_behind = True
 
     def unload(self) -> None:
         """Leaves the events of a target that is down to the store."""

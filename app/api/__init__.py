@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.addresses import AddressGuard
 from app.api import (
+    actions,
     api_keys,
     callback,
     devices,
@@ -24,20 +25,21 @@ from app.receiver import Receiver
 from app.settings import Settings
 from app.store import Store
 from app.store.spool import Spool
+from app.waiter import CommandWaiter
 
 
 def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
     """The web application. `sync` flushes a file to disk (a gevent server passes one that doesn't block it)."""
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = callback.LARGEST
     store = Store(settings)
     spool = Spool(settings.data_dir / "spool", store.vault, sync) if settings.spool else None
     app.extensions["store"] = store
     app.extensions["spool"] = spool
     app.extensions["guard"] = AddressGuard(settings.allow_private_targets)
     app.extensions["receiver"] = Receiver(store, spool)
+    app.extensions["waiter"] = CommandWaiter(store)
     problems.register(app)
-    for module in (callback, subscriptions, events, devices, users, api_keys, files, system):
+    for module in (callback, subscriptions, events, devices, users, actions, api_keys, files, system):
         app.register_blueprint(module.blueprint)
     proxies = settings.trusted_proxies
     if proxies:

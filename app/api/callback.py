@@ -9,7 +9,7 @@ from flask import Blueprint, Response, current_app, request
 from redis import RedisError
 
 from app.api.auth import PUBLIC, needs, store
-from app.api.io import base_url
+from app.api.io import base_url, raw_body
 from app.api.problems import respond
 from app.receiver import Receiver, Refused
 
@@ -17,21 +17,17 @@ log = logging.getLogger("relay.callback")
 
 blueprint = Blueprint("callback", __name__)
 
-LARGEST = 16 * 1024 * 1024
 _DONE = b'{"status":"done"}'
 
 
-@blueprint.post("/callback")
-@blueprint.post("/callback/<device_id>")
+@blueprint.post("/callback", strict_slashes=False)  # the gateway follows no redirect to another spelling
+@blueprint.post("/callback/<device_id>", strict_slashes=False)
 @needs(PUBLIC)
 def callback(device_id: str | None = None) -> Response:
     """Its AuthToken says whose it is; the id in the path or `?stgid=` must then match. Contract §2."""
     receiver: Receiver = current_app.extensions["receiver"]
     try:
-        if (request.content_length or 0) > LARGEST:
-            raise Refused(413, "too_large", "The body is larger than 16 MiB.")
-        body = request.get_data(cache=False)
-        receiver.receive(body, _hints(device_id), base_url())
+        receiver.receive(raw_body(), _hints(device_id), base_url())
     except Refused as refused:
         log.info("a callback was refused: %d %s", refused.status, refused.detail)
         with suppress(RedisError, OSError):

@@ -7,6 +7,7 @@ import secrets
 from app.settings import Settings
 from app.store.api_keys import ApiKeys
 from app.store.codec import Codec
+from app.store.commands import Commands
 from app.store.connection import Connection, StoreAway, is_away
 from app.store.deliveries import Deliveries
 from app.store.devices import Devices
@@ -40,6 +41,7 @@ class Store:
         self.ingest = Ingest(self.connection, self.devices, self.users)
         self.events = Events(self.connection, self.codec)
         self.subscriptions = Subscriptions(self.connection)
+        self.commands = Commands(self.connection)
         self.deliveries = Deliveries(self.connection)
         self.api_keys = ApiKeys(self.connection)
         self.relay_events = RelayEvents(self.connection)

@@ -3,7 +3,8 @@
 -- ARGV 1 lease token, 2 version that was matched against, 3 position to move to ("" stays), then for each queue:
 --      how many, entry…
 -- Answers 'ok', 'lease' (another worker delivers now) or 'version' (subscriptions changed: match again)
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
+-- Nobody's lease is still ours: it ran out while the store was away.
+if (redis.call('GET', KEYS[1]) or ARGV[1]) ~= ARGV[1] then return 'lease' end
 if (redis.call('GET', KEYS[3]) or '0') ~= ARGV[2] then return 'version' end
 local a = 4
 for k = 4, #KEYS do

@@ -3,7 +3,8 @@
 --
 -- KEYS 1 events, 2 device; then each item's keys in turn
 -- ARGV 1 version of the device's record that was used, 2 version of its users' names ("" any),
---      3 received (ms), 4 field=count pairs to add to the device's counters (n, then n pairs), then the items:
+--      3 received (ms), 4 callbacks to count (1, and 0 when a callback takes more than one call),
+--      5 field=count pairs to add to the device's counters (n, then n pairs), then the items:
 --   seen   KEYS seen                        ARGV seconds
 --   event  KEYS by type, by device[, by user]   ARGV 1|0 has user, body, raw, extra
 --   punch  KEYS punches, by type, by device, by user
@@ -35,8 +36,8 @@ local function same(stored, at)
   return true
 end
 
-local counted = tonumber(ARGV[4])
-local first = 5 + 2 * counted
+local counted = tonumber(ARGV[5])
+local first = 6 + 2 * counted
 local a, k, item = first, 3, 0
 local skip, duplicates, punches = {}, 0, 0
 while a <= #ARGV do
@@ -58,7 +59,7 @@ while a <= #ARGV do
     a = a + 5
   elseif kind == 'seen' then
     if redis.call('EXISTS', KEYS[k]) == 1 then
-      redis.call('HINCRBY', KEYS[2], 'callbacks', 1)
+      redis.call('HINCRBY', KEYS[2], 'callbacks', ARGV[4])
       redis.call('HINCRBY', KEYS[2], 'duplicates', 1)
       redis.call('HSET', KEYS[2], 'last_seen', ARGV[3])
       return {'duplicate'}
@@ -125,9 +126,9 @@ while a <= #ARGV do
   end
 end
 
-redis.call('HINCRBY', KEYS[2], 'callbacks', 1)
+redis.call('HINCRBY', KEYS[2], 'callbacks', ARGV[4])
 if #answer > 2 then redis.call('HINCRBY', KEYS[2], 'events', #answer - 2) end
 if duplicates > 0 then redis.call('HINCRBY', KEYS[2], 'duplicates', duplicates) end
-for i = 0, counted - 1 do redis.call('HINCRBY', KEYS[2], ARGV[5 + 2 * i], ARGV[6 + 2 * i]) end
+for i = 0, counted - 1 do redis.call('HINCRBY', KEYS[2], ARGV[6 + 2 * i], ARGV[7 + 2 * i]) end
 redis.call('HSET', KEYS[2], 'last_seen', ARGV[3])
 return answer

@@ -39,8 +39,8 @@ _CONFIRM_MS = 2_000
 _SEPARATOR = "\x1f"
 
 
-class DeviceGone(Exception):
-    """The device was removed meanwhile."""
+class DeviceChanged(Exception):
+    """The device was removed, or its secrets changed: whose the callback is has to be asked again."""
 
 
 @dataclass(slots=True)
@@ -49,6 +49,7 @@ class Outcome:
 
     events: list[str] = field(default_factory=list)  # ids
     duplicates: int = 0
+    calls: int = 0  # of the script, that stored something or found a duplicate
 
 
 @dataclass(slots=True)
@@ -87,7 +88,7 @@ class Ingest:
     ) -> Outcome:
         """Stores a callback's facts; on return they are as durable as RELAY_DURABILITY says.
 
-        `document` is the JSON it was read from, `body` its bytes. Raises DeviceGone, and redis errors: then
+        `document` is the JSON it was read from, `body` its bytes. Raises DeviceChanged, and redis errors: then
         nothing, or a part that will be told as duplicate, is stored.
         """
         received = flatten.received_iso(receipt.received_at)
@@ -117,7 +118,7 @@ class Ingest:
             call = _Call([device.shard.events, device.shard.device(device.id)])
             for position, punch in enumerate(punches, 1):
                 self._add_punch(call, device, callback, punch, receipt, received, expected.get(position, ""))
-            answer = self._run(device, device.names_version, receipt, call)
+            answer = self._run(device, device.names_version, receipt, call, outcome)
             if answer[0] == b"punch":
                 stored = answer[2].decode()
                 expected[answer[1]] = stored
@@ -194,7 +195,7 @@ class Ingest:
             self._add_facts(call, device, callback, facts, receipt, received, raw)
             if callback.problems:
                 self._add_unrecognised(call, device, callback, body, receipt, received, raw)
-            answer = self._run(device, "", receipt, call)
+            answer = self._run(device, "", receipt, call, outcome)
             if answer[0] == b"device":
                 device = self._read_again(device)
             elif answer[0] != b"user":
@@ -300,12 +301,15 @@ class Ingest:
 
     # The call itself
 
-    def _run(self, device: Device, names_version: str, receipt: flatten.Receipt, call: _Call) -> list[Any]:
+    def _run(
+        self, device: Device, names_version: str, receipt: flatten.Receipt, call: _Call, outcome: Outcome
+    ) -> list[Any]:
         counts = [part for pair in call.counts.items() for part in pair]
         arguments = [
             device.version,
             names_version,
             int(receipt.received_at.timestamp() * 1000),
+            int(outcome.calls == 0),
             len(call.counts),
             *counts,
             *call.items,
@@ -333,11 +337,12 @@ class Ingest:
 
     def _read_again(self, device: Device) -> Device:
         fresh = self._devices.refresh(device.id)
-        if fresh is None or fresh.auth_token != device.auth_token:
-            raise DeviceGone(device.id)
+        if fresh is None or fresh.secrets != device.secrets:
+            raise DeviceChanged(device.id)
         return fresh
 
     def _note(self, device: Device, answer: list[Any], outcome: Outcome) -> None:
+        outcome.calls += 1
         if answer[0] == b"duplicate":
             outcome.duplicates += 1
             return

@@ -1,6 +1,7 @@
 -- Moves deliveries whose time has come from retry to due, in the order of their receipt.
 -- KEYS 1 retry, 2 due, 3 health, 4 wake   ARGV 1 up to when (ms), 2 subscription
--- Answers when (ms) the next retry job has to be scheduled for, 0 for not at all
+-- Answers {when (ms) the next retry job has to be scheduled for (0 for not at all), when it was to come so far}
+local scheduled = tonumber(redis.call('HGET', KEYS[3], 'retry_job_at') or '0')
 for _, delivery in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])) do
   local ms, sequence = string.match(delivery, '^(%d+)-(%d+)')
   redis.call('ZADD', KEYS[2], string.format('%.0f', ms * 1000 + math.min(sequence, 999)), delivery)
@@ -10,7 +11,7 @@ redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, '*', 'due', ARGV[2])
 local earliest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
 if not earliest then
   redis.call('HDEL', KEYS[3], 'retry_job_at')
-  return 0
+  return {0, scheduled}
 end
 redis.call('HSET', KEYS[3], 'retry_job_at', string.format('%.0f', tonumber(earliest)))
-return tonumber(earliest)
+return {tonumber(earliest), scheduled}

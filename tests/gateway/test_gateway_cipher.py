@@ -189,6 +189,13 @@ def test_a_text_whose_padding_is_spoilt_is_still_read(junk: bytes) -> None:
     assert SecurityKey(KEY).decrypt(base64.b64encode(openssl(KEY, plain, "-nopad"))) == PLAIN
 
 
+@needs_openssl
+@pytest.mark.parametrize("plain", [b"no object, and }", b'{"a":1, no end  '])
+def test_what_has_no_padding_must_be_an_object_whole(plain: bytes) -> None:
+    with pytest.raises(CipherError):
+        SecurityKey(KEY).decrypt(base64.b64encode(openssl(KEY, plain, "-nopad")))
+
+
 def test_a_wrong_key_is_refused_and_nothing_of_the_text_told() -> None:
     generator = random.Random(7)
     sealed = ciphertext(SecurityKey(KEY).encrypt(PLAIN))

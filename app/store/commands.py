@@ -1,0 +1,355 @@
+"""Commands to devices: queued per device, sent by the dispatcher, kept with their result.
+
+```
+{s0}:command:C                  hash: record, payload (sealed, until it ends), status, attempts, result, …
+{s0}:commands                   stream of all commands, by creation
+{s0}:commands:device:D          the same of one device
+{s0}:commands:queue:D           list: what is to be sent to a device, in order
+{s0}:commands:busy              set of the devices with a queue
+{s0}:commands:waiting           sorted set of "device command" that the gateway holds, by when to ask again (ms)
+{s0}:commands:wake              stream that tells the dispatcher which device has something to do
+{g}:idempotency:DIGEST          a request's Idempotency-Key: digest of its body, and its command
+```
+
+A command is `queued`, `sending`, perhaps `waiting` and `asking` in turn, and in the end `completed`, `failed`,
+`unknown` (it may have been carried out, and must not be sent twice) or `cancelled`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from app import ids
+from app.events.flatten import received_iso
+from app.gateway import codes
+from app.gateway.operations import BY_ACTION, CREDENTIAL_FIELDS, Operation, adding
+from app.store.connection import Connection
+from app.store.devices import Device
+from app.store.keys import Shard
+
+ADD_USER = "add-user"
+ENDED = ("completed", "failed", "unknown", "cancelled")
+STATUSES = ("queued", "sending", "waiting", *ENDED)
+IDEMPOTENCY_SECONDS = 86_400
+_SCAN = 200
+
+
+class KeyReused(Exception):
+    """The Idempotency-Key was used with another body."""
+
+
+def operation_of(action: str, values: dict[str, Any]) -> Operation:
+    """The operation that an action sends; `add-user` picks it by the credentials that are there."""
+    if action != ADD_USER:
+        return BY_ACTION[action]
+    return adding([name for name, field in CREDENTIAL_FIELDS.items() if values.get(field) not in (None, "")])
+
+
+class CommandKeys:
+    """The keys of a shard's commands."""
+
+    def __init__(self, shard: Shard) -> None:
+        tag = shard.tag
+        self.shard = shard
+        self.all = f"{tag}:commands"
+        self.busy = f"{tag}:commands:busy"
+        self.waiting = f"{tag}:commands:waiting"
+        self.wake = f"{tag}:commands:wake"
+        self.channel = f"{tag}:commands:ended"
+
+    def command(self, command_id: str) -> str:
+        return f"{self.shard.tag}:command:{command_id}"
+
+    def queue(self, device_id: str) -> str:
+        return f"{self.shard.tag}:commands:queue:{device_id}"
+
+    def of_device(self, device_id: str) -> str:
+        return f"{self.shard.tag}:commands:device:{device_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command as stored."""
+
+    id: str
+    record: dict[str, Any]  # action, operation, device_id, user_id, operation_id, requested_by, created_at, …
+    status: str
+    attempts: int
+    status_code: int | None
+    gateway_status: str | None
+    message: str | None
+    http_status: int | None
+    sent_at: str | None
+    ended_at: str | None
+    next_poll_at: str | None
+    result: dict[str, Any]
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    def shown(self) -> dict[str, Any]:
+        """The command as the API shows it, its result beside."""
+        return {
+            "command_id": self.id,
+            **{name: self.record[name] for name in ("action", "device_id", "user_id", "operation_id")},
+            "status": "waiting" if self.status == "asking" else self.status,
+            "status_code": self.status_code,
+            "status_name": codes.status_name(self.status_code) if self.status_code is not None else None,
+            "message": self.message,
+            "gateway_status": self.gateway_status,
+            "requested_by": self.record["requested_by"],
+            "created_at": self.record["created_at"],
+            "sent_at": self.sent_at,
+            "ended_at": self.ended_at,
+            "expires_at": self.record["expires_at"],
+            "next_poll_at": self.next_poll_at if self.status in ("waiting", "asking") else None,
+        }
+
+
+def _iso(ms: int) -> str:
+    return received_iso(datetime.fromtimestamp(ms / 1000, UTC))
+
+
+class Commands:
+    """What is kept of commands."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._create = connection.script("command_create")
+        self._end = connection.script("command_end")
+        self._ask = connection.script("command_ask")
+
+    # Making
+
+    def create(
+        self,
+        device: Device,
+        action: str,
+        values: dict[str, Any],
+        requested_by: str,
+        command_id: str | None = None,
+    ) -> str:
+        """Queues a command with checked values; its id."""
+        keys = CommandKeys(device.shard)
+        command_id = command_id or ids.random_id("cmd", device.shard.number)
+        operation = operation_of(action, values)
+        now = time.time()
+        record = {
+            "action": action,
+            "operation": operation.name,
+            "device_id": device.id,
+            "user_id": values.get("user_id"),
+            "operation_id": command_id.rpartition("_")[2][2:],  # 24 random characters, unique at the gateway
+            "requested_by": requested_by,
+            "created_at": _iso(int(now * 1000)),
+            "expires_at": _iso(int((now + 86_400) * 1000)),
+        }
+        payload = self._connection.vault.seal("command", orjson.dumps(values), command_id)
+        self._create(
+            keys=[
+                keys.command(command_id),
+                keys.queue(device.id),
+                keys.busy,
+                keys.wake,
+                keys.all,
+                keys.of_device(device.id),
+            ],
+            args=[
+                command_id,
+                device.id,
+                *("record", orjson.dumps(record), "payload", payload, "status", "queued", "attempts", 0),
+            ],
+        )
+        return command_id
+
+    def reserve(
+        self, caller: str, idempotency_key: str, body_digest: str, device: Device
+    ) -> tuple[str, bool]:
+        """The command that belongs to an Idempotency-Key, and whether it is new. Raises KeyReused."""
+        digest = self._connection.vault.digest("idempotency", f"{caller}\n{idempotency_key}")
+        name = f"{{g}}:idempotency:{digest}"
+        command_id = ids.random_id("cmd", device.shard.number)
+        value = f"{body_digest} {command_id}"
+        if self._connection.redis.set(name, value, nx=True, ex=IDEMPOTENCY_SECONDS):
+            return command_id, True
+        stored = self._connection.redis.get(name)
+        if stored is None:
+            return command_id, True
+        known_digest, _, known_id = stored.decode().partition(" ")
+        if known_digest != body_digest:
+            raise KeyReused(idempotency_key)
+        return known_id, self.get(known_id) is None
+
+    # Reading
+
+    def get(self, command_id: str) -> Command | None:
+        """One command; None if there is none with this id (any more)."""
+        number = ids.shard_of(command_id)
+        if number is None or number >= len(self._connection.shards) or not command_id.startswith("cmd_"):
+            return None
+        keys = CommandKeys(self._connection.shards[number])
+        fields = self._connection.redis.hgetall(keys.command(command_id))
+        return self.unpack(command_id, fields) if fields else None
+
+    @staticmethod
+    def unpack(command_id: str, fields: dict[bytes, bytes]) -> Command:
+        """A command from its hash."""
+
+        def text(name: bytes) -> str | None:
+            return fields[name].decode() if fields.get(name) else None
+
+        code, http = text(b"status_code"), text(b"http_status")
+        sent, poll = text(b"sent_at"), text(b"next_poll_at")
+        return Command(
+            id=command_id,
+            record=orjson.loads(fields[b"record"]),
+            status=fields[b"status"].decode(),
+            attempts=int(fields[b"attempts"]),
+            status_code=int(code) if code else None,
+            gateway_status=text(b"gateway_status"),
+            message=text(b"message"),
+            http_status=int(http) if http else None,
+            sent_at=_iso(int(sent)) if sent else None,
+            ended_at=text(b"ended_at"),
+            next_poll_at=_iso(int(poll)) if poll else None,
+            result=orjson.loads(fields.get(b"result", b"{}")),
+        )
+
+    def payload(self, command_id: str, fields: dict[bytes, bytes]) -> dict[str, Any]:
+        """The flat values of a command that has not ended."""
+        values: dict[str, Any] = orjson.loads(
+            self._connection.vault.open("command", fields[b"payload"], command_id)
+        )
+        return values
+
+    def page(
+        self, device: Device | None, status: str | None, limit: int, cursor: str | None
+    ) -> tuple[list[Command], str | None]:
+        """Commands, newest first. The cursor is `shard:entry`. Raises ValueError for one that isn't."""
+        shards = self._connection.shards if device is None else (device.shard,)
+        first, _, before = (cursor or f"{shards[0].number}:+").partition(":")
+        parts = before.split("-")
+        if not first.isdecimal() or not (
+            before == "+" or (len(parts) == 2 and all(p.isdecimal() for p in parts))
+        ):
+            raise ValueError("cursor")
+        rows: list[Command] = []
+        place = None
+        for shard in (shard for shard in shards if shard.number >= int(first)):
+            keys = CommandKeys(shard)
+            stream = keys.all if device is None else keys.of_device(device.id)
+            while True:
+                newest = before if before == "+" else f"({before}"
+                found = self._connection.redis.xrevrange(stream, newest, "-", count=_SCAN)
+                for entry, command in zip(found, self._many(keys, found), strict=True):
+                    if command is not None and status in (None, command.status):
+                        if len(rows) == limit:
+                            return rows, place
+                        rows.append(command)
+                        place = f"{shard.number}:{entry[0].decode()}"
+                if len(found) < _SCAN:
+                    break
+                before = found[-1][0].decode()
+            before = "+"
+        return rows, None
+
+    def _many(self, keys: CommandKeys, entries: list[Any]) -> list[Command | None]:
+        command_ids = [fields[b"c"].decode() for _, fields in entries]
+        pipeline = self._connection.redis.pipeline(transaction=False)
+        for command_id in command_ids:
+            pipeline.hgetall(keys.command(command_id))
+        return [
+            self.unpack(command_id, fields) if fields else None
+            for command_id, fields in zip(command_ids, pipeline.execute(), strict=True)
+        ]
+
+    # Changing
+
+    def cancel(self, command: Command) -> bool:
+        """Ends a command that was not sent; False where it was."""
+        keys = CommandKeys(self._connection.shards[ids.shard_of(command.id) or 0])
+        outcome = Outcome("cancelled", None, None, "Cancelled before it was sent.", 409)
+        names, arguments = end_call(keys, command.record, command.id, outcome, "queued", self.keep_seconds)
+        return bool(self._end(keys=names, args=arguments) == b"ok")
+
+    @property
+    def keep_seconds(self) -> int:
+        return self._connection.settings.retention_days * 86_400
+
+    def ask_again(self, command_id: str, device_id: str) -> bool:
+        """Queues a command that the gateway holds, to be asked for again."""
+        keys = CommandKeys(self._connection.shards[ids.shard_of(command_id) or 0])
+        names = [keys.command(command_id), keys.queue(device_id), keys.busy, keys.waiting, keys.wake]
+        return bool(self._ask(keys=names, args=[command_id, device_id]))
+
+    def overdue_polls(self, before_ms: int) -> list[tuple[str, str]]:
+        """(device, command) that should have been asked for again by then: their job was lost."""
+        found = []
+        for shard in self._connection.shards:
+            for member in self._connection.redis.zrangebyscore(CommandKeys(shard).waiting, "-inf", before_ms):
+                device_id, _, command_id = member.decode().partition(" ")
+                found.append((device_id, command_id))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended."""
+
+    status: str
+    status_code: int | None
+    gateway_status: str | None
+    message: str
+    http_status: int
+    result: dict[str, Any] | None = None
+
+
+def end_call(
+    keys: CommandKeys, record: dict[str, Any], command_id: str, outcome: Outcome, token: str, keep: int
+) -> tuple[list[str], list[Any]]:
+    """Keys and arguments of command_end.lua."""
+    shard, device_id, user_id = keys.shard, record["device_id"], record["user_id"]
+    received = received_iso(datetime.now(UTC))
+    event_type = "command.completed" if outcome.status == "completed" else "command.failed"
+    event = {
+        "type": event_type,
+        "occurred_at": received,
+        "occurred_at_utc": received,
+        "received_at": received,
+        "device_id": device_id,
+        "device_label": record.get("device_label"),
+        "device_serial": record.get("device_serial"),
+        "operation": record["operation"],
+        "operation_id": record["operation_id"],
+        "test": False,
+        "command_id": command_id,
+        "action": record["action"],
+        "user_id": user_id,
+        "status_code": outcome.status_code,
+        "status_name": codes.status_name(outcome.status_code) if outcome.status_code is not None else None,
+        "message": outcome.message,
+    }
+    names = [
+        shard.lease,
+        keys.command(command_id),
+        keys.queue(device_id),
+        keys.busy,
+        keys.waiting,
+        shard.events,
+        shard.by_type(event_type),
+        shard.by_device(device_id),
+    ]
+    if user_id is not None:
+        names.append(shard.by_user(user_id))
+    code = "" if outcome.status_code is None else outcome.status_code
+    arguments: list[Any] = [token, command_id, device_id, keep, orjson.dumps(event), keys.channel]
+    arguments += ["status", outcome.status, "status_code", code, "message", outcome.message]
+    arguments += ["gateway_status", outcome.gateway_status or "", "http_status", outcome.http_status]
+    arguments += ["ended_at", received, "result", orjson.dumps(outcome.result or {})]
+    return names, arguments

@@ -1,0 +1,74 @@
+"""Lets a request wait until a command ends, with one subscription to the store for all requests of a process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from typing import Any
+
+import redis
+
+from app.store import Store
+from app.store.commands import Command, CommandKeys
+
+log = logging.getLogger("relay.waiter")
+
+_LOOK_SECONDS = 1.0  # a word may be missed while the subscription is made anew
+
+
+class CommandWaiter:
+    """Waits for commands."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[threading.Event]] = defaultdict(list)
+        self._listening = False
+
+    def wait(self, command_id: str, seconds: float) -> Command | None:
+        """The command once it has ended or is held by the gateway, or as it is after so many seconds."""
+        event = threading.Event()
+        deadline = time.monotonic() + seconds
+        with self._lock:
+            self._waiting[command_id].append(event)
+            self._listen()
+        try:
+            while True:
+                command = self._store.commands.get(command_id)
+                left = deadline - time.monotonic()
+                if command is None or command.ended or command.status == "waiting" or left <= 0:
+                    return command
+                event.wait(min(left, _LOOK_SECONDS))
+                event.clear()
+        finally:
+            with self._lock:
+                self._waiting[command_id].remove(event)
+                if not self._waiting[command_id]:
+                    del self._waiting[command_id]
+
+    def _listen(self) -> None:
+        if not self._listening:
+            self._listening = True
+            threading.Thread(target=self._listen_for_ever, name="waiter", daemon=True).start()
+
+    def _listen_for_ever(self) -> None:
+        connection = self._store.connection
+        channels = [CommandKeys(shard).channel for shard in connection.shards]
+        while True:
+            try:
+                with connection.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    pubsub.subscribe(*channels)
+                    while True:
+                        self._tell(pubsub.get_message(timeout=_LOOK_SECONDS))
+            except (redis.RedisError, OSError) as error:
+                log.debug("waiting for the store (%s)", type(error).__name__)
+                time.sleep(_LOOK_SECONDS / 2)
+
+    def _tell(self, message: dict[str, Any] | None) -> None:
+        if message is None:
+            return
+        with self._lock:
+            for event in self._waiting.get(message["data"].decode(), ()):
+                event.set()

@@ -1,0 +1,115 @@
+"""What the tests of the documentation share: its pages, their blocks, and `cams-relay up` as README starts it."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import requests
+
+from tests.harness import ROOT, free_port, wait_for
+
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CHANGELOG.md")
+
+
+def load_generator() -> ModuleType:
+    """scripts/docs as a module."""
+    loader = importlib.machinery.SourceFileLoader("scripts_docs", str(ROOT / "scripts" / "docs"))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # or there would be a scripts/docsc
+    try:
+        loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = before
+    return module
+
+
+@pytest.fixture(scope="session")
+def generator() -> ModuleType:
+    return load_generator()
+
+
+def block(page: str, kind: str, name: str) -> str:
+    """The fenced block that follows `<!-- kind: name -->` in a page."""
+    text = (ROOT / page).read_text()
+    found = re.search(rf"<!-- {kind}: {name} -->\n```\w+\n(.*?)\n```", text, re.DOTALL)
+    assert found, f"{page} has no block marked {kind}: {name}"
+    return found[1]
+
+
+@dataclass
+class Running:
+    """`cams-relay up` in a folder of its own, with ports of its own."""
+
+    folder: Path
+    url: str
+    simulator_url: str
+    environment: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        return (self.folder / ".data" / "api_key").read_text().strip()
+
+    def shell(self, script: str, **replaced: str) -> str:
+        """Runs a block of README here: with our ports instead of those it names. Its output."""
+        script = script.replace("http://127.0.0.1:8000", self.url)
+        script = script.replace(".venv/bin/cams-relay", f"{sys.executable} -m app")
+        for old, new in replaced.items():
+            assert old in script
+            script = script.replace(old, new)
+        done = subprocess.run(
+            ["bash", "-euc", script],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("readme")
+    port, simulator_port = free_port(), free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "REDIS_"))},
+        "PORT": str(port),
+        "SIMULATOR_PORT": str(simulator_port),
+        "SIMULATOR_URL": f"http://127.0.0.1:{simulator_port}",
+        "RELAY_ALLOW_PRIVATE_TARGETS": "127.0.0.0/8,::1/128",  # as make run does
+        "PYTHONPATH": str(ROOT),
+    }
+    with (folder / "up.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "up"], cwd=folder, env=environment, stdout=log, stderr=log
+        )
+    made = Running(folder, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{simulator_port}", environment)
+    try:
+        wait_for(lambda: b"Ctrl-C stops it" in (folder / "up.log").read_bytes(), 30)
+        wait_for(lambda: _answers(f"{made.simulator_url}/control/devices"), 15)
+        yield made
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.RequestException:
+        return False

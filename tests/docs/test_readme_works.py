@@ -1,0 +1,102 @@
+"""README's blocks, run against a relay that `cams-relay up` started."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import requests
+from standardwebhooks import WebhookVerificationError
+
+from app.events.types import FIELDS
+from tests.docs.conftest import Running, block
+from tests.harness import ROOT, Receiver, free_port, wait_for
+
+EXAMPLE_TARGET = "http://127.0.0.1:9000/"
+
+
+@pytest.fixture
+def subscribed(running: Running, receiver: Receiver) -> dict[str, Any]:
+    answer = running.shell(block("README.md", "run", "subscribe"), **{EXAMPLE_TARGET: receiver.url})
+    found: dict[str, Any] = json.loads(answer)
+    return found
+
+
+def test_the_subscribe_block_brings_the_next_punch(subscribed: dict[str, Any], receiver: Receiver) -> None:
+    event = receiver.wait(1)[0].json
+    assert event["type"] == "attendance.punch"
+    shown = json.loads(block("README.md", "event", "attendance.punch"))
+    assert list(event) == list(shown) == list(FIELDS["attendance.punch"])
+
+
+def test_the_signature_snippet_takes_what_is_ours_and_refuses_what_is_not(
+    subscribed: dict[str, Any], receiver: Receiver
+) -> None:
+    snippet = block("README.md", "python", "verify").replace("whsec_…", subscribed["secret"])
+    got = receiver.wait(1)[0]
+    known: dict[str, Any] = {"body": got.body, "headers": got.headers}
+    exec(snippet, known)
+    assert known["event"] == got.json
+    with pytest.raises(WebhookVerificationError):
+        exec(snippet, {"body": got.body + b" ", "headers": got.headers})
+
+
+def test_the_signature_is_verified_by_hand_as_documented(
+    subscribed: dict[str, Any], receiver: Receiver
+) -> None:
+    snippet = block("docs/webhooks.md", "python", "verify-by-hand")
+    got = receiver.wait(1)[0]
+    known: dict[str, Any] = {"body": got.body, "headers": got.headers, "secret": subscribed["secret"]}
+    exec(snippet, known)
+    assert known["fits"] and known["fresh"]
+    known = {**known, "body": got.body + b" "}
+    exec(snippet, known)
+    assert not known["fits"]
+
+
+def test_the_simulate_blocks_make_events(running: Running) -> None:
+    running.shell(block("README.md", "run", "simulate"))
+
+    def published() -> bool:
+        found = requests.get(
+            f"{running.url}/v1/events",
+            params={"type": "user.updated", "user_id": "7"},
+            headers={"X-API-Key": running.key},
+            timeout=5,
+        )
+        return any(event["first_name"] == "Asha" for event in found.json()["data"])
+
+    wait_for(published)
+
+
+def test_the_device_blocks_register_one(running: Running) -> None:
+    key = f"KEY={running.key}\n"
+    made = json.loads(running.shell(key + block("README.md", "run", "register")))
+    assert made["callback_url"] == f"{running.url}/callback/ZHM1100001"
+    changed = json.loads(running.shell(key + block("README.md", "run", "security-key")))
+    assert changed["has_security_key"] is True
+
+
+def test_the_receiver_prints_what_comes() -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "docs" / "receiver.py", str(port)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+
+        def taken() -> bool:
+            try:
+                return requests.post(f"http://127.0.0.1:{port}/", json={"id": "evt_1"}, timeout=2).ok
+            except requests.ConnectionError:
+                return False
+
+        wait_for(taken)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "{\n"
+        assert process.stdout.readline() == '  "id": "evt_1"\n'
+    finally:
+        process.kill()
+        process.wait()

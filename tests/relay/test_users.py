@@ -1,0 +1,233 @@
+"""Users and their credentials: merged, sealed, shown without data, and forgotten when told. Contract §3 and §5."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import requests
+
+from tests.harness import Device, Relay, wait_for
+from tests.relay.tools import done, events, key_with, only, problem
+
+
+def update(device: Device, user: str | None, *templates: dict[str, Any], **fields: Any) -> None:
+    """Sends a UserUpdated; `user` None leaves its own UserID out, as #6 to #8 do."""
+    own = {} if user is None else {"UserID": user}
+    section = {**own, **fields, "OperationTime": "2026-03-01 09:00:00 GMT +0530", "Template": list(templates)}
+    device.send_done(device.envelope(UserUpdated=section))
+
+
+def template(kind: str, data: str, user: str = "2", **fields: Any) -> dict[str, Any]:
+    return {"Type": kind, "UserID": user, "Data": data, **fields}
+
+
+def user(device: Device, user_id: str = "2") -> dict[str, Any]:
+    """The user on this device, as the API shows it."""
+    shown = device.relay.get(f"/v1/users/{quote(user_id, safe='')}", params={"device_id": device.id})
+    assert shown["user_id"] == user_id
+    (found,) = shown["devices"]
+    return dict(found)
+
+
+def held(device: Device, user_id: str = "2") -> set[tuple[str, int]]:
+    return {(c["credential_type"], c["credential_index"]) for c in user(device, user_id)["credentials"]}
+
+
+def data_of(device: Device, kind: str, index: int = 0, user_id: str = "2") -> requests.Response:
+    path = f"/v1/users/{quote(user_id, safe='')}/credentials/{kind}/{index}"
+    return device.relay.call("GET", path, params={"device_id": device.id})
+
+
+def test_templates_are_merged_by_type_and_index_never_replaced(device: Device) -> None:
+    update(device, "2", template("Card", "9804445"), FirstName="Asha", LastName="Rao", UserType="Admin")
+    update(device, None, template("Fingerprint", "Zmlyc3Q=", Index="1", Size="5"))
+    update(device, None, template("Fingerprint", "c2Vjb25k", Index="6", Size="6"))
+    update(device, None, template("Face", "ZmFjZQ==", Index="0"), template("Palm", "cGFsbQ==", Index="0"))
+    update(device, "2", template("Password", "124445"), FirstName="", LastName="")
+    assert held(device) == {
+        ("card", 0),
+        ("fingerprint", 1),
+        ("fingerprint", 6),
+        ("face", 0),
+        ("palm", 0),
+        ("password", 0),
+    }
+    update(device, None, template("Fingerprint", "b3RoZXI=", Index="6"))
+    assert data_of(device, "fingerprint", 6).json()["data"] == "b3RoZXI="
+    assert data_of(device, "fingerprint", 1).json()["data"] == "Zmlyc3Q="
+    shown = user(device)
+    assert (shown["first_name"], shown["last_name"], shown["full_name"]) == ("Asha", "Rao", "Asha Rao")
+    assert shown["user_type"] == "admin"
+
+
+def test_names_are_not_blanked_by_an_update_that_has_none(device: Device) -> None:
+    update(device, "2", FirstName="Asha", LastName="Rao", UserType="User")
+    update(device, "2", template("Card", "9804445"), FirstName="", LastName=None)
+    latest = events(device, type="user.updated")[-1]
+    assert latest["full_name"] == "Asha Rao"
+    assert latest["user_type"] == "user"
+    assert latest["credentials_changed"] == "card"
+
+
+def test_a_template_without_a_user_of_its_own_is_no_user_update(device: Device) -> None:
+    update(device, None, template("Fingerprint", "Zmlyc3Q=", Index="6"))
+    assert [event["type"] for event in events(device)] == ["credential.updated"]
+    assert only(device, "credential.updated")["credential_size_bytes"] == 5
+    assert user(device)["full_name"] is None
+
+
+def test_each_template_of_a_callback_is_an_event(device: Device) -> None:
+    update(
+        device,
+        "2",
+        template("Card", "9804445"),
+        template("Password", "124445"),
+        *(template("Fingerprint", base64.b64encode(b"x%d" % n).decode(), Index=str(n)) for n in range(10)),
+        FirstName="Asha",
+    )
+    assert len(events(device, type="credential.updated")) == 12
+    assert only(device, "user.updated")["credentials_changed"] == "card,password,fingerprint"
+    assert len(held(device)) == 12
+
+
+def test_a_template_may_be_another_users(device: Device) -> None:
+    update(device, "2", template("Card", "111222333", user="3"), FirstName="Asha")
+    assert only(device, "credential.updated")["user_id"] == "3"
+    assert held(device, "3") == {("card", 0)}
+    assert held(device, "2") == set()
+
+
+def test_is_new_and_digest_tell_a_change_without_telling_the_data(relay: Relay, device: Device) -> None:
+    for data in ("9804445", "9804445", "9804446", "9804445"):
+        update(device, "2", template("Card", data))
+    changes = events(device, type="credential.updated")
+    assert [event["is_new"] for event in changes] == [True, False, False, False]
+    digests = [event["credential_digest"] for event in changes]
+    assert digests[0] == digests[1] == digests[3] != digests[2]
+    other = relay.device()
+    update(other, "2", template("Card", "9804445"))
+    assert only(other, "credential.updated")["credential_digest"] != digests[0], "it could be looked up"
+    assert user(device)["credentials"][0]["credential_digest"] == digests[0]
+
+
+def test_a_deleted_user_is_forgotten_with_all_credentials(device: Device) -> None:
+    update(device, "2", template("Card", "9804445"), template("Password", "124445"), FirstName="Asha")
+    update(device, "3", FirstName="Bela")
+    device.send_done(device.envelope(UserDeleted={"UserID": "2"}))
+    assert only(device, "user.deleted")["user_id"] == "2"
+    problem(device.relay.call("GET", "/v1/users/2", params={"device_id": device.id}), 404)
+    problem(data_of(device, "card"), 404)
+    listed = device.relay.get("/v1/users", params={"device_id": device.id})["data"]
+    assert [row["user_id"] for row in listed] == ["3"]
+    update(device, "2", template("Card", "9804445"))
+    assert events(device, type="credential.updated")[-1]["is_new"] is True
+    assert user(device)["first_name"] is None
+    assert held(device) == {("card", 0)}
+
+
+# Reading them
+
+
+def test_a_credentials_data_needs_its_scope_and_is_audited(relay: Relay, device: Device) -> None:
+    data = base64.b64encode(secrets.token_bytes(60)).decode()
+    update(device, None, template("Fingerprint", data, Index="6", Size="60"))
+    path = f"/v1/users/2/credentials/fingerprint/6?device_id={device.id}"
+    shown = user(device)["credentials"][0]
+    assert "data" not in shown and shown["credential_size_bytes"] == 60
+    problem(relay.call("GET", path, key=key_with(relay, "events:read", "devices:write", "metrics:read")), 403)
+    problem(relay.call("GET", path, key=None), 401)
+    reader = key_with(relay, "templates:read")
+    reader_id = relay.get("/v1/me", key=reader)["id"]
+    answer = relay.call("GET", path, key=reader)
+    assert answer.json()["data"] == data
+    assert answer.json()["credential_digest"] == shown["credential_digest"]
+    assert "no-store" in answer.headers["cache-control"]
+    logs = wait_for(lambda: reader_id in relay.logs() and relay.logs())
+    (line,) = (line for line in logs.splitlines() if reader_id in line)
+    assert device.id in line and "fingerprint" in line
+    assert data not in logs
+
+
+@pytest.mark.parametrize("kind", ["Card", "Password", "UserPhoto"])
+def test_the_index_is_0_where_the_type_has_none(device: Device, kind: str) -> None:
+    update(device, "2", template(kind, "123456"))
+    name = {"UserPhoto": "user_photo"}.get(kind, kind.lower())
+    assert data_of(device, name, 0).json()["data"] == "123456"
+    problem(data_of(device, name, 1), 404)
+
+
+@pytest.mark.parametrize(
+    "path, status",
+    [
+        ("/v1/users/2/credentials/card/0", 422),
+        ("/v1/users/2/credentials/card/0?device_id=nobody", 422),
+        ("/v1/users/2/credentials/tail/0?device_id={id}", 404),
+        ("/v1/users/2/credentials/card/x?device_id={id}", 404),
+        ("/v1/users/404?device_id={id}", 404),
+        ("/v1/users?device_id=nobody", 422),
+        ("/v1/users?limit=201", 422),
+    ],
+)
+def test_a_wrong_question_gets_a_problem(relay: Relay, device: Device, path: str, status: int) -> None:
+    fields = {422: ["limit" if "limit" in path else "device_id"]}.get(status, [])
+    problem(relay.call("GET", path.format(id=device.id)), status, *fields)
+
+
+@pytest.mark.parametrize("user_id", ["A/12", "a b", "..", "?", "用户", "%2F", "credentials"])
+def test_any_user_id_can_be_asked_for(device: Device, user_id: str) -> None:
+    update(device, user_id, template("Card", "9804445", user=user_id), FirstName="Asha")
+    if user_id != "..":  # no client sends it as a segment of a path
+        assert user(device, user_id)["first_name"] == "Asha"
+        assert data_of(device, "card", 0, user_id).json()["data"] == "9804445"
+    listed = device.relay.get("/v1/users", params={"device_id": device.id})["data"]
+    assert [row["user_id"] for row in listed] == [user_id]
+
+
+def test_a_user_of_several_devices_is_shown_with_each(relay: Relay) -> None:
+    user_id = secrets.token_hex(4)
+    devices = sorted([relay.device(label=f"Gate {n}") for n in range(3)], key=lambda device: device.id)
+    for number, device in enumerate(devices):
+        update(device, user_id, FirstName=f"Asha{number}")
+    shown = relay.get(f"/v1/users/{user_id}")
+    assert [row["device_id"] for row in shown["devices"]] == [device.id for device in devices]
+    assert [row["first_name"] for row in shown["devices"]] == ["Asha0", "Asha1", "Asha2"]
+    assert {row["device_label"] for row in shown["devices"]} == {"Gate 0", "Gate 1", "Gate 2"}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+def test_the_list_pages_without_gaps_or_repetitions(relay: Relay, limit: int) -> None:
+    prefix = secrets.token_hex(3)
+    devices = [relay.device() for _ in range(2)]
+    expected = set()
+    for number in range(4):
+        for device in devices[: 1 + number % 2]:
+            update(device, f"{prefix}{number}", FirstName="Asha")
+            expected.add((f"{prefix}{number}", device.id))
+    found, cursor = [], f"{prefix}\n"
+    while cursor is not None:
+        page = relay.get("/v1/users", params={"limit": limit, "cursor": cursor})
+        assert len(page["data"]) <= limit
+        found += [(row["user_id"], row["device_id"]) for row in page["data"]]
+        cursor = page["next_cursor"]
+        if found and not found[-1][0].startswith(prefix):
+            break
+    found = [row for row in found if row[0].startswith(prefix)]
+    assert sorted(found) == sorted(expected) and found == sorted(found)
+
+
+def test_two_updates_at_once_are_both_merged(relay: Relay, device: Device) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def send(index: int) -> requests.Response:
+        section = {"Template": [template("Fingerprint", "Zmlyc3Q=", Index=str(index))]}
+        document = device.envelope(UserUpdated=section)
+        return requests.post(f"{relay.url}/callback", json=document, timeout=15)
+
+    with ThreadPoolExecutor(10) as pool:
+        for answer in pool.map(send, range(10)):
+            done(answer)
+    assert len(held(device)) == 10

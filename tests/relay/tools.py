@@ -1,0 +1,89 @@
+"""What the contract tests share: events of a device, problems, encryption as the gateway does it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from tests.harness import Device, Relay
+
+KEY = "0123456789abcdef0123456789ABCDEF"
+OTHER_KEY = "fedcba9876543210FEDCBA9876543210"
+
+
+def events(device: Device, **query: Any) -> list[dict[str, Any]]:
+    """A device's events, oldest first."""
+    return device.relay.events(device_id=device.id, **query)
+
+
+def types(device: Device) -> list[str]:
+    """The types of a device's events, oldest first."""
+    return [event["type"] for event in events(device)]
+
+
+def only(device: Device, event_type: str) -> dict[str, Any]:
+    """The one event of this type that the device has."""
+    (event,) = events(device, type=event_type)
+    return event
+
+
+def sealed(document: Any, key: str = KEY) -> bytes:
+    """A body as the gateway sends it for a device with a security key: Base64 of AES-256/ECB/PKCS5."""
+    plain = document if isinstance(document, bytes) else json.dumps(document).encode()
+    missing = 16 - len(plain) % 16
+    cipher = Cipher(algorithms.AES(key.encode()), modes.ECB())  # noqa: S305 - the gateway's protocol
+    return base64.b64encode(cipher.encryptor().update(plain + bytes([missing]) * missing))
+
+
+def gateway_time(at: datetime) -> str:
+    """`2020-09-17 07:48:22 GMT +0530`."""
+    return at.strftime("%Y-%m-%d %H:%M:%S GMT %z")
+
+
+def now() -> datetime:
+    """UTC, to the second: what the gateway's times are to."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def post(relay: Relay, path: str, body: Any) -> dict[str, Any]:
+    """The JSON of a 201."""
+    answer = relay.call("POST", path, json=body)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def key_with(relay: Relay, *scopes: str, **fields: Any) -> str:
+    """A new API key with these scopes."""
+    made: str = post(relay, "/v1/api-keys", {"name": "of a test", "scopes": list(scopes), **fields})["key"]
+    return made
+
+
+def problem(answer: requests.Response, status: int, *fields: str) -> dict[str, Any]:
+    """The answer's problem, which must have this status and put the fault on these fields."""
+    assert answer.status_code == status, f"{answer.status_code} {answer.text}"
+    assert answer.headers["content-type"] == "application/problem+json", answer.headers
+    found: dict[str, Any] = answer.json()
+    assert isinstance(found["type"], str) and found["title"] and found["detail"], found
+    assert found["status"] == status
+    if fields:
+        assert {error["field"] for error in found["errors"]} == set(fields), found
+        assert all(error["message"] for error in found["errors"])
+    return found
+
+
+def done(answer: requests.Response) -> None:
+    """The answer must be the gateway's acknowledgement, to the letter."""
+    assert (answer.status_code, answer.content) == (200, b'{"status":"done"}'), answer.text
+    assert answer.headers["content-type"] == "application/json"
+
+
+def counters(device: Device) -> dict[str, Any]:
+    """A device as the API shows it, with its counters."""
+    shown: dict[str, Any] = device.relay.get(f"/v1/devices/{device.id}")
+    return shown

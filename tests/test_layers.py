@@ -1,0 +1,24 @@
+"""Imports go one way: the contracts in pyproject.toml hold."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import grimp
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_import_contracts_hold() -> None:
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_protocol_imports_nothing_else_of_ours() -> None:
+    graph = grimp.build_graph("app", "workers", "simulator", cache_dir=None)
+    protocol = {"app.gateway", *graph.find_descendants("app.gateway")}
+    imported = set().union(*(graph.find_modules_directly_imported_by(module) for module in protocol))
+    assert imported - protocol == set()
