@@ -142,6 +142,15 @@ VARIABLES: tuple[Variable, ...] = (
         secret=True,
     ),
     Variable(
+        "RELAY_REDIS_TLS",
+        "redis_tls",
+        "verify",
+        "encrypt",
+        "For `rediss://`: `verify` checks the server's certificate; `encrypt` does not, for hosts whose Redis has a "
+        "self-signed one (Heroku's does, so app.json sets it).",
+        _one_of("verify", "encrypt"),
+    ),
+    Variable(
         "RELAY_DATA_DIR",
         "data_dir",
         ".data",
@@ -304,6 +313,7 @@ class Settings:
     host: str
     web_concurrency: int
     redis_url: str | None
+    redis_tls: str
     data_dir: Path
     api_key: str | None
     secret_key: str | None
@@ -342,6 +352,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             raise SettingsError(
                 f"{variable.name}: {shown} {error}; a right one is {variable.name}={variable.example}"
             ) from None
+    if values["durability"] == "replica" and not values["redis_url"]:
+        raise SettingsError(
+            "RELAY_DURABILITY: 'replica' needs a REDIS_URL with a replica, which the embedded store has not; a right "
+            "one is RELAY_DURABILITY=fsync"
+        )
     if values["redis_url"] and not values["secret_key"]:
         raise SettingsError(
             "RELAY_SECRET_KEY: it must be set when REDIS_URL is, for it encrypts what is kept there; a right one "

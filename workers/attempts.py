@@ -153,7 +153,7 @@ class Attempts:
             what = "dead"
         elif response.ok:
             if target.pace.success() and target.retrying:
-                self._context.spawn(self._settler.release_all(target))
+                self._settler.release_all(target)
         else:
             what, next_ms = self._failed(target, delivery, response)
         self._note(target, delivery, response, what, next_ms)

@@ -15,7 +15,6 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import redis.asyncio
@@ -44,7 +43,7 @@ log = logging.getLogger("relay.dispatcher")
 LEASE_MS = 4_000
 _RENEW_SECONDS = 1.0
 _TICK_SECONDS = 0.5
-_SWEEP_SECONDS = 30.0
+_SWEEP_SECONDS = 5.0
 _FINISH_SECONDS = 6.0
 _CONNECTIONS = 8_000
 
@@ -120,12 +119,9 @@ class Dispatcher:
             task.cancel()
         results = await asyncio.gather(*work, return_exceptions=True)
         for result in results:
-            if isinstance(result, BaseExceptionGroup):
-                rest = result.subgroup(
-                    lambda error: not isinstance(error, LeaseLost | asyncio.CancelledError)
-                )
-                if rest is not None:
-                    log.error("dispatching for shard %d failed; starting over", shard.number, exc_info=rest)
+            failure = _failure(result)
+            if failure is not None:
+                log.error("dispatching for shard %d failed; starting over", shard.number, exc_info=failure)
         if stopped:
             with suppress(RedisError, OSError):  # so that the next worker need not wait
                 await self._lease(keys=[shard.lease], args=[self._token, 1])
@@ -171,10 +167,10 @@ class Dispatcher:
     def _sweep(self) -> None:
         jobs.sweep(self._store)
 
-    async def _schedule_retry(self, subscription_id: str, shard: int, at: float) -> None:
+    async def _schedule_retry(self, subscription_id: str, shard: int, at_ms: int, before_ms: int) -> None:
         with suppress(RedisError, OSError):  # lost: the sweep finds it
             await asyncio.to_thread(
-                jobs.schedule_retry, self._queue, subscription_id, shard, datetime.fromtimestamp(at, UTC)
+                jobs.schedule_retry, self._queue, subscription_id, shard, at_ms, before_ms
             )
 
     async def _schedule_poll(self, device_id: str, command_id: str, at: float) -> None:
@@ -182,6 +178,15 @@ class Dispatcher:
             await asyncio.to_thread(
                 jobs.schedule_poll, self._queue, device_id, command_id, datetime.fromtimestamp(at, UTC)
             )
+
+
+def _failure(result: object) -> BaseException | None:
+    """What of a task's result is a mistake of ours; None where there is nothing."""
+    if isinstance(result, BaseExceptionGroup):
+        return result.subgroup(lambda error: not isinstance(error, LeaseLost | asyncio.CancelledError))
+    if isinstance(result, BaseException) and not isinstance(result, LeaseLost | asyncio.CancelledError):
+        return result
+    return None
 
 
 def _allow_many_sockets() -> None:

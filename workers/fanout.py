@@ -79,18 +79,22 @@ class FanOut:
         context = self._context
         while True:
             await asyncio.sleep(_CHECK_SECONDS)
-            names = list(context.targets)
-            pipeline = context.redis.pipeline(transaction=False)
-            for name in names:
-                pipeline.zcard(context.shard.subscription(name, "due"))
-                pipeline.zcard(context.shard.subscription(name, "retry"))
-            counts = await context.persist(pipeline.execute) if names else []
-            for name, due, retrying in zip(names, counts[::2], counts[1::2], strict=True):
-                target = context.targets.get(name)
-                if target is None or target.due_behind:
-                    continue
-                if due > len(target.due_names) or (not retrying and target.retrying):
-                    await context.persist(lambda name=name: self._look_again(name))  # type: ignore[misc]
+            await context.persist(self._check_due)
+
+    async def _check_due(self) -> None:
+        context = self._context
+        names = list(context.targets)
+        pipeline = context.redis.pipeline(transaction=False)
+        for name in names:
+            pipeline.zcard(context.shard.subscription(name, "due"))
+            pipeline.zcard(context.shard.subscription(name, "retry"))
+        counts = await pipeline.execute() if names else []
+        for name, due, retrying in zip(names, counts[::2], counts[1::2], strict=True):
+            target = context.targets.get(name)
+            if target is None or target.due_behind:
+                continue
+            if due > len(target.due_names) or (not retrying and target.retrying):
+                await self._look_again(name)
 
     # Events
 

@@ -8,32 +8,28 @@ What a target may do to us is bounded here: the addresses it leads to (`app.addr
 socket that is opened), the time it takes, the bytes it answers. Nothing it does raises: a failed call is
 a `Response` whose `error` says what failed.
 
-Names are looked up here, in threads, rather than by libcurl: its pool has 20 threads, so that two
-customers whose name servers are dead would hold up everybody's deliveries.
+Names are looked up by `workers.names`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import os
 import selectors
 import socket
 import ssl
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import Literal
 
 import certifi
 import pycurl
 
 from app.addresses import AddressGuard
+from workers.names import NAME_TTL, Answer, Names, place_of
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +50,6 @@ Failure = Literal[
 NOT_SENT: frozenset[Failure] = frozenset(("dns_failed", "connect_failed", "refused_address", "tls_failed"))
 
 MAX_HEAD = 64 * 1024  # bytes of all response headers; libcurl itself stops reading at 300 KiB
-NAME_TTL = 60.0  # seconds an address is used before its name is looked up again
-MAX_LOOKUPS = 512  # threads that look up names at the same time
 CONNECTION_LIFETIME = 600  # seconds until a connection in use is renewed, so that a moved name is followed
 IDLE_HANDLES = 512  # curl handles kept for reuse
 
@@ -152,7 +146,7 @@ class Client:
         self._max_connections = max_connections
         self._ca_file = ca_file or ssl.get_default_verify_paths().cafile or certifi.where()
         self._loop = asyncio.get_running_loop()
-        self._names = _Names(self._loop)
+        self._names = Names(self._loop)
         self._live: set[Handle] = set()  # begun and not done
         self._waiting: deque[Handle] = deque()  # for a free connection
         self._idle: list[_Easy] = []
@@ -237,7 +231,7 @@ class Client:
         """Start the call's time: have its name looked up where that is due, then hand it to libcurl."""
         handle.started = self._loop.time()
         self._live.add(handle)
-        place = _place(handle.request.url)
+        place = place_of(handle.request.url)
         if place is None or self._names.is_known(place):
             self._launch(handle, None)
             return
@@ -245,7 +239,7 @@ class Client:
         handle.expiry = self._loop.call_later(patience, self._on_no_address, handle, "no answer in time")
         self._names.look_up(place, lambda answer: self._on_looked_up(handle, answer))
 
-    def _on_looked_up(self, handle: Handle, answer: _Answer) -> None:
+    def _on_looked_up(self, handle: Handle, answer: Answer) -> None:
         if handle.expiry is None:
             return  # it was cancelled, or took too long
         handle.expiry.cancel()
@@ -429,7 +423,7 @@ class _Easy(pycurl.Curl):
             (pycurl.TCP_NODELAY, 1),
             (pycurl.CONNECTTIMEOUT_MS, _milliseconds(connect_timeout)),
             (pycurl.MAXLIFETIME_CONN, CONNECTION_LIFETIME),
-            (pycurl.DNS_CACHE_TIMEOUT, int(2 * NAME_TTL)),  # `_Names` renews entries before they lapse
+            (pycurl.DNS_CACHE_TIMEOUT, int(2 * NAME_TTL)),  # `Names` renews entries before they lapse
             (pycurl.SSL_VERIFYPEER, 1),
             (pycurl.SSL_VERIFYHOST, 2),
             (pycurl.CAINFO, ca_file),
@@ -585,92 +579,3 @@ _TLS_FAILURES = frozenset(
 def _milliseconds(seconds: float) -> int:
     """For libcurl, to which 0 is no limit at all."""
     return max(1, int(seconds * 1000))
-
-
-class _Place(NamedTuple):
-    host: str
-    port: int
-
-
-class _Answer(NamedTuple):
-    entry: str | None  # for libcurl's DNS cache; None: no address
-    problem: str
-
-
-@lru_cache(maxsize=8192)
-def _place(url: str) -> _Place | None:
-    """Where a URL leads to by name; None for an IP address, and for what libcurl is going to refuse."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return None
-    # What ends in a number is an IPv4 address in one of its spellings.
-    if not host or ":" in host or host.rpartition(".")[2][:1].isdigit():
-        return None
-    return _Place(host, port or (443 if parts.scheme == "https" else 80))
-
-
-class _Names:
-    """Looks names up, each in a thread of its own and once for all who ask at the time.
-
-    The addresses go into libcurl's DNS cache, by way of the calls that asked; here is only kept which names
-    are in it. Daemon threads, for a look-up cannot be ended and takes as long as it likes: neither `close`
-    nor the process's end is to wait for it.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._known: set[_Place] = set()
-        self._asking: dict[_Place, list[Callable[[_Answer], None]]] = {}
-        self._queue: deque[_Place] = deque()
-        self._threads = 0
-
-    def is_known(self, place: _Place) -> bool:
-        """Whether libcurl has its addresses, and no older than NAME_TTL."""
-        return place in self._known
-
-    def look_up(self, place: _Place, found: Callable[[_Answer], None]) -> None:
-        """Calls `found` from the loop when the answer is there, sooner or later."""
-        askers = self._asking.setdefault(place, [])
-        askers.append(found)
-        if len(askers) == 1:
-            self._queue.append(place)
-            self._start_threads()
-
-    def _start_threads(self) -> None:
-        while self._queue and self._threads < MAX_LOOKUPS:
-            place = self._queue.popleft()
-            self._threads += 1
-            try:
-                threading.Thread(target=self._run, args=(place,), name="look-up", daemon=True).start()
-            except RuntimeError:  # the system's limit of threads
-                self._loop.call_soon(self._on_answer, place, _Answer(None, "too many look-ups at once"))
-
-    def _run(self, place: _Place) -> None:
-        answer = _look_up(place)
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._on_answer, place, answer)
-
-    def _on_answer(self, place: _Place, answer: _Answer) -> None:
-        self._threads -= 1
-        if answer.entry is not None:
-            self._known.add(place)
-            self._loop.call_later(NAME_TTL, self._known.discard, place)
-        for found in self._asking.pop(place):
-            found(answer)
-        self._start_threads()
-
-
-def _look_up(place: _Place) -> _Answer:
-    """Ask the system for a name's addresses. Blocks."""
-    try:
-        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
-    except OSError as problem:
-        return _Answer(None, (problem.strerror or "it failed").lower())
-    except ValueError:  # UnicodeError: not a name at all
-        return _Answer(None, "it is not a host name")
-    addresses = dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found)
-    spelled = ",".join(f"[{ip}]" if ":" in ip else ip for ip in addresses)
-    # With the plus sign the entry lapses as one that libcurl looked up itself.
-    return _Answer(f"+{place.host}:{place.port}:{spelled}", "")

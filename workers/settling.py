@@ -109,10 +109,13 @@ class Settler:
             stored = await self._context.redis.zcard(target.key("retry"))
             target.retrying = stored + sum(outcome.what == "retry" for outcome in target.outcomes)
 
-    async def release_all(self, target: Target) -> None:
+    def release_all(self, target: Target) -> None:
         """The target is back: what waits for a retry goes first."""
-        context = self._context
         target.releasing += 1
+        self._context.spawn(self._release_all(target))
+
+    async def _release_all(self, target: Target) -> None:
+        context = self._context
         try:
             await context.persist(self.settle)
             keys = [target.key(part) for part in ("retry", "due", "health")]

@@ -92,7 +92,7 @@ class Subscribers:
         enabled = before.status != "active" and subscription.status == "active"
         if enabled or before.target_url != subscription.target_url:
             target.pace = Pace(subscription.max_in_flight)
-            self._context.spawn(self._settler.release_all(target))
+            self._settler.release_all(target)
 
     def _remove(self, target: Target) -> None:
         target.removed = True

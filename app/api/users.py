@@ -49,7 +49,7 @@ def show_all() -> Response:
     return page([row for row in rows if row is not None], more)
 
 
-@blueprint.get("/<user_id>")
+@blueprint.get("/<path:user_id>")
 @needs("events:read")
 def show(user_id: str) -> Response:
     """One user: profile and credentials on each device that has them."""
@@ -60,7 +60,7 @@ def show(user_id: str) -> Response:
     return answer({"user_id": user_id, "full_name": found[0]["full_name"], "devices": found})
 
 
-@blueprint.get("/<user_id>/credentials/<credential_type>/<int:index>")
+@blueprint.get("/<path:user_id>/credentials/<credential_type>/<int:index>")
 @needs("templates:read")
 def credential(user_id: str, credential_type: str, index: int) -> Response:
     """A credential with its data. Who read it is written to the log."""

@@ -57,6 +57,8 @@ def connection_arguments(settings: Settings) -> dict[str, Any]:
     arguments = dict(pool.connection_kwargs)
     if issubclass(pool.connection_class, redis.SSLConnection):
         arguments["ssl"] = True
+        if settings.redis_tls == "encrypt":
+            arguments |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
     if "path" in arguments:
         arguments["unix_socket_path"] = arguments.pop("path")
     return arguments

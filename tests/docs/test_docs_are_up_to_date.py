@@ -56,7 +56,7 @@ def _commands(name: str, command: click.Command) -> Iterator[tuple[str, click.Co
             yield from _commands(f"{name} {sub}", child)
 
 
-@pytest.mark.parametrize(("name", "command"), _commands("cams-relay", cli))
+@pytest.mark.parametrize(("name", "command"), list(_commands("cams-relay", cli)))
 def test_every_command_and_option_is_documented(name: str, command: click.Command) -> None:
     section = _page("docs/cli.md").partition(f"### `{name}`\n")[2].partition("\n### ")[0]
     assert section

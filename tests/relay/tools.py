@@ -7,9 +7,13 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import redis
 import requests
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from app.settings import load
+from app.store.codec import inflate
+from app.store.connection import connection_arguments
 from tests.harness import Device, Relay
 
 KEY = "0123456789abcdef0123456789ABCDEF"
@@ -87,3 +91,30 @@ def counters(device: Device) -> dict[str, Any]:
     """A device as the API shows it, with its counters."""
     shown: dict[str, Any] = device.relay.get(f"/v1/devices/{device.id}")
     return shown
+
+
+def store(relay: Relay) -> dict[str, bytes]:
+    """Everything in the relay's store: key to all of its values, with what is deflated inflated."""
+    settings = load(relay.environment)
+    client: Any = redis.Redis(**connection_arguments(settings))
+    found: dict[str, bytes] = {}
+    for key in client.scan_iter(count=1000):
+        kind = client.type(key)
+        if kind == b"string":
+            parts = [client.get(key) or b""]
+        elif kind == b"hash":
+            parts = [part for pair in client.hgetall(key).items() for part in pair]
+        elif kind == b"set":
+            parts = list(client.smembers(key))
+        elif kind == b"zset":
+            parts = list(client.zrange(key, 0, -1))
+        elif kind == b"list":
+            parts = list(client.lrange(key, 0, -1))
+        else:
+            assert kind in (b"stream", b"none"), kind
+            rows = client.xrange(key) if kind == b"stream" else []
+            parts = [part for _, fields in rows for pair in fields.items() for part in pair]
+        parts += [inflate(part) for part in parts if part[:1] == b"\x01"]
+        found[key.decode("utf-8", "replace")] = b"\n".join(parts)
+    client.close()
+    return found
