@@ -33,7 +33,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until RQ sets its own
     while True:
         try:
-            connection = redis.Redis(**connection_arguments(settings), socket_connect_timeout=1.0)
+            connection = redis.Redis(**connection_arguments(settings, socket_connect_timeout=1.0))
             worker = _Worker([queue(connection)], connection=connection)
             worker.work(logging_level="WARNING", with_scheduler=False)
             return 0  # it was told to stop

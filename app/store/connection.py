@@ -9,7 +9,8 @@ from zlib import crc32
 
 import redis
 from redis.backoff import NoBackoff
-from redis.commands.core import AsyncScript, Script
+from redis.commands.core import Script
+from redis.connection import parse_url
 from redis.retry import Retry
 
 from app.settings import Settings
@@ -46,35 +47,36 @@ def is_away(error: Exception) -> bool:
     return isinstance(error, redis.ResponseError) and str(error).lstrip("-").startswith(_CANNOT_NOW)
 
 
-def connection_arguments(settings: Settings) -> dict[str, Any]:
-    """Arguments of `redis.Redis` and `redis.asyncio.Redis` for the configured or the embedded store."""
+def connection_arguments(settings: Settings, **ours: Any) -> dict[str, Any]:
+    """Arguments of `redis.Redis` and `redis.asyncio.Redis` for the configured or the embedded store.
+
+    `ours` go before what the URL says.
+    """
     if settings.redis_url is None:
         return {
+            **ours,
             "unix_socket_path": str(embedded.socket_path(settings.data_dir)),
             "password": embedded.password(settings.data_dir),
         }
-    pool = redis.ConnectionPool.from_url(settings.redis_url)
-    arguments = dict(pool.connection_kwargs)
-    if issubclass(pool.connection_class, redis.SSLConnection):
+    arguments: dict[str, Any] = dict(parse_url(settings.redis_url))  # type: ignore[no-untyped-call]
+    if arguments.pop("connection_class", None) is redis.SSLConnection:
         arguments["ssl"] = True
         if settings.redis_tls == "encrypt":
             arguments |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
     if "path" in arguments:
         arguments["unix_socket_path"] = arguments.pop("path")
-    return arguments
+    return arguments | ours
 
 
 class Connection:
     """A client of the store, the shards, and the vault that seals what is kept there."""
 
-    def __init__(self, settings: Settings, vault: Vault, client: redis.Redis | None = None) -> None:
+    def __init__(self, settings: Settings, vault: Vault, client: Any = None) -> None:
         self.settings = settings
         self.vault = vault
         # Any: redis-py's types join str and bytes, and answers of two protocols, in every union.
         self.redis: Any = client or redis.Redis(
-            **connection_arguments(settings),
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=1.0,
+            **connection_arguments(settings, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=1.0),
             retry=Retry(NoBackoff(), 1),  # once: an idle connection may have died with the store's restart
             retry_on_error=[redis.ConnectionError],
         )
@@ -109,6 +111,3 @@ class Connection:
 def source(name: str) -> str:
     """The text of the Lua script `name`."""
     return (SCRIPTS / f"{name}.lua").read_text()
-
-
-__all__ = ["AsyncScript", "Connection", "StoreAway", "connection_arguments", "is_away", "source"]
