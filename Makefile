@@ -18,7 +18,7 @@ help:
 setup: .venv/.dev
 
 run: .venv/.run
-	@if [ -z "$${RELAY_ALLOW_PRIVATE_TARGETS+set}" ] && ! grep -qs '^[ \t]*\(export \)*RELAY_ALLOW_PRIVATE_TARGETS=' .env; then \
+	@if [ -z "$${RELAY_ALLOW_PRIVATE_TARGETS+set}" ] && ! grep -qs '^[[:space:]]*\(export \)*RELAY_ALLOW_PRIVATE_TARGETS=' .env; then \
 		export RELAY_ALLOW_PRIVATE_TARGETS=127.0.0.0/8,::1/128; \
 	fi; \
 	exec $(BIN)/cams-relay up $(ARGS)

@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from app.bodies import Body
+from app.bodies import Body, Flag
 from app.gateway.commands import FieldError, build
 from app.gateway.operations import COMMANDS, CREDENTIAL_FIELDS, Effect, Operation
 from app.gateway.values import base64_bytes
@@ -44,7 +44,7 @@ def _text(description: str, example: str, **more: Any) -> fields.Field[Any]:
 
 def _index(description: str) -> fields.Field[Any]:
     return fields.Integer(
-        validate=validate.Range(0, 9), metadata={"description": description, "examples": [0]}
+        strict=True, validate=validate.Range(0, 9), metadata={"description": description, "examples": [0]}
     )
 
 
@@ -111,7 +111,7 @@ class Action:
             flat[name].allow_none = name not in self.required
             declared[name] = flat[name]
         if self.name == "load-log":
-            declared["publish"] = fields.Boolean(
+            declared["publish"] = Flag(
                 load_default=False,
                 metadata={
                     "description": "true: punches that were not known become events. Recovers what was missed.",
@@ -119,7 +119,7 @@ class Action:
                 },
             )
         if self.effect == "destructive":
-            declared["confirm"] = fields.Boolean(
+            declared["confirm"] = Flag(
                 required=True,
                 validate=_confirmed,
                 metadata={"description": "Must be true: this can't be undone.", "examples": [True]},

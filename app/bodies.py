@@ -30,3 +30,12 @@ class Body(Schema):
             for name, found in messages.items():
                 if found == ["Unknown field."]:
                     messages[name] = [f"is no field of this; there are {', '.join(self.fields)}"]
+
+
+class Flag(fields.Boolean):
+    """true or false as JSON has them: a "true" in quotes, a "yes" or a 1 confirms nothing."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value

@@ -40,7 +40,6 @@ def main() -> None:
 @click.option("--no-simulator", is_flag=True, help="Never start the virtual gateway and device.")
 def up(no_simulator: bool) -> None:
     """Store, web, worker and, where no device is registered, a virtual one: everything in one command."""
-    os.environ.setdefault("HOST", "127.0.0.1")
     try:
         settings = load()
     except SettingsError as error:

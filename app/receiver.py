@@ -112,7 +112,7 @@ class Receiver:
         `hints` are device ids from the URL, which must all be the device's.
         """
         for _ in range(_TRIES):
-            with suppress(DeviceChanged):  # then what this process knows of it has been read anew
+            with suppress(DeviceChanged):
                 self._receive(body, hints, base_url)
                 return
         raise Refused(503, "unavailable", "The device is being changed just now.")
@@ -135,6 +135,8 @@ class Receiver:
         try:
             self._keep(authentic, self._receipt(authentic.device, received_at, base_url))
         except DeviceChanged:
+            with suppress(redis.RedisError):
+                self._store.devices.refresh(authentic.device.id)
             raise
         except Exception as error:
             if isinstance(error, redis.RedisError | OSError) and is_away(error):
@@ -198,6 +200,8 @@ class Receiver:
         document, callback = understand(text)
         device = self._device(callback, hints)
         if device.keys:
+            device = self._fresh(device)  # its security key may have been removed since it was read here
+        if device.keys:
             raise Refused(401, "unauthorised", "Plain text from a device that has a security key.")
         return self._with_timezone(device, document, callback, text)
 
@@ -231,6 +235,12 @@ class Receiver:
         if opened is None:
             raise Refused(400, "undecryptable", "The body can't be decrypted with a known security key.")
         return opened
+
+    def _fresh(self, device: Device) -> Device:
+        """The device as it is now, or as it was last read while the store is away."""
+        with suppress(redis.RedisError, OSError):
+            return self._store.devices.refresh(device.id) or device
+        return device
 
     def _device(self, callback: Callback, hints: list[str]) -> Device:
         found = self._store.devices.by_token(callback.auth_token) if callback.auth_token else []

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
 
@@ -80,20 +80,33 @@ def _switch(text: str) -> bool:
     return text.lower() in ("1", "on", "true", "yes")
 
 
+def _split_url(text: str) -> SplitResult | None:
+    """The parts of a URL, its port checked; None where it is none. Its own errors would tell a password."""
+    try:
+        parts = urlsplit(text)
+        return parts if parts.port is None or parts.port > 0 else None
+    except ValueError:
+        return None
+
+
 def _redis_url(text: str) -> str | None:
     if not text:
         return None
-    parts = urlsplit(text)
-    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
+    parts = _split_url(text)
+    if parts is None or parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
         raise ValueError("is not a Redis URL")
+    if parts.scheme != "unix" and not re.fullmatch(r"(/\d{0,5})?", parts.path):
+        raise ValueError("does not end in the number of a database")
     return text
 
 
 def _public_url(text: str) -> str | None:
     if not text:
         return None
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    parts = _split_url(text)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is not an http(s) URL")
+    if parts.query or parts.fragment:
         raise ValueError("is not an http(s) URL without a query")
     return text.rstrip("/")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from app.store import Store
+from app.store import Store, is_away
 from app.store.commands import Command, CommandKeys
 
 log = logging.getLogger("relay.waiter")
@@ -36,8 +36,14 @@ class CommandWaiter:
             self._listen()
         try:
             while True:
-                command = self._store.commands.get(command_id)
                 left = deadline - time.monotonic()
+                try:
+                    command = self._store.commands.get(command_id)
+                except redis.RedisError as error:
+                    if left <= 0 or not is_away(error):
+                        raise
+                    time.sleep(min(left, _LOOK_SECONDS / 2))  # it is queued: the store may be back in time
+                    continue
                 if command is None or command.ended or command.status == "waiting" or left <= 0:
                     return command
                 event.wait(min(left, _LOOK_SECONDS))

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from app.store import Store
 from app.store.connection import source
 from app.store.keys import Shard
+from workers.lease import LeaseLost
 from workers.target import Target
 
 T = TypeVar("T")
@@ -20,10 +21,6 @@ log = logging.getLogger("relay.dispatcher")
 
 _PATIENCE = 0.25  # seconds before the store is asked again after a failure
 _AT_ONCE = 128  # calls of the store that may be under way for single targets
-
-
-class LeaseLost(Exception):
-    """Another worker delivers for the shard now."""
 
 
 class Scripts:

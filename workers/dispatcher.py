@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import redis.asyncio
@@ -57,9 +58,7 @@ class Dispatcher:
         self._live = Live(live)
         self._stop = asyncio.Event()
         self._redis: Any = redis.asyncio.Redis(
-            **connection_arguments(store.settings),
-            socket_timeout=10.0,
-            socket_connect_timeout=1.0,
+            **connection_arguments(store.settings, socket_timeout=10.0, socket_connect_timeout=1.0),
             retry=Retry(NoBackoff(), 0),
             max_connections=256,
         )

@@ -439,7 +439,8 @@ class _Easy(pycurl.Curl):
         self.setopt(pycurl.URL, request.url)
         self.setopt(pycurl.POSTFIELDS, request.body)
         # Without this libcurl asks before it sends a large body, and waits a second for the answer.
-        self.setopt(pycurl.HTTPHEADER, [*request.headers, "Expect:"])
+        lines = [line.encode("latin-1") for line in request.headers]
+        self.setopt(pycurl.HTTPHEADER, [*lines, b"Expect:"])
         milliseconds = _milliseconds(timeout)
         if milliseconds != self._timeout:
             self.setopt(pycurl.TIMEOUT_MS, milliseconds)

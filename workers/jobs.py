@@ -8,25 +8,25 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
-from itertools import islice
 from typing import Any
 
 from rq import Queue
+from rq.job import Job
 
 from app.settings import current
 from app.store import Store
-from app.store.events import Query
+from app.store.commands import CommandKeys
 from app.store.jobs import queue
 from app.store.keys import UPKEEP, Shard
 
 log = logging.getLogger("relay.jobs")
 
-_CHUNK = 500
-_OVERDUE_MS = 15_000
+_OVERDUE_MS = 4_000
+_OVERDUE_POLL_MS = 15_000
 _UPKEEP_SECONDS = 3_600
+_COMMANDS_MS = 2 * 86_400 * 1000
 _KEEP_RESULT = 60
 
 
@@ -39,28 +39,39 @@ def store() -> Store:
 # Retries
 
 
-def schedule_retry(jobs: Queue, subscription_id: str, shard: int, at: datetime) -> None:
-    """Has `release_retries` run at that time; asking twice makes one job."""
-    second = math.ceil(at.timestamp())  # RQ keeps whole seconds, and a job that comes early finds nothing due
-    jobs.enqueue_at(
-        datetime.fromtimestamp(second, UTC),
-        release_retries,
-        subscription_id,
-        shard,
-        # With its time: a job that is running can't schedule the next one under its own id.
-        job_id=f"retry-{subscription_id}-{shard}-{second}",
-        result_ttl=0,
-        failure_ttl=_KEEP_RESULT,
-    )
+def schedule_retry(jobs: Queue, subscription_id: str, shard: int, at_ms: int, before_ms: int = 0) -> None:
+    """Has `release_retries` run at that time, and not at the time before; 0 is no time."""
+    # RQ keeps whole seconds, and a job that comes early finds nothing due.
+    second, before = math.ceil(at_ms / 1000), math.ceil(before_ms / 1000)
+    # With its time: a job that is running can't schedule the next one under its own id.
+    name = f"retry-{subscription_id}-{shard}"
+    if before not in (0, second):
+        _unschedule(jobs, f"{name}-{before}")
+    if second:
+        jobs.enqueue_at(
+            datetime.fromtimestamp(second, UTC),
+            release_retries,
+            subscription_id,
+            shard,
+            job_id=f"{name}-{second}",
+            result_ttl=0,
+            failure_ttl=_KEEP_RESULT,
+        )
+
+
+def _unschedule(jobs: Queue, job_id: str) -> None:
+    if jobs.connection.zrem(jobs.scheduled_job_registry.key, job_id):
+        jobs.connection.delete(Job.key_for(job_id))
 
 
 def release_retries(subscription_id: str, shard: int) -> None:
     """Makes due what waits for its retry, and comes again for the next."""
-    kept = store()
-    following = kept.deliveries.release(subscription_id, Shard(shard), time.time() * 1000)
-    if following:
-        jobs = queue(kept.connection.redis)
-        schedule_retry(jobs, subscription_id, shard, datetime.fromtimestamp(following / 1000, UTC))
+    _release(store(), subscription_id, Shard(shard))
+
+
+def _release(kept: Store, subscription_id: str, shard: Shard) -> None:
+    following, before = kept.deliveries.release(subscription_id, shard, int(time.time() * 1000))
+    schedule_retry(queue(kept.connection.redis), subscription_id, shard.number, following, before)
 
 
 # Commands that the gateway holds
@@ -73,7 +84,7 @@ def schedule_poll(jobs: Queue, device_id: str, command_id: str, at: datetime) ->
         poll_command,
         device_id,
         command_id,
-        job_id=f"poll-{command_id}-{int(at.timestamp())}",
+        job_id=f"poll-{command_id}-{int(at.timestamp() * 1000)}",  # each poll its own, however soon
         result_ttl=0,
         failure_ttl=_KEEP_RESULT,
     )
@@ -93,27 +104,21 @@ def replay(subscription_id: str, since_ms: int | None, until_ms: int | None) -> 
     subscription = kept.subscriptions.get(subscription_id)
     if subscription is None:
         return 0
-    query = Query(since=since_ms, until=until_ms)
-    wanted = (event["id"] for event in kept.events.all(query) if subscription.takes(event))
-    return sum(kept.deliveries.replay_events(subscription_id, chunk) for chunk in _chunks(wanted))
-
-
-def _chunks(wanted: Iterator[str]) -> Iterator[list[str]]:
-    while chunk := list(islice(wanted, _CHUNK)):
-        yield chunk
+    return kept.deliveries.replay_range(subscription, since_ms, until_ms)
 
 
 # Upkeep
 
 
 def sweep(kept: Store) -> None:
-    """Finds retries whose job was lost, and has the upkeep run once an hour."""
+    """Does what a lost job should have done, and has the upkeep run once an hour."""
     jobs = queue(kept.connection.redis)
-    subscription_ids = [subscription.id for subscription in kept.subscriptions.all()]
-    overdue = int(time.time() * 1000) - _OVERDUE_MS
-    for subscription_id, shard in kept.deliveries.late_retry_jobs(subscription_ids, overdue):
-        schedule_retry(jobs, subscription_id, shard.number, datetime.now(UTC))
-    for device_id, command_id in kept.commands.overdue_polls(overdue):
+    now = int(time.time() * 1000)
+    for subscription_id, shard in kept.deliveries.late_retry_jobs(
+        kept.subscriptions.ids(), now - _OVERDUE_MS
+    ):
+        _release(kept, subscription_id, shard)
+    for device_id, command_id in kept.commands.overdue_polls(now - _OVERDUE_POLL_MS):
         schedule_poll(jobs, device_id, command_id, datetime.now(UTC))
     if kept.connection.redis.set(UPKEEP, "", nx=True, ex=_UPKEEP_SECONDS):
         jobs.enqueue(upkeep, result_ttl=0, failure_ttl=_KEEP_RESULT)
@@ -143,6 +148,15 @@ def _trim(client: Any, shard: Shard, oldest_ms: int) -> None:
             client.xtrim(name, minid=oldest_ms, approximate=False)
             if not client.xlen(name):
                 client.delete(name)
+    _trim_commands(client, CommandKeys(shard), oldest_ms)
+
+
+def _trim_commands(client: Any, keys: CommandKeys, oldest_ms: int) -> None:
+    """A command is kept for the retention after its end, which comes within a day or so."""
+    for name in (keys.all, *client.scan_iter(match=keys.of_device("*"), count=1_000)):
+        client.xtrim(name, minid=max(0, oldest_ms - _COMMANDS_MS), approximate=False)
+        if not client.xlen(name):
+            client.delete(name)
 
 
 def _remove_left_overs(client: Any, shard: Shard, known: set[str], oldest_ms: int) -> None:

@@ -48,7 +48,10 @@ def headers(
         f"webhook-timestamp: {timestamp}",
         f"webhook-signature: {signatures}",
     ]
-    lines.extend(f"{name}: {value}" for name, value in subscription.headers.items())
+    # libcurl sends a header without a value only when it is spelled with a semicolon.
+    lines.extend(
+        f"{name}: {value}" if value.strip() else f"{name};" for name, value in subscription.headers.items()
+    )
     return lines
 
 

@@ -24,6 +24,8 @@ _AGAIN_SECONDS = 0.5
 class _Worker(SimpleWorker):
     """RQ's worker without a fork for each job: ours are short, and lost ones are found again."""
 
+    max_connection_wait_time = 1.0  # RQ's own patience grows to a minute while the store is away
+
 
 def main() -> int:
     """Until SIGTERM."""

@@ -19,15 +19,14 @@ from redis.exceptions import RedisError
 from app.store import Store
 from app.store.keys import Shard
 from workers.attempts import Attempts
-from workers.context import Context, LeaseLost
+from workers.context import Context
 from workers.fanout import FanOut
 from workers.http import Client
+from workers.lease import LeaseLost
 from workers.live import Live
 from workers.loading import Loader
 from workers.settling import Schedule, Settler
 from workers.subscribers import Subscribers
-
-__all__ = ["LeaseLost", "ShardDispatcher"]
 
 log = logging.getLogger("relay.dispatcher")
 

@@ -79,7 +79,8 @@ class Subscribers:
             pipeline.zcard(target.key("retry"))
         answers = await pipeline.execute()
         for target, health, retrying in zip(targets, answers[::2], answers[1::2], strict=True):
-            target.pace.remember(*health, self._context.loop.time())
+            failures, since, paused_until = health
+            target.pace.remember(failures, since, paused_until, self._context.loop.time())
             target.retrying = retrying
 
     def _change(self, target: Target, subscription: Subscription) -> None:

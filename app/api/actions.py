@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Any
 
@@ -11,9 +10,10 @@ from flask import Blueprint, Response, current_app, request
 
 from app.actions import ACTIONS, Action, check_fit
 from app.api.auth import caller, check, needs, store
-from app.api.io import answer, body, limit, page
+from app.api.io import answer, base_url, body, limit, page
 from app.api.problems import Problem, respond, wrong
 from app.gateway import codes
+from app.gateway.values import identifier
 from app.store.commands import STATUSES, Command, KeyReused
 from app.store.devices import ATTENDANCE_ONLY_MODES, Device
 from app.waiter import CommandWaiter
@@ -36,6 +36,8 @@ def act(name: str) -> Response:
     values = {key: value for key, value in body(action.schema()).items() if value is not None}
     device = _device(action, values.pop("device_id"))
     check_fit(action, values, device)
+    if "user_id" in values:
+        values["user_id"] = identifier(values["user_id"])  # as it is sent
     command_id = _create(action, device, values)
     return _respond(_waiter().wait(command_id, _patience()), command_id)
 
@@ -69,9 +71,8 @@ def _create(action: Action, device: Device, values: dict[str, Any]) -> str:
     if len(key) > 255:
         raise wrong("Idempotency-Key", "is longer than 255 characters")
     content = orjson.dumps([action.name, device.id, values], option=orjson.OPT_SORT_KEYS)
-    digest = hashlib.sha256(content).hexdigest()
     try:
-        command_id, is_new = commands.reserve(caller().id, key, digest, device)
+        command_id, is_new = commands.reserve(caller().id, key, content, device)
     except KeyReused:
         raise Problem(
             409, "This Idempotency-Key was used with another body: use a fresh one for another command."
@@ -87,26 +88,42 @@ def _waiter() -> CommandWaiter:
 
 
 def _patience() -> float:
-    """How many seconds to wait for the result: by the header Prefer, else RELAY_COMMAND_WAIT."""
-    for preference in ",".join(request.headers.getlist("Prefer")).replace(";", ",").split(","):
-        if preference.strip().lower() == "respond-async":
-            return 0.0
+    """How many seconds to wait for the result: by the header Prefer (RFC 7240), else RELAY_COMMAND_WAIT.
+
+    With both `wait` and `respond-async` it is the time after which the answer is 202.
+    """
+    preferences = ",".join(request.headers.getlist("Prefer")).replace(";", ",").split(",")
+    for preference in preferences:
         if match := _WAIT.fullmatch(preference):
             return min(float(match[1]), _LONGEST_WAIT)
+    if any(preference.strip().lower() == "respond-async" for preference in preferences):
+        return 0.0
     return store().settings.command_wait
 
 
 def _respond(command: Command | None, command_id: str) -> Response:
+    """200 with the result, the problem that the command ended in, or 202 while it runs.
+
+    `status_url` is absolute, for a platform that can only GET what it is given; `Location` is its path.
+    """
     if command is None:
         raise Problem(404, f"There is no command {command_id[:64]!r} (any more).")
     if command.status == "completed":
-        return answer({**_brief(command), **command.result})
+        return answer(_with_result(_brief(command), command.result))
     if command.ended:
         return _failed(command)
     location = f"/v1/commands/{command.id}"
     return answer(
-        {**_brief(command), "status_url": location}, 202, Location=location, Retry_After=_RETRY_AFTER
+        {**_brief(command), "status_url": base_url() + location},
+        202,
+        Location=location,
+        Retry_After=_RETRY_AFTER,
     )
+
+
+def _with_result(shown: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """The command and its result; a device's own `status` does not replace the command's."""
+    return {**{f"device_{name}" if name in shown else name: value for name, value in result.items()}, **shown}
 
 
 def _brief(command: Command) -> dict[str, Any]:
@@ -122,7 +139,8 @@ def _failed(command: Command) -> Response:
     more = {name: value for name, value in shown.items() if name != "message"}
     # The problem's own `status` is the HTTP status; the command's is beside it.
     more["command_status"] = more.pop("status")
-    return respond(status, detail, **more)
+    at_fault = [(command.field or "body", detail)] if status == 422 else None
+    return respond(status, detail, at_fault, **more)
 
 
 # What became of them
@@ -135,36 +153,41 @@ def show_all() -> Response:
     status = request.args.get("status") or None
     if status not in (None, *STATUSES):
         raise wrong("status", f"is not one of {', '.join(STATUSES)}")
-    device_id = request.args.get("device_id")
-    device = store().devices.get(device_id) if device_id else None
-    if device_id and device is None:
-        raise wrong("device_id", "is not a registered device")
+    device_id = request.args.get("device_id") or None
     try:
-        rows, more = store().commands.page(device, status, limit(), request.args.get("cursor") or None)
+        rows, more = store().commands.page(device_id, status, limit(), request.args.get("cursor") or None)
     except ValueError:
         raise wrong("cursor", "is not a next_cursor of this list") from None
     return page((row.shown() for row in rows), more)
 
 
 @blueprint.get("/commands/<command_id>")
-@needs("actions:read")
+@needs("actions:read", "actions:write", "actions:destructive")
 def show(command_id: str) -> Response:
-    """One command, with its result when it has ended."""
-    command = store().commands.get(command_id)
-    if command is None:
-        raise Problem(404, "There is no command with this id (any more).")
-    shown = {**command.shown(), **command.result}
+    """One command, with its result when it has ended: for who may read, and who may give it."""
+    command = _found(command_id)
+    check("actions:read", _scope_of(command))
+    shown = _with_result(command.shown(), command.result)
     return answer(shown) if command.ended else answer(shown, Retry_After=_RETRY_AFTER)
 
 
 @blueprint.delete("/commands/<command_id>")
-@needs("actions:write")
+@needs("actions:read", "actions:write", "actions:destructive")
 def cancel(command_id: str) -> Response:
-    """Cancels a command that was not sent yet."""
-    command = store().commands.get(command_id)
-    if command is None:
-        raise Problem(404, "There is no command with this id (any more).")
-    check(ACTIONS[command.record["action"]].scope)
+    """Cancels a command that was not sent yet: for who may give it."""
+    command = _found(command_id)
+    check(_scope_of(command))
     if not store().commands.cancel(command):
         raise Problem(409, "It was sent already, or has ended: it can't be cancelled.", command_id=command_id)
     return Response(status=204)
+
+
+def _found(command_id: str) -> Command:
+    command = store().commands.get(command_id)
+    if command is None:
+        raise Problem(404, "There is no command with this id (any more).")
+    return command
+
+
+def _scope_of(command: Command) -> str:
+    return ACTIONS[command.record["action"]].scope

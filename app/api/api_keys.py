@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from flask import Blueprint, Response, request
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
@@ -57,12 +58,14 @@ def create() -> Response:
 @needs("admin")
 def show_all() -> Response:
     """The keys, without themselves."""
-    count, after = limit(), request.args.get("cursor")
-    records = store().api_keys.all()
-    if after:
-        names = [record["id"] for record in records]
-        records = records[names.index(after) + 1 :] if after in names else []
-    return page(records[:count], records[count - 1]["id"] if len(records) > count else None)
+    count, after = limit(), request.args.get("cursor", "")
+    records = [record for record in store().api_keys.all() if _place(record) > after]
+    return page(records[:count], _place(records[count - 1]) if len(records) > count else None)
+
+
+def _place(record: dict[str, Any]) -> str:
+    """Where a key is in the list; as a cursor it holds though the key is deleted meanwhile."""
+    return f"{record['created_at']}~{record['id']}"
 
 
 @blueprint.delete("/api-keys/<key_id>")

@@ -20,7 +20,7 @@ from app.store.devices import MODES, Device, DeviceExists
 blueprint = Blueprint("devices", __name__, url_prefix="/v1/devices")
 
 _SECRETS = ("auth_token", "security_key")
-_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ID = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}")  # "." and ".." are no segments of a URL
 
 
 def _check_id(value: str) -> None:
@@ -75,7 +75,9 @@ class DeviceBody(Schema):
 def without_stgid(url: str) -> str:
     """A gateway URL as people paste it, without the `?stgid=` that is put on when it is used."""
     parts = urlsplit(url)
-    query = urlencode([pair for pair in parse_qsl(parts.query) if pair[0].lower() != "stgid"])
+    query = urlencode(
+        [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0].lower() != "stgid"]
+    )
     return urlunsplit(parts._replace(query=query))
 
 

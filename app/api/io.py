@@ -51,7 +51,7 @@ def body(schema: Schema, *, partial: bool = False) -> dict[str, Any]:
 def limit() -> int:
     """The parameter `limit`."""
     text = request.args.get("limit", str(DEFAULT_LIMIT))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= MOST:
         raise wrong("limit", f"is not a whole number from 1 to {MOST}, e.g. limit=50")
     return int(text)
 

@@ -34,6 +34,11 @@ _OWN_HEADERS = (
     "connection",
     "user-agent",
     "expect",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
 )
 
 
@@ -84,10 +89,10 @@ class Filters(Schema):
     class Meta:
         unknown = RAISE
 
-    device_ids = fields.List(fields.String(), validate=validate.Length(max=_MOST_FILTERED))
-    user_ids = fields.List(fields.String(), validate=validate.Length(max=_MOST_FILTERED))
+    device_ids = fields.List(fields.String(), allow_none=True, validate=validate.Length(max=_MOST_FILTERED))
+    user_ids = fields.List(fields.String(), allow_none=True, validate=validate.Length(max=_MOST_FILTERED))
     punch_types = fields.List(
-        fields.String(validate=validate.Length(1, 64)), validate=validate.Length(max=50)
+        fields.String(validate=validate.Length(1, 64)), allow_none=True, validate=validate.Length(max=50)
     )
 
 
@@ -126,7 +131,7 @@ class SubscriptionBody(Schema):
 
     @validates_schema
     def no_unknown_punch_type(self, data: dict[str, Any], **_: Any) -> None:
-        unknown = set(data.get("filters", {}).get("punch_types", ())) - set(PUNCH_TYPES)
+        unknown = set(data.get("filters", {}).get("punch_types") or ()) - set(PUNCH_TYPES)
         odd = [name for name in unknown if not re.fullmatch(r"[a-z0-9_]+", name)]
         if odd:
             raise ValidationError(
@@ -134,12 +139,13 @@ class SubscriptionBody(Schema):
             )
 
 
-def _fields(values: dict[str, Any]) -> dict[str, Any]:
-    """Attributes of a Subscription from a checked body."""
+def _fields(values: dict[str, Any], *, partial: bool = False) -> dict[str, Any]:
+    """Attributes of a Subscription from a checked body; with `partial` only those filters that were sent."""
     if "filters" in values:
         filters = values.pop("filters")
         for name in ("device_ids", "user_ids", "punch_types"):
-            values[name] = frozenset(filters.get(name, ()))
+            if not partial or name in filters:
+                values[name] = frozenset(filters.get(name) or ())
     if "events" in values:
         values["events"] = tuple(dict.fromkeys(values["events"]))
     return values
@@ -176,12 +182,20 @@ def _found(subscription_id: str) -> Subscription:
     return subscription
 
 
-def _check_card_numbers(values: dict[str, Any]) -> None:
-    if values.get("include_card_numbers") and not caller().may("templates:read"):
+def _check_card_numbers(values: dict[str, Any], subscription: Subscription | None = None) -> None:
+    """Card numbers are sent only where a key with templates:read wanted them to be."""
+    if caller().may("templates:read"):
+        return
+    field = "include_card_numbers" if values.get("include_card_numbers") else None
+    if subscription is not None and subscription.include_card_numbers:
+        elsewhere = values.get("target_url", subscription.target_url) != subscription.target_url
+        if elsewhere and values.get("include_card_numbers") is not False:
+            field = "target_url"
+    if field is not None:
         raise Problem(
             403,
-            "include_card_numbers needs an API key with the scope templates:read.",
-            [("include_card_numbers", "needs the scope templates:read")],
+            f"{field}: sending card numbers there needs an API key with the scope templates:read.",
+            [(field, "needs the scope templates:read")],
         )
 
 
@@ -222,8 +236,8 @@ def change(subscription_id: str) -> Response:
     """Changes what is sent of it."""
     subscription = _found(subscription_id)
     values = body(SubscriptionBody(exclude=("secret",)), partial=True)
-    _check_card_numbers(values)
-    for name, value in _fields(values).items():
+    _check_card_numbers(values, subscription)
+    for name, value in _fields(values, partial=True).items():
         setattr(subscription, name, value)
     store().subscriptions.save(subscription)
     return answer(_shown(subscription))
@@ -249,12 +263,12 @@ def send_test(subscription_id: str) -> Response:
         name for name in EVENT_TYPES if any(matches(pattern, name) for pattern in subscription.events)
     )
     event = sample(event_type)
-    store().deliveries.send_test(subscription_id, event)
+    store().deliveries.send_test(subscription, event)
     return answer({"status": "queued", "event_id": event["id"], "event": event}, 202)
 
 
 class ReplayBody(Schema):
-    """Which events: a time range of receipt, or their ids."""
+    """Which events: a time range of receipt, or their ids; `bat_…` is a batch that failed, sent as it was."""
 
     class Meta:
         unknown = RAISE
@@ -272,10 +286,11 @@ def replay(subscription_id: str) -> Response:
     values = body(ReplayBody())
     event_ids = values.get("event_ids")
     if event_ids is not None:
-        unknown = [event_id for event_id in event_ids if store().events.get(event_id) is None]
-        if unknown:
-            raise wrong("event_ids", f"there is no event {unknown[0][:64]!r} (any more)")
-        count = store().deliveries.replay_events(subscription_id, event_ids)
+        kept = store()
+        for public in event_ids:
+            if not kept.deliveries.has_batch(subscription_id, public) and kept.events.get(public) is None:
+                raise wrong("event_ids", f"there is no event {public[:64]!r} (any more)")
+        count = kept.deliveries.replay_ids(subscription_id, event_ids)
         return answer({"status": "queued", "event_count": count}, 202)
     if "since" not in values:
         raise wrong("since", "is needed, or event_ids, e.g. 2026-11-24T00:00:00Z")
@@ -304,6 +319,8 @@ def rotate_secret(subscription_id: str) -> Response:
 def enable(subscription_id: str) -> Response:
     """Lets a disabled subscription take events again; what waited for a retry goes first."""
     subscription = _found(subscription_id)
+    if subscription.status != "active":
+        store().deliveries.forgive(subscription_id)
     subscription.status, subscription.disabled_reason = "active", None
     store().subscriptions.save(subscription)
     return answer(_shown(subscription))

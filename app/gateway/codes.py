@@ -10,6 +10,7 @@ from typing import NamedTuple
 SUCCESS = 0
 OFFLINE = 5
 TIMEOUT = 6
+NOT_SUPPORTED = 15
 BUSY = 37
 
 STILL_HELD = frozenset({OFFLINE, TIMEOUT})

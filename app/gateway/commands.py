@@ -137,12 +137,12 @@ def _digits(name: str, value: object, zone: tzinfo) -> str:
 
 
 def _base64(value: object) -> tuple[str, bytes]:
-    """The Base64 as it is sent, on one line, and what it holds. A data: URL's head is cut off."""
+    """The Base64 as it is sent, padded and on one line, and what it holds. A data: URL's head is cut off."""
     data = "".join(_DATA_URL.sub("", value, count=1).split()) if isinstance(value, str) else ""
     held = base64_bytes(data)
     if held is None:
         raise ValueError("is not Base64")
-    return data, held
+    return data + "=" * (-len(data) % 4), held
 
 
 def _index(name: str, value: object, zone: tzinfo) -> str:

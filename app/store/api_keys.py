@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from app import ids
+from app.events.flatten import received_iso
 from app.store.connection import Connection
 from app.store.embedded import private_file
 from app.store.keys import API_KEYS
@@ -73,7 +74,7 @@ class ApiKeys:
             "name": name,
             "scopes": sorted(set(scopes)),
             "key_hint": key[-4:],
-            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created_at": received_iso(datetime.now(UTC)),
             "expires_at": expires_at.astimezone(UTC).isoformat(timespec="seconds") if expires_at else None,
         }
         self._connection.redis.hset(API_KEYS, self._digest(key), orjson.dumps(record))

@@ -17,16 +17,18 @@ A command is `queued`, `sending`, perhaps `waiting` and `asking` in turn, and in
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 
 from app import ids
 from app.events.flatten import received_iso
-from app.gateway import codes
+from app.gateway import clock, codes
 from app.gateway.operations import BY_ACTION, CREDENTIAL_FIELDS, Operation, adding
 from app.store.connection import Connection
 from app.store.devices import Device
@@ -37,6 +39,11 @@ ENDED = ("completed", "failed", "unknown", "cancelled")
 STATUSES = ("queued", "sending", "waiting", *ENDED)
 IDEMPOTENCY_SECONDS = 86_400
 _SCAN = 200
+_CURSOR = re.compile(r"([0-9]{1,4}):([0-9]{1,15}-[0-9]{1,15})")
+_SHOWN = (  # of a command's hash; its payload and its result may be large
+    *(b"record", b"status", b"attempts", b"status_code", b"gateway_status", b"message", b"http_status"),
+    *(b"sent_at", b"ended_at", b"next_poll_at", b"field"),
+)
 
 
 class KeyReused(Exception):
@@ -48,6 +55,15 @@ def operation_of(action: str, values: dict[str, Any]) -> Operation:
     if action != ADD_USER:
         return BY_ACTION[action]
     return adding([name for name, field in CREDENTIAL_FIELDS.items() if values.get(field) not in (None, "")])
+
+
+def about_device(device: Device) -> dict[str, Any]:
+    """What a command's record says of its device, for its event."""
+    return {
+        "device_label": device.record["label"],
+        "device_serial": device.record["serial_number"],
+        "timezone": device.record["timezone"],
+    }
 
 
 class CommandKeys:
@@ -87,7 +103,13 @@ class Command:
     sent_at: str | None
     ended_at: str | None
     next_poll_at: str | None
+    field: str | None  # of the request, where it is at fault
     result: dict[str, Any]
+
+    @property
+    def shown_status(self) -> str:
+        """The status as the API has it: that a command waits to be asked for again is nobody else's concern."""
+        return "waiting" if self.status == "asking" else self.status
 
     @property
     def ended(self) -> bool:
@@ -98,7 +120,7 @@ class Command:
         return {
             "command_id": self.id,
             **{name: self.record[name] for name in ("action", "device_id", "user_id", "operation_id")},
-            "status": "waiting" if self.status == "asking" else self.status,
+            "status": self.shown_status,
             "status_code": self.status_code,
             "status_name": codes.status_name(self.status_code) if self.status_code is not None else None,
             "message": self.message,
@@ -108,8 +130,15 @@ class Command:
             "sent_at": self.sent_at,
             "ended_at": self.ended_at,
             "expires_at": self.record["expires_at"],
-            "next_poll_at": self.next_poll_at if self.status in ("waiting", "asking") else None,
+            "next_poll_at": self.next_poll_at if self.shown_status == "waiting" else None,
         }
+
+
+def _place(cursor: str) -> tuple[int, str]:
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise ValueError("cursor")
+    return int(match[1]), match[2]
 
 
 def _iso(ms: int) -> str:
@@ -149,6 +178,7 @@ class Commands:
             "requested_by": requested_by,
             "created_at": _iso(int(now * 1000)),
             "expires_at": _iso(int((now + 86_400) * 1000)),
+            **about_device(device),
         }
         payload = self._connection.vault.seal("command", orjson.dumps(values), command_id)
         self._create(
@@ -168,10 +198,9 @@ class Commands:
         )
         return command_id
 
-    def reserve(
-        self, caller: str, idempotency_key: str, body_digest: str, device: Device
-    ) -> tuple[str, bool]:
+    def reserve(self, caller: str, idempotency_key: str, body: bytes, device: Device) -> tuple[str, bool]:
         """The command that belongs to an Idempotency-Key, and whether it is new. Raises KeyReused."""
+        body_digest = self._connection.vault.digest("idempotency-body", body)  # keyed: a PIN may be in it
         digest = self._connection.vault.digest("idempotency", f"{caller}\n{idempotency_key}")
         name = f"{{g}}:idempotency:{digest}"
         command_id = ids.random_id("cmd", device.shard.number)
@@ -218,6 +247,7 @@ class Commands:
             sent_at=_iso(int(sent)) if sent else None,
             ended_at=text(b"ended_at"),
             next_poll_at=_iso(int(poll)) if poll else None,
+            field=text(b"field"),
             result=orjson.loads(fields.get(b"result", b"{}")),
         )
 
@@ -229,26 +259,25 @@ class Commands:
         return values
 
     def page(
-        self, device: Device | None, status: str | None, limit: int, cursor: str | None
+        self, device_id: str | None, status: str | None, limit: int, cursor: str | None
     ) -> tuple[list[Command], str | None]:
-        """Commands, newest first. The cursor is `shard:entry`. Raises ValueError for one that isn't."""
-        shards = self._connection.shards if device is None else (device.shard,)
-        first, _, before = (cursor or f"{shards[0].number}:+").partition(":")
-        parts = before.split("-")
-        if not first.isdecimal() or not (
-            before == "+" or (len(parts) == 2 and all(p.isdecimal() for p in parts))
-        ):
-            raise ValueError("cursor")
+        """Commands, newest first, without their results. The cursor is `shard:entry`.
+
+        Raises ValueError for one that isn't. The commands of a device that was removed are found as well.
+        """
+        shard = self._connection.shard_of(device_id) if device_id else None
+        shards = self._connection.shards if shard is None else (shard,)
+        first, before = _place(cursor) if cursor else (0, "+")
         rows: list[Command] = []
         place = None
-        for shard in (shard for shard in shards if shard.number >= int(first)):
+        for shard in (shard for shard in shards if shard.number >= first):
             keys = CommandKeys(shard)
-            stream = keys.all if device is None else keys.of_device(device.id)
+            stream = keys.of_device(device_id) if device_id else keys.all
             while True:
                 newest = before if before == "+" else f"({before}"
                 found = self._connection.redis.xrevrange(stream, newest, "-", count=_SCAN)
                 for entry, command in zip(found, self._many(keys, found), strict=True):
-                    if command is not None and status in (None, command.status):
+                    if command is not None and status in (None, command.shown_status):
                         if len(rows) == limit:
                             return rows, place
                         rows.append(command)
@@ -263,11 +292,12 @@ class Commands:
         command_ids = [fields[b"c"].decode() for _, fields in entries]
         pipeline = self._connection.redis.pipeline(transaction=False)
         for command_id in command_ids:
-            pipeline.hgetall(keys.command(command_id))
-        return [
-            self.unpack(command_id, fields) if fields else None
-            for command_id, fields in zip(command_ids, pipeline.execute(), strict=True)
-        ]
+            pipeline.hmget(keys.command(command_id), _SHOWN)
+        found = []
+        for command_id, values in zip(command_ids, pipeline.execute(), strict=True):
+            fields = {name: value for name, value in zip(_SHOWN, values, strict=True) if value is not None}
+            found.append(self.unpack(command_id, fields) if b"record" in fields else None)
+        return found
 
     # Changing
 
@@ -308,6 +338,7 @@ class Outcome:
     message: str
     http_status: int
     result: dict[str, Any] | None = None
+    field: str | None = None  # of the request, where it is at fault
 
 
 def end_call(
@@ -315,12 +346,13 @@ def end_call(
 ) -> tuple[list[str], list[Any]]:
     """Keys and arguments of command_end.lua."""
     shard, device_id, user_id = keys.shard, record["device_id"], record["user_id"]
-    received = received_iso(datetime.now(UTC))
+    now = datetime.now(UTC)
+    received = received_iso(now)
     event_type = "command.completed" if outcome.status == "completed" else "command.failed"
     event = {
         "type": event_type,
-        "occurred_at": received,
-        "occurred_at_utc": received,
+        "occurred_at": clock.iso(now.astimezone(ZoneInfo(record.get("timezone", "UTC")))),
+        "occurred_at_utc": clock.iso_utc(now),
         "received_at": received,
         "device_id": device_id,
         "device_label": record.get("device_label"),
@@ -351,5 +383,12 @@ def end_call(
     arguments: list[Any] = [token, command_id, device_id, keep, orjson.dumps(event), keys.channel]
     arguments += ["status", outcome.status, "status_code", code, "message", outcome.message]
     arguments += ["gateway_status", outcome.gateway_status or "", "http_status", outcome.http_status]
-    arguments += ["ended_at", received, "result", orjson.dumps(outcome.result or {})]
+    arguments += [
+        "field",
+        outcome.field or "",
+        "ended_at",
+        received,
+        "result",
+        orjson.dumps(outcome.result or {}),
+    ]
     return names, arguments

@@ -1,7 +1,7 @@
 """Deliveries as the API and the jobs see them: the log, the counts, replays, test sends, retries that are due.
 
 A delivery is named by the entry of its event (`ms-seq`), or of its first event and a suffix: `ms-seq:bXXXXXX` a
-batch, `ms-seq:tXXXXXX` a test send. How the dispatcher writes them is in `workers/dispatcher.py`.
+batch, `ms-seq:tXXXXXX` a test send. How the dispatcher writes them is in `workers/settling.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import orjson
 
 from app import ids
 from app.store.connection import Connection
-from app.store.keys import Shard
+from app.store.keys import SUBSCRIPTIONS, Shard
+from app.store.subscriptions import Subscription
 
 _SCAN = 500
 
@@ -122,9 +123,8 @@ class Deliveries:
         delivery, what = fields[b"d"].decode(), fields[b"x"].decode()
         at = _iso(int(entry.partition("-")[0]))
         earlier = orjson.loads(fields[b"h"])["log"] if fields.get(b"h") else []
-        if what == "delivered" or not earlier:
-            latest = [at, int(fields[b"s"]), int(fields[b"t"]), fields[b"e"].decode() or None]
-            earlier = [*earlier, latest]
+        if not earlier:  # it worked at once
+            earlier = [[at, int(fields[b"s"]), int(fields[b"t"]), fields[b"e"].decode() or None]]
         attempts = [
             {"at": moment, "response_status": status or None, "duration_ms": duration, "error": error}
             for moment, status, duration, error in earlier
@@ -150,32 +150,64 @@ class Deliveries:
         names = [shard.subscription(subscription_id, part) for part in ("due", "retry", "dead", "state")]
         return int(self._replay(keys=[*names, shard.wake], args=[subscription_id, *deliveries]))
 
-    def replay_events(self, subscription_id: str, event_ids: Sequence[str]) -> int:
-        """Lets events, named by their ids, be delivered to a subscription again; how many."""
+    def replay_ids(self, subscription_id: str, public_ids: Sequence[str]) -> int:
+        """Lets events, and batches that `has_batch`, be delivered again; how many."""
         by_shard: dict[int, list[str]] = {}
-        for event_id in event_ids:
-            place = ids.event_place(event_id)
+        for public in dict.fromkeys(public_ids):
+            place = _place(public)
             if place is not None:
                 by_shard.setdefault(place.shard, []).append(place.entry)
-        return sum(self.replay(subscription_id, Shard(shard), entries) for shard, entries in by_shard.items())
+        return sum(self.replay(subscription_id, Shard(shard), names) for shard, names in by_shard.items())
 
-    def send_test(self, subscription_id: str, event: dict[str, Any]) -> str:
-        """Queues a made-up event for one subscription; its id. The event's `id` is set."""
+    def has_batch(self, subscription_id: str, public: str) -> bool:
+        """Whether a batch with this id is kept: one that waits for a retry, or a dead letter."""
+        place = _place(public)
+        if place is None or ":b" not in place.entry or place.shard >= len(self._connection.shards):
+            return False
+        batches = Shard(place.shard).subscription(subscription_id, "batches")
+        return bool(self._connection.redis.hexists(batches, place.entry))
+
+    def replay_range(self, subscription: Subscription, since_ms: int | None, until_ms: int | None) -> int:
+        """Lets the events of a time of receipt that a subscription takes be delivered again, oldest first; how many."""
+        client, count = self._connection.redis, 0
+        for shard in self._connection.shards:
+            start = str(since_ms or 0)
+            until = "+" if until_ms is None else str(until_ms)
+            while rows := client.xrange(shard.events, start, until, count=_SCAN):
+                if not client.hexists(SUBSCRIPTIONS, subscription.id):
+                    return count
+                entries = [
+                    entry.decode() for entry, fields in rows if subscription.takes(orjson.loads(fields[b"b"]))
+                ]
+                count += self.replay(subscription.id, shard, entries)
+                start = f"({rows[-1][0].decode()}"
+        return count
+
+    def send_test(self, subscription: Subscription, event: dict[str, Any]) -> None:
+        """Queues a made-up event for one subscription, in a batch where it gets batches. Sets the event's `id`."""
         shard = self._connection.shards[0]
         seconds, micros = self._connection.redis.time()
-        delivery = f"{seconds * 1000 + micros // 1000}-0{new_suffix('t')}"
-        event["id"] = public_id(shard.number, delivery)
-        self._connection.redis.hset(
-            shard.subscription(subscription_id, "tests"), delivery, orjson.dumps(event)
-        )
-        self.replay(subscription_id, shard, [delivery])
-        return str(event["id"])
+        entry, suffix = f"{seconds * 1000 + micros // 1000}-0", new_suffix("t")
+        event["id"] = public_id(shard.number, entry + suffix)
+        delivery = entry + (suffix.replace(":t", ":b") if subscription.batch_max > 1 else suffix)
+        tests = shard.subscription(subscription.id, "tests")
+        self._connection.redis.hset(tests, delivery, orjson.dumps(event))
+        self.replay(subscription.id, shard, [delivery])
 
-    def release(self, subscription_id: str, shard: Shard, upto_ms: float) -> int:
-        """Makes due what waits for a retry until then; when (ms) to come again, 0 for never."""
+    def release(self, subscription_id: str, shard: Shard, upto_ms: int) -> tuple[int, int]:
+        """Makes due what waits for a retry until then.
+
+        Answers when (ms) to come again, 0 for never, and when that was to be so far.
+        """
         keys = [shard.subscription(subscription_id, part) for part in ("retry", "due", "health")]
-        upto = "+inf" if upto_ms == float("inf") else int(upto_ms)
-        return int(self._release(keys=[*keys, shard.wake], args=[upto, subscription_id]))
+        following, before = self._release(keys=[*keys, shard.wake], args=[upto_ms, subscription_id])
+        return following, before
+
+    def forgive(self, subscription_id: str) -> None:
+        """Forgets how the target has failed so far."""
+        for shard in self._connection.shards:
+            health = shard.subscription(subscription_id, "health")
+            self._connection.redis.hdel(health, "failures", "failing_since", "paused_until")
 
     def late_retry_jobs(self, subscription_ids: Sequence[str], before_ms: int) -> list[tuple[str, Shard]]:
         """Subscriptions whose retries are overdue: their job was lost."""
@@ -188,6 +220,14 @@ class Deliveries:
                 if first and first[0][1] < before_ms:
                     late.append((subscription_id, shard))
         return late
+
+
+def _place(public: str) -> ids.Place | None:
+    """The shard and the name of the delivery with this public id; None if it isn't one."""
+    if not public.startswith("bat_"):
+        return ids.event_place(public)
+    place = ids.event_place(f"evt_{public[4:-6]}")
+    return place and ids.Place(place.shard, f"{place.entry}:b{public[-6:]}")
 
 
 def _is_entry(text: str) -> bool:

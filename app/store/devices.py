@@ -7,7 +7,7 @@ it is what lets a callback be checked and spooled while the store is away.
 from __future__ import annotations
 
 import hmac
-import secrets as secrets_module
+import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -29,14 +29,6 @@ class DeviceExists(Exception):
     """A device with this id is registered already."""
 
 
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """What proves that a callback is a device's."""
-
-    auth_token: str = field(repr=False)
-    security_keys: tuple[str, ...] = field(repr=False)
-
-
 @dataclass(slots=True)
 class Device:
     """A registered device as a process knows it."""
@@ -45,14 +37,10 @@ class Device:
     shard: Shard
     version: str
     record: dict[str, Any]
-    secrets: Secrets
+    auth_token: str = field(repr=False)
     keys: list[SecurityKey]  # the present one, then the one before
     names_version: str = "0"
     names: dict[str, str | None] = field(default_factory=dict)  # of users, as far as asked for
-
-    @property
-    def auth_token(self) -> str:
-        return self.secrets.auth_token
 
     @property
     def timezone(self) -> tzinfo:
@@ -78,7 +66,7 @@ class Devices:
         if not connection.redis.hsetnx(DEVICES, device_id, shard.number):
             raise DeviceExists(device_id)
         # Not 1: a device registered anew must not have the version of the one before, which processes remember.
-        connection.redis.hset(shard.device(device_id), "v", secrets_module.randbits(48))
+        connection.redis.hset(shard.device(device_id), "v", random.getrandbits(48))
         self._write(shard, record, secrets)
         connection.redis.sadd(token(self._digest(secrets["auth_token"])), device_id)
         return record
@@ -150,16 +138,15 @@ class Devices:
             self._known.pop(device_id, None)
             return None
         secrets = orjson.loads(self._connection.vault.open("device", sealed, device_id))
-        # A key that was removed is not read with: plain text is expected then.
-        names_of_keys = ("security_key", "previous_security_key") if secrets.get("security_key") else ()
-        keys = tuple(secrets[name] for name in names_of_keys if secrets.get(name))
+        keys = [secrets.get("security_key"), secrets.get("previous_security_key")]
         device = Device(
             id=device_id,
             shard=shard,
             version=version.decode(),
             record=orjson.loads(record),
-            secrets=Secrets(secrets["auth_token"], keys),
-            keys=[SecurityKey(key) for key in keys],
+            auth_token=secrets["auth_token"],
+            # A key that was removed is not read with: plain text is expected then.
+            keys=[SecurityKey(key) for key in keys if key] if keys[0] else [],
             names_version=(names or b"0").decode(),
         )
         self._known[device_id] = device

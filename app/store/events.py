@@ -45,6 +45,13 @@ class Page(NamedTuple):
     next_cursor: str | None
 
 
+def _after(cursor: str | None) -> ids.Place | None:
+    place = ids.event_place(cursor) if cursor else None
+    if cursor and place is None:
+        raise ValueError("cursor")
+    return place
+
+
 def _order(entry: str) -> tuple[int, int]:
     ms, _, sequence = entry.partition("-")
     return int(ms), int(sequence or 0)
@@ -72,9 +79,7 @@ class Events:
 
         Raises ValueError for a cursor that isn't one.
         """
-        before = ids.event_place(cursor) if cursor else None
-        if cursor and before is None:
-            raise ValueError("cursor")
+        before = _after(cursor)
         rows: list[dict[str, Any]] = []
         last = None
         for scanned, (event_id, event) in enumerate(self._scan(query, before)):
@@ -85,9 +90,10 @@ class Events:
                 rows.append(event)
         return Page(rows, None)
 
-    def all(self, query: Query) -> Iterator[dict[str, Any]]:
-        """Every event of a query, newest first."""
-        return (event for _, event in self._scan(query, None) if query.takes(event))
+    def all(self, query: Query, cursor: str | None = None) -> Iterator[dict[str, Any]]:
+        """Every event of a query, newest first, from the one after `cursor` on. Raises ValueError as `page`."""
+        before = _after(cursor)
+        return (event for _, event in self._scan(query, before) if query.takes(event))
 
     def newest(self, event_type: str, count: int) -> list[dict[str, Any]]:
         """The newest few events of a type."""

@@ -2,8 +2,8 @@
 
 Each process appends to a segment file of its own; what a dead process left is taken over by another one, told by
 the lock on the file. A record is a length and sealed bytes, so a torn last record is noticed and left: it was
-never acknowledged. A segment is removed once all of it is in the store; replaying one twice does no harm, for the
-store tells duplicates.
+never acknowledged. A segment is removed once all of it is in the store, and set aside as `.unreadable` where some
+of it can't be decrypted; replaying one twice does no harm, for the store tells duplicates.
 
 Failure policy: an append that fails means 503, and the gateway keeps the callback.
 """
@@ -61,6 +61,10 @@ class Spool:
         self._synced = 0
         self._syncing = False
         self._turn = threading.Condition(self._lock)
+        self._reached: dict[
+            Path, int
+        ] = {}  # bytes of a segment that are in the store, when it went away again
+        self._unreadable: set[Path] = set()
 
     @property
     def waiting(self) -> bool:
@@ -126,11 +130,8 @@ class Spool:
     def _write(self, record: bytes) -> None:
         if self._file is None:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path = self._folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}.spool"
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._path, self._file = path, descriptor
-            self._sync_folder()
+            self._create()
+        assert self._file is not None
         start = os.lseek(self._file, 0, os.SEEK_END)
         written = 0
         try:
@@ -140,6 +141,22 @@ class Spool:
             with suppress(OSError):
                 os.ftruncate(self._file, start)  # no torn record in front of later ones
             raise
+
+    def _create(self) -> None:
+        """A segment of our own. It gets its name once it is locked, so that nobody takes it for a dead process's."""
+        path = self._folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}.spool"
+        unnamed = path.with_suffix(".new")
+        descriptor = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unnamed.rename(path)
+            self._sync_folder()
+        except OSError:
+            os.close(descriptor)
+            for left in (unnamed, path):
+                left.unlink(missing_ok=True)
+            raise
+        self._path, self._file = path, descriptor
 
     def _sync_folder(self) -> None:
         descriptor = os.open(self._folder, os.O_RDONLY)
@@ -174,9 +191,11 @@ class Spool:
             return 0  # another process was faster
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.fstat(descriptor).st_nlink:
+                return 0  # another process has just brought it in
             with os.fdopen(os.dup(descriptor), "rb") as file:
-                count = _store_all(self._records(file), store)
-            path.unlink()
+                count = self._store_all(path, file, store)
+            self._remove(path)
             return count
         except BlockingIOError:
             return 0  # its process lives
@@ -189,41 +208,56 @@ class Spool:
         count = 0
         with self._path.open("rb") as file:
             while True:
-                count += _store_all(self._records(file), store)
+                count += self._store_all(self._path, file, store)
                 with self._turn:
                     assert self._file is not None
                     if not self._syncing and file.tell() == os.fstat(self._file).st_size:
                         os.close(self._file)
-                        self._path.unlink()
+                        self._remove(self._path)
                         self._path = self._file = None
                         self._synced = self._appended  # who still waits for a sync is in the store already
                         self._turn.notify_all()
                         return count
                 time.sleep(0.005)
 
-    def _records(self, file: Any) -> Iterator[Spooled]:
+    def _store_all(self, path: Path, file: Any, store: Callable[[Spooled], None]) -> int:
+        """Stores what is left of a segment; when that is interrupted, the next time goes on from there."""
+        count = 0
+        file.seek(self._reached.get(path, 0))
+        for item in self._records(path, file):
+            store(item)
+            self._reached[path] = file.tell()
+            count += 1
+        return count
+
+    def _remove(self, path: Path) -> None:
+        self._reached.pop(path, None)
+        if path in self._unreadable:
+            self._unreadable.discard(path)
+            path.rename(path.with_suffix(".unreadable"))
+        else:
+            path.unlink()
+
+    def _records(self, path: Path, file: Any) -> Iterator[Spooled]:
         while True:
             start = file.tell()
             header = file.read(_HEADER.size)
-            sealed = file.read(_HEADER.unpack(header)[0]) if len(header) == _HEADER.size else b""
-            if len(header) < _HEADER.size or len(sealed) < _HEADER.unpack(header)[0]:
+            length = _HEADER.unpack(header)[0] if len(header) == _HEADER.size else 0
+            sealed = file.read(length) if length else b""
+            if not length or len(sealed) < length:
                 file.seek(start)
                 return
             try:
                 plain = self._vault.open("spool", sealed)
             except SealError:
-                log.error(
-                    "a spooled callback can't be decrypted and is passed over; was RELAY_SECRET_KEY changed?"
-                )
+                if path not in self._unreadable:
+                    log.error(
+                        "a spooled callback can't be decrypted (was RELAY_SECRET_KEY changed?); "
+                        "%s is kept as .unreadable",
+                        path,
+                    )
+                    self._unreadable.add(path)
                 continue
             head, _, body = plain.partition(b"\n")
             device_id, received_at, base_url = orjson.loads(head)
             yield Spooled(device_id, received_at, base_url, body)
-
-
-def _store_all(records: Iterator[Spooled], store: Callable[[Spooled], None]) -> int:
-    count = 0
-    for item in records:
-        store(item)
-        count += 1
-    return count

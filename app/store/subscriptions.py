@@ -174,6 +174,10 @@ class Subscriptions:
         found = [self.unpack(name.decode(), value) for name, value in stored.items()]
         return sorted(found, key=lambda subscription: (subscription.created_at, subscription.id))
 
+    def ids(self) -> list[str]:
+        """The ids of all."""
+        return [name.decode() for name in self._connection.redis.hkeys(SUBSCRIPTIONS)]
+
     def _pack(self, subscription: Subscription) -> bytes:
         record = {
             name: sorted(value) if isinstance(value, frozenset) else value

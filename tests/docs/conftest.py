@@ -6,10 +6,10 @@ import importlib.machinery
 import importlib.util
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -84,7 +84,13 @@ class Running:
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    folder = tmp_path_factory.mktemp("readme")
+    with up(tmp_path_factory.mktemp("readme")) as made:
+        yield made
+
+
+@contextmanager
+def up(folder: Path, *path: Path) -> Iterator[Running]:
+    """Runs `cams-relay up` in a folder; `path` goes before the project's on PYTHONPATH."""
     port, simulator_port = free_port(), free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "REDIS_"))},
@@ -92,7 +98,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "SIMULATOR_PORT": str(simulator_port),
         "SIMULATOR_URL": f"http://127.0.0.1:{simulator_port}",
         "RELAY_ALLOW_PRIVATE_TARGETS": "127.0.0.0/8,::1/128",  # as make run does
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join(str(entry) for entry in (*path, ROOT)),
     }
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(
@@ -100,11 +106,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         )
     made = Running(folder, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{simulator_port}", environment)
     try:
-        wait_for(lambda: b"Ctrl-C stops it" in (folder / "up.log").read_bytes(), 30)
+        wait_for(
+            lambda: b"Ctrl-C stops it" in (folder / "up.log").read_bytes() or process.poll() is not None, 35
+        )
+        assert process.poll() is None, (folder / "up.log").read_text()
         wait_for(lambda: _answers(f"{made.simulator_url}/control/devices"), 15)
         yield made
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.terminate()
         process.wait(30)
 
 

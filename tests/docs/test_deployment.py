@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import requests
 
 from app.settings import VARIABLES, load
+from tests.docs.conftest import up
 from tests.harness import ROOT, Relay, free_port, wait_for
 
 
@@ -38,6 +41,33 @@ def test_app_json_starts_a_relay_that_spools_nothing_and_has_its_secrets() -> No
     )
     assert settings.spool is False
     assert settings.trusted_proxies == 1
+
+
+_HIDE = """
+import sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in NAMES:
+            raise ModuleNotFoundError(f'No module named {name!r}: it is not in requirements.txt', name=name)
+
+sys.meta_path.insert(0, Hidden())
+"""
+
+
+def test_what_runs_needs_nothing_beside_requirements_txt(tmp_path: Path) -> None:
+    """All that tests and tools brought into .venv is hidden; then the first punch must still come."""
+    locked = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    hidden = {
+        module
+        for module, owners in metadata.packages_distributions().items()
+        if not {re.sub(r"[._-]+", "-", owner).lower() for owner in owners} & {*locked, "cams-relay"}
+    }
+    assert {"pytest", "pip"} <= hidden
+    (tmp_path / "hide").mkdir()
+    (tmp_path / "hide" / "sitecustomize.py").write_text(f"NAMES = {sorted(hidden)!r}\n{_HIDE}")
+    with up(tmp_path, tmp_path / "hide"):
+        wait_for(lambda: "attendance.punch" in (tmp_path / "up.log").read_text())
 
 
 def test_the_procfile_starts_web_and_worker(relay: Relay, tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ from types import ModuleType
 import click
 import pytest
 
+from app.actions import ACTIONS
 from app.cli import main as cli
 from app.events.types import FIELDS
 from app.gateway.operations import OPERATIONS
 from app.settings import VARIABLES, load
 from app.store.api_keys import SCOPES
-from simulator.actions import ACTIONS
+from simulator.actions import ACTIONS as SIMULATED
 from simulator.spec import DeviceSpec
 from tests.docs.conftest import PAGES
 from tests.harness import ROOT
@@ -84,6 +85,14 @@ def test_every_endpoint_and_scope_is_documented(generator: ModuleType) -> None:
         assert f"| `{scope}` |" in page
 
 
+@pytest.mark.parametrize("name", ACTIONS)
+def test_every_action_and_field_is_documented(name: str) -> None:
+    page = _page("docs/actions.md")
+    assert f"| `{name}` |" in page
+    for field in ACTIONS[name].schema().fields:
+        assert f"| `{field}` |" in page
+
+
 @pytest.mark.parametrize("name", [operation.name for operation in OPERATIONS])
 def test_every_operation_is_documented(name: str) -> None:
     assert f"| `{name}` |" in _page("docs/operations.md")
@@ -91,7 +100,7 @@ def test_every_operation_is_documented(name: str) -> None:
 
 def test_what_the_simulator_does_is_documented() -> None:
     page = _page("docs/simulator.md")
-    for name in (*ACTIONS, *DeviceSpec.__annotations__):
+    for name in (*SIMULATED, *DeviceSpec.__annotations__):
         assert f"`{name}`" in page, name
 
 

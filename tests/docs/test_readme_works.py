@@ -72,6 +72,20 @@ def test_the_simulate_blocks_make_events(running: Running) -> None:
     wait_for(published)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/actions.md"])
+def test_the_action_block_adds_a_user(running: Running, page: str) -> None:
+    """Deleted first: the other page's block has added the same."""
+    before = f"KEY={running.key}\n"
+    delete = {"device_id": "VIRTUAL01", "user_id": "100"}
+    requests.post(
+        f"{running.url}/v1/actions/delete-user", json=delete, headers={"X-API-Key": running.key}, timeout=30
+    )
+    answer = json.loads(running.shell(before + block(page, "run", "add-user")))
+    shown = json.loads(block("docs/actions.md", "answer", "add-user"))
+    changing = dict.fromkeys(("command_id", "operation_id"), "…")
+    assert answer | changing == shown | changing
+
+
 def test_the_device_blocks_register_one(running: Running) -> None:
     key = f"KEY={running.key}\n"
     made = json.loads(running.shell(key + block("README.md", "run", "register")))

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from raw_servers import OK, Connection, Server, answer_ok, answering, blackhole, call, client, post, serve
 
 from app.addresses import AddressGuard
-from workers import http as http_module
+from workers import names as names_module
 from workers.http import Client, Handle, Request, Response
 
 __all__ = ["blackhole"]  # a fixture
@@ -614,7 +614,7 @@ def test_closing_does_not_wait_for_a_look_up(resolver: Resolver) -> None:
 def test_a_name_is_looked_up_again_when_its_time_is_over(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_module, "NAME_TTL", 0.5)
+    monkeypatch.setattr(names_module, "NAME_TTL", 0.5)
     resolver.addresses["moving.example"] = ["127.0.0.1"]
 
     one_each = answering(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")

@@ -68,7 +68,9 @@ def test_every_endpoint_is_401_without_a_key_403_without_its_scope_and_works_wit
         for key in [having[scope] for scope in scopes if scope in having] or [having["metrics:read"]]:
             answer = relay.call(method, path, key=key, **how)
             answer.close()
-            assert answer.status_code in (200, 201, 202, 204, 404, 422), f"{method} {path} {answer.status_code}"
+            assert answer.status_code in (200, 201, 202, 204, 404, 422), (
+                f"{method} {path} {answer.status_code}"
+            )
         checked += 1
     assert checked > 20
 
@@ -235,7 +237,9 @@ def test_what_is_not_there_is_a_problem(relay: Relay, method: str, path: str, st
         assert "GET" in answer.headers["allow"] or "POST" in answer.headers["allow"]
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"null", b'"x"', b"\xff", b"{" * 9000, b'{"a": "\\ud800"}', b"NaN"])
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b"null", b'"x"', b"\xff", b"{" * 9000, b'{"a": "\\ud800"}', b"NaN"]
+)
 @pytest.mark.parametrize("path", ["/v1/devices", "/v1/subscriptions", "/v1/api-keys"])
 def test_a_body_that_is_no_object_is_422(relay: Relay, path: str, body: bytes) -> None:
     problem(relay.call("POST", path, data=body), 422, "body")

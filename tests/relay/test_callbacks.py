@@ -52,6 +52,14 @@ def test_samples_that_share_an_operation_id_both_come_through(device: Device) ->
     assert changed == ["card", "password"]
 
 
+def test_the_same_content_as_another_operation_is_no_duplicate(device: Device) -> None:
+    for operation in ("one", "two"):
+        document = device.sample(3)
+        document["RealTime"]["OperationID"] = operation
+        device.send_done(document)
+    assert types(device) == ["user.updated", "user.updated"]
+
+
 def test_the_same_body_from_two_devices_is_two_events(relay: Relay) -> None:
     first, second = relay.device(), relay.device()
     for one in (first, second):
@@ -84,7 +92,16 @@ def test_the_same_callback_at_the_same_time_is_published_once(relay: Relay, devi
 def test_a_wrong_or_missing_token_is_401_and_keeps_nothing_but_a_count(relay: Relay, device: Device) -> None:
     before = refused(relay, "unauthorised")
     document = device.punch()
-    for token in ("x" * 32, "", device.token[:-1], device.token.swapcase(), None, 7, [device.token], "\ud800"):
+    for token in (
+        "x" * 32,
+        "",
+        device.token[:-1],
+        device.token.swapcase(),
+        None,
+        7,
+        [device.token],
+        "\ud800",
+    ):
         document["RealTime"]["AuthToken"] = token
         problem(device.send(document), 401)
     del document["RealTime"]["AuthToken"]
@@ -114,7 +131,8 @@ def test_a_hint_that_matches_is_fine(relay: Relay, device: Device, path: str) ->
 
 
 @pytest.mark.parametrize(
-    "path", ["/callback/{other}", "/callback?stgid={other}", "/callback/{id}?stgid={other}", "/callback/nobody"]
+    "path",
+    ["/callback/{other}", "/callback?stgid={other}", "/callback/{id}?stgid={other}", "/callback/nobody"],
 )
 @pytest.mark.parametrize("key", [None, KEY])
 def test_a_hint_that_does_not_match_is_401(relay: Relay, path: str, key: str | None) -> None:
@@ -240,7 +258,14 @@ def test_what_is_not_an_object_or_not_decryptable_is_400(relay: Relay, device: D
 
 @pytest.mark.parametrize(
     "content_type",
-    [None, "application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "a/b; ="],
+    [
+        None,
+        "application/json",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "a/b; =",
+    ],
 )
 def test_the_content_type_is_not_relied_on(device: Device, content_type: str | None) -> None:
     headers = {} if content_type is None else {"content-type": content_type}

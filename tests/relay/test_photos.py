@@ -12,7 +12,7 @@ import requests
 
 from app.settings import load
 from app.store import make_vault
-from tests.harness import Device, Relay, Receiver
+from tests.harness import Device, Receiver, Relay
 from tests.relay.tools import events, only, problem
 from tests.relay.tools import store as store_of
 

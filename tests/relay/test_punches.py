@@ -181,7 +181,13 @@ def test_punch_types(device: Device, word: str | None, punch_type: str | None, d
 
 @pytest.mark.parametrize(
     "word, shown",
-    [("Palm", "palm"), ("Card", "card"), ("Password", "password"), ("FingerVein", "finger_vein"), (None, None)],
+    [
+        ("Palm", "palm"),
+        ("Card", "card"),
+        ("Password", "password"),
+        ("FingerVein", "finger_vein"),
+        (None, None),
+    ],
 )
 def test_input_types(device: Device, word: str | None, shown: str | None) -> None:
     device.send_done(device.punch(InputType=word))
@@ -329,7 +335,8 @@ def test_names_are_of_their_device(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize(
-    "user", ["0", "007", "A-12/9", "ünïcödé", "用户", "a b", "{s0}:x", "*", "x" * 128, "2\x00\n", "-1", "null"]
+    "user",
+    ["0", "007", "A-12/9", "ünïcödé", "用户", "a b", "{s0}:x", "*", "x" * 128, "2\x00\n", "-1", "null"],
 )
 def test_any_user_id_is_kept_as_it_is(relay: Relay, device: Device, user: str) -> None:
     device.send_done(device.punch(user=user))

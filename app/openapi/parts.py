@@ -1,0 +1,178 @@
+"""The vocabulary the tables of endpoints are written in: schemas, parameters, answers, endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+
+PUBLIC = ("public",)
+ANY_KEY = ("any key",)
+
+TAGS: dict[str, str] = {
+    "actions": "The gateway's 27 commands and add-user, with what is needed to choose a device and follow a command.",
+    "commands": "What became of the commands that were sent to devices.",
+    "events": "What devices reported, as flat events; their webhooks are listed under Webhooks.",
+    "users": "The users that devices reported, and their credentials.",
+    "devices": "The machines: registering them, and what is known of them.",
+    "subscriptions": "REST hooks: URLs that events are sent to, their deliveries and replays.",
+    "keys": "API keys and their scopes.",
+    "system": "The gateway's callbacks, health, metrics, signed files and these descriptions.",
+}
+
+
+# Schemas
+
+
+def _scalar(kind: str, description: str, example: Any, null: bool, more: Mapping[str, Any]) -> Json:
+    return {
+        "type": [kind, "null"] if null else kind,
+        "description": description,
+        "examples": [example],
+        **more,
+    }
+
+
+def text(description: str, example: str | None, *, null: bool = False, **more: Any) -> Json:
+    return _scalar("string", description, example, null, more)
+
+
+def integer(description: str, example: int | None, *, null: bool = False, **more: Any) -> Json:
+    return _scalar("integer", description, example, null, more)
+
+
+def flag(description: str, example: bool = False, **more: Any) -> Json:
+    return _scalar("boolean", description, example, False, more)
+
+
+def words(description: str, *values: str, **more: Any) -> Json:
+    """A text that is one of these."""
+    return text(description, values[0], enum=list(values), **more)
+
+
+def many(description: str, items: Json, **more: Any) -> Json:
+    return {"type": "array", "description": description, "items": items, **more}
+
+
+def one(properties: Mapping[str, Json], *, optional: tuple[str, ...] = (), description: str = "") -> Json:
+    """An object that always has these properties, but for the optional ones."""
+    made: Json = {"type": "object", "properties": dict(properties)}
+    if description:
+        made["description"] = description
+    required = [name for name in properties if name not in optional]
+    if required:
+        made["required"] = required
+    return made
+
+
+def ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def example_of(schema: Json, components: Mapping[str, Json]) -> Any:
+    """A value that fits a schema, from the examples of its parts."""
+    if "$ref" in schema:
+        return example_of(components[schema["$ref"].rpartition("/")[2]], components)
+    if schema.get("examples"):
+        return schema["examples"][0]
+    if schema.get("type") == "array":
+        return [example_of(schema["items"], components)]
+    return {name: example_of(part, components) for name, part in schema.get("properties", {}).items()}
+
+
+# Parameters
+
+
+def parameter(
+    name: str, description: str, schema: Json, *, place: str = "query", required: bool = False
+) -> Json:
+    """A parameter; `schema` carries its example."""
+    schema = {key: value for key, value in schema.items() if key != "description"}
+    example = schema.pop("examples", [None])[0]
+    made = {"name": name, "in": place, "description": description, "required": required, "schema": schema}
+    return made if example is None else {**made, "example": example}
+
+
+def in_path(name: str, description: str, example: Any, **more: Any) -> Json:
+    kind = "integer" if isinstance(example, int) else "string"
+    return parameter(
+        name, description, _scalar(kind, "", example, False, more), place="path", required=True
+    )
+
+
+# Answers and endpoints
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One documented response: JSON of a schema, or a text of another media type, or nothing at all."""
+
+    description: str
+    schema: Json | None = None
+    media: str = "application/json"
+    example: Any = None
+    headers: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An operation of the relay's API.
+
+    `scopes` are those of the view (a test compares them). `body` is a schema, `examples` name values for it.
+    `problems` are the statuses it may answer besides those that all such endpoints share.
+    """
+
+    method: str
+    path: str
+    operation_id: str
+    tags: tuple[str, ...]
+    summary: str
+    description: str
+    answers: Mapping[int, Answer]
+    scopes: tuple[str, ...]
+    parameters: tuple[Json, ...] = ()
+    body: Json | None = None
+    body_media: tuple[str, ...] = ("application/json",)
+    body_required: bool = True
+    examples: Mapping[str, Any] = field(default_factory=dict)
+    problems: tuple[int, ...] = ()
+
+    @property
+    def statuses(self) -> tuple[int, ...]:
+        """Statuses of problems it may answer."""
+        found = set(self.problems)
+        if self.scopes != PUBLIC:
+            found |= {401, 503}
+            if self.scopes != ANY_KEY:
+                found.add(403)
+        if self.parameters:
+            found.add(422)
+        if self.body is not None:
+            found |= {413, 422}
+        if "{" in self.path:
+            found.add(404)
+        return tuple(sorted(found))
+
+
+LIMIT = parameter(
+    "limit",
+    "How many at most, 1 to 200.",
+    {"type": "integer", "minimum": 1, "maximum": 200, "default": 50, "examples": [50]},
+)
+CURSOR = parameter(
+    "cursor", "`next_cursor` of the page before; leave it out for the first page.", {"type": "string"}
+)
+
+
+def page_of(name: str) -> Json:
+    """A page of a list."""
+    return one(
+        {
+            "data": many("The rows.", ref(name)),
+            "next_cursor": text(
+                "Send it as `cursor` for the next page; null when there is none.", None, null=True
+            ),
+        }
+    )

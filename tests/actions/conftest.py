@@ -1,0 +1,55 @@
+"""The shared relay with a simulator behind it, and another relay that asks again within a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from simulator.gateway import Gateway
+from simulator.serving import SimulatorServer
+from tests.actions.tools import Machine, Maker, machine
+from tests.harness import Relay
+
+
+@pytest.fixture(scope="session")
+def sim(relay: Relay) -> Iterator[SimulatorServer]:
+    with SimulatorServer(Gateway(relay.url)) as started:
+        yield started
+
+
+@pytest.fixture
+def make(relay: Relay, sim: SimulatorServer) -> Maker:
+    """Makes devices of the shared relay."""
+    return lambda *spec, **fields: machine(relay, sim, *spec, **fields)
+
+
+@pytest.fixture
+def one(make: Maker) -> Machine:
+    """A device without a key in India."""
+    return make(timezone="Asia/Kolkata")
+
+
+@pytest.fixture(scope="session")
+def quick_relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    """A relay with a short time-out that asks again soon."""
+    started = Relay(
+        tmp_path_factory.mktemp("quick"),
+        RELAY_COMMAND_TIMEOUT="2",
+        RELAY_COMMAND_WAIT="6",
+        RELAY_COMMAND_POLL_SCHEDULE="0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5",
+    ).start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def quick_sim(quick_relay: Relay) -> Iterator[SimulatorServer]:
+    with SimulatorServer(Gateway(quick_relay.url)) as started:
+        yield started
+
+
+@pytest.fixture
+def quick(quick_relay: Relay, quick_sim: SimulatorServer) -> Maker:
+    """Makes devices of that relay."""
+    return lambda *spec, **fields: machine(quick_relay, quick_sim, *spec, **fields)

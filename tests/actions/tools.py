@@ -1,0 +1,136 @@
+"""What the tests of actions share: a device that is registered with a relay and present in the simulator."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from simulator import device as simulated
+from simulator.desk import Desk
+from simulator.faults import Fault
+from simulator.serving import SimulatorServer
+from simulator.spec import DeviceSpec
+from tests.harness import Device, Relay, wait_for
+
+KEY = "0123456789abcdef0123456789ABCDEF"
+ENDED = ("completed", "failed", "unknown", "cancelled")
+
+
+@dataclass
+class Machine:
+    """One device: as the relay knows it, and as the gateway has it."""
+
+    relay: Relay
+    sim: SimulatorServer
+    registered: Device
+    device: simulated.Device
+    desk: Desk
+
+    @property
+    def id(self) -> str:
+        return self.registered.id
+
+    def act(self, action: str, wait: float | None = None, **fields: Any) -> requests.Response:
+        """POSTs an action; `headers` and `key` are the call's, all else is the body."""
+        how: dict[str, Any] = {name: fields.pop(name) for name in ("headers", "key") if name in fields}
+        if wait is not None:
+            how["headers"] = {**how.get("headers", {}), "Prefer": f"wait={wait:g}"}
+        body = {"device_id": self.id, **fields}
+        return self.relay.call("POST", f"/v1/actions/{action}", json=body, timeout=60, **how)
+
+    def done(self, action: str, **fields: Any) -> dict[str, Any]:
+        """The JSON of an action that must be carried out within the call."""
+        answer = self.act(action, **fields)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        assert (found["status"], found["status_code"], found["status_name"]) == ("completed", 0, "Success")
+        return found
+
+    def queued(self, action: str, **fields: Any) -> str:
+        """The id of a command that was given without waiting for it."""
+        answer = self.act(action, headers={"Prefer": "respond-async"}, **fields)
+        assert answer.status_code == 202, answer.text
+        command_id: str = answer.json()["command_id"]
+        return command_id
+
+    def command(self, command_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.relay.get(f"/v1/commands/{command_id}")
+        return found
+
+    def ended(self, command_id: str, seconds: float = 20) -> dict[str, Any]:
+        """The command, once it has ended."""
+        found: dict[str, Any] = wait_for(
+            lambda: (shown := self.command(command_id))["status"] in ENDED and shown, seconds, 0.05
+        )
+        return found
+
+    def fault(self, *faults: Fault) -> None:
+        """What the next answers are to be."""
+        self.desk.set_faults(list(faults))
+
+    @property
+    def bodies(self) -> list[Any]:
+        """The commands as the gateway received them, decrypted."""
+        return [receipt.body for receipt in list(self.desk.received)]
+
+
+def machine(relay: Relay, sim: SimulatorServer, spec: dict[str, Any] | None = None, **fields: Any) -> Machine:
+    """A new device. `spec` are settings of the simulator's, the others of the relay's registration."""
+    device_id, token = f"ACT{secrets.token_hex(4)}", secrets.token_hex(16)
+    fields.setdefault("gateway_url", sim.command_url())
+    settings = {"delay_seconds": 0.0, "retry_seconds": 0.05, "mode": fields.get("mode", "native")}
+    simulated_device = sim.gateway.add_device(
+        DeviceSpec(
+            device_id,
+            auth_token=token,
+            security_key=fields.get("security_key"),
+            **{**settings, **(spec or {})},
+        )
+    )
+    registered = relay.device(device_id=device_id, auth_token=token, **fields)
+    return Machine(relay, sim, registered, simulated_device, sim.gateway.desk(device_id))
+
+
+Maker = Callable[..., Machine]
+
+
+def problem(answer: requests.Response, status: int, *fields: str) -> dict[str, Any]:
+    """The answer's problem, which must have this status and put the fault on these fields."""
+    assert answer.status_code == status, f"{answer.status_code} {answer.text}"
+    assert answer.headers["content-type"] == "application/problem+json"
+    found: dict[str, Any] = answer.json()
+    assert (found["type"], found["status"]) == ("about:blank", status) and found["title"] and found["detail"]
+    if fields:
+        assert {error["field"] for error in found["errors"]} == set(fields), found
+        assert all(error["message"] for error in found["errors"])
+    return found
+
+
+def key_with(relay: Relay, *scopes: str) -> str:
+    """A new API key with these scopes."""
+    answer = relay.call("POST", "/v1/api-keys", json={"name": "of a test", "scopes": list(scopes)})
+    assert answer.status_code == 201, answer.text
+    made: str = answer.json()["key"]
+    return made
+
+
+def events_of(device: Machine, event_type: str) -> list[dict[str, Any]]:
+    """A device's events of a type, oldest first."""
+    return device.relay.events(device_id=device.id, type=event_type)
+
+
+def seconds_of(act: Callable[[], Any]) -> float:
+    """How long something takes."""
+    began = time.monotonic()
+    act()
+    return time.monotonic() - began
+
+
+def dumps(value: Any) -> str:
+    return json.dumps(value)

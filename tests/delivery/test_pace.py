@@ -1,0 +1,291 @@
+"""How fast, in which order, and that no target delays another. Contract §4. By counts: timings are no tests."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from tests.delivery.tools import (
+    Answer,
+    change,
+    client,
+    ids_of,
+    misbehaving,
+    plan,
+    punch,
+    rows,
+    scheduled_jobs,
+    shown,
+)
+from tests.harness import Device, Received, Receiver, Relay, wait_for
+from tests.http.raw_servers import Connection
+from tests.processes import child, resident
+
+SINK = 0.03
+
+
+class Busy:
+    """Answers slowly, and notes how many requests it has at a time."""
+
+    def __init__(self, seconds: float, status: int = 200) -> None:
+        self.seconds, self.status = seconds, status
+        self.now = self.most = 0
+        self.lock = threading.Lock()
+
+    def __call__(self, _: Received) -> Answer:
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(self.seconds)
+        with self.lock:
+            self.now -= 1
+        return self.status, {}, b""
+
+
+def stored(device: Device) -> list[str]:
+    """The ids of a device's events, in order of receipt."""
+    return [event["id"] for event in device.relay.events(device_id=device.id)]
+
+
+@contextmanager
+def receivers(count: int) -> Iterator[list[Receiver]]:
+    made = [Receiver() for _ in range(count)]
+    try:
+        yield made
+    finally:
+        for receiver in made:
+            receiver.close()
+
+
+def test_with_one_in_flight_each_waits_for_the_one_before(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
+    busy = Busy(0.01)
+    failed = set()
+
+    def answer(got: Received) -> Answer:
+        """Every fifth event fails at first."""
+        busy(got)
+        name = got.headers["webhook-id"]
+        if len({other.headers["webhook-id"] for other in receiver.received}) % 5 == 0 and name not in failed:
+            failed.add(name)
+            return 500, {}, b""
+        return 200, {}, b""
+
+    receiver.answer = answer
+    relay.subscribe(receiver, device, max_in_flight=1)
+    punch(device, 12)
+    receiver.wait(14, 20)
+    assert busy.most == 1
+    delivered = [name for name in dict.fromkeys(ids_of(receiver))]
+    assert delivered == stored(device)
+    tries = ids_of(receiver)
+    assert len(tries) == 14
+    for name in failed:
+        first = tries.index(name)
+        assert tries[first + 1] == name, "nothing passes what has failed"
+
+
+def test_a_dead_letter_lets_the_next_go(relay: Relay, device: Device, receiver: Receiver) -> None:
+    receiver.answer = plan(*[500] * 4)
+    subscription = relay.subscribe(receiver, device, max_in_flight=1)
+    punch(device, 3)
+    receiver.wait(6, 20)
+    assert list(dict.fromkeys(ids_of(receiver))) == stored(device)
+    wait_for(lambda: len(rows(relay, subscription, status="delivered")) == 2)
+    assert len(rows(relay, subscription, status="dead")) == 1
+
+
+@pytest.mark.parametrize("most", [1, 3, 16])
+def test_never_more_than_max_in_flight_and_started_in_order(
+    relay: Relay, device: Device, receiver: Receiver, most: int
+) -> None:
+    busy = receiver.answer = Busy(SINK)
+    relay.subscribe(receiver, device, max_in_flight=most)
+    punch(device, 90)
+    receiver.wait(90, 20)
+    assert busy.most <= most
+    assert most == 1 or busy.most > 1
+    names, expected = ids_of(receiver), stored(device)
+    assert sorted(names) == expected
+    # Those under way at a time may overtake one another on the network, but no further than that.
+    assert all(abs(names.index(name) - place) <= most for place, name in enumerate(expected))
+
+
+def test_a_change_of_max_in_flight_takes_effect(relay: Relay, device: Device, receiver: Receiver) -> None:
+    busy = receiver.answer = Busy(SINK)
+    subscription = relay.subscribe(receiver, device)
+    assert change(relay, subscription, max_in_flight=2)["max_in_flight"] == 2
+    punch(device, 60)
+    receiver.wait(60, 20)
+    assert busy.most <= 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_pace_falls_with_an_overloaded_target_and_rises_again(
+    patient: Relay, receiver: Receiver, status: int
+) -> None:
+    device = patient.device()
+    receiver.answer = Busy(0.05)
+    subscription = patient.subscribe(receiver, device, max_in_flight=16)
+    receiver.answer = plan(*[status] * 6)  # fewer than make it count as down
+    punch(device, 10)
+    receiver.wait(10)
+    slow = receiver.answer = Busy(0.1)
+    punch(device, 10)
+    wait_for(lambda: shown(patient, subscription)["pending"] == 0, 20)
+    assert 1 <= slow.most <= 8
+    wait_for(lambda: shown(patient, subscription)["retrying"] == 0, 20)
+    punch(device, 150)
+    wait_for(lambda: len(set(ids_of(receiver))) == 170, 30)
+    recovered = receiver.answer = Busy(0.1)
+    punch(device, 120)
+    wait_for(lambda: len(set(ids_of(receiver))) == 290, 30)
+    assert recovered.most > slow.most
+
+
+async def _hang(connection: Connection) -> None:
+    await connection.request()
+    await asyncio.sleep(120)
+
+
+def test_slow_and_dead_targets_delay_no_other(brisk: Relay) -> None:
+    device = brisk.device()
+    with receivers(20) as healthy, misbehaving(_hang) as hanging:
+        for number in range(20):
+            dead = hanging if number % 2 else f"http://127.0.0.1:9/{number}"
+            body = {
+                "target_url": dead,
+                "events": ["*"],
+                "filters": {"device_ids": [device.id]},
+                "max_in_flight": 100,
+            }
+            assert brisk.call("POST", "/v1/subscriptions", json=body).status_code == 201
+            brisk.subscribe(healthy[number], device)
+        began = time.monotonic()
+        punch(device, 30)
+        for receiver in healthy:
+            wait_for(lambda receiver=receiver: len(set(ids_of(receiver))) == 30, 30)
+        assert time.monotonic() - began < 15
+        expected = stored(device)
+        assert all(sorted(set(ids_of(receiver))) == expected for receiver in healthy)
+        for subscription in brisk.get("/v1/subscriptions?limit=200")["data"]:
+            if subscription["filters"]["device_ids"] == [device.id]:
+                brisk.call("DELETE", f"/v1/subscriptions/{subscription['id']}")
+
+
+def test_a_subscription_made_while_events_flow_gets_all_acknowledged_after_it(relay: Relay) -> None:
+    devices = [relay.device() for _ in range(4)]
+    stop = threading.Event()
+    acknowledged: list[tuple[float, str]] = []
+
+    def flow(device: Device) -> None:
+        for number in range(400):
+            if stop.is_set():
+                return
+            sent = time.monotonic()
+            device.send_done(device.punch(f"{device.id}-{number}"))
+            acknowledged.append((sent, f"{device.id}-{number}"))
+
+    with ThreadPoolExecutor(4) as pool, receivers(4) as made:
+        running = [pool.submit(flow, device) for device in devices]
+        since = []
+        for receiver in made:
+            wait_for(lambda before=len(acknowledged): len(acknowledged) > before + 30)
+            relay.subscribe(receiver, *devices)
+            since.append(time.monotonic())
+        wait_for(lambda before=len(acknowledged): len(acknowledged) > before + 50)
+        stop.set()
+        for future in running:
+            future.result()
+        for receiver, moment in zip(made, since, strict=True):
+            expected = {user for sent, user in acknowledged if sent > moment}
+            assert len(expected) >= 30
+            wait_for(
+                lambda receiver=receiver, expected=expected: (
+                    expected <= {event["user_id"] for event in receiver.events()}
+                )
+            )
+            assert len(ids_of(receiver)) == len(set(ids_of(receiver)))
+
+
+def test_an_event_from_before_is_not_delivered(relay: Relay, device: Device, receiver: Receiver) -> None:
+    punch(device, 20)
+    relay.subscribe(receiver, device)
+    punch(device, 1, "after")
+    receiver.wait(1)
+    punch(device, 1, "after")
+    receiver.wait(2)
+    assert {event["user_id"] for event in receiver.events()} == {"after"}
+
+
+@pytest.mark.parametrize("batch_max", [1, 20])
+def test_a_target_that_is_down_holds_its_backlog_and_gets_it_in_order(
+    patient: Relay, batch_max: int
+) -> None:
+    device = patient.device()
+    receiver = Receiver()
+    port = int(receiver.url.split(":")[2].split("/")[0])
+    subscription = patient.subscribe(receiver, device, batch_max=batch_max, batch_wait_ms=0, max_in_flight=10)
+    receiver.close()
+    worker = child(patient, "worker", "workers.dispatcher")
+    for _ in range(12 if batch_max > 1 else 1):  # so that there are ten batches to fail
+        punch(device, 1)
+        time.sleep(0.02)
+    punch(device, 30)
+    before = resident(worker)
+    punch(device, 700)
+    state = wait_for(lambda: shown(patient, subscription))
+    assert state["pending"] + state["retrying"] * batch_max >= 600
+    wait_for(lambda: len(scheduled_jobs(patient, subscription)) <= 1)
+    attempted = [row for row in rows(patient, subscription)]
+    assert len(attempted) <= 40, "a backlog burns no attempts"
+    assert resident(worker) - before < 20 * 1024 * 1024
+    again = Receiver(port)
+    expected = stored(device)
+    wait_for(lambda: len(set(ids_of(again))) == len(expected), 60, 0.1)
+    names = list(dict.fromkeys(ids_of(again)))
+    assert sorted(names) == expected
+    # In flight ten at a time: they may overtake one another on the network, no further than that.
+    slack = 10 * batch_max + 10
+    late = [name for place, name in enumerate(names) if abs(expected.index(name) - place) > slack]
+    assert late == []
+    wait_for(lambda: shown(patient, subscription)["pending"] == 0)
+    assert shown(patient, subscription)["retrying"] == 0
+    again.close()
+
+
+def test_a_batching_target_goes_on_when_all_its_tries_are_dead_letters(brisk: Relay) -> None:
+    """Ten failures in a row and nothing left to try again: then the queue is what tells whether it is back."""
+    device = brisk.device()
+    receiver = Receiver()
+    port = int(receiver.url.split(":")[2].split("/")[0])
+    subscription = brisk.subscribe(receiver, device, batch_max=2, batch_wait_ms=0, max_in_flight=20)
+    receiver.close()
+    punch(device, 45)
+    wait_for(lambda: shown(brisk, subscription)["dead"] >= 10, 20)
+    again = Receiver(port)
+    newest = stored(device)[-1]
+    wait_for(lambda: newest in ids_of(again), 20)
+    wait_for(lambda: shown(brisk, subscription)["pending"] + shown(brisk, subscription)["retrying"] == 0, 20)
+    again.close()
+
+
+def test_the_store_holds_nothing_of_what_was_delivered(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
+    subscription = relay.subscribe(receiver, device)
+    punch(device, 50)
+    receiver.wait(50)
+    wait_for(lambda: shown(relay, subscription)["delivered"] == 50)
+    kept = client(relay)
+    for part in ("queue", "due", "retry", "dead", "state", "batches", "tests"):
+        name = f"{{s0}}:sub:{subscription['id']}:{part}"
+        kind = kept.type(name)
+        assert kind == b"none" or (kind == b"stream" and kept.xlen(name) == 0), name

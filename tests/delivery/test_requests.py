@@ -1,0 +1,362 @@
+"""What a delivery is: its headers, signature, formats, filters and batches. Contract §4."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from app import __version__
+from tests.delivery.tools import act, change, ids_of, punch, wait_rows
+from tests.harness import API_KEY, Device, Receiver, Relay, verify, wait_for
+from tests.relay.tools import key_with, problem
+
+
+def test_a_delivery_has_the_headers_of_the_contract(relay: Relay, device: Device, receiver: Receiver) -> None:
+    subscription = relay.subscribe(receiver, device, headers={"Authorization": "Bearer made-up", "X-Empty": ""})
+    punch(device)
+    (got,) = receiver.wait(1)
+    event = verify(subscription["secret"], got)
+    assert got.headers["webhook-id"] == event["id"]
+    assert abs(int(got.headers["webhook-timestamp"]) - time.time()) < 60
+    assert got.headers["webhook-signature"].startswith("v1,")
+    assert got.headers["content-type"] == "application/json"
+    assert got.headers["user-agent"] == f"cams-relay/{__version__}"
+    assert got.headers["authorization"] == "Bearer made-up"
+    assert got.headers["x-empty"] == ""
+    assert "…" not in subscription["headers"].get("user-agent", "")
+    assert "made-up" not in json.dumps(subscription)
+
+
+def test_a_header_beyond_ascii_is_sent(relay: Relay, device: Device, receiver: Receiver) -> None:
+    relay.subscribe(receiver, device, headers={"X-Site": "Zürich"})
+    punch(device)
+    (got,) = receiver.wait(1)
+    assert got.headers["x-site"] == "Zürich"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "example.com"},
+        {"Content-Length": "3"},
+        {"content-type": "text/plain"},
+        {"Webhook-Id": "evt_1"},
+        {"webhook-signature": "v1,made-up"},
+        {"Transfer-Encoding": "chunked"},
+        {"Connection": "close"},
+        {"Upgrade": "h2c"},
+        {"X-A": "one\r\nX-B: two"},
+        {"X-A: 1\r\nX-B": "two"},
+        {"": "x"},
+        {"X-Snow": "☃"},
+        {"X-List": ["a"]},
+        {f"X-{number}": "x" for number in range(30)},
+    ],
+)
+def test_headers_that_would_break_a_request_are_refused(
+    relay: Relay, receiver: Receiver, headers: dict[str, Any]
+) -> None:
+    body = {"target_url": receiver.url, "events": ["*"], "headers": headers}
+    problem(relay.call("POST", "/v1/subscriptions", json=body), 422)
+
+
+def test_an_own_secret_signs(relay: Relay, device: Device, receiver: Receiver) -> None:
+    secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+    subscription = relay.subscribe(receiver, device, secret=secret)
+    assert subscription["secret"] == secret
+    punch(device)
+    verify(secret, receiver.wait(1)[0])
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_c2hvcnQ=", "c2hvcnQ=", "whsec_$$$", 5])
+def test_a_weak_secret_is_refused(relay: Relay, receiver: Receiver, secret: Any) -> None:
+    body = {"target_url": receiver.url, "events": ["*"], "secret": secret}
+    problem(relay.call("POST", "/v1/subscriptions", json=body), 422, "secret")
+
+
+def test_the_secret_is_shown_once(relay: Relay, receiver: Receiver) -> None:
+    answer = relay.call("POST", "/v1/subscriptions", json={"target_url": receiver.url, "events": ["user.*"]})
+    made = answer.json()
+    assert answer.headers["location"].endswith(f"/v1/subscriptions/{made['id']}")
+    secret = made["secret"].removeprefix("whsec_")
+    assert secret not in relay.call("GET", f"/v1/subscriptions/{made['id']}").text
+    assert secret not in relay.call("GET", "/v1/subscriptions?limit=200").text
+
+
+def test_both_secrets_verify_after_a_rotation(relay: Relay, device: Device, receiver: Receiver) -> None:
+    subscription = relay.subscribe(receiver, device)
+    rotated = act(relay, subscription, "rotate-secret")
+    assert rotated["secret"] != subscription["secret"]
+    punch(device)
+    (got,) = receiver.wait(1)
+    assert verify(subscription["secret"], got) == verify(rotated["secret"], got)
+    with pytest.raises(Exception, match="signature"):
+        Webhook("whsec_" + base64.b64encode(b"x" * 32).decode()).verify(got.body, got.headers)
+
+
+def test_filters_let_only_their_own_through(relay: Relay) -> None:
+    first, second = relay.device(), relay.device()
+    wanted: dict[str, dict[str, Any]] = {
+        "device": {"device_ids": [first.id]},
+        "user": {"device_ids": [first.id, second.id], "user_ids": ["7"]},
+        "type": {"device_ids": [first.id, second.id], "punch_types": ["check_out"]},
+        "all": {"device_ids": [first.id], "user_ids": ["7", "8"], "punch_types": ["check_in"]},
+    }
+    receivers = {name: Receiver() for name in wanted}
+    for name, filters in wanted.items():
+        relay.subscribe(receivers[name], filters=filters)
+    for device in (first, second):
+        for user in ("7", "8"):
+            for kind in ("CheckIn", "CheckOut"):
+                device.send_done(device.punch(user, Type=kind))
+    expected = {"device": 4, "user": 4, "type": 4, "all": 2}
+    for name, count in expected.items():
+        receivers[name].wait(count)
+    first.send_done(first.sample(1))  # a user's deletion passes punch_types, but not user_ids
+    receivers["type"].wait(5)
+    for name, count in {**expected, "device": 5, "type": 5}.items():
+        wait_for(lambda name=name, count=count: len(receivers[name].received) == count)
+    assert {event["device_id"] for event in receivers["device"].events()} == {first.id}
+    assert {event["user_id"] for event in receivers["user"].events()} == {"7"}
+    kinds = {event.get("punch_type") for event in receivers["type"].events()}
+    assert kinds == {"check_out", None}
+    for receiver in receivers.values():
+        receiver.close()
+
+
+def test_patterns_choose_types(relay: Relay, device: Device) -> None:
+    receivers = [Receiver() for _ in range(3)]
+    relay.subscribe(receivers[0], device, events=["user.*"])
+    relay.subscribe(receivers[1], device, events=["user.deleted", "attendance.punch", "user.deleted"])
+    relay.subscribe(receivers[2], device, events=["*"])
+    for number in (1, 2, 3, 11):
+        device.send_done(device.sample(number))
+    receivers[2].wait(4)
+    receivers[0].wait(2)
+    receivers[1].wait(2)
+    types = [{event["type"] for event in receiver.events()} for receiver in receivers]
+    assert types[0] == {"user.updated", "user.deleted"}
+    assert types[1] == {"user.deleted", "attendance.punch"}
+    assert types[2] == {"user.updated", "user.deleted", "attendance.punch", "device.time_changed"}
+    for receiver in receivers:
+        receiver.close()
+
+
+def test_platforms_names_are_taken(relay: Relay, device: Device, receiver: Receiver) -> None:
+    body = {
+        "hookUrl": receiver.url,
+        "event": "attendance.punch",
+        "filters": {"device_ids": [device.id], "user_ids": None},
+    }
+    answer = relay.call("POST", "/v1/subscriptions", json=body)
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert made["target_url"] == receiver.url
+    assert made["events"] == ["attendance.punch"]
+    punch(device)
+    receiver.wait(1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"events": []}, "events"),
+        ({"events": ["attendance.punched"]}, "events.0"),
+        ({"events": "*"}, "events"),
+        ({"event": None}, "events.0"),
+        ({"format": "xml"}, "format"),
+        ({"max_in_flight": 0}, "max_in_flight"),
+        ({"max_in_flight": 101}, "max_in_flight"),
+        ({"max_in_flight": "16"}, "max_in_flight"),
+        ({"batch_max": 501}, "batch_max"),
+        ({"batch_wait_ms": 60_001}, "batch_wait_ms"),
+        ({"batch_wait_ms": -1}, "batch_wait_ms"),
+        ({"filters": {"punch_types": ["Check In"]}}, "filters.punch_types"),
+        ({"filters": {"devices": []}}, "filters.devices"),
+        ({"target_url": "ftp://example.com/"}, "target_url"),
+        ({"target_url": "https://user:secret@example.com/"}, "target_url"),
+        ({"target_url": None}, "target_url"),
+        ({"target_uri": "x"}, "target_uri"),
+    ],
+)
+def test_a_wrong_body_names_its_field(
+    relay: Relay, receiver: Receiver, fields: dict[str, Any], fault: str
+) -> None:
+    base = {"target_url": receiver.url, **({} if "event" in fields else {"events": ["*"]})}
+    problem(relay.call("POST", "/v1/subscriptions", json={**base, **fields}), 422, fault)
+
+
+@pytest.mark.parametrize("batch_max", [1, 4])
+def test_cloudevents(relay: Relay, device: Device, receiver: Receiver, batch_max: int) -> None:
+    subscription = relay.subscribe(receiver, device, format="cloudevents", batch_max=batch_max, batch_wait_ms=0)
+    punch(device)
+    (got,) = receiver.wait(1)
+    content = verify(subscription["secret"], got)
+    kind = "application/cloudevents+json" if batch_max == 1 else "application/cloudevents-batch+json"
+    assert got.headers["content-type"] == kind
+    event = content if batch_max == 1 else content[0]
+    assert event["specversion"] == "1.0"
+    assert event["type"] == "attendance.punch"
+    assert event["source"]
+    assert event["id"] == event["data"]["id"]
+    assert event["datacontenttype"] == "application/json"
+    assert event["data"] == relay.get(f"/v1/events/{event['id']}")
+
+
+@pytest.mark.parametrize("batch_max", [1, 4])
+def test_raw_is_the_gateways_own_json_without_secrets(
+    relay: Relay, device: Device, receiver: Receiver, batch_max: int
+) -> None:
+    subscription = relay.subscribe(receiver, device, format="raw", batch_max=batch_max, batch_wait_ms=0)
+    document = device.punch()
+    device.send_done(document)
+    (got,) = receiver.wait(1)
+    content = verify(subscription["secret"], got)
+    raw = content if batch_max == 1 else content[0]
+    assert raw["RealTime"]["PunchLog"] == document["RealTime"]["PunchLog"]
+    assert raw["RealTime"]["OperationID"] == document["RealTime"]["OperationID"]
+    assert device.token.encode() not in got.body
+
+
+@pytest.mark.parametrize("format_", ["flat", "cloudevents", "raw"])
+def test_no_delivery_holds_a_credential(
+    relay: Relay, device: Device, receiver: Receiver, format_: str
+) -> None:
+    relay.subscribe(receiver, device, format=format_)
+    hidden = []
+    for number in range(3, 10):
+        document = device.sample(number)
+        hidden += _templates(document)
+        device.send_done(document)
+    expected = len(relay.events(device_id=device.id))
+    for got in receiver.wait(expected):
+        for secret in (*hidden, device.token):
+            assert secret.encode() not in got.body
+    assert hidden
+
+
+def _templates(document: Any) -> list[str]:
+    if isinstance(document, dict):
+        kinds = document.get("Type") or document.get("type")
+        own = [
+            value
+            for name, value in document.items()
+            if name in ("Template", "Data", "Password") and isinstance(value, str) and len(value) > 12
+        ]
+        return own + [found for value in document.values() for found in _templates(value)] + ([] if kinds else [])
+    if isinstance(document, list):
+        return [found for value in document for found in _templates(value)]
+    return []
+
+
+def _with_card(device: Device, number: str) -> dict[str, Any]:
+    document = device.sample(4)
+    text = json.dumps(document)
+    (card,) = {value for value in _cards(document)}
+    changed: dict[str, Any] = json.loads(text.replace(json.dumps(card), json.dumps(number)))
+    return changed
+
+
+def _cards(document: Any) -> list[str]:
+    if isinstance(document, dict):
+        own = [document["Data"]] if document.get("Type") == "Card" and "Data" in document else []
+        return own + [found for value in document.values() for found in _cards(value)]
+    if isinstance(document, list):
+        return [found for value in document for found in _cards(value)]
+    return []
+
+
+def test_card_numbers_go_only_to_whom_a_key_with_the_scope_sends_them(relay: Relay, device: Device) -> None:
+    plain, full = Receiver(), Receiver()
+    relay.subscribe(plain, device, events=["credential.updated"])
+    subscription = relay.subscribe(full, device, events=["credential.updated"], include_card_numbers=True)
+    device.send_done(_with_card(device, "0012345678"))
+    (without,), (with_it,) = plain.wait(1), full.wait(1)
+    assert without.json["card_number"] is None
+    assert with_it.json["card_number"] == "0012345678"
+    assert b"0012345678" not in without.body
+    key = key_with(relay, "subscriptions:write")
+    body = {"target_url": full.url, "events": ["*"], "include_card_numbers": True}
+    problem(relay.call("POST", "/v1/subscriptions", key, json=body), 403)
+    path = f"/v1/subscriptions/{subscription['id']}"
+    problem(relay.call("PATCH", path, key, json={"target_url": plain.url}), 403, "target_url")
+    assert relay.call("PATCH", path, key, json={"description": "mine"}).status_code == 200
+    problem(relay.call("PATCH", path, key, json={"include_card_numbers": True}), 403)
+    assert relay.call("PATCH", path, API_KEY, json={"target_url": plain.url}).status_code == 200
+    plain.close()
+    full.close()
+
+
+def test_batches_are_arrays_and_the_same_on_every_try(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
+    receiver.answer = lambda got: (500, {}, b"") if len(receiver.received) == 1 else (200, {}, b"")
+    subscription = relay.subscribe(receiver, device, batch_max=5, batch_wait_ms=60_000, max_in_flight=1)
+    punch(device, 5)
+    first, second = receiver.wait(2)
+    verify(subscription["secret"], first)
+    assert verify(subscription["secret"], second) == first.json
+    assert first.headers["webhook-id"].startswith("bat_")
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert first.body == second.body
+    assert [event["id"] for event in first.json] == [
+        event["id"] for event in relay.events(device_id=device.id)
+    ]
+    assert all(event["id"].startswith("evt_") for event in first.json)
+    (row,) = wait_rows(relay, subscription, 1, status="delivered")
+    assert (row["id"], row["event_count"], row["attempt_count"]) == (first.headers["webhook-id"], 5, 2)
+
+
+def test_a_batch_that_is_not_full_goes_after_its_wait(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
+    relay.subscribe(receiver, device, batch_max=100, batch_wait_ms=700)
+    began = time.time()
+    punch(device, 3)
+    (got,) = receiver.wait(1)
+    assert got.at - began > 0.6
+    assert len(got.json) == 3
+    punch(device, 1)
+    wait_for(lambda: len(receiver.received) == 2)
+    assert isinstance(receiver.received[1].json, list)
+    assert len(receiver.received[1].json) == 1
+
+
+def test_a_flood_comes_in_full_batches(relay: Relay, device: Device, receiver: Receiver) -> None:
+    relay.subscribe(receiver, device, batch_max=50, batch_wait_ms=400, max_in_flight=2)
+    punch(device, 230)
+    wait_for(lambda: len(receiver.events()) >= 230, 20)
+    assert ids_of(receiver) == sorted(ids_of(receiver)) or len(set(ids_of(receiver))) == 230
+    assert len(set(ids_of(receiver))) == 230
+    assert max(len(got.json) for got in receiver.received) <= 50
+
+
+@pytest.mark.parametrize("batch_max", [1, 3])
+def test_a_test_send_looks_like_a_delivery(
+    relay: Relay, device: Device, receiver: Receiver, batch_max: int
+) -> None:
+    subscription = relay.subscribe(receiver, device, events=["user.*"], batch_max=batch_max)
+    answer = relay.call("POST", f"/v1/subscriptions/{subscription['id']}/test")
+    assert answer.status_code in (200, 202), answer.text
+    (got,) = receiver.wait(1)
+    content = verify(subscription["secret"], got)
+    event = content[0] if batch_max > 1 else content
+    assert event["test"] is True
+    assert event["type"].startswith("user.")
+    assert got.headers["webhook-id"].startswith("bat_" if batch_max > 1 else "evt_")
+    if batch_max == 1:
+        assert got.headers["webhook-id"] == event["id"]
+    assert relay.events(device_id=device.id) == []
+
+
+def test_a_change_of_format_takes_effect(relay: Relay, device: Device, receiver: Receiver) -> None:
+    subscription = relay.subscribe(receiver, device)
+    change(relay, subscription, format="cloudevents")
+    punch(device)
+    assert receiver.wait(1)[0].json["specversion"] == "1.0"

@@ -1,0 +1,32 @@
+"""Looking at the processes that a test has started, by way of /proc."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from tests.harness import Relay
+
+
+def children(pid: int) -> dict[int, str]:
+    """The children of a process and what they run."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                command = (stat.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found[int(stat.parent.name)] = command
+    return found
+
+
+def child(relay: Relay, process: str, module: str) -> int:
+    """The pid of the child of a relay's process that runs this."""
+    pids = [pid for pid, command in children(relay.processes[process].pid).items() if module in command]
+    assert len(pids) == 1, pids
+    return pids[0]
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process uses."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) * 1024

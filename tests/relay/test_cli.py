@@ -1,0 +1,293 @@
+"""The command line: wrong settings in one sentence, doctor, keys, and `up`. Contract §1."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from app.settings import VARIABLES
+from tests.harness import API_KEY, ROOT, Relay, free_port, wait_for
+
+SECRET = "made-up-secret-key-for-tests-only-0123456789"
+
+
+def environment(folder: Path, **variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "REDIS_"))}
+    data = {"RELAY_DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT), "PORT": str(free_port())}
+    return {**kept, **data, **variables}
+
+
+def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "app", *command],
+        cwd=folder,
+        env=environment(folder, **variables),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+# Settings
+
+WRONG = [
+    ("PORT", "80000"),
+    ("PORT", "http"),
+    ("WEB_CONCURRENCY", "0"),
+    ("REDIS_URL", "myhost:6379"),
+    ("REDIS_URL", "http://localhost"),
+    ("REDIS_URL", "redis://localhost:port/0"),
+    ("REDIS_URL", "redis://localhost:6379/zero"),
+    ("REDIS_URL", "redis://[::1"),
+    ("RELAY_REDIS_TLS", "unchecked"),
+    ("RELAY_API_KEY", "tiny-key"),
+    ("RELAY_PUBLIC_URL", "relay.example.com"),
+    ("RELAY_PUBLIC_URL", "https://relay.example.com:port"),
+    ("RELAY_PUBLIC_URL", "https://relay.example.com/?a=b"),
+    ("RELAY_TRUSTED_PROXIES", "-1"),
+    ("RELAY_ALLOW_PRIVATE_TARGETS", "localhost"),
+    ("RELAY_ALLOW_PRIVATE_TARGETS", "10.0.0.0/99"),
+    ("RELAY_RETRY_SCHEDULE", "5;10"),
+    ("RELAY_RETRY_SCHEDULE", "5,-1"),
+    ("RELAY_RETRY_SCHEDULE", "5,nan"),
+    ("RELAY_DELIVERY_TIMEOUT", "soon"),
+    ("RELAY_DELIVERY_TIMEOUT", "0"),
+    ("RELAY_COMMAND_WAIT", "-5"),
+    ("RELAY_COMMAND_TIMEOUT", "inf"),
+    ("RELAY_COMMAND_POLL_SCHEDULE", "a,b"),
+    ("RELAY_SPOOL", "maybe"),
+    ("RELAY_DURABILITY", "always"),
+    ("RELAY_RETENTION_DAYS", "0"),
+    ("RELAY_DEDUPE_DAYS", "1.5"),
+    ("RELAY_SHARDS", "0"),
+    ("RELAY_METRICS_OPEN", "perhaps"),
+    ("RELAY_LOG_LEVEL", "loud"),
+]
+FREE = {"HOST", "RELAY_DATA_DIR", "RELAY_SECRET_KEY"}  # any text will do
+
+
+def test_every_variable_has_a_wrong_value_here() -> None:
+    assert {variable.name for variable in VARIABLES} - FREE <= {name for name, _ in WRONG}
+
+
+@pytest.mark.parametrize("name, value", WRONG)
+def test_a_wrong_setting_is_one_sentence_with_a_right_example(name: str, value: str) -> None:
+    from app.settings import SettingsError, load
+
+    with pytest.raises(SettingsError) as error:
+        load({name: value, "RELAY_SECRET_KEY": SECRET})
+    text = str(error.value)
+    variable = next(variable for variable in VARIABLES if variable.name == name)
+    assert text.startswith(f"{name}: ") and text.endswith(f"{name}={variable.example}") and "\n" not in text
+    assert (value in text) is not variable.secret
+    assert load({name: variable.example, "RELAY_SECRET_KEY": SECRET})
+
+
+@pytest.mark.parametrize("command", ["up", "web", "worker", "store", "doctor"])
+def test_a_wrong_setting_stops_every_command_with_one_line(tmp_path: Path, command: str) -> None:
+    ended = run(tmp_path, command, RELAY_RETENTION_DAYS="many")
+    assert ended.returncode != 0
+    lines = (ended.stdout + ended.stderr).strip().splitlines()
+    assert len(lines) == 1, lines
+    assert (
+        "RELAY_RETENTION_DAYS" in lines[0] and "'many'" in lines[0] and "RELAY_RETENTION_DAYS=30" in lines[0]
+    )
+
+
+def test_gunicorn_itself_says_it_in_one_line(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "-c", "python:app.gunicorn", "app.wsgi:app"],
+        cwd=tmp_path,
+        env=environment(tmp_path, RELAY_SPOOL="perhaps"),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert ended.returncode != 0
+    assert "RELAY_SPOOL: 'perhaps'" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_redis_url_without_a_secret_key_is_refused(tmp_path: Path) -> None:
+    ended = run(tmp_path, "web", REDIS_URL="redis://:hidden-password@127.0.0.1:1/0")
+    assert ended.returncode != 0
+    assert "RELAY_SECRET_KEY" in ended.stderr and len(ended.stderr.strip().splitlines()) == 1
+    assert "hidden-password" not in ended.stderr
+
+
+def test_a_dot_env_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("RELAY_RETENTION_DAYS=many\n")
+    assert "'many'" in run(tmp_path, "doctor").stderr
+    assert "'many'" not in run(tmp_path, "doctor", RELAY_RETENTION_DAYS="30").stderr
+
+
+# doctor and keys
+
+
+def test_doctor_says_what_is_wrong_a_line_each_and_exits_1(tmp_path: Path) -> None:
+    ended = run(
+        tmp_path,
+        "doctor",
+        REDIS_URL="redis://:hidden-password@127.0.0.1:1/0",
+        RELAY_SECRET_KEY="short",
+        RELAY_ALLOW_PRIVATE_TARGETS="all",
+    )
+    assert ended.returncode == 1
+    lines = ended.stdout.strip().splitlines()
+    for word in ("RELAY_SECRET_KEY", "RELAY_ALLOW_PRIVATE_TARGETS", "RELAY_PUBLIC_URL", "REDIS_URL"):
+        assert sum(f"{word}" in line.partition(":")[0].partition("=")[0] + line for line in lines), word
+    assert all(line.startswith("✗ ") for line in lines)
+    assert "hidden-password" not in ended.stdout + ended.stderr
+    assert ended.stderr == ""
+
+
+def test_doctor_exits_0_when_nothing_is_wrong(relay: Relay) -> None:
+    relay.device()
+    ended = subprocess.run(
+        [sys.executable, "-m", "app", "doctor"],
+        cwd=relay.folder,
+        env={**relay.environment, "RELAY_PUBLIC_URL": "https://relay.example.com"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
+
+
+def keys_create(relay: Relay, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "app", "keys", "create", *options],
+        cwd=relay.folder,
+        env=relay.environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_a_key_made_on_the_command_line_works(relay: Relay) -> None:
+    made = keys_create(relay, "--name", "cli", "--scope", "events:read", "--scope", "metrics:read")
+    assert made.returncode == 0
+    key = made.stdout.strip()
+    shown = relay.get("/v1/me", key=key)
+    assert (shown["name"], shown["scopes"]) == ("cli", ["events:read", "metrics:read"])
+
+
+def test_a_wrong_scope_is_refused_on_the_command_line(relay: Relay) -> None:
+    made = keys_create(relay, "--name", "cli", "--scope", "events:write")
+    assert made.returncode != 0 and "events:write" in made.stderr and "events:read" in made.stderr
+    assert made.stdout == "" and "Traceback" not in made.stderr
+
+
+def test_a_key_needs_the_store(tmp_path: Path) -> None:
+    made = run(tmp_path, "keys", "create", "--name", "x", "--scope", "admin")
+    assert made.returncode != 0 and "Traceback" not in made.stderr
+
+
+# up
+
+
+class Up:
+    """A running `cams-relay up`."""
+
+    def __init__(self, folder: Path, *options: str, **variables: str) -> None:
+        self.environment = environment(folder, SIMULATOR_PORT=str(free_port()), **variables)
+        self.url = f"http://127.0.0.1:{self.environment['PORT']}"
+        self.log = folder / f"up-{self.environment['PORT']}.log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app", "up", *options],
+                cwd=folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def text(self) -> str:
+        return re.sub(r"\x1b\[\d*m", "", self.log.read_text())
+
+    def wait_for_screen(self) -> float:
+        """When the screen was there."""
+        wait_for(lambda: "Ctrl-C stops it" in self.text(), 30)
+        return time.monotonic()
+
+    def stop(self) -> int:
+        """SIGTERM; its exit status. Whatever is left is killed and fails the test."""
+        self.process.terminate()
+        try:
+            status = self.process.wait(15)
+        finally:
+            left = children(self.process.pid)
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, 9)
+        assert left == []
+        return status
+
+    def get(self, path: str, key: str) -> Any:
+        return requests.get(self.url + path, headers={"X-API-Key": key}, timeout=5).json()
+
+
+def children(parent: int) -> list[str]:
+    """Command lines of the processes that have this parent."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"\nPPid:\t{parent}\n" in (path / "status").read_text():
+                found.append((path / "cmdline").read_text())
+        except OSError:
+            continue
+    return found
+
+
+def test_up_shows_a_virtual_punch_within_5_s_and_stops_cleanly(tmp_path: Path) -> None:
+    up = Up(tmp_path)
+    try:
+        shown = up.wait_for_screen()
+        text = up.text()
+        (key,) = re.findall(r"API key\s+(crk_\S+)", text)
+        assert f"{up.url}/callback" in text and "cloudflared" in text and "ngrok" in text
+        wait_for(
+            lambda: up.get("/v1/events?type=attendance.punch", key)["data"], 5 - (time.monotonic() - shown)
+        )
+        wait_for(lambda: "check_" in up.text().partition("Ctrl-C")[2], 5 - (time.monotonic() - shown))
+        children_of_up = children(up.process.pid)
+        assert len(children_of_up) >= 4
+    finally:
+        status = up.stop()
+    assert status == 0
+    assert "Traceback" not in up.text()
+    # A second start finds everything again, and doesn't print the key once more.
+    again = Up(tmp_path, "--no-simulator")
+    try:
+        again.wait_for_screen()
+        assert key not in again.text()
+        assert again.get("/v1/events?type=attendance.punch", key)["data"]
+    finally:
+        again.stop()
+
+
+def test_up_without_a_simulator_prints_its_screen_and_no_punch(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("HOST=127.0.0.2\n")
+    up = Up(tmp_path, "--no-simulator", RELAY_API_KEY=API_KEY)
+    up.url = up.url.replace("127.0.0.1", "127.0.0.2")
+    try:
+        up.wait_for_screen()
+        assert "virtual" not in up.text() and API_KEY not in up.text()
+        assert up.get("/v1/devices", API_KEY)["data"] == []
+        assert up.get("/health", "")["status"] == "ok"
+    finally:
+        assert up.stop() == 0
+
+
+def test_up_says_when_its_port_is_taken(tmp_path: Path, relay: Relay) -> None:
+    ended = run(tmp_path, "up", PORT=str(relay.port))
+    assert ended.returncode != 0
+    assert f"PORT={relay.port}" in ended.stderr and "Traceback" not in ended.stderr

@@ -1,0 +1,285 @@
+"""Reading events: filters, pages, samples, CSV and a stream. Contract §5."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+
+from app.events.types import EVENT_TYPES, FIELDS, SCHEMAS
+from tests.harness import API_KEY, Device, Relay, wait_for
+from tests.relay.tools import events, problem
+
+
+@pytest.fixture(scope="module")
+def mixed(relay: Relay) -> Device:
+    """A device with events of several types and users."""
+    device = relay.device()
+    for number in range(1, 12):
+        device.send_done(device.sample(number))
+    for user in ("2", "5", "8", "2"):
+        device.send_done(device.punch(user=user))
+    return device
+
+
+def ids(found: list[dict[str, Any]]) -> list[str]:
+    return [event["id"] for event in found]
+
+
+# Filters
+
+
+def test_events_come_newest_first(relay: Relay, mixed: Device) -> None:
+    page = relay.get("/v1/events", params={"device_id": mixed.id, "limit": 200})
+    assert set(page) == {"data", "next_cursor"} and page["next_cursor"] is None
+    found = ids(page["data"])
+    assert found == sorted(found, reverse=True) and len(found) == 18
+
+
+@pytest.mark.parametrize(
+    "query, takes",
+    [
+        ({"type": "attendance.punch"}, lambda e: e["type"] == "attendance.punch"),
+        ({"type": "user.*"}, lambda e: e["type"].startswith("user.")),
+        ({"type": "attendance.*,user.deleted"}, lambda e: e["type"] in ATTENDANCE_AND_DELETED),
+        ({"type": ["attendance.*", "user.deleted"]}, lambda e: e["type"] in ATTENDANCE_AND_DELETED),
+        ({"type": "*"}, lambda e: True),
+        ({"user_id": "2"}, lambda e: e.get("user_id") == "2"),
+        ({"user_id": "nobody"}, lambda e: False),
+        ({"type": "subscription.disabled"}, lambda e: False),
+        (
+            {"type": "attendance.punch", "user_id": "2"},
+            lambda e: e["type"] == "attendance.punch" and e["user_id"] == "2",
+        ),
+        (
+            {"type": "credential.*", "user_id": "8"},
+            lambda e: e["type"] == "credential.updated" and e["user_id"] == "8",
+        ),
+    ],
+    ids=str,
+)
+def test_filters_alone_and_together(mixed: Device, query: dict[str, Any], takes: Any) -> None:
+    expected = [event["id"] for event in events(mixed) if takes(event)]
+    assert ids(events(mixed, **query)) == expected
+
+
+ATTENDANCE_AND_DELETED = {"attendance.punch", "attendance.photo", "user.deleted"}
+
+
+def test_since_and_until_are_times_of_receipt(relay: Relay, mixed: Device) -> None:
+    all_events = events(mixed)
+    middle = all_events[9]["received_at"]
+    before = [event["id"] for event in all_events if event["received_at"] < middle]
+    after = [event["id"] for event in all_events if event["received_at"] > middle]
+    one_ms = timedelta(milliseconds=50)
+    at = datetime.fromisoformat(middle)
+    later = ids(events(mixed, since=middle))
+    assert set(after) <= set(later) and all_events[9]["id"] in later
+    earlier = ids(events(mixed, until=(at + one_ms).isoformat()))
+    assert set(before) <= set(earlier) and all_events[9]["id"] in earlier
+    both = events(mixed, since=middle, until=(at + one_ms).isoformat())
+    assert set(ids(both)) == set(later) & set(earlier)
+    assert events(mixed, since="2100-01-01") == events(mixed, until="2000-01-01T00:00:00+05:30") == []
+    assert ids(events(mixed, since="2000-01-01 00:00:00")) == ids(all_events)
+
+
+@pytest.mark.parametrize(
+    "query, field",
+    [
+        ({"type": "attendance"}, "type"),
+        ({"type": "attendance.punch,nonsense.*"}, "type"),
+        ({"since": "yesterday"}, "since"),
+        ({"until": "2026-02-30"}, "until"),
+        ({"cursor": "nonsense"}, "cursor"),
+        ({"limit": "201"}, "limit"),
+        ({"limit": "0"}, "limit"),
+        ({"limit": "ten"}, "limit"),
+    ],
+    ids=str,
+)
+def test_a_wrong_parameter_is_422_and_named(relay: Relay, query: dict[str, str], field: str) -> None:
+    problem(relay.call("GET", "/v1/events", params=query), 422, field)
+    problem(relay.call("GET", "/v1/events.csv", params=query), 422, field)
+
+
+def test_one_event_by_its_id(relay: Relay, mixed: Device) -> None:
+    for event in events(mixed, type="attendance.punch"):
+        assert relay.get(f"/v1/events/{event['id']}") == event
+
+
+# Pages
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7])
+@pytest.mark.parametrize("query", [{}, {"type": "attendance.*"}, {"user_id": "2"}], ids=str)
+def test_pages_have_no_gaps_while_new_events_arrive(relay: Relay, limit: int, query: dict[str, Any]) -> None:
+    device = relay.device()
+    for number in (11, 6, 3, 10):
+        device.send_done(device.sample(number))
+    for _ in range(9):
+        device.send_done(device.punch())
+    expected = ids(events(device, **query))[::-1]
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = relay.get(
+            "/v1/events", params={"device_id": device.id, "limit": limit, "cursor": cursor, **query}
+        )
+        assert len(page["data"]) <= limit
+        found += ids(page["data"])
+        device.send_done(device.punch())
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert found == expected
+
+
+def test_the_newest_can_be_polled_by_their_ids(relay: Relay) -> None:
+    device = relay.device()
+    seen: set[str] = set()
+    for turn in range(5):
+        device.send_done(device.punch(user=str(turn)))
+        page = relay.get("/v1/events", params={"device_id": device.id, "type": "attendance.punch"})
+        new = [event for event in page["data"] if event["id"] not in seen]
+        assert [event["user_id"] for event in new] == [str(turn)]
+        seen |= set(ids(new))
+
+
+# Samples
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+def test_samples_are_one_to_three_flat_events_of_the_type(relay: Relay, event_type: str) -> None:
+    samples = relay.get("/v1/events/samples", params={"type": event_type})
+    assert 1 <= len(samples) <= 3
+    for sample in samples:
+        assert sample["type"] == event_type
+        SCHEMAS[event_type]().load(sample)
+        assert tuple(sample) == FIELDS[event_type]
+
+
+def test_samples_are_real_first_and_made_where_there_are_none(relay: Relay, mixed: Device) -> None:
+    newest = relay.get("/v1/events", params={"type": "attendance.punch", "limit": 3})["data"]
+    samples = relay.get("/v1/events/samples", params={"type": "attendance.punch"})
+    assert ids(samples) == ids(newest) and not any(sample["test"] for sample in samples)
+    if not relay.get("/v1/events", params={"type": "command.failed"})["data"]:
+        made = relay.get("/v1/events/samples", params={"type": "command.failed"})
+        assert made and all(sample["test"] for sample in made)
+    problem(relay.call("GET", "/v1/events/samples", params={"type": "nonsense"}), 422, "type")
+    assert isinstance(relay.get("/v1/events/samples"), list)
+
+
+# CSV
+
+
+def as_csv(relay: Relay, **query: Any) -> list[dict[str, str]]:
+    answer = relay.call("GET", "/v1/events.csv", params=query)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("text/csv")
+    return list(csv.DictReader(io.StringIO(answer.content.decode())))
+
+
+@pytest.mark.parametrize(
+    "query", [{}, {"type": "attendance.punch"}, {"type": "user.*"}, {"user_id": "8"}, {"since": "2100-01-01"}]
+)
+def test_csv_has_the_same_rows_as_the_pages(relay: Relay, mixed: Device, query: dict[str, str]) -> None:
+    rows = as_csv(relay, device_id=mixed.id, **query)
+    expected = events(mixed, **query)[::-1]
+    assert [row["id"] for row in rows] == ids(expected)
+    texts = {None: "", True: "true", False: "false"}
+    for row, event in zip(rows, expected, strict=True):
+        for name, value in event.items():
+            if not name.endswith("_url"):
+                plain = texts[value] if value is None or isinstance(value, bool) else str(value)
+                assert row[name].lstrip("'") == plain
+
+
+def test_csv_takes_limit_and_cursor(relay: Relay, mixed: Device) -> None:
+    expected = ids(events(mixed))[::-1]
+    assert [row["id"] for row in as_csv(relay, device_id=mixed.id, limit=3)] == expected[:3]
+    rest = as_csv(relay, device_id=mixed.id, cursor=expected[2])
+    assert [row["id"] for row in rest] == expected[3:]
+
+
+@pytest.mark.parametrize(
+    "name", ['=HYPERLINK("http://x","y")', "+1", "-1", "@SUM(A1)", 'a "b", c', "Zoë\u2028x"]
+)
+def test_a_name_that_is_a_formula_is_quoted_in_csv(relay: Relay, device: Device, name: str) -> None:
+    device.send_done(device.envelope(UserUpdated={"UserID": "2", "FirstName": name}))
+    (row,) = as_csv(relay, device_id=device.id)
+    assert row["first_name"] == ("'" if name[0] in "=+-@" else "") + events(device)[0]["first_name"]
+
+
+def test_csv_of_thousands_of_rows_is_whole(relay: Relay, device: Device) -> None:
+    rows = [device.punch(user=str(number))["RealTime"]["PunchLog"] for number in range(1_500)]
+    device.send_done(device.envelope(PunchLog={"Log": rows}))
+    found = as_csv(relay, device_id=device.id, type="attendance.punch")
+    assert [int(row["user_id"]) for row in found] == list(range(1_500))[::-1]
+
+
+# The stream
+
+
+@contextmanager
+def streaming(relay: Relay, after: str | None = None, **query: str) -> Iterator[list[dict[str, Any]]]:
+    """A list that fills with the events of a stream."""
+    headers = {"X-API-Key": API_KEY, **({"Last-Event-ID": after} if after else {})}
+    url = f"{relay.url}/v1/events/stream"
+    with closing(requests.get(url, params=query, headers=headers, stream=True, timeout=30)) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/event-stream"
+        found: list[dict[str, Any]] = []
+        lines = answer.iter_lines(chunk_size=1)
+        assert next(lines).startswith(b"retry:")
+
+        def read() -> None:
+            message: dict[str, str] = {}
+            try:
+                for line in lines:
+                    name, _, value = line.decode().partition(": ")
+                    message[name] = value
+                    if not line and "data" in message:
+                        event = json.loads(message["data"])
+                        assert (message["id"], message["event"]) == (event["id"], event["type"])
+                        found.append(event)
+                        message = {}
+            except Exception:
+                if not answer.raw.closed:
+                    raise
+
+        threading.Thread(target=read, daemon=True).start()
+        yield found
+
+
+def test_the_stream_brings_events_as_they_come(relay: Relay, device: Device) -> None:
+    with streaming(relay, device_id=device.id, type="attendance.*") as found:
+        for turn in range(3):
+            device.send_done(device.punch(user=str(turn)))
+            device.send_done(device.envelope(UserDeleted={"UserID": "9"}))
+            wait_for(lambda wanted=turn: len(found) > wanted, 5)
+        assert found == events(device, type="attendance.punch")
+
+
+def test_the_stream_goes_on_after_the_last_event_id(relay: Relay, device: Device) -> None:
+    for _ in range(5):
+        device.send_done(device.punch())
+    expected = events(device)
+    with streaming(relay, after=expected[1]["id"], device_id=device.id) as found:
+        wait_for(lambda: len(found) >= 3, 5)
+        device.send_done(device.punch())
+        wait_for(lambda: len(found) >= 4, 5)
+        assert ids(found) == ids(events(device))[2:]
+
+
+def test_a_wrong_last_event_id_is_422(relay: Relay) -> None:
+    answer = relay.call("GET", "/v1/events/stream", headers={"Last-Event-ID": secrets.token_hex(4)})
+    problem(answer, 422, "Last-Event-ID")

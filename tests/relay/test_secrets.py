@@ -1,0 +1,188 @@
+"""A token, a security key, a PIN, a template, a photo: in no event, log line, metric, error, URL or clear text.
+
+Contract §3. One relay lives through a scenario with all of them; then everything it has left is searched.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.harness import Device, Receiver, Relay, wait_for
+from tests.relay.tools import events, sealed, store
+
+
+@dataclass
+class Scenario:
+    """What a relay was given to keep secret, and what it answered."""
+
+    relay: Relay
+    hidden: dict[str, str]
+    answers: list[str] = field(default_factory=list)
+    deliveries: dict[str, list[str]] = field(default_factory=dict)
+
+    def search(self, text: str, where: str) -> None:
+        for name, secret in self.hidden.items():
+            assert secret not in text, f"the {name} is in {where}"
+
+
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenario]:
+    relay = Relay(tmp_path_factory.mktemp("secrets"), RELAY_LOG_LEVEL="debug").start()
+    hidden = {
+        "AuthToken": secrets.token_hex(16),
+        "former AuthToken": secrets.token_hex(16),
+        "security key": secrets.token_hex(16),
+        "former security key": secrets.token_hex(16),
+        "wrong AuthToken": secrets.token_hex(16),
+        "wrong security key": secrets.token_hex(15),
+        "PIN": "90817263544",
+        "card": "55443322110099",
+        "template": base64.b64encode(secrets.token_bytes(200)).decode(),
+        "photo": base64.b64encode(b"\xff\xd8\xff" + secrets.token_bytes(200)).decode(),
+        "header": secrets.token_hex(16),
+        "new API key": "",
+        "webhook secret": "",
+    }
+    lived = Scenario(relay, hidden)
+    receivers = {name: Receiver() for name in ("flat", "cloudevents", "raw")}
+    try:
+        _live(lived, receivers)
+        yield lived
+    finally:
+        relay.stop()
+        for receiver in receivers.values():
+            receiver.close()
+
+
+def _live(lived: Scenario, receivers: dict[str, Receiver]) -> None:
+    relay, hidden = lived.relay, lived.hidden
+
+    def keep(answer: requests.Response) -> requests.Response:
+        lived.answers.append(f"{answer.status_code} {answer.headers} {answer.text}")
+        return answer
+
+    device = relay.device(auth_token=hidden["former AuthToken"], security_key=hidden["former security key"])
+    for name, receiver in receivers.items():
+        made = relay.subscribe(receiver, device, format=name, headers={"X-Token": hidden["header"]})
+        hidden["webhook secret"] = hidden["webhook secret"] or made["secret"]
+    body = {"name": "secret", "scopes": ["templates:read"]}
+    hidden["new API key"] = relay.call("POST", "/v1/api-keys", json=body).json()["key"]
+    relay.call("GET", "/v1/me", key=hidden["new API key"])
+
+    def send(document: object, key: str = "security key") -> None:
+        keep(device.send(sealed(document, hidden[key])))
+
+    device.token = hidden["former AuthToken"]
+    send(device.punch(), "former security key")
+    device.token = hidden["AuthToken"]
+    changes = {"auth_token": hidden["AuthToken"], "security_key": hidden["security key"]}
+    keep(relay.call("PATCH", f"/v1/devices/{device.id}", json=changes))
+    keep(relay.call("PATCH", f"/v1/devices/{device.id}", json={"security_key": hidden["wrong security key"]}))
+    keep(
+        relay.call("PATCH", f"/v1/devices/{device.id}", json={"auth_token": hidden["wrong AuthToken"] + "x"})
+    )
+    templates = [
+        {"Type": "Password", "UserID": "2", "Data": hidden["PIN"]},
+        {"Type": "Card", "UserID": "2", "Data": hidden["card"]},
+        {"Type": "Face", "UserID": "2", "Index": "0", "Size": "200", "Data": hidden["template"]},
+        {
+            "Type": "Retina",
+            "UserID": "2",
+            "Index": hidden["PIN"],
+            "Data": hidden["template"],
+            "x": hidden["PIN"],
+        },
+        {"Type": "Iris", "UserID": "2", hidden["template"]: hidden["PIN"]},
+        hidden["template"],
+    ]
+    send(device.envelope(UserUpdated={"UserID": "2", "FirstName": "Asha", "Template": templates}))
+    photo = {"UserID": "2", "LogPhoto": hidden["photo"], "LogTime": "2026-03-01 09:00:00 GMT +0530"}
+    send(device.envelope(Log=photo))
+    send(device.envelope(Log={**photo, "LogPhoto": hidden["photo"] + "%"}))
+    send(device.envelope(Log={**photo, "LogTime": hidden["PIN"]}))
+    send(device.punch(Password=hidden["PIN"], Data=hidden["template"], Temperature="hot"))
+    send(device.punch(LogTime=hidden["PIN"], Pin=hidden["PIN"]))
+    send(device.envelope(NewThing={"Pin": hidden["PIN"], "Template": [{"Data": hidden["template"]}]}))
+    send(device.envelope(**{hidden["template"][:20]: {"a": hidden["PIN"]}, "Kind": hidden["template"]}))
+    wrong = device.punch()
+    wrong["RealTime"]["AuthToken"] = hidden["wrong AuthToken"]
+    send(wrong)
+    keep(device.send(wrong))
+    keep(device.send(device.punch()))  # plain text
+    keep(device.send(hidden["template"].encode()))
+    keep(relay.call("GET", "/v1/events", key=hidden["new API key"]))
+    keep(relay.call("GET", "/v1/me", key=hidden["wrong AuthToken"]))
+    path = "/v1/users/2/credentials/face/0"
+    shown = relay.call("GET", path, key=hidden["new API key"], params={"device_id": device.id})
+    assert shown.json()["data"] == hidden["template"]
+    for path in ("/v1/events", "/v1/events.csv", "/v1/devices", "/v1/users", "/v1/users/2", "/v1/api-keys"):
+        keep(relay.call("GET", path))
+    for path in ("/v1/subscriptions", "/metrics", "/health", f"/v1/devices/{device.id}"):
+        keep(relay.call("GET", path))
+    stored = events(Device(relay, device.id, device.token))
+    assert len(stored) > 12
+    for name, receiver in receivers.items():
+        wait_for(lambda receiver=receiver: len(receiver.received) >= len(stored))
+        lived.deliveries[name] = [
+            json.dumps({**got.headers, "x-token": "the receiver's"}) + got.body.decode()
+            for got in list(receiver.received)
+        ]
+
+
+def test_the_scenario_had_all_of_them(scenario: Scenario) -> None:
+    codes = [int(answer[:3]) for answer in scenario.answers]
+    assert codes.count(401) == 4 and codes.count(403) == 1 and codes.count(400) == 1 and codes.count(422) == 2
+    assert codes.count(200) == len(codes) - 8
+    types = {event["type"] for event in scenario.relay.events()}
+    assert {"attendance.photo", "credential.updated", "callback.unrecognised", "user.updated"} <= types
+
+
+def test_no_answer_holds_a_secret(scenario: Scenario) -> None:
+    for answer in scenario.answers:
+        scenario.search(answer, f"the answer {answer[:200]}")
+
+
+@pytest.mark.parametrize("form", ["flat", "cloudevents", "raw"])
+def test_no_delivery_holds_a_secret(scenario: Scenario, form: str) -> None:
+    assert scenario.deliveries[form]
+    for delivery in scenario.deliveries[form]:
+        scenario.search(delivery, f"a delivery in the format {form}: {delivery[:600]}")
+
+
+def test_no_log_line_holds_a_secret(scenario: Scenario) -> None:
+    lines = scenario.relay.logs().splitlines()
+    assert any("refused" in line for line in lines) and any("template read" in line for line in lines)
+    for line in lines:
+        scenario.search(line, f"the log line {line}")
+
+
+def test_nothing_in_the_store_is_in_clear(scenario: Scenario) -> None:
+    found = store(scenario.relay)
+    assert len(found) > 20
+    for key, value in found.items():
+        where = f"the store's {key}"
+        scenario.search(key, where)
+        for name, secret in scenario.hidden.items():
+            assert secret.encode() not in value, f"the {name} is in {where}"
+    card = found["{s0}:events"]
+    assert b"0099" in card and b"554433" not in card
+
+
+def test_no_file_holds_a_secret_but_those_that_are_for_it(scenario: Scenario) -> None:
+    folder = Path(scenario.relay.environment["RELAY_DATA_DIR"])
+    files = [path for path in folder.rglob("*") if path.is_file() or path.is_socket()]
+    assert any("aof" in path.name for path in files)
+    for path in files:
+        content = path.read_bytes() if path.is_file() else b""
+        for name, secret in scenario.hidden.items():
+            assert secret.encode() not in content, f"the {name} is in {path}"
+        way = [path, *(parent for parent in path.parents if parent.is_relative_to(folder))]
+        assert any(step.stat().st_mode & 0o077 == 0 for step in way), f"others can read {path}"
