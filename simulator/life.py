@@ -15,7 +15,7 @@ _PHOTO_BYTES = 12000
 
 
 class Life:
-    """The thread that lives it. The first punch comes at once: who tries the relay out waits for nothing."""
+    """The thread that lives it. It sends its users, then the first punch comes at once."""
 
     def __init__(self, device: Device, interval: float) -> None:
         self._device = device
@@ -33,6 +33,11 @@ class Life:
         return self._thread.is_alive()
 
     def _run(self) -> None:
+        # As machines do when they connect: so that the relay knows the names of who punches.
+        with self._device.lock:
+            users = list(self._device.users.values())
+        for user in users:
+            self._device.push_user(user)
         while not self._device.closed.is_set():
             self._moment()
             self._device.closed.wait(self._interval)

@@ -32,8 +32,8 @@ class Live:
         """An event was queued."""
         if not self._shown or not self._room():
             return
-        who = event.get("user_name") or event.get("user_id") or ""
-        what = event.get("punch_type") or event.get("credentials_changed") or event.get("reason") or ""
+        who = event.get("user_name") or event.get("full_name") or event.get("user_id") or ""
+        what = event.get("punch_type") or event.get("credential_type") or event.get("reason") or ""
         where = event.get("device_label") or event.get("device_id") or ""
         self._print(
             click.style("event   ", fg="cyan"),
