@@ -9,6 +9,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from app.bodies import Body, Flag
+from app.gateway import clock
 from app.gateway.commands import FieldError, build
 from app.gateway.operations import COMMANDS, CREDENTIAL_FIELDS, Effect, Operation
 from app.gateway.values import base64_bytes
@@ -22,6 +23,7 @@ _SCOPES: dict[Effect, str] = {
     "write": "actions:write",
     "destructive": "actions:destructive",
 }
+_TIME_EXAMPLE = "2026-11-24T09:00:00+05:30"
 _PICTURE = "dGhpcyBpcyBubyByZWFsIHRlbXBsYXRl"  # made up
 
 
@@ -177,12 +179,13 @@ def check_fit(action: Action, values: dict[str, Any], device: Device) -> None:
             timezone=device.timezone,
         )
     except FieldError as error:
-        message = str(error).removeprefix(f"{error.field} ")
-        raise ValidationError(message, error.field) from None
+        # The clock's example is the gateway's form; callers write ISO 8601.
+        message = str(error).removeprefix(f"{error.field} ").replace(clock.EXAMPLE, _TIME_EXAMPLE)
+        raise ValidationError({error.field: [message]}) from None
 
 
 def _check_indexes(values: dict[str, Any]) -> None:
     for credential in ("fingerprint", "face", "palm"):
         index, data = f"{credential}_index", CREDENTIAL_FIELDS[credential]
         if values.get(index) is not None and not values.get(data):
-            raise ValidationError(f"goes with {data}, which is missing", index)
+            raise ValidationError({index: [f"goes with {data}, which is missing"]})

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+
+from gunicorn import util  # type: ignore[import-untyped]
 
 from app.settings import SettingsError, current
 
@@ -23,3 +27,14 @@ limit_request_line = 8_190
 loglevel = "warning"
 accesslog = None
 control_socket_disable = True
+
+
+def _write_problem(sock: socket.socket, status: int, reason: str, message: str) -> None:
+    """What gunicorn itself refuses (no HTTP, a URL or headers too long) is a problem like every other error."""
+    problem = {"type": "about:blank", "title": reason, "status": status, "detail": message or reason}
+    body = json.dumps(problem)
+    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+    util.write_nonblock(sock, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode("latin-1", "replace"))
+
+
+util.write_error = _write_problem

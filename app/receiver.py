@@ -137,6 +137,7 @@ class Receiver:
         except DeviceChanged:
             with suppress(redis.RedisError):
                 self._store.devices.refresh(authentic.device.id)
+                self._store.devices.by_token(authentic.device.auth_token, anew=True)
             raise
         except Exception as error:
             if isinstance(error, redis.RedisError | OSError) and is_away(error):
@@ -243,18 +244,21 @@ class Receiver:
         return device
 
     def _device(self, callback: Callback, hints: list[str]) -> Device:
-        found = self._store.devices.by_token(callback.auth_token) if callback.auth_token else []
-        if hints:
-            found = [device for device in found if all(hint == device.id for hint in hints)]
-        if len(found) > 1:
-            found = [
-                device for device in found if callback.serial in (device.id, device.record["serial_number"])
-            ]
-        if len(found) != 1:
-            raise Refused(
-                401, "unauthorised", "No device has this AuthToken, or the URL names another device."
-            )
-        return found[0]
+        """The device with the callback's token that the hints and, where several share it, the serial are of."""
+        if callback.auth_token:
+            for anew in (False, True):  # another process may have registered a device with the same token
+                found = self._store.devices.by_token(callback.auth_token, anew=anew)
+                if hints:
+                    found = [device for device in found if all(hint == device.id for hint in hints)]
+                if len(found) > 1:
+                    found = [
+                        device
+                        for device in found
+                        if callback.serial in (device.id, device.record["serial_number"] or "")
+                    ]
+                if len(found) == 1:
+                    return found[0]
+        raise Refused(401, "unauthorised", "No device has this AuthToken, or the URL names another device.")
 
 
 def _try_keys(sealed: bytes, devices: list[Device]) -> bytes | None:

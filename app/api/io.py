@@ -8,8 +8,9 @@ from typing import Any
 
 import orjson
 from flask import Response, current_app, request
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from marshmallow import Schema
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from app.api.problems import Problem, wrong
 
@@ -30,7 +31,10 @@ def raw_body() -> bytes:
     """The request's body. Raises a 413 where it is larger than 16 MiB, also where no header said so before."""
     # One more than may come: Flask reads a chunked body up to its limit and is silent about the rest.
     request.max_content_length = LARGEST_BODY + 1
-    data = request.get_data(cache=False)
+    try:
+        data = request.get_data(cache=False)
+    except (OSError, ParseException):  # what the server raises for chunks that are none
+        raise BadRequest("The body could not be read to its end.") from None
     if len(data) > LARGEST_BODY:
         raise RequestEntityTooLarge("The body is larger than 16 MiB.")
     return data

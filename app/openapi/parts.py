@@ -8,6 +8,9 @@ from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
 
+LOCAL_URL = "http://127.0.0.1:8000"
+"""Where `make run` listens: the server that openapi.yaml and the collection name."""
+
 PUBLIC = ("public",)
 ANY_KEY = ("any key",)
 
@@ -120,8 +123,9 @@ class Answer:
 class Endpoint:
     """An operation of the relay's API.
 
-    `scopes` are those of the view (a test compares them). `body` is a schema, `examples` name values for it.
-    `problems` are the statuses it may answer besides those that all such endpoints share.
+    `scopes` are those of the view (a test compares them). `parameters` are written out, or name a component.
+    `body` is a schema, `examples` name values for it. `problems` are the statuses of errors that it answers
+    besides those that follow from all this.
     """
 
     method: str
@@ -132,7 +136,7 @@ class Endpoint:
     description: str
     answers: Mapping[int, Answer]
     scopes: tuple[str, ...]
-    parameters: tuple[Json, ...] = ()
+    parameters: tuple[Json | str, ...] = ()
     body: Json | None = None
     body_media: tuple[str, ...] = ("application/json",)
     body_required: bool = True

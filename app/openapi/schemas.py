@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.openapi.bodies import punch_row
 from app.openapi.parts import Json, flag, integer, many, one, ref, text, words
 from app.store.api_keys import SCOPES
 from app.store.commands import STATUSES
@@ -70,34 +71,11 @@ _BRIEF: dict[str, Json] = {
     "gateway_status": text("The gateway's own text.", "done", null=True),
 }
 
-PUNCH_ROW = one(
-    {
-        "punch_id": text("The same for the same device, user and instant.", "pun_4c1c3b5f0d3e8a9b77d01c2f"),
-        "user_id": text("The user's ID on the device.", "2"),
-        "punch_type": text("check_in, check_out, break_out and so on.", "check_in", null=True),
-        "direction": text("in or out.", "in", null=True),
-        "input_type": text("fingerprint, face, palm, card, password and others.", "face", null=True),
-        "occurred_at": text("When, with the device's own offset.", "2026-11-24T09:01:44+05:30"),
-        "occurred_at_utc": text("The same in UTC.", "2026-11-24T03:31:44Z"),
-        "local_date": text("The date on the device.", "2026-11-24"),
-        "local_time": text("The time of day on the device.", "09:01:44"),
-        "temperature_celsius": {
-            "type": ["number", "null"],
-            "description": "Body temperature, where measured.",
-            "examples": [36.6],
-        },
-        "face_mask": {
-            "type": ["boolean", "null"],
-            "description": "Whether a face mask was worn.",
-            "examples": [False],
-        },
-    },
-    description="A punch as it is stored on the device.",
-)
 _LOAD_LOG: dict[str, Json] = {
     "row_count": integer("How many punches are in `logs`.", 1),
     "reported_row_count": integer("How many rows the gateway said there are.", 1, null=True),
-    "logs": many("The punches, flat.", PUNCH_ROW),
+    "published_count": integer("With publish: how many of them were new.", None, null=True),
+    "logs": many("The punches, flat.", punch_row()),
 }
 _DEVICE_INFORMATION: dict[str, Json] = {
     "device_model": text("The model.", "Hawking Plus (f38+)"),
@@ -113,35 +91,37 @@ _DEVICE_INFORMATION: dict[str, Json] = {
     "maximum_fingerprints_supported": integer("How many fingerprints fit.", 10000),
     "maximum_attendance_logs_supported": integer("How many punches fit.", 500000),
 }
-_RESULTS = {"load-log": _LOAD_LOG, "load-device-information": _DEVICE_INFORMATION}
+COMPLETED = one(_BRIEF, description="An action that was carried out.")
+# The device tells what it tells: none of its fields is certain to be there.
+_WITH_RESULT = {
+    "load-log": ("LoadLogCompleted", one({**_BRIEF, **_LOAD_LOG})),
+    "load-device-information": (
+        "LoadDeviceInformationCompleted",
+        one(
+            {**_BRIEF, "action": text("Which action it is.", "load-device-information"), **_DEVICE_INFORMATION},
+            optional=tuple(_DEVICE_INFORMATION),
+        ),
+    ),
+}
+UNDER_WAY = one(
+    {
+        **_BRIEF,
+        "status": words("How far it is.", "sending", "queued", "waiting"),
+        "status_code": integer("The gateway's StatusCode so far.", None, null=True),
+        "status_name": text("What that code means.", None, null=True),
+        "message": text("What it waits for.", None, null=True),
+        "gateway_status": text("The gateway's own text so far.", None, null=True),
+        "status_url": text(
+            "Ask there with GET until `status` is final.", "/v1/commands/cmd_004h3gw8x2m1k6p9r5t7v3y2b1"
+        ),
+    },
+    description="An action that is under way.",
+)
 
 
-def completed(action: str) -> Json:
-    """What an action answers with 200: the command, and its result beside."""
-    brief = {**_BRIEF, "action": text("Which action it is.", action)}
-    result = _RESULTS.get(action, {})
-    # The device tells what it tells: none of its fields is certain to be there.
-    optional = tuple(_DEVICE_INFORMATION) if action == "load-device-information" else ()
-    return one({**brief, **result}, optional=optional)
-
-
-def accepted(action: str) -> Json:
-    """What it answers with 202: the command is under way."""
-    return one(
-        {
-            **_BRIEF,
-            "action": text("Which action it is.", action),
-            "status": words("How far it is.", "sending", "queued", "waiting"),
-            "status_code": integer("The gateway's StatusCode so far.", None, null=True),
-            "status_name": text("What that code means.", None, null=True),
-            "message": text("What it waits for.", None, null=True),
-            "gateway_status": text("The gateway's own text so far.", None, null=True),
-            "status_url": text(
-                "Ask there with GET until `status` is completed or failed.",
-                "/v1/commands/cmd_004h3gw8x2m1k6p9r5t7v3y2b1",
-            ),
-        }
-    )
+def completed(action: str) -> str:
+    """The name of the schema an action answers with 200: the command, and its result beside."""
+    return _WITH_RESULT[action][0] if action in _WITH_RESULT else "ActionCompleted"
 
 
 _COMMAND_ROW: dict[str, Json] = {
@@ -355,6 +335,9 @@ CALLBACK_DONE = one({"status": words("It is stored.", "done")})
 COMPONENTS: dict[str, Json] = {
     "Problem": PROBLEM,
     "ActionProblem": ACTION_PROBLEM,
+    "ActionCompleted": COMPLETED,
+    **dict(_WITH_RESULT.values()),
+    "ActionUnderWay": UNDER_WAY,
     "Command": COMMAND,
     "CommandWithResult": COMMAND_WITH_RESULT,
     "Device": DEVICE,

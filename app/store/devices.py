@@ -68,7 +68,7 @@ class Devices:
         # Not 1: a device registered anew must not have the version of the one before, which processes remember.
         connection.redis.hset(shard.device(device_id), "v", random.getrandbits(48))
         self._write(shard, record, secrets)
-        connection.redis.sadd(token(self._digest(secrets["auth_token"])), device_id)
+        self._add_token(device_id, secrets["auth_token"])
         return record
 
     def change(self, device_id: str, record: dict[str, Any], secrets: dict[str, str | None]) -> Device | None:
@@ -82,7 +82,7 @@ class Devices:
         merged = kept | secrets
         client = self._connection.redis
         if merged["auth_token"] != kept["auth_token"]:
-            client.sadd(token(self._digest(merged["auth_token"])), device_id)
+            self._add_token(device_id, merged["auth_token"])
         self._write(device.shard, device.record | record, merged)
         if merged["auth_token"] != kept["auth_token"]:
             client.srem(token(self._digest(kept["auth_token"])), device_id)
@@ -104,6 +104,18 @@ class Devices:
         self._connection.forget_shard_of(device_id)
         self._known.pop(device_id, None)
         return True
+
+    def _add_token(self, device_id: str, auth_token: str | None) -> None:
+        """Makes the device found by its token; other devices with the same one count as changed by that.
+
+        For a process that knows only them would take the new device's callbacks for theirs.
+        """
+        client, name = self._connection.redis, token(self._digest(auth_token))
+        client.sadd(name, device_id)
+        for other in client.smembers(name) - {device_id.encode()}:
+            shard = self._connection.shard_of(other.decode())
+            if shard is not None and client.hexists(shard.device(other.decode()), "record"):
+                client.hincrby(shard.device(other.decode()), "v", 1)
 
     def _write(self, shard: Shard, record: dict[str, Any], secrets: dict[str, str | None]) -> None:
         device_id = record["device_id"]
@@ -186,20 +198,22 @@ class Devices:
 
     # Whose callback is it?
 
-    def by_token(self, auth_token: str) -> list[Device]:
-        """The devices with this AuthToken: one, as a rule; none for a wrong token.
+    def by_token(self, auth_token: str, *, anew: bool = False) -> list[Device]:
+        """The devices with this AuthToken, as known here or read anew: one, as a rule; none for a wrong token.
 
         Raises StoreAway when none is known here and the store can't be asked.
         """
         digest = self._digest(auth_token)
         found = self._with_token(self._by_token.get(digest, []), auth_token)
-        if found:
+        if found and not anew:
             return found
         try:
             ids = [device_id.decode() for device_id in self._connection.redis.smembers(token(digest))]
             for device_id in ids:
                 self.refresh(device_id)
         except redis.RedisError as error:
+            if is_away(error) and found:
+                return found
             if is_away(error):
                 raise StoreAway(str(error)) from error
             raise

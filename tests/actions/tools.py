@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import redis
 import requests
 
+from app.settings import load
+from app.store.connection import connection_arguments
 from simulator import device as simulated
 from simulator.desk import Desk
 from simulator.faults import Fault
@@ -125,12 +127,14 @@ def events_of(device: Machine, event_type: str) -> list[dict[str, Any]]:
     return device.relay.events(device_id=device.id, type=event_type)
 
 
-def seconds_of(act: Callable[[], Any]) -> float:
-    """How long something takes."""
-    began = time.monotonic()
-    act()
-    return time.monotonic() - began
+def store_of(relay: Relay) -> Any:
+    """A client of the relay's store."""
+    return redis.Redis(**connection_arguments(load(relay.environment)))
 
 
-def dumps(value: Any) -> str:
-    return json.dumps(value)
+def change_record(one: Machine, command_id: str, **changes: Any) -> None:
+    """Changes what the store keeps of a command, as time would."""
+    client, name = store_of(one.relay), f"{{s0}}:command:{command_id}"
+    record = json.loads(client.hget(name, "record"))
+    client.hset(name, "record", json.dumps({**record, **changes}))
+    client.close()

@@ -18,7 +18,9 @@ from tests.relay.tools import key_with, problem
 
 
 def test_a_delivery_has_the_headers_of_the_contract(relay: Relay, device: Device, receiver: Receiver) -> None:
-    subscription = relay.subscribe(receiver, device, headers={"Authorization": "Bearer made-up", "X-Empty": ""})
+    subscription = relay.subscribe(
+        receiver, device, headers={"Authorization": "Bearer made-up", "X-Empty": ""}
+    )
     punch(device)
     (got,) = receiver.wait(1)
     event = verify(subscription["secret"], got)
@@ -194,7 +196,9 @@ def test_a_wrong_body_names_its_field(
 
 @pytest.mark.parametrize("batch_max", [1, 4])
 def test_cloudevents(relay: Relay, device: Device, receiver: Receiver, batch_max: int) -> None:
-    subscription = relay.subscribe(receiver, device, format="cloudevents", batch_max=batch_max, batch_wait_ms=0)
+    subscription = relay.subscribe(
+        receiver, device, format="cloudevents", batch_max=batch_max, batch_wait_ms=0
+    )
     punch(device)
     (got,) = receiver.wait(1)
     content = verify(subscription["secret"], got)
@@ -243,13 +247,12 @@ def test_no_delivery_holds_a_credential(
 
 def _templates(document: Any) -> list[str]:
     if isinstance(document, dict):
-        kinds = document.get("Type") or document.get("type")
         own = [
             value
             for name, value in document.items()
             if name in ("Template", "Data", "Password") and isinstance(value, str) and len(value) > 12
         ]
-        return own + [found for value in document.values() for found in _templates(value)] + ([] if kinds else [])
+        return own + [found for value in document.values() for found in _templates(value)]
     if isinstance(document, list):
         return [found for value in document for found in _templates(value)]
     return []
@@ -258,7 +261,7 @@ def _templates(document: Any) -> list[str]:
 def _with_card(device: Device, number: str) -> dict[str, Any]:
     document = device.sample(4)
     text = json.dumps(document)
-    (card,) = {value for value in _cards(document)}
+    (card,) = set(_cards(document))
     changed: dict[str, Any] = json.loads(text.replace(json.dumps(card), json.dumps(number)))
     return changed
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -66,7 +67,7 @@ def test_a_failed_delivery_is_tried_again_on_the_schedule(
     assert {got.headers["webhook-id"] for got in tries} == {events[0]["id"]}
     stamps = [int(got.headers["webhook-timestamp"]) for got in tries]
     assert stamps == sorted(set(stamps)), "a fresh timestamp each"
-    assert all(later.at - earlier.at >= 0.9 for earlier, later in zip(tries, tries[1:], strict=False))
+    assert all(later.at - earlier.at >= 0.9 for earlier, later in pairwise(tries))
     (row,) = wait_rows(relay, subscription, 1, status="delivered")
     assert (row["event_id"], row["attempt_count"], row["response_status"]) == (events[0]["id"], 3, 200)
     assert [attempt["response_status"] for attempt in row["attempts"]] == [500, 404, 200]
@@ -84,9 +85,7 @@ def test_every_2xx_is_delivered(relay: Relay, device: Device, receiver: Receiver
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_not_followed(
-    brisk: Relay, receiver: Receiver, status: int
-) -> None:
+def test_a_redirect_is_not_followed(brisk: Relay, receiver: Receiver, status: int) -> None:
     elsewhere = Receiver()
     receiver.answer = lambda _: (status, {"Location": elsewhere.url}, b"")
     device = brisk.device()
@@ -99,9 +98,7 @@ def test_a_redirect_is_not_followed(
 
 
 @pytest.mark.parametrize(("size", "status"), [(64 * 1024, "delivered"), (64 * 1024 + 1, "dead")])
-def test_a_body_past_64_kib_is_a_failure(
-    brisk: Relay, receiver: Receiver, size: int, status: str
-) -> None:
+def test_a_body_past_64_kib_is_a_failure(brisk: Relay, receiver: Receiver, size: int, status: str) -> None:
     receiver.answer = lambda _: (200, {}, b"x" * size)
     device = brisk.device()
     subscription = brisk.subscribe(receiver, device)
@@ -163,11 +160,12 @@ def test_410_removes_the_subscription(relay: Relay, device: Device, receiver: Re
     wait_for(lambda: relay.call("GET", f"/v1/subscriptions/{subscription['id']}").status_code == 404)
     wait_for(lambda: subscription["id"] in [event["subscription_id"] for event in watcher.events()])
     event = verify(
-        witness["secret"], next(got for got in watcher.received if got.json["subscription_id"] == subscription["id"])
+        witness["secret"],
+        next(got for got in watcher.received if got.json["subscription_id"] == subscription["id"]),
     )
     assert event["target_url"] == receiver.url
     assert "410" in event["reason"]
-    told = [event for event in relay.events(type="subscription.disabled")]
+    told = relay.events(type="subscription.disabled")
     assert [event["subscription_id"] for event in told].count(subscription["id"]) == 1
     wait_for(lambda: keys_of(relay, subscription) == [])
     watcher.close()
@@ -340,9 +338,7 @@ def test_a_change_of_filters_leaves_the_others(relay: Relay, device: Device, rec
     punch(device, 1, "7")
     assert receiver.wait(1)[0].json["user_id"] == "7"
     assert change(relay, subscription, filters={"user_ids": []})["filters"]["user_ids"] == []
-    problem(
-        relay.call("PATCH", f"/v1/subscriptions/{subscription['id']}", json={"id": "sub_1"}), 422, "id"
-    )
+    problem(relay.call("PATCH", f"/v1/subscriptions/{subscription['id']}", json={"id": "sub_1"}), 422, "id")
 
 
 def test_delete_stops_at_once_and_leaves_nothing(relay: Relay, device: Device, receiver: Receiver) -> None:

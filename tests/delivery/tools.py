@@ -14,7 +14,7 @@ from rq.registry import ScheduledJobRegistry
 from app.settings import load
 from app.store.connection import connection_arguments
 from app.store.jobs import queue
-from tests.harness import Device, Receiver, Received, Relay, wait_for
+from tests.harness import Device, Received, Receiver, Relay, wait_for
 from tests.http.raw_servers import Behaviour, serve
 
 Answer = tuple[int, dict[str, str], bytes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -250,3 +251,24 @@ def test_a_body_past_16_mib_is_413_everywhere(relay: Relay) -> None:
     problem(relay.call("POST", "/v1/api-keys", data=body), 413)
     chunks = (body[at : at + 65_536] for at in range(0, len(body), 65_536))
     problem(relay.call("POST", "/v1/api-keys", data=chunks), 413)
+
+
+def test_a_url_or_headers_that_are_too_long_are_a_problem_too(relay: Relay) -> None:
+    problem(relay.call("GET", "/v1/events", params={"cursor": "x" * 9_000}), 414)
+    problem(relay.call("GET", "/v1/events", headers={"X-Long": "x" * 20_000}), 431)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"NONSENSE\r\n\r\n",
+        b"POST /callback HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /callback HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
+    ],
+)
+def test_what_is_hardly_http_is_400(relay: Relay, request_bytes: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as connection:
+        connection.sendall(request_bytes)
+        answer = connection.recv(10_000).decode()
+    assert answer.startswith("HTTP/1.1 400 ")
+    assert "content-type: application/problem+json" in answer.lower()

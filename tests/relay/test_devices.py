@@ -220,6 +220,28 @@ def test_with_the_security_key_removed_plain_text_is_read_again(relay: Relay) ->
         problem(send(device, sealed(device.punch(), key)), 400)
 
 
+def test_a_device_that_comes_to_share_a_token_is_told_apart_at_once(relay: Relay) -> None:
+    first = relay.device(serial_number="SN1")
+    seen_by_all(first)
+    second = relay.device(auth_token=first.token, serial_number="SN2")
+    for _ in range(ATTEMPTS):
+        done(send(second, second.punch(), f"/callback?stgid={second.id}"))
+        document = second.punch(user="3")
+        document["RealTime"]["SerialNumber"] = "SN2"
+        done(send(second, document))
+    assert len(events(first)) == ATTEMPTS
+    assert len(events(second)) == 2 * ATTEMPTS
+    third = relay.device(serial_number="SN3")
+    seen_by_all(third)
+    patch(third, auth_token=first.token)
+    document = third.punch(user="4")
+    document["RealTime"] |= {"SerialNumber": "SN3", "AuthToken": first.token}
+    for turn in range(ATTEMPTS):
+        document["RealTime"]["PunchLog"]["UserId"] = str(turn)
+        done(send(third, document))
+    assert len(events(third)) == 2 * ATTEMPTS
+
+
 # Removing
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import secrets
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -252,12 +254,20 @@ def streaming(relay: Relay, after: str | None = None, **query: str) -> Iterator[
                         assert (message["id"], message["event"]) == (event["id"], event["type"])
                         found.append(event)
                         message = {}
-            except Exception:
-                if not answer.raw.closed:
+            except requests.RequestException:
+                if not ended.is_set():
                     raise
 
-        threading.Thread(target=read, daemon=True).start()
-        yield found
+        ended = threading.Event()
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        try:
+            yield found
+        finally:
+            ended.set()
+            # Closing it would wait for the reader, and that for the next heartbeat.
+            socket.socket(fileno=os.dup(answer.raw.fileno())).shutdown(socket.SHUT_RDWR)
+            reader.join(5)
 
 
 def test_the_stream_brings_events_as_they_come(relay: Relay, device: Device) -> None:

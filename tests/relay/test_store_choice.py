@@ -11,11 +11,13 @@ from urllib.parse import quote
 import pytest
 import redis
 import requests
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from app.settings import load
 from app.store.connection import connection_arguments
 from tests.harness import Receiver, Relay, free_port, wait_for
-from tests.relay.tools import done, events, only, problem
+from tests.relay.tools import KEY, done, events, only, problem, sealed
 
 
 def test_a_restart_of_the_whole_relay_keeps_everything(tmp_path: Path, receiver: Receiver) -> None:
@@ -66,9 +68,10 @@ def test_the_embedded_store_listens_on_a_private_socket_only_and_wants_a_passwor
         wait_for(answers)
         assert path.stat().st_mode & 0o077 == 0
         assert len(arguments["password"]) >= 32
+        once = Retry(NoBackoff(), 0)
         for password in (None, "wrong", ""):
             with pytest.raises(redis.RedisError, match=r"NOAUTH|WRONGPASS|authenticate|invalid"):
-                redis.Redis(unix_socket_path=str(path), password=password).ping()
+                redis.Redis(unix_socket_path=str(path), password=password, retry=once).ping()
         assert client.config_get("port")["port"] == "0"
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", relay.port)) != 0
@@ -145,5 +148,47 @@ def test_a_store_that_was_never_there_is_503_for_the_gateway(tmp_path: Path) -> 
         body = b'{"RealTime": {"AuthToken": "x"}}'
         problem(requests.post(f"{relay.url}/callback", data=body, timeout=9), 503)
         problem(requests.post(f"{relay.url}/callback", data=b"nonsense", timeout=9), 400)
+    finally:
+        relay.stop()
+
+
+def test_with_several_shards_everything_reads_as_with_one(tmp_path: Path, receiver: Receiver) -> None:
+    relay = Relay(tmp_path, RELAY_SHARDS="5").start()
+    try:
+        devices = [relay.device(security_key=KEY if n % 2 else None) for n in range(8)]
+        relay.subscribe(receiver)
+        sent = []
+        for turn in range(40):
+            device = devices[turn * 5 % 8]
+            document = device.punch(user=str(turn))
+            done(device.send(sealed(document) if device.security_key else document))
+            sent.append(str(turn))
+        found = relay.events()
+        ids = [event["id"] for event in found]
+        assert len({event_id[-2:] for event_id in ids}) > 2, "no more than two shards were used"
+        assert sorted(event["user_id"] for event in found) == sorted(sent)
+        assert ids == sorted(ids)
+        paged: list[str] = []
+        cursor = None
+        while True:
+            page = relay.get("/v1/events", params={"limit": 3, "cursor": cursor})
+            paged += [event["id"] for event in page["data"]]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        assert paged == ids[::-1]
+        for event in found:
+            assert relay.get(f"/v1/events/{event['id']}") == event
+        for device in devices:
+            assert {event["device_id"] for event in events(device)} == {device.id}
+        wait_for(lambda: {event["id"] for event in receiver.events()} == set(ids))
+        rows = relay.call("GET", "/v1/events.csv").text.splitlines()
+        assert len(rows) == 41
+        for device in devices:
+            assert relay.call("DELETE", f"/v1/devices/{device.id}").status_code == 204
+        assert [event["id"] for event in relay.events()] == ids
+        assert [event["id"] for event in events(devices[0])] == [
+            event["id"] for event in found if event["device_id"] == devices[0].id
+        ]
     finally:
         relay.stop()

@@ -1,0 +1,139 @@
+"""The Postman collection of the relay's own API, from the same tables as OpenAPI."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from app.actions import ACTIONS
+from app.openapi.build import ENDPOINTS
+from app.openapi.parts import LOCAL_URL, PUBLIC, Endpoint, Json
+from app.openapi.postman import FRESH_USER, collection, json_body, replaced, script
+
+_ABOUT = (
+    "The API of cams-relay. `base_url` is the relay's URL, `api_key` a key with every scope, `device_id` and "
+    "`auth_token` those of a registered device without a security key. What a request makes, the next ones use. Run as "
+    "a whole it ends with deleting everything on the device."
+)
+_VARIABLES = {
+    "base_url": LOCAL_URL,
+    "api_key": "",
+    "device_id": "ZHM1100001",
+    "auth_token": "",
+    "target_url": "https://hooks.example.com/punches",
+    "user_id": "100",
+    "known_user_id": "100",
+    "new_device_id": "ZHM1100002",
+    "event_id": "",
+    "command_id": "",
+    "subscription_id": "",
+    "key_id": "",
+}
+# The order lets a run from top to bottom use what it made; what is destructive comes last.
+_FOLDERS = ("system", "keys", "devices", "events", "users", "subscriptions", "actions", "commands")
+_LATE = ("delete-user", "delete-all-user", "delete-log-all", "delete-attendance-photo")
+
+# Not in it: a stream doesn't end, and signed links are to be taken from events.
+_LEFT_OUT = ("streamEvents", "getPhoto", "getUnrecognisedBody")
+
+_KEPT: dict[str, tuple[str, str]] = {
+    "listEvents": ("event_id", "data[0].id"),
+    "listUsers": ("known_user_id", "data[0].user_id"),
+    "createSubscription": ("subscription_id", "id"),
+    "createApiKey": ("key_id", "id"),
+    "loadDeviceInformation": ("command_id", "command_id"),
+}
+_NEW_DEVICE = ("registerDevice", "updateDevice", "removeDevice")
+_ALSO_RIGHT: dict[str, tuple[int, ...]] = {"cancelCommand": (409,)}  # it may have been sent
+
+
+def _variables_of(endpoint: Endpoint) -> Mapping[str, str]:
+    """What stands for a path's parameter or a field of a body."""
+    device = "{{new_device_id}}" if endpoint.operation_id in _NEW_DEVICE else "{{device_id}}"
+    user = "{{known_user_id}}" if endpoint.tags[0] == "users" else "{{user_id}}"
+    return {"device_id": device, "user_id": user, "target_url": "{{target_url}}", "AuthToken": "{{auth_token}}"}
+
+
+def _path(endpoint: Endpoint, values: Mapping[str, str]) -> str:
+    examples = {item["name"]: item.get("example") for item in endpoint.parameters if isinstance(item, dict)}
+
+    def filled(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in values:
+            return values[name]
+        return f"{{{{{name}}}}}" if name in _VARIABLES else str(examples[name])
+
+    return re.sub(r"\{(\w+)\}", filled, endpoint.path)
+
+
+def _query(endpoint: Endpoint, values: Mapping[str, str]) -> list[Json]:
+    return [
+        {
+            "key": item["name"],
+            "value": values.get(item["name"], str(item.get("example", ""))),
+            "description": item["description"],
+            "disabled": not item["required"],
+        }
+        for item in endpoint.parameters
+        if isinstance(item, dict) and item["in"] == "query"
+    ]
+
+
+def _tests(endpoint: Endpoint) -> list[str]:
+    right = (*endpoint.answers, *_ALSO_RIGHT.get(endpoint.operation_id, ()))
+    statuses = [status for status in right if status != 503]
+    lines = [f"pm.test('{endpoint.operation_id}', () => pm.expect(pm.response.code).to.be.oneOf({statuses}));"]
+    if endpoint.operation_id in _KEPT:
+        variable, where = _KEPT[endpoint.operation_id]
+        lines += [
+            "const answer = pm.response.json();",
+            f"if (answer.{where.replace('[0].', '?.[0]?.')}) pm.collectionVariables.set('{variable}', answer.{where});",
+        ]
+    return lines
+
+
+def _item(endpoint: Endpoint) -> Json:
+    values = _variables_of(endpoint)
+    path, query = _path(endpoint, values), _query(endpoint, values)
+    enabled = "&".join(f"{item['key']}={item['value']}" for item in query if not item["disabled"])
+    request: Json = {
+        "method": endpoint.method.upper(),
+        "header": [],
+        "url": {
+            "raw": "{{base_url}}" + path + (f"?{enabled}" if enabled else ""),
+            "host": ["{{base_url}}"],
+            "path": path.strip("/").split("/"),
+            "query": query,
+        },
+        "description": endpoint.description,
+    }
+    if endpoint.scopes == PUBLIC and 401 not in endpoint.problems:
+        request["auth"] = {"type": "noauth"}
+    events = [script("test", *_tests(endpoint))]
+    if endpoint.body is not None:
+        request["header"] = [{"key": "Content-Type", "value": "application/json"}]
+        request["body"] = json_body(replaced(next(iter(endpoint.examples.values())), dict(values)))
+        if endpoint.path.startswith("/v1/actions/add-user"):
+            events.append(script("prerequest", FRESH_USER))
+        if endpoint.operation_id == "registerDevice":
+            fresh = "pm.collectionVariables.set('new_device_id', 'NEW' + String(Date.now()));"
+            events.append(script("prerequest", fresh))
+    return {"name": endpoint.summary, "event": events, "request": request}
+
+
+def _late(endpoint: Endpoint) -> tuple[bool, int]:
+    """Deleting comes last in its folder, and deleting everything after deleting one."""
+    name = endpoint.path.rpartition("/")[2]
+    return endpoint.method == "delete", _LATE.index(name) + 1 if name in _LATE and name in ACTIONS else 0
+
+
+def relay_collection(base_url: str = LOCAL_URL) -> Json:
+    """The relay's endpoints by tag, with `base_url` set."""
+    folders = []
+    for tag in _FOLDERS:
+        inside = [item for item in ENDPOINTS if item.tags[0] == tag and item.operation_id not in _LEFT_OUT]
+        folders.append({"name": tag, "item": [_item(item) for item in sorted(inside, key=_late)]})
+    auth = {"type": "bearer", "bearer": [{"key": "token", "value": "{{api_key}}", "type": "string"}]}
+    return collection(
+        "cams-relay", _ABOUT, {**_VARIABLES, "base_url": base_url}, folders, auth=auth
+    )

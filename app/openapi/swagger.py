@@ -1,0 +1,193 @@
+"""Swagger 2.0 out of the 3.0 document, with the extensions that Power Automate's custom connectors read.
+
+One kind of security (a connector has one), `x-ms-summary` and `x-ms-visibility` for every field, and a trigger on
+subscribing: Power Automate puts its own URL in, and unsubscribes with DELETE on the `Location` it was answered.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from app.openapi.parts import Json
+
+_SUBSCRIBE = "/v1/subscriptions"
+_UNSUBSCRIBE = "/v1/subscriptions/{subscription_id}"
+_ABBREVIATIONS = {
+    "id": "ID", "ids": "IDs", "url": "URL", "utc": "UTC", "mime": "MIME", "ms": "(ms)", "api": "API",
+}  # fmt: skip
+_BINARY = ("image/*", "application/octet-stream", "*/*")
+_PARAMETER_KEYS = ("type", "format", "enum", "default", "minimum", "maximum", "minLength", "maxLength", "pattern")
+
+
+def to_2_0(document: Json, base_url: str) -> Json:
+    """The 3.0 document as Swagger 2.0, served at `base_url`."""
+    components = document["components"]
+    parts = urlsplit(base_url)
+    made: Json = {
+        "swagger": "2.0",
+        "info": document["info"],
+        "host": parts.netloc,
+        "basePath": parts.path or "/",
+        "schemes": [parts.scheme],
+        "consumes": ["application/json"],
+        "produces": ["application/json"],
+        "tags": document["tags"],
+        "securityDefinitions": {"apiKey": components["securitySchemes"]["apiKey"]},
+        "security": [{"apiKey": []}],
+        "paths": {path: _path(path, item, document) for path, item in document["paths"].items()},
+        "responses": {
+            name: _response(response, components) for name, response in components["responses"].items()
+        },
+        "definitions": {
+            name: _schema(schema, components) for name, schema in components.get("schemas", {}).items()
+        },
+    }
+    return made
+
+
+# Paths
+
+
+def _path(path: str, item: Json, document: Json) -> Json:
+    components = document["components"]
+    made = {method: _operation(operation, components) for method, operation in item.items()}
+    if path == _SUBSCRIBE and "Event" in components.get("schemas", {}):
+        made["post"]["x-ms-trigger"] = "single"
+        content = {"description": "A flat event.", "schema": {"$ref": "#/definitions/Event"}}
+        return {"x-ms-notification-content": content, **made}
+    if path == _UNSUBSCRIBE:
+        made["delete"]["x-ms-visibility"] = "internal"  # Power Automate calls it by itself
+    return made
+
+
+def _operation(operation: Json, components: Json) -> Json:
+    made = {
+        name: value
+        for name, value in operation.items()
+        if name not in ("parameters", "requestBody", "responses", "security")
+    }
+    if "security" in operation:
+        made["security"] = [need for need in operation["security"] if "bearer" not in need]
+    parameters = [_parameter(_resolved(item, "parameters", components)) for item in operation.get("parameters", ())]
+    if "requestBody" in operation:
+        parameters.append(_body(operation["requestBody"], components))
+    if parameters:
+        made["parameters"] = parameters
+    media = {
+        kind
+        for response in operation["responses"].values()
+        for kind in _resolved(response, "responses", components).get("content", ())
+    }
+    if media - {"application/json"}:
+        made["produces"] = sorted(media)
+    made["responses"] = {
+        status: _response(response, components) for status, response in operation["responses"].items()
+    }
+    return made
+
+
+def _resolved(item: Json, kind: str, components: Json) -> Json:
+    if "$ref" in item:
+        found: Json = components[kind][item["$ref"].rpartition("/")[2]]
+        return found
+    return item
+
+
+def _parameter(parameter: Json) -> Json:
+    schema = parameter["schema"]
+    made = {name: parameter[name] for name in ("name", "in", "description", "required")}
+    made |= {name: schema[name] for name in _PARAMETER_KEYS if name in schema}
+    made["x-ms-summary"] = _title(parameter["name"])
+    if parameter["in"] == "path":
+        made["x-ms-url-encoding"] = "single"
+    if not parameter["required"]:
+        made["x-ms-visibility"] = "advanced" if parameter["in"] == "header" else "none"
+    return made
+
+
+def _body(body: Json, components: Json) -> Json:
+    (content,) = body["content"].values()
+    return {
+        "name": "body",
+        "in": "body",
+        "required": body["required"],
+        "schema": _schema(content["schema"], components),
+    }
+
+
+def _response(response: Json, components: Json) -> Json:
+    if "$ref" in response:
+        return {"$ref": response["$ref"].replace("#/components/responses/", "#/responses/")}
+    made: Json = {"description": response["description"]}
+    for media, content in response.get("content", {}).items():
+        if media in _BINARY:
+            made["schema"] = {"type": "string", "format": "binary"}
+        else:
+            made["schema"] = _schema(content["schema"], components)
+            made["examples"] = {media: content["example"]}
+    if "headers" in response:
+        made["headers"] = {
+            name: {"type": header["schema"]["type"], "description": header["description"]}
+            for name, header in response["headers"].items()
+        }
+    return made
+
+
+# Schemas
+
+
+def _schema(schema: Json, components: Json) -> Json:
+    if "$ref" in schema:
+        return {"$ref": schema["$ref"].replace("#/components/schemas/", "#/definitions/")}
+    if "oneOf" in schema:
+        return _merged([_target(part, components) for part in schema["oneOf"]], components)
+    made: Json = {}
+    for name, value in schema.items():
+        if name == "nullable":
+            made["x-nullable"] = value
+        elif name == "properties":
+            required = schema.get("required", ())
+            made[name] = {
+                key: _property(key, part, key in required, components) for key, part in value.items()
+            }
+        elif name in ("items", "additionalProperties") and isinstance(value, dict):
+            made[name] = _schema(value, components)
+        else:
+            made[name] = value
+    return made
+
+
+def _target(schema: Json, components: Json) -> Json:
+    found: Json = components["schemas"][schema["$ref"].rpartition("/")[2]]
+    return found
+
+
+def _merged(kinds: list[Json], components: Json) -> Json:
+    """One of several objects, which 2.0 can't say, as an object with the fields of them all."""
+    properties: dict[str, Any] = {}
+    for kind in kinds:
+        for name, part in kind["properties"].items():
+            properties.setdefault(name, {key: value for key, value in part.items() if key != "enum"})
+    required = [name for name in properties if all(name in kind["required"] for kind in kinds)]
+    return _schema({"type": "object", "properties": properties, "required": required}, components)
+
+
+def _property(name: str, schema: Json, required: bool, components: Json) -> Json:
+    made = _schema(schema, components)
+    if "$ref" in made:
+        return made
+    made["x-ms-summary"] = _title(name)
+    if name == "target_url":
+        made["x-ms-notification-url"] = True
+        made["x-ms-visibility"] = "internal"
+    elif required:
+        made["x-ms-visibility"] = "important"
+    return made
+
+
+def _title(name: str) -> str:
+    """`device_id` → `Device ID`."""
+    words = [_ABBREVIATIONS.get(word, word) for word in name.replace("-", "_").split("_")]
+    first, *rest = words
+    return " ".join([first if first.isupper() else first[:1].upper() + first[1:], *rest])

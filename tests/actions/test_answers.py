@@ -1,0 +1,197 @@
+"""What the gateway answers becomes the HTTP status of the contract, with its own words and advice beside."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from simulator.faults import Fault
+from tests.actions.tools import KEY, Machine, Maker, problem
+from tests.harness import Receiver
+
+HTTP = {1: 422, 2: 404, 3: 422, 4: 502, 7: 502, 8: 409, 9: 404, 10: 422, 11: 507, 13: 502, 15: 501}
+HTTP |= {12: 502, 14: 502, 19: 502, 29: 502, 33: 502, 35: 502, 38: 502, 77: 502, 999: 502, 123456: 502}
+NAMES = {
+    1: "Invalid Request Data",
+    2: "Invalid Service Tag ID",
+    3: "Invalid Request",
+    4: "Invalid Encryption",
+    7: "Invalid Auth Token",
+    8: "User Already Exists",
+    9: "User Not Found",
+    10: "Template Error",
+    11: "Device Memory Full",
+    13: "Invalid Security Key",
+    15: "Feature Not Supported",
+    999: "Unknown Error",
+}
+ADVICE = {3: "API Monitor", 4: "security key", 7: "AuthToken", 9: "add the user", 11: "full", 19: "set the security key"}
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["plain", "encrypted"])
+@pytest.mark.parametrize("code", HTTP)
+def test_each_status_code_has_its_http_status(code: int, key: str | None, make: Maker) -> None:
+    one = make(security_key=key)
+    one.fault(Fault(status_code=code, status=f"API_RESPONSE_MADE_UP_{code}"))
+    found = problem(one.act("enable-user", user_id="1"), HTTP[code])
+    assert found["status_code"] == code
+    assert found["gateway_status"] == f"API_RESPONSE_MADE_UP_{code}"
+    assert found["status_name"] == NAMES.get(code, found["status_name"]) and found["status_name"]
+    assert ADVICE.get(code, "") in found["detail"]
+    if HTTP[code] == 422:
+        assert found["errors"]
+    shown = one.command(found["command_id"])
+    assert (shown["status"], shown["status_code"], shown["message"]) == ("failed", code, found["detail"])
+    assert len(one.bodies) == 1
+
+
+GARBAGE = {
+    "nothing": Fault(body=""),
+    "html": Fault(body="<html><body>502 Bad Gateway</body></html>", http_status=502),
+    "http-500": Fault(http_status=500),
+    "list": Fault(body="[1,2,3]"),
+    "number": Fault(body="5"),
+    "not-a-code": Fault(body='{"Status":"done!","StatusCode":"zero"}'),
+    "negative": Fault(body='{"Status":"x","StatusCode":-1}'),
+    "no-code": Fault(body='{"Status":"hello"}'),
+    "base64-of-noise": Fault(body="QUJDREVGR0hJSktMTU5PUA=="),
+    "cut": Fault(body='{"Status":"done","StatusCode":0'),
+}
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["plain", "encrypted"])
+@pytest.mark.parametrize("kind", GARBAGE)
+def test_a_body_that_is_not_the_protocols_is_502(kind: str, key: str | None, make: Maker) -> None:
+    one = make(security_key=key)
+    one.fault(GARBAGE[kind])
+    found = problem(one.act("load-device-information"), 502)
+    assert {"status_code", "status_name", "gateway_status", "command_id"} <= found.keys()
+    assert found["status_code"] is None and one.command(found["command_id"])["status"] == "failed"
+
+
+@pytest.mark.parametrize("kind", ["html", "http-500", "no-code"])
+@pytest.mark.parametrize("action", ["delete-all-user", "enroll-fingerprint"])
+def test_after_an_answer_that_says_nothing_a_destructive_command_is_unknown(
+    kind: str, action: str, one: Machine
+) -> None:
+    """It may have been carried out: "failed" would be a guess."""
+    one.fault(GARBAGE[kind])
+    fields: dict[str, Any] = {"user_id": "1"} if action == "enroll-fingerprint" else {"confirm": True}
+    found = problem(one.act(action, **fields), 502)
+    assert found["command_status"] == "unknown" and "look at the device" in found["detail"]
+    assert len(one.bodies) == 1
+
+
+@pytest.mark.parametrize("code", [4, 13, 19])
+def test_a_plain_answer_of_a_device_with_a_key_is_understood(code: int, make: Maker) -> None:
+    one = make(security_key=KEY)
+    text = json.dumps({"Status": "API_RESPONSE_X", "OperationID": "1", "StatusCode": code})
+    one.fault(Fault(body=text), Fault(body=f"\ufeff {text}\r\n"))
+    for _ in range(2):
+        found = problem(one.act("load-device-information"), 502)
+        assert (found["status_code"], found["gateway_status"]) == (code, "API_RESPONSE_X")
+
+
+def test_a_device_without_the_key_that_the_gateway_has_is_told_to_set_it(make: Maker) -> None:
+    one = make()
+    one.device.spec.security_key = KEY
+    found = problem(one.act("load-device-information"), 502)
+    assert found["status_code"] == 19 and "security key" in found["detail"]
+    one.relay.call("PATCH", f"/v1/devices/{one.id}", json={"security_key": KEY})
+    one.done("load-device-information")
+
+
+def test_another_key_than_the_gateways_is_13(make: Maker) -> None:
+    one = make(security_key=KEY)
+    one.device.spec.security_key = KEY[::-1]
+    found = problem(one.act("load-device-information"), 502)
+    assert (found["status_code"], found["status_name"]) == (13, "Invalid Security Key")
+
+
+def test_an_answer_without_limit_is_cut_and_502(one: Machine) -> None:
+    one.fault(Fault(body='{"Status":"done","StatusCode":0,"x":"' + "x" * 9_000_000 + '"}'))
+    found = problem(one.act("load-device-information"), 502)
+    assert "larger than" in found["detail"]
+
+
+def test_a_redirect_is_not_followed(make: Maker, receiver: Receiver) -> None:
+    receiver.answer = lambda _: (302, {"Location": receiver.url}, b"")
+    found = problem(make(gateway_url=receiver.url).act("load-device-information"), 502)
+    assert "redirect" in found["detail"] and len(receiver.received) == 1
+
+
+def test_success_without_a_status_code_is_success(one: Machine) -> None:
+    one.fault(Fault(body='{"Status":"done","OperationID":"1"}'))
+    assert one.done("resend-all-user")["gateway_status"] == "done"
+
+
+def test_another_call_in_progress_is_waited_out(one: Machine) -> None:
+    one.fault(Fault(status_code=37), Fault(status_code=37))
+    one.done("delete-all-user", confirm=True)
+    assert len(one.bodies) == 3
+    assert len({body["OperationID"] for body in one.bodies}) == 1
+
+
+def test_another_call_that_never_ends_is_503_when_the_time_is_up(quick: Maker) -> None:
+    one = quick()
+    one.fault(*[Fault(status_code=37)] * 20)
+    began = time.monotonic()
+    found = problem(one.act("delete-all-user", confirm=True), 503)
+    assert (found["status_code"], found["command_status"]) == (37, "failed")
+    assert time.monotonic() - began < 4
+
+
+def test_the_gateways_own_text_never_repeats_what_it_was_sent(one: Machine) -> None:
+    secret = one.registered.token
+    one.fault(Fault(status_code=1, status=f"bad token {secret} or PIN 918273645"))
+    answer = one.act("add-user", user_id="1", password="918273645")
+    assert answer.status_code == 422 and "bad token" in answer.json()["gateway_status"]
+    assert secret not in answer.text and "918273645" not in answer.text
+
+
+def test_device_information_is_flat_with_numbers_and_dates(one: Machine) -> None:
+    information = {
+        "DeviceModel": "Hawking Plus (f38+)",
+        "Manufacturer": "Dheeram Innovations",
+        "MacAddress": "00-01-A9-16-27-AB",
+        "StartDate": "03/04/2024",
+        "EndDate": "23/04/2025",
+        "LastConnectedTime": "13-11-2025 18:03:48 GMT +0530",
+        "RegisteredUsers": "12",
+        "RegisteredFaces": "0",
+        "RegisteredFingerprints": "7",
+        "MaximumFacesSupported": "5000",
+        "MaximumFingerprintsSupported": "10000",
+        "MaximumAttendanceLogsSupported": "500000",
+        "Status": "Online",
+        "Password": "4711",
+    }
+    one.fault(Fault(body=json.dumps({"Status": "done", "OperationID": "1", "StatusCode": 0, "DeviceInformation": information})))
+    answer = one.done("load-device-information")
+    shown = {name: value for name, value in answer.items() if not name.startswith(("command", "operation"))}
+    assert shown == {
+        "action": "load-device-information",
+        "device_id": one.id,
+        "user_id": None,
+        "status": "completed",
+        "status_code": 0,
+        "status_name": "Success",
+        "message": shown["message"],
+        "gateway_status": "done",
+        "device_model": "Hawking Plus (f38+)",
+        "manufacturer": "Dheeram Innovations",
+        "mac_address": "00-01-A9-16-27-AB",
+        "start_date": "03/04/2024",  # the third of April, or the fourth of March
+        "end_date": "2025-04-23",
+        "last_connected_time": "2025-11-13T18:03:48+05:30",
+        "registered_users": 12,
+        "registered_faces": 0,
+        "registered_fingerprints": 7,
+        "maximum_faces_supported": 5000,
+        "maximum_fingerprints_supported": 10000,
+        "maximum_attendance_logs_supported": 500000,
+        "device_status": "Online",  # the command's own status stands
+    }

@@ -1,0 +1,182 @@
+"""Whatever process dies, each command has one end, and it is true; what can't be undone is sent at most once."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import requests
+
+from simulator.gateway import Gateway
+from simulator.serving import SimulatorServer
+from tests.actions.tools import ENDED, Machine, machine
+from tests.harness import API_KEY, Relay, wait_for
+
+# One of each kind for a device, in this order; each can be told from the others by what the gateway received.
+PLAN: list[tuple[str, dict[str, Any]]] = [
+    ("add-user", {"user_id": "1", "card_number": "55"}),
+    ("delete-log-all", {"confirm": True}),
+    ("enroll-fingerprint", {"user_id": "1"}),
+    ("load-device-information", {}),
+    ("delete-attendance-photo", {"confirm": True}),
+]
+ONCE = ("delete-log-all", "enroll-fingerprint", "delete-attendance-photo")
+
+
+@pytest.fixture
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    started = Relay(
+        tmp_path_factory.mktemp("crash"),
+        RELAY_COMMAND_TIMEOUT="5",
+        RELAY_COMMAND_WAIT="30",
+        RELAY_COMMAND_POLL_SCHEDULE="0.5,0.5,0.5,0.5,0.5,0.5",
+    ).start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def own_sim(own: Relay) -> Iterator[SimulatorServer]:
+    with SimulatorServer(Gateway(own.url)) as started:
+        yield started
+
+
+def ends(relay: Relay, ids: list[str], seconds: float = 40) -> dict[str, dict[str, Any]]:
+    """All the commands, once all have ended."""
+
+    def all_ended() -> dict[str, dict[str, Any]] | None:
+        found = {command_id: relay.get(f"/v1/commands/{command_id}") for command_id in ids}
+        return found if all(command["status"] in ENDED for command in found.values()) else None
+
+    ended: dict[str, dict[str, Any]] = wait_for(all_ended, seconds, 0.25)
+    return ended
+
+
+def command_events(relay: Relay) -> Counter[str]:
+    """How many events tell the end of each command."""
+    both = (*relay.events(type="command.completed"), *relay.events(type="command.failed"))
+    return Counter(event["command_id"] for event in both)
+
+
+def test_a_worker_killed_during_100_commands_leaves_each_with_one_truthful_end(
+    own: Relay, own_sim: SimulatorServer
+) -> None:
+    machines = [machine(own, own_sim, {"delay_seconds": 0.15}) for _ in range(20)]
+    given: dict[str, tuple[Machine, str]] = {}
+    for action, fields in PLAN:
+        for one in machines:
+            given[one.queued(action, **fields)] = (one, action)
+    for _ in range(3):
+        before = sum(one.desk.received_count for one in machines)
+        wait_for(lambda before=before: sum(one.desk.received_count for one in machines) >= before + 10)
+        own.kill("worker", signal.SIGKILL)
+        own.start("worker")
+    commands = ends(own, list(given))
+    unknown = 0
+    for command_id, (one, action) in given.items():
+        command = commands[command_id]
+        received = [body for body in one.bodies if body["OperationID"] == command["operation_id"]]
+        if action in ONCE:
+            assert len(received) <= 1, (action, received)
+            assert command["status"] in ("completed", "unknown")
+            assert command["status"] == "unknown" or received
+            unknown += command["status"] == "unknown"
+        else:
+            assert (command["status"], command["status_code"]) == ("completed", 0), command
+            assert received
+    assert all("1" in one.device.users for one in machines)
+    assert command_events(own) == Counter(list(given))
+    assert unknown <= 3 * 20  # a kill leaves at most one of each device's in doubt
+    first = [body for one in machines for body in one.bodies[:1]]
+    assert all("Add" in body for body in first)
+
+
+def test_a_destructive_command_that_was_being_sent_is_unknown_and_not_sent_again(
+    own: Relay, own_sim: SimulatorServer
+) -> None:
+    one = machine(own, own_sim, {"delay_seconds": 3.0})
+    command_id = one.queued("delete-all-user", confirm=True)
+    behind = one.queued("load-device-information")
+    wait_for(lambda: one.bodies)
+    own.kill("worker", signal.SIGKILL)
+    own.start("worker")
+    ended = one.ended(command_id)
+    assert ended["status"] == "unknown" and "look at the device" in ended["message"]
+    assert one.ended(behind)["status"] == "completed"
+    assert [body["OperationID"] for body in one.bodies].count(ended["operation_id"]) == 1
+    assert command_events(own)[command_id] == 1
+
+
+def test_a_deploy_of_the_worker_loses_no_result(own: Relay, own_sim: SimulatorServer) -> None:
+    """SIGTERM: what is under way is waited for, the next worker goes on."""
+    one = machine(own, own_sim, {"delay_seconds": 1.0})
+    first = one.queued("delete-all-user", confirm=True)
+    second = one.queued("add-user", user_id="2")
+    wait_for(lambda: one.bodies)
+    own.terminate("worker")
+    assert one.command(first)["status"] == "completed"
+    assert one.command(second)["status"] == "queued"
+    own.start("worker")
+    assert one.ended(second)["status"] == "completed"
+    assert len(one.bodies) == 2
+
+
+def test_a_command_survives_the_death_of_everything(own: Relay, own_sim: SimulatorServer) -> None:
+    one = machine(own, own_sim, {"remember_seconds": 0})
+    one.device.switch(online=False)
+    held = one.act("add-user", user_id="1").json()
+    assert held["status"] == "waiting"
+    own.kill("worker", signal.SIGKILL)
+    queued = one.queued("load-device-information")
+    own.kill("web", signal.SIGKILL)
+    own.kill("store", signal.SIGKILL)
+    one.device.switch(online=True)
+    own.start()
+    assert one.ended(queued)["status"] == "completed"
+    assert one.ended(held["command_id"], 60)["status"] == "completed"
+    assert "1" in one.device.users
+
+
+def test_a_web_killed_while_a_call_waits_loses_the_call_and_not_the_command(
+    own: Relay, own_sim: SimulatorServer
+) -> None:
+    one = machine(own, own_sim, {"delay_seconds": 1.5})
+    headers = {"Idempotency-Key": "web-killed", "X-API-Key": API_KEY}
+    body = {"device_id": one.id, "confirm": True}
+
+    def call() -> requests.Response:
+        return requests.post(f"{own.url}/v1/actions/delete-all-user", json=body, headers=headers, timeout=30)
+
+    with ThreadPoolExecutor(1) as pool:
+        lost = pool.submit(call)
+        wait_for(lambda: one.bodies)
+        own.kill("web", signal.SIGKILL)
+        with suppress(requests.RequestException):
+            raise AssertionError(lost.result())
+    own.start("web")
+    again = call()
+    assert (again.status_code, again.json()["status"]) == (200, "completed")
+    assert len(one.bodies) == 1
+
+
+def test_a_store_restarted_while_commands_run_costs_none_of_them(own: Relay, own_sim: SimulatorServer) -> None:
+    """Neither a result that came meanwhile, nor the calls that wait for it."""
+    machines = [machine(own, own_sim, {"delay_seconds": 0.8}) for _ in range(6)]
+    with ThreadPoolExecutor(12) as pool:
+        calls = [pool.submit(one.act, "delete-all-user", confirm=True) for one in machines]
+        wait_for(lambda: all(one.bodies for one in machines))
+        queued = [one.queued("add-user", user_id="9") for one in machines]
+        own.kill("store", signal.SIGKILL)
+        time.sleep(1.5)  # the answers come while it is away
+        own.start("store")
+        answers = [call.result() for call in calls]
+    assert [answer.status_code for answer in answers] == [200] * 6, [answer.text for answer in answers]
+    assert {command["status"] for command in ends(own, queued).values()} == {"completed"}
+    assert all(len([body for body in one.bodies if "Delete" in body]) == 1 for one in machines)
+    assert all(count == 1 for count in command_events(own).values())

@@ -1,0 +1,225 @@
+"""What the gateway keeps for a device (5, 6, or no answer at all) is asked for again, or told to be unknown."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from simulator.faults import Fault
+from simulator.records import User
+from tests.actions.tools import KEY, Machine, Maker, change_record, events_of, problem, store_of
+from tests.harness import Receiver, wait_for
+
+ENROL = ("enroll-fingerprint", {"user_id": "1"})
+DESTRUCTIVE: list[tuple[str, dict[str, Any]]] = [
+    ("delete-all-user", {"confirm": True}),
+    ("delete-log-all", {"confirm": True}),
+    ("delete-attendance-photo", {"confirm": True}),
+    ENROL,
+]
+
+
+def waiting(answer: Any, code: int | None) -> str:
+    """The command's id of a 202 that says it waits."""
+    assert answer.status_code == 202, answer.text
+    body = answer.json()
+    assert (body["status"], body["status_code"]) == ("waiting", code) and body["message"]
+    assert answer.headers["Location"] and body["status_url"]
+    command_id: str = body["command_id"]
+    return command_id
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["plain", "encrypted"])
+def test_what_an_offline_device_is_told_completes_when_it_is_back(
+    key: str | None, quick: Maker, receiver: Receiver
+) -> None:
+    one = quick(security_key=key, timezone="Asia/Kolkata")
+    one.relay.subscribe(receiver, one.registered, events=["command.*"])
+    one.device.switch(online=False)
+    began = time.monotonic()
+    command_id = waiting(one.act("add-user", user_id="1", password="112233"), 5)
+    assert time.monotonic() - began < 2  # not RELAY_COMMAND_WAIT: the gateway has answered
+    shown = one.command(command_id)
+    assert (shown["status"], shown["status_name"]) == ("waiting", "Device Offline")
+    assert shown["next_poll_at"] and "when the device is back" in shown["message"]
+    assert one.relay.call("GET", f"/v1/commands/{command_id}").headers["Retry-After"]
+    rows = one.relay.get("/v1/commands", params={"device_id": one.id, "status": "waiting"})["data"]
+    assert [row["command_id"] for row in rows] == [command_id]
+    problem(one.relay.call("DELETE", f"/v1/commands/{command_id}"), 409)
+    wait_for(lambda: len(one.bodies) >= 2)
+    assert not receiver.received and "1" not in one.device.users
+    one.device.switch(online=True)
+    ended = one.ended(command_id)
+    assert (ended["status"], ended["status_code"], ended["next_poll_at"]) == ("completed", 0, None)
+    assert len({body["OperationID"] for body in one.bodies}) == 1 and "1" in one.device.users
+    (event,) = [got.json for got in receiver.wait(1)]
+    assert event["type"] == "command.completed"
+    assert (event["command_id"], event["action"], event["user_id"]) == (command_id, "add-user", "1")
+    assert (event["status_code"], event["status_name"], event["operation"]) == (0, "Success", "AddUserWithPassword")
+    assert event["operation_id"] == ended["operation_id"] and event["device_id"] == one.id
+    assert event["occurred_at"].endswith("+05:30") and event["occurred_at_utc"].endswith("Z")
+    assert "112233" not in receiver.received[0].body.decode()
+
+
+def test_a_device_that_does_not_acknowledge_is_6_and_the_same(quick: Maker) -> None:
+    one = quick()
+    one.device.punch("1", at=datetime(2026, 11, 20, 8, tzinfo=UTC))
+    one.device.switch(timeout=True)
+    period = {"start_time": "2026-11-20T00:00:00", "end_time": "2026-11-21T00:00:00"}
+    command_id = waiting(one.act("load-log", **period), 6)
+    one.device.switch(timeout=False)
+    assert one.ended(command_id)["row_count"] == 1
+
+
+@pytest.mark.parametrize("action", ["add-user", "delete-user"])
+def test_8_after_an_add_and_9_after_a_delete_mean_that_it_was_carried_out(action: str, quick: Maker) -> None:
+    """At a gateway that forgets what it was asked."""
+    one = quick({"remember_seconds": 0})
+    if action == "delete-user":
+        one.device.users["1"] = User("1")
+    one.device.switch(online=False)
+    command_id = waiting(one.act(action, user_id="1"), 5)
+    one.device.switch(online=True)
+    ended = one.ended(command_id)
+    assert (ended["status"], ended["status_code"], ended["status_name"]) == ("completed", 0, "Success")
+    assert ("1" in one.device.users) is (action == "add-user")
+    again = one.act(action, user_id="1")  # asked for the first time, it is what it says
+    assert again.status_code == (409 if action == "add-user" else 404)
+
+
+@pytest.mark.parametrize("fault", [Fault(drop=True, carry_out=True), Fault(delay=3.0, drop=True, carry_out=True)], ids=["dropped", "late"])
+def test_an_answer_that_was_lost_is_asked_for_again(fault: Fault, quick: Maker) -> None:
+    one = quick({"remember_seconds": 0})
+    one.fault(fault)
+    command_id = waiting(one.act("add-user", user_id="1"), None)
+    assert one.ended(command_id)["status"] == "completed"
+    assert len({body["OperationID"] for body in one.bodies}) == 1 < len(one.bodies)
+
+
+def test_other_codes_after_a_wait_are_what_they_say(quick: Maker) -> None:
+    one = quick()
+    one.fault(Fault(status_code=5), Fault(status_code=11))
+    ended = one.ended(waiting(one.act("add-user", user_id="1"), 5))
+    assert (ended["status"], ended["status_code"], ended["status_name"]) == ("failed", 11, "Device Memory Full")
+    one.fault(Fault(status_code=5), Fault(status_code=8))
+    ended = one.ended(waiting(one.act("enable-user", user_id="1"), 5))
+    assert (ended["status"], ended["status_code"]) == ("failed", 8)  # only after an add it says done
+
+
+@pytest.mark.parametrize("trouble", ["html", "drop", "busy", "gone"])
+def test_trouble_on_the_way_is_no_end_of_what_the_gateway_holds(trouble: str, quick: Maker) -> None:
+    one = quick({"remember_seconds": 0})
+    one.device.switch(online=False)
+    command_id = waiting(one.act("add-user", user_id="1"), 5)
+    if trouble == "gone":
+        dead = {"gateway_url": "http://127.0.0.1:9/gone"}
+        assert one.relay.call("PATCH", f"/v1/devices/{one.id}", json=dead).status_code == 200
+        wait_for(lambda: "could not be reached" in one.command(command_id)["message"])
+        alive = {"gateway_url": one.sim.command_url()}
+        assert one.relay.call("PATCH", f"/v1/devices/{one.id}", json=alive).status_code == 200
+    else:
+        wrong = {"html": Fault(body="<html>", http_status=502), "drop": Fault(drop=True)}
+        one.fault(*[wrong.get(trouble, Fault(status_code=37))] * 2)
+    one.device.switch(online=True)
+    assert one.ended(command_id)["status"] == "completed"
+
+
+@pytest.mark.parametrize(("action", "fields"), DESTRUCTIVE, ids=[action for action, _ in DESTRUCTIVE])
+@pytest.mark.parametrize(("code", "status"), [(5, 503), (6, 504)])
+def test_destructive_commands_and_enrolments_are_sent_once_and_end_as_unknown(
+    code: int, status: int, action: str, fields: dict[str, Any], quick: Maker
+) -> None:
+    one = quick()
+    one.device.switch(**({"online": False} if code == 5 else {"timeout": True}))
+    found = problem(one.act(action, **fields), status)
+    assert (found["command_status"], found["status_code"]) == ("unknown", code)
+    assert "look at the device" in found["detail"]
+    shown = one.command(found["command_id"])
+    assert (shown["status"], shown["next_poll_at"]) == ("unknown", None)
+    (event,) = events_of(one, "command.failed")
+    assert (event["command_id"], event["status_code"]) == (found["command_id"], code)
+    probe = waiting(one.act("load-device-information"), code)
+    wait_for(lambda: len([body for body in one.bodies if "Load" in body]) >= 3)
+    assert len([body for body in one.bodies if "Load" not in body]) == 1
+    one.device.switch(online=True, timeout=False)
+    one.ended(probe)
+
+
+@pytest.mark.parametrize("fault", [Fault(drop=True), Fault(delay=3.0)], ids=["dropped", "late"])
+def test_a_destructive_command_without_an_answer_is_unknown(fault: Fault, quick: Maker) -> None:
+    one = quick()
+    one.fault(fault)
+    found = problem(one.act("delete-all-user", confirm=True), 502 if fault.drop else 504)
+    assert (found["command_status"], found["status_code"]) == ("unknown", None)
+    assert len(one.bodies) == 1
+
+
+@pytest.mark.parametrize(("code", "status"), [(5, 503), (6, 504)])
+def test_a_command_that_is_held_for_a_day_has_failed(code: int, status: int, quick: Maker, receiver: Receiver) -> None:
+    one = quick()
+    one.relay.subscribe(receiver, one.registered, events=["command.failed"])
+    one.device.switch(**({"online": False} if code == 5 else {"timeout": True}))
+    headers = {"Idempotency-Key": f"day-{one.id}"}
+    command_id = waiting(one.act("enable-user", user_id="1", headers=headers), code)
+    shown = one.command(command_id)
+    life = datetime.fromisoformat(shown["expires_at"]) - datetime.fromisoformat(shown["created_at"])
+    assert life == timedelta(days=1)
+    change_record(one, command_id, expires_at=datetime.now(UTC).isoformat())
+    ended = one.ended(command_id)
+    assert (ended["status"], ended["status_code"]) == ("failed", code)
+    assert receiver.wait(1)[0].json["command_id"] == command_id
+    found = problem(one.act("enable-user", user_id="1", headers=headers), status)
+    assert found["command_id"] == command_id and "for a day" in found["detail"]
+
+
+def test_the_last_poll_is_at_the_end_of_the_day_and_not_before(quick: Maker) -> None:
+    """However long the schedule's step is: the device may be back in the last hour."""
+    one = quick()
+    one.device.switch(online=False)
+    command_id = waiting(one.act("enable-user", user_id="1"), 5)
+    client = store_of(one.relay)
+    client.hset(f"{{s0}}:command:{command_id}", "attempts", 50)  # past the schedule: hourly
+    end = datetime.now(UTC) + timedelta(seconds=4)
+    change_record(one, command_id, expires_at=end.isoformat())
+    wait_for(lambda: one.command(command_id)["next_poll_at"] == end.strftime("%Y-%m-%dT%H:%M:%S.") + f"{end.microsecond // 1000:03d}Z")
+    client.close()
+    assert one.ended(command_id)["status"] == "failed"
+    assert datetime.now(UTC) > end - timedelta(seconds=1.5)
+
+
+def test_other_commands_go_on_while_one_waits(quick: Maker) -> None:
+    one = quick()
+    one.device.users["1"] = User("1")
+    one.fault(Fault(status_code=5))
+    command_id = waiting(one.act("disable-user", user_id="1"), 5)
+    one.done("load-device-information")
+    assert one.ended(command_id)["status"] == "completed"
+
+
+def test_commands_of_a_removed_device_end(quick: Maker) -> None:
+    one = quick({"delay_seconds": 0.5})
+    one.fault(Fault(status_code=5))
+    held = waiting(one.act("enable-user", user_id="1"), 5)
+    running = one.queued("load-device-information")
+    queued = [one.queued("add-user", user_id=str(number)) for number in range(3)]
+    assert one.relay.call("DELETE", f"/v1/devices/{one.id}").status_code == 204
+    assert [one.ended(command_id)["status"] for command_id in queued] == ["failed"] * 3
+    assert one.ended(running)["status"] in ("completed", "failed")
+    assert one.ended(held)["status"] == "unknown"
+    assert not one.device.users
+    rows = one.relay.get("/v1/commands", params={"device_id": one.id})["data"]
+    assert len(rows) == 5  # who commanded what is still to be seen
+
+
+def test_what_was_changed_at_the_device_meanwhile_holds_for_queued_commands(quick: Maker) -> None:
+    for change in ({"mode": "hybrid_db"}, {"gateway_url": None}):
+        one: Machine = quick({"delay_seconds": 0.7})
+        one.queued("load-device-information")
+        command_id = one.queued("delete-all-user", confirm=True)
+        assert one.relay.call("PATCH", f"/v1/devices/{one.id}", json=change).status_code == 200
+        ended = one.ended(command_id)
+        assert ended["status"] == "failed" and "not sent" in ended["message"]
+        assert len(one.bodies) == 1

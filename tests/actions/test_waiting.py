@@ -1,0 +1,181 @@
+"""How long a call waits, what 202 holds, Idempotency-Key, and the list of commands."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.actions.tools import Machine, Maker, key_with, problem
+from tests.harness import API_KEY, wait_for
+
+
+@pytest.fixture
+def slow(make: Maker) -> Machine:
+    return make({"delay_seconds": 1.0})
+
+
+def test_200_has_what_the_contract_lists(one: Machine) -> None:
+    answer = one.done("add-user", user_id="55")
+    assert answer["command_id"].startswith("cmd_") and answer["operation_id"]
+    assert (answer["action"], answer["device_id"], answer["user_id"]) == ("add-user", one.id, "55")
+
+
+@pytest.mark.parametrize(
+    "prefer", ["respond-async", "Respond-Async", "wait=0", "wait=0.2", "handling=lenient, wait=0", "respond-async; x=1"]
+)
+def test_a_call_that_is_not_to_wait_is_202(prefer: str, slow: Machine) -> None:
+    began = time.monotonic()
+    answer = slow.act("load-device-information", headers={"Prefer": prefer})
+    assert time.monotonic() - began < 0.9
+    assert answer.status_code == 202
+    body = answer.json()
+    assert body["status"] in ("queued", "sending") and body["status_code"] is None
+    location = answer.headers["Location"]
+    assert location == f"/v1/commands/{body['command_id']}"
+    # A platform can GET status_url as it is; a client that joins it to its base URL finds the same.
+    assert urlsplit(body["status_url"]).path == location and body["status_url"].startswith(slow.relay.url)
+    assert int(answer.headers["Retry-After"]) > 0
+    running = slow.relay.session.get(body["status_url"], headers={"X-API-Key": API_KEY})
+    assert running.status_code == 200 and running.headers["Retry-After"]
+    assert running.json()["status"] in ("queued", "sending")
+    slow.ended(body["command_id"])
+    ended = slow.relay.session.get(body["status_url"], headers={"X-API-Key": API_KEY})
+    assert "Retry-After" not in ended.headers
+    assert (ended.json()["status"], ended.json()["registered_users"]) == ("completed", 0)
+
+
+@pytest.mark.parametrize("prefer", ["wait=10", 'wait="10"', "respond-async, wait=10", "wait=none", "return=minimal", ""])
+def test_a_call_that_may_wait_has_its_result(prefer: str, slow: Machine) -> None:
+    """With respond-async and a wait, 202 comes after the wait (RFC 7240)."""
+    assert slow.act("load-device-information", headers={"Prefer": prefer}).status_code == 200
+
+
+def test_a_call_without_prefer_waits_as_long_as_the_setting_says(quick: Maker) -> None:
+    one = quick({"delay_seconds": 1.5})
+    assert one.act("load-device-information").status_code == 200
+
+
+def test_the_same_key_and_body_are_the_same_command(one: Machine) -> None:
+    headers = {"Idempotency-Key": f"order-{one.id}"}
+    first = one.done("add-user", user_id="1", headers=headers)
+    assert one.done("add-user", user_id="1", headers=headers) == first
+    # The order of fields and a null say nothing else.
+    body = {"last_name": None, "user_id": "1", "device_id": one.id}
+    again = one.relay.call("POST", "/v1/actions/add-user", json=body, headers=headers)
+    assert again.json()["command_id"] == first["command_id"]
+    assert len(one.bodies) == 1
+
+
+def test_the_same_key_with_another_body_is_409(one: Machine, make: Maker) -> None:
+    headers = {"Idempotency-Key": f"order-{one.id}"}
+    one.done("add-user", user_id="1", headers=headers)
+    problem(one.act("add-user", user_id="2", headers=headers), 409)
+    problem(one.act("add-user", user_id="1", first_name="A", headers=headers), 409)
+    problem(one.act("add-user-without-template", user_id="1", headers=headers), 409)
+    problem(make().act("add-user", user_id="1", headers=headers), 409)
+    assert len(one.bodies) == 1
+    other_key = key_with(one.relay, "actions:write")
+    answer = one.act("add-user", user_id="2", headers=headers, key=other_key)
+    assert answer.status_code == 200  # keys of one caller are nothing to another
+
+
+def test_a_failure_is_repeated_too_and_a_wrong_body_is_not_remembered(one: Machine) -> None:
+    headers = {"Idempotency-Key": f"order-{one.id}"}
+    problem(one.act("delete-user", headers=headers), 422, "user_id")
+    first = problem(one.act("delete-user", user_id="1", headers=headers), 404)
+    assert one.act("delete-user", user_id="1", headers=headers).json() == first
+    assert len(one.bodies) == 1
+
+
+def test_the_same_key_at_once_is_one_command(slow: Machine) -> None:
+    headers = {"Idempotency-Key": f"at-once-{slow.id}"}
+    with ThreadPoolExecutor(12) as pool:
+        calls = [pool.submit(slow.act, "enroll-fingerprint", user_id="1", headers=dict(headers)) for _ in range(12)]
+    answers = [call.result() for call in calls]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["command_id"] for answer in answers}) == 1
+    assert len(slow.bodies) == 1
+
+
+def test_a_key_that_is_too_long_is_named(one: Machine) -> None:
+    problem(one.act("add-user", user_id="1", headers={"Idempotency-Key": "x" * 256}), 422, "Idempotency-Key")
+
+
+def listed(one: Machine, **query: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    cursor = None
+    while True:
+        page = one.relay.get("/v1/commands", params={"device_id": one.id, "cursor": cursor, **query})
+        rows += page["data"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return rows
+        assert page["data"]
+
+
+def test_the_list_tells_who_commanded_what_newest_first(one: Machine) -> None:
+    for number in range(5):
+        one.done("add-user", user_id=str(number), password="90817263")
+    problem(one.act("add-user", user_id="1"), 409)
+    rows = listed(one, limit=2)
+    assert [row["user_id"] for row in rows] == ["1", "4", "3", "2", "1", "0"]
+    assert [row["status"] for row in rows] == ["failed", *["completed"] * 5]
+    assert {row["action"] for row in rows} == {"add-user"} and all(row["requested_by"] for row in rows)
+    assert [row["user_id"] for row in listed(one, status="failed")] == ["1"]
+    assert len(listed(one, status="completed", limit=1)) == 5
+    assert listed(one, status="cancelled") == []
+    assert "90817263" not in str(rows)
+    everybody = one.relay.get("/v1/commands", params={"limit": 1})
+    assert everybody["data"][0]["command_id"] == rows[0]["command_id"] and everybody["next_cursor"]
+
+
+def test_the_name_of_the_key_is_shown(one: Machine) -> None:
+    one.done("load-device-information", key=key_with(one.relay, "actions:read"))
+    (row,) = listed(one)
+    assert row["requested_by"] == "of a test"
+    assert {"created_at", "sent_at", "ended_at", "operation_id", "status_code"} <= row.keys()
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["status=done", "limit=0", "limit=201", "limit=x", "cursor=x", "cursor=0:9999999999999999999999-1", "cursor=0:1-", "cursor=٣:1-1"],
+)
+def test_a_wrong_parameter_is_named(query: str, one: Machine) -> None:
+    problem(one.relay.call("GET", f"/v1/commands?{query}"), 422, query.partition("=")[0])
+
+
+@pytest.mark.parametrize("name", ["cmd_nothing", "cmd_00" + "0" * 24, "evt_00" + "0" * 24, "cmd_zz" + "0" * 24])
+def test_a_command_that_is_not_there_is_404(name: str, one: Machine) -> None:
+    problem(one.relay.call("GET", f"/v1/commands/{name}"), 404)
+    problem(one.relay.call("DELETE", f"/v1/commands/{name}"), 404)
+
+
+def test_a_command_that_was_not_sent_can_be_cancelled_and_one_that_was_cannot(slow: Machine) -> None:
+    waiting = []
+    first = slow.queued("load-device-information")
+    wait_for(lambda: slow.bodies)
+    with ThreadPoolExecutor(1) as pool:
+        waiting.append(pool.submit(slow.act, "delete-all-user", confirm=True))
+        second = wait_for(lambda: [row for row in listed(slow) if row["action"] == "delete-all-user"])[0]["command_id"]
+        assert slow.relay.call("DELETE", f"/v1/commands/{second}").status_code == 204
+        problem(waiting[0].result(), 409)
+    problem(slow.relay.call("DELETE", f"/v1/commands/{first}"), 409)
+    assert slow.ended(first)["status"] == "completed"
+    problem(slow.relay.call("DELETE", f"/v1/commands/{first}"), 409)
+    problem(slow.relay.call("DELETE", f"/v1/commands/{second}"), 409)
+    assert slow.command(second)["status"] == "cancelled"
+    slow.done("load-device-information")
+    assert [list(body)[0] for body in slow.bodies] == ["Load", "Load"]
+
+
+def test_only_who_may_give_a_command_may_cancel_it(slow: Machine) -> None:
+    slow.queued("load-device-information")
+    second = slow.queued("delete-all-user", confirm=True)
+    for scope in ("actions:read", "actions:write"):
+        problem(slow.relay.call("DELETE", f"/v1/commands/{second}", key=key_with(slow.relay, scope)), 403)
+    key = key_with(slow.relay, "actions:destructive")
+    assert slow.relay.call("DELETE", f"/v1/commands/{second}", key=key).status_code == 204
