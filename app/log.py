@@ -1,4 +1,4 @@
-"""Logging: a line a thing, to stderr. What is logged never holds a secret: see tests/test_secrets.py."""
+"""Logging: a line a thing, to stderr. What is logged never holds a secret: see tests/relay/test_no_secret_leaks.py."""
 
 from __future__ import annotations
 

@@ -164,6 +164,15 @@ VARIABLES: tuple[Variable, ...] = (
         _one_of("verify", "encrypt"),
     ),
     Variable(
+        "RELAY_REDIS_CONNECTIONS",
+        "redis_connections",
+        "32",
+        "8",
+        "Connections to the store, at most, of one process. A hosted Redis allows so many in all: each web process "
+        "and the worker's two count.",
+        _whole(4, 10_000),
+    ),
+    Variable(
         "RELAY_DATA_DIR",
         "data_dir",
         ".data",
@@ -327,6 +336,7 @@ class Settings:
     web_concurrency: int
     redis_url: str | None
     redis_tls: str
+    redis_connections: int
     data_dir: Path
     api_key: str | None
     secret_key: str | None

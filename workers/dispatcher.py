@@ -18,7 +18,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -28,7 +27,7 @@ from app.addresses import AddressGuard
 from app.log import configure
 from app.settings import current
 from app.store import Store
-from app.store.connection import connection_arguments, source
+from app.store.connection import make_async_client, source
 from app.store.jobs import QUEUE, queue
 from app.store.keys import Shard
 from workers import jobs
@@ -57,11 +56,7 @@ class Dispatcher:
         self._token = secrets.token_hex(16)
         self._live = Live(live)
         self._stop = asyncio.Event()
-        self._redis: Any = redis.asyncio.Redis(
-            **connection_arguments(store.settings, socket_timeout=10.0, socket_connect_timeout=1.0),
-            retry=Retry(NoBackoff(), 0),
-            max_connections=256,
-        )
+        self._redis = make_async_client(store.settings, socket_timeout=10.0, retry=Retry(NoBackoff(), 0))
         self._lease = self._redis.register_script(source("lease"))
         self._queue = queue(store.connection.redis)
         # Idle, it is never started: only its way of enqueuing what is due is used.

@@ -13,6 +13,7 @@ from app.api import (
     actions,
     api_keys,
     callback,
+    descriptions,
     devices,
     events,
     files,
@@ -39,7 +40,18 @@ def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
     app.extensions["receiver"] = Receiver(store, spool)
     app.extensions["waiter"] = CommandWaiter(store)
     problems.register(app)
-    for module in (callback, subscriptions, events, devices, users, actions, api_keys, files, system):
+    for module in (
+        callback,
+        subscriptions,
+        events,
+        devices,
+        users,
+        actions,
+        api_keys,
+        files,
+        system,
+        descriptions,
+    ):
         app.register_blueprint(module.blueprint)
     proxies = settings.trusted_proxies
     if proxies:

@@ -12,7 +12,7 @@ ACTION_SCOPES = ("actions:read", "actions:write", "actions:destructive")
 ACTION_PROBLEMS = (404, 409, 501, 502, 503, 504, 507)
 
 _ADDS_MORE = {
-    "load-log": "Longer periods are asked for piece by piece and joined. publish: true makes events of punches not known yet.",
+    "load-log": "Longer ones are asked for in pieces and joined. publish: true makes events of punches not known yet.",
     "load-device-information": "Use it to see whether a device is there and how full it is.",
     "add-user": "It picks the gateway's operation by what is there. Use this one unless you need a certain operation.",
     "delete-user": "The machine forgets the user; the punches stay.",
@@ -99,11 +99,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         description="What became of an action that answered 202. Ask again while `status` is queued, sending or "
         "waiting; completed, failed, unknown and cancelled are final. The result is beside.",
         answers={
-            200: Answer(
-                "The command.", ref("CommandWithResult"), headers={"Retry-After": _RETRY_AFTER}
-            )
+            200: Answer("The command.", ref("CommandWithResult"), headers={"Retry-After": _RETRY_AFTER})
         },
-        scopes=("actions:read",),
+        scopes=ACTION_SCOPES,
         parameters=(_COMMAND_ID,),
     ),
     Endpoint(
@@ -130,7 +128,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Cancel command",
         description="Cancels a command that was not sent yet; 409 where it was. Needs the scope of its action too.",
         answers={204: Answer("Cancelled.")},
-        scopes=("actions:write",),
+        scopes=ACTION_SCOPES,
         parameters=(_COMMAND_ID,),
         problems=(409,),
     ),

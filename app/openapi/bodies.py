@@ -16,7 +16,13 @@ from app.events.types import SCHEMAS, AttendancePunch
 from app.gateway.operations import CREDENTIAL_FIELDS
 from app.openapi.parts import Json
 
-_PLUGIN = MarshmallowPlugin(schema_name_resolver=lambda _: None)  # nested ones inline
+
+def _no_name(_schema: type[Schema]) -> str:
+    """No name of its own, so that a nested schema is written where it is used."""
+    return ""
+
+
+_PLUGIN = MarshmallowPlugin(schema_name_resolver=_no_name)
 APISpec("", "", "3.1.0", plugins=[_PLUGIN])  # tells the plugin its version
 
 # What a row of LoadLog's result lacks of an event (workers/load_log.py).
@@ -45,7 +51,10 @@ _DEVICE_TEXTS: dict[str, tuple[str, Any]] = {
     "timezone": ("The IANA time zone of times that come without an offset.", "Asia/Kolkata"),
 }
 _SUBSCRIPTION_TEXTS: dict[str, tuple[str, Any]] = {
-    "target_url": ("Where events are sent with POST. `hookUrl` is taken too.", "https://hooks.example.com/punches"),
+    "target_url": (
+        "Where events are sent with POST. `hookUrl` is taken too.",
+        "https://hooks.example.com/punches",
+    ),
     "events": (
         "Event types, families such as user.*, or * for all. A single `event` is taken too.",
         ["attendance.punch"],
@@ -70,7 +79,10 @@ _SUBSCRIPTION_TEXTS: dict[str, tuple[str, Any]] = {
     "include_card_numbers": ("Send card numbers; needs the scope templates:read.", False),
 }
 _REPLAY_TEXTS: dict[str, tuple[str, Any]] = {
-    "since": ("From this time of receipt (ISO 8601). Needed unless event_ids is there.", "2026-11-24T00:00:00Z"),
+    "since": (
+        "From this time of receipt (ISO 8601). Needed unless event_ids is there.",
+        "2026-11-24T00:00:00Z",
+    ),
     "until": ("Until this time of receipt (ISO 8601); left out: now.", "2026-11-25T00:00:00Z"),
     "event_ids": ("These events instead of a time range.", ["evt_01kay8ds0r000000"]),
 }
@@ -83,7 +95,7 @@ _KEY_TEXTS: dict[str, tuple[str, Any]] = {
 
 def _json_schema(schema: Schema) -> Json:
     assert _PLUGIN.converter is not None
-    made: Json = _PLUGIN.converter.schema2jsonschema(schema)
+    made: Json = _PLUGIN.converter.schema2jsonschema(schema)  # type: ignore[no-untyped-call]
     if made.get("required"):
         made["required"] = [name for name in made["properties"] if name in made["required"]]
     return made

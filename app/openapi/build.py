@@ -105,7 +105,12 @@ def _problem_responses(components: dict[str, Json]) -> dict[str, Json]:
             example |= {"title": HTTPStatus(status).phrase, "status": status}
             if status != example_of(ref(schema), components)["status"]:
                 # The details of the schema's example are of another status.
-                example = {"type": "about:blank", "title": example["title"], "status": status, "detail": description}
+                example = {
+                    "type": "about:blank",
+                    "title": example["title"],
+                    "status": status,
+                    "detail": description,
+                }
             made[f"{schema}{status}"] = {
                 "description": description,
                 "content": {"application/problem+json": {"schema": ref(schema), "example": example}},

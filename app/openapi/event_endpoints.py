@@ -12,7 +12,6 @@ from app.openapi.parts import (
     Json,
     in_path,
     many,
-    one,
     page_of,
     parameter,
     ref,
@@ -240,5 +239,3 @@ def _webhook(event_type: str) -> Json:
             "410": {"description": "Gone: the subscription is removed."},
         },
     }
-
-

@@ -115,9 +115,7 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
         tags=("subscriptions",),
         summary="Subscribe to events",
         description="Subscribes a URL to events. Its secret, to verify deliveries with, is shown this once.",
-        answers={
-            201: Answer("Subscribed.", ref("SubscriptionWithSecret"), headers={"Location": _LOCATION})
-        },
+        answers={201: Answer("Subscribed.", ref("SubscriptionWithSecret"), headers={"Location": _LOCATION})},
         scopes=_HOOKS,
         body=ref("SubscriptionBody"),
         examples={"example": _HOOK_EXAMPLE},

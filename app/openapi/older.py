@@ -25,7 +25,9 @@ def _convert(node: Any) -> Any:
     made: Json = {}
     for name, value in node.items():
         if name == "properties":
-            made[name] = {key: _convert(part) for key, part in value.items()}  # a property may be called `type`
+            made[name] = {
+                key: _convert(part) for key, part in value.items()
+            }  # a property may be called `type`
         elif name == "type" and isinstance(value, list):
             (made[name],) = (kind for kind in value if kind != "null")
             made["nullable"] = True

@@ -100,9 +100,7 @@ def parameter(
 
 def in_path(name: str, description: str, example: Any, **more: Any) -> Json:
     kind = "integer" if isinstance(example, int) else "string"
-    return parameter(
-        name, description, _scalar(kind, "", example, False, more), place="path", required=True
-    )
+    return parameter(name, description, _scalar(kind, "", example, False, more), place="path", required=True)
 
 
 # Answers and endpoints

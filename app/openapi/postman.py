@@ -11,7 +11,10 @@ from app.openapi.parts import Json
 _SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 
 # A user that is added must not be there yet.
-FRESH_USER = "pm.collectionVariables.set('user_id', String(Date.now()).slice(3) + Math.floor(Math.random() * 900 + 100));"
+FRESH_USER = (
+    "const unique = String(Date.now()).slice(3) + Math.floor(Math.random() * 900 + 100);"
+    " pm.collectionVariables.set('user_id', unique);"
+)
 
 
 def collection(

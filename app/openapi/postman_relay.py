@@ -51,7 +51,12 @@ def _variables_of(endpoint: Endpoint) -> Mapping[str, str]:
     """What stands for a path's parameter or a field of a body."""
     device = "{{new_device_id}}" if endpoint.operation_id in _NEW_DEVICE else "{{device_id}}"
     user = "{{known_user_id}}" if endpoint.tags[0] == "users" else "{{user_id}}"
-    return {"device_id": device, "user_id": user, "target_url": "{{target_url}}", "AuthToken": "{{auth_token}}"}
+    return {
+        "device_id": device,
+        "user_id": user,
+        "target_url": "{{target_url}}",
+        "AuthToken": "{{auth_token}}",
+    }
 
 
 def _path(endpoint: Endpoint, values: Mapping[str, str]) -> str:
@@ -82,7 +87,9 @@ def _query(endpoint: Endpoint, values: Mapping[str, str]) -> list[Json]:
 def _tests(endpoint: Endpoint) -> list[str]:
     right = (*endpoint.answers, *_ALSO_RIGHT.get(endpoint.operation_id, ()))
     statuses = [status for status in right if status != 503]
-    lines = [f"pm.test('{endpoint.operation_id}', () => pm.expect(pm.response.code).to.be.oneOf({statuses}));"]
+    lines = [
+        f"pm.test('{endpoint.operation_id}', () => pm.expect(pm.response.code).to.be.oneOf({statuses}));"
+    ]
     if endpoint.operation_id in _KEPT:
         variable, where = _KEPT[endpoint.operation_id]
         lines += [
@@ -134,6 +141,4 @@ def relay_collection(base_url: str = LOCAL_URL) -> Json:
         inside = [item for item in ENDPOINTS if item.tags[0] == tag and item.operation_id not in _LEFT_OUT]
         folders.append({"name": tag, "item": [_item(item) for item in sorted(inside, key=_late)]})
     auth = {"type": "bearer", "bearer": [{"key": "token", "value": "{{api_key}}", "type": "string"}]}
-    return collection(
-        "cams-relay", _ABOUT, {**_VARIABLES, "base_url": base_url}, folders, auth=auth
-    )
+    return collection("cams-relay", _ABOUT, {**_VARIABLES, "base_url": base_url}, folders, auth=auth)

@@ -31,7 +31,9 @@ _PROBLEM: dict[str, Json] = {
 }
 PROBLEM = one(_PROBLEM, optional=("errors",), description="An error (RFC 9457).")
 _ACTION_PROBLEM_MORE: dict[str, Json] = {
-    "command_id": text("The command's id; null where none was made.", "cmd_004h3gw8x2m1k6p9r5t7v3y2b1", null=True),
+    "command_id": text(
+        "The command's id; null where none was made.", "cmd_004h3gw8x2m1k6p9r5t7v3y2b1", null=True
+    ),
     "action": text("Which action it was.", "delete-user"),
     "device_id": text("The device's Service Tag ID.", "ZHM1100001"),
     "user_id": text("The user it was about.", "100", null=True),
@@ -98,7 +100,11 @@ _WITH_RESULT = {
     "load-device-information": (
         "LoadDeviceInformationCompleted",
         one(
-            {**_BRIEF, "action": text("Which action it is.", "load-device-information"), **_DEVICE_INFORMATION},
+            {
+                **_BRIEF,
+                "action": text("Which action it is.", "load-device-information"),
+                **_DEVICE_INFORMATION,
+            },
             optional=tuple(_DEVICE_INFORMATION),
         ),
     ),
@@ -158,7 +164,8 @@ DEVICE = one(
         "has_security_key": flag("Whether its callbacks and commands are encrypted."),
         "auth_token_hint": text("The last four characters of its AuthToken.", "OuKs"),
         "callback_url": text(
-            "Set this as the Callback URL in the API Monitor.", "https://relay.example.com/callback/ZHM1100001"
+            "Set this as the Callback URL in the API Monitor.",
+            "https://relay.example.com/callback/ZHM1100001",
         ),
         "last_seen_at": text("When it last sent something.", "2026-11-24T03:31:46Z", null=True),
         "callbacks": integer("Callbacks taken.", 120),
@@ -175,7 +182,9 @@ _CREDENTIAL: dict[str, Json] = {
     "credential_type": text("card, password, fingerprint, face, palm or user_photo.", "fingerprint"),
     "credential_index": integer("Which of its kind; 0 where the type has none.", 6),
     "credential_size_bytes": integer("Size of its data.", 1176, null=True),
-    "credential_digest": text("Keyed digest: another value means other data.", "5b0c4f0c9d1e3a77b1f2c3d4e5f60718"),
+    "credential_digest": text(
+        "Keyed digest: another value means other data.", "5b0c4f0c9d1e3a77b1f2c3d4e5f60718"
+    ),
     "updated_at": text("When it was last changed.", "2026-11-24T09:01:44+05:30", null=True),
 }
 USER = one(

@@ -17,7 +17,17 @@ _ABBREVIATIONS = {
     "id": "ID", "ids": "IDs", "url": "URL", "utc": "UTC", "mime": "MIME", "ms": "(ms)", "api": "API",
 }  # fmt: skip
 _BINARY = ("image/*", "application/octet-stream", "*/*")
-_PARAMETER_KEYS = ("type", "format", "enum", "default", "minimum", "maximum", "minLength", "maxLength", "pattern")
+_PARAMETER_KEYS = (
+    "type",
+    "format",
+    "enum",
+    "default",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "pattern",
+)
 
 
 def to_2_0(document: Json, base_url: str) -> Json:
@@ -69,7 +79,9 @@ def _operation(operation: Json, components: Json) -> Json:
     }
     if "security" in operation:
         made["security"] = [need for need in operation["security"] if "bearer" not in need]
-    parameters = [_parameter(_resolved(item, "parameters", components)) for item in operation.get("parameters", ())]
+    parameters = [
+        _parameter(_resolved(item, "parameters", components)) for item in operation.get("parameters", ())
+    ]
     if "requestBody" in operation:
         parameters.append(_body(operation["requestBody"], components))
     if parameters:

@@ -39,7 +39,9 @@ _COLLECTION = parameter(
     "gateway (the default): the gateway's own 27 commands; relay: this API.",
     text("", "gateway", enum=list(COLLECTIONS), default="gateway"),
 )
-_STGID = parameter("stgid", "The device's Service Tag ID, where it is not in the path.", text("", "ZHM1100001"))
+_STGID = parameter(
+    "stgid", "The device's Service Tag ID, where it is not in the path.", text("", "ZHM1100001")
+)
 _SIGNED = (
     parameter("expires", "Part of the signed link.", text("", "1796095904"), required=True),
     parameter("signature", "Part of the signed link.", text("", "3q2-7w"), required=True),
@@ -228,7 +230,11 @@ SYSTEM: tuple[Endpoint, ...] = (
         _TAG,
     ),
     _document(
-        "/postman.json", "getPostmanCollection", "application/json", "A Postman collection (v2.1)", _COLLECTION
+        "/postman.json",
+        "getPostmanCollection",
+        "application/json",
+        "A Postman collection (v2.1)",
+        _COLLECTION,
     ),
     Endpoint(
         method="get",
@@ -239,7 +245,10 @@ SYSTEM: tuple[Endpoint, ...] = (
         description="This description as a page to read and to try in. Needs no key.",
         answers={
             200: Answer(
-                "The page.", {"type": "string", "description": "HTML."}, media="text/html", example="<!doctype html>"
+                "The page.",
+                {"type": "string", "description": "HTML."},
+                media="text/html",
+                example="<!doctype html>",
             )
         },
         scopes=PUBLIC,

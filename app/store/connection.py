@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from zlib import crc32
 
 import redis
+import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
-from redis.connection import parse_url
 from redis.retry import Retry
 
 from app.settings import Settings
@@ -47,25 +48,35 @@ def is_away(error: Exception) -> bool:
     return isinstance(error, redis.ResponseError) and str(error).lstrip("-").startswith(_CANNOT_NOW)
 
 
-def connection_arguments(settings: Settings, **ours: Any) -> dict[str, Any]:
-    """Arguments of `redis.Redis` and `redis.asyncio.Redis` for the configured or the embedded store.
+def make_client(settings: Settings, **options: Any) -> Any:
+    """A client of the configured or the embedded store, with at most RELAY_REDIS_CONNECTIONS connections.
 
-    `ours` go before what the URL says.
+    Any: redis-py's types join str and bytes, and answers of two protocols, in every union.
     """
+    url, options = _place(settings, options)
+    return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, **options))
+
+
+def make_async_client(settings: Settings, **options: Any) -> Any:
+    """The same for asyncio."""
+    url, options = _place(settings, options)
+    return redis.asyncio.Redis(connection_pool=redis.asyncio.BlockingConnectionPool.from_url(url, **options))
+
+
+def _place(settings: Settings, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The store's URL, and the options of a pool of connections to it."""
+    options = {
+        "socket_connect_timeout": 1.0,
+        "max_connections": settings.redis_connections,
+        "timeout": TIMEOUT_SECONDS,  # waiting for a free connection
+        **options,
+    }
     if settings.redis_url is None:
-        return {
-            **ours,
-            "unix_socket_path": str(embedded.socket_path(settings.data_dir)),
-            "password": embedded.password(settings.data_dir),
-        }
-    arguments: dict[str, Any] = dict(parse_url(settings.redis_url))  # type: ignore[no-untyped-call]
-    if arguments.pop("connection_class", None) is redis.SSLConnection:
-        arguments["ssl"] = True
-        if settings.redis_tls == "encrypt":
-            arguments |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
-    if "path" in arguments:
-        arguments["unix_socket_path"] = arguments.pop("path")
-    return arguments | ours
+        options["password"] = embedded.password(settings.data_dir)
+        return f"unix://{quote(str(embedded.socket_path(settings.data_dir)))}", options
+    if settings.redis_url.startswith("rediss:") and settings.redis_tls == "encrypt":
+        options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    return settings.redis_url, options
 
 
 class Connection:
@@ -74,9 +85,9 @@ class Connection:
     def __init__(self, settings: Settings, vault: Vault, client: Any = None) -> None:
         self.settings = settings
         self.vault = vault
-        # Any: redis-py's types join str and bytes, and answers of two protocols, in every union.
-        self.redis: Any = client or redis.Redis(
-            **connection_arguments(settings, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=1.0),
+        self.redis = client or make_client(
+            settings,
+            socket_timeout=TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 1),  # once: an idle connection may have died with the store's restart
             retry_on_error=[redis.ConnectionError],
         )

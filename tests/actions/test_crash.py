@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ import requests
 
 from simulator.gateway import Gateway
 from simulator.serving import SimulatorServer
-from tests.actions.tools import ENDED, Machine, machine
+from tests.actions.tools import ENDED, Machine, kill_dispatcher, machine
 from tests.harness import API_KEY, Relay, wait_for
+from tests.processes import children
 
 # One of each kind for a device, in this order; each can be told from the others by what the gateway received.
 PLAN: list[tuple[str, dict[str, Any]]] = [
@@ -75,8 +77,7 @@ def test_a_worker_killed_during_100_commands_leaves_each_with_one_truthful_end(
     for _ in range(3):
         before = sum(one.desk.received_count for one in machines)
         wait_for(lambda before=before: sum(one.desk.received_count for one in machines) >= before + 10)
-        own.kill("worker", signal.SIGKILL)
-        own.start("worker")
+        kill_dispatcher(own)
     commands = ends(own, list(given))
     unknown = 0
     for command_id, (one, action) in given.items():
@@ -104,8 +105,7 @@ def test_a_destructive_command_that_was_being_sent_is_unknown_and_not_sent_again
     command_id = one.queued("delete-all-user", confirm=True)
     behind = one.queued("load-device-information")
     wait_for(lambda: one.bodies)
-    own.kill("worker", signal.SIGKILL)
-    own.start("worker")
+    kill_dispatcher(own)
     ended = one.ended(command_id)
     assert ended["status"] == "unknown" and "look at the device" in ended["message"]
     assert one.ended(behind)["status"] == "completed"
@@ -132,6 +132,7 @@ def test_a_command_survives_the_death_of_everything(own: Relay, own_sim: Simulat
     one.device.switch(online=False)
     held = one.act("add-user", user_id="1").json()
     assert held["status"] == "waiting"
+    kill_dispatcher(own)
     own.kill("worker", signal.SIGKILL)
     queued = one.queued("load-device-information")
     own.kill("web", signal.SIGKILL)
@@ -180,3 +181,13 @@ def test_a_store_restarted_while_commands_run_costs_none_of_them(own: Relay, own
     assert {command["status"] for command in ends(own, queued).values()} == {"completed"}
     assert all(len([body for body in one.bodies if "Delete" in body]) == 1 for one in machines)
     assert all(count == 1 for count in command_events(own).values())
+
+
+def test_a_worker_and_a_store_that_die_together_leave_no_process_behind(own: Relay) -> None:
+    """RQ's farewell to a store that is away failed, and it began anew for ever."""
+    pids = list(children(own.processes["worker"].pid))
+    assert len(pids) == 2
+    own.kill("store", signal.SIGKILL)
+    wait_for(lambda: "RQ waits" in own.logs() or "asking again" in own.logs())
+    own.kill("worker", signal.SIGKILL)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 15)

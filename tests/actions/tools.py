@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import redis
 import requests
 
 from app.settings import load
-from app.store.connection import connection_arguments
+from app.store.connection import make_client
 from simulator import device as simulated
 from simulator.desk import Desk
 from simulator.faults import Fault
 from simulator.serving import SimulatorServer
 from simulator.spec import DeviceSpec
 from tests.harness import Device, Relay, wait_for
+from tests.processes import child, children
 
 KEY = "0123456789abcdef0123456789ABCDEF"
 ENDED = ("completed", "failed", "unknown", "cancelled")
@@ -129,7 +131,7 @@ def events_of(device: Machine, event_type: str) -> list[dict[str, Any]]:
 
 def store_of(relay: Relay) -> Any:
     """A client of the relay's store."""
-    return redis.Redis(**connection_arguments(load(relay.environment)))
+    return make_client(load(relay.environment))
 
 
 def change_record(one: Machine, command_id: str, **changes: Any) -> None:
@@ -138,3 +140,9 @@ def change_record(one: Machine, command_id: str, **changes: Any) -> None:
     record = json.loads(client.hget(name, "record"))
     client.hset(name, "record", json.dumps({**record, **changes}))
     client.close()
+
+
+def kill_dispatcher(relay: Relay) -> None:
+    """kill -9 of the process that sends commands; the worker starts it again."""
+    wait_for(lambda: any("dispatcher" in run for run in children(relay.processes["worker"].pid).values()))
+    os.kill(child(relay, "worker", "workers.dispatcher"), signal.SIGKILL)

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import redis
 from rq.registry import ScheduledJobRegistry
 
 from app.settings import load
-from app.store.connection import connection_arguments
+from app.store.connection import make_client
 from app.store.jobs import queue
 from tests.harness import Device, Received, Receiver, Relay, wait_for
 from tests.http.raw_servers import Behaviour, serve
@@ -23,7 +22,7 @@ OK: Answer = (200, {}, b"")
 
 def client(relay: Relay) -> Any:
     """A client of the relay's store."""
-    return redis.Redis(**connection_arguments(load(relay.environment)))
+    return make_client(load(relay.environment))
 
 
 def plan(*answers: int | Answer, then: int | Answer = 200) -> Callable[[Received], Answer]:

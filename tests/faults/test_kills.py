@@ -134,10 +134,14 @@ def test_a_worker_told_to_end_finishes_what_is_under_way(
     assert len(names) == len(set(names)) == 12
 
 
-def test_the_children_of_a_killed_worker_end(start: Callable[..., Relay]) -> None:
+@pytest.mark.parametrize("away", [False, True])
+def test_the_children_of_a_killed_worker_end(start: Callable[..., Relay], away: bool) -> None:
     relay = start()
     wait_for(lambda: len(children(relay.processes["worker"].pid)) == 2)
     pids = list(children(relay.processes["worker"].pid))
+    if away:
+        relay.kill("store")
+        time.sleep(1.5)  # by now they have noticed
     relay.kill("worker")
     wait_for(lambda: not any(_alive(pid) for pid in pids), 15)
 

@@ -48,6 +48,7 @@ WRONG = [
     ("REDIS_URL", "redis://localhost:6379/zero"),
     ("REDIS_URL", "redis://[::1"),
     ("RELAY_REDIS_TLS", "unchecked"),
+    ("RELAY_REDIS_CONNECTIONS", "1"),
     ("RELAY_API_KEY", "tiny-key"),
     ("RELAY_PUBLIC_URL", "relay.example.com"),
     ("RELAY_PUBLIC_URL", "https://relay.example.com:port"),

@@ -15,7 +15,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.settings import load
-from app.store.connection import connection_arguments
+from app.store import embedded
+from app.store.connection import make_client
 from tests.harness import Receiver, Relay, free_port, wait_for
 from tests.relay.tools import KEY, done, events, only, problem, sealed
 
@@ -55,9 +56,10 @@ def test_a_restart_of_the_whole_relay_keeps_everything(tmp_path: Path, receiver:
 def test_the_embedded_store_listens_on_a_private_socket_only_and_wants_a_password(tmp_path: Path) -> None:
     relay = Relay(tmp_path).start("store")
     try:
-        arguments = connection_arguments(load(relay.environment))
-        path = Path(arguments["unix_socket_path"])
-        client = redis.Redis(**arguments)
+        settings = load(relay.environment)
+        path = embedded.socket_path(settings.data_dir)
+        password = embedded.password(settings.data_dir)
+        client = make_client(settings)
 
         def answers() -> bool:
             try:
@@ -67,7 +69,7 @@ def test_the_embedded_store_listens_on_a_private_socket_only_and_wants_a_passwor
 
         wait_for(answers)
         assert path.stat().st_mode & 0o077 == 0
-        assert len(arguments["password"]) >= 32
+        assert len(password) >= 32
         once = Retry(NoBackoff(), 0)
         for password in (None, "wrong", ""):
             with pytest.raises(redis.RedisError, match=r"NOAUTH|WRONGPASS|authenticate|invalid"):

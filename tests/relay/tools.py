@@ -9,13 +9,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import redis
 import requests
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from app.settings import load
 from app.store.codec import inflate
-from app.store.connection import connection_arguments
+from app.store.connection import make_client
 from tests.harness import Device, Relay
 
 KEY = "0123456789abcdef0123456789ABCDEF"
@@ -98,7 +97,7 @@ def counters(device: Device) -> dict[str, Any]:
 def store(relay: Relay) -> dict[str, bytes]:
     """Everything in the relay's store: key to all of its values, with what is deflated inflated."""
     settings = load(relay.environment)
-    client: Any = redis.Redis(**connection_arguments(settings))
+    client: Any = make_client(settings)
     found: dict[str, bytes] = {}
     for key in client.scan_iter(count=1000):
         kind = client.type(key)

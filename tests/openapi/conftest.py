@@ -1,0 +1,50 @@
+"""What the tests of the published descriptions share: the app, the documents, and a relay with a gateway behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app import openapi
+from app.api import create_app
+from app.settings import load
+from simulator.gateway import Gateway
+from simulator.serving import SimulatorServer
+from tests.harness import Device, Relay
+from tests.openapi.stage import Json, Stage
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    """The web application, its store not running."""
+    folder = tmp_path_factory.mktemp("app")
+    made_up = {"RELAY_DATA_DIR": str(folder), "RELAY_SECRET_KEY": "x" * 32, "RELAY_API_KEY": "x" * 32}
+    return create_app(load(made_up))
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture(scope="session")
+def whole() -> Json:
+    """The OpenAPI 3.1 document."""
+    return openapi.document()
+
+
+@pytest.fixture(scope="session")
+def actions() -> Json:
+    """The same, the tag `actions` alone."""
+    return openapi.document(tag="actions")
+
+
+@pytest.fixture(scope="session")
+def stage(relay: Relay) -> Iterator[Stage]:
+    with SimulatorServer(Gateway()) as simulator:
+        made = Stage(relay, simulator, device=Device(relay, "", ""))
+        made.device = made.new_device()
+        yield made
