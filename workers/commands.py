@@ -34,6 +34,7 @@ log = logging.getLogger("relay.commands")
 
 _BLOCK_MS = 1_000
 _PATIENCE = 0.25
+_LOOK_SECONDS = 2.0
 _HOURLY = 3_600.0
 _LAST_POLL_SECONDS = 1.0  # RQ keeps whole seconds: nearer to a command's end there is no poll
 
@@ -96,13 +97,15 @@ class CommandRunner:
         after = newest[0][0].decode() if newest else "0-0"
         for device_id in await self._persist(lambda: self._redis.smembers(self._keys.busy)):
             self._work(device_id.decode())
+        looked = time.monotonic()
         while not self._stopping:
             try:
                 answer = await self._redis.xread({self._keys.wake: after}, count=500, block=_BLOCK_MS)
             except (RedisError, OSError):
                 await asyncio.sleep(_PATIENCE)
                 continue
-            if not answer:  # once a second, should a word have been missed
+            if time.monotonic() - looked > _LOOK_SECONDS:  # should a word have been missed
+                looked = time.monotonic()
                 for device_id in await self._persist(lambda: self._redis.smembers(self._keys.busy)):
                     if device_id.decode() not in self._devices:
                         self._work(device_id.decode())

@@ -40,6 +40,7 @@ class Exchange:
     logs: list[Punch] = field(default_factory=list)
     reported: int | None = None
     result: dict[str, Any] = field(default_factory=dict)
+    unread: int = 0  # problems with rows that could not be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +107,16 @@ class GatewayClient:
                 page = {**values, "start_time": first, "end_time": last, "offset": offset}
                 # Each page is an operation of its own, with an OperationID that is the same when asked again.
                 page_id = operation_id if number == 0 else f"{operation_id}{number}"
-                rows_before = len(exchange.logs)
+                brought_before = len(exchange.logs) + exchange.unread
                 ended = await self._ask(device, operation, page, page_id, exchange)
                 number += 1
                 if ended.code != codes.SUCCESS:
                     return ended
                 offset = exchange.result.pop("offset", None)
-                if not offset or str(offset) in seen or len(exchange.logs) == rows_before:
+                brought = len(exchange.logs) + exchange.unread
+                if not offset or str(offset) in seen or brought == brought_before:
                     break
-                if len(exchange.logs) > _ROWS_LIMIT:
+                if brought > _ROWS_LIMIT:
                     message = f"More than {_ROWS_LIMIT} rows: ask for a shorter period."
                     return End(None, None, message, 422, field="end_time")
                 seen.add(str(offset))
@@ -196,6 +198,7 @@ class GatewayClient:
             return End(None, status or f"HTTP {response.status}", why, 502)
         if answer.status_code == codes.SUCCESS:
             exchange.logs += answer.logs
+            exchange.unread += len(answer.problems)
             _count(exchange, answer.result)
             exchange.result |= answer.result
         return End(answer.status_code, status)

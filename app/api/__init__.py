@@ -22,6 +22,7 @@ from app.api import (
     system,
     users,
 )
+from app.follower import Follower
 from app.receiver import Receiver
 from app.settings import Settings
 from app.store import Store
@@ -38,6 +39,7 @@ def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
     app.extensions["spool"] = spool
     app.extensions["guard"] = AddressGuard(settings.allow_private_targets)
     app.extensions["receiver"] = Receiver(store, spool)
+    app.extensions["follower"] = Follower(store)
     app.extensions["waiter"] = CommandWaiter(store)
     problems.register(app)
     for module in (

@@ -10,22 +10,20 @@ from itertools import islice
 from typing import Any
 
 import orjson
-import redis
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 
 from app import ids
 from app.api.auth import needs, store
 from app.api.io import answer, limit, moment, page
 from app.api.problems import Problem, wrong
 from app.events.types import EVENT_TYPES, FIELDS, is_pattern, matches, sample
-from app.store import Store, is_away
+from app.follower import Follower
 from app.store.events import Query
 
 blueprint = Blueprint("events", __name__, url_prefix="/v1")
 
 _SAMPLES = 3
 _HEARTBEAT_SECONDS = 15.0
-_BLOCK_MS = 1_000
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -130,38 +128,32 @@ def _cell(value: Any) -> Any:
 @needs("events:read")
 def stream() -> Response:
     """Server-sent events as they come; with `Last-Event-ID`, those after that one first."""
-    kept, wanted = store(), query()
-    after = kept.events.last_entries()
+    wanted = query()
+    after = store().events.last_entries()
     last = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
     if last:
         place = ids.event_place(last)
         if place is None:
             raise wrong("Last-Event-ID", "is not an event's id, e.g. evt_01kay8ds0r000000")
-        # Other shards go on from the same moment; one that was seen may come again, none is left out.
-        ms = place.entry.partition("-")[0]
-        after = {shard: place.entry if shard == place.shard else f"{ms}-0" for shard in after}
+        # Other shards go on from the millisecond before: one that was seen may come again, none is left out.
+        before = f"{int(place.entry.partition('-')[0]) - 1}-{2**64 - 1}"
+        after = {shard: place.entry if shard == place.shard else before for shard in after}
+    follower: Follower = current_app.extensions["follower"]
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return Response(_stream(kept, wanted, after), content_type="text/event-stream", headers=headers)
+    return Response(_stream(follower, wanted, after), content_type="text/event-stream", headers=headers)
 
 
-def _stream(kept: Store, wanted: Query, after: dict[int, str]) -> Iterator[bytes]:
+def _stream(follower: Follower, wanted: Query, after: dict[int, str]) -> Iterator[bytes]:
     yield b"retry: 2000\n\n"
     beat = time.monotonic()
-    while True:
-        try:
-            found = kept.events.follow(after, _BLOCK_MS)
-        except redis.RedisError as error:
-            if not is_away(error):
-                raise
-            found = []
-            time.sleep(_BLOCK_MS / 1000)
-        for _, _, event in found:
-            if wanted.takes(event):
-                yield b"id: %s\nevent: %s\ndata: %s\n\n" % (
-                    event["id"].encode(),
-                    event["type"].encode(),
-                    orjson.dumps(event),
-                )
-        if time.monotonic() - beat > _HEARTBEAT_SECONDS:
+    for event in follower.listen(after, _HEARTBEAT_SECONDS):
+        if event is None or (not wanted.takes(event) and time.monotonic() - beat > _HEARTBEAT_SECONDS):
             beat = time.monotonic()
             yield b": still here\n\n"
+        elif wanted.takes(event):
+            beat = time.monotonic()
+            yield b"id: %s\nevent: %s\ndata: %s\n\n" % (
+                event["id"].encode(),
+                event["type"].encode(),
+                orjson.dumps(event),
+            )

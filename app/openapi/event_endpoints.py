@@ -221,7 +221,7 @@ def _webhook(event_type: str) -> Json:
     return {
         "operationId": f"on{name.removesuffix('Event')}",
         "tags": ["events"],
-        "summary": event_type,
+        "summary": SCHEMAS[event_type].summary.rstrip("."),
         "description": f"{SCHEMAS[event_type].summary} Sent to every subscription that takes {event_type}.",
         "security": [],
         "parameters": list(_DELIVERY_HEADERS),

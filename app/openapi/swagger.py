@@ -53,7 +53,25 @@ def to_2_0(document: Json, base_url: str) -> Json:
             name: _schema(schema, components) for name, schema in components.get("schemas", {}).items()
         },
     }
-    return made
+    return _without_unused(made)
+
+
+def _without_unused(document: Json) -> Json:
+    """Without definitions that nothing refers to: the kinds of event, which are one here."""
+    wanted: set[str] = set()
+    waiting: list[Any] = [document["paths"], document["responses"]]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        elif isinstance(node, dict):
+            waiting += node.values()
+            kind, _, name = str(node.get("$ref", "")).rpartition("/")
+            if kind == "#/definitions" and name not in wanted:
+                wanted.add(name)
+                waiting.append(document["definitions"][name])
+    kept = {name: part for name, part in document["definitions"].items() if name in wanted}
+    return {**document, "definitions": kept}
 
 
 # Paths
@@ -163,6 +181,8 @@ def _schema(schema: Json, components: Json) -> Json:
             made[name] = {
                 key: _property(key, part, key in required, components) for key, part in value.items()
             }
+        elif name == "example" and not isinstance(value, str | int | float | list):
+            pass  # null, or with nulls in it, which 2.0 has no word for
         elif name in ("items", "additionalProperties") and isinstance(value, dict):
             made[name] = _schema(value, components)
         else:

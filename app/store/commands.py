@@ -17,8 +17,10 @@ A command is `queued`, `sending`, perhaps `waiting` and `asking` in turn, and in
 
 from __future__ import annotations
 
+import heapq
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -38,8 +40,8 @@ ADD_USER = "add-user"
 ENDED = ("completed", "failed", "unknown", "cancelled")
 STATUSES = ("queued", "sending", "waiting", *ENDED)
 IDEMPOTENCY_SECONDS = 86_400
-_SCAN = 200
-_CURSOR = re.compile(r"([0-9]{1,4}):([0-9]{1,15}-[0-9]{1,15})")
+_SCAN = 100
+_CURSOR = re.compile(r"([0-9]{1,4}):([0-9]{1,15})-([0-9]{1,15})")
 _SHOWN = (  # of a command's hash; its payload and its result may be large
     *(b"record", b"status", b"attempts", b"status_code", b"gateway_status", b"message", b"http_status"),
     *(b"sent_at", b"ended_at", b"next_poll_at", b"field"),
@@ -134,11 +136,14 @@ class Command:
         }
 
 
-def _place(cursor: str) -> tuple[int, str]:
+_Entry = tuple[int, int, int]  # ms, sequence, shard: where a command is in the order of all
+
+
+def _place(cursor: str) -> _Entry:
     match = _CURSOR.fullmatch(cursor)
     if match is None:
         raise ValueError("cursor")
-    return int(match[1]), match[2]
+    return int(match[2]), int(match[3]), int(match[1])
 
 
 def _iso(ms: int) -> str:
@@ -223,8 +228,14 @@ class Commands:
         if number is None or number >= len(self._connection.shards) or not command_id.startswith("cmd_"):
             return None
         keys = CommandKeys(self._connection.shards[number])
-        fields = self._connection.redis.hgetall(keys.command(command_id))
-        return self.unpack(command_id, fields) if fields else None
+        names = (*_SHOWN, b"result")
+        return self._unpack(command_id, names, self._connection.redis.hmget(keys.command(command_id), names))
+
+    def _unpack(
+        self, command_id: str, names: tuple[bytes, ...], values: list[bytes | None]
+    ) -> Command | None:
+        fields = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        return self.unpack(command_id, fields) if b"record" in fields else None
 
     @staticmethod
     def unpack(command_id: str, fields: dict[bytes, bytes]) -> Command:
@@ -265,39 +276,50 @@ class Commands:
 
         Raises ValueError for one that isn't. The commands of a device that was removed are found as well.
         """
+        before = _place(cursor) if cursor else None
         shard = self._connection.shard_of(device_id) if device_id else None
         shards = self._connection.shards if shard is None else (shard,)
-        first, before = _place(cursor) if cursor else (0, "+")
         rows: list[Command] = []
         place = None
-        for shard in (shard for shard in shards if shard.number >= first):
-            keys = CommandKeys(shard)
-            stream = keys.of_device(device_id) if device_id else keys.all
-            while True:
-                newest = before if before == "+" else f"({before}"
-                found = self._connection.redis.xrevrange(stream, newest, "-", count=_SCAN)
-                for entry, command in zip(found, self._many(keys, found), strict=True):
-                    if command is not None and status in (None, command.shown_status):
-                        if len(rows) == limit:
-                            return rows, place
-                        rows.append(command)
-                        place = f"{shard.number}:{entry[0].decode()}"
-                if len(found) < _SCAN:
-                    break
-                before = found[-1][0].decode()
-            before = "+"
+        for entry, command in heapq.merge(
+            *(self._newest(shard, device_id, before) for shard in shards),
+            key=lambda found: found[0],
+            reverse=True,
+        ):
+            if command is not None and status in (None, command.shown_status):
+                if len(rows) == limit:
+                    return rows, place
+                rows.append(command)
+                place = "{2}:{0}-{1}".format(*entry)
         return rows, None
+
+    def _newest(
+        self, shard: Shard, device_id: str | None, before: _Entry | None
+    ) -> Iterator[tuple[_Entry, Command | None]]:
+        """A shard's commands before a place in the order of all, newest first; None for what is there no more."""
+        keys = CommandKeys(shard)
+        stream = keys.of_device(device_id) if device_id else keys.all
+        newest = "+"
+        if before is not None:
+            newest = f"{'' if shard.number < before[2] else '('}{before[0]}-{before[1]}"
+        while True:
+            found = self._connection.redis.xrevrange(stream, newest, "-", count=_SCAN)
+            for (name, _), command in zip(found, self._many(keys, found), strict=True):
+                ms, _, sequence = name.decode().partition("-")
+                yield (int(ms), int(sequence), shard.number), command
+            if len(found) < _SCAN:
+                return
+            newest = f"({found[-1][0].decode()}"
 
     def _many(self, keys: CommandKeys, entries: list[Any]) -> list[Command | None]:
         command_ids = [fields[b"c"].decode() for _, fields in entries]
         pipeline = self._connection.redis.pipeline(transaction=False)
         for command_id in command_ids:
             pipeline.hmget(keys.command(command_id), _SHOWN)
-        found = []
-        for command_id, values in zip(command_ids, pipeline.execute(), strict=True):
-            fields = {name: value for name, value in zip(_SHOWN, values, strict=True) if value is not None}
-            found.append(self.unpack(command_id, fields) if b"record" in fields else None)
-        return found
+        return [
+            self._unpack(command_id, _SHOWN, values)
+            for command_id, values in zip(command_ids, pipeline.execute(), strict=True)
+        ]
 
     # Changing
 

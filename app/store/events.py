@@ -52,6 +52,19 @@ def _after(cursor: str | None) -> ids.Place | None:
     return place
 
 
+class Followed(NamedTuple):
+    """An event as it came by, and where it is kept."""
+
+    shard: int
+    entry: str
+    event: dict[str, Any]
+
+
+def is_after(entry: str, other: str) -> bool:
+    """Whether a stream entry came after another one."""
+    return _order(entry) > _order(other)
+
+
 def _order(entry: str) -> tuple[int, int]:
     ms, _, sequence = entry.partition("-")
     return int(ms), int(sequence or 0)
@@ -107,7 +120,19 @@ class Events:
             newest[shard.number] = found[0][0].decode() if found else "0-0"
         return newest
 
-    def follow(self, after: dict[int, str], block_ms: int) -> list[tuple[int, str, dict[str, Any]]]:
+    def history(self, after: dict[int, str]) -> Iterator[Followed]:
+        """What is stored after the given entries (shard → entry), oldest first within a shard."""
+        for shard in self._connection.shards:
+            entry = after.get(shard.number, "0-0")
+            while True:
+                entries = self._connection.redis.xrange(shard.events, f"({entry}", "+", count=_CHUNK)
+                for name, fields in entries:
+                    entry = name.decode()
+                    yield self._followed(shard, entry, fields)
+                if len(entries) < _CHUNK:
+                    break
+
+    def follow(self, after: dict[int, str], block_ms: int) -> list[Followed]:
         """Events that came after the given entries, oldest first; waits for some. Moves `after` on."""
         names = {shard.events: shard for shard in self._connection.shards}
         answer = self._connection.redis.xread(
@@ -118,9 +143,11 @@ class Events:
             shard = names[name.decode()]
             for entry, fields in entries:
                 after[shard.number] = entry.decode()
-                event = self._codec.event(shard.number, entry.decode(), fields[b"b"])
-                found.append((shard.number, entry.decode(), event))
+                found.append(self._followed(shard, entry.decode(), fields))
         return found
+
+    def _followed(self, shard: Shard, entry: str, fields: dict[bytes, bytes]) -> Followed:
+        return Followed(shard.number, entry, self._codec.event(shard.number, entry, fields[b"b"]))
 
     # The scan
 

@@ -28,7 +28,14 @@ NAMES = {
     15: "Feature Not Supported",
     999: "Unknown Error",
 }
-ADVICE = {3: "API Monitor", 4: "security key", 7: "AuthToken", 9: "add the user", 11: "full", 19: "set the security key"}
+ADVICE = {
+    3: "API Monitor",
+    4: "security key",
+    7: "AuthToken",
+    9: "add the user",
+    11: "full",
+    19: "set the security key",
+}
 
 
 @pytest.mark.parametrize("key", [None, KEY], ids=["plain", "encrypted"])
@@ -169,7 +176,13 @@ def test_device_information_is_flat_with_numbers_and_dates(one: Machine) -> None
         "Status": "Online",
         "Password": "4711",
     }
-    one.fault(Fault(body=json.dumps({"Status": "done", "OperationID": "1", "StatusCode": 0, "DeviceInformation": information})))
+    one.fault(
+        Fault(
+            body=json.dumps(
+                {"Status": "done", "OperationID": "1", "StatusCode": 0, "DeviceInformation": information}
+            )
+        )
+    )
     answer = one.done("load-device-information")
     shown = {name: value for name, value in answer.items() if not name.startswith(("command", "operation"))}
     assert shown == {

@@ -166,7 +166,9 @@ def test_a_web_killed_while_a_call_waits_loses_the_call_and_not_the_command(
     assert len(one.bodies) == 1
 
 
-def test_a_store_restarted_while_commands_run_costs_none_of_them(own: Relay, own_sim: SimulatorServer) -> None:
+def test_a_store_restarted_while_commands_run_costs_none_of_them(
+    own: Relay, own_sim: SimulatorServer
+) -> None:
     """Neither a result that came meanwhile, nor the calls that wait for it."""
     machines = [machine(own, own_sim, {"delay_seconds": 0.8}) for _ in range(6)]
     with ThreadPoolExecutor(12) as pool:

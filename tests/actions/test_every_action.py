@@ -18,7 +18,9 @@ from tests.harness import SAMPLES, Relay, wait_for
 
 BINARY = bytes(range(200))
 DATA = base64.b64encode(BINARY).decode()
-NAMES = [path.name.partition(".")[0] for path in sorted(SAMPLES.glob("*.request.json")) if path.name[:2] > "11"]
+NAMES = [
+    path.name.partition(".")[0] for path in sorted(SAMPLES.glob("*.request.json")) if path.name[:2] > "11"
+]
 SLUGS = {
     "AddUserWithCard": "add-user-with-card",
     "AddUserWithPassword": "add-user-with-password",
@@ -210,7 +212,7 @@ def test_add_user_takes_any_of_the_64_combinations(make: Maker) -> None:
             sent = one.bodies[-1]["Add"]
             assert sent["User"]["UserType"] == ("ADMIN" if kinds else "Admin")
             assert ("Template" in sent) is bool(kinds)
-    indexes = {kind: index for kind, index in one.device.users["u-" + "-".join(CREDENTIALS)].templates}
+    indexes = dict(one.device.users["u-" + "-".join(CREDENTIALS)].templates)
     assert indexes == {"Card": 0, "Password": 0, "Fingerprint": 9, "Face": 3, "Palm": 1, "UserPhoto": 0}
 
 
@@ -237,7 +239,9 @@ def test_each_command_has_an_operation_id_of_its_own(one: Machine) -> None:
     assert {body["OperationID"] for body in one.bodies} == ids
 
 
-@pytest.mark.parametrize("query", ["?stgid={id}", "?stgid=OTHER&stgid={id}", "?STGID={id}", "?a=1&b=&stgid={id}", ""])
+@pytest.mark.parametrize(
+    "query", ["?stgid={id}", "?stgid=OTHER&stgid={id}", "?STGID={id}", "?a=1&b=&stgid={id}", ""]
+)
 def test_the_url_carries_its_stgid_once_whatever_was_pasted(query: str, make: Maker, relay: Relay) -> None:
     one = make()
     url = one.sim.command_url() + query.format(id=one.id)
@@ -248,8 +252,11 @@ def test_the_url_carries_its_stgid_once_whatever_was_pasted(query: str, make: Ma
 
 
 def test_names_and_ids_of_any_script_arrive_as_they_were_given(one: Machine) -> None:
-    one.done("add-user", user_id="Ü-1/2", first_name="名前", last_name="O'Brien \"x\"")
-    assert (one.device.users["Ü-1/2"].first_name, one.device.users["Ü-1/2"].last_name) == ("名前", 'O\'Brien "x"')
+    one.done("add-user", user_id="Ü-1/2", first_name="名前", last_name='O\'Brien "x"')
+    assert (one.device.users["Ü-1/2"].first_name, one.device.users["Ü-1/2"].last_name) == (
+        "名前",
+        'O\'Brien "x"',
+    )
     assert one.done("delete-user", user_id=" Ü-1/2 ")["user_id"] == "Ü-1/2"
 
 

@@ -58,7 +58,11 @@ def test_what_an_offline_device_is_told_completes_when_it_is_back(
     (event,) = [got.json for got in receiver.wait(1)]
     assert event["type"] == "command.completed"
     assert (event["command_id"], event["action"], event["user_id"]) == (command_id, "add-user", "1")
-    assert (event["status_code"], event["status_name"], event["operation"]) == (0, "Success", "AddUserWithPassword")
+    assert (event["status_code"], event["status_name"], event["operation"]) == (
+        0,
+        "Success",
+        "AddUserWithPassword",
+    )
     assert event["operation_id"] == ended["operation_id"] and event["device_id"] == one.id
     assert event["occurred_at"].endswith("+05:30") and event["occurred_at_utc"].endswith("Z")
     assert "112233" not in receiver.received[0].body.decode()
@@ -90,7 +94,11 @@ def test_8_after_an_add_and_9_after_a_delete_mean_that_it_was_carried_out(action
     assert again.status_code == (409 if action == "add-user" else 404)
 
 
-@pytest.mark.parametrize("fault", [Fault(drop=True, carry_out=True), Fault(delay=3.0, drop=True, carry_out=True)], ids=["dropped", "late"])
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(drop=True, carry_out=True), Fault(delay=3.0, drop=True, carry_out=True)],
+    ids=["dropped", "late"],
+)
 def test_an_answer_that_was_lost_is_asked_for_again(fault: Fault, quick: Maker) -> None:
     one = quick({"remember_seconds": 0})
     one.fault(fault)
@@ -103,7 +111,11 @@ def test_other_codes_after_a_wait_are_what_they_say(quick: Maker) -> None:
     one = quick()
     one.fault(Fault(status_code=5), Fault(status_code=11))
     ended = one.ended(waiting(one.act("add-user", user_id="1"), 5))
-    assert (ended["status"], ended["status_code"], ended["status_name"]) == ("failed", 11, "Device Memory Full")
+    assert (ended["status"], ended["status_code"], ended["status_name"]) == (
+        "failed",
+        11,
+        "Device Memory Full",
+    )
     one.fault(Fault(status_code=5), Fault(status_code=8))
     ended = one.ended(waiting(one.act("enable-user", user_id="1"), 5))
     assert (ended["status"], ended["status_code"]) == ("failed", 8)  # only after an add it says done
@@ -158,7 +170,9 @@ def test_a_destructive_command_without_an_answer_is_unknown(fault: Fault, quick:
 
 
 @pytest.mark.parametrize(("code", "status"), [(5, 503), (6, 504)])
-def test_a_command_that_is_held_for_a_day_has_failed(code: int, status: int, quick: Maker, receiver: Receiver) -> None:
+def test_a_command_that_is_held_for_a_day_has_failed(
+    code: int, status: int, quick: Maker, receiver: Receiver
+) -> None:
     one = quick()
     one.relay.subscribe(receiver, one.registered, events=["command.failed"])
     one.device.switch(**({"online": False} if code == 5 else {"timeout": True}))
@@ -184,7 +198,12 @@ def test_the_last_poll_is_at_the_end_of_the_day_and_not_before(quick: Maker) -> 
     client.hset(f"{{s0}}:command:{command_id}", "attempts", 50)  # past the schedule: hourly
     end = datetime.now(UTC) + timedelta(seconds=4)
     change_record(one, command_id, expires_at=end.isoformat())
-    wait_for(lambda: one.command(command_id)["next_poll_at"] == end.strftime("%Y-%m-%dT%H:%M:%S.") + f"{end.microsecond // 1000:03d}Z")
+    wait_for(
+        lambda: (
+            one.command(command_id)["next_poll_at"]
+            == end.strftime("%Y-%m-%dT%H:%M:%S.") + f"{end.microsecond // 1000:03d}Z"
+        )
+    )
     client.close()
     assert one.ended(command_id)["status"] == "failed"
     assert datetime.now(UTC) > end - timedelta(seconds=1.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -50,7 +51,7 @@ def test_a_long_period_is_asked_for_in_windows_and_pages_and_joined(key: str | N
     parsed = [[datetime.strptime(text, "%Y-%m-%d %H:%M:%S GMT %z") for text in window] for window in windows]
     assert parsed[0][0] == START and parsed[-1][1] == START + timedelta(days=90)
     assert all(last - first < timedelta(days=30) for first, last in parsed)
-    assert all(later[0] - earlier[1] == timedelta(seconds=1) for earlier, later in zip(parsed, parsed[1:], strict=False))
+    assert all(later[0] - earlier[1] == timedelta(seconds=1) for earlier, later in itertools.pairwise(parsed))
     assert ["OffSet" in asked_for for asked_for in asked] == [False, True, True, False, True, False, False]
     ids = [body["OperationID"] for body in one.bodies]
     assert len(set(ids)) == len(ids) and ids[0] == answer["operation_id"]
@@ -77,11 +78,24 @@ def test_rows_are_flat_punches(one: Machine) -> None:
 def test_the_documented_answer_is_read(one: Machine) -> None:
     """Its ReturnRowCount says 18, its Log has three: both are told."""
     log = [
-        {"Type": "CheckOut", "Temperature": 36.8, "InputType": "Face", "UserID": "2", "LogTime": "2020-09-17 16:53:43 GMT +0530", "FaceMask": False},
+        {
+            "Type": "CheckOut",
+            "Temperature": 36.8,
+            "InputType": "Face",
+            "UserID": "2",
+            "LogTime": "2020-09-17 16:53:43 GMT +0530",
+            "FaceMask": False,
+        },
         {"Type": "CheckIn", "InputType": "Iris", "UserId": 3, "LogTime": "2020-09-17 09:01:44 GMT +0530"},
         {"Type": "CheckIn", "InputType": "Palm", "LogTime": "2020-09-17 09:01:44 GMT +0530"},
     ]
-    one.fault(Fault(body=json.dumps({"Status": "done", "OperationID": "1", "PunchLog": {"ReturnRowCount": "18", "Log": log}})))
+    one.fault(
+        Fault(
+            body=json.dumps(
+                {"Status": "done", "OperationID": "1", "PunchLog": {"ReturnRowCount": "18", "Log": log}}
+            )
+        )
+    )
     answer = load(one, datetime(2020, 9, 17, tzinfo=UTC), datetime(2020, 9, 18, tzinfo=UTC))
     assert (answer["row_count"], answer["reported_row_count"]) == (2, 18)
     assert [row["user_id"] for row in answer["logs"]] == ["2", "3"]
@@ -102,10 +116,20 @@ def test_an_offset_that_comes_again_ends_the_pages(one: Machine) -> None:
     assert len(one.bodies) == 2
 
 
+def test_a_page_that_nobody_can_read_does_not_end_the_pages(one: Machine) -> None:
+    unreadable = {"ReturnRowCount": "1", "Log": [{"UserID": "2", "LogTime": "noon"}], "OffSet": "next"}
+    last = {"ReturnRowCount": "1", "Log": [{"UserID": "2", "LogTime": "2020-09-17 16:53:43 GMT +0530"}]}
+    one.fault(*[Fault(body=json.dumps({"Status": "done", "PunchLog": page})) for page in (unreadable, last)])
+    answer = load(one, START, START)
+    assert (answer["row_count"], answer["reported_row_count"]) == (1, 2)
+
+
 def test_an_error_on_a_later_page_is_the_commands(one: Machine) -> None:
     punched(one, 60, START, timedelta(minutes=1))
     one.fault(Fault(delay=0.01), Fault(status_code=11))
-    answer = one.act("load-log", start_time=START.isoformat(), end_time=(START + timedelta(days=1)).isoformat())
+    answer = one.act(
+        "load-log", start_time=START.isoformat(), end_time=(START + timedelta(days=1)).isoformat()
+    )
     assert problem(answer, 507)["status_code"] == 11
 
 
@@ -136,7 +160,11 @@ def test_publish_at_many_devices_and_twice_at_once_publishes_each_row_once(make:
     one = make()
     now = datetime.now(UTC).replace(microsecond=0)
     punched(one, 20, now - timedelta(hours=1), timedelta(seconds=30))
-    period = {"start_time": (now - timedelta(days=1)).isoformat(), "end_time": now.isoformat(), "publish": True}
+    period = {
+        "start_time": (now - timedelta(days=1)).isoformat(),
+        "end_time": now.isoformat(),
+        "publish": True,
+    }
     ids = [one.queued("load-log", **period) for _ in range(3)]
     assert sorted(one.ended(command_id)["published_count"] for command_id in ids) == [0, 0, 20]
     assert len(events_of(one, "attendance.punch")) == 20

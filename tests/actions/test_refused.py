@@ -77,7 +77,9 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("action", "fields", "field"), WRONG, ids=[f"{action}-{field}-{n}" for n, (action, _, field) in enumerate(WRONG)]
+    ("action", "fields", "field"),
+    WRONG,
+    ids=[f"{action}-{field}-{n}" for n, (action, _, field) in enumerate(WRONG)],
 )
 def test_a_wrong_field_is_named_and_nothing_is_sent(
     action: str, fields: dict[str, Any], field: str, one: Machine
@@ -173,9 +175,15 @@ def test_other_scopes_and_no_key_are_refused(one: Machine) -> None:
     assert len(one.bodies) == 1
 
 
-def test_a_private_gateway_is_refused_where_it_is_not_allowed(tmp_path_factory: Any, receiver: Receiver) -> None:
+def test_a_private_gateway_is_refused_where_it_is_not_allowed(
+    tmp_path_factory: Any, receiver: Receiver
+) -> None:
     """On registering, and on connecting where the setting was narrower by then."""
-    strict = Relay(tmp_path_factory.mktemp("strict"), RELAY_ALLOW_PRIVATE_TARGETS="10.1.2.0/24", RELAY_COMMAND_TIMEOUT="2")
+    strict = Relay(
+        tmp_path_factory.mktemp("strict"),
+        RELAY_ALLOW_PRIVATE_TARGETS="10.1.2.0/24",
+        RELAY_COMMAND_TIMEOUT="2",
+    )
     strict.start("store", "web")
     try:
         body = {"device_id": "P1", "auth_token": "a" * 32, "gateway_url": receiver.url}

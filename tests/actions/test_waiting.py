@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.actions.tools import Machine, Maker, key_with, problem
-from tests.harness import API_KEY, wait_for
+from tests.actions.tools import Machine, Maker, events_of, key_with, problem
+from tests.harness import API_KEY, Relay, wait_for
 
 
 @pytest.fixture
@@ -25,7 +25,15 @@ def test_200_has_what_the_contract_lists(one: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    "prefer", ["respond-async", "Respond-Async", "wait=0", "wait=0.2", "handling=lenient, wait=0", "respond-async; x=1"]
+    "prefer",
+    [
+        "respond-async",
+        "Respond-Async",
+        "wait=0",
+        "wait=0.2",
+        "handling=lenient, wait=0",
+        "respond-async; x=1",
+    ],
 )
 def test_a_call_that_is_not_to_wait_is_202(prefer: str, slow: Machine) -> None:
     began = time.monotonic()
@@ -48,7 +56,9 @@ def test_a_call_that_is_not_to_wait_is_202(prefer: str, slow: Machine) -> None:
     assert (ended.json()["status"], ended.json()["registered_users"]) == ("completed", 0)
 
 
-@pytest.mark.parametrize("prefer", ["wait=10", 'wait="10"', "respond-async, wait=10", "wait=none", "return=minimal", ""])
+@pytest.mark.parametrize(
+    "prefer", ["wait=10", 'wait="10"', "respond-async, wait=10", "wait=none", "return=minimal", ""]
+)
 def test_a_call_that_may_wait_has_its_result(prefer: str, slow: Machine) -> None:
     """With respond-async and a wait, 202 comes after the wait (RFC 7240)."""
     assert slow.act("load-device-information", headers={"Prefer": prefer}).status_code == 200
@@ -94,7 +104,9 @@ def test_a_failure_is_repeated_too_and_a_wrong_body_is_not_remembered(one: Machi
 def test_the_same_key_at_once_is_one_command(slow: Machine) -> None:
     headers = {"Idempotency-Key": f"at-once-{slow.id}"}
     with ThreadPoolExecutor(12) as pool:
-        calls = [pool.submit(slow.act, "enroll-fingerprint", user_id="1", headers=dict(headers)) for _ in range(12)]
+        calls = [
+            pool.submit(slow.act, "enroll-fingerprint", user_id="1", headers=dict(headers)) for _ in range(12)
+        ]
     answers = [call.result() for call in calls]
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["command_id"] for answer in answers}) == 1
@@ -133,6 +145,33 @@ def test_the_list_tells_who_commanded_what_newest_first(one: Machine) -> None:
     assert everybody["data"][0]["command_id"] == rows[0]["command_id"] and everybody["next_cursor"]
 
 
+def test_the_list_is_newest_first_over_all_shards_and_pages(tmp_path_factory: pytest.TempPathFactory) -> None:
+    own = Relay(tmp_path_factory.mktemp("shards"), RELAY_SHARDS="3")
+    own.start("store", "web")
+    try:
+        machines = [own.device(gateway_url="http://127.0.0.1:9/nowhere") for _ in range(7)]
+        made = []
+        for number in range(35):
+            body = {"device_id": machines[number % 7].id}
+            headers = {"Prefer": "respond-async"}
+            answer = own.call("POST", "/v1/actions/load-device-information", json=body, headers=headers)
+            made.append(answer.json()["command_id"])
+        shards = {command_id[4:6] for command_id in made}
+        assert len(shards) > 1
+        for limit in (1, 4, 200):
+            found: list[str] = []
+            cursor = None
+            while True:
+                page = own.get("/v1/commands", params={"limit": limit, "cursor": cursor, "status": "queued"})
+                found += [row["command_id"] for row in page["data"]]
+                cursor = page["next_cursor"]
+                if cursor is None:
+                    break
+            assert found == made[::-1]
+    finally:
+        own.stop()
+
+
 def test_the_name_of_the_key_is_shown(one: Machine) -> None:
     one.done("load-device-information", key=key_with(one.relay, "actions:read"))
     (row,) = listed(one)
@@ -142,13 +181,24 @@ def test_the_name_of_the_key_is_shown(one: Machine) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["status=done", "limit=0", "limit=201", "limit=x", "cursor=x", "cursor=0:9999999999999999999999-1", "cursor=0:1-", "cursor=٣:1-1"],
+    [
+        "status=done",
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "cursor=x",
+        "cursor=0:9999999999999999999999-1",
+        "cursor=0:1-",
+        "cursor=٣:1-1",
+    ],
 )
 def test_a_wrong_parameter_is_named(query: str, one: Machine) -> None:
     problem(one.relay.call("GET", f"/v1/commands?{query}"), 422, query.partition("=")[0])
 
 
-@pytest.mark.parametrize("name", ["cmd_nothing", "cmd_00" + "0" * 24, "evt_00" + "0" * 24, "cmd_zz" + "0" * 24])
+@pytest.mark.parametrize(
+    "name", ["cmd_nothing", "cmd_00" + "0" * 24, "evt_00" + "0" * 24, "cmd_zz" + "0" * 24]
+)
 def test_a_command_that_is_not_there_is_404(name: str, one: Machine) -> None:
     problem(one.relay.call("GET", f"/v1/commands/{name}"), 404)
     problem(one.relay.call("DELETE", f"/v1/commands/{name}"), 404)
@@ -160,16 +210,22 @@ def test_a_command_that_was_not_sent_can_be_cancelled_and_one_that_was_cannot(sl
     wait_for(lambda: slow.bodies)
     with ThreadPoolExecutor(1) as pool:
         waiting.append(pool.submit(slow.act, "delete-all-user", confirm=True))
-        second = wait_for(lambda: [row for row in listed(slow) if row["action"] == "delete-all-user"])[0]["command_id"]
+        second = wait_for(lambda: [row for row in listed(slow) if row["action"] == "delete-all-user"])[0][
+            "command_id"
+        ]
         assert slow.relay.call("DELETE", f"/v1/commands/{second}").status_code == 204
         problem(waiting[0].result(), 409)
+        (event,) = events_of(slow, "command.failed")
+        assert (event["command_id"], event["status_code"]) == (second, None) and "Cancelled" in event[
+            "message"
+        ]
     problem(slow.relay.call("DELETE", f"/v1/commands/{first}"), 409)
     assert slow.ended(first)["status"] == "completed"
     problem(slow.relay.call("DELETE", f"/v1/commands/{first}"), 409)
     problem(slow.relay.call("DELETE", f"/v1/commands/{second}"), 409)
     assert slow.command(second)["status"] == "cancelled"
     slow.done("load-device-information")
-    assert [list(body)[0] for body in slow.bodies] == ["Load", "Load"]
+    assert [next(iter(body)) for body in slow.bodies] == ["Load", "Load"]
 
 
 def test_only_who_may_give_a_command_may_cancel_it(slow: Machine) -> None:

@@ -43,8 +43,13 @@ def actions() -> Json:
 
 
 @pytest.fixture(scope="session")
-def stage(relay: Relay) -> Iterator[Stage]:
-    with SimulatorServer(Gateway()) as simulator:
-        made = Stage(relay, simulator, device=Device(relay, "", ""))
-        made.device = made.new_device()
-        yield made
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A relay of its own: what is tried out here leaves subscriptions and keys behind."""
+    relay = Relay(tmp_path_factory.mktemp("stage")).start()
+    try:
+        with SimulatorServer(Gateway(relay.url)) as simulator:
+            made = Stage(relay, simulator, device=Device(relay, "", ""))
+            made.device = made.new_device()
+            yield made
+    finally:
+        relay.stop()

@@ -10,7 +10,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -293,3 +293,19 @@ def test_the_stream_goes_on_after_the_last_event_id(relay: Relay, device: Device
 def test_a_wrong_last_event_id_is_422(relay: Relay) -> None:
     answer = relay.call("GET", "/v1/events/stream", headers={"Last-Event-ID": secrets.token_hex(4)})
     problem(answer, 422, "Last-Event-ID")
+
+
+def test_many_streams_take_nothing_from_callbacks(relay: Relay, device: Device) -> None:
+    """More than a process has connections to the store (RELAY_REDIS_CONNECTIONS)."""
+    url, headers = f"{relay.url}/v1/events/stream", {"X-API-Key": API_KEY}
+    with ExitStack() as stack:
+        for _ in range(90):
+            opened = requests.get(url, headers=headers, stream=True, timeout=30)
+            stack.callback(opened.close)
+            stack.callback(
+                lambda raw=opened.raw: socket.socket(fileno=os.dup(raw.fileno())).shutdown(socket.SHUT_RDWR)
+            )
+        for turn in range(5):
+            device.send_done(device.punch(user=str(turn)))
+        assert len(events(device)) == 5, "none of them had to be spooled"
+        assert relay.get("/health")["store"] == "ok"
