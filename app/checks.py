@@ -28,9 +28,11 @@ def store_warnings(store: Store) -> list[str]:
             f"The store persists {kept}: its restart loses events. Set its appendonly to yes, or choose a plan "
             "that persists."
         )
-    fsync = _config(client, "appendfsync")
-    if settings.durability == "fsync" and (append_only == "no" or fsync is None):
-        warnings.append("RELAY_DURABILITY=fsync needs a store with an append-only file (appendonly yes).")
+    if settings.durability == "fsync" and settings.redis_url and not _confirms_sync(client, append_only):
+        warnings.append(
+            "RELAY_DURABILITY=fsync: the store can't confirm a sync, so callbacks are answered 503. It needs Redis 7.2 "
+            "or Valkey, with appendonly yes."
+        )
     if settings.durability == "replica" and not _has_replica(client):
         warnings.append(
             "RELAY_DURABILITY=replica: the store has no replica, so no callback can be confirmed."
@@ -50,6 +52,11 @@ def _config(client: Any, name: str) -> str | None:
 
 def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
+
+
+def _confirms_sync(client: Any, append_only: str | None) -> bool:
+    version = str(client.info("server").get("redis_version", "0")).split(".")  # Valkey says 7.2.4
+    return append_only != "no" and (int(version[0]), int([*version, "0"][1])) >= (7, 2)
 
 
 def _has_replica(client: Any) -> bool:

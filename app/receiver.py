@@ -26,7 +26,7 @@ from app.gateway.callbacks import Callback
 from app.gateway.cipher import CipherError, ciphertext
 from app.store import Store, StoreAway, is_away
 from app.store.devices import Device
-from app.store.ingest import DeviceChanged
+from app.store.ingest import DeviceChanged, Unconfirmed
 from app.store.spool import Spool, Spooled, SpoolFull
 
 log = logging.getLogger("relay.callback")
@@ -139,6 +139,10 @@ class Receiver:
                 self._store.devices.refresh(authentic.device.id)
                 self._store.devices.by_token(authentic.device.auth_token, anew=True)
             raise
+        except Unconfirmed as error:
+            # Not spooled: it could never leave the spool.
+            log.error("%s", error)
+            raise Refused(503, "unavailable", str(error)) from None
         except Exception as error:
             if isinstance(error, redis.RedisError | OSError) and is_away(error):
                 self._away_until = time.monotonic() + _RETRY_STORE_SECONDS
@@ -151,7 +155,7 @@ class Receiver:
         device, callback, document = authentic.device, authentic.callback, authentic.document
         try:
             ingest.store(device, callback, document, authentic.body, receipt)
-        except (redis.RedisError, OSError, DeviceChanged):
+        except (redis.RedisError, OSError, DeviceChanged, Unconfirmed):
             raise
         except Exception:
             # A mistake of ours must not hold up a device: keep the body whole, and say so by event.

@@ -11,7 +11,8 @@ from typing import Any
 import redis
 
 from app.store import Store, is_away
-from app.store.commands import Command, CommandKeys
+from app.store.commands import Command
+from app.store.outcomes import CommandKeys
 
 log = logging.getLogger("relay.waiter")
 

@@ -20,10 +20,11 @@ from redis.exceptions import RedisError
 from app.gateway import codes
 from app.gateway.operations import Operation
 from app.store import Store
-from app.store.commands import Command, CommandKeys, Outcome, about_device, end_call, operation_of
+from app.store.commands import Command, about_device, operation_of
 from app.store.connection import is_away, source
 from app.store.devices import ATTENDANCE_ONLY_MODES, Device
 from app.store.keys import Shard
+from app.store.outcomes import CommandKeys, Outcome, end_call
 from workers.gateway import End, Exchange, GatewayClient
 from workers.http import Client
 from workers.lease import LeaseLost

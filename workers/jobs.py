@@ -17,9 +17,9 @@ from rq.job import Job
 
 from app.settings import current
 from app.store import Store
-from app.store.commands import CommandKeys
 from app.store.jobs import queue
 from app.store.keys import UPKEEP, Shard
+from app.store.outcomes import CommandKeys
 
 log = logging.getLogger("relay.jobs")
 

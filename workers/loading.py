@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import orjson
 
 from workers.context import Context
@@ -54,8 +56,9 @@ class Loader:
         )
         if target.read_to != read_to:
             return  # it was unloaded meanwhile, and begins again further to the front
-        if not target.fresh:
-            target.fresh_since = 0.0  # they have waited already
+        if not target.fresh and found:  # they may have waited already, some of them for long
+            age = time.time() - int(found[0][0].partition(b"-")[0]) / 1000
+            target.fresh_since = self._context.loop.time() - max(0.0, age)
         for row in found:
             entry = row[0].decode()
             target.read_to = entry

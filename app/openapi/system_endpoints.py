@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from app.openapi.bodies import KEY
 from app.openapi.parts import (
     ANY_KEY,
@@ -89,8 +87,6 @@ def _callback(path: str, operation_id: str, *parameters: Json) -> Endpoint:
 
 
 def _document(path: str, operation_id: str, media: str, what: str, *parameters: Json) -> Endpoint:
-    schema: Json = _DOCUMENT if media == "application/json" else {"type": "string", "description": what}
-    example: Any = {"openapi": "3.1.0"} if media == "application/json" else "openapi: 3.1.0\n"
     return Endpoint(
         method="get",
         path=path,
@@ -98,7 +94,7 @@ def _document(path: str, operation_id: str, media: str, what: str, *parameters: 
         tags=("system",),
         summary=what,
         description=f"{what}. Needs no key.",
-        answers={200: Answer(what, schema, media=media, example=example)},
+        answers={200: Answer(what, _DOCUMENT, media=media, example={"openapi": "3.1.0"})},
         scopes=PUBLIC,
         parameters=parameters,
     )

@@ -88,7 +88,8 @@ class Connection:
         self.redis = client or make_client(
             settings,
             socket_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 1),  # once: an idle connection may have died with the store's restart
+            # Once: an idle connection may have died with the store's restart. Not after a time-out: a gateway waits.
+            retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
             retry_on_error=[redis.ConnectionError],
         )
         self.shards = tuple(Shard(number) for number in range(settings.shards))

@@ -43,6 +43,10 @@ class DeviceChanged(Exception):
     """The device was changed or removed since it was read: refresh it, and read the callback anew."""
 
 
+class Unconfirmed(Exception):
+    """The store can't confirm what RELAY_DURABILITY asks for, now or ever; the sentence says why."""
+
+
 @dataclass(slots=True)
 class Outcome:
     """What became of a callback."""
@@ -327,7 +331,14 @@ class Ingest:
             pipeline.execute_command("WAITAOF", 1, 0, _CONFIRM_MS)
         else:
             pipeline.execute_command("WAIT", 1, _CONFIRM_MS)
-        answer, confirmed = pipeline.execute()
+        answer, confirmed = pipeline.execute(raise_on_error=False)
+        if isinstance(answer, redis.RedisError):
+            raise answer
+        if isinstance(confirmed, redis.RedisError):
+            raise Unconfirmed(
+                f"RELAY_DURABILITY={self._durability} can't be kept by this store ({confirmed}): fsync needs Redis 7.2 "
+                "or Valkey with appendonly yes."
+            )
         copies = confirmed[0] if self._durability == "fsync" else confirmed
         if copies < 1:
             raise redis.TimeoutError(

@@ -76,7 +76,7 @@ def test_a_worker_killed_during_100_commands_leaves_each_with_one_truthful_end(
             given[one.queued(action, **fields)] = (one, action)
     for _ in range(3):
         before = sum(one.desk.received_count for one in machines)
-        wait_for(lambda before=before: sum(one.desk.received_count for one in machines) >= before + 10)
+        wait_for(lambda: sum(one.desk.received_count for one in machines) >= before + 10)  # noqa: B023
         kill_dispatcher(own)
     commands = ends(own, list(given))
     unknown = 0

@@ -77,7 +77,7 @@ def flat_and_wire(name: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
         if "Index" in item:
             flat[f"{kind}_index"] = int(item["Index"])
         flat[FLAT[item["Type"]]] = item["Data"]
-    user = next((wire[verb][part] for part in ("User", "AccessTime") if part in wire[verb]), {})
+    user: Any = next((wire[verb][part] for part in ("User", "AccessTime") if part in wire[verb]), {})
     if isinstance(user, dict):
         for key, field in {
             "UserID": "user_id",
@@ -212,7 +212,7 @@ def test_add_user_takes_any_of_the_64_combinations(make: Maker) -> None:
             sent = one.bodies[-1]["Add"]
             assert sent["User"]["UserType"] == ("ADMIN" if kinds else "Admin")
             assert ("Template" in sent) is bool(kinds)
-    indexes = dict(one.device.users["u-" + "-".join(CREDENTIALS)].templates)
+    indexes = dict(one.device.users["u-" + "-".join(CREDENTIALS)].templates.keys())
     assert indexes == {"Card": 0, "Password": 0, "Fingerprint": 9, "Face": 3, "Palm": 1, "UserPhoto": 0}
 
 

@@ -111,7 +111,7 @@ def test_an_unknown_action_is_404(one: Machine) -> None:
 
 
 def test_an_unknown_device_is_named(one: Machine) -> None:
-    problem(one.act("delete-user", user_id="1", **{"device_id": "NOBODY"}), 422, "device_id")
+    problem(one.act("delete-user", user_id="1", device_id="NOBODY"), 422, "device_id")
     problem(one.relay.call("POST", "/v1/actions/delete-user", json={"user_id": "1"}), 422, "device_id")
 
 

@@ -18,8 +18,8 @@ TEMPLATE = base64.b64encode(b"a fingerprint of nobody " * 9).decode()
 def test_secrets_leave_the_relay_only_towards_the_gateway(quick: Maker, receiver: Receiver) -> None:
     one = quick(security_key=KEY)
     one.relay.subscribe(receiver, one.registered)
-    secret = {"password": PIN, "fingerprint_data": TEMPLATE, "card_number": CARD}
-    headers = {"Idempotency-Key": f"secret-{one.id}"}
+    secret: dict[str, Any] = {"password": PIN, "fingerprint_data": TEMPLATE, "card_number": CARD}
+    headers: Any = {"Idempotency-Key": f"secret-{one.id}"}
     one.device.switch(online=False)
     answers = [one.act("add-user", user_id="1", headers=headers, **secret)]
     assert answers[0].status_code == 202

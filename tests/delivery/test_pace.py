@@ -13,6 +13,7 @@ import pytest
 
 from tests.delivery.tools import (
     Answer,
+    act,
     change,
     client,
     ids_of,
@@ -96,6 +97,17 @@ def test_with_one_in_flight_each_waits_for_the_one_before(
     for name in failed:
         first = tries.index(name)
         assert tries[first + 1] == name, "nothing passes what has failed"
+
+
+def test_a_replay_keeps_strict_order_past_a_failure(relay: Relay, device: Device, receiver: Receiver) -> None:
+    subscription = relay.subscribe(receiver, device, max_in_flight=1)
+    punch(device, 5)
+    receiver.wait(5)
+    expected = stored(device)
+    receiver.answer = plan(200, 500)
+    act(relay, subscription, "replay", event_ids=expected)
+    receiver.wait(11)
+    assert ids_of(receiver)[5:] == [*expected[:2], expected[1], *expected[2:]]
 
 
 def test_a_dead_letter_lets_the_next_go(relay: Relay, device: Device, receiver: Receiver) -> None:

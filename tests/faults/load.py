@@ -26,13 +26,13 @@ class Load:
         self._pool = ThreadPoolExecutor(SENDERS)
         share = [range(start, count, SENDERS) for start in range(SENDERS)]
         self._futures: list[Future[None]] = [
-            self._pool.submit(self._send_all, devices[number % len(devices)], numbers)
-            for number, numbers in enumerate(share)
+            self._pool.submit(self._send_all, devices, numbers) for numbers in share
         ]
 
-    def _send_all(self, device: Device, numbers: range) -> None:
+    def _send_all(self, devices: list[Device], numbers: range) -> None:
         with requests.Session() as session:
             for number in numbers:
+                device = devices[number % len(devices)]
                 self._send(session, device, device.punch(f"u{number}"), f"u{number}")
 
     def _send(self, session: requests.Session, device: Device, document: Any, user: str) -> None:

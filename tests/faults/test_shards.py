@@ -15,7 +15,7 @@ from tests.harness import API_KEY, Receiver, Relay, verify, wait_for
 
 def test_several_shards_look_like_one(start: Callable[..., Relay], receiver: Receiver) -> None:
     relay = start(RELAY_SHARDS="4", RELAY_RETRY_SCHEDULE="1")
-    devices = [relay.device() for _ in range(12)]
+    devices = [relay.device(device_id=f"SHARDED{number}") for number in range(12)]
     subscription = relay.subscribe(receiver, *devices)
     heard: list[str] = []
 
