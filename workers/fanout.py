@@ -12,7 +12,7 @@ from workers.context import Context
 from workers.live import Live
 from workers.settling import Settler
 from workers.subscribers import Subscribers
-from workers.target import Stored
+from workers.target import Stored, later
 
 _READ = 500  # events a fan-out
 _PAIRS = 5_000  # (event, subscription) pairs a script call
@@ -127,7 +127,7 @@ class FanOut:
         shard = str(self._context.shard.number)
         for stored, event in events:
             for subscription in self._subscribers.matcher.find(event):
-                if _later(stored.entry, subscription.after.get(shard, "0-0")):
+                if later(stored.entry, subscription.after.get(shard, "0-0")):
                     matched.setdefault(subscription.id, []).append(stored)
         return matched
 
@@ -153,9 +153,3 @@ class FanOut:
             keys=fixed + keys, args=[context.token, version, position, *arguments]
         )
         return await context.is_current(answer)
-
-
-def _later(entry: str, than: str) -> bool:
-    ms, _, sequence = entry.partition("-")
-    than_ms, _, than_sequence = than.partition("-")
-    return (int(ms), int(sequence)) > (int(than_ms), int(than_sequence))

@@ -114,6 +114,8 @@ class Target:
 
     def offer(self, event: Stored, loop_time: float) -> None:
         """Takes an event that was just queued, if nothing before it is left in the store."""
+        if not later(event.entry, self.read_to):
+            return  # it was loaded before we came to know that it is queued
         if self.behind or len(self.fresh) >= self.window or self.pace.down:
             self.behind = True
             self.passed_by += 1
@@ -135,6 +137,13 @@ class Target:
             self.read_to = _just_before(self.fresh[0].entry)
             self.fresh.clear()
             self.behind = True
+
+
+def later(entry: str, than: str) -> bool:
+    """Whether an entry of a stream comes after another."""
+    ms, _, sequence = entry.partition("-")
+    than_ms, _, than_sequence = than.partition("-")
+    return (int(ms), int(sequence)) > (int(than_ms), int(than_sequence))
 
 
 def _just_before(entry: str) -> str:

@@ -6,6 +6,7 @@ answers are in `schemas`; `build` puts 3.1 together, `older` and `swagger` make 
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 
@@ -49,7 +50,11 @@ def _whole() -> Json:
 
 
 def document(version: str = "3.1", tag: str | None = None, base_url: str = LOCAL_URL) -> Json:
-    """The description in one of VERSIONS, whole or of one of TAGS, as served at `base_url`."""
+    """The description in one of VERSIONS, whole or of one of TAGS, as served at `base_url`. The caller's own."""
+    return copy.deepcopy(_document(version, tag, base_url))
+
+
+def _document(version: str, tag: str | None, base_url: str) -> Json:
     found = _whole() if tag is None else only_tag(_whole(), tag)
     if version == "3.1":
         return _with_server(found, base_url)
@@ -64,19 +69,19 @@ def _with_server(found: Json, base_url: str) -> Json:
 
 def as_json(version: str, tag: str | None, base_url: str) -> bytes:
     """The description as JSON."""
-    return orjson.dumps(document(version, tag, base_url), option=orjson.OPT_INDENT_2)
+    return orjson.dumps(_document(version, tag, base_url), option=orjson.OPT_INDENT_2)
 
 
 def as_yaml(version: str = "3.1", tag: str | None = None, base_url: str = LOCAL_URL) -> str:
     """The description as YAML."""
     if version == "2.0":  # the URL is in three places of it
-        return _dumped(document(version, tag, base_url))
+        return _dumped(_document(version, tag, base_url))
     return _yaml(version, tag).replace(_HERE, json.dumps(base_url), 1)
 
 
 @functools.cache
 def _yaml(version: str, tag: str | None) -> str:
-    return _dumped(document(version, tag, _HERE))
+    return _dumped(_document(version, tag, _HERE))
 
 
 def _dumped(value: Json) -> str:

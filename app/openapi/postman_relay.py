@@ -44,6 +44,7 @@ _KEPT: dict[str, tuple[str, str]] = {
     "loadDeviceInformation": ("command_id", "command_id"),
 }
 _NEW_DEVICE = ("registerDevice", "updateDevice", "removeDevice")
+_ASKED = (("listUsers", "device_id"),)  # the user it keeps must be one of this device
 _ALSO_RIGHT: dict[str, tuple[int, ...]] = {"cancelCommand": (409,)}  # it may have been sent
 
 
@@ -77,7 +78,7 @@ def _query(endpoint: Endpoint, values: Mapping[str, str]) -> list[Json]:
             "key": item["name"],
             "value": values.get(item["name"], str(item.get("example", ""))),
             "description": item["description"],
-            "disabled": not item["required"],
+            "disabled": not item["required"] and (endpoint.operation_id, item["name"]) not in _ASKED,
         }
         for item in endpoint.parameters
         if isinstance(item, dict) and item["in"] == "query"

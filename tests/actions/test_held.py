@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from app.store.keys import Shard
+from app.store.outcomes import CommandKeys
 from simulator.faults import Fault
 from simulator.records import User
 from tests.actions.tools import KEY, Machine, Maker, change_record, events_of, problem, store_of
 from tests.harness import Receiver, wait_for
+from workers.jobs import _trim
 
 ENROL = ("enroll-fingerprint", {"user_id": "1"})
 DESTRUCTIVE: list[tuple[str, dict[str, Any]]] = [
@@ -242,3 +245,32 @@ def test_what_was_changed_at_the_device_meanwhile_holds_for_queued_commands(quic
         ended = one.ended(command_id)
         assert ended["status"] == "failed" and "not sent" in ended["message"]
         assert len(one.bodies) == 1
+
+
+def test_a_command_that_was_not_sent_within_its_day_is_not_sent_any_more(quick: Maker) -> None:
+    """As after a weekend without a worker: nobody expects Friday's delete-all-user on Monday."""
+    one = quick({"delay_seconds": 0.7})
+    one.queued("load-device-information")
+    command_id = one.queued("delete-all-user", confirm=True)
+    change_record(one, command_id, expires_at=(datetime.now(UTC) - timedelta(seconds=1)).isoformat())
+    ended = one.ended(command_id)
+    assert (ended["status"], ended["sent_at"]) == ("failed", None) and "not sent" in ended["message"]
+    one.done("load-device-information")
+    assert all("Delete" not in body for body in one.bodies)
+
+
+def test_the_lists_of_commands_forget_what_is_older_than_the_retention(quick: Maker) -> None:
+    one = quick()
+    made = one.done("load-device-information")["command_id"]
+    client, keys = store_of(one.relay), CommandKeys(Shard(0))
+    gone, both = keys.of_device("GONE"), keys.of_device(f"{one.id}-both")
+    day_ms, now_ms = 86_400_000, int(time.time() * 1000)
+    for name in (gone, both):
+        client.xadd(name, {"c": "cmd_old"}, id=f"{now_ms - 33 * day_ms}-1")
+    client.xadd(both, {"c": "cmd_new"}, id=f"{now_ms - 31 * day_ms}-1")  # it ended within a day or so
+    _trim(client, Shard(0), now_ms - 30 * day_ms)
+    assert not client.exists(gone)
+    assert [fields for _, fields in client.xrange(both)] == [{b"c": b"cmd_new"}]
+    client.close()
+    rows = one.relay.get("/v1/commands", params={"device_id": one.id})["data"]
+    assert [row["command_id"] for row in rows] == [made]

@@ -6,6 +6,8 @@ nearly everything would be a 404.
 
 from __future__ import annotations
 
+import base64
+import secrets
 from typing import Any
 
 import pytest
@@ -20,16 +22,18 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from app import openapi
+from app.gateway.operations import CREDENTIAL_FIELDS
 from tests.harness import API_KEY
 from tests.openapi.stage import Stage
 
-_EXAMPLES = 12
+_EXAMPLES = 10
 _CHECKS = [
     status_code_conformance,
     content_type_conformance,
     response_headers_conformance,
     response_schema_conformance,
 ]
+_TEMPLATE = base64.b64encode(b"no real template").decode()
 _ENDLESS = "streamEvents"
 _GATEWAYS_OWN = {501, 502, 503, 504, 507}
 
@@ -41,7 +45,12 @@ _config = SchemathesisConfig.from_dict(
             "deterministic": True,
             "allow-x00": False,
             "with-security-parameters": False,  # the key is always sent; wrong ones are tests/relay's
-        }
+        },
+        "phases": {"coverage": {"unexpected-methods": []}},
+        # Fifteen times nearly the same: what is special about them comes in what is generated.
+        "operations": [
+            {"include-path-regex": "/add-user-with", "phases": {"coverage": {"enabled": False}}},
+        ],
     }
 )
 schema = schemathesis.openapi.from_dict(openapi.document(), config=_config).exclude(operation_id=_ENDLESS)
@@ -65,6 +74,8 @@ def known(stage: Stage) -> dict[str, Any]:
         "gateway_url": stage.simulator.command_url(),
         "timezone": "UTC",
         "confirm": True,
+        "first_name": "Asha",
+        **dict.fromkeys((name for name in CREDENTIAL_FIELDS.values() if name.endswith("_data")), _TEMPLATE),
     }
 
 
@@ -73,7 +84,6 @@ def known(stage: Stage) -> dict[str, Any]:
 def test_answers(case: schemathesis.Case, stage: Stage, known: dict[str, Any]) -> None:
     _put_in(case, known)
     answer = case.call(base_url=stage.relay.url, headers={"X-API-Key": API_KEY}, timeout=40)
-    open('/tmp/tally','a').write(f'{case.operation.label} {answer.status_code}\n')
     case.validate_response(answer, checks=_CHECKS)
     if answer.status_code >= 500:
         assert answer.status_code in _GATEWAYS_OWN
@@ -82,13 +92,20 @@ def test_answers(case: schemathesis.Case, stage: Stage, known: dict[str, Any]) -
 
 def _put_in(case: Any, known: dict[str, Any]) -> None:
     """Real ids for made-up ones, but where something would be removed that others need."""
+    if "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = secrets.token_hex(8)  # the example, always the same, would be a 409
+    if isinstance(case.body, dict):  # no name is looked up: that takes its time where there is no network
+        for name in ("target_url", "gateway_url"):
+            if str(case.body.get(name)).startswith("http"):
+                case.body[name] = known[name]
     negative = case.meta is not None and case.meta.generation.mode.is_negative
     if case.method == "DELETE" or negative:
         return
-    kept = {"device_id"} if case.path == "/v1/devices" else set()  # one is registered once only
+    given = known
+    if case.path == "/v1/devices":  # one is registered once only
+        given = {name: value for name, value in known.items() if name != "device_id"}
     if "/add-user" in case.path:
-        kept = {"user_id"}
+        given = {**known, "user_id": secrets.token_hex(6)}
     for place in (case.path_parameters, case.query, case.body):
         if isinstance(place, dict):
-            for name in (place.keys() & known.keys()) - kept:
-                place[name] = known[name]
+            place |= {name: value for name, value in given.items() if name in place}

@@ -1,0 +1,66 @@
+"""What a worker holds of one subscription, where two things happen at once."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from app.store.keys import Shard
+from workers.pace import Pace
+from workers.target import Delivery, Stored, Target
+
+
+class _Subscription:
+    id, status, max_in_flight, batch_max = "sub_1", "active", 1, 1
+
+
+def _target(most: int = 1) -> Target:
+    subscription = _Subscription()
+    subscription.max_in_flight = most
+    return Target(cast(Any, subscription), Shard(0), Pace(most))
+
+
+def _event(entry: str) -> Stored:
+    return Stored(entry, b"{}", b"", None)
+
+
+def test_an_event_that_was_loaded_is_not_taken_again_when_it_is_offered() -> None:
+    """It was loaded between being queued and our hearing that it is: it was delivered twice."""
+    target = _target()
+    target.behind = False
+    target.fresh.append(_event("5-1"))
+    target.read_to = "5-1"
+    target.offer(_event("5-0"), 0.0)
+    target.offer(_event("5-1"), 0.0)
+    target.offer(_event("5-2"), 0.0)
+    assert [event.entry for event in target.fresh] == ["5-1", "5-2"]
+
+
+def test_unloading_goes_back_to_before_the_oldest_that_was_loaded() -> None:
+    target = _target()
+    target.fresh.extend([_event("5-0"), _event("6-3")])
+    target.read_to = "6-3"
+    target.unload()
+    assert target.behind
+    assert target.read_to == f"4-{2**64 - 1}"
+
+
+def test_in_strict_order_only_a_test_send_passes_what_waits_for_a_retry() -> None:
+    target = _target()
+    target.due.extend([Delivery("1-0", [_event("1-0")]), Delivery("2-0:tabc", [], test=b"{}")])
+    target.retrying = 1
+    first = target.next_due()
+    assert first is not None
+    assert first.test is not None
+    assert target.next_due() is None
+    target.retrying = 0
+    assert target.next_due() is not None
+
+
+def test_nothing_starts_while_what_waited_for_a_retry_is_made_due() -> None:
+    target = _target(16)
+    target.due_behind = False
+    target.fresh.append(_event("9-0"))
+    target.due.append(Delivery("5-0", [_event("5-0")]))
+    target.releasing = 1
+    assert target.next_due() is None
+    assert not target.may_start_fresh()

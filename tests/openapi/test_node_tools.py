@@ -1,0 +1,133 @@
+"""Tools of the Node world take the descriptions: Spectral, Redocly, and newman with both Postman collections.
+
+They are in `node/` with exact versions, installed once from the npm registry; nothing else needs the network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from app import openapi
+from tests.openapi.stage import Stage
+
+_FOLDER = Path(__file__).parent / "node"
+_ENVIRONMENT = {
+    **os.environ,
+    "REDOCLY_TELEMETRY": "off",
+    "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true",
+    "CI": "true",
+    "NO_COLOR": "1",
+}
+
+pytestmark = pytest.mark.timeout(300)  # the first run installs
+
+
+def _run(*command: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=_FOLDER,
+        env=_ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture(scope="session")
+def tools() -> Path:
+    """The folder of the tools' programs, installed as the lock file says."""
+    npm = shutil.which("npm")
+    assert npm, "Node.js with npm is needed: https://nodejs.org, or apt-get install nodejs npm"
+    lock, done = _FOLDER / "package-lock.json", _FOLDER / "node_modules" / ".installed"
+    if not done.exists() or done.read_text() != lock.read_text():
+        installed = _run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", timeout=280)
+        assert installed.returncode == 0, installed.stdout + installed.stderr
+        done.write_text(lock.read_text())
+    return _FOLDER / "node_modules" / ".bin"
+
+
+def test_the_lock_file_names_no_registry() -> None:
+    lock = json.loads((_FOLDER / "package-lock.json").read_text())
+    assert not any("resolved" in package for package in lock["packages"].values())
+    wanted = json.loads((_FOLDER / "package.json").read_text())["dependencies"]
+    assert all(version[0].isdigit() for version in wanted.values())
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Each version of the description, whole and of the tag `actions`, as files."""
+    folder = tmp_path_factory.mktemp("documents")
+    found = []
+    for version in openapi.VERSIONS:
+        for tag in (None, "actions"):
+            path = folder / f"{version}-{tag or 'whole'}.yaml"
+            path.write_text(openapi.as_yaml(version, tag))
+            found.append(path)
+    return found
+
+
+def test_spectral_finds_nothing(tools: Path, documents: list[Path]) -> None:
+    found = _run(tools / "spectral", "lint", "-r", ".spectral.yaml", "--fail-severity=hint", *documents)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "No results" in found.stdout
+
+
+def test_redocly_finds_nothing(tools: Path, documents: list[Path]) -> None:
+    found = _run(tools / "redocly", "lint", "--config", "redocly.yaml", *documents)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+# Postman
+
+
+def _newman(tools: Path, collection: object, folder: Path, **variables: str) -> int:
+    """Runs a collection; how many requests it made, all of whose tests passed."""
+    path, report = folder / "collection.json", folder / "report.json"
+    path.write_text(json.dumps(collection))
+    values = [part for name, value in variables.items() for part in ("--env-var", f"{name}={value}")]
+    ran = _run(
+        *(tools / "newman", "run", path, *values),
+        *("--reporters", "cli,json", "--reporter-json-export", report, "--timeout-request", "30000"),
+    )
+    assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr
+    stats = json.loads(report.read_text())["run"]["stats"]
+    assert stats["assertions"]["total"] >= stats["requests"]["total"] > 0
+    return int(stats["requests"]["total"])
+
+
+def test_newman_runs_the_gateways_collection_against_the_virtual_gateway(
+    tools: Path, stage: Stage, tmp_path: Path
+) -> None:
+    device = stage.new_device()
+    made = _newman(
+        tools,
+        openapi.gateway_collection(),
+        tmp_path,
+        base_url=stage.simulator.command_url(),
+        stgid=device.id,
+        auth_token=device.token,
+    )
+    assert made == 27
+    assert not stage.simulator.gateway.device(device.id).users  # the last ones delete everything
+
+
+def test_newman_runs_the_relays_collection_against_a_relay(tools: Path, stage: Stage, tmp_path: Path) -> None:
+    device = stage.new_device()
+    collection = stage.relay.get("/postman.json", params={"collection": "relay"})
+    made = _newman(
+        tools,
+        collection,
+        tmp_path,
+        api_key=stage.relay.environment["RELAY_API_KEY"],
+        device_id=device.id,
+        auth_token=device.token,
+        target_url="http://127.0.0.1:9/",
+    )
+    assert made == sum(len(folder["item"]) for folder in collection["item"])
