@@ -15,13 +15,22 @@ _ADDS_MORE = {
     "load-log": "Longer ones are asked for in pieces and joined. publish: true makes events of punches not known yet.",
     "load-device-information": "Use it to see whether a device is there and how full it is.",
     "add-user": "It picks the gateway's operation by what is there. Use this one unless you need a certain operation.",
-    "delete-user": "The machine forgets the user; the punches stay.",
     "resend-attendance": "They arrive as attendance.punch events, not as the result.",
     "resend-all-user": "They arrive as user.updated and credential.updated events, not as the result.",
     "enroll-fingerprint": "It is never sent twice: where its fate is unknown, look at the device.",
     "update-access-time": "Times are in the device's time zone.",
     "enable-user": "Undoes disable-user.",
     "disable-user": "Undone by enable-user.",
+}
+_SUMMARIES = {
+    "load-log": "Load punch log",
+    "delete-all-user": "Delete all users",
+    "delete-log-all": "Delete all punch logs",
+    "delete-attendance-photo": "Delete all punch photos",
+    "resend-attendance": "Resend punches",
+    "resend-all-user": "Resend all users",
+    "add-user": "Add user with any credentials",
+    "add-user-without-template": "Add user without credentials",
 }
 _RETRY_AFTER: Json = {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}}
 _LOCATION: Json = {"description": "Where it is to be found.", "schema": {"type": "string"}}
@@ -49,16 +58,17 @@ def camel(name: str) -> str:
 
 
 def _summary(action: Action) -> str:
-    """The action's own, with the trade's spelling."""
-    return (
-        action.summary.replace(" all user", " all users")
-        .replace("Delete log all", "Delete all logs")
-        .replace("Delete attendance photo", "Delete attendance photos")
-    )
+    """The action's own, as a sentence of ours."""
+    kinds = action.operation.credentials if action.operation else ()
+    if kinds:
+        *most, last = (kind.replace("_", " ") for kind in kinds)
+        return f"Add user with {' and '.join([', '.join(most), last]) if most else last}"
+    return _SUMMARIES.get(action.name, action.summary)
 
 
 def _description(action: Action) -> str:
-    return " ".join(part for part in (action.description, _ADDS_MORE.get(action.name)) if part)
+    more = "Needs confirm: true." if action.effect == "destructive" else _ADDS_MORE.get(action.name)
+    return f"{action.description} {more}" if more else action.description
 
 
 def _endpoint(action: Action) -> Endpoint:

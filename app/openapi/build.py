@@ -26,7 +26,7 @@ _ORDER = {tag: number for number, tag in enumerate(TAGS)}
 _ABOUT = """\
 Events of biometric attendance machines as flat JSON, sent to webhooks, and the machines' 27 commands as plain HTTP
 calls. Send an API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Errors are `application/problem+json`
-(RFC 9457). An action waits up to 20 seconds for its result and answers 200; where the machine takes longer, 202
+(RFC 9457). An action waits some 20 seconds for its result and answers 200; where the machine takes longer, 202
 with a `status_url`."""
 _PROBLEMS = {
     400: "It can't be read.",

@@ -70,7 +70,7 @@ def test_actions_and_commands(described: Described, stage: Stage) -> None:
 
 
 def test_what_devices_reported(described: Described, stage: Stage) -> None:
-    device = stage.device
+    device = stage.new_device()
     for number in (1, 2, 4, 10):
         device.send_done(device.sample(number))
     only = {"params": {"device_id": device.id}}
