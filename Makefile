@@ -11,7 +11,7 @@ help:
 	@echo "make test        lint, types, import contracts, all tests, also against Debian's Redis"
 	@echo "make test-quick  lint, types and the tests of protocol, HTTP client and relay"
 	@echo "make bench       the benchmarks beside their baselines (ARGS go to them)"
-	@echo "make docs        writes the generated parts of the documentation anew"
+	@echo "make docs        writes docs' generated parts, openapi.yaml and postman/ anew"
 	@echo "make lock        requirements*.txt anew from pyproject.toml"
 	@echo "make clean       removes .venv and caches; .data stays"
 
@@ -35,6 +35,7 @@ bench: .venv/.dev
 
 docs: .venv/.dev
 	@$(BIN)/python scripts/docs
+	@$(BIN)/python scripts/openapi
 
 lock: .venv/.dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

@@ -23,6 +23,8 @@ from typing import Any
 import requests
 from standardwebhooks import Webhook
 
+from app.store.embedded import die_with_parent
+
 ROOT = Path(__file__).parent.parent
 SAMPLES = Path(__file__).parent / "samples"
 API_KEY = "crk_made-up-key-for-tests"
@@ -211,6 +213,7 @@ class Relay:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=die_with_parent,  # a test run that is killed leaves nothing behind
             )
 
     def wait_healthy(self, seconds: float = 20.0) -> None:

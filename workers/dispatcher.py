@@ -45,6 +45,7 @@ _RENEW_SECONDS = 1.0
 _TICK_SECONDS = 0.5
 _SWEEP_SECONDS = 5.0
 _FINISH_SECONDS = 6.0
+_CANCEL_SECONDS = 2.0
 _CONNECTIONS = 8_000
 
 
@@ -56,7 +57,13 @@ class Dispatcher:
         self._token = secrets.token_hex(16)
         self._live = Live(live)
         self._stop = asyncio.Event()
-        self._redis = make_async_client(store.settings, socket_timeout=10.0, retry=Retry(NoBackoff(), 0))
+        self._redis = make_async_client(
+            store.settings,
+            socket_timeout=10.0,
+            retry=Retry(NoBackoff(), 0),
+            # Two a shard wait for what comes, all the time.
+            max_connections=max(store.settings.redis_connections, 2 * store.settings.shards + 8),
+        )
         self._lease = self._redis.register_script(source("lease"))
         self._queue = queue(store.connection.redis)
         # Idle, it is never started: only its way of enqueuing what is due is used.
@@ -111,9 +118,9 @@ class Dispatcher:
             commands.drop()
         for task in (stopping, *work):
             task.cancel()
-        results = await asyncio.gather(*work, return_exceptions=True)
-        for result in results:
-            failure = _failure(result)
+        ended, _ = await asyncio.wait(work, timeout=_CANCEL_SECONDS)
+        for task in ended:
+            failure = None if task.cancelled() else _failure(task.exception())
             if failure is not None:
                 log.error("dispatching for shard %d failed; starting over", shard.number, exc_info=failure)
         if stopped:
@@ -194,7 +201,11 @@ def main() -> None:
     """The dispatcher's process."""
     settings = current()
     configure(settings.log_level)
-    asyncio.run(Dispatcher(Store(settings), live=os.environ.get("RELAY_LIVE") == "1").run())
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(Dispatcher(Store(settings), live=os.environ.get("RELAY_LIVE") == "1").run())
+    logging.shutdown()
+    # All is written down. asyncio.run would wait for tasks that a dead connection keeps from being cancelled.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 local status = redis.call('HGET', KEYS[2], 'status')
 if ARGV[1] == 'queued' then
   if status ~= 'queued' then return 'over' end
-elseif redis.call('GET', KEYS[1]) ~= ARGV[1] then
+elseif (redis.call('GET', KEYS[1]) or ARGV[1]) ~= ARGV[1] then
   return 'lease'
 end
 if not status or status == 'completed' or status == 'failed' or status == 'unknown' or status == 'cancelled' then

@@ -2,7 +2,7 @@
 -- KEYS 1 lease, 2 command, 3 queue, 4 busy, 5 waiting
 -- ARGV 1 lease token, 2 command, 3 device, 4 when to ask again (ms), 5 channel, then field, value…
 -- Answers 'ok' or 'lease'
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lease' end
+if (redis.call('GET', KEYS[1]) or ARGV[1]) ~= ARGV[1] then return 'lease' end
 for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('HSET', KEYS[2], 'status', 'waiting', 'next_poll_at', ARGV[4])
 redis.call('LREM', KEYS[3], 0, ARGV[2])
