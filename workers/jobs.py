@@ -57,6 +57,11 @@ def schedule_retry(jobs: Queue, subscription_id: str, shard: int, at_ms: int, be
             result_ttl=0,
             failure_ttl=_KEEP_RESULT,
         )
+        # Who replaced it before it was there could not take it away.
+        health = Shard(shard).subscription(subscription_id, "health")
+        wanted = jobs.connection.hget(health, "retry_job_at")
+        if wanted is not None and math.ceil(int(wanted) / 1000) != second:
+            _unschedule(jobs, f"{name}-{second}")
 
 
 def _unschedule(jobs: Queue, job_id: str) -> None:

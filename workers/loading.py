@@ -71,9 +71,11 @@ class Loader:
 
     async def _load_due(self, target: Target) -> None:
         target.due_behind = False
-        redis, most = self._context.redis, _DUE + len(target.due_names)
+        # As of before we ask: what is settled while we wait for the answer is still in it.
+        redis, known = self._context.redis, set(target.due_names)
+        most = _DUE + len(known)
         names = [name.decode() for name in await redis.zrange(target.key("due"), 0, most - 1)]
-        new = [name for name in names if name not in target.due_names][:_DUE]
+        new = [name for name in names if name not in known and name not in target.due_names][:_DUE]
         target.due_behind |= len(names) == most and bool(new)
         if not new:
             return

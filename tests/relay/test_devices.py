@@ -61,7 +61,7 @@ def test_a_device_is_registered_and_its_secrets_never_come_back(relay: Relay) ->
     assert shown["callback_url"] == f"{relay.url}/callback/{wanted['device_id']}"
     assert shown["gateway_url"] == "http://127.0.0.1:9/external/api3.0/biometric?a=b"
     assert shown["last_seen_at"] is None
-    listed = relay.get("/v1/devices", params={"limit": 200})
+    listed = relay.get("/v1/devices", params={"limit": 200, "cursor": wanted["device_id"][:-1]})
     texts = [answer.text, json.dumps(listed), json.dumps(relay.get(answer.headers["location"]))]
     texts.append(relay.call("PATCH", answer.headers["location"], json={"label": "Back Door"}).text)
     for text in texts:
