@@ -149,7 +149,7 @@ def _screen(settings: Settings, store: Store, first_time: bool, virtual: bool) -
         "",
         f"  {bold('cams-relay is running')}",
         "",
-        f"  API            {bold(url)}",
+        f"  API            {bold(url)}   to read and try: {url}/docs",
         f"  API key        {key}",
         f"  Callback URL   {bold(url + '/callback')}   paste it into the API Monitor",
         "",

