@@ -111,8 +111,8 @@ def test_a_killed_web_process_leaves_its_spool_to_the_next(
     relay = start()
     device = relay.device()
     relay.subscribe(receiver, device)
-    for number in range(4):  # both processes know the device
-        device.send_done(device.punch(f"before{number}"))
+    for number in range(20):  # both processes know the device: each connection goes to either
+        device.send(device.punch(f"before{number}"), headers={"Connection": "close"})
     stop_store(relay)
     load = Load([device], 60)
     load.finish()

@@ -157,11 +157,11 @@ def test_a_store_that_was_never_there_is_503_for_the_gateway(tmp_path: Path) -> 
 def test_with_several_shards_everything_reads_as_with_one(tmp_path: Path, receiver: Receiver) -> None:
     relay = Relay(tmp_path, RELAY_SHARDS="5").start()
     try:
-        devices = [relay.device(security_key=KEY if n % 2 else None) for n in range(8)]
+        devices = [relay.device(security_key=KEY if n % 2 else None) for n in range(12)]
         relay.subscribe(receiver)
         sent = []
         for turn in range(40):
-            device = devices[turn * 5 % 8]
+            device = devices[turn * 5 % 12]
             document = device.punch(user=str(turn))
             done(device.send(sealed(document) if device.security_key else document))
             sent.append(str(turn))
