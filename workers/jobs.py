@@ -112,6 +112,14 @@ def replay(subscription_id: str, since_ms: int | None, until_ms: int | None) -> 
     return kept.deliveries.replay_range(subscription, since_ms, until_ms)
 
 
+def send_test(subscription_id: str, event: dict[str, Any]) -> None:
+    """Sends a made-up event to a subscription that is still there."""
+    kept = store()
+    subscription = kept.subscriptions.get(subscription_id)
+    if subscription is not None and subscription.status == "active":
+        kept.deliveries.send_test(subscription, event)
+
+
 # Upkeep
 
 

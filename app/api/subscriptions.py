@@ -15,15 +15,17 @@ from app.addresses import UrlRefused
 from app.api.auth import caller, needs, store
 from app.api.io import answer, body, limit, page, parse_moment
 from app.api.problems import Problem, wrong
+from app.bodies import Body
 from app.events.types import EVENT_TYPES, PUNCH_TYPES, is_pattern, matches, sample
-from app.store.jobs import enqueue_replay
-from app.store.subscriptions import ROTATION_SECONDS, SECRET_PREFIX, Subscription, new_secret
+from app.store.jobs import enqueue_replay, enqueue_test
+from app.store.subscriptions import FILTERS, ROTATION_SECONDS, SECRET_PREFIX, Subscription, new_secret
 
 blueprint = Blueprint("subscriptions", __name__, url_prefix="/v1/subscriptions")
 
 FORMATS = ("flat", "cloudevents", "raw")
 STATUSES = ("delivered", "retrying", "dead", "dropped")
 _MOST_FILTERED = 1_000
+_LONGEST_DELAY = 600
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\x80-\xff]{0,2000}")
 _OWN_HEADERS = (
@@ -84,7 +86,7 @@ def _check_headers(value: dict[str, str]) -> None:
 
 
 class Filters(Schema):
-    """Which devices, users and kinds of punch; empty lists let all through."""
+    """Which devices, users, kinds of punch and commands; empty lists let all through."""
 
     class Meta:
         unknown = RAISE
@@ -94,6 +96,7 @@ class Filters(Schema):
     punch_types = fields.List(
         fields.String(validate=validate.Length(1, 64)), allow_none=True, validate=validate.Length(max=50)
     )
+    command_ids = fields.List(fields.String(), allow_none=True, validate=validate.Length(max=_MOST_FILTERED))
 
 
 class SubscriptionBody(Schema):
@@ -143,7 +146,7 @@ def _fields(values: dict[str, Any], *, partial: bool = False) -> dict[str, Any]:
     """Attributes of a Subscription from a checked body; with `partial` only those filters that were sent."""
     if "filters" in values:
         filters = values.pop("filters")
-        for name in ("device_ids", "user_ids", "punch_types"):
+        for name in FILTERS:
             if not partial or name in filters:
                 values[name] = frozenset(filters.get(name) or ())
     if "events" in values:
@@ -156,11 +159,7 @@ def _shown(subscription: Subscription) -> dict[str, Any]:
         "id": subscription.id,
         "target_url": subscription.target_url,
         "events": list(subscription.events),
-        "filters": {
-            "device_ids": sorted(subscription.device_ids),
-            "user_ids": sorted(subscription.user_ids),
-            "punch_types": sorted(subscription.punch_types),
-        },
+        "filters": {name: sorted(getattr(subscription, name)) for name in FILTERS},
         "format": subscription.format,
         "description": subscription.description,
         "headers": dict.fromkeys(subscription.headers, "…"),  # their values may be secrets
@@ -252,18 +251,31 @@ def delete(subscription_id: str) -> Response:
     return Response(status=204)
 
 
+class TestBody(Body):
+    """Which made-up event to send, and when."""
+
+    event_type = fields.String(metadata={"examples": [EVENT_TYPES[0]]})
+    delay_seconds = fields.Integer(load_default=0, strict=True, validate=validate.Range(0, _LONGEST_DELAY))
+
+
 @blueprint.post("/<subscription_id>/test")
 @needs("subscriptions:write")
 def send_test(subscription_id: str) -> Response:
-    """Sends a made-up event, with `test` true, of the first type that is subscribed to."""
+    """Sends a made-up event, with `test` true, of the first type that is subscribed to, or of a given one."""
     subscription = _found(subscription_id)
+    values = body(TestBody())
     if subscription.status != "active":
         raise Problem(409, "The subscription is disabled: enable it first.")
-    event_type = next(
-        name for name in EVENT_TYPES if any(matches(pattern, name) for pattern in subscription.events)
-    )
+    taken = [name for name in EVENT_TYPES if any(matches(pattern, name) for pattern in subscription.events)]
+    event_type = values.get("event_type", taken[0])
+    if event_type not in taken:
+        raise wrong("event_type", f"is not subscribed to; there are {', '.join(taken)}")
     event = sample(event_type)
-    store().deliveries.send_test(subscription, event)
+    if values["delay_seconds"]:
+        enqueue_test(store().connection.redis, subscription.id, event, values["delay_seconds"])
+        event["id"] = None  # it gets one when it is sent
+    else:
+        store().deliveries.send_test(subscription, event)
     return answer({"status": "queued", "event_id": event["id"], "event": event}, 202)
 
 

@@ -22,17 +22,20 @@ __all__ = [
     "Effect",
     "Kind",
     "Operation",
+    "Subject",
     "adding",
 ]
 
 Kind = Literal["callback", "rest"]
 Effect = Literal["read", "write", "destructive"]
+Subject = Literal["user", "log", "device"]
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One of the 38 operations.
 
+    `subject`: what a command is about; tools list their commands under it.
     `credentials`: flat types in the order of the documented Template array, e.g. ("card", "fingerprint").
     `required`, `optional`: the flat fields a command takes (the relay's own, such as device_id, apart).
     `repeatable`: may be sent again while its fate is unknown. `done_when_repeated`: the StatusCode that, in
@@ -45,6 +48,7 @@ class Operation:
     description: str
     action: str | None = None
     effect: Effect | None = None
+    subject: Subject | None = None
     credentials: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
@@ -78,6 +82,7 @@ def _command(
     body: Mapping[str, Body],
     *,
     description: str,
+    subject: Subject = "user",
     credentials: tuple[str, ...] = (),
     repeatable: bool = True,
     done_when_repeated: int | None = None,
@@ -89,6 +94,7 @@ def _command(
         description,
         action,
         effect,
+        subject,
         credentials,
         _flat(body, required=True),
         _flat(body, required=False),
@@ -180,6 +186,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "read",
         {"Load": {"PunchLog": bodies.PERIOD}},
         description="Retrieves punch logs within a time window. Recommended max range: 30 days.",
+        subject="log",
     ),
     _command(
         13,
@@ -188,6 +195,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "read",
         {"Load": {"DeviceInformation": "All"}},
         description="Retrieves hardware details, capacity limits, user/template counts, and license dates.",
+        subject="device",
     ),
     _add(
         14,
@@ -320,6 +328,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "destructive",
         {"Delete": {"Log": "All"}},
         description="Clears all punch logs from the device, no users or templates. Irreversible.",
+        subject="log",
     ),
     _command(
         32,
@@ -328,6 +337,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "destructive",
         {"Delete": {"PunchPhoto": "All"}},
         description="Deletes all punch photos stored on the device. Irreversible.",
+        subject="log",
     ),
     _command(
         33,
@@ -336,6 +346,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "write",
         {"Resend": {"PunchLog": bodies.PERIOD}},
         description="Instructs the device to push its logs of a time range again, to recover missed records.",
+        subject="log",
     ),
     _command(
         34,

@@ -14,6 +14,7 @@ import orjson
 import yaml
 
 from app.openapi.build import build, only_tag
+from app.openapi.catalog import catalog
 from app.openapi.older import to_3_0
 from app.openapi.parts import LOCAL_URL, TAGS, Json
 from app.openapi.postman_gateway import gateway_collection
@@ -28,6 +29,7 @@ __all__ = [
     "VERSIONS",
     "as_json",
     "as_yaml",
+    "catalog",
     "document",
     "gateway_collection",
     "relay_collection",

@@ -57,7 +57,7 @@ def camel(name: str) -> str:
     return first + "".join(part.title() for part in rest)
 
 
-def _summary(action: Action) -> str:
+def summary_of(action: Action) -> str:
     """The action's own, as a sentence of ours."""
     kinds = action.operation.credentials if action.operation else ()
     if kinds:
@@ -66,7 +66,7 @@ def _summary(action: Action) -> str:
     return _SUMMARIES.get(action.name, action.summary)
 
 
-def _description(action: Action) -> str:
+def description_of(action: Action) -> str:
     more = "Needs confirm: true." if action.effect == "destructive" else _ADDS_MORE.get(action.name)
     return f"{action.description} {more}" if more else action.description
 
@@ -78,8 +78,8 @@ def _endpoint(action: Action) -> Endpoint:
         path=f"/v1/actions/{action.name}",
         operation_id=camel(action.name),
         tags=("actions",),
-        summary=_summary(action),
-        description=_description(action),
+        summary=summary_of(action),
+        description=description_of(action),
         answers={
             200: Answer("Carried out.", ref(completed(action.name))),
             202: Answer(

@@ -11,7 +11,7 @@ from marshmallow import Schema
 from app.actions import Action
 from app.api.api_keys import KeyBody
 from app.api.devices import DeviceBody
-from app.api.subscriptions import ReplayBody, SubscriptionBody
+from app.api.subscriptions import ReplayBody, SubscriptionBody, TestBody
 from app.events.types import SCHEMAS, AttendancePunch
 from app.gateway.operations import CREDENTIAL_FIELDS
 from app.openapi.parts import Json
@@ -63,6 +63,7 @@ _SUBSCRIPTION_TEXTS: dict[str, tuple[str, Any]] = {
     "device_ids": ("Only these devices; empty: all.", ["ZHM1100001"]),
     "user_ids": ("Only these users; empty: all.", ["100"]),
     "punch_types": ("Only these kinds of punch, e.g. check_in; empty: all.", ["check_in"]),
+    "command_ids": ("Only the ends of these commands; empty: all.", ["cmd_004h3gw8x2m1k6p9r5t7v3y2b1"]),
     "format": (
         "flat: the event; cloudevents: CloudEvents 1.0 around it; raw: the gateway's JSON without its secrets.",
         "flat",
@@ -85,6 +86,10 @@ _REPLAY_TEXTS: dict[str, tuple[str, Any]] = {
     ),
     "until": ("Until this time of receipt (ISO 8601); left out: now.", "2026-11-25T00:00:00Z"),
     "event_ids": ("These events instead of a time range.", ["evt_01kay8ds0r000000"]),
+}
+_TEST_TEXTS: dict[str, tuple[str, Any]] = {
+    "event_type": ("Of which type; left out: the first that is subscribed to.", "attendance.punch"),
+    "delay_seconds": ("After how many seconds; nothing is sent to a subscription that is gone by then.", 0),
 }
 _KEY_TEXTS: dict[str, tuple[str, Any]] = {
     "name": ("Whose key it is.", "n8n"),
@@ -139,6 +144,7 @@ DEVICE_CHANGE = _change_of(DEVICE, "device_id")
 SUBSCRIPTION = _described(SubscriptionBody(), _SUBSCRIPTION_TEXTS, target_url="uri")
 SUBSCRIPTION_CHANGE = _change_of(SUBSCRIPTION, "secret")
 REPLAY = _described(ReplayBody(), _REPLAY_TEXTS, since="date-time", until="date-time")
+TEST = _described(TestBody(), _TEST_TEXTS)
 KEY = _described(KeyBody(), _KEY_TEXTS)
 
 COMPONENTS: dict[str, Json] = {
@@ -147,6 +153,7 @@ COMPONENTS: dict[str, Json] = {
     "SubscriptionBody": SUBSCRIPTION,
     "SubscriptionChange": SUBSCRIPTION_CHANGE,
     "ReplayBody": REPLAY,
+    "TestBody": TEST,
     "ApiKeyBody": KEY,
 }
 

@@ -161,10 +161,14 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
         operation_id="testSubscription",
         tags=("subscriptions",),
         summary="Send a test event",
-        description="Sends a made-up event, with `test` true, of the first type that is subscribed to.",
+        description="Sends a made-up event, with `test` true, of the first type that is subscribed to or of "
+        "event_type, at once or after delay_seconds.",
         answers={202: Answer("It is on its way.", ref("TestSent"))},
         scopes=_HOOKS,
         parameters=(_SUBSCRIPTION_ID,),
+        body=ref("TestBody"),
+        body_required=False,
+        examples={"at_once": {}, "later": {"event_type": "attendance.punch", "delay_seconds": 15}},
         problems=(409,),
     ),
     Endpoint(

@@ -231,6 +231,10 @@ SUBSCRIPTION_PARTS: dict[str, Json] = {
             "device_ids": many("Only these devices; empty: all.", text("A device.", "ZHM1100001")),
             "user_ids": many("Only these users; empty: all.", text("A user.", "100")),
             "punch_types": many("Only these kinds of punch; empty: all.", text("A kind.", "check_in")),
+            "command_ids": many(
+                "Only the ends of these commands; empty: all.",
+                text("A command.", "cmd_004h3gw8x2m1k6p9r5t7v3y2b1"),
+            ),
         }
     ),
     "format": words("The form of a delivery's body.", "flat", "cloudevents", "raw"),
@@ -290,7 +294,9 @@ DELIVERY = one(
 TEST_SENT = one(
     {
         "status": words("It is on its way.", "queued"),
-        "event_id": text("The id of the made-up event.", "evt_01kay8ds0r000000"),
+        "event_id": text(
+            "The id of the made-up event; null where it is sent later.", "evt_01kay8ds0r000000", null=True
+        ),
         "event": {
             "type": "object",
             "description": "The event as it is sent.",

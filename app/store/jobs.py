@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from rq import Queue
@@ -25,4 +26,16 @@ def enqueue_replay(connection: Any, subscription_id: str, since_ms: int | None, 
         result_ttl=0,
         failure_ttl=_KEEP_FAILED_SECONDS,
         job_timeout=3_600,
+    )
+
+
+def enqueue_test(connection: Any, subscription_id: str, event: dict[str, Any], delay_seconds: int) -> None:
+    """Has a made-up event sent to a subscription after a while, if it is still there then."""
+    queue(connection).enqueue_in(
+        timedelta(seconds=delay_seconds),
+        "workers.jobs.send_test",
+        subscription_id,
+        event,
+        result_ttl=0,
+        failure_ttl=_KEEP_FAILED_SECONDS,
     )

@@ -22,6 +22,8 @@ SECRET_PREFIX = "whsec_"
 ROTATION_SECONDS = 24 * 3600
 _PAIR_LIMIT = 1_000  # (device, user) pairs indexed for one subscription
 
+FILTERS = ("device_ids", "user_ids", "punch_types", "command_ids")
+
 
 def new_secret() -> str:
     """A Standard Webhooks secret of 32 bytes."""
@@ -38,6 +40,7 @@ class Subscription:
     device_ids: frozenset[str]
     user_ids: frozenset[str]
     punch_types: frozenset[str]
+    command_ids: frozenset[str]
     format: str
     description: str | None
     max_in_flight: int
@@ -66,6 +69,7 @@ class Subscription:
             any(matches(pattern, event["type"]) for pattern in self.events)
             and (not self.device_ids or event["device_id"] in self.device_ids)
             and (not self.user_ids or event.get("user_id") in self.user_ids)
+            and (not self.command_ids or event.get("command_id") in self.command_ids)
             and (
                 not self.punch_types
                 or event["type"] != "attendance.punch"
@@ -77,7 +81,8 @@ class Subscription:
 class Matcher:
     """Finds the active subscriptions of an event, at a cost that doesn't grow with their number.
 
-    Each is filed under the narrowest of its filters: pairs of device and user, users, devices, or event types.
+    Each is filed under the narrowest of its filters: commands, pairs of device and user, users, devices, or
+    event types.
     """
 
     def __init__(self, subscriptions: Iterable[Subscription]) -> None:
@@ -90,10 +95,12 @@ class Matcher:
     def find(self, event: dict[str, Any]) -> list[Subscription]:
         """The subscriptions that take an event."""
         device, user = event["device_id"] or "", event.get("user_id") or ""
+        command = event.get("command_id") or ""
         filed = self._filed
         return [
             subscription
             for place in (
+                ("command", command),
                 ("pair", device, user),
                 ("user", user),
                 ("device", device),
@@ -106,6 +113,8 @@ class Matcher:
 
 
 def _places(subscription: Subscription) -> list[tuple[str, ...]]:
+    if subscription.command_ids:
+        return [("command", command) for command in subscription.command_ids]
     devices, users = subscription.device_ids, subscription.user_ids
     if devices and users and len(devices) * len(users) <= _PAIR_LIMIT:
         return [("pair", device, user) for device in devices for user in users]
@@ -197,6 +206,6 @@ class Subscriptions:
         record = orjson.loads(stored)
         sealed = base64.b64decode(record.pop("sealed"))
         hidden = orjson.loads(self._connection.vault.open("subscription", sealed, subscription_id))
-        for name in ("device_ids", "user_ids", "punch_types"):
-            record[name] = frozenset(record[name])
+        for name in FILTERS:
+            record[name] = frozenset(record.get(name) or ())  # an earlier version had fewer
         return Subscription(id=subscription_id, events=tuple(record.pop("events")), **record, **hidden)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.actions.tools import Machine, Maker, events_of, key_with, problem
-from tests.harness import API_KEY, Relay, wait_for
+from tests.harness import API_KEY, Receiver, Relay, wait_for
 
 
 @pytest.fixture
@@ -235,3 +235,19 @@ def test_only_who_may_give_a_command_may_cancel_it(slow: Machine) -> None:
         problem(slow.relay.call("DELETE", f"/v1/commands/{second}", key=key_with(slow.relay, scope)), 403)
     key = key_with(slow.relay, "actions:destructive")
     assert slow.relay.call("DELETE", f"/v1/commands/{second}", key=key).status_code == 204
+
+
+def test_a_subscription_may_ask_for_the_end_of_certain_commands(slow: Machine, receiver: Receiver) -> None:
+    def begun() -> str:
+        answer = slow.act("load-device-information", headers={"Prefer": "respond-async"})
+        return str(answer.json()["command_id"])
+
+    first, second, third = begun(), begun(), begun()
+    made = slow.relay.subscribe(
+        receiver, slow.registered, events=["command.*"], filters={"command_ids": [second, third]}
+    )
+    assert made["filters"]["command_ids"] == sorted([second, third])
+    slow.ended(third)
+    receiver.wait(2)
+    assert [event["command_id"] for event in receiver.events()] == [second, third]
+    assert first not in {event["command_id"] for event in receiver.events()}

@@ -371,6 +371,37 @@ def test_a_test_send_looks_like_a_delivery(
     assert relay.events(device_id=device.id) == []
 
 
+def test_a_test_send_may_be_of_a_given_type_and_later(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
+    subscription = relay.subscribe(receiver, device, events=["user.*"])
+    path = f"/v1/subscriptions/{subscription['id']}/test"
+    asked = time.time()
+    answer = relay.call("POST", path, json={"event_type": "user.deleted", "delay_seconds": 2})
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["event_id"] is None
+    (got,) = receiver.wait(1)
+    assert got.at - asked > 1  # a job's time is in whole seconds
+    event = verify(subscription["secret"], got)
+    assert (event["type"], event["test"]) == ("user.deleted", True)
+    assert event["id"] == got.headers["webhook-id"]
+    problem(relay.call("POST", path, json={"event_type": "attendance.punch"}), 422, "event_type")
+    problem(relay.call("POST", path, json={"delay_seconds": -1}), 422, "delay_seconds")
+
+
+def test_a_late_test_send_is_dropped_with_its_subscription(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
+    subscription = relay.subscribe(receiver, device)
+    path = f"/v1/subscriptions/{subscription['id']}"
+    relay.call("POST", f"{path}/test", json={"delay_seconds": 1})
+    relay.call("DELETE", path)
+    other = relay.subscribe(receiver, device)
+    relay.call("POST", f"/v1/subscriptions/{other['id']}/test", json={"delay_seconds": 3})
+    (got,) = receiver.wait(1)
+    verify(other["secret"], got)
+
+
 def test_a_change_of_format_takes_effect(relay: Relay, device: Device, receiver: Receiver) -> None:
     subscription = relay.subscribe(receiver, device)
     change(relay, subscription, format="cloudevents")

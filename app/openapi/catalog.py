@@ -1,0 +1,167 @@
+"""What the no-code packages are made of: events and actions with labels and kinds of field, as one JSON document.
+
+n8n-nodes/, zapier-app/ and make-app/ keep a copy (written by `scripts/openapi`, compared by a test) and build their
+nodes, triggers and modules from it. So an operation, an event or a field that is new here is new there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.actions import ACTIONS, Action
+from app.events.types import PUNCH_TYPES, SCHEMAS, sample
+from app.gateway.operations import CREDENTIAL_FIELDS, Subject
+from app.openapi import bodies, schemas
+from app.openapi.action_endpoints import description_of, summary_of
+from app.openapi.parts import Json
+
+_LOWER = ("a", "and", "any", "of", "the", "to", "with", "without")
+_WORDS = {"id": "ID", "pin": "PIN", "url": "URL", "utc": "UTC", "mime": "MIME", "mac": "MAC"}
+_LABELS = {
+    "device_id": "Device",
+    "password": "PIN",
+    "fingerprint_data": "Fingerprint Template",
+    "face_data": "Face",
+    "palm_data": "Palm Template",
+    "user_photo_data": "User Photo",
+    "publish": "Publish Missed Punches",
+    "start": "Access From",
+    "end": "Access Until",
+    "card_last4": "Card's Last Four Characters",
+    "test": "Is Test",
+}
+_TIMES = ("start_time", "end_time", "start", "end")
+
+
+def catalog() -> Json:
+    """`events`, `punch_types`, `credentials`, `command` and `actions`, in the registry's order; plain JSON.
+
+    `command` are the fields that every action answers with; an action's `result` are those it has beside them.
+    """
+    return {
+        "events": [_event(event_type) for event_type in SCHEMAS],
+        "punch_types": [{"value": name, "label": title(name)} for name in PUNCH_TYPES],
+        "credentials": [
+            {"type": kind, "label": _LABELS.get(kind, title(kind)), "data": data}
+            for kind, data in CREDENTIAL_FIELDS.items()
+        ],
+        "command": _values(schemas.COMPLETED),
+        "actions": [_action(action) for action in ACTIONS.values()],
+    }
+
+
+def title(text: str) -> str:
+    """`user_id` → `User ID`, `Add user with card` → `Add User with Card`."""
+    first, *rest = text.replace(".", " ").replace("_", " ").split()
+    return " ".join([_word(first), *(word if word in _LOWER else _word(word) for word in rest)])
+
+
+def _word(word: str) -> str:
+    return _WORDS.get(word.lower(), word if word.isupper() else word[0].upper() + word[1:])
+
+
+# Events
+
+
+def _event(event_type: str) -> Json:
+    made = bodies.event(event_type)
+    return {
+        "type": event_type,
+        "label": title(event_type),
+        "description": SCHEMAS[event_type].summary,
+        "fields": [
+            _value(name, part, example=sample(event_type)[name]) for name, part in made["properties"].items()
+        ],
+        "sample": sample(event_type),
+    }
+
+
+def _value(name: str, part: Json, *, example: Any) -> Json:
+    """One field of an event or of a result. `type`: string, integer, number, boolean, or array with `fields`."""
+    kinds = part["type"] if isinstance(part["type"], list) else [part["type"]]
+    made = {
+        "name": name,
+        "label": _LABELS.get(name, title(name)) if name != "device_id" else "Device ID",
+        "type": next(kind for kind in kinds if kind != "null"),
+        "description": part["description"],
+    }
+    if made["type"] == "string" and name.endswith(("_at", "_at_utc", "_to", "_to_utc")):
+        made["format"] = "date-time"
+    if made["type"] == "array":
+        return {**made, "fields": _values(part["items"])}
+    return {**made, "example": example}
+
+
+def _values(schema: Json) -> list[Json]:
+    return [
+        _value(name, part, example=part.get("examples", [None])[0])
+        for name, part in schema["properties"].items()
+    ]
+
+
+# Actions
+
+
+def _action(action: Action) -> Json:
+    body = bodies.action_body(action)
+    answer = schemas.COMPONENTS[schemas.completed(action.name)]
+    common = schemas.COMPLETED["properties"]
+    return {
+        "name": action.name,
+        "label": title(summary_of(action)),
+        "summary": summary_of(action),
+        "description": description_of(action),
+        "effect": action.effect,
+        "scope": action.scope,
+        "subject": _subject(action),
+        "credentials": list(action.operation.credentials if action.operation else CREDENTIAL_FIELDS),
+        "fields": [
+            _field(action, name, part, name in body["required"]) for name, part in body["properties"].items()
+        ],
+        "result": [value for value in _values(answer) if value["name"] not in common],
+    }
+
+
+def _subject(action: Action) -> Subject:
+    subject = action.operation.subject if action.operation else "user"
+    assert subject is not None
+    return subject
+
+
+def _field(action: Action, name: str, part: Json, required: bool) -> Json:
+    """One field of a body.
+
+    `kind`: device, user (one who is on the device already), text, pin, choice, index, file (Base64), time, flag,
+    confirm.
+    """
+    made = {
+        "name": name,
+        "label": _LABELS.get(name, title(name)),
+        "kind": _kind(action, name, part),
+        "required": required,
+        "description": part["description"],
+        "example": part["examples"][0],
+    }
+    if "enum" in part:
+        made["options"] = [{"value": value, "label": title(value)} for value in part["enum"]]
+    if made["kind"] == "index":
+        made |= {"minimum": part["minimum"], "maximum": part["maximum"]}
+    return made
+
+
+def _kind(action: Action, name: str, part: Json) -> str:
+    if name == "device_id":
+        return "device"
+    if name == "user_id" and not action.name.startswith("add-user"):
+        return "user"
+    if name == CREDENTIAL_FIELDS["password"]:
+        return "pin"
+    if name in CREDENTIAL_FIELDS.values() and name.endswith("_data"):
+        return "file"
+    if name in _TIMES:
+        return "time"
+    if name == "confirm":
+        return "confirm"
+    if "enum" in part:
+        return "choice"
+    return {"integer": "index", "boolean": "flag"}.get(part["type"], "text")

@@ -1,0 +1,53 @@
+import type {
+	IAuthenticateGeneric,
+	Icon,
+	ICredentialTestRequest,
+	ICredentialType,
+	INodeProperties,
+} from 'n8n-workflow';
+
+export class CamsRelayApi implements ICredentialType {
+	name = 'camsRelayApi';
+
+	displayName = 'Cams Relay API';
+
+	icon: Icon = { light: 'file:../icons/cams.svg', dark: 'file:../icons/cams.dark.svg' };
+
+	documentationUrl =
+		'https://github.com/cams-relay/cams-relay/blob/main/n8n-nodes/README.md#credentials';
+
+	properties: INodeProperties[] = [
+		{
+			displayName: 'Relay URL',
+			name: 'relayUrl',
+			type: 'string',
+			default: '',
+			placeholder: 'https://relay.example.com',
+			description: 'Where your cams-relay is reached from n8n, without a path',
+			required: true,
+		},
+		{
+			displayName: 'API Key',
+			name: 'apiKey',
+			type: 'string',
+			typeOptions: { password: true },
+			default: '',
+			description:
+				'A key of the relay. The trigger needs the scopes subscriptions:write and events:read, commands need actions:read and actions:write, deleting everything on a device needs actions:destructive.',
+			required: true,
+		},
+	];
+
+	authenticate: IAuthenticateGeneric = {
+		type: 'generic',
+		properties: { headers: { Authorization: '=Bearer {{$credentials.apiKey}}' } },
+	};
+
+	test: ICredentialTestRequest = {
+		request: {
+			baseURL: '={{$credentials.relayUrl.replace(/\\/+$/, "")}}',
+			url: '/v1/me',
+			method: 'GET',
+		},
+	};
+}

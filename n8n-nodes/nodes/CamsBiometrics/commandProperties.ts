@@ -1,0 +1,143 @@
+import type { INodeProperties, INodePropertyOptions } from 'n8n-workflow';
+
+import { camel, catalog, type Action, type Field } from '../catalog';
+import { described, fileParameters, parameters } from './fields';
+
+/** The action that takes any credentials; the others take those of their name. */
+export const ADD_ANY = 'add-user';
+
+/** The fields of the action that a kind of credential consists of: its data, and its index where it has one. */
+export function fieldsOf(action: Action, credential: { type: string; data: string }): Field[] {
+	return action.fields.filter(
+		({ name }) => name === credential.data || name === `${credential.type}_index`,
+	);
+}
+
+export function commandOperations(subject: Action['subject']): INodePropertyOptions[] {
+	return catalog.actions
+		.filter((action) => action.subject === subject)
+		.map((action) => ({
+			name: action.label,
+			value: action.name,
+			action: action.summary,
+			description: described(action.description),
+		}));
+}
+
+/** The parameters of all actions, each shown for its operation. */
+export function commandProperties(): INodeProperties[] {
+	return [...catalog.actions.flatMap(propertiesOf), ...options()];
+}
+
+function propertiesOf(action: Action): INodeProperties[] {
+	const show = { resource: [action.subject], operation: [action.name] };
+	const inCredentials =
+		action.name === ADD_ANY
+			? catalog.credentials.flatMap((credential) => fieldsOf(action, credential))
+			: [];
+	const optional = action.fields.filter(
+		(field) => !field.required && !inCredentials.includes(field),
+	);
+	return [
+		...action.fields.filter((field) => field.required).flatMap((field) => parameters(field, show)),
+		...(inCredentials.length > 0 ? [credentialsProperty(action, show)] : []),
+		...(optional.length > 0
+			? [
+					{
+						displayName: 'Additional Fields',
+						name: 'additionalFields',
+						type: 'collection' as const,
+						placeholder: 'Add Field',
+						default: {},
+						displayOptions: { show },
+						options: sorted(optional.flatMap((field) => parameters(field))),
+					},
+				]
+			: []),
+		...(action.name === 'load-log' ? [splitLogs(show)] : []),
+	];
+}
+
+function sorted(properties: INodeProperties[]): INodeProperties[] {
+	return properties.sort((a, b) => a.displayName.localeCompare(b.displayName));
+}
+
+function credentialsProperty(action: Action, show: Record<string, string[]>): INodeProperties {
+	return {
+		displayName: 'Credentials',
+		name: 'credentials',
+		type: 'fixedCollection',
+		placeholder: 'Add Credential',
+		default: {},
+		description:
+			'What the user identifies with at the device; without any, it can be enrolled there',
+		displayOptions: { show },
+		options: catalog.credentials
+			.filter((credential) => fieldsOf(action, credential).length > 0)
+			.map((credential) => ({
+				displayName: credential.label,
+				name: camel(credential.type),
+				values: fieldsOf(action, credential).flatMap((field) => {
+					if (field.kind === 'file') {
+						return fileParameters(field, { source: 'source', binary: 'binary', data: 'data' });
+					}
+					return parameters(field).map((property) =>
+						field.kind === 'index' ? { ...property, name: 'index' } : property,
+					);
+				}),
+			})),
+	};
+}
+
+function splitLogs(show: Record<string, string[]>): INodeProperties {
+	return {
+		displayName: 'Split Into Items',
+		name: 'splitLogs',
+		type: 'boolean',
+		default: true,
+		description:
+			'Whether to output an item for each punch, rather than one with all of them in a list',
+		displayOptions: { show },
+	};
+}
+
+function options(): INodeProperties[] {
+	const subjects = [...new Set(catalog.actions.map(({ subject }) => subject))];
+	const show = { resource: subjects, operation: catalog.actions.map(({ name }) => name) };
+	return [
+		{
+			displayName: 'Options',
+			name: 'options',
+			type: 'collection',
+			placeholder: 'Add Option',
+			default: {},
+			displayOptions: { show },
+			options: [
+				{
+					displayName: 'Idempotency Key',
+					name: 'idempotencyKey',
+					type: 'string',
+					default: '',
+					description:
+						'A text of your own: with the same one, the same command is not carried out twice within a day',
+				},
+				{
+					displayName: 'Wait at Most (Seconds)',
+					name: 'maxWait',
+					type: 'number',
+					typeOptions: { minValue: 1 },
+					default: 300,
+					description:
+						'How long to wait. A command that has not ended by then is output with its status; the relay goes on with it for a day.',
+				},
+				{
+					displayName: 'Wait for Result',
+					name: 'waitForResult',
+					type: 'boolean',
+					default: true,
+					description: 'Whether to wait until the device has carried it out',
+				},
+			],
+		},
+	];
+}

@@ -1,0 +1,164 @@
+import type { INodeProperties } from 'n8n-workflow';
+
+import { camel, type Field } from '../catalog';
+
+type Show = Record<string, string[]>;
+
+/** `The user's ID.` → `The user's ID`: n8n ends a single sentence without a full stop. */
+export function described(text: string): string {
+	return /[.?!] /.test(text) ? text : text.replace(/\.$/, '');
+}
+
+/** Who is a device: chosen from the relay's, or given by its Service Tag ID. */
+export function devicePicker(show: Show): INodeProperties {
+	return {
+		displayName: 'Device',
+		name: 'deviceId',
+		type: 'resourceLocator',
+		default: { mode: 'list', value: '' },
+		required: true,
+		description: 'The device, as registered at the relay',
+		displayOptions: { show },
+		modes: [
+			{
+				displayName: 'From List',
+				name: 'list',
+				type: 'list',
+				typeOptions: { searchListMethod: 'searchDevices', searchable: true },
+			},
+			{ displayName: 'By ID', name: 'id', type: 'string', placeholder: 'e.g. ZHM1100001' },
+		],
+	};
+}
+
+/** Who is on the device already: chosen from those it reported, or given by ID. */
+export function userPicker(show: Show): INodeProperties {
+	return {
+		displayName: 'User',
+		name: 'userId',
+		type: 'resourceLocator',
+		default: { mode: 'id', value: '' },
+		required: true,
+		description: 'The user, by the ID on the device',
+		displayOptions: { show },
+		modes: [
+			{
+				displayName: 'From List',
+				name: 'list',
+				type: 'list',
+				typeOptions: { searchListMethod: 'searchUsers', searchable: true },
+			},
+			{ displayName: 'By ID', name: 'id', type: 'string', placeholder: 'e.g. 100' },
+		],
+	};
+}
+
+/** A field as n8n's parameter: for a file three of them, where it is, and what it is there. */
+export function parameters(field: Field, show?: Show): INodeProperties[] {
+	if (field.kind === 'device') return [devicePicker(show ?? {})];
+	if (field.kind === 'user') return [userPicker(show ?? {})];
+	if (field.kind === 'file') {
+		const base = camel(field.name.replace(/_data$/, ''));
+		return fileParameters(
+			field,
+			{ source: `${base}Source`, binary: `${base}Binary`, data: `${base}Data` },
+			show,
+		);
+	}
+	return [{ ...plain(field), ...(show && { displayOptions: { show } }) }];
+}
+
+function plain(field: Field): INodeProperties {
+	const common = {
+		displayName: field.label,
+		name: camel(field.name),
+		description: described(field.description),
+		...(field.required && { required: true }),
+	};
+	switch (field.kind) {
+		case 'pin':
+			return { ...common, type: 'string', typeOptions: { password: true }, default: '' };
+		case 'choice':
+			return {
+				...common,
+				type: 'options',
+				options: (field.options ?? []).map(({ value, label }) => ({ name: label, value })),
+				default: field.options?.[0].value ?? '',
+			};
+		case 'index':
+			return {
+				...common,
+				type: 'number',
+				typeOptions: { minValue: field.minimum, maxValue: field.maximum, numberPrecision: 0 },
+				default: 0,
+			};
+		case 'time':
+			return { ...common, type: 'dateTime', default: '' };
+		case 'flag':
+			return {
+				...common,
+				type: 'boolean',
+				default: false,
+				description: `Whether to ${described(field.description).replace(/^true: /, 'do so: ')}`,
+			};
+		case 'confirm':
+			return {
+				...common,
+				displayName: 'I Know This Can’t Be Undone',
+				type: 'boolean',
+				default: false,
+				description: 'Whether to really do it. It is refused while this is off.',
+			};
+		default:
+			return {
+				...common,
+				type: 'string',
+				default: '',
+				placeholder: `e.g. ${String(field.example)}`,
+			};
+	}
+}
+
+/** A file's parameters, under the given names. */
+export function fileParameters(
+	field: Field,
+	names: { source: string; binary: string; data: string },
+	show: Show = {},
+): INodeProperties[] {
+	const options = (source: string) => ({
+		displayOptions: { show: { ...show, [names.source]: [source] } },
+	});
+	return [
+		{
+			displayName: `${field.label} From`,
+			name: names.source,
+			type: 'options',
+			options: [
+				{ name: 'Binary File', value: 'binary' },
+				{ name: 'Base64 Text', value: 'base64' },
+			],
+			default: 'binary',
+			description: `Where the ${field.label.toLowerCase()} comes from`,
+			...(Object.keys(show).length > 0 && { displayOptions: { show } }),
+		},
+		{
+			displayName: `${field.label} Binary Field`,
+			name: names.binary,
+			type: 'string',
+			default: 'data',
+			required: true,
+			hint: 'The name of the input field that holds the file',
+			description: described(field.description),
+			...options('binary'),
+		},
+		{
+			displayName: field.label,
+			name: names.data,
+			type: 'string',
+			default: '',
+			required: true,
+			description: described(field.description),
+			...options('base64'),
+		},
+	];
+}

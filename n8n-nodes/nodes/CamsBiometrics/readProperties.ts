@@ -1,0 +1,236 @@
+import type { INodeProperties, INodePropertyOptions } from 'n8n-workflow';
+
+import { catalog } from '../catalog';
+import { described, devicePicker, userPicker } from './fields';
+
+/** What is read from the relay itself: nothing of it asks a device. */
+export const readOperations: Record<string, INodePropertyOptions[]> = {
+	command: [
+		{
+			name: 'Cancel',
+			value: 'cancel',
+			action: 'Cancel a command',
+			description: 'Cancel a command that was not sent to its device yet',
+		},
+		{
+			name: 'Get',
+			value: 'get',
+			action: 'Get a command',
+			description: 'Get what became of a command, with its result',
+		},
+		{
+			name: 'Get Many',
+			value: 'getAll',
+			action: 'Get many commands',
+			description: 'Get who commanded what, newest first',
+		},
+	],
+	device: [
+		{
+			name: 'Get',
+			value: 'get',
+			action: 'Get a device',
+			description: 'Get what the relay knows of a device: when it was last seen, and its counters',
+		},
+		{
+			name: 'Get Many',
+			value: 'getAll',
+			action: 'Get many devices',
+			description: 'Get the devices that are registered at the relay',
+		},
+	],
+	event: [
+		{ name: 'Get', value: 'get', action: 'Get an event', description: 'Get an event by its ID' },
+		{
+			name: 'Get Many',
+			value: 'getAll',
+			action: 'Get many events',
+			description: 'Get events that the relay keeps, newest first',
+		},
+		{
+			name: 'Get Photo',
+			value: 'getPhoto',
+			action: 'Get the photo of an event',
+			description: 'Get the photo of an Attendance Photo event as a binary file',
+		},
+	],
+	user: [
+		{
+			name: 'Get',
+			value: 'get',
+			action: 'Get a user',
+			description: 'Get a user as the devices reported it, on each device that has it',
+		},
+		{
+			name: 'Get Credential',
+			value: 'getCredential',
+			action: 'Get the data of a credential',
+			description:
+				'Get a card number, PIN, template or photo of a user. The key needs the scope templates:read, and each reading is written to the relay’s log.',
+		},
+		{
+			name: 'Get Many',
+			value: 'getAll',
+			action: 'Get many users',
+			description: 'Get the users that the devices reported, a row for each device',
+		},
+	],
+};
+
+const LISTS = ['command', 'device', 'event', 'user'];
+
+function shown(resource: string, ...operation: string[]): { show: Record<string, string[]> } {
+	return { show: { resource: [resource], operation } };
+}
+
+function text(
+	displayName: string,
+	name: string,
+	placeholder: string,
+	displayOptions: INodeProperties['displayOptions'],
+): INodeProperties {
+	return {
+		displayName,
+		name,
+		type: 'string',
+		default: '',
+		required: true,
+		placeholder,
+		displayOptions,
+	};
+}
+
+function filters(resource: string, options: INodeProperties[]): INodeProperties {
+	return {
+		displayName: 'Filters',
+		name: 'filters',
+		type: 'collection',
+		placeholder: 'Add Filter',
+		default: {},
+		displayOptions: shown(resource, 'getAll'),
+		options,
+	};
+}
+
+const deviceFilter: INodeProperties = {
+	displayName: 'Device Name or ID',
+	name: 'device_id',
+	type: 'options',
+	typeOptions: { loadOptionsMethod: 'deviceOptions' },
+	default: '',
+	description:
+		'Choose from the list, or specify an ID using an <a href="https://docs.n8n.io/code/expressions/">expression</a>',
+};
+
+export const readProperties: INodeProperties[] = [
+	text(
+		'Command ID',
+		'commandId',
+		'e.g. cmd_004h3gw8x2m1k6p9r5t7v3y2b1',
+		shown('command', 'get', 'cancel'),
+	),
+	text('Event ID', 'eventId', 'e.g. evt_01kay8ds0r000000', shown('event', 'get', 'getPhoto')),
+	{
+		displayName: 'Put Output File in Field',
+		name: 'binaryPropertyName',
+		type: 'string',
+		default: 'data',
+		required: true,
+		hint: 'The name of the output binary field to put the photo in',
+		displayOptions: shown('event', 'getPhoto'),
+	},
+	devicePicker(shown('device', 'get').show),
+	devicePicker(shown('user', 'getCredential').show),
+	userPicker(shown('user', 'get', 'getCredential').show),
+	{
+		displayName: 'Credential',
+		name: 'credentialType',
+		type: 'options',
+		options: catalog.credentials.map(({ type, label }) => ({ name: label, value: type })),
+		default: 'card',
+		description: 'Which kind of credential',
+		displayOptions: shown('user', 'getCredential'),
+	},
+	{
+		displayName: 'Index',
+		name: 'credentialIndex',
+		type: 'number',
+		typeOptions: { minValue: 0, numberPrecision: 0 },
+		default: 0,
+		description: 'Which of its kind, such as the finger; 0 where there is one only',
+		displayOptions: shown('user', 'getCredential'),
+	},
+	{
+		displayName: 'Return All',
+		name: 'returnAll',
+		type: 'boolean',
+		default: false,
+		description: 'Whether to return all results or only up to a given limit',
+		displayOptions: { show: { resource: LISTS, operation: ['getAll'] } },
+	},
+	{
+		displayName: 'Limit',
+		name: 'limit',
+		type: 'number',
+		typeOptions: { minValue: 1 },
+		default: 50,
+		description: 'Max number of results to return',
+		displayOptions: { show: { resource: LISTS, operation: ['getAll'], returnAll: [false] } },
+	},
+	filters('command', [
+		deviceFilter,
+		{
+			displayName: 'Status',
+			name: 'status',
+			type: 'options',
+			options: [
+				{ name: 'Cancelled', value: 'cancelled' },
+				{ name: 'Completed', value: 'completed' },
+				{ name: 'Failed', value: 'failed' },
+				{ name: 'Queued', value: 'queued' },
+				{ name: 'Sending', value: 'sending' },
+				{ name: 'Unknown', value: 'unknown' },
+				{ name: 'Waiting', value: 'waiting' },
+			],
+			default: 'completed',
+			description: 'Only commands that are so far',
+		},
+	]),
+	filters('event', [
+		deviceFilter,
+		{
+			displayName: 'Received Since',
+			name: 'since',
+			type: 'dateTime',
+			default: '',
+			description: 'Only events the relay received at this time or later',
+		},
+		{
+			displayName: 'Received Until',
+			name: 'until',
+			type: 'dateTime',
+			default: '',
+			description: 'Only events the relay received before this time',
+		},
+		{
+			displayName: 'Types',
+			name: 'type',
+			type: 'multiOptions',
+			options: catalog.events.map(({ type, label, description }) => ({
+				name: label,
+				value: type,
+				description: described(description),
+			})),
+			default: [],
+			description: 'Only events of these types',
+		},
+		{
+			displayName: 'User ID',
+			name: 'user_id',
+			type: 'string',
+			default: '',
+			description: 'Only events of this user',
+		},
+	]),
+	filters('user', [deviceFilter]),
+];

@@ -1,0 +1,93 @@
+import type { IDataObject, IHookFunctions, IWebhookFunctions } from 'n8n-workflow';
+
+import { call } from '../relay';
+
+const SUBSCRIPTIONS = '/v1/subscriptions';
+const GONE = 404;
+
+/** What the node keeps of its subscription. */
+export interface Kept extends IDataObject {
+	id?: string;
+	secret?: string;
+	/** The last `webhook-id`s, where repeated ones are dropped. */
+	seen?: string[];
+}
+
+/** Kept apart for production and for "Listen for test event": both may be there at once. */
+export function kept(this: IHookFunctions | IWebhookFunctions): Kept {
+	const data = this.getWorkflowStaticData('node');
+	const name = this.getMode() === 'manual' ? 'test' : 'production';
+	return (data[name] ??= {}) as Kept;
+}
+
+function forget(found: Kept): void {
+	delete found.id;
+	delete found.secret;
+	delete found.seen;
+}
+
+/** The subscription's body, from the node's parameters. */
+export function wanted(this: IHookFunctions): IDataObject {
+	const options = this.getNodeParameter('options', {}) as IDataObject;
+	return {
+		target_url: this.getNodeWebhookUrl('default'),
+		events: this.getNodeParameter('events'),
+		filters: {
+			device_ids: this.getNodeParameter('deviceIds', []),
+			user_ids: commaSeparated(this.getNodeParameter('userIds', '')),
+			punch_types: this.getNodeParameter('punchTypes', []),
+		},
+		description: `n8n: ${this.getWorkflow().name ?? 'workflow'}, ${this.getNode().name}`.slice(
+			0,
+			500,
+		),
+		batch_max: options.batchMax ?? 1,
+		batch_wait_ms: options.batchWaitMs ?? 500,
+		max_in_flight: options.maxInFlight ?? 16,
+		include_card_numbers: options.includeCardNumbers ?? false,
+	};
+}
+
+function commaSeparated(value: unknown): string[] {
+	return String(value ?? '')
+		.split(',')
+		.map((part) => part.trim())
+		.filter(Boolean);
+}
+
+/** Whether the subscription is there, brought up to what the node says now: what waited for it is kept. */
+export async function exists(this: IHookFunctions): Promise<boolean> {
+	const found = kept.call(this);
+	if (!found.id || !found.secret) return false;
+	const path = `${SUBSCRIPTIONS}/${found.id}`;
+	const { status, body } = await call.call(this, 'PATCH', path, {
+		body: wanted.call(this),
+		also: [GONE],
+	});
+	if (status === GONE) {
+		forget(found);
+		return false;
+	}
+	if (body.status === 'disabled') await call.call(this, 'POST', `${path}/enable`);
+	return true;
+}
+
+export async function subscribe(this: IHookFunctions): Promise<boolean> {
+	const { body } = await call.call(this, 'POST', SUBSCRIPTIONS, { body: wanted.call(this) });
+	Object.assign(kept.call(this), { id: body.id, secret: body.secret });
+	const seconds = (this.getNodeParameter('options', {}) as IDataObject).sampleAfter ?? 15;
+	if (this.getMode() === 'manual' && seconds) {
+		await call.call(this, 'POST', `${SUBSCRIPTIONS}/${body.id as string}/test`, {
+			body: { delay_seconds: seconds },
+		});
+	}
+	return true;
+}
+
+/** Unsubscribes. Where the relay can't be reached it throws, and the next activation finds the subscription again. */
+export async function unsubscribe(this: IHookFunctions): Promise<boolean> {
+	const found = kept.call(this);
+	if (found.id) await call.call(this, 'DELETE', `${SUBSCRIPTIONS}/${found.id}`, { also: [GONE] });
+	forget(found);
+	return true;
+}

@@ -1,0 +1,79 @@
+import data from './catalog.json';
+
+/** What the relay's registry says of itself; catalog.json is written by the relay's `scripts/openapi`. */
+export interface Catalog {
+	events: EventType[];
+	punch_types: Choice[];
+	credentials: CredentialType[];
+	command: Value[];
+	actions: Action[];
+}
+
+export interface Choice {
+	value: string;
+	label: string;
+}
+
+/** A kind of credential, and the flat field that carries its data. */
+export interface CredentialType {
+	type: string;
+	label: string;
+	data: string;
+}
+
+export interface EventType {
+	type: string;
+	label: string;
+	description: string;
+	fields: Value[];
+	sample: Record<string, string | number | boolean | null>;
+}
+
+/** A field of an event or of a result. */
+export interface Value {
+	name: string;
+	label: string;
+	type: string;
+	description: string;
+}
+
+export interface Action {
+	name: string;
+	label: string;
+	summary: string;
+	description: string;
+	effect: 'read' | 'write' | 'destructive';
+	subject: 'user' | 'log' | 'device';
+	credentials: string[];
+	fields: Field[];
+}
+
+/** A field of an action's body. */
+export interface Field {
+	name: string;
+	label: string;
+	kind:
+		| 'device'
+		| 'user'
+		| 'text'
+		| 'pin'
+		| 'choice'
+		| 'index'
+		| 'file'
+		| 'time'
+		| 'flag'
+		| 'confirm';
+	required: boolean;
+	description: string;
+	example: string | number | boolean;
+	options?: Choice[];
+	minimum?: number;
+	maximum?: number;
+}
+
+export const catalog = data as unknown as Catalog;
+
+/** `user_id` → `userId`: flat fields as n8n's parameters. */
+export function camel(name: string): string {
+	return name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
