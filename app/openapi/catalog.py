@@ -15,7 +15,7 @@ from app.openapi import bodies, schemas
 from app.openapi.action_endpoints import description_of, summary_of
 from app.openapi.parts import Json
 
-_LOWER = ("a", "and", "any", "of", "the", "to", "with", "without")
+_LOWER = ("a", "and", "of", "the", "to", "with", "without")
 _WORDS = {"id": "ID", "pin": "PIN", "url": "URL", "utc": "UTC", "mime": "MIME", "mac": "MAC"}
 _LABELS = {
     "device_id": "Device",

@@ -1,3 +1,5 @@
+import type { INodePropertyOptions } from 'n8n-workflow';
+
 import data from './catalog.json';
 
 /** What the relay's registry says of itself; catalog.json is written by the relay's `scripts/openapi`. */
@@ -76,4 +78,23 @@ export const catalog = data as unknown as Catalog;
 /** `user_id` → `userId`: flat fields as n8n's parameters. */
 export function camel(name: string): string {
 	return name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** `The user's ID.` → `The user's ID`: n8n ends a single sentence without a full stop. */
+export function described(text: string): string {
+	return /[.?!] /.test(text) ? text : text.replace(/\.$/, '');
+}
+
+export function sorted<Option extends { name: string }>(options: Option[]): Option[] {
+	return options.sort((a, b) => a.name.localeCompare(b.name));
+}
+
+export function eventOptions(): INodePropertyOptions[] {
+	return sorted(
+		catalog.events.map(({ type, label, description }) => ({
+			name: label,
+			value: type,
+			description: described(description),
+		})),
+	);
 }

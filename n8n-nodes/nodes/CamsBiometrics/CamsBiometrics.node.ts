@@ -11,7 +11,7 @@ import {
 	type JsonObject,
 } from 'n8n-workflow';
 
-import { catalog } from '../catalog';
+import { catalog, sorted } from '../catalog';
 import { deviceOptions, searchDevices, searchUsers } from '../pickers';
 import { commandOperations, commandProperties } from './commandProperties';
 import { runCommand } from './commands';
@@ -31,9 +31,7 @@ const USUAL: Record<string, string> = { log: 'load-log', user: 'add-user' };
 function operations(resource: (typeof RESOURCES)[number]['value']): INodeProperties {
 	const commands =
 		resource === 'command' || resource === 'event' ? [] : commandOperations(resource);
-	const options = [...commands, ...(readOperations[resource] ?? [])].sort((a, b) =>
-		a.name.localeCompare(b.name),
-	);
+	const options = sorted([...commands, ...(readOperations[resource] ?? [])]);
 	const operation: INodeProperties = {
 		displayName: 'Operation',
 		name: 'operation',

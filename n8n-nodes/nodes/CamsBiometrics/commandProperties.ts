@@ -1,7 +1,7 @@
 import type { INodeProperties, INodePropertyOptions } from 'n8n-workflow';
 
-import { camel, catalog, type Action, type Field } from '../catalog';
-import { described, fileParameters, parameters } from './fields';
+import { camel, catalog, described, type Action, type Field } from '../catalog';
+import { fileParameters, parameters } from './fields';
 
 /** The action that takes any credentials; the others take those of their name. */
 export const ADD_ANY = 'add-user';
@@ -19,7 +19,7 @@ export function commandOperations(subject: Action['subject']): INodePropertyOpti
 		.map((action) => ({
 			name: action.label,
 			value: action.name,
-			action: action.summary,
+			action: action.summary.replace(/, /g, ' and '), // n8n's list of actions has no commas
 			description: described(action.description),
 		}));
 }

@@ -1,13 +1,8 @@
 import type { INodeProperties } from 'n8n-workflow';
 
-import { camel, type Field } from '../catalog';
+import { camel, described, type Field } from '../catalog';
 
 type Show = Record<string, string[]>;
-
-/** `The user's ID.` → `The user's ID`: n8n ends a single sentence without a full stop. */
-export function described(text: string): string {
-	return /[.?!] /.test(text) ? text : text.replace(/\.$/, '');
-}
 
 /** Who is a device: chosen from the relay's, or given by its Service Tag ID. */
 export function devicePicker(show: Show): INodeProperties {

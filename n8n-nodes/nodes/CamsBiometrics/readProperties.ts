@@ -1,7 +1,7 @@
 import type { INodeProperties, INodePropertyOptions } from 'n8n-workflow';
 
-import { catalog } from '../catalog';
-import { described, devicePicker, userPicker } from './fields';
+import { catalog, eventOptions, sorted } from '../catalog';
+import { devicePicker, userPicker } from './fields';
 
 /** What is read from the relay itself: nothing of it asks a device. */
 export const readOperations: Record<string, INodePropertyOptions[]> = {
@@ -146,7 +146,7 @@ export const readProperties: INodeProperties[] = [
 		displayName: 'Credential',
 		name: 'credentialType',
 		type: 'options',
-		options: catalog.credentials.map(({ type, label }) => ({ name: label, value: type })),
+		options: sorted(catalog.credentials.map(({ type, label }) => ({ name: label, value: type }))),
 		default: 'card',
 		description: 'Which kind of credential',
 		displayOptions: shown('user', 'getCredential'),
@@ -216,11 +216,7 @@ export const readProperties: INodeProperties[] = [
 			displayName: 'Types',
 			name: 'type',
 			type: 'multiOptions',
-			options: catalog.events.map(({ type, label, description }) => ({
-				name: label,
-				value: type,
-				description: described(description),
-			})),
+			options: eventOptions(),
 			default: [],
 			description: 'Only events of these types',
 		},

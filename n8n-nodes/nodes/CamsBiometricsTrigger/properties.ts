@@ -1,6 +1,6 @@
 import type { INodeProperties } from 'n8n-workflow';
 
-import { catalog } from '../catalog';
+import { catalog, eventOptions, sorted } from '../catalog';
 
 export const properties: INodeProperties[] = [
 	{
@@ -10,11 +10,7 @@ export const properties: INodeProperties[] = [
 		required: true,
 		options: [
 			{ name: 'All Events', value: '*', description: 'Everything, also what a later version adds' },
-			...catalog.events.map(({ type, label, description }) => ({
-				name: label,
-				value: type,
-				description: description.replace(/\.$/, ''),
-			})),
+			...eventOptions(),
 		],
 		default: ['attendance.punch'],
 		description: 'What starts the workflow',
@@ -40,7 +36,7 @@ export const properties: INodeProperties[] = [
 		displayName: 'Punch Types',
 		name: 'punchTypes',
 		type: 'multiOptions',
-		options: catalog.punch_types.map(({ value, label }) => ({ name: label, value })),
+		options: sorted(catalog.punch_types.map(({ value, label }) => ({ name: label, value }))),
 		default: [],
 		description: 'Only punches of these types; all of them where none is chosen',
 		displayOptions: { show: { events: ['attendance.punch', '*'] } },
