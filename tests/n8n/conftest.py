@@ -1,0 +1,91 @@
+"""The node package, built; a real n8n that has it; and a relay with a virtual gateway for both."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from simulator.gateway import Gateway
+from simulator.serving import SimulatorServer
+from tests.harness import API_KEY, ROOT, Device, Relay
+from tests.n8n.n8n import N8n
+from tests.openapi.stage import Stage
+
+PACKAGE = ROOT / "n8n-nodes"
+
+
+def npm(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """npm in the package's folder."""
+    return subprocess.run(
+        ["npm", *arguments],
+        cwd=PACKAGE,
+        env={**os.environ, "CI": "true", "NO_COLOR": "1", "npm_config_update_notifier": "false"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+    )
+
+
+@pytest.fixture(scope="session")
+def package() -> Path:
+    """The package's folder, with what it is built with installed as the lock file says, and built."""
+    lock, done = PACKAGE / "package-lock.json", PACKAGE / "node_modules" / ".installed"
+    if not done.exists() or done.read_text() != lock.read_text():
+        installed = npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", timeout=280)
+        assert installed.returncode == 0, installed.stdout
+        done.write_text(lock.read_text())
+    built = npm("run", "build")
+    assert built.returncode == 0, built.stdout
+    return PACKAGE
+
+
+@pytest.fixture(scope="session")
+def packed(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that `npm publish` would send to the registry."""
+    folder = tmp_path_factory.mktemp("packed")
+    made = npm("pack", "--ignore-scripts", "--silent", f"--pack-destination={folder}")
+    assert made.returncode == 0, made.stdout
+    (found,) = folder.glob("*.tgz")
+    return found
+
+
+@pytest.fixture(scope="session")
+def installed() -> Path:
+    """Where n8n is installed; where it isn't yet, this takes minutes."""
+    ran = subprocess.run([ROOT / "scripts" / "install-n8n"], stdout=subprocess.PIPE, text=True, timeout=900)
+    assert ran.returncode == 0
+    return Path(ran.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A relay and a virtual gateway of their own."""
+    relay = Relay(tmp_path_factory.mktemp("stage")).start()
+    try:
+        with SimulatorServer(Gateway(relay.url)) as simulator:
+            made = Stage(relay, simulator, device=Device(relay, "", ""))
+            made.device = made.new_device()
+            yield made
+    finally:
+        relay.stop()
+
+
+@pytest.fixture(scope="session")
+def n8n(
+    installed: Path, packed: Path, stage: Stage, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[N8n]:
+    """A running n8n with a credential for the stage's relay."""
+    made = N8n(installed, tmp_path_factory.mktemp("n8n"), packed)
+    try:
+        made.start().set_up()
+        data = {"relayUrl": stage.relay.url, "apiKey": API_KEY}
+        made.credentials = {"camsRelayApi": made.credential("camsRelayApi", data)}
+        yield made
+    finally:
+        made.stop()

