@@ -49,5 +49,21 @@ export class CamsRelayApi implements ICredentialType {
 			url: '/v1/me',
 			method: 'GET',
 		},
+		rules: [
+			{
+				type: 'responseCode',
+				properties: {
+					value: 401,
+					message: 'The relay doesn’t know this API key. Copy it again, or make one at the relay.',
+				},
+			},
+			{
+				type: 'responseCode',
+				properties: {
+					value: 404,
+					message: 'There is no cams-relay at this URL. It is the URL without a path.',
+				},
+			},
+		],
 	};
 }

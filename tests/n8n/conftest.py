@@ -66,7 +66,8 @@ def installed() -> Path:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A relay and a virtual gateway of their own."""
-    relay = Relay(tmp_path_factory.mktemp("stage")).start()
+    # Its retries reach over the time in which n8n restarts.
+    relay = Relay(tmp_path_factory.mktemp("stage"), RELAY_RETRY_SCHEDULE="1,2,4,8,16,16").start()
     try:
         with SimulatorServer(Gateway(relay.url)) as simulator:
             made = Stage(relay, simulator, device=Device(relay, "", ""))

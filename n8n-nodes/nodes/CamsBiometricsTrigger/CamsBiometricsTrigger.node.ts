@@ -14,11 +14,9 @@ import {
 import { deviceOptions } from '../pickers';
 import { download } from '../relay';
 import { properties } from './properties';
+import { known, remember } from './repeated';
 import { refusal } from './signature';
 import { exists, kept, subscribe, unsubscribe } from './subscription';
-
-/** How many `webhook-id`s are remembered: the relay repeats within its retry schedule, a few at a time. */
-const REMEMBERED = 1_000;
 
 export class CamsBiometricsTrigger implements INodeType {
 	description: INodeTypeDescription = {
@@ -86,11 +84,14 @@ export class CamsBiometricsTrigger implements INodeType {
 		}
 
 		const options = this.getNodeParameter('options', {}) as IDataObject;
-		const id = headers['webhook-id'] as string;
 		if (options.dropRepeated) {
-			const seen = subscription.seen ?? [];
-			if (seen.includes(id)) return { webhookResponse: { message: 'Known already' } };
-			subscription.seen = [...seen, id].slice(-REMEMBERED);
+			const of = [subscription.id as string, headers['webhook-id'] as string] as const;
+			if (known(...of)) return { webhookResponse: { message: 'Known already' } };
+			// What n8n could not start comes again, and must not be taken for a repetition then.
+			const response = this.getResponseObject();
+			response.once('finish', () => {
+				if (response.statusCode < 300) remember(...of);
+			});
 		}
 		const body = this.getBodyData() as IDataObject | IDataObject[];
 		const events = Array.isArray(body) ? body : [body];

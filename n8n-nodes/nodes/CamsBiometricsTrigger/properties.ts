@@ -88,7 +88,7 @@ export const properties: INodeProperties[] = [
 				type: 'boolean',
 				default: true,
 				description:
-					'Whether to start nothing for a delivery that came before, also when it is replayed by hand. The last 1,000 are remembered.',
+					'Whether to start nothing for a delivery that n8n answered before, since it was started. The last 1,000 are remembered.',
 			},
 			{
 				displayName: 'Include Card Numbers',

@@ -9,21 +9,16 @@ const GONE = 404;
 export interface Kept extends IDataObject {
 	id?: string;
 	secret?: string;
-	/** The last `webhook-id`s, where repeated ones are dropped. */
-	seen?: string[];
 }
 
-/** Kept apart for production and for "Listen for test event": both may be there at once. */
+/** "Listen for test event" has static data of its own: both subscriptions may be there at once. */
 export function kept(this: IHookFunctions | IWebhookFunctions): Kept {
-	const data = this.getWorkflowStaticData('node');
-	const name = this.getMode() === 'manual' ? 'test' : 'production';
-	return (data[name] ??= {}) as Kept;
+	return this.getWorkflowStaticData('node') as Kept;
 }
 
 function forget(found: Kept): void {
 	delete found.id;
 	delete found.secret;
-	delete found.seen;
 }
 
 /** The subscription's body, from the node's parameters. */
@@ -55,7 +50,10 @@ function commaSeparated(value: unknown): string[] {
 		.filter(Boolean);
 }
 
-/** Whether the subscription is there, brought up to what the node says now: what waited for it is kept. */
+/**
+ * Whether the subscription is there, brought up to what the node says now: what waited for it is kept. Its secret is
+ * made anew: it may have been rotated at the relay, and both sign for a day.
+ */
 export async function exists(this: IHookFunctions): Promise<boolean> {
 	const found = kept.call(this);
 	if (!found.id || !found.secret) return false;
@@ -68,6 +66,8 @@ export async function exists(this: IHookFunctions): Promise<boolean> {
 		forget(found);
 		return false;
 	}
+	const { body: rotated } = await call.call(this, 'POST', `${path}/rotate-secret`);
+	found.secret = rotated.secret as string;
 	if (body.status === 'disabled') await call.call(this, 'POST', `${path}/enable`);
 	return true;
 }

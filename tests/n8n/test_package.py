@@ -1,0 +1,47 @@
+"""The package by itself: what its own tools say of it, and what is in the file that is published."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.n8n.conftest import PACKAGE, npm
+
+pytestmark = pytest.mark.timeout(420)  # the first one installs what the package is built with
+
+
+@pytest.mark.parametrize("script", ["lint", "format:check", "test"])
+def test_its_own_checks_pass(package: Path, script: str) -> None:
+    ran = npm("run", script)
+    assert ran.returncode == 0, ran.stdout[-5000:]
+
+
+@pytest.mark.parametrize("folder", [PACKAGE, Path(__file__).parent / "install"], ids=["package", "n8n"])
+def test_the_lock_file_names_no_registry_and_versions_are_exact(folder: Path) -> None:
+    lock = json.loads((folder / "package-lock.json").read_text())
+    assert not any("resolved" in package for package in lock["packages"].values())
+    document = json.loads((folder / "package.json").read_text())
+    wanted = {**document.get("dependencies", {}), **document.get("devDependencies", {})}
+    assert wanted and all(version[0].isdigit() for version in wanted.values())
+
+
+def test_what_is_published_is_what_runs_and_is_read(packed: Path) -> None:
+    with tarfile.open(packed) as archive:
+        names = {name.removeprefix("package/") for name in archive.getnames()}
+        manifest = json.load(archive.extractfile("package/package.json"))  # type: ignore[arg-type]
+    nodes = [*manifest["n8n"]["nodes"], *manifest["n8n"]["credentials"]]
+    icons = {"dist/icons/cams.svg", "dist/icons/cams.dark.svg"}
+    assert names >= {*nodes, *icons, "README.md", "LICENSE", "dist/nodes/catalog.json"}
+    assert {name.split("/")[0] for name in names if "/" in name} == {"dist", "workflows"}
+    assert not any(name.endswith((".map", ".tsbuildinfo", ".test.mjs")) for name in names)
+
+
+def test_it_has_no_runtime_dependency_and_the_keyword_of_community_nodes() -> None:
+    manifest = json.loads((PACKAGE / "package.json").read_text())
+    assert "dependencies" not in manifest
+    assert manifest["peerDependencies"] == {"n8n-workflow": "*"}
+    assert "n8n-community-node-package" in manifest["keywords"]
+    assert manifest["n8n"]["strict"] is True
