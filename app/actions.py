@@ -57,7 +57,11 @@ def _flat_fields() -> dict[str, fields.Field[Any]]:
         "user_id": _text("The user's ID on the device.", "100", validate=length),
         "first_name": _text("The user's first name.", "Manu", validate=validate.Length(max=64)),
         "last_name": _text("The user's last name.", "Mona", validate=validate.Length(max=64)),
-        "user_type": _text("What the user may do on the device: user or admin.", "user", validate=validate.OneOf(("user", "admin"))),
+        "user_type": _text(
+            "What the user may do on the device: user or admin.",
+            "user",
+            validate=validate.OneOf(("user", "admin")),
+        ),
         "card_number": _text("Number of the RFID card.", "102836", validate=validate.Length(1, 64)),
         "password": _text(
             "PIN, digits only.",

@@ -49,6 +49,7 @@ export class CamsRelayApi implements ICredentialType {
 			url: '/v1/me',
 			method: 'GET',
 		},
+		// n8n takes rules of both kinds together; its type has them apart.
 		rules: [
 			{
 				type: 'responseCode',
@@ -58,12 +59,14 @@ export class CamsRelayApi implements ICredentialType {
 				},
 			},
 			{
-				type: 'responseCode',
+				// Something else answered, for example a web page: what the relay says of a key isn't there.
+				type: 'responseSuccessBody',
 				properties: {
-					value: 404,
+					key: 'scopes',
+					value: undefined,
 					message: 'There is no cams-relay at this URL. It is the URL without a path.',
 				},
 			},
-		],
+		] as ICredentialTestRequest['rules'],
 	};
 }

@@ -67,7 +67,11 @@ def installed() -> Path:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A relay and a virtual gateway of their own."""
     # Its retries reach over the time in which n8n restarts.
-    relay = Relay(tmp_path_factory.mktemp("stage"), RELAY_RETRY_SCHEDULE="1,2,4,8,16,16").start()
+    relay = Relay(
+        tmp_path_factory.mktemp("stage"),
+        RELAY_RETRY_SCHEDULE="1,2,4,8,16,16",
+        RELAY_COMMAND_POLL_SCHEDULE=",".join(["0.5"] * 50),
+    ).start()
     try:
         with SimulatorServer(Gateway(relay.url)) as simulator:
             made = Stage(relay, simulator, device=Device(relay, "", ""))

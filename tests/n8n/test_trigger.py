@@ -239,13 +239,16 @@ def test_a_subscription_removed_by_hand_is_made_again(publish: Publish, device: 
     assert len(published.started()) == 1
 
 
-def test_what_n8n_could_not_delete_is_taken_up_again(publish: Publish, device: Device, stage: Stage) -> None:
+def test_what_n8n_could_not_delete_is_taken_up_again(
+    publish: Publish, device: Device, stage: Stage, n8n: N8n
+) -> None:
     """As when the relay could not be reached while it was unpublished: the subscription and its secret are there."""
     published = publish(["attendance.punch"])
     kept = published.kept()
     stage.relay.terminate("web")
     try:
         published.workflow.unpublish()
+        wait_for(lambda: "ECONNREFUSED" in n8n.log(), 20)  # n8n tries it later than it answers
     finally:
         stage.relay.start("web")
     assert published.subscription()["id"] == kept["id"]

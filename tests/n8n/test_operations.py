@@ -1,0 +1,436 @@
+"""Every operation of the node Cams Biometrics, run in a real n8n against the virtual gateway."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from typing import Any
+
+import pytest
+
+from app import openapi
+from app.actions import ACTIONS
+from simulator.device import Device as Machine
+from simulator.jpeg import make_jpeg
+from simulator.records import Template, User
+from tests.harness import API_KEY, Device, wait_for
+from tests.n8n.n8n import ACTION, TRIGGER, Execution, Json, N8n
+from tests.openapi.stage import Stage
+
+pytestmark = pytest.mark.timeout(900)  # the first one may have to install n8n
+
+COMMANDS = openapi.catalog()["actions"]
+READS = {
+    "command": {"cancel", "get", "getAll"},
+    "device": {"get", "getAll"},
+    "event": {"get", "getAll", "getPhoto"},
+    "user": {"get", "getAll", "getCredential"},
+}
+TIMES = {
+    "start_time": "2026-11-01T00:00:00",
+    "end_time": "2026-11-24T23:59:59",
+    "start": "2026-11-01T00:00:00",
+    "end": "2026-12-24T23:59:59",
+}
+
+
+def chosen(value: str) -> Json:
+    """A resource locator's value: a device or user by its id."""
+    return {"__rl": True, "mode": "id", "value": value}
+
+
+def camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.title() for part in rest)
+
+
+@pytest.fixture
+def device(stage: Stage) -> Device:
+    """A device with a user 100."""
+    device = stage.new_device()
+    add_user(stage, device)
+    return device
+
+
+def add_user(stage: Stage, device: Device) -> None:
+    machine(stage, device).store_user(User("100", "Manu", "Mona", "User"), [Template("Card", "102836")])
+
+
+def machine(stage: Stage, device: Device) -> Machine:
+    return stage.simulator.gateway.device(device.id)
+
+
+def received(stage: Stage, device: Device) -> list[tuple[str | None, Any]]:
+    """What the gateway got for a device: the operation and its body without what differs from call to call."""
+    found = []
+    for receipt in stage.simulator.gateway.desk(device.id).received:
+        body = receipt.body
+        assert isinstance(body, dict)
+        kept = {name: part for name, part in body.items() if name not in ("OperationID", "Time", "AuthToken")}
+        found.append((receipt.operation, kept))
+    return found
+
+
+def flat(command: Json, device: Device) -> Json:
+    """The body of /v1/actions/{name} with every field."""
+    body = {field["name"]: TIMES.get(field["name"], field["example"]) for field in command["fields"]}
+    return {**body, "device_id": device.id}
+
+
+def parameters(command: Json, body: Json) -> Json:
+    """The same as the node's parameters, as its editor would write them."""
+    made: Json = {"resource": command["subject"], "operation": command["name"]}
+    additional: Json = {}
+    kinds = {one["data"]: one["type"] for one in openapi.catalog()["credentials"]}
+    credentials: Json = {}
+    for field in command["fields"]:
+        name, value = field["name"], body[field["name"]]
+        kind = kinds.get(name) or (name.removesuffix("_index") if field["kind"] == "index" else None)
+        if command["name"] == "add-user" and kind:
+            group = credentials.setdefault(camel(kind), {})
+            if field["kind"] == "file":
+                group.update(source="base64", data=value)
+            else:
+                group["index" if field["kind"] == "index" else camel(name)] = value
+        elif not field["required"]:
+            additional[camel(name)] = value
+        elif field["kind"] in ("device", "user"):
+            made[camel(name)] = chosen(value)
+        elif field["kind"] == "file":
+            base = camel(name.removesuffix("_data"))
+            made |= {f"{base}Source": "base64", f"{base}Data": value}
+        else:
+            made[camel(name)] = value
+    return made | {"additionalFields": additional, "credentials": credentials}
+
+
+def test_these_tests_know_every_operation_of_the_node(n8n: N8n) -> None:
+    types = n8n.session.get(f"{n8n.url}/types/nodes.json", timeout=30).json()
+    (node,) = (one for one in types if one["name"] == ACTION)
+    there = {
+        (one["displayOptions"]["show"]["resource"][0], option["value"])
+        for one in node["properties"]
+        if one["name"] == "operation"
+        for option in one["options"]
+        if option["value"] != "__CUSTOM_API_CALL__"  # n8n adds it
+    }
+    reads = {(resource, operation) for resource, found in READS.items() for operation in found}
+    assert there == reads | {(command["subject"], command["name"]) for command in COMMANDS}
+    assert {command["name"] for command in COMMANDS} == set(ACTIONS)
+    assert any(one["name"] == f"{ACTION}Tool" for one in types)  # usable by an AI agent
+    assert not any(one["name"] == f"{TRIGGER}Tool" for one in types)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=[command["name"] for command in COMMANDS])
+def test_a_command_reaches_the_gateway_as_the_api_would_send_it(
+    command: Json, n8n: N8n, stage: Stage
+) -> None:
+    """The node is given every field there is; the same by /v1/actions on another device is what to compare with."""
+    device, other = stage.new_device(), stage.new_device()
+    if not command["name"].startswith("add-user"):
+        add_user(stage, device)
+        add_user(stage, other)
+    answer = stage.relay.call("POST", f"/v1/actions/{command['name']}", json=flat(command, other))
+    assert answer.status_code == 200, answer.text
+    execution = n8n.run(parameters(command, flat(command, device)))
+    assert execution.status == "success", execution.error
+    ((operation, body),) = received(stage, device)
+    assert operation is not None
+    assert [(operation, body)] == received(stage, other)
+    if command["name"] != "load-log":
+        (result,) = execution.json("Cams")
+        assert (result["status"], result["action"]) == ("completed", command["name"])
+        assert set(result) == set(answer.json())
+
+
+def test_a_loaded_log_is_an_item_for_each_punch_or_one_with_all(
+    n8n: N8n, stage: Stage, device: Device
+) -> None:
+    for user in ("8", "100", "8"):
+        machine(stage, device).punch(user)
+    wanted = {
+        "resource": "log",
+        "operation": "load-log",
+        "deviceId": chosen(device.id),
+        "startTime": "={{ $now.minus({ days: 1 }) }}",
+        "endTime": "={{ $now.plus({ days: 1 }) }}",
+    }
+    split = n8n.run(wanted)
+    assert [punch["user_id"] for punch in split.json("Cams")] == ["8", "100", "8"]
+    assert [item["pairedItem"] for item in split.output("Cams")] == [{"item": 0}] * 3
+    (whole,) = n8n.run({**wanted, "splitLogs": False}).json("Cams")
+    assert (whole["row_count"], whole["logs"]) == (3, split.json("Cams"))
+
+
+def test_a_photo_from_binary_data_is_sent_whole(n8n: N8n, stage: Stage, device: Device) -> None:
+    photo = make_jpeg("made up", 20_000)
+    workflow = n8n.workflow(
+        n8n.start_node(),
+        n8n.node(
+            "n8n-nodes-base.code",
+            "Text",
+            {"jsCode": f"return [{{ json: {{ text: '{base64.b64encode(photo).decode()}' }} }}];"},
+            typeVersion=2,
+        ),
+        n8n.node(
+            "n8n-nodes-base.convertToFile",
+            "File",
+            {"operation": "toBinary", "sourceProperty": "text", "binaryPropertyName": "portrait"},
+            typeVersion=1.1,
+        ),
+        n8n.node(
+            ACTION,
+            "Cams",
+            {
+                "resource": "user",
+                "operation": "add-user",
+                "deviceId": chosen(device.id),
+                "userId": "55",
+                "credentials": {
+                    "face": {"source": "binary", "binary": "portrait"},
+                    "card": {"cardNumber": "={{ 4711 }}"},
+                },
+            },
+        ),
+    )
+    execution = workflow.run()
+    assert execution.status == "success", execution.error
+    user = machine(stage, device).find_user("55")
+    templates = {template.type: template.data for template in user.templates.values()}
+    assert base64.b64decode(templates["Face"]) == photo
+    assert templates["Card"] == "4711"  # an expression gave a number
+
+
+def test_an_item_s_own_values_go_to_its_own_command_and_items_stay_paired(
+    n8n: N8n, stage: Stage, device: Device
+) -> None:
+    execution = n8n.run(
+        {
+            "resource": "user",
+            "operation": "add-user-with-card",
+            "deviceId": chosen("={{ $json.device }}"),
+            "userId": "={{ $json.id }}",
+            "cardNumber": "={{ $json.card }}",
+            "additionalFields": {"firstName": "={{ $json.name }}"},
+        },
+        items=[
+            {"device": device.id, "id": 71, "card": 1234, "name": "Zoë"},
+            {"device": device.id, "id": "72", "card": "0099", "name": ""},
+        ],
+    )
+    assert execution.status == "success", execution.error
+    users = [machine(stage, device).find_user(user) for user in ("71", "72")]
+    assert users[0].first_name == "Zoë"
+    assert [item["json"]["user_id"] for item in execution.output("Cams")] == ["71", "72"]
+    assert [item["pairedItem"]["item"] for item in execution.output("Cams")] == [0, 1]
+
+
+def enable(user: str, device: Device) -> Json:
+    return {
+        "resource": "user",
+        "operation": "enable-user",
+        "deviceId": chosen(device.id),
+        "userId": chosen(user),
+    }
+
+
+def test_an_error_is_the_relay_s_sentence(n8n: N8n, device: Device) -> None:
+    execution = n8n.run(enable("9999", device))
+    assert execution.status == "error"
+    assert execution.error["message"] == "No user with this ID is on the device: add the user first."
+    assert "API_RESPONSE_USER_NOT_FOUND" in execution.error["description"]
+    assert execution.error["httpCode"] == "404"
+
+
+def test_what_is_wrong_with_a_field_is_said(n8n: N8n, device: Device) -> None:
+    execution = n8n.run(
+        {
+            "resource": "user",
+            "operation": "add-user-with-password",
+            "deviceId": chosen(device.id),
+            "userId": "5",
+            "password": "not digits",
+        }
+    )
+    assert (execution.status, execution.error["httpCode"]) == ("error", "422")
+    assert execution.error["message"] == "password: must be 1 to 32 digits"
+
+
+def test_with_continue_on_fail_the_other_items_go_on(n8n: N8n, stage: Stage, device: Device) -> None:
+    execution = n8n.run(
+        enable("={{ $json.user }}", device),
+        items=[{"user": "100"}, {"user": "9999"}, {"user": "100"}],
+        onError="continueRegularOutput",
+    )
+    assert execution.status == "success"
+    good, bad, also = execution.output("Cams")
+    assert (good["json"]["status"], also["json"]["status"]) == ("completed", "completed")
+    assert bad["json"]["error"].startswith("No user with this ID")
+    assert bad["json"]["status"] == 404
+    assert [item["pairedItem"]["item"] for item in (good, bad, also)] == [0, 1, 2]
+
+
+DESTRUCTIVE = [command for command in COMMANDS if command["effect"] == "destructive"]
+
+
+@pytest.mark.parametrize("command", DESTRUCTIVE, ids=[command["name"] for command in DESTRUCTIVE])
+def test_without_the_switch_nothing_is_deleted(command: Json, n8n: N8n, stage: Stage, device: Device) -> None:
+    execution = n8n.run(
+        {
+            "resource": command["subject"],
+            "operation": command["name"],
+            "deviceId": chosen(device.id),
+            "confirm": False,
+        }
+    )
+    assert execution.status == "error"
+    assert "was not confirmed" in execution.error["message"]
+    assert received(stage, device) == []
+
+
+def test_a_device_that_is_offline_is_waited_for(n8n: N8n, stage: Stage, device: Device) -> None:
+    """The relay answers 202; the node asks until the command has ended."""
+    machine(stage, device).switch(online=False)
+    ran: list[Execution] = []
+    running = threading.Thread(target=lambda: ran.append(n8n.run(enable("100", device))))
+    running.start()
+    wait_for(lambda: received(stage, device), 20)
+    wait_for(lambda: stage.simulator.gateway.desk(device.id).held_count, 10)
+    machine(stage, device).switch(online=True)
+    running.join(40)
+    (result,) = ran[0].json("Cams")
+    assert result["status"] == "completed"
+    assert len(stage.relay.get("/v1/commands", params={"device_id": device.id})["data"]) == 1
+
+
+@pytest.mark.parametrize("options", [{"maxWait": 1}, {"waitForResult": False}], ids=str)
+def test_who_does_not_wait_gets_the_command_to_look_at_later(
+    options: Json, n8n: N8n, stage: Stage, device: Device
+) -> None:
+    machine(stage, device).switch(online=False)
+    (pending,) = n8n.run({**enable("100", device), "options": options}).json("Cams")
+    assert pending["status"] in ("queued", "sending", "waiting")
+    machine(stage, device).switch(online=True)
+    look = {"resource": "command", "operation": "get", "commandId": pending["command_id"]}
+    ended = wait_for(
+        lambda: (found := n8n.run(look).json("Cams")[0])["status"] == "completed" and found, 30, every=0.5
+    )
+    assert (ended["action"], ended["user_id"]) == ("enable-user", "100")
+
+
+def test_the_same_idempotency_key_is_one_command(n8n: N8n, stage: Stage, device: Device) -> None:
+    wanted = {**enable("100", device), "options": {"idempotencyKey": f"once-{device.id}"}}
+    first, again = n8n.run(wanted, items=[{"run": 1}, {"run": 2}]).json("Cams")
+    assert first["command_id"] == again["command_id"]
+    assert len(received(stage, device)) == 1
+
+
+# What is read from the relay
+
+
+def read(n8n: N8n, resource: str, operation: str, **more: Any) -> Execution:
+    assert operation in READS[resource]
+    execution = n8n.run({"resource": resource, "operation": operation, **more})
+    assert execution.status == "success", execution.error
+    return execution
+
+
+def test_devices_are_read(n8n: N8n, stage: Stage, device: Device) -> None:
+    (one,) = read(n8n, "device", "get", deviceId=chosen(device.id)).json("Cams")
+    assert one == stage.relay.get(f"/v1/devices/{device.id}")
+    listed = read(n8n, "device", "getAll", returnAll=True).json("Cams")
+    assert [row["device_id"] for row in listed] == [
+        row["device_id"] for row in stage.relay.get("/v1/devices", params={"limit": 200})["data"]
+    ]
+    assert len(read(n8n, "device", "getAll", limit=2).json("Cams")) == 2
+
+
+def test_users_are_read(n8n: N8n, stage: Stage, device: Device) -> None:
+    (one,) = read(n8n, "user", "get", userId=chosen("8")).json("Cams")
+    assert one == stage.relay.get("/v1/users/8")
+    filters = {"device_id": device.id}
+    (row,) = read(n8n, "user", "getAll", returnAll=True, filters=filters).json("Cams")
+    assert (row["user_id"], row["device_id"]) == ("8", device.id)
+    more = {"credentialType": "card", "credentialIndex": 0, "deviceId": chosen(device.id)}
+    (card,) = read(n8n, "user", "getCredential", userId=chosen("8"), **more).json("Cams")
+    assert card == stage.relay.get("/v1/users/8/credentials/card/0", params={"device_id": device.id})
+
+
+def test_events_are_read_page_by_page(n8n: N8n, stage: Stage, device: Device) -> None:
+    machine(stage, device).punch("8")
+    for number in range(205):  # more than a page
+        device.send_done(device.punch(str(number)))
+    filters = {"device_id": device.id, "type": ["attendance.punch"]}
+    whole = read(n8n, "event", "getAll", returnAll=True, filters=filters).json("Cams")
+    stored = stage.relay.events(device_id=device.id, type="attendance.punch")
+    assert whole == stored[::-1] and len(whole) > 200
+    few = read(n8n, "event", "getAll", limit=3, filters={**filters, "user_id": "7"}).json("Cams")
+    assert [event["user_id"] for event in few] == ["7"]
+    (one,) = read(n8n, "event", "get", eventId=whole[0]["id"]).json("Cams")
+    assert one == whole[0]
+
+
+def test_an_event_s_photo_is_a_file(n8n: N8n, stage: Stage, device: Device) -> None:
+    photo = make_jpeg("another")
+    machine(stage, device).take_photo("8", photo)
+    event = wait_for(lambda: stage.relay.events(device_id=device.id, type="attendance.photo"), 20)[0]
+    (item,) = read(n8n, "event", "getPhoto", eventId=event["id"], binaryPropertyName="face").output("Cams")
+    assert n8n.binary(item, "face") == photo
+    assert item["binary"]["face"]["mimeType"] == "image/jpeg"
+    other = stage.relay.events(device_id=device.id, type="attendance.punch")[0]
+    wrong = n8n.run({"resource": "event", "operation": "getPhoto", "eventId": other["id"]})
+    assert "has no photo" in wrong.error["message"]
+
+
+def test_commands_are_read_and_cancelled(n8n: N8n, stage: Stage, device: Device) -> None:
+    machine(stage, device).spec.delay_seconds = 3
+    try:
+        body = {"device_id": device.id, "user_id": "100"}
+        prefer = {"Prefer": "respond-async"}
+        first, second = (
+            stage.relay.call("POST", f"/v1/actions/{name}", json=body, headers=prefer).json()
+            for name in ("disable-user", "enable-user")
+        )
+        (gone,) = read(n8n, "command", "cancel", commandId=second["command_id"]).json("Cams")
+        assert gone["status"] == "cancelled"
+    finally:
+        machine(stage, device).spec.delay_seconds = 0
+    (one,) = read(n8n, "command", "get", commandId=first["command_id"]).json("Cams")
+    assert one["action"] == "disable-user"
+    filters = {"device_id": device.id, "status": "cancelled"}
+    listed = read(n8n, "command", "getAll", returnAll=True, filters=filters).json("Cams")
+    assert [row["command_id"] for row in listed] == [second["command_id"]]
+
+
+def test_what_is_not_there_is_said(n8n: N8n, device: Device) -> None:
+    for wanted in (
+        {"resource": "event", "operation": "get", "eventId": "evt_made-up"},
+        {"resource": "device", "operation": "get", "deviceId": chosen("NOSUCH")},
+    ):
+        execution = n8n.run(wanted)
+        assert (execution.status, execution.error["httpCode"]) == ("error", "404")
+    empty = n8n.run({"resource": "device", "operation": "get", "deviceId": chosen("")})
+    assert empty.status == "error"
+
+
+# Pickers and the credential
+
+
+def test_the_pickers_offer_what_the_relay_knows(n8n: N8n, stage: Stage, device: Device) -> None:
+    label = f"Gate of {device.id}"
+    stage.relay.call("PATCH", f"/v1/devices/{device.id}", json={"label": label})
+    wanted = {"name": f"{label} ({device.id})", "value": device.id}
+    assert wanted in n8n.choices(TRIGGER, "deviceOptions", {})
+    assert n8n.choices(ACTION, "searchDevices", {}, search=f"gate of {device.id}".lower()) == [wanted]
+    assert n8n.choices(ACTION, "searchDevices", {}, search="nothing is called this") == []
+    of_device = n8n.choices(ACTION, "searchUsers", {"deviceId": chosen(device.id)}, search="")
+    assert [user["value"] for user in of_device] == ["8"]
+
+
+def test_the_credential_s_test_says_what_is_wrong(n8n: N8n, stage: Stage) -> None:
+    right = {"relayUrl": stage.relay.url + "/", "apiKey": API_KEY}
+    assert n8n.test_credential("camsRelayApi", right)["status"] == "OK"
+    unknown = n8n.test_credential("camsRelayApi", {**right, "apiKey": "crk_made-up-and-unknown"})
+    assert unknown["status"] == "Error" and "doesn’t know this API key" in unknown["message"]
+    elsewhere = n8n.test_credential("camsRelayApi", {**right, "relayUrl": f"{n8n.url}/nowhere"})
+    assert elsewhere["status"] == "Error" and "no cams-relay at this URL" in elsewhere["message"]
