@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from simulator.gateway import Gateway
-from simulator.serving import SimulatorServer
-from tests.harness import API_KEY, ROOT, Device, Relay
+from tests import stage as stages
+from tests.harness import API_KEY, ROOT
 from tests.n8n.n8n import N8n
-from tests.openapi.stage import Stage
+from tests.node import installed, npm
+from tests.stage import Stage
 
 PACKAGE = ROOT / "n8n-nodes"
-
-
-def npm(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """npm in the package's folder."""
-    return subprocess.run(
-        ["npm", *arguments],
-        cwd=PACKAGE,
-        env={**os.environ, "CI": "true", "NO_COLOR": "1", "npm_config_update_notifier": "false"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=timeout,
-    )
 
 
 @pytest.fixture(scope="session")
 def package() -> Path:
     """The package's folder, with what it is built with installed as the lock file says, and built."""
-    lock, done = PACKAGE / "package-lock.json", PACKAGE / "node_modules" / ".installed"
-    if not done.exists() or done.read_text() != lock.read_text():
-        installed = npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", timeout=280)
-        assert installed.returncode == 0, installed.stdout
-        done.write_text(lock.read_text())
-    built = npm("run", "build")
+    installed(PACKAGE)
+    built = npm(PACKAGE, "run", "build")
     assert built.returncode == 0, built.stdout
     return PACKAGE
 
@@ -49,14 +30,14 @@ def package() -> Path:
 def packed(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file that `npm publish` would send to the registry."""
     folder = tmp_path_factory.mktemp("packed")
-    made = npm("pack", "--ignore-scripts", "--silent", f"--pack-destination={folder}")
+    made = npm(package, "pack", "--ignore-scripts", "--silent", f"--pack-destination={folder}")
     assert made.returncode == 0, made.stdout
     (found,) = folder.glob("*.tgz")
     return found
 
 
 @pytest.fixture(scope="session")
-def installed() -> Path:
+def n8n_folder() -> Path:
     """Where n8n is installed; where it isn't yet, this takes minutes."""
     ran = subprocess.run([ROOT / "scripts" / "install-n8n"], stdout=subprocess.PIPE, text=True, timeout=900)
     assert ran.returncode == 0
@@ -67,26 +48,17 @@ def installed() -> Path:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A relay and a virtual gateway of their own."""
     # Its retries reach over the time in which n8n restarts.
-    relay = Relay(
-        tmp_path_factory.mktemp("stage"),
-        RELAY_RETRY_SCHEDULE="1,2,4,8,16,16",
-        RELAY_COMMAND_POLL_SCHEDULE=",".join(["0.5"] * 50),
-    ).start()
-    try:
-        with SimulatorServer(Gateway(relay.url)) as simulator:
-            made = Stage(relay, simulator, device=Device(relay, "", ""))
-            made.device = made.new_device()
-            yield made
-    finally:
-        relay.stop()
+    slow = {"RELAY_RETRY_SCHEDULE": "1,2,4,8,16,16", "RELAY_COMMAND_POLL_SCHEDULE": ",".join(["0.5"] * 50)}
+    with stages.stage(tmp_path_factory.mktemp("stage"), **slow) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
 def n8n(
-    installed: Path, packed: Path, stage: Stage, tmp_path_factory: pytest.TempPathFactory
+    n8n_folder: Path, packed: Path, stage: Stage, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[N8n]:
     """A running n8n with a credential for the stage's relay."""
-    made = N8n(installed, tmp_path_factory.mktemp("n8n"), packed)
+    made = N8n(n8n_folder, tmp_path_factory.mktemp("n8n"), packed)
     try:
         made.start().set_up()
         data = {"relayUrl": stage.relay.url, "apiKey": API_KEY}

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.n8n.conftest import PACKAGE, npm
+from tests.n8n.conftest import PACKAGE
+from tests.node import npm
 
 pytestmark = pytest.mark.timeout(420)  # the first one installs what the package is built with
 
 
 @pytest.mark.parametrize("script", ["lint", "format:check", "test"])
 def test_its_own_checks_pass(package: Path, script: str) -> None:
-    ran = npm("run", script)
+    ran = npm(package, "run", script)
     assert ran.returncode == 0, ran.stdout[-5000:]
 
 

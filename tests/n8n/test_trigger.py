@@ -16,7 +16,7 @@ from standardwebhooks import Webhook
 from simulator.jpeg import make_jpeg
 from tests.harness import Device, wait_for
 from tests.n8n.n8n import TRIGGER, Execution, Json, N8n, Workflow
-from tests.openapi.stage import Stage
+from tests.stage import Stage
 
 pytestmark = pytest.mark.timeout(900)  # the first one may have to install n8n
 

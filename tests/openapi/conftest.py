@@ -11,10 +11,9 @@ from flask.testing import FlaskClient
 from app import openapi
 from app.api import create_app
 from app.settings import load
-from simulator.gateway import Gateway
-from simulator.serving import SimulatorServer
-from tests.harness import Device, Relay
-from tests.openapi.stage import Json, Stage
+from tests import stage as stages
+from tests.openapi.reading import Json
+from tests.stage import Stage
 
 
 @pytest.fixture(scope="session")
@@ -45,11 +44,5 @@ def actions() -> Json:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A relay of its own: what is tried out here leaves subscriptions and keys behind."""
-    relay = Relay(tmp_path_factory.mktemp("stage")).start()
-    try:
-        with SimulatorServer(Gateway(relay.url)) as simulator:
-            made = Stage(relay, simulator, device=Device(relay, "", ""))
-            made.device = made.new_device()
-            yield made
-    finally:
-        relay.stop()
+    with stages.stage(tmp_path_factory.mktemp("stage")) as made:
+        yield made

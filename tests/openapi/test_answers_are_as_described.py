@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 from app import openapi
 from app.gateway.operations import CREDENTIAL_FIELDS
 from tests.harness import API_KEY
-from tests.openapi.stage import Stage
+from tests.stage import Stage
 
 _EXAMPLES = 10
 _CHECKS = [

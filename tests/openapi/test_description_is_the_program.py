@@ -17,7 +17,7 @@ from app.gateway.operations import COMMANDS
 from app.openapi.build import ENDPOINTS
 from app.openapi.postman_gateway import body as gateway_body
 from tests.harness import ROOT, SAMPLES
-from tests.openapi.stage import Json, operations
+from tests.openapi.reading import Json, operations
 
 
 def _routes(app: Flask) -> dict[tuple[str, str], tuple[str, ...]]:

@@ -18,7 +18,7 @@ from openapi_spec_validator import (
 from app import openapi
 from app.events.types import EVENT_TYPES
 from tests.harness import ROOT
-from tests.openapi.stage import Json, operations
+from tests.openapi.reading import Json, operations
 
 VALIDATORS: dict[str, Any] = {
     "3.1": OpenAPIV31SpecValidator,

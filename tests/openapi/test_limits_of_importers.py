@@ -8,7 +8,7 @@ from typing import Any
 from app.actions import ACTIONS
 from app.gateway.operations import COMMANDS
 from app.openapi.parts import example_of
-from tests.openapi.stage import Json, operations
+from tests.openapi.reading import Json, operations
 
 _NOT_FOR_GEMINI = {"allOf", "oneOf", "not", "const", "exclusiveMinimum", "exclusiveMaximum", "readOnly"}
 _OPERATIONS, _DESCRIPTION, _PARAMETER, _BODY = 30, 300, 700, 100_000

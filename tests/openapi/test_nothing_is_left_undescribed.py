@@ -9,7 +9,8 @@ import requests
 from jsonschema import Draft202012Validator
 
 from tests.harness import Receiver
-from tests.openapi.stage import Json, Stage
+from tests.openapi.reading import Json
+from tests.stage import Stage
 
 
 def _closed(schema: Any) -> Any:

@@ -1,25 +1,17 @@
-"""A relay with a virtual gateway behind it, and reading the documents."""
+"""A relay with a virtual gateway behind it."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
+from simulator.gateway import Gateway
 from simulator.serving import SimulatorServer
 from simulator.spec import DeviceSpec
 from tests.harness import Device, Relay
-
-Json = dict[str, Any]
-
-
-def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
-    """Path, method and operation of every operation."""
-    for path, item in document["paths"].items():
-        for method, operation in item.items():
-            if not method.startswith("x-"):
-                yield path, method, operation
 
 
 @dataclass
@@ -42,3 +34,16 @@ class Stage:
         device.send_done(device.sample(4))
         device.send_done(device.punch())
         return device
+
+
+@contextmanager
+def stage(folder: Path, **environment: str) -> Iterator[Stage]:
+    """A relay of its own, its settings beside the harness's, and a virtual gateway."""
+    relay = Relay(folder, **environment).start()
+    try:
+        with SimulatorServer(Gateway(relay.url)) as simulator:
+            made = Stage(relay, simulator, device=Device(relay, "", ""))
+            made.device = made.new_device()
+            yield made
+    finally:
+        relay.stop()
