@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -45,7 +46,9 @@ def photo(stage: Stage, device: Device) -> None:
 
 def sends(number: int) -> Callable[[Stage, Device], None]:
     def send(_stage: Stage, device: Device) -> None:
-        device.send_done(device.sample(number))
+        document = device.sample(number)
+        document["RealTime"]["OperationID"] = secrets.token_hex(6)  # else the second is a duplicate
+        device.send_done(document)
 
     return send
 
@@ -134,7 +137,7 @@ def test_any_event_and_card_numbers(
     (shown,) = subscriptions(stage, receiver)
     assert (shown["events"], shown["include_card_numbers"]) == (["*"], True)
     for number in (3, 4, 1, 2):
-        device.send_done(device.sample(number))
+        sends(number)(stage, device)
     found = bundles(app, hook, receiver, 5)
     assert {event["type"] for event in found} >= {"user.updated", "credential.updated", "user.deleted"}
     assert [event["card_number"] for event in found if event.get("card_number")]

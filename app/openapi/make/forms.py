@@ -49,6 +49,8 @@ def _parameter(field: Json) -> Json:
     help_text = field["description"].removesuffix(".")
     if field["kind"] == "time":  # Make has its own dates; how they are written is not the user's concern
         help_text = help_text.partition(" (")[0]
+    if made["type"] == "boolean":  # Make's form has Yes and No
+        help_text = help_text.replace("true", "Yes")
     made["help"] = f"{help_text}. {_FROM_A_FILE}" if field["kind"] == "file" else f"{help_text}."
     return made
 
