@@ -68,7 +68,7 @@ _OWN: dict[str, Json] = {
 
 def _parameter(kind: str, own: Json) -> Json:
     common = {"help": _HELP, "required": FLAG, "advanced": FLAG, "default": {}}
-    needed = {name: own[name] for name in ("options", "spec") if name in own}
+    needed: Json = {name: own[name] for name in ("options", "spec") if name in own}
     return exactly({"name": _NAME, "label": _LABEL, "type": words(kind), **needed}, {**common, **own})
 
 
@@ -189,6 +189,7 @@ FILES: dict[tuple[str, str], Json] = {
     ),
     ("webhook", "params"): _PARAMETERS,
     ("webhook", "attach"): request(data=exactly({"externalHookId": EXPRESSION})),
+    ("webhook", "update"): request(),
     ("webhook", "detach"): exactly({"url": _PATH, "method": words("DELETE")}),
     ("webhook", "communication"): exactly(
         {
@@ -234,7 +235,7 @@ GROUPS = array(exactly({"label": _LABEL, "modules": array(_NAME, minItems=1, uni
 
 _CODES: dict[str, tuple[str, ...]] = {
     "connection": ("communication", "params"),
-    "webhook": ("communication", "params", "attach", "detach"),
+    "webhook": ("communication", "params", "attach", "update", "detach"),
     "rpc": ("communication", "params"),
     "module": ("staticParams", "communication", "mappableParams", "interface", "samples"),
 }
@@ -258,7 +259,7 @@ _LONGEST = {"connection": 35, "webhook": 35, "rpc": 48, "module": 48}
 
 def _component(kind: str) -> Json:
     required, optional = _META[kind]
-    files = exactly({code: TEXT for code in _CODES[kind]})
+    files = exactly(dict.fromkeys(_CODES[kind], TEXT))
     made = exactly({"label": _LABEL, "codeFiles": files, **required}, optional)
     if kind == "connection":
         made["properties"]["label"] = TEXT

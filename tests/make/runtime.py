@@ -21,7 +21,19 @@ MOST_SECONDS = 40  # a module may take so long, all its requests together
 MOST_REQUESTS = 100
 MOST_PAGES = 50
 
-_REQUEST = {"url", "method", "headers", "qs", "body", "type", "temp", "response", "pagination", "repeat", "log"}
+_REQUEST = {
+    "url",
+    "method",
+    "headers",
+    "qs",
+    "body",
+    "type",
+    "temp",
+    "response",
+    "pagination",
+    "repeat",
+    "log",
+}
 _RESPONSE = {"type", "valid", "error", "temp", "iterate", "output", "limit", "data", "metadata"}
 
 
@@ -93,9 +105,19 @@ class Hook:
     parameters: Json
     data: Json = field(default_factory=dict)
 
+    def update(self, **values: Any) -> None:
+        """Its form was filled in anew."""
+        component = self.make.app["webhook", self.name]
+        self.parameters = filled(component.files["params"], values)
+        self._call("update", parameters=self.parameters)
+
     def detach(self) -> None:
-        block = self.make.app["webhook", self.name].files["detach"]
-        self.make._block(block, webhook={"id": 1, "url": self.url, **self.data}).all()
+        self._call("detach")
+
+    def _call(self, code: str, **context: Any) -> None:
+        block = self.make.app["webhook", self.name].files[code]
+        webhook = {"id": 1, "url": self.url, **self.data}
+        self.make._block(block, webhook=webhook, **context).all()
 
     def take(self, headers: Mapping[str, str], body: bytes) -> tuple[int, list[Json]]:
         """A delivery: the status that Make answers, and the bundles of the trigger."""

@@ -132,6 +132,7 @@ _ASKING = {"parameters", "connection"} | _ANSWER
 VARIABLES: dict[tuple[str, str], set[str]] = {
     ("connection", "communication"): {"parameters"} | _ANSWER,
     ("webhook", "attach"): {"webhook"} | _ASKING,
+    ("webhook", "update"): {"webhook"} | _ASKING,
     ("webhook", "detach"): {"webhook", "connection"},
     ("webhook", "communication"): {"parameters", "body", "query", "method", "headers", "item"},
     ("rpc", "communication"): {"item", "temp"} | _ASKING,
@@ -185,7 +186,16 @@ def test_what_is_asked_for_is_used(app: App) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["{{body.}}", "{{body", "{{unknown(1)}}", "{{if(a, b}}", "{{body[0]}}", "{{a b}}", "{{'open}}", "{{a == }}"],
+    [
+        "{{body.}}",
+        "{{body",
+        "{{unknown(1)}}",
+        "{{if(a, b}}",
+        "{{body[0]}}",
+        "{{a b}}",
+        "{{'open}}",
+        "{{a == }}",
+    ],
 )
 def test_what_is_no_expression_is_found(source: str) -> None:
     with pytest.raises(iml.ImlError):
@@ -198,6 +208,7 @@ SDK = os.environ.get("MAKE_APPS_SDK", "")
 _THEIRS = {
     "communication": "api.json",
     "attach": "api.json",
+    "update": "api.json",
     "detach": "api.json",
     "params": "parameters.json",
     "mappable-params": "parameters.json",
@@ -216,7 +227,7 @@ _THEIRS_BY_PATH = {
 def test_make_s_own_schemas_take_every_file() -> None:
     schemas = Path(SDK) / "syntaxes" / "imljson" / "schemas"
     contents = {path.name: json.loads(path.read_text()) for path in schemas.glob("*.json")}
-    registry = Registry().with_resources(  # type: ignore[var-annotated]
+    registry = Registry().with_resources(
         (name, Resource.from_contents(content)) for name, content in contents.items()
     )
     local = Path(SDK) / "syntaxes" / "local-development" / "schemas" / "makecomapp.schema.json"

@@ -67,7 +67,9 @@ def received(stage: Stage, device: Device) -> list[tuple[str | None, Any]]:
     for receipt in stage.simulator.gateway.desk(device.id).received:
         assert isinstance(receipt.body, dict)
         own = ("OperationID", "Time", "AuthToken")
-        found.append((receipt.operation, {name: part for name, part in receipt.body.items() if name not in own}))
+        found.append(
+            (receipt.operation, {name: part for name, part in receipt.body.items() if name not in own})
+        )
     return found
 
 
@@ -145,7 +147,11 @@ def test_a_photo_of_another_module_is_sent_whole(make: Make, stage: Stage, devic
 def test_a_loaded_log_is_a_bundle_for_each_punch(app: App, make: Make, stage: Stage, device: Device) -> None:
     for user in ("8", "100", "8"):
         machine(stage, device).punch(user)
-    wanted = {"device_id": device.id, "start_time": "2020-01-01T00:00:00Z", "end_time": "2020-01-02T00:00:00Z"}
+    wanted = {
+        "device_id": device.id,
+        "start_time": "2020-01-01T00:00:00Z",
+        "end_time": "2020-01-02T00:00:00Z",
+    }
     assert make.run("loadLog", **wanted) == []
     now = time.time()
     wanted |= {
@@ -173,9 +179,7 @@ def test_a_log_that_is_not_there_yet_is_no_empty_log(
 def test_a_command_that_takes_longer_is_followed(app: App, make: Make, stage: Stage, device: Device) -> None:
     """The module goes on with what is known; Get a Command asks until it has ended."""
     machine(stage, device).switch(online=False)
-    (pending,) = shown(
-        app, "enableUser", make.run("enableUser", device_id=device.id, user_id="100", wait=1)
-    )
+    (pending,) = shown(app, "enableUser", make.run("enableUser", device_id=device.id, user_id="100", wait=1))
     assert pending["status"] in ("queued", "sending", "waiting")
     (looked,) = shown(app, "getCommand", make.run("getCommand", command_id=pending["command_id"]))
     assert looked["status"] in ("queued", "sending", "waiting")
@@ -227,9 +231,7 @@ def test_an_error_is_the_relay_s_sentence(make: Make, device: Device) -> None:
 
 
 def test_every_field_at_fault_is_named(make: Make, device: Device) -> None:
-    error = fails(
-        make, "addUserWithPassword", device_id=device.id, user_id="x" * 129, password="not digits"
-    )
+    error = fails(make, "addUserWithPassword", device_id=device.id, user_id="x" * 129, password="not digits")
     assert error.kind == "DataError"
     assert error.message == (
         "password: must be 1 to 32 digits; user_id: Length must be between 1 and 128."
@@ -237,7 +239,8 @@ def test_every_field_at_fault_is_named(make: Make, device: Device) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"), [(1, "DataError"), (4, "ConnectionError"), (8, "DuplicateDataError"), (11, "OutOfSpaceError")]
+    ("code", "kind"),
+    [(1, "DataError"), (4, "ConnectionError"), (8, "DuplicateDataError"), (11, "OutOfSpaceError")],
 )
 def test_the_gateway_s_codes_are_errors_of_make(
     code: int, kind: str, make: Make, stage: Stage, device: Device
@@ -355,13 +358,18 @@ def test_an_arbitrary_call(app: App, make: Make, stage: Stage, device: Device) -
     query = [{"key": "limit", "value": "1"}]
     (few,) = make.run("makeApiCall", url="v1/devices", qs=query)
     assert len(few["body"]["data"]) == 1
-    asked = [{"key": "prefer", "value": "respond-async"}, {"key": "content-type", "value": "application/json"}]
+    asked = [
+        {"key": "prefer", "value": "respond-async"},
+        {"key": "content-type", "value": "application/json"},
+    ]
     body = json.dumps({"device_id": device.id, "user_id": "100"})
     (sent,) = make.run("makeApiCall", url="v1/actions/enable-user", method="POST", body=body, headers=asked)
     assert sent["statusCode"] == 202
 
 
-@pytest.mark.parametrize("elsewhere", ["https://example.com/v1/me", "//example.com/v1/me", "@example.com/v1/me"])
+@pytest.mark.parametrize(
+    "elsewhere", ["https://example.com/v1/me", "//example.com/v1/me", "@example.com/v1/me"]
+)
 def test_the_key_goes_to_the_relay_only(elsewhere: str, make: Make) -> None:
     with pytest.raises(AssertionError, match="doesn't fit"):
         make.run("makeApiCall", url=elsewhere)

@@ -117,6 +117,39 @@ def test_only_what_was_chosen_comes(
     assert sorted(event["user_id"] for event in found) == ["2", "3"]
 
 
+def test_a_changed_form_changes_the_subscription(
+    app: App, make: Make, stage: Stage, device: Device, receiver: Receiver
+) -> None:
+    other = stage.new_device()
+    hook = make.attach("newPunch", receiver.url, device_ids=[device.id], user_ids=["2"], secret=SECRET)
+    hook.update(device_ids=[other.id], punch_types=["check_in"])
+    (shown,) = subscriptions(stage, receiver)
+    assert shown["filters"] == {
+        "device_ids": [other.id],
+        "user_ids": [],
+        "punch_types": ["check_in"],
+        "command_ids": [],
+    }
+    assert (shown["headers"], shown["batch_max"]) == ({}, 100)
+    punch(stage, device)
+    punch(stage, other)
+    assert [event["device_id"] for event in bundles(app, hook, receiver, 1)] == [other.id]
+
+
+def test_samples_and_replays_come_as_events_do(
+    app: App, make: Make, stage: Stage, device: Device, receiver: Receiver
+) -> None:
+    hook = make.attach("newPunch", receiver.url, device_ids=[device.id])
+    subscription = f"/v1/subscriptions/{hook.data['externalHookId']}"
+    punch(stage, device)
+    (event,) = bundles(app, hook, receiver, 1)
+    stage.relay.call("POST", f"{subscription}/test", json={})
+    _, made_up = bundles(app, hook, receiver, 2)
+    assert made_up["test"] is True
+    stage.relay.call("POST", f"{subscription}/replay", json={"event_ids": [event["id"]]})
+    assert bundles(app, hook, receiver, 3)[2] == event
+
+
 def test_ends_of_commands_both_or_one(
     app: App, make: Make, stage: Stage, device: Device, receiver: Receiver
 ) -> None:
@@ -143,9 +176,7 @@ def test_any_event_and_card_numbers(
     assert [event["card_number"] for event in found if event.get("card_number")]
 
 
-def test_a_burst_comes_in_few_deliveries(
-    app: App, make: Make, device: Device, receiver: Receiver
-) -> None:
+def test_a_burst_comes_in_few_deliveries(app: App, make: Make, device: Device, receiver: Receiver) -> None:
     hook = make.attach("newPunch", receiver.url, device_ids=[device.id])
     for number in range(60):
         device.send_done(device.punch(str(number)))
@@ -157,7 +188,9 @@ def test_a_burst_comes_in_few_deliveries(
 # Who is believed
 
 
-def genuine(make: Make, device: Device, receiver: Receiver, **values: Any) -> tuple[Hook, dict[str, str], bytes]:
+def genuine(
+    make: Make, device: Device, receiver: Receiver, **values: Any
+) -> tuple[Hook, dict[str, str], bytes]:
     """A hook, and a delivery of the relay to it."""
     hook = make.attach("newPunch", receiver.url, device_ids=[device.id], **values)
     device.send_done(device.punch())
@@ -199,7 +232,9 @@ def test_the_relay_s_own_signature_is_there_for_others(
 ) -> None:
     """Make can't check it; what reads the same delivery elsewhere can."""
     hook, *_ = genuine(make, device, receiver)
-    rotated = stage.relay.call("POST", f"/v1/subscriptions/{hook.data['externalHookId']}/rotate-secret").json()
+    rotated = stage.relay.call(
+        "POST", f"/v1/subscriptions/{hook.data['externalHookId']}/rotate-secret"
+    ).json()
     device.send_done(device.punch("9"))
     got = receiver.wait(2)[1]
     assert verify(rotated["secret"], got) == json.loads(got.body)

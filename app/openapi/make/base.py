@@ -32,7 +32,10 @@ _SECRET = ("pin", "file")
 
 def base(catalog: Json) -> Json:
     secret = {
-        field["name"] for action in catalog["actions"] for field in action["fields"] if field["kind"] in _SECRET
+        field["name"]
+        for action in catalog["actions"]
+        for field in action["fields"]
+        if field["kind"] in _SECRET
     }
     return {
         "baseUrl": "{{connection.url}}",

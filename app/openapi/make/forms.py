@@ -31,7 +31,12 @@ def parameters(fields: Fields) -> Fields:
 
 
 def _parameter(field: Json) -> Json:
-    made: Json = {"name": field["name"], "label": field["label"], "type": "text", "required": field["required"]}
+    made: Json = {
+        "name": field["name"],
+        "label": field["label"],
+        "type": "text",
+        "required": field["required"],
+    }
     match field["kind"]:
         case "device":
             made |= {"type": "select", "options": DEVICES}

@@ -48,7 +48,9 @@ TRIGGERS = (
         "Triggers when a user was added or changed on a device.",
         ("user.updated",),
     ),
-    Trigger("userDeleted", "User Deleted", "Triggers when a user was deleted on a device.", ("user.deleted",)),
+    Trigger(
+        "userDeleted", "User Deleted", "Triggers when a user was deleted on a device.", ("user.deleted",)
+    ),
     Trigger(
         "credentialUpdated",
         "Credential Updated",
@@ -99,10 +101,8 @@ def _webhook(trigger: Trigger, catalog: Json) -> Component:
             _SECRET,
         ],
         "attach": _attach(trigger),
-        "detach": {
-            "url": "/v1/subscriptions/{{webhook.externalHookId}}",
-            "method": "DELETE",
-        },
+        "update": _update(trigger),
+        "detach": {"url": _SUBSCRIPTION, "method": "DELETE"},
     }
     return Component(
         "webhook", trigger.name, trigger.label, codes, {"webhookType": "web", "connection": CONNECTION}
@@ -172,17 +172,12 @@ def _choice(trigger: Trigger, catalog: Json) -> Json:
 
 
 def _attach(trigger: Trigger) -> Json:
-    narrowing = {name: given(name) for name in trigger.filters if name != "include_card_numbers"}
     body: Json = {
         "target_url": "{{webhook.url}}",
-        "events": given(trigger.choice) if trigger.choice else list(trigger.events),
-        "filters": narrowing,
-        "headers": {SECRET_HEADER: given("secret")},
+        **_wanted(trigger),
         "batch_max": _BATCH,
         "description": f"Make: {trigger.label}",
     }
-    if "include_card_numbers" in trigger.filters:
-        body["include_card_numbers"] = given("include_card_numbers")
     return {
         "url": "/v1/subscriptions",
         "method": "POST",
@@ -192,6 +187,26 @@ def _attach(trigger: Trigger) -> Json:
     }
 
 
+def _update(trigger: Trigger) -> Json:
+    return {"url": _SUBSCRIPTION, "method": "PATCH", "body": _wanted(trigger), "log": {"sanitize": _HIDDEN}}
+
+
+def _wanted(trigger: Trigger) -> Json:
+    """What of the form goes into the subscription. What was emptied is said: the relay leaves what is not sent."""
+
+    def said(name: str, instead: str) -> str:
+        return f"{{{{ifempty(parameters.{name}, {instead})}}}}"
+
+    made: Json = {
+        "events": given(trigger.choice) if trigger.choice else list(trigger.events),
+        "filters": {name: said(name, "null") for name in trigger.filters if name != _CARDS},
+        "headers": {SECRET_HEADER: given("secret")},
+    }
+    return {**made, _CARDS: said(_CARDS, "false")} if _CARDS in trigger.filters else made
+
+
+_CARDS = "include_card_numbers"
+_SUBSCRIPTION = "/v1/subscriptions/{{webhook.externalHookId}}"
 _HIDDEN = [
     KEY,
     "request.body.target_url",
