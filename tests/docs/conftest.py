@@ -19,7 +19,12 @@ import requests
 
 from tests.harness import ROOT, free_port, wait_for
 
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CHANGELOG.md")
+PAGES = (
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "make-app" / "README.md",
+    ROOT / "CHANGELOG.md",
+)
 
 
 def load_generator() -> ModuleType:
