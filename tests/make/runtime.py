@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from tests.make.app import App, Component, Json, filled
+from tests.make.app import App, Json, filled
 from tests.make.iml import UNDEFINED, transform, truthy
 
 MOST_SECONDS = 40  # a module may take so long, all its requests together
@@ -68,11 +68,12 @@ class Make:
     def run(self, name: str, **values: Any) -> list[Json]:
         """The bundles of an action, a search or the universal module."""
         component = self.app["module", name]
-        return self._run(component.files["communication"], self._filled(component, values))
+        forms = [*component.files["staticParams"], *component.files["mappableParams"]]
+        return self.run_block(component.files["communication"], filled(forms, values))
 
     def rpc(self, name: str, **values: Any) -> list[Json]:
         component = self.app["rpc", name]
-        return self._run(component.files["communication"], filled(component.files["params"], values))
+        return self.run_block(component.files["communication"], filled(component.files["params"], values))
 
     def attach(self, name: str, url: str, **values: Any) -> Hook:
         """A new webhook of a trigger."""
@@ -85,10 +86,7 @@ class Make:
         hook.data = run.kept["data"]
         return hook
 
-    def _filled(self, component: Component, values: Json) -> Json:
-        return filled([*component.files["staticParams"], *component.files["mappableParams"]], values)
-
-    def _run(self, block: Any, parameters: Json) -> list[Json]:
+    def run_block(self, block: Any, parameters: Json) -> list[Json]:
         return self._block(block, parameters=parameters).all()
 
     def _block(self, block: Any, **context: Any) -> _Run:

@@ -171,7 +171,7 @@ def test_a_log_that_is_not_there_yet_is_no_empty_log(
     hasty = {**block, "headers": {"prefer": "wait=1"}}
     parameters = filled(app["module", "loadLog"].files["mappableParams"], values(COMMANDS[0], device))
     with pytest.raises(MakeError) as raised:
-        make._run(hasty, parameters)
+        make.run_block(hasty, parameters)
     assert raised.value.kind == "ConnectionError"  # Make loads it again
     assert "The log isn't there yet: command cmd_" in raised.value.message
 
@@ -190,9 +190,15 @@ def test_a_command_that_takes_longer_is_followed(app: App, make: Make, stage: St
     assert (ended["status"], ended["action"], ended["user_id"]) == ("completed", "enable-user", "100")
 
 
-def test_following_ends_in_time_for_make(app: App) -> None:
+def test_waiting_ends_in_time_for_make(app: App) -> None:
+    """Of the 40 s that Make gives a module, at most 30 are waited."""
     again = app["module", "getCommand"].files["communication"]["repeat"]
-    assert again["delay"] * again["limit"] <= 30_000  # of 40 s
+    assert again["delay"] * again["limit"] <= 30_000
+    for name in ACTIONS:
+        component = app["module", name_of(name)]
+        waits = [field for field in component.files["mappableParams"] if field["name"] == "wait"]
+        assert [(field["default"], field["validate"]["max"]) for field in waits] in ([(30, 30)], [])
+        assert waits or component.files["communication"]["headers"]["prefer"] == "wait=30"
 
 
 def test_the_same_idempotency_key_is_one_command(make: Make, stage: Stage, device: Device) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from app.openapi.catalog import catalog
 from app.openapi.make import commands, reads, triggers
 from app.openapi.make.base import base
-from app.openapi.make.component import BY_HAND, CONNECTION, Component, module
+from app.openapi.make.component import BY_HAND, CONNECTION, Component, by_hand, module
 from app.openapi.parts import Json
 
 _OTHER = "Other"
@@ -46,7 +46,7 @@ def _components(known: Json) -> list[Component]:
             "connection",
             CONNECTION,
             "cams-relay",
-            {"communication": BY_HAND, "params": BY_HAND},
+            by_hand("communication", "params"),
             {"connectionType": "basic"},
         ),
         _picker("listDevices", "List Devices"),
@@ -60,17 +60,13 @@ def _components(known: Json) -> list[Component]:
             "Make an API Call",
             "Performs an arbitrary call of the relay's API.",
             _OTHER,
-            communication=BY_HAND,
-            mappableParams=BY_HAND,
-            interface=BY_HAND,
-            samples=BY_HAND,
+            by_hand("communication", "mappableParams", "interface", "samples"),
         ),
     ]
 
 
 def _picker(name: str, label: str) -> Component:
-    codes = {"communication": BY_HAND, "params": BY_HAND}
-    return Component("rpc", name, label, codes, {"connection": CONNECTION})
+    return Component("rpc", name, label, by_hand("communication", "params"), {"connection": CONNECTION})
 
 
 def _makecomapp(found: list[Component]) -> Json:
@@ -92,7 +88,7 @@ def _makecomapp(found: list[Component]) -> Json:
 
 
 def _groups(found: list[Component]) -> list[Json]:
-    groups: dict[str, list[str]] = {triggers.GROUP: []}
+    groups: dict[str, list[str]] = {name: [] for name in (triggers.GROUP, *commands.GROUPS.values())}
     for component in found:
         if component.kind == "module":
             groups.setdefault(component.group, []).append(component.name)

@@ -10,8 +10,9 @@ from app.openapi.make.base import errors
 from app.openapi.make.component import Component, module
 from app.openapi.make.forms import Fields, interface, parameters, sample, sent
 from app.openapi.parts import Json
+from app.store.commands import ADD_USER
 
-GROUPS = {"user": "Users on Devices", "log": "Logs of Devices", "device": "Devices"}
+GROUPS = {"user": "Users", "log": "Punch Logs", "device": "Devices"}
 
 # Make takes names of at most 48 characters.
 _SHORTER = {"add-user-with-card-fingerprint-password-face-palm-and-user-photo": "addUserWithAllCredentials"}
@@ -22,9 +23,10 @@ _LONGEST_WAIT = 30
 
 
 def components(catalog: Json) -> list[Component]:
+    """That which picks the operation by itself is the first to be offered."""
     return [
         _load_log(action) if action["name"] == "load-log" else _command(action, catalog)
-        for action in catalog["actions"]
+        for action in sorted(catalog["actions"], key=lambda action: action["name"] != ADD_USER)
     ]
 
 
@@ -47,10 +49,12 @@ def _command(action: Json, catalog: Json) -> Component:
         action["label"],
         action["description"],
         GROUPS[action["subject"]],
-        communication=request,
-        mappableParams=[*parameters(action["fields"]), *_HOW],
-        interface=interface([*shown, *under_way]),
-        samples=sample(shown) | {"action": action["name"]},
+        {
+            "communication": request,
+            "mappableParams": [*parameters(action["fields"]), *_HOW],
+            "interface": interface([*shown, *under_way]),
+            "samples": sample(shown) | {"action": action["name"]},
+        },
     )
 
 
@@ -109,10 +113,12 @@ def _load_log(action: Json) -> Component:
         action["label"],
         action["description"],
         GROUPS[action["subject"]],
-        communication=request,
-        mappableParams=[*parameters(action["fields"]), limit(1000)],
-        interface=interface(logs["fields"]),
-        samples=sample(logs["fields"]),
+        {
+            "communication": request,
+            "mappableParams": [*parameters(action["fields"]), limit(1000)],
+            "interface": interface(logs["fields"]),
+            "samples": sample(logs["fields"]),
+        },
     )
 
 

@@ -43,13 +43,20 @@ class Component:
         return {"label": self.label, **self.meta, "codeFiles": files}
 
 
-def module(kind: str, name: str, label: str, description: str, group: str, **codes: Any) -> Component:
-    """A module; `kind` is Make's type of it, or the kind of an action: create, read, update, delete."""
-    crud = {} if kind in ("search", "universal", "instant_trigger") else {"actionCrud": kind}
-    meta = {
+def module(
+    kind: str, name: str, label: str, description: str, group: str, codes: dict[str, Any], **meta: Any
+) -> Component:
+    """A module; `kind` is Make's type of it, or what kind of action it is: create, read, update, delete."""
+    is_action = kind in ("create", "read", "update", "delete")
+    described: Json = {
         "description": description,
-        "moduleType": "action" if crud else kind,
-        **crud,
+        "moduleType": "action" if is_action else kind,
+        **({"actionCrud": kind} if is_action else {}),
         "connection": CONNECTION,
+        **meta,
     }
-    return Component("module", name, label, {"staticParams": [], **codes}, meta, group)
+    return Component("module", name, label, {"staticParams": [], **codes}, described, group)
+
+
+def by_hand(*codes: str) -> dict[str, Any]:
+    return dict.fromkeys(codes, BY_HAND)

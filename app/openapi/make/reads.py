@@ -11,13 +11,12 @@ from app.openapi.catalog import title, values
 from app.openapi.make import forms
 from app.openapi.make.base import KEY
 from app.openapi.make.commands import GROUPS, limit
-from app.openapi.make.component import BY_HAND, Component, module
+from app.openapi.make.component import Component, by_hand, module
 from app.openapi.make.triggers import GROUP, event_values
 from app.openapi.parts import Json
 from app.store.commands import STATUSES
 
 COMMANDS = "Commands"
-USERS = "Users at the Relay"
 
 _PAGE = 200
 _DEVICE: Json = {
@@ -88,7 +87,7 @@ SEARCHES = (
         "searchUsers",
         "Search Users",
         "Returns the users that devices have reported: one result for each user of each device.",
-        USERS,
+        GROUPS["user"],
         "/v1/users",
         (_DEVICE,),
     ),
@@ -135,7 +134,7 @@ def components(catalog: Json) -> list[Component]:
             "getUser",
             "Get a User",
             "Returns a user: profile and credentials on each device, without the credentials' data.",
-            USERS,
+            GROUPS["user"],
             values(schemas.USER_EVERYWHERE),
             [_THE_USER, _DEVICE],
             {"url": "/v1/users/{{parameters.user_id}}", "qs": {"device_id": forms.given("device_id")}},
@@ -144,7 +143,7 @@ def components(catalog: Json) -> list[Component]:
             "getCredential",
             "Get a Credential",
             "Returns a card's number, a PIN or a template. The API key needs the scope templates:read.",
-            USERS,
+            GROUPS["user"],
             values(schemas.CREDENTIAL),
             _OF_A_CREDENTIAL,
             _CREDENTIAL,
@@ -200,10 +199,12 @@ def _search(search: Search, shape: forms.Fields) -> Component:
         search.label,
         search.description,
         search.group,
-        communication=communication,
-        mappableParams=[*search.filters, limit(100)],
-        interface=forms.interface(shape),
-        samples=forms.sample(shape),
+        {
+            "communication": communication,
+            "mappableParams": [*search.filters, limit(100)],
+            "interface": forms.interface(shape),
+            "samples": forms.sample(shape),
+        },
     )
 
 
@@ -219,29 +220,24 @@ def _get(
 ) -> Component:
     if isinstance(request, dict):
         request = {**request, "response": {"output": "{{body}}", **request.get("response", {})}}
-    return module(
-        crud,
-        name,
-        label,
-        description,
-        group,
-        communication=request,
-        mappableParams=asked,
-        interface=forms.interface(shape),
-        samples=forms.sample(shape),
-    )
+    codes = {
+        "communication": request,
+        "mappableParams": asked,
+        "interface": forms.interface(shape),
+        "samples": forms.sample(shape),
+    }
+    return module(crud, name, label, description, group, codes)
 
 
 def _photo() -> Component:
     """By hand. It asks at the connection's URL: the key goes nowhere else, and the public URL may not be for Make."""
-    names = ("communication", "mappableParams", "interface", "samples")
     return module(
         "read",
         "downloadPhoto",
         "Download a Photo",
         "Returns the photo of an Attendance Photo event as a file.",
         GROUP,
-        **dict.fromkeys(names, BY_HAND),
+        by_hand("communication", "mappableParams", "interface", "samples"),
     )
 
 

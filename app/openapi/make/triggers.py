@@ -239,19 +239,21 @@ def _communication() -> Json:
 
 def _module(trigger: Trigger, catalog: Json) -> Component:
     values = event_values(catalog, trigger.events)
-    made = module(
+    codes = {
+        "communication": {},
+        "mappableParams": [],
+        "interface": interface(values),
+        "samples": sample(values),
+    }
+    return module(
         "instant_trigger",
         trigger.name,
         trigger.label,
         trigger.description,
         GROUP,
-        communication={},
-        mappableParams=[],
-        interface=interface(values),
-        samples=sample(values),
+        codes,
+        webhook=trigger.name,
     )
-    made.meta["webhook"] = trigger.name
-    return made
 
 
 def event_values(catalog: Json, types: tuple[str, ...] = ("*",)) -> Fields:
