@@ -49,7 +49,7 @@ _BOUNDS = exactly({}, {"min": {"type": "integer"}, "max": {"type": "integer"}})
 _PART = exactly({"name": _NAME, "label": _LABEL, "type": words("text")}, {"required": FLAG})
 _OWN: dict[str, Json] = {
     "text": {"validate": exactly({"pattern": TEXT})},
-    "password": {"editable": FLAG},
+    "password": {"editable": FLAG, "validate": exactly({"pattern": TEXT})},
     "url": {"editable": FLAG, "validate": exactly({"pattern": TEXT})},
     "any": {},
     "boolean": {},

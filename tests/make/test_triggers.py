@@ -15,7 +15,7 @@ from tests.make.app import App, Json, check_shown
 from tests.make.runtime import Hook, Make
 from tests.stage import Stage
 
-SECRET = "correct horse battery staple"
+SECRET = "correct-horse-battery-staple"
 
 
 def subscriptions(stage: Stage, receiver: Receiver) -> list[Json]:
@@ -209,6 +209,16 @@ def test_with_a_secret_only_the_relay_is_believed(
     if forged is not None:
         others["x-webhook-secret"] = forged
     assert hook.take(others, body) == (401, [])
+
+
+@pytest.mark.parametrize(
+    "secret", ["too short", "with a blank at its end ", "sécret-of-some-length", "x" * 15]
+)
+def test_a_secret_that_no_header_carries_unchanged_is_not_taken(
+    secret: str, make: Make, receiver: Receiver
+) -> None:
+    with pytest.raises(AssertionError, match="doesn't fit"):
+        make.attach("newPunch", receiver.url, secret=secret)
 
 
 def test_without_a_secret_the_address_is_what_is_secret(

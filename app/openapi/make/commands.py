@@ -36,9 +36,14 @@ def name_of(action: str) -> str:
 
 
 def _command(action: Json, catalog: Json) -> Component:
-    under_way = [value for value in values(schemas.UNDER_WAY) if value["name"] == "status_url"]
     shown = [*catalog["command"], *action["result"]]
-    request = _request(action, f"{{{{ifempty(parameters.wait, {_LONGEST_WAIT})}}}}")
+    known = {value["name"] for value in shown}
+    under_way = [value for value in values(schemas.UNDER_WAY) if value["name"] not in known]
+    request = _request(
+        action,
+        prefer=f"wait={{{{ifempty(parameters.wait, {_LONGEST_WAIT})}}}}",
+        idempotency_key="{{ifempty(parameters.idempotency_key, '')}}",  # empty: none, says the relay
+    )
     request["response"] = {"output": "{{body}}"}
     operation = ACTIONS[action["name"]].operation
     if operation is not None and not operation.repeatable:
@@ -58,14 +63,11 @@ def _command(action: Json, catalog: Json) -> Component:
     )
 
 
-def _request(action: Json, wait: str) -> Json:
+def _request(action: Json, **headers: str) -> Json:
     return {
         "url": f"/v1/actions/{action['name']}",
         "method": "POST",
-        "headers": {
-            "prefer": f"wait={wait}",
-            "idempotency-key": "{{ifempty(parameters.idempotency_key, '')}}",  # empty: none, says the relay
-        },
+        "headers": {name.replace("_", "-"): value for name, value in headers.items()},
         "body": {field["name"]: sent(field) for field in action["fields"]},
     }
 
@@ -94,8 +96,7 @@ _HOW: Fields = [
 
 def _load_log(action: Json) -> Component:
     (logs,) = (value for value in action["result"] if value["name"] == "logs")
-    request = _request(action, str(_LONGEST_WAIT))
-    del request["headers"]["idempotency-key"]
+    request = _request(action, prefer=f"wait={_LONGEST_WAIT}")
     request["response"] = {
         "valid": {
             "condition": "{{body.status == 'completed'}}",

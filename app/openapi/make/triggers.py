@@ -113,8 +113,9 @@ _SECRET: Json = {
     "name": "secret",
     "label": "Webhook Secret",
     "type": "password",
-    "help": "A long text of your own. The relay sends it along, and what comes without it is refused. "
-    "Empty: who knows the webhook's address is believed.",
+    "validate": {"pattern": "^[!-~]{16,}$"},  # as a header takes it, unchanged
+    "help": "Your own: 16 letters, digits and signs at least, without blanks. The relay sends it along, and what comes "
+    "without it is refused. Empty: who knows the webhook's address is believed.",
 }
 
 
