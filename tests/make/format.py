@@ -46,10 +46,11 @@ _PARAMETERS: Json = {"$ref": "#/$defs/parameters"}
 _RPC: Json = {"type": "string", "pattern": r"^rpc://[a-zA-Z]+$"}
 _OPTIONS = array(exactly({"label": TEXT, "value": TEXT}), minItems=1)
 _BOUNDS = exactly({}, {"min": {"type": "integer"}, "max": {"type": "integer"}})
+_TEXTS = exactly({"label": _LABEL, "type": words("text")})
 _PART = exactly({"name": _NAME, "label": _LABEL, "type": words("text")}, {"required": FLAG})
 _OWN: dict[str, Json] = {
     "text": {"validate": exactly({"pattern": TEXT})},
-    "password": {"editable": FLAG, "validate": exactly({"pattern": TEXT})},
+    "password": {"editable": FLAG},
     "url": {"editable": FLAG, "validate": exactly({"pattern": TEXT})},
     "any": {},
     "boolean": {},
@@ -60,7 +61,7 @@ _OWN: dict[str, Json] = {
         "options": {"anyOf": [_RPC, _OPTIONS, exactly({"store": _RPC, "nested": _PARAMETERS})]},
     },
     "array": {
-        "spec": {"anyOf": [_PART, array(_PART, minItems=1)]},
+        "spec": {"anyOf": [_TEXTS, array(_PART, minItems=1)]},
         "labels": exactly({"add": TEXT}),
     },
 }

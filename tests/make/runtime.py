@@ -7,6 +7,7 @@ From Make's documentation of custom apps: "Communication" (requests, handling re
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -214,6 +215,7 @@ class _Run:
         if not url.startswith("http"):
             assert url.startswith("/"), "a URL beneath the base begins with a slash"
             url = transform(self.base["baseUrl"], self.context) + url
+        url = re.sub(r"(?<!:)//+", "/", url)  # Make does so
         method = transform(block.get("method", "GET"), self.context)
         headers = transform({**self.base.get("headers", {}), **block.get("headers", {})}, self.context)
         query = {**transform(block.get("qs", {}), self.context), **more}

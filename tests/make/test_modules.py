@@ -354,7 +354,7 @@ def test_commands_are_read_and_cancelled(app: App, make: Make, stage: Stage, dev
 
 
 def test_an_arbitrary_call(app: App, make: Make, stage: Stage, device: Device) -> None:
-    path = f"v1/devices/{device.id}"
+    path = f"/v1/devices/{device.id}"
     (read,) = shown(app, "makeApiCall", make.run("makeApiCall", url=path))
     assert (read["statusCode"], read["body"]["device_id"]) == (200, device.id)
     assert read["headers"]["content-type"] == "application/json"
@@ -362,14 +362,14 @@ def test_an_arbitrary_call(app: App, make: Make, stage: Stage, device: Device) -
     (changed,) = make.run("makeApiCall", url=path, method="PATCH", body=body)
     assert changed["body"]["label"] == "Back Door"
     query = [{"key": "limit", "value": "1"}]
-    (few,) = make.run("makeApiCall", url="v1/devices", qs=query)
+    (few,) = make.run("makeApiCall", url="/v1/devices", qs=query)
     assert len(few["body"]["data"]) == 1
     asked = [
         {"key": "prefer", "value": "respond-async"},
         {"key": "content-type", "value": "application/json"},
     ]
     body = json.dumps({"device_id": device.id, "user_id": "100"})
-    (sent,) = make.run("makeApiCall", url="v1/actions/enable-user", method="POST", body=body, headers=asked)
+    (sent,) = make.run("makeApiCall", url="/v1/actions/enable-user", method="POST", body=body, headers=asked)
     assert sent["statusCode"] == 202
 
 

@@ -58,7 +58,7 @@ def _components(known: Json) -> list[Component]:
             "universal",
             "makeApiCall",
             "Make an API Call",
-            "Performs an arbitrary call of the relay's API.",
+            "Performs an arbitrary authorized API call.",
             _OTHER,
             by_hand("communication", "mappableParams", "interface", "samples"),
         ),

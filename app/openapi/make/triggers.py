@@ -112,7 +112,7 @@ def _webhook(trigger: Trigger, catalog: Json) -> Component:
 _SECRET: Json = {
     "name": "secret",
     "label": "Webhook Secret",
-    "type": "password",
+    "type": "text",
     "validate": {"pattern": "^[!-~]{16,}$"},  # as a header takes it, unchanged
     "help": "Your own: 16 letters, digits and signs at least, without blanks. The relay sends it along, and what comes "
     "without it is refused. Empty: who knows the webhook's address is believed.",
@@ -133,7 +133,7 @@ def _filters(catalog: Json) -> dict[str, Json]:
             "name": "user_ids",
             "label": "User IDs",
             "type": "array",
-            "spec": {"name": "value", "label": "User ID", "type": "text"},
+            "spec": {"label": "User ID", "type": "text"},
             "labels": {"add": "Add User ID"},
             "help": "Only events of these users, by their IDs on the device. None: of all.",
         },
