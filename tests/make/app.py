@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from tests.harness import ROOT
@@ -34,8 +33,7 @@ class Component:
 class App:
     """All of it."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
-        self.folder = folder
+    def __init__(self) -> None:
         self.manifest = read("makecomapp.json")
         self.base = read(self.manifest["generalCodeFiles"]["base"])
         self.components = {

@@ -6,6 +6,9 @@ import base64
 import json
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -384,6 +387,26 @@ def test_the_key_goes_to_the_relay_only(elsewhere: str, make: Make) -> None:
 # Pickers and the connection
 
 
+@contextmanager
+def web_page() -> Iterator[str]:
+    """The URL of a server that answers everything with a page."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<h1>Welcome</h1>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 def test_the_pickers_offer_what_the_relay_knows(make: Make, stage: Stage, device: Device) -> None:
     label = f"Gate of {device.id}"
     unnamed = stage.new_device()
@@ -414,7 +437,9 @@ def test_a_connection_that_fails_says_why(app: App, stage: Stage) -> None:
         return raised.value.message
 
     assert "doesn't know this API key" in reason(stage.relay.url, "crk_made-up-and-unknown")
-    assert "no cams-relay at this URL" in reason(f"{stage.simulator.url}/nowhere", API_KEY)
+    assert "no cams-relay at this URL: HTTP status 404" in reason(f"{stage.simulator.url}/nowhere", API_KEY)
+    with web_page() as url:
+        assert reason(url, API_KEY) == "There is no cams-relay at this URL. It is the URL without a path."
     with pytest.raises(AssertionError, match="doesn't fit"):
         Make(app).connect(url=stage.relay.url + "/", apiKey=API_KEY)
 
