@@ -21,13 +21,9 @@ from tests.harness import ROOT, free_port, wait_for
 
 PAGES = (
     ROOT / "README.md",
-PAGES = (
-    ROOT / "README.md",
     ROOT / "n8n-nodes" / "README.md",
     ROOT / "make-app" / "README.md",
     *sorted((ROOT / "docs").glob("**/*.md")),
-    ROOT / "CHANGELOG.md",
-)
     ROOT / "CHANGELOG.md",
 )
 
