@@ -2,6 +2,7 @@
 
 const { choices } = require('../catalog');
 const { failure } = require('../errors');
+const { isOn, text } = require('../inputs');
 
 /** The relay takes 16 MiB a request, and Base64 makes four bytes of three. */
 const MOST_BYTES = 11 * 1024 * 1024;
@@ -37,7 +38,7 @@ function inputField(field) {
 		case 'time':
 			return { ...common, type: 'datetime' };
 		case 'flag':
-			return { ...common, type: 'boolean' };
+			return { ...common, type: 'boolean', helpText: helpText.replace(/^true: /, 'If true, ') };
 		case 'file':
 			return {
 				...common,
@@ -71,8 +72,7 @@ async function bodyOf(z, action, inputData) {
 	const body = {};
 	for (const field of action.fields) {
 		const given = inputData[keyOf(field)];
-		if (given === undefined || given === null || given === '') continue;
-		body[field.name] = await valueOf(z, field, given);
+		if (text(given)) body[field.name] = await valueOf(z, field, given);
 	}
 	return body;
 }
@@ -83,11 +83,11 @@ async function valueOf(z, field, given) {
 			return typeof given === 'string' ? Number(given) : given;
 		case 'flag':
 		case 'confirm':
-			return given === true || /^(true|yes|1)$/i.test(String(given));
+			return isOn(given);
 		case 'file':
-			return await base64(z, field, String(given).trim());
+			return await base64(z, field, text(given));
 		default:
-			return String(given).trim();
+			return text(given);
 	}
 }
 
@@ -111,8 +111,8 @@ async function base64(z, field, given) {
 		const reason = error.type === 'max-size' ? 'it is too large' : (error.code ?? error.message);
 		throw failure(z, `The file of ${field.label} can't be read: ${reason}.`, 'file', 422);
 	}
-	const text = content.toString('latin1').replace(/\s+/g, '');
-	return BASE64.test(text) ? text : content.toString('base64');
+	const typed = content.toString('latin1').replace(/\s+/g, '');
+	return BASE64.test(typed) ? typed : content.toString('base64');
 }
 
 module.exports = { keyOf, inputField, bodyOf };

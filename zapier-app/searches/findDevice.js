@@ -1,5 +1,6 @@
 'use strict';
 
+const { text } = require('../inputs');
 const { list } = require('../relay');
 
 /** What is shown of a device; its counters change with every callback. */
@@ -16,9 +17,7 @@ const FIELDS = [
 ];
 
 async function perform(z, bundle) {
-	const wanted = String(bundle.inputData.device ?? '')
-		.trim()
-		.toLowerCase();
+	const wanted = text(bundle.inputData.device).toLowerCase();
 	const devices = await list(z, bundle, '/v1/devices');
 	return devices
 		.filter((device) =>

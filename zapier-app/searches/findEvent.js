@@ -2,6 +2,7 @@
 
 const { catalog, choices } = require('../catalog');
 const { allFields, commonFields, sampleOf } = require('../eventFields');
+const { text } = require('../inputs');
 const { withPhoto } = require('../photo');
 const { page } = require('../relay');
 
@@ -11,8 +12,12 @@ const known = new Set(common.map(({ key }) => key));
 
 /** The newest events that fit, newest first: Zapier goes on with the first. */
 async function perform(z, bundle) {
-	const { event_type: type, device_id, user_id, since, until } = bundle.inputData;
-	const params = { type, device_id, user_id, since, until, limit: MOST };
+	const { inputData } = bundle;
+	const filters = ['device_id', 'user_id', 'since', 'until'].map((key) => [
+		key,
+		text(inputData[key]),
+	]);
+	const params = { type: inputData.event_type, ...Object.fromEntries(filters), limit: MOST };
 	const { rows } = await page(z, bundle, '/v1/events', params);
 	return rows.map((event) => withPhoto(z, event));
 }

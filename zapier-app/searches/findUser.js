@@ -1,6 +1,7 @@
 'use strict';
 
 const { failure } = require('../errors');
+const { text } = require('../inputs');
 const { call, list } = require('../relay');
 
 const GONE = 404;
@@ -18,7 +19,8 @@ async function byId(z, bundle, userId) {
 }
 
 async function perform(z, bundle) {
-	const { user_id: userId, name, device_id: device } = trimmed(bundle.inputData);
+	const { inputData } = bundle;
+	const [userId, name, device] = [inputData.user_id, inputData.name, inputData.device_id].map(text);
 	if (!userId && !name) {
 		throw failure(z, 'Say whom to find: by User ID or by Name.', 'nothing_to_find', 422);
 	}
@@ -27,14 +29,8 @@ async function perform(z, bundle) {
 		: await list(z, bundle, '/v1/users', { device_id: device });
 	return users
 		.filter((user) => !device || user.device_id === device)
-		.filter((user) => (user.full_name ?? '').toLowerCase().includes((name ?? '').toLowerCase()))
+		.filter((user) => text(user.full_name).toLowerCase().includes(name.toLowerCase()))
 		.map(flat);
-}
-
-function trimmed(inputData) {
-	return Object.fromEntries(
-		Object.entries(inputData).map(([key, value]) => [key, String(value ?? '').trim()]),
-	);
 }
 
 module.exports = {

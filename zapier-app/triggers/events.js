@@ -2,6 +2,7 @@
 
 const { catalog, choices, eventOf } = require('../catalog');
 const { allFields, commonFields, sampleOf } = require('../eventFields');
+const { chosen, isOn } = require('../inputs');
 const { withPhoto } = require('../photo');
 const { call } = require('../relay');
 const { verified } = require('../signature');
@@ -126,11 +127,6 @@ const TRIGGERS = [
 	},
 ];
 
-/** Zapier gives a list with an empty line where nothing was chosen. */
-function chosen(value) {
-	return [value ?? []].flat().filter((one) => one !== '' && one !== null);
-}
-
 /** A delivery holds up to so many events: a machine that was offline sends thousands at once. */
 const BATCH = { batch_max: 100, batch_wait_ms: 500 };
 
@@ -144,20 +140,20 @@ function wanted(trigger, types, { targetUrl, inputData }) {
 			punch_types: chosen(inputData.punch_types),
 		},
 		description: `Zapier: ${trigger.label}`,
-		include_card_numbers: inputData.include_card_numbers === true,
+		include_card_numbers: isOn(inputData.include_card_numbers),
 		...BATCH,
 	};
 }
 
 function hook(trigger) {
 	const { key, noun, label, description, inputFields } = trigger;
-	const single = trigger.types.length === 1 && trigger.types[0] !== '*';
 	const typesOf = ({ inputData }) => {
 		const types = chosen(inputData.event_types);
 		return types.length ? types : trigger.types;
 	};
-	// What all of its events have is known; what else there is depends on what is chosen.
-	const common = single ? allFields(trigger.types) : commonFields(trigger.types);
+	// Of any event it is known what all have; what else there is depends on what is chosen.
+	const any = trigger.types.includes('*');
+	const common = any ? commonFields(trigger.types) : allFields(trigger.types);
 	const known = new Set(common.map((field) => field.key));
 	const more = (z, bundle) => allFields(typesOf(bundle)).filter((field) => !known.has(field.key));
 	return {
@@ -180,7 +176,7 @@ function hook(trigger) {
 				return answers.flatMap(({ data }) => data).map((event) => withPhoto(z, event));
 			},
 			sample: sampleOf(trigger.types, common),
-			outputFields: single ? common : [...common, more],
+			outputFields: any ? [...common, more] : common,
 		},
 	};
 }

@@ -1,0 +1,175 @@
+"""The Zapier app: its own tests, which run it in Zapier's core against a relay and a virtual gateway, and others."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import node, stage
+from tests.harness import API_KEY, ROOT
+
+Json = dict[str, Any]
+
+APP = ROOT / "zapier-app"
+TESTS = sorted((APP / "test").glob("*.test.mjs"))
+# Connections that are kept alive would keep it waiting after its last test.
+OPTIONS = ("--test", "--test-force-exit", "--test-reporter=spec")
+
+pytestmark = pytest.mark.timeout(480)  # the first one installs what the lock file says
+
+
+# Events that are about the relay more than about a machine: Any Event has them.
+WITHOUT_TRIGGER = ("callback.unrecognised", "subscription.disabled")
+
+
+def node_program() -> str:
+    program = shutil.which("node")
+    assert program, "Node.js is needed: https://nodejs.org, or apt-get install nodejs npm"
+    return program
+
+
+@pytest.fixture(scope="session")
+def app() -> Path:
+    """The app's folder, with what its lock file says installed."""
+    return node.installed(APP)
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Where a relay and a virtual gateway of their own are."""
+    often = {"RELAY_COMMAND_POLL_SCHEDULE": ",".join(["0.5"] * 50)}
+    with stage.stage(tmp_path_factory.mktemp("stage"), **often) as made:
+        yield {
+            "RELAY_URL": made.relay.url,
+            "RELAY_API_KEY": API_KEY,
+            "SIMULATOR_URL": made.simulator.url,
+        }
+
+
+@pytest.mark.parametrize("path", TESTS, ids=[path.name.removesuffix(".test.mjs") for path in TESTS])
+def test_its_own_tests_pass(path: Path, app: Path, environment: dict[str, str]) -> None:
+    ran = node.run(app, node_program(), *OPTIONS, path, timeout=300, **environment)
+    failed = ran.stdout.partition("✖ failing tests:")[2]
+    assert ran.returncode == 0, failed or ran.stdout
+    counts = {name: int(count) for name, count in re.findall(r"^ℹ (\w+) (\d+)$", ran.stdout, re.M)}
+    assert counts["pass"] >= 5 and counts["pass"] == counts["tests"], counts
+
+
+# What its tools say
+
+
+def test_it_is_valid_and_formatted(app: Path) -> None:
+    for script in ("validate", "format:check"):
+        ran = node.npm(app, "run", script, HOME=str(app / "node_modules"))
+        assert ran.returncode == 0, ran.stdout[-5000:]
+        if script == "validate":
+            assert "This project is structurally sound!" in ran.stdout
+
+
+def test_the_lock_file_names_no_registry_and_versions_are_exact() -> None:
+    lock = json.loads((APP / "package-lock.json").read_text())
+    assert not any("resolved" in package for package in lock["packages"].values())
+    document = json.loads((APP / "package.json").read_text())
+    kinds = ("dependencies", "devDependencies", "optionalDependencies")
+    versions = [version for kind in kinds for version in document[kind].values()]
+    assert len(versions) >= 4 and all(version[0].isdigit() for version in versions)
+
+
+# The API's description, read without the catalogue that the app is made from
+
+
+@pytest.fixture(scope="session")
+def api() -> Json:
+    described: Json = yaml.safe_load((ROOT / "openapi.yaml").read_text())
+    return described
+
+
+@pytest.fixture(scope="session")
+def offered(app: Path) -> Json:
+    """What the app offers, as tests/zapier/definition.cjs shows it."""
+    ran = node.run(app, node_program(), ROOT / "tests" / "zapier" / "definition.cjs", app)
+    assert ran.returncode == 0, ran.stdout
+    made: Json = json.loads(ran.stdout)
+    return made
+
+
+def resolved(api: Json, schema: Json) -> Json:
+    """Properties and what is required of a schema: behind its reference, and of all its parts."""
+    if "$ref" in schema:
+        return resolved(api, api["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]])
+    parts = [resolved(api, part) for part in schema.get("allOf", [])] + [schema]
+    return {
+        "properties": {key: value for part in parts for key, value in part.get("properties", {}).items()},
+        "required": [name for part in parts for name in part.get("required", [])],
+    }
+
+
+def names(properties: Json, api: Json) -> set[str]:
+    """Names of properties as the app's output fields have them: a list's are line items."""
+    found = set()
+    for name, part in properties.items():
+        inner = resolved(api, part["items"])["properties"] if "items" in part else None
+        found |= {f"{name}[]{one}" for one in inner} if inner is not None else {name}
+    return found
+
+
+def test_every_event_can_trigger_with_all_of_its_fields(api: Json, offered: Json) -> None:
+    schemas = {
+        event: resolved(api, hook["post"]["requestBody"]["content"]["application/json"]["schema"])
+        for event, hook in api["webhooks"].items()
+    }
+    assert set(offered["events"]) == set(schemas)
+    common = set.intersection(*(set(schema["properties"]) for schema in schemas.values()))
+    for event, schema in schemas.items():
+        file = {"photo"} if event == "attendance.photo" else set()
+        assert set(offered["events"][event]) == set(schema["properties"]) | file, event
+        if event not in WITHOUT_TRIGGER:
+            own = [
+                key
+                for key, fields in offered["triggers"].items()
+                if key != "any_event" and set(fields) == set(schema["properties"]) | file
+            ]
+            assert own, event
+    assert common <= set(offered["triggers"]["any_event"])
+
+
+def test_every_action_is_offered_with_all_of_its_fields(api: Json, offered: Json) -> None:
+    paths = {
+        path.rsplit("/", 1)[1]: item["post"] for path, item in api["paths"].items() if "/actions/" in path
+    }
+    assert set(offered["actions"]) == set(paths) and len(paths) == 28
+    for name, post in paths.items():
+        agree(api, post, offered["actions"][name], without=("command",))
+    for key, made in offered["creates"].items():
+        assert any(agrees(api, post, made) for post in paths.values()), key
+
+
+def agree(api: Json, post: Json, made: Json, without: tuple[str, ...] = ()) -> None:
+    """A step's form and result are the body and answer of the API."""
+    body = resolved(api, post["requestBody"]["content"]["application/json"]["schema"])
+    fields = {"password" if field["key"] == "pin" else field["key"]: field for field in made["fields"]}
+    for name in without:
+        del fields[name]
+    assert set(fields) == set(body["properties"])
+    for name, field in fields.items():
+        schema = body["properties"][name]
+        assert field["required"] == (name in body["required"]), name
+        assert set(field.get("choices", ())) == set(schema.get("enum", ())), name
+        assert (field["type"] in ("integer", "boolean")) == (schema["type"] in ("integer", "boolean")), name
+    answer = resolved(api, post["responses"]["200"]["content"]["application/json"]["schema"])
+    assert set(made["result"]) == names(answer["properties"], api)
+
+
+def agrees(api: Json, post: Json, made: Json) -> bool:
+    try:
+        agree(api, post, made)
+    except AssertionError:
+        return False
+    return True
