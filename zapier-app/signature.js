@@ -40,7 +40,12 @@ function plainHeaders(headers = {}) {
 	);
 }
 
-/** What was delivered, once its signature is verified. A forged delivery halts: it starts nothing and is no error. */
+/**
+ * What was delivered, once its signature is verified. A forged delivery halts: it starts nothing and is no error.
+ *
+ * `rawRequest` and `subscribeData` come from Zapier's backend with every delivery of a live Zap; core only hands them
+ * on. The editor has neither: it takes what `performList` returns.
+ */
 function verified(z, { rawRequest, subscribeData }) {
 	const body = rawRequest?.content ?? '';
 	const refused = subscribeData?.secret

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import node, stage
-from tests.harness import API_KEY, ROOT
+from tests import node
+from tests import stage as stages
+from tests.docs.conftest import block
+from tests.harness import API_KEY, ROOT, Receiver
+from tests.stage import Stage
 
 Json = dict[str, Any]
 
@@ -25,6 +30,11 @@ OPTIONS = ("--test", "--test-force-exit", "--test-reporter=spec")
 pytestmark = pytest.mark.timeout(480)  # the first one installs what the lock file says
 
 
+PAGE = "docs/integrations/zapier.md"
+MORE_SCOPES = (
+    "templates:read",
+    "actions:destructive",
+)  # for card numbers, and for commands that delete everything
 # Events that are about the relay more than about a machine: Any Event has them.
 WITHOUT_TRIGGER = ("callback.unrecognised", "subscription.disabled")
 
@@ -42,15 +52,24 @@ def app() -> Path:
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Where a relay and a virtual gateway of their own are."""
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A relay and a virtual gateway of their own."""
     often = {"RELAY_COMMAND_POLL_SCHEDULE": ",".join(["0.5"] * 50)}
-    with stage.stage(tmp_path_factory.mktemp("stage"), **often) as made:
-        yield {
-            "RELAY_URL": made.relay.url,
-            "RELAY_API_KEY": API_KEY,
-            "SIMULATOR_URL": made.simulator.url,
-        }
+    with stages.stage(tmp_path_factory.mktemp("stage"), **often) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def environment(stage: Stage) -> dict[str, str]:
+    """Where they are, for test/stage.mjs, with a key of the scopes that docs/integrations/zapier.md names."""
+    scopes = [*re.findall(r"--scope (\S+)", block(PAGE, "run", "key")), *MORE_SCOPES]
+    answer = stage.relay.call("POST", "/v1/api-keys", json={"name": "Zapier", "scopes": scopes})
+    return {
+        "RELAY_URL": stage.relay.url,
+        "RELAY_API_KEY": API_KEY,
+        "CONNECTION_KEY": answer.json()["key"],
+        "SIMULATOR_URL": stage.simulator.url,
+    }
 
 
 @pytest.mark.parametrize("path", TESTS, ids=[path.name.removesuffix(".test.mjs") for path in TESTS])
@@ -65,12 +84,39 @@ def test_its_own_tests_pass(path: Path, app: Path, environment: dict[str, str]) 
 # What its tools say
 
 
-def test_it_is_valid_and_formatted(app: Path) -> None:
-    for script in ("validate", "format:check"):
-        ran = node.npm(app, "run", script, HOME=str(app / "node_modules"))
-        assert ran.returncode == 0, ran.stdout[-5000:]
-        if script == "validate":
-            assert "This project is structurally sound!" in ran.stdout
+@pytest.fixture
+def quiet(app: Path, tmp_path: Path) -> dict[str, str]:
+    """For Zapier's command line, which writes into the home folder: another one."""
+    return {"HOME": str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [("validate", "This project is structurally sound!"), ("format:check", "All matched files")],
+)
+def test_it_is_valid_and_formatted(script: str, says: str, app: Path, quiet: dict[str, str]) -> None:
+    ran = node.npm(app, "run", script, **quiet)
+    assert ran.returncode == 0 and says in ran.stdout, ran.stdout
+
+
+def test_zapier_s_command_line_runs_it_as_the_readme_says(
+    app: Path, quiet: dict[str, str], stage: Stage
+) -> None:
+    """But for `npm install`, which the fixture did."""
+    script = block("zapier-app/README.md", "run", "invoke")
+    for old, new in {
+        "npm install\n": "",
+        "http://127.0.0.1:8000": stage.relay.url,
+        "$(cat ../.data/api_key)": API_KEY,
+        "VIRTUAL01": stage.device.id,
+    }.items():
+        assert old in script
+        script = script.replace(old, new)
+    ran = node.run(app, "bash", "-euc", script, **quiet)
+    assert ran.returncode == 0, ran.stdout
+    assert '"scopes": [' in ran.stdout and '"status": "completed"' in ran.stdout
+    assert f'"id": "{stage.device.id}"' in ran.stdout
+    assert "1234" not in ran.stdout
 
 
 def test_the_lock_file_names_no_registry_and_versions_are_exact() -> None:
@@ -173,3 +219,34 @@ def agrees(api: Json, post: Json, made: Json) -> bool:
     except AssertionError:
         return False
     return True
+
+
+# What docs/integrations/zapier.md says without the app
+
+
+def test_webhooks_by_zapier_gets_events_and_gives_commands_as_the_page_says(stage: Stage) -> None:
+    receiver = Receiver()
+
+    def run(name: str, **replaced: str) -> Json:
+        script = block(PAGE, "run", name).replace("http://127.0.0.1:8000", stage.relay.url)
+        for old, new in replaced.items():
+            assert old in script
+            script = script.replace(old, new)
+        ran = subprocess.run(
+            ["bash", "-euc", script], env={**os.environ, "KEY": API_KEY}, capture_output=True, check=True
+        )
+        answer: Json = json.loads(ran.stdout)
+        return answer
+
+    hook = "https://hooks.zapier.com/hooks/catch/your/hook/"
+    subscription = run("subscribe", **{hook: receiver.url})
+    run("sample", **{"sub_…": subscription["id"]})
+    (got,) = receiver.wait(1)
+    assert (got.json["type"], got.json["test"]) == ("attendance.punch", True)
+    assert stage.relay.call("DELETE", f"/v1/subscriptions/{subscription['id']}").status_code == 204
+    receiver.close()
+
+    body = json.loads(block(PAGE, "body", "add-user")) | {"device_id": stage.new_device().id}
+    headers = {"Prefer": "wait=20"}
+    answer = stage.relay.call("POST", "/v1/actions/add-user", json=body, headers=headers)
+    assert (answer.status_code, answer.json()["status"]) == (200, "completed")

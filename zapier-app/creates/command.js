@@ -30,10 +30,7 @@ async function run(z, bundle, action) {
 			422,
 		);
 	}
-	const { status, data } = await call(z, bundle, 'POST', `/v1/actions/${action.name}`, {
-		body,
-		headers: { Prefer: `wait=${WAIT_SECONDS}`, 'Idempotency-Key': randomUUID() },
-	});
+	const { status, data } = await command(z, bundle, action, body);
 	// In the editor nobody would be called back: its test shows how far the command is.
 	if (status !== UNDER_WAY || bundle.meta?.isLoadingSample) return data;
 	try {
@@ -46,6 +43,21 @@ async function run(z, bundle, action) {
 			'not_waited_for',
 			502,
 		);
+	}
+}
+
+/** Gives a command, and waits for its end as long as a step may. */
+async function command(z, bundle, { name, effect }, body) {
+	try {
+		return await call(z, bundle, 'POST', `/v1/actions/${name}`, {
+			body,
+			headers: { Prefer: `wait=${WAIT_SECONDS}`, 'Idempotency-Key': randomUUID() },
+		});
+	} catch (error) {
+		// Zapier runs a throttled step again by itself, which would be another command.
+		if (effect !== 'destructive' || error.name !== 'ThrottledError') throw error;
+		const sentence = `${sentenceOf(error)} Look at the machine before you try again.`;
+		throw failure(z, sentence, 'not_repeated', 503);
 	}
 }
 

@@ -72,6 +72,18 @@ test('a busy relay is asked again later', async () => {
 		const { name, message, delay } = await failureOf(find({ relay_url: busy }));
 		assert.deepEqual([name, message, delay], ['ThrottledError', 'Busy just now.', 7]);
 	}
+	const operation = App.creates.run_command.operation;
+	for (const [command, name] of [
+		['enable-user', 'ThrottledError'],
+		['delete-log-all', 'AppError'], // Zapier must not run it again by itself
+	]) {
+		const busy = await serve(() => [503, {}, '']);
+		const bundle = {
+			authData: { ...authData, relay_url: busy },
+			inputData: { command, device_id: 'X', user_id: '1', confirm: true },
+		};
+		assert.equal((await failureOf(run(operation.perform, bundle))).name, name);
+	}
 	const proxy = await serve(() => [502, { 'content-type': 'text/html' }, '<h1>Bad Gateway</h1>']);
 	const { message, status } = await failureOf(find({ relay_url: proxy }));
 	assert.deepEqual([message, status], ['The relay answered with HTTP status 502.', 502]);

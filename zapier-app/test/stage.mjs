@@ -5,11 +5,11 @@ import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const { RELAY_URL, RELAY_API_KEY, SIMULATOR_URL } = process.env;
+const { RELAY_URL, RELAY_API_KEY, CONNECTION_KEY, SIMULATOR_URL } = process.env;
 if (!RELAY_URL)
 	throw new Error('These tests are run by pytest tests/zapier, which starts a relay.');
 
-export const authData = { relay_url: RELAY_URL, api_key: RELAY_API_KEY };
+export const authData = { relay_url: RELAY_URL, api_key: CONNECTION_KEY };
 
 // What Zapier's side does
 
