@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,17 @@ def quiet(app: Path, tmp_path: Path) -> dict[str, str]:
 def test_it_is_valid_and_formatted(script: str, says: str, app: Path, quiet: dict[str, str]) -> None:
     ran = node.npm(app, "run", script, **quiet)
     assert ran.returncode == 0 and says in ran.stdout, ran.stdout
+
+
+def test_what_would_be_pushed_starts_by_itself(app: Path, quiet: dict[str, str]) -> None:
+    """Zapier's command line unpacks the build elsewhere, and loads it there."""
+    ran = node.npm(app, "run", "build", **quiet)
+    assert ran.returncode == 0 and "Build complete!" in ran.stdout, ran.stdout
+    with zipfile.ZipFile(app / "build" / "build.zip") as archive:
+        definition = json.loads(archive.read("definition.json"))
+        names = {name.split("/")[0] for name in archive.namelist()}
+    assert {"new_punch", "any_event"} <= set(definition["triggers"])
+    assert not names & {"test", "build", ".npmrc"}
 
 
 def test_zapier_s_command_line_runs_it_as_the_readme_says(
