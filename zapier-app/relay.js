@@ -27,13 +27,18 @@ function relayUrl(z, bundle) {
 	return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
 }
 
-function isForRelay(z, url, bundle) {
-	return Boolean(bundle.authData?.relay_url) && url.startsWith(`${relayUrl(z, bundle)}/`);
+/**
+ * Whether a request is the app's own to the relay. A file's URL that a form was given must not be read with the key,
+ * also where it is the relay's: `middlewareData.foreign` says that it is one.
+ */
+function isForRelay(z, { url, middlewareData }, bundle) {
+	if (middlewareData?.foreign || !bundle.authData?.relay_url) return false;
+	return url.startsWith(`${relayUrl(z, bundle)}/`);
 }
 
-/** Before each request: the key, for the relay alone. Files come from elsewhere. */
+/** Before each request: the key, for the relay alone. */
 function includeKey(request, z, bundle) {
-	if (isForRelay(z, request.url, bundle)) {
+	if (isForRelay(z, request, bundle)) {
 		request.headers = {
 			...request.headers,
 			Authorization: `Bearer ${String(bundle.authData.api_key ?? '').trim()}`,
@@ -46,7 +51,7 @@ function includeKey(request, z, bundle) {
 async function raiseProblem(response, z, bundle) {
 	const { request, status } = response;
 	const fine = status < 300 || request.middlewareData?.also?.includes(status);
-	if (fine || !isForRelay(z, request.url, bundle)) return response;
+	if (fine || !isForRelay(z, request, bundle)) return response;
 	if (status < 400) {
 		const location = response.getHeader('location');
 		throw failure(z, `The relay's URL redirects to ${location}: set that one.`, 'redirect', status);

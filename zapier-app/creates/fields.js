@@ -36,7 +36,11 @@ function inputField(field) {
 		case 'index':
 			return { ...common, type: 'integer', placeholder: String(field.example) };
 		case 'time':
-			return { ...common, type: 'datetime' };
+			return {
+				...common,
+				type: 'datetime',
+				helpText: `${helpText.replace(/ \(.*\)/, '')} Your account's time zone is meant where none is given.`,
+			};
 		case 'flag':
 			return { ...common, type: 'boolean', helpText: helpText.replace(/^true: /, 'If true, ') };
 		case 'file':
@@ -104,6 +108,7 @@ async function base64(z, field, given) {
 			raw: true,
 			size: MOST_BYTES,
 			skipThrowForStatus: true,
+			middlewareData: { foreign: true },
 		});
 		if (response.status !== 200) throw new Error(`status ${response.status}`);
 		content = await response.buffer();

@@ -159,6 +159,8 @@ test('files are read from where they are, and typed Base64 is taken as it is', a
 
 	const missing = await failureOf(add('4', `${server}/missing`));
 	assert.match(missing.message, /The file of Face can't be read: status 404/);
+	const ofRelay = await failureOf(add('4', `${authData.relay_url}/v1/users/100`));
+	assert.match(ofRelay.message, /status 401/);
 	const large = await failureOf(add('4', `${server}/large`));
 	assert.match(large.message, /too large/);
 	assert.equal((await machine.received()).length, 3);
