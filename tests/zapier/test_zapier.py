@@ -55,8 +55,11 @@ def app() -> Path:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A relay and a virtual gateway of their own."""
-    often = {"RELAY_COMMAND_POLL_SCHEDULE": ",".join(["0.5"] * 50)}
-    with stages.stage(tmp_path_factory.mktemp("stage"), **often) as made:
+    settings = {
+        "RELAY_COMMAND_POLL_SCHEDULE": ",".join(["0.5"] * 50),
+        "RELAY_PUBLIC_URL": "https://relay.example.com/attendance",
+    }
+    with stages.stage(tmp_path_factory.mktemp("stage"), **settings) as made:
         yield made
 
 

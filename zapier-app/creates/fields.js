@@ -67,8 +67,12 @@ function inputField(field) {
 	}
 }
 
+/** The relay's API wants Base64; the form does not. */
 function description(text) {
-	return text.replace(/: Base64 of (a JPEG.*)\.$/, ': $1.').replace(/, Base64\.$/, '.');
+	return text
+		.replace(': Base64 of a', ': a')
+		.replace(' or of a ', ' or a ')
+		.replace(', Base64.', '.');
 }
 
 /** The flat body of an action. What was left empty is left out. */

@@ -84,6 +84,21 @@ test('a busy relay is asked again later', async () => {
 		};
 		assert.equal((await failureOf(run(operation.perform, bundle))).name, name);
 	}
+	// A command that ended so has ended.
+	const ended = await serve(() => [
+		503,
+		{ 'content-type': 'application/problem+json' },
+		JSON.stringify({ status: 503, detail: 'The device is offline.', command_id: 'cmd_1' }),
+	]);
+	const inputData = { device_id: 'X', user_id: '1' };
+	const failed = await failureOf(
+		run(App.creates.enable_user.operation.perform, {
+			authData: { ...authData, relay_url: ended },
+			inputData,
+		}),
+	);
+	assert.equal(failed.name, 'AppError');
+	assert.equal(failed.message, 'The device is offline. Command: cmd_1.');
 	const proxy = await serve(() => [502, { 'content-type': 'text/html' }, '<h1>Bad Gateway</h1>']);
 	const { message, status } = await failureOf(find({ relay_url: proxy }));
 	assert.deepEqual([message, status], ['The relay answered with HTTP status 502.', 502]);

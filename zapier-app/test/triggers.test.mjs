@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { App, api, failureOf, hook, newMachine, run, signed, stashed, until } from './stage.mjs';
+import {
+	App,
+	api,
+	authData,
+	failureOf,
+	hook,
+	newMachine,
+	run,
+	signed,
+	stashed,
+	until,
+} from './stage.mjs';
 
 /** What makes each trigger's event happen at a machine. */
 const CAUSES = {
@@ -139,7 +150,11 @@ test('a photo is a file that is downloaded when it is used', async () => {
 	const link = await run(App.hydrators.downloadPhoto, { inputData });
 	assert.match(link, /\/stashed$/);
 	const upload = stashed.pop();
-	const photo = Buffer.from(await (await fetch(event.photo_url)).arrayBuffer());
+	// The relay's public URL, which the link has, is another than the connection's, and nobody's.
+	const [, path] = /^https:\/\/relay\.example\.com\/attendance(\/photos\/.*)$/.exec(
+		event.photo_url,
+	);
+	const photo = Buffer.from(await (await fetch(`${authData.relay_url}${path}`)).arrayBuffer());
 	assert.equal(photo.length, event.photo_size_bytes);
 	assert.ok(upload.includes(photo));
 	assert.match(upload.toString('latin1'), /filename="?evt_\w+\.jpeg"?/);
