@@ -25,19 +25,36 @@ Json = dict[str, Any]
 
 APP = ROOT / "zapier-app"
 TESTS = sorted((APP / "test").glob("*.test.mjs"))
-# Connections that are kept alive would keep it waiting after its last test.
+# Connections that are kept alive would have Node.js wait after the last test.
 OPTIONS = ("--test", "--test-force-exit", "--test-reporter=spec")
 
-pytestmark = pytest.mark.timeout(480)  # the first one installs what the lock file says
-
-
 PAGE = "docs/integrations/zapier.md"
-MORE_SCOPES = (
-    "templates:read",
-    "actions:destructive",
-)  # for card numbers, and for commands that delete everything
-# Events that are about the relay more than about a machine: Any Event has them.
-WITHOUT_TRIGGER = ("callback.unrecognised", "subscription.disabled")
+# What that page says is needed besides, for card numbers and for commands that delete everything.
+MORE_SCOPES = ("templates:read", "actions:destructive")
+
+# The events and actions with an entry of their own; Any Event and Run a Command have all.
+TRIGGERS = {
+    "new_punch": ["attendance.punch"],
+    "new_attendance_photo": ["attendance.photo"],
+    "user_updated": ["user.updated"],
+    "user_deleted": ["user.deleted"],
+    "credential_updated": ["credential.updated"],
+    "device_clock_changed": ["device.time_changed"],
+    "command_finished": ["command.completed", "command.failed"],
+}
+CREATES = {
+    "add_user": "add-user",
+    "enable_user": "enable-user",
+    "disable_user": "disable-user",
+    "delete_user": "delete-user",
+    "enroll_fingerprint": "enroll-fingerprint",
+    "set_access_time": "update-access-time",
+    "load_punch_log": "load-log",
+    "resend_punches": "resend-attendance",
+    "resend_users": "resend-all-user",
+}
+
+pytestmark = pytest.mark.timeout(480)  # the first one installs what the lock file says
 
 
 def node_program() -> str:
@@ -82,14 +99,14 @@ def test_its_own_tests_pass(path: Path, app: Path, environment: dict[str, str]) 
     failed = ran.stdout.partition("✖ failing tests:")[2]
     assert ran.returncode == 0, failed or ran.stdout
     counts = {name: int(count) for name, count in re.findall(r"^ℹ (\w+) (\d+)$", ran.stdout, re.M)}
-    assert counts["pass"] >= 5 and counts["pass"] == counts["tests"], counts
+    assert counts["pass"] >= 2 and counts["pass"] == counts["tests"], counts
 
 
 # What its tools say
 
 
 @pytest.fixture
-def quiet(app: Path, tmp_path: Path) -> dict[str, str]:
+def quiet(tmp_path: Path) -> dict[str, str]:
     """For Zapier's command line, which writes into the home folder: another one."""
     return {"HOME": str(tmp_path)}
 
@@ -187,37 +204,39 @@ def test_every_event_can_trigger_with_all_of_its_fields(api: Json, offered: Json
         for event, hook in api["webhooks"].items()
     }
     assert set(offered["events"]) == set(schemas)
-    common = set.intersection(*(set(schema["properties"]) for schema in schemas.values()))
-    for event, schema in schemas.items():
-        file = {"photo"} if event == "attendance.photo" else set()
-        assert set(offered["events"][event]) == set(schema["properties"]) | file, event
-        if event not in WITHOUT_TRIGGER:
-            own = [
-                key
-                for key, fields in offered["triggers"].items()
-                if key != "any_event" and set(fields) == set(schema["properties"]) | file
-            ]
-            assert own, event
-    assert common <= set(offered["triggers"]["any_event"])
+    for event, fields in offered["events"].items():
+        assert set(fields) == with_file(event, schemas), event
+    assert set(offered["triggers"]) == {*TRIGGERS, "any_event"}
+    for key, events in TRIGGERS.items():
+        for event in events:
+            assert set(offered["triggers"][key]) == with_file(event, schemas), key
+
+
+def with_file(event: str, schemas: dict[str, Json]) -> set[str]:
+    """The names of an event's fields; a photo is a file besides."""
+    return set(schemas[event]["properties"]) | ({"photo"} if event == "attendance.photo" else set())
 
 
 def test_every_action_is_offered_with_all_of_its_fields(api: Json, offered: Json) -> None:
-    paths = {
+    actions = {
         path.rsplit("/", 1)[1]: item["post"] for path, item in api["paths"].items() if "/actions/" in path
     }
-    assert set(offered["actions"]) == set(paths) and len(paths) == 28
-    for name, post in paths.items():
-        agree(api, post, offered["actions"][name], without=("command",))
-    for key, made in offered["creates"].items():
-        assert any(agrees(api, post, made) for post in paths.values()), key
+    assert set(offered["actions"]) == set(actions) and len(actions) >= 28
+    for name, post in actions.items():
+        agree(api, post, offered["actions"][name], without="command")
+    assert set(offered["creates"]) == set(CREATES)
+    for key, name in CREATES.items():
+        agree(api, actions[name], offered["creates"][key])
 
 
-def agree(api: Json, post: Json, made: Json, without: tuple[str, ...] = ()) -> None:
+def agree(api: Json, post: Json, made: Json, without: str | None = None) -> None:
     """A step's form and result are the body and answer of the API."""
     body = resolved(api, post["requestBody"]["content"]["application/json"]["schema"])
-    fields = {"password" if field["key"] == "pin" else field["key"]: field for field in made["fields"]}
-    for name in without:
-        del fields[name]
+    fields = {
+        "password" if field["key"] == "pin" else field["key"]: field
+        for field in made["fields"]
+        if field["key"] != without
+    }
     assert set(fields) == set(body["properties"])
     for name, field in fields.items():
         schema = body["properties"][name]
@@ -226,14 +245,6 @@ def agree(api: Json, post: Json, made: Json, without: tuple[str, ...] = ()) -> N
         assert (field["type"] in ("integer", "boolean")) == (schema["type"] in ("integer", "boolean")), name
     answer = resolved(api, post["responses"]["200"]["content"]["application/json"]["schema"])
     assert set(made["result"]) == names(answer["properties"], api)
-
-
-def agrees(api: Json, post: Json, made: Json) -> bool:
-    try:
-        agree(api, post, made)
-    except AssertionError:
-        return False
-    return True
 
 
 # What docs/integrations/zapier.md says without the app
