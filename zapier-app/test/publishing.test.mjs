@@ -50,6 +50,14 @@ test('the schema has nothing to say', () => {
 	assert.equal(App.platformVersion, dependencies['zapier-platform-core']);
 });
 
+test('every URL is https', () => {
+	const texts = JSON.stringify(prepareApp(App), (_, value) =>
+		typeof value === 'function' ? value.toString() : value,
+	);
+	assert.match(texts, /https:\/\//);
+	assert.doesNotMatch(texts, /http:\/\//);
+});
+
 test('flags: what is left empty is the app’s own concern', () => {
 	assert.equal(App.flags.cleanInputData, false);
 });
