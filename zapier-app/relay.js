@@ -105,8 +105,13 @@ async function call(z, bundle, method, path, { body, params, headers, also, raw 
 		raw,
 	};
 	if (body) {
-		request.body = Readable.from([Buffer.from(JSON.stringify(body))]);
-		request.headers['Content-Type'] = 'application/json';
+		const content = Buffer.from(JSON.stringify(body));
+		request.body = Readable.from([content]);
+		// Without its length it would be sent in chunks, which not every proxy takes.
+		Object.assign(request.headers, {
+			'Content-Type': 'application/json',
+			'Content-Length': String(content.length),
+		});
 	}
 	try {
 		return await z.request(request);

@@ -120,3 +120,19 @@ test('what is wrong is said in the relay’s sentence, with its field and status
 	assert.equal(unknown.status, 422);
 	assert.match(unknown.message, /device_id: 'NOSUCH' is not a registered device/);
 });
+
+test('a body is sent whole, with its length', async () => {
+	const seen = [];
+	const relay = await serve((request, body) => {
+		seen.push([request.headers, body.toString()]);
+		return [200, { 'content-type': 'application/json' }, '{"status": "completed"}'];
+	});
+	await run(App.creates.enable_user.operation.perform, {
+		authData: { ...authData, relay_url: relay },
+		inputData: { device_id: 'Zoë’s gate', user_id: '1' },
+	});
+	const [[headers, body]] = seen;
+	assert.deepEqual(JSON.parse(body), { device_id: 'Zoë’s gate', user_id: '1' });
+	assert.equal(Number(headers['content-length']), Buffer.byteLength(body));
+	assert.equal(headers['transfer-encoding'], undefined);
+});
