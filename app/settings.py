@@ -232,8 +232,8 @@ VARIABLES: tuple[Variable, ...] = (
         "redis_tls",
         "verify",
         "encrypt",
-        "For `rediss://` and `rediss+sentinel://`: `verify` checks the server's certificate; `encrypt` does not, for hosts whose Redis has a "
-        "self-signed one (Heroku's does, so app.json sets it).",
+        "For `rediss://` and `rediss+sentinel://`: `verify` checks the server's certificate; `encrypt` does not, for "
+        "hosts whose Redis has a self-signed one (Heroku's does, so app.json sets it).",
         _one_of("verify", "encrypt"),
     ),
     Variable(

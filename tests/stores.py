@@ -57,9 +57,10 @@ class Server:
 
 
 class Pair:
-    """A master and its replica under three sentinels, of which two must agree."""
+    """A master and its replicas under three sentinels, of which two must agree."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, replicas: int) -> None:
+        self._replicas = replicas
         kept = (
             "appendonly yes",
             "appendfsync no",
@@ -68,11 +69,18 @@ class Pair:
             "repl-diskless-sync-delay 0",
             "loglevel notice",
         )
-        master = Server(folder, "first", *kept, password=PASSWORD)
-        replica = Server(folder, "second", *kept, f"replicaof 127.0.0.1 {master.port}", password=PASSWORD)
-        self.servers = [master, replica]
+        master = Server(folder, "master", *kept, password=PASSWORD)
+        self.servers = [master]
         stack.callback(self._end)
-        wait_for(lambda: master.client().info("replication").get("slave0", {}).get("state") == "online")
+        for number in range(replicas):
+            copies = (*kept, f"replicaof 127.0.0.1 {master.port}")
+            self.servers.append(Server(folder, f"replica{number}", *copies, password=PASSWORD))
+
+        def copied() -> bool:
+            known = master.client().info("replication")
+            return all(known.get(f"slave{n}", {}).get("state") == "online" for n in range(replicas))
+
+        wait_for(copied, 20)
         watch = (
             f"sentinel monitor {SERVICE} 127.0.0.1 {master.port} 2",
             f"sentinel down-after-milliseconds {SERVICE} {_DOWN_MS}",
@@ -98,10 +106,10 @@ class Pair:
         return next(server for server in self.servers if server.port == int(answer[1]))
 
     def _agreed(self) -> bool:
-        """All sentinels know each other and the replica."""
+        """All sentinels know each other and the replicas."""
         return all(
             sentinel.client().sentinel_masters()[SERVICE]["num-other-sentinels"] == 2
-            and len(sentinel.client().sentinel_slaves(SERVICE)) == 1
+            and len(sentinel.client().sentinel_slaves(SERVICE)) == self._replicas
             for sentinel in self.sentinels
         )
 
@@ -111,9 +119,9 @@ class Pair:
 
 
 @contextmanager
-def sentinel_pair(folder: Path) -> Iterator[Pair]:
+def sentinel_pair(folder: Path, replicas: int = 1) -> Iterator[Pair]:
     """A replicated store under Sentinel."""
     with ExitStack() as stack:
         made = folder / "sentinel"
         made.mkdir()
-        yield Pair(made, stack)
+        yield Pair(made, stack, replicas)

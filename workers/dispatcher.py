@@ -32,6 +32,7 @@ from app.store.jobs import QUEUE, queue
 from app.store.keys import Shard
 from workers import jobs
 from workers.commands import CommandRunner
+from workers.context import Context
 from workers.http import Client
 from workers.lease import LeaseLost
 from workers.live import Live
@@ -97,15 +98,22 @@ class Dispatcher:
 
     async def _take(self, shard: Shard) -> bool:
         with suppress(RedisError, OSError):
-            return bool(await self._lease(keys=[shard.lease], args=[self._token, LEASE_MS]))
+            return bool(await self._hold(shard, LEASE_MS))
         return False
+
+    async def _hold(self, shard: Shard, milliseconds: int) -> int:
+        """Takes or keeps a lease; how many writes there were under it, or 0 where it is another's."""
+        return int(await self._lease(keys=[shard.lease, shard.writes], args=[self._token, milliseconds]))
 
     async def _dispatch(self, shard: Shard, http: Client) -> None:
         dispatcher = ShardDispatcher(
             self._store, self._redis, http, shard, self._token, self._live, self._schedule_retry
         )
         commands = CommandRunner(self._store, self._redis, http, shard, self._token, self._schedule_poll)
-        work = [asyncio.create_task(run) for run in (dispatcher.run(), commands.run(), self._renew(shard))]
+        work = [
+            asyncio.create_task(run)
+            for run in (dispatcher.run(), commands.run(), self._renew(shard, dispatcher.context))
+        ]
         if shard.number == 0:
             work.append(asyncio.create_task(self._keep_time()))
         stopping = asyncio.create_task(self._stop.wait())
@@ -125,16 +133,19 @@ class Dispatcher:
                 log.error("dispatching for shard %d failed; starting over", shard.number, exc_info=failure)
         if stopped:
             with suppress(RedisError, OSError):  # so that the next worker need not wait
-                await self._lease(keys=[shard.lease], args=[self._token, 1])
+                await self._hold(shard, 1)
 
-    async def _renew(self, shard: Shard) -> None:
-        """Ends when another worker has the lease."""
+    async def _renew(self, shard: Shard, context: Context) -> None:
+        """Ends when another worker has the lease. Raises WritesLost."""
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
             try:
-                if not await self._lease(keys=[shard.lease], args=[self._token, LEASE_MS]):
+                known = context.writes
+                writes = await self._hold(shard, LEASE_MS)
+                if not writes:
                     log.warning("another worker delivers for shard %d now", shard.number)
                     return
+                context.note_writes(writes, known)
             except (RedisError, OSError):
                 continue  # away: nobody else can take the lease either
 

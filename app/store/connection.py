@@ -118,9 +118,7 @@ class _SentinelPool(redis.sentinel.SentinelConnectionPool, redis.BlockingConnect
         super().release(connection)  # type: ignore[no-untyped-call]
 
 
-class _AsyncSentinelPool(
-    redis.asyncio.sentinel.SentinelConnectionPool, redis.asyncio.BlockingConnectionPool
-):
+class _AsyncSentinelPool(redis.asyncio.sentinel.SentinelConnectionPool, redis.asyncio.BlockingConnectionPool):
     """The same for asyncio."""
 
     async def release(self, connection: Any) -> None:
