@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,13 @@ def _pool_options(settings: Settings, options: dict[str, Any]) -> dict[str, Any]
 
 # Sentinel
 
+_SAME_AT_REPLICAS = frozenset(
+    (
+        *("username", "password", "db", "socket_timeout", "socket_connect_timeout"),
+        *("ssl_cert_reqs", "ssl_check_hostname"),
+    )
+)
+
 
 class _SentinelPool(redis.sentinel.SentinelConnectionPool, redis.BlockingConnectionPool):
     """Connections to whichever server is the master, waited for where all are in use."""
@@ -125,6 +133,32 @@ class _AsyncSentinelPool(redis.asyncio.sentinel.SentinelConnectionPool, redis.as
         if self.master_address != (connection.host, connection.port):
             await connection.disconnect()
         await super().release(connection)
+
+
+def replicas(client: Any) -> list[tuple[str, Any]]:
+    """The replicas that the sentinels know and take for alive, each by its address, and a client of it; to look at."""
+    pool = client.connection_pool
+    if not isinstance(pool, _SentinelPool):
+        return []
+    options = {name: value for name, value in pool.connection_kwargs.items() if name in _SAME_AT_REPLICAS}
+    if issubclass(pool.connection_class, redis.sentinel.SentinelManagedSSLConnection):
+        options["ssl"] = True
+    return [
+        (f"{host}:{port}", redis.Redis(host=host, port=port, **options))
+        for host, port in pool.sentinel_manager.discover_slaves(pool.service_name)
+    ]
+
+
+def sentinels_that_answer(client: Any) -> tuple[int, int] | None:
+    """How many of the sentinels in REDIS_URL answer, and how many there are; None without Sentinel."""
+    pool = client.connection_pool
+    if not isinstance(pool, _SentinelPool):
+        return None
+    answered = 0
+    for sentinel in pool.sentinel_manager.sentinels:
+        with suppress(redis.RedisError, OSError):
+            answered += bool(sentinel.ping())
+    return answered, len(pool.sentinel_manager.sentinels)
 
 
 def _sentinels(

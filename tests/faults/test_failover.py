@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import itertools
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from tests.delivery.tools import shown
 from tests.faults.load import Load, events_by_user
 from tests.harness import Received, Receiver, Relay, wait_for
-from tests.stores import Pair, Server, sentinel_pair
+from tests.stores import PASSWORD, SENTINEL_PASSWORD, Pair, Server, sentinel_pair
 
 SECRET_KEY = "made-up-secret-key-for-tests-only-0123456789"
 GOES_ON_SECONDS = 10.0  # about 2 on an idle machine, most of it Sentinel's own
@@ -128,3 +131,29 @@ def test_retries_and_commands_go_on_after_a_failover(
     assert answer.status_code == 202, answer.text
     receiver.wait(4, 15)
     wait_for(lambda: shown(relay, subscription)["retrying"] == 0)
+
+
+def test_health_and_doctor_look_at_every_server_and_sentinel(
+    start: Callable[..., tuple[Pair, Relay]], tmp_path: Path
+) -> None:
+    pair, relay = start(RELAY_DURABILITY="replica")
+    assert relay.get("/health")["warnings"] == []
+    _, replica = pair.servers
+    replica.client().config_set("appendonly", "no")
+    pair.sentinels[0].kill()
+    relay.kill("web")  # which asks once a minute
+    relay.start("web")
+    warnings = relay.get("/health")["warnings"]
+    assert f"The store's replica 127.0.0.1:{replica.port} persists nothing" in " ".join(warnings)
+    assert any("Only 2 of the 3 sentinels" in warning for warning in warnings)
+    asked = subprocess.run(
+        [sys.executable, "-m", "app", "doctor"],
+        cwd=tmp_path,
+        env=relay.environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert all(warning in asked.stdout for warning in warnings)
+    for secret in (PASSWORD, quote(PASSWORD, safe=""), SENTINEL_PASSWORD):
+        assert secret not in asked.stdout + asked.stderr + relay.logs() + " ".join(warnings)
