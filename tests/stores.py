@@ -1,4 +1,4 @@
-"""Stores of several servers for tests, all of them the embedded store's program: a pair under Sentinel."""
+"""Stores for tests that run the embedded store's program over TCP: one server, and a replicated one under Sentinel."""
 
 from __future__ import annotations
 
@@ -41,6 +41,10 @@ class Server:
         with (self._folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=die_with_parent)
         wait_for(self._answers)
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{quote(self.password, safe='')}@127.0.0.1:{self.port}/0"
 
     def client(self) -> Any:
         return redis.Redis(port=self.port, password=self.password, socket_timeout=2)
