@@ -9,29 +9,40 @@ import redis
 
 from app.settings import Settings
 from app.store import Store
-from app.store.connection import replicas, sentinels_that_answer
+from app.store.cluster import LazyCluster
+from app.store.connection import masters, replicas, sentinels_that_answer
 
 
 def store_warnings(store: Store) -> list[str]:
     """What the store may lose, a sentence each with the fix."""
     client, settings = store.connection.redis, store.settings
-    warnings = _server_warnings(client, "The store")
-    append_only = _config(client, "appendonly")
     copies = replicas(client)
-    for address, replica in copies:  # each may be the master next
+    named = [
+        (f"The store's replica {address}", replica) for address, replica in copies
+    ]  # the next master perhaps
+    if isinstance(client, LazyCluster):
+        named = [(f"The store's server {address}", server) for address, server in client.servers()]
+    else:
+        named.insert(0, ("The store", client))
+    warnings = []
+    for name, server in named:
         try:
-            warnings += _server_warnings(replica, f"The store's replica {address}")
+            warnings += _server_warnings(server, name)
         except (redis.RedisError, OSError) as error:
-            warnings.append(f"The store's replica {address} can't be reached: {type(error).__name__}.")
+            warnings.append(f"{name} can't be reached: {type(error).__name__}.")
     sentinels = sentinels_that_answer(client)
     if sentinels is not None:
         warnings += _sentinel_warnings(*sentinels, len(copies))
-    if settings.durability == "fsync" and settings.redis_url and not _confirms_sync(client, append_only):
+    if (
+        settings.durability == "fsync"
+        and settings.redis_url
+        and not all(map(_confirms_sync, masters(client)))
+    ):
         warnings.append(
             "RELAY_DURABILITY=fsync: the store can't confirm a sync, so callbacks are answered 503. It needs Redis 7.2 "
             "or Valkey, with appendonly yes."
         )
-    if settings.durability == "replica" and not _has_replica(client):
+    if settings.durability == "replica" and not all(map(_has_replica, masters(client))):
         warnings.append(
             "RELAY_DURABILITY=replica: the store has no replica, so no callback can be confirmed."
         )
@@ -85,9 +96,9 @@ def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _confirms_sync(client: Any, append_only: str | None) -> bool:
+def _confirms_sync(client: Any) -> bool:
     version = str(client.info("server").get("redis_version", "0")).split(".")  # Valkey says 7.2.4
-    return append_only != "no" and (int(version[0]), int([*version, "0"][1])) >= (7, 2)
+    return _config(client, "appendonly") != "no" and (int(version[0]), int([*version, "0"][1])) >= (7, 2)
 
 
 def _has_replica(client: Any) -> bool:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.harness import Device, Receiver, Relay, debian_redis
-from tests.stores import sentinel_pair
+from tests.stores import cluster, sentinel_pair
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +24,9 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
             case "sentinel":
                 environment["REDIS_URL"] = stack.enter_context(sentinel_pair(folder)).url
                 environment["RELAY_DURABILITY"] = "replica"
+            case "cluster":
+                made = stack.enter_context(cluster(folder))
+                environment |= {"REDIS_URL": made.url, "RELAY_RQ_URL": made.rq.url, "RELAY_SHARDS": "4"}
         if environment:
             environment["RELAY_SECRET_KEY"] = "made-up-secret-key-for-tests-only-0123456789"
         started = Relay(folder, **environment).start()

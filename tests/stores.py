@@ -1,4 +1,4 @@
-"""Stores for tests that run the embedded store's program over TCP: one server, and a replicated one under Sentinel."""
+"""Stores for tests, all of them the embedded store's program over TCP: one server, some under Sentinel, a Cluster."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Server:
 
     def __init__(self, folder: Path, name: str, *options: str, mode: str = "", password: str) -> None:
         self.port = free_port()
+        self.bus = 0  # a Cluster's own port of it
         self.password = password
         self._folder = folder / name
         self._folder.mkdir()
@@ -120,6 +121,78 @@ class Pair:
     def _end(self) -> None:
         for server in (*getattr(self, "sentinels", ()), *self.servers):
             server.kill()
+
+
+class Cluster:
+    """Three masters with a third of the slots each and, where asked for, a replica; beside them a server for RQ."""
+
+    def __init__(self, folder: Path, stack: ExitStack, replicas: bool) -> None:
+        self.masters: list[Server] = []
+        self.replicas: list[Server] = []
+        stack.callback(self._end)
+        self.rq = Server(folder, "rq", password=PASSWORD)
+        first = self._server(folder, "master0", self.masters)
+        for number in (1, 2):
+            self._meet(first, self._server(folder, f"master{number}", self.masters))
+        for number, master in enumerate(self.masters):
+            slots = number * 16_384 // 3, (number + 1) * 16_384 // 3 - 1
+            master.client().execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
+        for number, master in enumerate(self.masters if replicas else ()):
+            replica = self._server(folder, f"replica{number}", self.replicas)
+            self._meet(first, replica)
+            name = master.client().execute_command("CLUSTER", "MYID").decode()
+            wait_for(lambda replica=replica, name=name: self._replicates(replica, name), 20)
+        wait_for(lambda: all(map(self._agrees, (*self.masters, *self.replicas))), 30)
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in self.masters)
+        return f"redis+cluster://:{quote(PASSWORD, safe='')}@{hosts}"
+
+    def _server(self, folder: Path, name: str, among: list[Server]) -> Server:
+        bus = free_port()
+        options = (
+            *("cluster-enabled yes", f"cluster-port {bus}", "cluster-node-timeout 2000"),
+            *("appendonly yes", "appendfsync no", 'save ""', f'masterauth "{PASSWORD}"'),
+            *("repl-diskless-sync-delay 0", "cluster-allow-replica-migration no"),
+        )
+        made = Server(folder, name, *options, password=PASSWORD)
+        made.bus = bus
+        among.append(made)
+        return made
+
+    def _meet(self, first: Server, other: Server) -> None:
+        first.client().execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, other.bus)
+
+    def _replicates(self, replica: Server, master: str) -> bool:
+        try:
+            return bool(replica.client().execute_command("CLUSTER", "REPLICATE", master))
+        except redis.ResponseError:  # it has not heard of the master yet
+            return False
+
+    def _agrees(self, server: Server) -> bool:
+        known = server.client().cluster("INFO")
+        replicated = (
+            server in self.masters or server.client().info("replication")["master_link_status"] == "up"
+        )
+        return (
+            known["cluster_state"] == "ok"
+            and int(known["cluster_known_nodes"]) == len(self.masters) + len(self.replicas)
+            and replicated
+        )
+
+    def _end(self) -> None:
+        for server in (*self.masters, *self.replicas, self.rq):
+            server.kill()
+
+
+@contextmanager
+def cluster(folder: Path, *, replicas: bool = False) -> Iterator[Cluster]:
+    """A store that is a Cluster."""
+    with ExitStack() as stack:
+        made = folder / "cluster"
+        made.mkdir()
+        yield Cluster(made, stack, replicas)
 
 
 @contextmanager

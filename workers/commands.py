@@ -212,7 +212,7 @@ class CommandRunner:
             await self._finish_command(record, command_id, _STOPPED_BETWEEN)
         else:
             if self._store.settings.durability == "replica":
-                await self._persist(lambda: await_replica(self._redis, self._keys.shard))
+                await self._persist(lambda: await_replica(self._store, self._keys.shard))
             end, exchange = await self._gateway.carry_out(device, operation, values, record["operation_id"])
             attempts = command.attempts + 1
             if _is_asked_again(operation, end, attempts) and await self._ask_later(

@@ -24,16 +24,19 @@ _CONFIRM_MS = 500  # longer than a healthy replica takes; without one nothing is
 _AT_ONCE = 128  # calls of the store that may be under way for single targets
 
 
-async def await_replica(client: Any, shard: Shard) -> int:
+async def await_replica(store: Store, shard: Shard) -> int:
     """Returns once a replica has what was stored so far, or in vain after a moment; how many writes there were.
 
     What is sent before that could be stored anew under another id after a failover, or be sent twice.
     """
-    pipeline = client.pipeline(transaction=False)
-    pipeline.incr(shard.writes)  # WAIT is about what its own connection wrote
-    pipeline.execute_command("WAIT", 1, _CONFIRM_MS)
-    writes, _ = await pipeline.execute()
-    return int(writes)
+
+    def write_and_wait() -> int:
+        pipeline = store.connection.at(shard.writes).pipeline(transaction=False)
+        pipeline.incr(shard.writes)  # WAIT is about what its own connection wrote
+        pipeline.execute_command("WAIT", 1, _CONFIRM_MS)
+        return int(pipeline.execute()[0])
+
+    return await asyncio.to_thread(write_and_wait)
 
 
 class Scripts:
@@ -82,7 +85,7 @@ class Context:
         """With RELAY_DURABILITY=replica, what was written so far outlives a failover. Raises WritesLost."""
         if self.store.settings.durability == "replica":
             known = self.writes
-            self.note_writes(await await_replica(self.redis, self.shard), known)
+            self.note_writes(await await_replica(self.store, self.shard), known)
 
     async def be_patient(self, error: Exception) -> None:
         """The store is away: waits a moment."""

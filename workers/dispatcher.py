@@ -66,9 +66,9 @@ class Dispatcher:
             max_connections=max(store.settings.redis_connections, 2 * store.settings.shards + 8),
         )
         self._lease = self._redis.register_script(source("lease"))
-        self._queue = queue(store.connection.redis)
+        self._queue = queue(store.connection.rq)
         # Idle, it is never started: only its way of enqueuing what is due is used.
-        self._clock: Any = RQScheduler([QUEUE], connection=store.connection.redis, logging_level="WARNING")
+        self._clock: Any = RQScheduler([QUEUE], connection=store.connection.rq, logging_level="WARNING")
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT."""
@@ -182,7 +182,7 @@ class Dispatcher:
     async def _schedule_retry(self, subscription_id: str, shard: int, at_ms: int, before_ms: int) -> None:
         with suppress(RedisError, OSError):  # lost: the sweep finds it
             await asyncio.to_thread(
-                jobs.schedule_retry, self._queue, subscription_id, shard, at_ms, before_ms
+                jobs.schedule_retry, self._store, self._queue, subscription_id, shard, at_ms, before_ms
             )
 
     async def _schedule_poll(self, device_id: str, command_id: str, at: float) -> None:

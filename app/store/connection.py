@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ import redis.asyncio.sentinel
 import redis.sentinel
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
+from redis.exceptions import ClusterError
 from redis.retry import Retry
 
-from app.settings import Settings, is_sentinel_url, sentinel_url
+from app.settings import ClusterUrl, Settings, cluster_url, is_cluster_url, is_sentinel_url, sentinel_url
 from app.store import embedded
+from app.store.cluster import AsyncCluster, LazyCluster, make_cluster
 from app.store.keys import DEVICES, Shard
 from app.vault import Vault
 
@@ -39,6 +42,8 @@ _CANNOT_NOW = (
     "NOREPLICAS",
     "CLUSTERDOWN",
     "TRYAGAIN",
+    "MOVED",
+    "ASK",
     "UNBLOCKED",  # it waited at a server that became a replica meanwhile
 )
 
@@ -49,7 +54,7 @@ class StoreAway(Exception):
 
 def is_away(error: Exception) -> bool:
     """Whether a redis error means that the store is away rather than that we asked something wrong."""
-    if isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError):
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError | ClusterError | OSError):
         return True
     if not isinstance(error, redis.ResponseError):
         return False
@@ -62,6 +67,8 @@ def make_client(settings: Settings, **options: Any) -> Any:
 
     Any: redis-py's types join str and bytes, and answers of two protocols, in every union.
     """
+    if is_cluster_url(settings.redis_url):
+        return make_cluster(*_cluster(settings, options))
     if is_sentinel_url(settings.redis_url):
         sentinels, service, options = _sentinels(settings, redis.sentinel.Sentinel, Retry, options)
         return sentinels.master_for(service, connection_pool_class=_SentinelPool, **options)
@@ -71,6 +78,8 @@ def make_client(settings: Settings, **options: Any) -> Any:
 
 def make_async_client(settings: Settings, **options: Any) -> Any:
     """The same for asyncio."""
+    if is_cluster_url(settings.redis_url):
+        return AsyncCluster(*_cluster(settings, options))
     if is_sentinel_url(settings.redis_url):
         sentinels, service, options = _sentinels(
             settings, redis.asyncio.sentinel.Sentinel, redis.asyncio.retry.Retry, options
@@ -78,6 +87,13 @@ def make_async_client(settings: Settings, **options: Any) -> Any:
         return sentinels.master_for(service, connection_pool_class=_AsyncSentinelPool, **options)
     url, options = _place(settings, options)
     return redis.asyncio.Redis(connection_pool=redis.asyncio.BlockingConnectionPool.from_url(url, **options))
+
+
+def make_rq_client(settings: Settings, **options: Any) -> Any:
+    """A client of where RQ keeps its queue."""
+    if settings.rq_url is not None:
+        settings = replace(settings, redis_url=settings.rq_url)
+    return make_client(settings, **options)
 
 
 def _place(settings: Settings, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -101,6 +117,18 @@ def _pool_options(settings: Settings, options: dict[str, Any]) -> dict[str, Any]
         "timeout": TIMEOUT_SECONDS,  # waiting for a free connection
         **options,
     }
+
+
+# Cluster
+
+
+def _cluster(settings: Settings, options: dict[str, Any]) -> tuple[ClusterUrl, dict[str, Any]]:
+    place = cluster_url(settings.redis_url or "")
+    if place.tls and settings.redis_tls == "encrypt":
+        options = options | _UNVERIFIED
+    options = _pool_options(settings, options)
+    options.pop("retry_on_error", None)  # that is what its `retry` is for
+    return place, options
 
 
 # Sentinel
@@ -135,9 +163,14 @@ class _AsyncSentinelPool(redis.asyncio.sentinel.SentinelConnectionPool, redis.as
         await super().release(connection)
 
 
+def masters(client: Any) -> list[Any]:
+    """A client of each server that takes writes."""
+    return [one for _, one in client.servers(masters=True)] if isinstance(client, LazyCluster) else [client]
+
+
 def replicas(client: Any) -> list[tuple[str, Any]]:
     """The replicas that the sentinels know and take for alive, each by its address, and a client of it; to look at."""
-    pool = client.connection_pool
+    pool = None if isinstance(client, LazyCluster) else client.connection_pool
     if not isinstance(pool, _SentinelPool):
         return []
     options = {name: value for name, value in pool.connection_kwargs.items() if name in _SAME_AT_REPLICAS}
@@ -151,7 +184,7 @@ def replicas(client: Any) -> list[tuple[str, Any]]:
 
 def sentinels_that_answer(client: Any) -> tuple[int, int] | None:
     """How many of the sentinels in REDIS_URL answer, and how many there are; None without Sentinel."""
-    pool = client.connection_pool
+    pool = None if isinstance(client, LazyCluster) else client.connection_pool
     if not isinstance(pool, _SentinelPool):
         return None
     answered = 0
@@ -189,13 +222,14 @@ class Connection:
     def __init__(self, settings: Settings, vault: Vault, client: Any = None) -> None:
         self.settings = settings
         self.vault = vault
-        self.redis = client or make_client(
-            settings,
-            socket_timeout=TIMEOUT_SECONDS,
+        options: dict[str, Any] = {
+            "socket_timeout": TIMEOUT_SECONDS,
             # Once: an idle connection may have died with the store's restart. Not after a time-out: a gateway waits.
-            retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
-            retry_on_error=[redis.ConnectionError],
-        )
+            "retry": Retry(NoBackoff(), 1, (redis.ConnectionError,)),
+            "retry_on_error": [redis.ConnectionError],
+        }
+        self.redis = client or make_client(settings, **options)
+        self.rq = self.redis if settings.rq_url is None else make_rq_client(settings, **options)
         self.shards = tuple(Shard(number) for number in range(settings.shards))
         self._known_shards: dict[str, Shard] = {}
 
@@ -216,6 +250,10 @@ class Connection:
     def forget_shard_of(self, device_id: str) -> None:
         """After a device was removed."""
         self._known_shards.pop(device_id, None)
+
+    def at(self, key: str) -> Any:
+        """A client of the server that holds a key, whose pipelines are one connection's."""
+        return self.redis.at(key) if isinstance(self.redis, LazyCluster) else self.redis
 
     def script(self, name: str) -> Script:
         """The Lua script `name`.lua beside this module."""
