@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 import math
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from redis.exceptions import RedisError
 from rq import Queue
 from rq.job import Job
 
@@ -78,7 +80,8 @@ def release_retries(subscription_id: str, shard: int) -> None:
 
 def _release(kept: Store, subscription_id: str, shard: Shard) -> None:
     following, before = kept.deliveries.release(subscription_id, shard, int(time.time() * 1000))
-    schedule_retry(kept, queue(kept.connection.rq), subscription_id, shard.number, following, before)
+    with suppress(RedisError, OSError):  # RQ's server may be another one, and away: the sweep finds it
+        schedule_retry(kept, queue(kept.connection.rq), subscription_id, shard.number, following, before)
 
 
 # Commands that the gateway holds
@@ -134,7 +137,7 @@ def sweep(kept: Store) -> None:
     ):
         _release(kept, subscription_id, shard)
     for device_id, command_id in kept.commands.overdue_polls(now - _OVERDUE_POLL_MS):
-        schedule_poll(jobs, device_id, command_id, datetime.now(UTC))
+        kept.commands.ask_again(command_id, device_id)
     if kept.connection.redis.set(UPKEEP, "", nx=True, ex=_UPKEEP_SECONDS):
         jobs.enqueue(upkeep, result_ttl=0, failure_ttl=_KEEP_RESULT)
 
