@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -70,7 +71,7 @@ def make_client(settings: Settings, **options: Any) -> Any:
     if is_cluster_url(settings.redis_url):
         return make_cluster(*_cluster(settings, options))
     if is_sentinel_url(settings.redis_url):
-        sentinels, service, options = _sentinels(settings, redis.sentinel.Sentinel, Retry, options)
+        sentinels, service, options = _sentinels(settings, _Sentinels, Retry, options)
         return sentinels.master_for(service, connection_pool_class=_SentinelPool, **options)
     url, options = _place(settings, options)
     return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, **options))
@@ -82,7 +83,7 @@ def make_async_client(settings: Settings, **options: Any) -> Any:
         return AsyncCluster(*_cluster(settings, options))
     if is_sentinel_url(settings.redis_url):
         sentinels, service, options = _sentinels(
-            settings, redis.asyncio.sentinel.Sentinel, redis.asyncio.retry.Retry, options
+            settings, _AsyncSentinels, redis.asyncio.retry.Retry, options
         )
         return sentinels.master_for(service, connection_pool_class=_AsyncSentinelPool, **options)
     url, options = _place(settings, options)
@@ -141,6 +142,34 @@ _SAME_AT_REPLICAS = frozenset(
 )
 
 
+class _Sentinels(redis.sentinel.Sentinel):
+    """Sentinels of which each stays in the list.
+
+    redis-py puts the one that answered first in place, which two who ask at once end with one of them twice and
+    another one forgotten.
+    """
+
+    def discover_master(self, service_name: str) -> Any:
+        asked = copy(self)
+        asked.sentinels = list(self.sentinels)
+        try:
+            return redis.sentinel.Sentinel.discover_master(asked, service_name)  # type: ignore[no-untyped-call]
+        finally:
+            self.sentinels = asked.sentinels
+
+
+class _AsyncSentinels(redis.asyncio.sentinel.Sentinel):
+    """The same for asyncio."""
+
+    async def discover_master(self, service_name: str) -> Any:
+        asked = copy(self)
+        asked.sentinels = list(self.sentinels)
+        try:
+            return await redis.asyncio.sentinel.Sentinel.discover_master(asked, service_name)
+        finally:
+            self.sentinels = asked.sentinels
+
+
 class _SentinelPool(redis.sentinel.SentinelConnectionPool, redis.BlockingConnectionPool):
     """Connections to whichever server is the master, waited for where all are in use."""
 
@@ -187,11 +216,11 @@ def sentinels_that_answer(client: Any) -> tuple[int, int] | None:
     pool = None if isinstance(client, LazyCluster) else client.connection_pool
     if not isinstance(pool, _SentinelPool):
         return None
-    answered = 0
-    for sentinel in pool.sentinel_manager.sentinels:
+    answered, sentinels = 0, list(pool.sentinel_manager.sentinels)  # redis-py moves them about meanwhile
+    for sentinel in sentinels:
         with suppress(redis.RedisError, OSError):
             answered += bool(sentinel.ping())
-    return answered, len(pool.sentinel_manager.sentinels)
+    return answered, len(sentinels)
 
 
 def _sentinels(

@@ -165,7 +165,7 @@ def test_health_and_doctor_look_at_every_server_and_sentinel(
     relay.start("web")
     warnings = relay.get("/health")["warnings"]
     assert f"The store's replica 127.0.0.1:{replica.port} persists nothing" in " ".join(warnings)
-    assert any("Only 2 of the 3 sentinels" in warning for warning in warnings)
+    assert any("Only 2 of the 3 sentinels" in warning for warning in warnings), warnings
     asked = subprocess.run(
         [sys.executable, "-m", "app", "doctor"],
         cwd=tmp_path,
