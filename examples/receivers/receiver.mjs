@@ -3,7 +3,8 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { createServer } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 
-const key = Buffer.from(process.env.WEBHOOK_SECRET.replace(/^whsec_/, ''), 'base64');
+const key = Buffer.from((process.env.WEBHOOK_SECRET ?? '').replace(/^whsec_/, ''), 'base64');
+if (!key.length) throw new Error('Set WEBHOOK_SECRET.'); // an empty key fits what anybody signs with one
 const seen = new Set(); // of webhook-ids; in earnest, a unique column beside what you store
 
 function isGenuine(headers, body) {

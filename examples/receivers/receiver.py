@@ -8,7 +8,9 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-KEY = base64.b64decode(os.environ["WEBHOOK_SECRET"].removeprefix("whsec_"))
+KEY = base64.b64decode(os.environ.get("WEBHOOK_SECRET", "").removeprefix("whsec_"))
+if not KEY:
+    sys.exit("Set WEBHOOK_SECRET.")  # an empty key fits what anybody signs with one
 seen = set()  # of webhook-ids; in earnest, a unique column beside what you store
 
 

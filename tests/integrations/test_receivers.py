@@ -7,6 +7,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,21 +26,24 @@ def secret() -> str:
     return signing.new_secret()
 
 
+def _command(language: str) -> tuple[str | Path, ...]:
+    php = shutil.which("php")
+    assert php, "PHP is not installed: run scripts/install-php"
+    return {
+        "py": (sys.executable, FOLDER / "receiver.py", "{port}"),
+        "mjs": ("node", FOLDER / "receiver.mjs", "{port}"),
+        "php": (php, "-S", "127.0.0.1:{port}", FOLDER / "receiver.php"),
+    }[language]
+
+
 @pytest.fixture(scope="module", params=["py", "mjs", "php"])
 def program(
     request: pytest.FixtureRequest, secret: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Program]:
     """Each receiver, running."""
     folder = tmp_path_factory.mktemp("receiver")
-    php = shutil.which("php")
-    assert php, "PHP is not installed: run scripts/install-php"
-    command = {
-        "py": (sys.executable, FOLDER / "receiver.py", "{port}"),
-        "mjs": ("node", FOLDER / "receiver.mjs", "{port}"),
-        "php": (php, "-S", "127.0.0.1:{port}", FOLDER / "receiver.php"),
-    }[request.param]
     environment = {"WEBHOOK_SECRET": secret, "SEEN_FOLDER": str(folder / "seen")}
-    with running(folder, *command, **environment) as made:
+    with running(folder, *_command(request.param), **environment) as made:
         yield made
 
 
@@ -149,6 +153,21 @@ def test_refuses_another_secret(program: Program) -> None:
 @pytest.mark.parametrize("seconds_ago", [310, -310])
 def test_refuses_what_is_not_of_now(program: Program, secret: str, seconds_ago: int) -> None:
     _refuses(program, BODY, signing.headers(BODY, secret, seconds_ago=seconds_ago))
+
+
+@pytest.mark.parametrize("language", ["py", "mjs"])
+def test_does_not_start_without_a_secret(language: str, tmp_path: Path) -> None:
+    with (
+        pytest.raises(AssertionError, match="Set WEBHOOK_SECRET"),
+        running(tmp_path, *_command(language), WEBHOOK_SECRET=""),
+    ):
+        pass
+
+
+def test_refuses_all_without_a_secret(tmp_path: Path) -> None:
+    """PHP, which a web server starts."""
+    with running(tmp_path, *_command("php"), WEBHOOK_SECRET="") as program:
+        _refuses(program, BODY, signing.headers(BODY, ""))
 
 
 def _refuses(program: Program, body: str, headers: dict[str, str]) -> None:
