@@ -86,3 +86,8 @@ def base_url() -> str:
     """The URL the world reaches us at, without a slash at its end."""
     public: str | None = current_app.extensions["store"].settings.public_url
     return public or request.host_url.rstrip("/")
+
+
+def created(value: Any, path: str) -> Response:
+    """201 with what was made. `Location` is a whole URL: Power Automate calls it as it is."""
+    return answer(value, 201, Location=base_url() + path)
