@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import stage as stages
+from tests.harness import Device
 from tests.stage import Stage
 
 
@@ -14,3 +15,8 @@ from tests.stage import Stage
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with stages.stage(tmp_path_factory.mktemp("stage")) as made:
         yield made
+
+
+@pytest.fixture
+def device(stage: Stage) -> Device:
+    return stage.new_device()
