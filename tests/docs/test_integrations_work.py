@@ -27,19 +27,16 @@ def test_a_subscription_is_made_and_looked_at_by_hand(running: Running, receiver
     key = f"KEY={running.key}\n"
     replaced = {RELAY: running.url, "https://tool.example.com/…": receiver.url}
     made = json.loads(running.shell(key + block(INDEX, "run", "subscribe-by-hand"), **replaced))
-    receiver.wait(1)
     script = f"{key}ID={made['id']}\n{block(INDEX, 'run', 'look')}"
     deliveries, test = running.shell(script, **{RELAY: running.url}).strip().split("}{")
     assert '"data":' in deliveries and "event_id" in test
     wait_for(lambda: any(got.json["test"] for got in list(receiver.received)))
 
 
-def test_the_sheets_subscription_is_taken(running: Running, receiver: Receiver) -> None:
-    target = "https://script.google.com/macros/s/…/exec"
+def test_the_sheets_subscription_is_taken(running: Running) -> None:
     script = f"KEY={running.key}\n" + block("docs/integrations/google-sheets.md", "run", "subscribe-sheet")
-    made = json.loads(running.shell(script, **{RELAY: running.url, target: receiver.url}))
+    made = json.loads(running.shell(script, **{RELAY: running.url}))
     assert (made["batch_max"], made["max_in_flight"]) == (100, 1)
-    assert receiver.wait(1)[0].json[0]["type"] == "attendance.punch"
 
 
 def test_the_receiver_gets_what_its_subscription_sends(running: Running, tmp_path: Path) -> None:
