@@ -140,6 +140,7 @@ def test_the_trigger_offers_the_event_types_and_hides_what_would_change_a_delive
 def test_an_action_is_followed_until_its_end(stage: Stage, connector: Connector) -> None:
     """A 202 is followed by its `Location`, as it is, until the answer is another."""
     device = stage.new_device()
+    stage.simulator.gateway.device(device.id).spec.delay_seconds = 1  # not ended before the answer
     answer = requests.post(
         f"{connector.base}/v1/actions/add-user",
         json={"device_id": device.id, "user_id": "100"},
