@@ -60,7 +60,9 @@ def to_2_0(document: Json, base_url: str) -> Json:
         "consumes": ["application/json"],
         "produces": ["application/json"],
         "tags": document["tags"],
-        "securityDefinitions": {"apiKey": components["securitySchemes"]["apiKey"]},
+        "securityDefinitions": {
+            "apiKey": {**components["securitySchemes"]["apiKey"], "description": "An API key of the relay."}
+        },
         "security": [{"apiKey": []}],
         "paths": {path: _path(path, item, document) for path, item in document["paths"].items()},
         "responses": {

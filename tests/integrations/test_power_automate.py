@@ -195,6 +195,7 @@ def test_the_definition_keeps_to_the_rules_of_connectors(tag: str | None) -> Non
         assert node.get("x-ms-visibility", "internal") in ("important", "advanced", "internal"), name
         if isinstance(node.get("type"), str):
             assert node.get("format", "uri") in _FORMATS, name
+            assert None not in node.get("enum", ()), name
         if "x-ms-dynamic-values" in node:
             assert node["x-ms-dynamic-values"]["operationId"] in identifiers
 
