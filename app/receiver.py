@@ -26,7 +26,8 @@ from app.gateway.callbacks import Callback
 from app.gateway.cipher import CipherError, ciphertext
 from app.store import Store, StoreAway, is_away
 from app.store.devices import Device
-from app.store.ingest import DeviceChanged, Unconfirmed
+from app.store.group import Unconfirmed
+from app.store.ingest import DeviceChanged
 from app.store.spool import Spool, Spooled, SpoolFull
 
 log = logging.getLogger("relay.callback")

@@ -225,7 +225,7 @@ class Relay:
     def wait_healthy(self, seconds: float = 20.0) -> None:
         def healthy() -> bool:
             with suppress(requests.RequestException):
-                return requests.get(f"{self.url}/health", timeout=2).json().get("store") == "ok"
+                return bool(requests.get(f"{self.url}/health", timeout=2).json().get("store") == "ok")
             return False
 
         wait_for(healthy, seconds)

@@ -18,6 +18,8 @@ _READ = 500  # events a fan-out
 _PAIRS = 5_000  # (event, subscription) pairs a script call
 _BLOCK_MS = 1_000
 _CHECK_SECONDS = 10.0
+_BUSY_SECONDS = 0.005
+_GATHER_SECONDS = 0.002
 
 Event = tuple[Stored, dict[str, Any]]
 
@@ -42,7 +44,11 @@ class FanOut:
         context, shard = self._context, self._context.shard
         position = await context.persist(lambda: context.redis.get(shard.fanout))
         after = (position or b"0-0").decode()
+        read = 0.0
         while not context.stopping:
+            if context.loop.time() - read < _BUSY_SECONDS:
+                # A read costs the same for one event as for many; one that comes alone waits for none.
+                await asyncio.sleep(_GATHER_SECONDS)
             try:
                 answer = await context.redis.xread(
                     {shard.events: after, shard.wake: self._pokes}, count=_READ, block=_BLOCK_MS
@@ -50,6 +56,7 @@ class FanOut:
                 if not answer:  # once a second, should a poke have been missed
                     await self._subscribers.check()
                     continue
+                read = context.loop.time()
                 for name, entries in answer:
                     if name.decode() == shard.wake:
                         await self._poked(entries)

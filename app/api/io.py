@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from flask import Response, current_app, request
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from marshmallow import Schema
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from werkzeug.sansio.utils import get_current_url
 
 from app.api.problems import Problem, wrong
 
@@ -85,7 +87,12 @@ def page(rows: Iterable[Any], next_cursor: str | None) -> Response:
 def base_url() -> str:
     """The URL the world reaches us at, without a slash at its end."""
     public: str | None = current_app.extensions["store"].settings.public_url
-    return public or request.host_url.rstrip("/")
+    return public or _origin(request.scheme, request.host)
+
+
+@lru_cache(maxsize=256)  # every callback asks, and the answer is as a rule the same
+def _origin(scheme: str, host: str) -> str:
+    return get_current_url(scheme, host).rstrip("/")
 
 
 def created(value: Any, path: str) -> Response:

@@ -45,7 +45,7 @@ def catalog() -> Json:
             {"type": kind, "label": _LABELS.get(kind, title(kind)), "data": data}
             for kind, data in CREDENTIAL_FIELDS.items()
         ],
-        "command": _values(schemas.COMPLETED),
+        "command": values(schemas.COMPLETED),
         "actions": [_action(action) for action in ACTIONS.values()],
     }
 
@@ -77,7 +77,7 @@ def _event(event_type: str) -> Json:
 
 
 def _value(name: str, part: Json, *, example: Any) -> Json:
-    """One field of an event or of a result. `type`: string, integer, number, boolean, or array with `fields`."""
+    """One field of an event or of an answer. `type`: string, integer, number, boolean, or array with `fields`."""
     kinds = part["type"] if isinstance(part["type"], list) else [part["type"]]
     made = {
         "name": name,
@@ -88,11 +88,14 @@ def _value(name: str, part: Json, *, example: Any) -> Json:
     if made["type"] == "string" and name.endswith(("_at", "_at_utc", "_to", "_to_utc")):
         made["format"] = "date-time"
     if made["type"] == "array":
-        return {**made, "fields": _values(part["items"])}
+        return {**made, "fields": values(part["items"])}
     return {**made, "example": example}
 
 
-def _values(schema: Json) -> list[Json]:
+def values(schema: Json) -> list[Json]:
+    """The fields of what is answered, each as that of an event."""
+    if "$ref" in schema:
+        schema = schemas.COMPONENTS[schema["$ref"].rpartition("/")[2]]
     return [
         _value(name, part, example=part.get("examples", [None])[0])
         for name, part in schema["properties"].items()
@@ -118,7 +121,7 @@ def _action(action: Action) -> Json:
         "fields": [
             _field(action, name, part, name in body["required"]) for name, part in body["properties"].items()
         ],
-        "result": [value for value in _values(answer) if value["name"] not in common],
+        "result": [value for value in values(answer) if value["name"] not in common],
     }
 
 

@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Any, Literal
 
 import orjson
-import redis
 
 from app import ids
 from app.events import flatten
@@ -30,21 +29,17 @@ from app.gateway.callbacks import (
 from app.store import codec
 from app.store.connection import Connection
 from app.store.devices import Device, Devices
+from app.store.group import GroupedScript
 from app.store.users import KnownUser, Users, credential_field
 
 _PUNCHES_A_CALL = 200  # keeps one script call short: the store does nothing else meanwhile
 _TRIES = 20
 _WEEK = 7 * 86_400
-_CONFIRM_MS = 2_000
 _SEPARATOR = "\x1f"
 
 
 class DeviceChanged(Exception):
     """The device was changed or removed since it was read: refresh it, and read the callback anew."""
-
-
-class Unconfirmed(Exception):
-    """The store can't confirm what RELAY_DURABILITY asks for, now or ever; the sentence says why."""
 
 
 @dataclass(slots=True)
@@ -80,12 +75,11 @@ class Ingest:
         self._connection = connection
         self._devices = devices
         self._users = users
-        self._script = connection.script("ingest")
+        self._script = GroupedScript(connection, "ingest")
         settings = connection.settings
         self.retention = timedelta(days=settings.retention_days)
         self._keep = settings.retention_days * 86_400
         self._remember = settings.dedupe_days * 86_400
-        self._durability = settings.durability if settings.redis_url else "os"
 
     def store(
         self, device: Device, callback: Callback, document: Any, body: bytes, receipt: flatten.Receipt
@@ -318,33 +312,8 @@ class Ingest:
             *counts,
             *call.items,
         ]
-        if self._durability == "os":
-            answer: list[Any] = self._script(keys=call.keys, args=arguments)
-            return answer
-        return self._run_durably(call.keys, arguments)
-
-    def _run_durably(self, keys: list[Any], arguments: list[Any]) -> list[Any]:
-        """The same on a store that isn't ours, waiting until it is on its disk, or at its replica."""
-        pipeline = self._connection.redis.pipeline(transaction=False)  # for both must use one connection
-        self._script(keys=keys, args=arguments, client=pipeline)
-        if self._durability == "fsync":
-            pipeline.execute_command("WAITAOF", 1, 0, _CONFIRM_MS)
-        else:
-            pipeline.execute_command("WAIT", 1, _CONFIRM_MS)
-        answer, confirmed = pipeline.execute(raise_on_error=False)
-        if isinstance(answer, redis.RedisError):
-            raise answer
-        if isinstance(confirmed, redis.RedisError):
-            raise Unconfirmed(
-                f"RELAY_DURABILITY={self._durability} can't be kept by this store ({confirmed}): fsync needs Redis 7.2 "
-                "or Valkey with appendonly yes."
-            )
-        copies = confirmed[0] if self._durability == "fsync" else confirmed
-        if copies < 1:
-            raise redis.TimeoutError(
-                f"RELAY_DURABILITY={self._durability}: not confirmed in {_CONFIRM_MS} ms"
-            )
-        return list(answer)
+        answer: list[Any] = self._script(call.keys, arguments)
+        return answer
 
     def _note(self, device: Device, answer: list[Any], outcome: Outcome) -> None:
         outcome.calls += 1

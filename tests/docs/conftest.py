@@ -20,7 +20,13 @@ import requests
 
 from tests.harness import ROOT, free_port, wait_for
 
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHANGELOG.md")
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "n8n-nodes" / "README.md",
+    ROOT / "make-app" / "README.md",
+    *sorted((ROOT / "docs").glob("**/*.md")),
+    ROOT / "CHANGELOG.md",
+)
 
 
 def load_generator() -> ModuleType:

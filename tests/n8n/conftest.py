@@ -12,6 +12,9 @@ from tests import stage as stages
 from tests.harness import API_KEY, ROOT
 from tests.n8n.n8n import N8n
 from tests.node import installed, npm
+from tests.services.google_sheets import GoogleSheets
+from tests.services.slack import Slack
+from tests.services.web import Internet
 from tests.stage import Stage
 
 PACKAGE = ROOT / "n8n-nodes"
@@ -54,15 +57,33 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 @pytest.fixture(scope="session")
+def sheets() -> GoogleSheets:
+    """A spreadsheet that nobody has written to yet."""
+    return GoogleSheets("made-up-spreadsheet", "Punches")
+
+
+@pytest.fixture(scope="session")
+def workspace() -> Slack:
+    return Slack("#attendance")
+
+
+@pytest.fixture(scope="session")
 def n8n(
-    n8n_folder: Path, packed: Path, stage: Stage, tmp_path_factory: pytest.TempPathFactory
+    n8n_folder: Path,
+    packed: Path,
+    stage: Stage,
+    sheets: GoogleSheets,
+    workspace: Slack,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[N8n]:
-    """A running n8n with a credential for the stage's relay."""
-    made = N8n(n8n_folder, tmp_path_factory.mktemp("n8n"), packed)
-    try:
-        made.start().set_up()
-        data = {"relayUrl": stage.relay.url, "apiKey": API_KEY}
-        made.credentials = {"camsRelayApi": made.credential("camsRelayApi", data)}
-        yield made
-    finally:
-        made.stop()
+    """A running n8n with a credential for the stage's relay, and an internet of stand-ins."""
+    folder = tmp_path_factory.mktemp("n8n")
+    with Internet(folder, {"sheets.googleapis.com": sheets, "slack.com": workspace}) as internet:
+        made = N8n(n8n_folder, folder / "user", packed, internet.environment)
+        try:
+            made.start().set_up()
+            data = {"relayUrl": stage.relay.url, "apiKey": API_KEY}
+            made.credentials = {"camsRelayApi": made.credential("camsRelayApi", data)}
+            yield made
+        finally:
+            made.stop()

@@ -25,6 +25,7 @@ ACTION = "n8n-nodes-cams-relay.camsBiometrics"
 TRIGGER = "n8n-nodes-cams-relay.camsBiometricsTrigger"
 PASSWORD = "Made-up-passw0rd"
 EMAIL = "owner@example.com"
+BROWSER = "made-up-browser"  # n8n ties a session to it
 
 _QUIET = {
     "N8N_DIAGNOSTICS_ENABLED": "false",
@@ -82,7 +83,7 @@ class N8n:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.session = requests.Session()
-        self.session.headers.update({"browser-id": "made-up-browser", "origin": self.url})
+        self.session.headers.update({"browser-id": BROWSER, "origin": self.url})
         self.credentials: Json = {}  # of the nodes made by `node`, by type
         self._process: subprocess.Popen[bytes] | None = None
         nodes = self.folder / ".n8n" / "nodes" / "node_modules" / "n8n-nodes-cams-relay"
@@ -204,7 +205,9 @@ class N8n:
 
     def imported(self, document: Json) -> Workflow:
         """A stored workflow from its JSON, as it is exported and imported."""
-        made = self.call("POST", "/rest/workflows", {"settings": {"executionOrder": "v1"}, **document})
+        made = self.call(
+            "POST", "/rest/workflows", {"settings": {"executionOrder": "v1"}, "pinData": {}, **document}
+        )
         return Workflow(self, made["id"])
 
     def start_node(self, name: str = "Start") -> Json:

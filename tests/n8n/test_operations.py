@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 from typing import Any
 
@@ -14,6 +15,7 @@ from simulator.device import Device as Machine
 from simulator.jpeg import make_jpeg
 from simulator.records import Template, User
 from tests.harness import API_KEY, Device, wait_for
+from tests.n8n.conftest import PACKAGE
 from tests.n8n.n8n import ACTION, TRIGGER, Execution, Json, N8n
 from tests.stage import Stage
 
@@ -119,6 +121,29 @@ def test_these_tests_know_every_operation_of_the_node(n8n: N8n) -> None:
     assert {command["name"] for command in COMMANDS} == set(ACTIONS)
     assert any(one["name"] == f"{ACTION}Tool" for one in types)  # usable by an AI agent
     assert not any(one["name"] == f"{TRIGGER}Tool" for one in types)
+
+
+def test_the_readme_names_every_operation(n8n: N8n) -> None:
+    readme = (PACKAGE / "README.md").read_text()
+    section = readme.partition("\n## Cams Biometrics\n")[2].partition("\n- **Waiting.**")[0]
+    for one in node_type(n8n)["properties"]:
+        if one["name"] == "operation":
+            resource = one["displayOptions"]["show"]["resource"][0].title()
+            (row,) = re.findall(rf"^\| {resource} \| (.*) \|$", section, re.MULTILINE)
+            named = [
+                *row.split(" · "),
+                *(re.findall("^- (.*)$", section, re.MULTILINE) if resource == "User" else []),
+            ]
+            there = {option["name"] for option in one["options"]} - {"Custom API Call"}
+            assert sorted(named) == sorted(there)
+
+
+def node_type(n8n: N8n) -> Json:
+    """The node's description, as its editor gets it."""
+    types = n8n.session.get(f"{n8n.url}/types/nodes.json", timeout=30).json()
+    (node,) = (one for one in types if one["name"] == ACTION)
+    found: Json = node
+    return found
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[command["name"] for command in COMMANDS])

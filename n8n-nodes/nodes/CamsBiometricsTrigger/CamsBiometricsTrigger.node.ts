@@ -45,9 +45,9 @@ export class CamsBiometricsTrigger implements INodeType {
 			header: 'Pull in events from Cams Biometrics',
 			executionsHelp: {
 				inactive:
-					'While you build: click “Listen for test event”, then punch on a device. If nothing comes for a while, the relay sends a sample. Once you are happy, publish the workflow: then each event runs it.',
+					'While you build: click the button, then punch on a device. If nothing comes for a while, the relay sends a sample. Once you are happy, publish the workflow: then each event runs it.',
 				active:
-					'While you build: click “Listen for test event”, then punch on a device. If nothing comes for a while, the relay sends a sample. The published workflow runs with each event at the same time.',
+					'While you build: click the button, then punch on a device. If nothing comes for a while, the relay sends a sample. The published workflow runs with each event at the same time.',
 			},
 			activationHint: 'Once you’ve finished building, publish the workflow to have events run it.',
 		},

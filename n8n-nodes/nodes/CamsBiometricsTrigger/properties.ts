@@ -104,7 +104,7 @@ export const properties: INodeProperties[] = [
 				typeOptions: { minValue: 0, maxValue: 110, numberPrecision: 0 },
 				default: 15,
 				description:
-					'How long “Listen for test event” waits for a real event before the relay sends a sample; 0 for never',
+					'How long a test in the editor waits for a real event before the relay sends a sample; 0 for never',
 			},
 		],
 	},

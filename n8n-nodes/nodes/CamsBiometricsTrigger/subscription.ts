@@ -11,7 +11,7 @@ export interface Kept extends IDataObject {
 	secret?: string;
 }
 
-/** "Listen for test event" has static data of its own: both subscriptions may be there at once. */
+/** A test in the editor has static data of its own: both subscriptions may be there at once. */
 export function kept(this: IHookFunctions | IWebhookFunctions): Kept {
 	return this.getWorkflowStaticData('node') as Kept;
 }

@@ -1,0 +1,96 @@
+"""make-app/, the app for Make, in the format of its local development; made from the catalogue where a table is what
+it is.
+
+`triggers` has the webhooks and instant triggers, `commands` the machine commands, `reads` what is read; `forms` are
+parameters and interfaces, `base` is what every request has, `component` what all of them are. Connection, pickers and
+two modules are written by hand (`BY_HAND`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.openapi.catalog import catalog
+from app.openapi.make import commands, reads, triggers
+from app.openapi.make.base import base
+from app.openapi.make.component import BY_HAND, CONNECTION, Component, by_hand, module
+from app.openapi.parts import Json
+
+_OTHER = "Other"
+_BASE = "general/base.iml.json"
+_GROUPS = "modules/groups.json"
+_KINDS = ("connection", "webhook", "module", "rpc", "function", "endpoint")
+
+
+def files() -> dict[str, Any]:
+    """What the made files hold, as JSON, by path from make-app/."""
+    known = catalog()
+    found = _components(known)
+    made = {
+        component.path(code): content
+        for component in found
+        for code, content in component.codes.items()
+        if content is not BY_HAND
+    }
+    return {
+        "makecomapp.json": _makecomapp(found),
+        _BASE: base(known),
+        _GROUPS: _groups(found),
+        **made,
+    }
+
+
+def _components(known: Json) -> list[Component]:
+    return [
+        Component(
+            "connection",
+            CONNECTION,
+            "cams-relay",
+            by_hand("communication", "params"),
+            {"connectionType": "basic"},
+        ),
+        _picker("listDevices", "List Devices"),
+        _picker("listUsers", "List Users"),
+        *triggers.components(known),
+        *commands.components(known),
+        *reads.components(known),
+        module(
+            "universal",
+            "makeApiCall",
+            "Make an API Call",
+            "Performs an arbitrary authorized API call.",
+            _OTHER,
+            by_hand("communication", "mappableParams", "interface", "samples"),
+        ),
+    ]
+
+
+def _picker(name: str, label: str) -> Component:
+    return Component("rpc", name, label, by_hand("communication", "params"), {"connection": CONNECTION})
+
+
+def _makecomapp(found: list[Component]) -> Json:
+    return {
+        "fileVersion": 1,
+        # What make-app/README.md says is for who uploads the app; the app has no common data.
+        "generalCodeFiles": {
+            "base": _BASE,
+            "common": None,
+            "readme": None,
+            "groups": _GROUPS,
+        },
+        "components": {
+            kind: {component.name: component.described() for component in found if component.kind == kind}
+            for kind in _KINDS
+        },
+        "origins": [],
+    }
+
+
+def _groups(found: list[Component]) -> list[Json]:
+    groups: dict[str, list[str]] = {name: [] for name in (triggers.GROUP, *commands.GROUPS.values())}
+    for component in found:
+        if component.kind == "module":
+            groups.setdefault(component.group, []).append(component.name)
+    groups[_OTHER] = groups.pop(_OTHER)  # last
+    return [{"label": label, "modules": names} for label, names in groups.items()]

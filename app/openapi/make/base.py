@@ -1,0 +1,60 @@
+"""What every request of the app has: address, key, errors in the relay's words, and what no log may show."""
+
+from __future__ import annotations
+
+from app.openapi.parts import Json
+
+KEY = "request.headers.authorization"
+
+_MESSAGE = (
+    "{{ifempty(body.detail, ifempty(body.title, 'The relay answered with HTTP status ' + statusCode + '.'))}}"
+    "{{if(body.gateway_status, ' The gateway said: ' + body.gateway_status + '.', '')}}"
+    "{{if(body.command_id, ' Command: ' + body.command_id, '')}}"
+)
+_KINDS = {
+    400: "DataError",
+    401: "InvalidAccessTokenError",
+    403: "InvalidConfigurationError",
+    404: "DataError",
+    409: "DuplicateDataError",
+    413: "DataError",
+    422: "DataError",
+    429: "RateLimitError",
+    501: "DataError",
+    502: "ConnectionError",
+    503: "ConnectionError",
+    504: "ConnectionError",
+    507: "OutOfSpaceError",
+}
+# Kinds of field whose content is of a person's body, or opens a door.
+_SECRET = ("pin", "file")
+
+
+def base(catalog: Json) -> Json:
+    secret = {
+        field["name"]
+        for action in catalog["actions"]
+        for field in action["fields"]
+        if field["kind"] in _SECRET
+    }
+    return {
+        "baseUrl": "{{connection.url}}",
+        "headers": {"authorization": "Bearer {{connection.apiKey}}"},
+        "response": {"error": errors()},
+        "log": {"sanitize": [KEY, *(f"request.body.{name}" for name in sorted(secret))]},
+    }
+
+
+def errors(may_repeat: bool = True) -> Json:
+    """What Make is told of each status. It runs a module again after a ConnectionError: not where that could do
+    harm."""
+
+    def kind(status: int) -> str:
+        made = _KINDS[status]
+        return made if may_repeat or made != "ConnectionError" else "RuntimeError"
+
+    return {
+        "message": _MESSAGE,
+        "type": "RuntimeError",
+        **{str(status): {"message": _MESSAGE, "type": kind(status)} for status in _KINDS},
+    }

@@ -1,0 +1,134 @@
+"""The 28 actions as modules. load-log is a search: a bundle for each punch."""
+
+from __future__ import annotations
+
+from app.actions import ACTIONS
+from app.openapi import schemas
+from app.openapi.action_endpoints import camel
+from app.openapi.catalog import values
+from app.openapi.make.base import errors
+from app.openapi.make.component import Component, module
+from app.openapi.make.forms import Fields, interface, parameters, sample, sent
+from app.openapi.parts import Json
+from app.store.commands import ADD_USER
+
+GROUPS = {"user": "Users", "log": "Punch Logs", "device": "Devices"}
+
+# Make takes names of at most 48 characters.
+_SHORTER = {"add-user-with-card-fingerprint-password-face-palm-and-user-photo": "addUserWithAllCredentials"}
+_CRUD = {"add": "create", "delete": "delete", "load": "read"}
+
+# Make ends a module after 40 s, and the relay's answer has a way to go.
+_LONGEST_WAIT = 30
+
+
+def components(catalog: Json) -> list[Component]:
+    """That which picks the operation by itself is the first to be offered."""
+    return [
+        _load_log(action) if action["name"] == "load-log" else _command(action, catalog)
+        for action in sorted(catalog["actions"], key=lambda action: action["name"] != ADD_USER)
+    ]
+
+
+def name_of(action: str) -> str:
+    """The module's name: `load-log` → `loadLog`."""
+    return _SHORTER.get(action, camel(action))
+
+
+def _command(action: Json, catalog: Json) -> Component:
+    shown = [*catalog["command"], *action["result"]]
+    known = {value["name"] for value in shown}
+    under_way = [value for value in values(schemas.UNDER_WAY) if value["name"] not in known]
+    request = _request(
+        action,
+        prefer=f"wait={{{{ifempty(parameters.wait, {_LONGEST_WAIT})}}}}",
+        idempotency_key="{{ifempty(parameters.idempotency_key, '')}}",  # empty: none, says the relay
+    )
+    request["response"] = {"output": "{{body}}"}
+    operation = ACTIONS[action["name"]].operation
+    if operation is not None and not operation.repeatable:
+        request["response"]["error"] = errors(may_repeat=False)
+    return module(
+        _CRUD.get(action["name"].partition("-")[0], "update"),
+        name_of(action["name"]),
+        action["label"],
+        action["description"],
+        GROUPS[action["subject"]],
+        {
+            "communication": request,
+            "mappableParams": [*parameters(action["fields"]), *_HOW],
+            "interface": interface([*shown, *under_way]),
+            "samples": sample(shown) | {"action": action["name"]},
+        },
+    )
+
+
+def _request(action: Json, **headers: str) -> Json:
+    return {
+        "url": f"/v1/actions/{action['name']}",
+        "method": "POST",
+        "headers": {name.replace("_", "-"): value for name, value in headers.items()},
+        "body": {field["name"]: sent(field) for field in action["fields"]},
+    }
+
+
+_HOW: Fields = [
+    {
+        "name": "wait",
+        "label": "Wait",
+        "type": "uinteger",
+        "default": _LONGEST_WAIT,
+        "advanced": True,
+        "validate": {"max": _LONGEST_WAIT},
+        "help": "How many seconds the device may take. Then the module goes on with the status `sending` or `waiting`: "
+        "follow it with **Command Finished** or **Get a Command**.",
+    },
+    {
+        "name": "idempotency_key",
+        "label": "Idempotency Key",
+        "type": "text",
+        "advanced": True,
+        "help": "A value of your own, up to 255 characters. The same one with the same fields is the same command for "
+        "a day, however often the module runs.",
+    },
+]
+
+
+def _load_log(action: Json) -> Component:
+    (logs,) = (value for value in action["result"] if value["name"] == "logs")
+    request = _request(action, prefer=f"wait={_LONGEST_WAIT}")
+    request["response"] = {
+        "valid": {
+            "condition": "{{body.status == 'completed'}}",
+            "message": "The log isn't there yet: command {{body.command_id}} is {{body.status}}. "
+            "The device may be offline, or the time range long.",
+            "type": "ConnectionError",  # it only reads: Make may run it again
+        },
+        "iterate": "{{body.logs}}",
+        "output": "{{item}}",
+        "limit": "{{parameters.limit}}",
+    }
+    return module(
+        "search",
+        name_of(action["name"]),
+        action["label"],
+        action["description"],
+        GROUPS[action["subject"]],
+        {
+            "communication": request,
+            "mappableParams": [*parameters(action["fields"]), limit(1000)],
+            "interface": interface(logs["fields"]),
+            "samples": sample(logs["fields"]),
+        },
+    )
+
+
+def limit(default: int) -> Json:
+    return {
+        "name": "limit",
+        "label": "Limit",
+        "type": "uinteger",
+        "default": default,
+        "validate": {"min": 1},
+        "help": "The maximum number of results to be worked with during one execution cycle.",
+    }

@@ -1,0 +1,102 @@
+"""The catalogue's fields as Make's parameters, and its values as interfaces and samples of bundles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.openapi.parts import Json
+
+Fields = list[Json]
+
+DEVICES = "rpc://listDevices"
+USERS = "rpc://listUsers"
+
+_TYPES = {"string": "text", "integer": "integer", "number": "number", "boolean": "boolean"}
+_FROM_A_FILE = "From a file of another module: `base64()` of its data."
+
+
+# What is asked for
+
+
+def parameters(fields: Fields) -> Fields:
+    """The parameters of an action's body. Who is on a device is asked for beneath the device."""
+    users = [_parameter(field) for field in fields if field["kind"] == "user"]
+    made = []
+    for field in fields:
+        if field["kind"] == "device" and users:
+            made.append({**_parameter(field), "options": {"store": DEVICES, "nested": users}})
+        elif field["kind"] != "user":
+            made.append(_parameter(field))
+    return made
+
+
+def _parameter(field: Json) -> Json:
+    made: Json = {
+        "name": field["name"],
+        "label": field["label"],
+        "type": "text",
+        "required": field["required"],
+    }
+    match field["kind"]:
+        case "device":
+            made |= {"type": "select", "options": DEVICES}
+        case "user":
+            made |= {"type": "select", "options": USERS}
+        case "choice":
+            made |= {"type": "select", "options": options(field["options"])}
+        case "index":
+            bounds = {"min": field["minimum"], "max": field["maximum"]}
+            made |= {"type": "uinteger", "validate": bounds, "advanced": True}
+        case "time":
+            made |= {"type": "date"}
+        case "flag" | "confirm":
+            made |= {"type": "boolean"}
+    help_text = field["description"].removesuffix(".")
+    if field["kind"] == "time":  # Make has its own dates; how they are written is not the user's concern
+        help_text = help_text.partition(" (")[0]
+    if made["type"] == "boolean":  # Make's form has Yes and No
+        help_text = help_text.replace("true", "Yes")
+    made["help"] = f"{help_text}. {_FROM_A_FILE}" if field["kind"] == "file" else f"{help_text}."
+    return made
+
+
+def options(choices: list[Json]) -> list[Json]:
+    return [{"label": choice["label"], "value": choice["value"]} for choice in choices]
+
+
+def sent(field: Json) -> str:
+    """What a body or a query string says of a parameter: nothing where it is empty."""
+    return when(field["name"], field["required"]) if field["kind"] == "time" else given(field["name"])
+
+
+def given(name: str) -> str:
+    return f"{{{{parameters.{name}}}}}"
+
+
+def when(name: str, required: bool = False) -> str:
+    """A date of Make as ISO 8601 with an offset."""
+    made = f"formatDate(parameters.{name}, 'YYYY-MM-DDTHH:mm:ssZ', 'UTC')"
+    return f"{{{{{made}}}}}" if required else f"{{{{if(parameters.{name}, {made}, undefined)}}}}"
+
+
+# What comes out
+
+
+def interface(values: Fields) -> Fields:
+    made = []
+    for value in values:
+        shown: Json = {"name": value["name"], "label": value["label"]}
+        if value["type"] == "array":
+            spec = {"type": "collection", "spec": interface(value["fields"])}
+            made.append({**shown, "type": "array", "spec": spec})
+        else:
+            is_time = value.get("format") == "date-time"
+            made.append({**shown, "type": "date" if is_time else _TYPES[value["type"]]})
+    return made
+
+
+def sample(values: Fields) -> Json:
+    def one(value: Json) -> Any:
+        return [sample(value["fields"])] if value["type"] == "array" else value["example"]
+
+    return {value["name"]: one(value) for value in values}

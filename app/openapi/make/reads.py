@@ -1,0 +1,284 @@
+"""What is read from the relay: searches that go on page by page, and single things."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.events.types import EVENT_TYPES
+from app.gateway.operations import CREDENTIAL_FIELDS
+from app.openapi import schemas
+from app.openapi.catalog import title, values
+from app.openapi.make import forms
+from app.openapi.make.base import KEY
+from app.openapi.make.commands import GROUPS, limit
+from app.openapi.make.component import Component, by_hand, module
+from app.openapi.make.triggers import GROUP, event_values
+from app.openapi.parts import Json
+from app.store.commands import STATUSES
+
+COMMANDS = "Commands"
+EVENT = "Event"
+
+_PAGE = 200
+_TITLES = {"password": "PIN"}
+
+# What is asked for
+
+
+def _choice(name: str, label: str, choices: tuple[str, ...], help_text: str, **more: Any) -> Json:
+    shown = [{"label": _TITLES.get(value, title(value)), "value": value} for value in choices]
+    return {"name": name, "label": label, "type": "select", "options": shown, "help": help_text, **more}
+
+
+_DEVICE: Json = {
+    "name": "device_id",
+    "label": "Device",
+    "type": "select",
+    "options": forms.DEVICES,
+    "help": "Only of this device.",
+}
+_THE_DEVICE: Json = {**_DEVICE, "required": True, "help": "Which device."}
+_USER: Json = {
+    "name": "user_id",
+    "label": "User ID",
+    "type": "text",
+    "help": "Only of this user, by the ID on the device.",
+}
+_THE_USER: Json = {**_USER, "required": True, "help": "The user's ID on the device."}
+_USER_THERE: Json = {**_THE_USER, "type": "select", "options": forms.USERS}
+_EVENT: Json = {
+    "name": "event_id",
+    "label": "Event ID",
+    "type": "text",
+    "required": True,
+    "help": "The field ID of an event, e.g. `evt_01kay8ds0r000000`.",
+}
+_TYPE = _choice("type", "Type", EVENT_TYPES, "Only events of this type.")
+_SINCE: Json = {
+    "name": "since",
+    "label": "Since",
+    "type": "date",
+    "help": "Received at this time or later.",
+}
+_UNTIL: Json = {**_SINCE, "name": "until", "label": "Until", "help": "Received at this time or earlier."}
+_COMMAND: Json = {
+    "name": "command_id",
+    "label": "Command ID",
+    "type": "text",
+    "required": True,
+    "help": "The field Command ID of what a module of this app gave.",
+}
+_STATUS = _choice("status", "Status", STATUSES, "Only commands with this status.")
+_WAIT: Json = {
+    "name": "wait",
+    "label": "Wait Until It Has Ended",
+    "type": "boolean",
+    "default": False,
+    "help": "Asks every 3 seconds, for 30 seconds at most.",
+}
+_INDEX: Json = {
+    "name": "credential_index",
+    "label": "Index",
+    "type": "uinteger",
+    "default": 0,
+    "help": "Which of its kind: a finger, for instance. `0` where the kind has none.",
+}
+
+# What is asked of the relay
+
+
+def _list(path: str, *filters: Json) -> Json:
+    """A search by these fields, page by page as long as Make wants more."""
+    asked = {
+        field["name"]: forms.when(field["name"]) if field["type"] == "date" else forms.given(field["name"])
+        for field in filters
+    }
+    return {
+        "url": path,
+        "qs": {**asked, "limit": _PAGE},
+        "response": {"iterate": "{{body.data}}", "output": "{{item}}", "limit": "{{parameters.limit}}"},
+        "pagination": {"qs": {"cursor": "{{body.next_cursor}}"}, "condition": "{{body.next_cursor}}"},
+    }
+
+
+def _one(path: str, **more: Any) -> Json:
+    return {"url": path, **more, "response": {"output": "{{body}}"}}
+
+
+_OF_DEVICE = {"device_id": forms.given("device_id")}
+_THE_COMMAND = "/v1/commands/{{parameters.command_id}}"
+# repeat sees `temp` alone, and its numbers are no expressions.
+_FOLLOWED: Json = {
+    "url": _THE_COMMAND,
+    "response": {
+        "temp": {
+            "again": "{{parameters.wait && (body.status == 'queued' || body.status == 'sending' "
+            "|| body.status == 'waiting')}}"
+        },
+        "output": "{{body}}",
+    },
+    "repeat": {"condition": "{{temp.again}}", "delay": 3000, "limit": 10},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """`kind` is search, or what kind of action it is; `shape` names the schema of a bundle."""
+
+    kind: str
+    name: str
+    label: str
+    description: str
+    group: str
+    shape: str
+    asked: tuple[Json, ...]
+    request: Any
+
+
+def _search(
+    name: str, label: str, description: str, group: str, shape: str, path: str, *filters: Json
+) -> Read:
+    asked = (*filters, limit(100))
+    return Read("search", name, label, description, group, shape, asked, _list(path, *filters))
+
+
+READS = (
+    _search(
+        "searchEvents",
+        "Search Events",
+        "Returns events that the relay keeps, the newest first.",
+        GROUP,
+        EVENT,
+        "/v1/events",
+        *(_TYPE, _DEVICE, _USER, _SINCE, _UNTIL),
+    ),
+    Read(
+        "read",
+        "getEvent",
+        "Get an Event",
+        "Returns an event, with fresh links to its files.",
+        GROUP,
+        EVENT,
+        (_EVENT,),
+        _one("/v1/events/{{parameters.event_id}}"),
+    ),
+    _search(
+        "searchUsers",
+        "Search Users",
+        "Returns the users that devices have reported: one result for each user of each device.",
+        GROUPS["user"],
+        "User",
+        "/v1/users",
+        _DEVICE,
+    ),
+    Read(
+        "read",
+        "getUser",
+        "Get a User",
+        "Returns a user: profile and credentials on each device, without the credentials' data.",
+        GROUPS["user"],
+        "UserEverywhere",
+        (_THE_USER, _DEVICE),
+        _one("/v1/users/{{parameters.user_id}}", qs=_OF_DEVICE),
+    ),
+    Read(
+        "read",
+        "getCredential",
+        "Get a Credential",
+        "Returns a card's number, a PIN or a template. The API key needs the scope templates:read.",
+        GROUPS["user"],
+        "Credential",
+        (
+            {**_THE_DEVICE, "options": {"store": forms.DEVICES, "nested": [_USER_THERE]}},
+            _choice(
+                "credential_type",
+                "Type",
+                tuple(CREDENTIAL_FIELDS),
+                "What kind of credential.",
+                required=True,
+            ),
+            _INDEX,
+        ),
+        _one(
+            "/v1/users/{{parameters.user_id}}/credentials/{{parameters.credential_type}}/"
+            "{{ifempty(parameters.credential_index, 0)}}",
+            qs=_OF_DEVICE,
+            log={"sanitize": [KEY, "response.body.data"]},
+        ),
+    ),
+    _search(
+        "searchDevices",
+        "Search Devices",
+        "Returns the devices that are registered at the relay.",
+        GROUPS["device"],
+        "Device",
+        "/v1/devices",
+    ),
+    Read(
+        "read",
+        "getDevice",
+        "Get a Device",
+        "Returns a device, with when it was last seen and its counters.",
+        GROUPS["device"],
+        "Device",
+        (_THE_DEVICE,),
+        _one("/v1/devices/{{parameters.device_id}}"),
+    ),
+    _search(
+        "searchCommands",
+        "Search Commands",
+        "Returns who commanded what, the newest first.",
+        COMMANDS,
+        "Command",
+        "/v1/commands",
+        *(_DEVICE, _STATUS),
+    ),
+    Read(
+        "read",
+        "getCommand",
+        "Get a Command",
+        "Returns what became of a command, and waits for its end if you like.",
+        COMMANDS,
+        "CommandWithResult",
+        (_COMMAND, _WAIT),
+        _FOLLOWED,
+    ),
+    Read(
+        "update",
+        "cancelCommand",
+        "Cancel a Command",
+        "Cancels a command that was not sent to the device yet.",
+        COMMANDS,
+        "CommandWithResult",
+        (_COMMAND,),
+        [{"url": _THE_COMMAND, "method": "DELETE"}, _one(_THE_COMMAND)],
+    ),
+)
+
+
+def components(catalog: Json) -> list[Component]:
+    return [*(_module(read, catalog) for read in READS), _photo()]
+
+
+def _module(read: Read, catalog: Json) -> Component:
+    shape = event_values(catalog) if read.shape == EVENT else values(schemas.COMPONENTS[read.shape])
+    codes = {
+        "communication": read.request,
+        "mappableParams": list(read.asked),
+        "interface": forms.interface(shape),
+        "samples": forms.sample(shape),
+    }
+    return module(read.kind, read.name, read.label, read.description, read.group, codes)
+
+
+def _photo() -> Component:
+    """By hand. It asks at the connection's URL: the key goes nowhere else, and the public URL may not be for Make."""
+    return module(
+        "read",
+        "downloadPhoto",
+        "Download a Photo",
+        "Returns the photo of an Attendance Photo event as a file.",
+        GROUP,
+        by_hand("communication", "mappableParams", "interface", "samples"),
+    )

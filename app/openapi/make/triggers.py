@@ -1,0 +1,267 @@
+"""The instant triggers, each with a webhook of its own that attaches itself to the relay as a subscription."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.openapi.make.base import KEY
+from app.openapi.make.component import CONNECTION, Component, module
+from app.openapi.make.forms import DEVICES, Fields, given, interface, options, sample
+from app.openapi.parts import Json
+
+GROUP = "Events"
+SECRET_HEADER = "x-webhook-secret"
+
+# Make takes 30 deliveries a second of all webhooks together, and a device that was offline sends thousands of punches.
+_BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """`events` are what it subscribes to; where `choice` names a parameter, those that are chosen of them."""
+
+    name: str
+    label: str
+    description: str
+    events: tuple[str, ...]
+    choice: str = ""
+    filters: tuple[str, ...] = ("device_ids", "user_ids")
+
+
+TRIGGERS = (
+    Trigger(
+        "newPunch",
+        "New Punch",
+        "Triggers when someone punches in or out on a device.",
+        ("attendance.punch",),
+        filters=("device_ids", "user_ids", "punch_types"),
+    ),
+    Trigger(
+        "newAttendancePhoto",
+        "New Attendance Photo",
+        "Triggers when a device has taken a photo at a punch.",
+        ("attendance.photo",),
+    ),
+    Trigger(
+        "userUpdated",
+        "User Updated",
+        "Triggers when a user was added or changed on a device.",
+        ("user.updated",),
+    ),
+    Trigger(
+        "userDeleted", "User Deleted", "Triggers when a user was deleted on a device.", ("user.deleted",)
+    ),
+    Trigger(
+        "credentialUpdated",
+        "Credential Updated",
+        "Triggers when a user's card, PIN, fingerprint, face, palm or photo was added or changed on a device.",
+        ("credential.updated",),
+        filters=("device_ids", "user_ids", "include_card_numbers"),
+    ),
+    Trigger(
+        "deviceClockChanged",
+        "Device Clock Changed",
+        "Triggers when the clock of a device was changed.",
+        ("device.time_changed",),
+        filters=("device_ids",),
+    ),
+    Trigger(
+        "commandFinished",
+        "Command Finished",
+        "Triggers when a command to a device has ended, well or not.",
+        ("command.completed", "command.failed"),
+        choice="events",
+    ),
+    Trigger(
+        "watchAnyEvent",
+        "Watch Any Event",
+        "Triggers when an event of the chosen types comes, of any if you like.",
+        ("*",),
+        choice="events",
+        filters=("device_ids", "user_ids", "punch_types", "include_card_numbers"),
+    ),
+)
+
+
+def components(catalog: Json) -> list[Component]:
+    """A webhook and an instant trigger for each."""
+    return [made for trigger in TRIGGERS for made in (_webhook(trigger, catalog), _module(trigger, catalog))]
+
+
+# The webhook
+
+
+def _webhook(trigger: Trigger, catalog: Json) -> Component:
+    asked = _filters(catalog)
+    codes = {
+        "communication": _communication(),
+        "params": [
+            *([_choice(trigger, catalog)] if trigger.choice else []),
+            *(asked[name] for name in trigger.filters),
+            _SECRET,
+        ],
+        "attach": _attach(trigger),
+        "update": _update(trigger),
+        "detach": {"url": _SUBSCRIPTION, "method": "DELETE"},
+    }
+    return Component(
+        "webhook", trigger.name, trigger.label, codes, {"webhookType": "web", "connection": CONNECTION}
+    )
+
+
+_SECRET: Json = {
+    "name": "secret",
+    "label": "Webhook Secret",
+    "type": "text",
+    "validate": {"pattern": "^[!-~]{16,}$"},  # as a header takes it, unchanged
+    "help": "Your own: 16 letters, digits and signs at least, without blanks. The relay sends it along, and what comes "
+    "without it is refused. Empty: who knows the webhook's address is believed.",
+}
+
+
+def _filters(catalog: Json) -> dict[str, Json]:
+    return {
+        "device_ids": {
+            "name": "device_ids",
+            "label": "Devices",
+            "type": "select",
+            "multiple": True,
+            "options": DEVICES,
+            "help": "Only events of these devices. None chosen: of all.",
+        },
+        "user_ids": {
+            "name": "user_ids",
+            "label": "User IDs",
+            "type": "array",
+            "spec": {"label": "User ID", "type": "text"},
+            "labels": {"add": "Add User ID"},
+            "help": "Only events of these users, by their IDs on the device. None: of all.",
+        },
+        "punch_types": {
+            "name": "punch_types",
+            "label": "Punch Types",
+            "type": "select",
+            "multiple": True,
+            "options": options(catalog["punch_types"]),
+            "help": "Only punches of these types. None chosen: of all.",
+        },
+        "include_card_numbers": {
+            "name": "include_card_numbers",
+            "label": "Include Card Numbers",
+            "type": "boolean",
+            "help": "Whether the field Card Number is filled. The API key needs the scope `templates:read`.",
+        },
+    }
+
+
+def _choice(trigger: Trigger, catalog: Json) -> Json:
+    every = [{"label": event["label"], "value": event["type"]} for event in catalog["events"]]
+    if trigger.events == ("*",):
+        shown = [{"label": "All Events", "value": "*"}, *every]
+    else:
+        shown = [option for option in every if option["value"] in trigger.events]
+    return {
+        "name": trigger.choice,
+        "label": "Events",
+        "type": "select",
+        "multiple": True,
+        "required": True,
+        "options": shown,
+        "default": list(trigger.events),
+        "help": "What starts the scenario.",
+    }
+
+
+def _attach(trigger: Trigger) -> Json:
+    body: Json = {
+        "target_url": "{{webhook.url}}",
+        **_wanted(trigger),
+        "batch_max": _BATCH,
+        "description": f"Make: {trigger.label}",
+    }
+    return {
+        "url": "/v1/subscriptions",
+        "method": "POST",
+        "body": body,
+        "response": {"data": {"externalHookId": "{{body.id}}"}},
+        "log": {"sanitize": _HIDDEN},
+    }
+
+
+def _update(trigger: Trigger) -> Json:
+    return {"url": _SUBSCRIPTION, "method": "PATCH", "body": _wanted(trigger), "log": {"sanitize": _HIDDEN}}
+
+
+def _wanted(trigger: Trigger) -> Json:
+    """What of the form goes into the subscription. What was emptied is said: the relay leaves what is not sent."""
+
+    def said(name: str, instead: str) -> str:
+        return f"{{{{ifempty(parameters.{name}, {instead})}}}}"
+
+    made: Json = {
+        "events": given(trigger.choice) if trigger.choice else list(trigger.events),
+        "filters": {name: said(name, "null") for name in trigger.filters if name != _CARDS},
+        "headers": {SECRET_HEADER: given("secret")},
+    }
+    return {**made, _CARDS: said(_CARDS, "false")} if _CARDS in trigger.filters else made
+
+
+_CARDS = "include_card_numbers"
+_SUBSCRIPTION = "/v1/subscriptions/{{webhook.externalHookId}}"
+_HIDDEN = [
+    KEY,
+    "request.body.target_url",
+    "request.body.headers",
+    "response.body.target_url",
+    "response.body.secret",
+]
+
+
+def _communication() -> Json:
+    """A delivery of the relay: an array of events. Make's IML has no bytes as they came, so that the signature can't
+    be checked; the secret header can."""
+    forged = f"headers.`{SECRET_HEADER}` != parameters.secret"
+    return {
+        "verification": {
+            "condition": f"{{{{if(parameters.secret, {forged}, false)}}}}",
+            "respond": {
+                "status": 401,
+                "type": "json",
+                "body": {"message": "The delivery doesn't carry this webhook's secret."},
+            },
+        },
+        "iterate": "{{body}}",
+        "output": "{{item}}",
+    }
+
+
+# The module
+
+
+def _module(trigger: Trigger, catalog: Json) -> Component:
+    values = event_values(catalog, trigger.events)
+    codes = {
+        "communication": {},
+        "mappableParams": [],
+        "interface": interface(values),
+        "samples": sample(values),
+    }
+    return module(
+        "instant_trigger",
+        trigger.name,
+        trigger.label,
+        trigger.description,
+        GROUP,
+        codes,
+        webhook=trigger.name,
+    )
+
+
+def event_values(catalog: Json, types: tuple[str, ...] = ("*",)) -> Fields:
+    """The fields of events of these types, each once; with the values of the first type that has it."""
+    found: dict[str, Json] = {}
+    for event in catalog["events"]:
+        if event["type"] in types or types == ("*",):
+            for value in event["fields"]:
+                found.setdefault(value["name"], value)
+    return list(found.values())

@@ -1,0 +1,154 @@
+"""Calls of one script by many requests of a process, sent together: one write, one read, one sync for all of them.
+
+Whoever finds nobody sending sends at once, so that a call alone waits for nothing. What comes meanwhile goes together
+in the next round, which the first of those who wait sends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+
+from app.store.connection import Connection, is_away
+
+_MOST = 64  # calls a round
+_CONFIRM_MS = 2_000
+
+_Command = tuple[Any, ...]
+
+
+class Unconfirmed(Exception):
+    """The store can't confirm what RELAY_DURABILITY asks for, now or ever; the sentence says why."""
+
+
+class _Call:
+    """A call that waits at its gate until it has an answer, or until it is its turn to send."""
+
+    __slots__ = ("answer", "answered", "command", "gate")
+
+    def __init__(self, command: _Command) -> None:
+        self.command = command
+        self.answer: Any = None  # an Exception where it failed
+        self.answered = False
+        self.gate = threading.Lock()
+        self.gate.acquire()
+
+
+class GroupedScript:
+    """A script whose calls are confirmed as RELAY_DURABILITY says before they return."""
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        settings = connection.settings
+        self._redis = connection.redis
+        self._script = connection.script(name)
+        # The embedded store is synced by its own means.
+        self._durability = settings.durability if settings.redis_url else "os"
+        self._lock = threading.Lock()
+        self._waiting: list[_Call] = []
+        self._sender: _Call | None = None  # whose turn it is
+
+    def __call__(self, keys: Sequence[Any], arguments: Sequence[Any]) -> Any:
+        """The script's answer. Raises redis errors and Unconfirmed."""
+        call = _Call(("EVALSHA", self._script.sha, len(keys), *keys, *arguments))
+        with self._lock:
+            self._waiting.append(call)
+            if self._sender is None:
+                self._sender = call
+                call.gate.release()
+        try:
+            call.gate.acquire()
+            if not call.answered:
+                self._send_round()
+        finally:
+            if not call.answered:  # the request is being ended
+                self._abandon(call)
+        if isinstance(call.answer, Exception):
+            raise call.answer
+        return call.answer
+
+    def _send_round(self) -> None:
+        """Sends what waits, the sender's own call first."""
+        with self._lock:
+            calls, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+        # For the others, should this request be ended while it sends: whether they are stored is not known then.
+        answers: list[Any] = [redis.ConnectionError("what sent it was ended")] * len(calls)
+        try:
+            answers = self._send([call.command for call in calls])
+        except Exception as error:
+            if is_away(error):  # those that came meanwhile would only wait for the same
+                with self._lock:
+                    calls, self._waiting = calls + self._waiting, []
+            answers = [error] * len(calls)
+        finally:
+            for call, answer in zip(calls, answers, strict=True):
+                call.answer = answer
+                call.answered = True
+                call.gate.release()
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """The first of those who still wait sends the next round."""
+        with self._lock:
+            self._sender = self._waiting[0] if self._waiting else None
+            if self._sender is not None:
+                self._sender.gate.release()
+
+    def _abandon(self, call: _Call) -> None:
+        with self._lock:
+            if call in self._waiting:
+                self._waiting.remove(call)
+            sends = self._sender is call
+        if sends:
+            self._pass_on()
+
+    # A round
+
+    def _send(self, commands: list[_Command]) -> list[Any]:
+        answers = self._answers(commands)
+        unknown = [number for number, answer in enumerate(answers) if _is_unknown(answer)]
+        if unknown:  # the store was restarted
+            self._redis.script_load(self._script.script)
+            for number, answer in zip(
+                unknown, self._answers([commands[number] for number in unknown]), strict=True
+            ):
+                answers[number] = answer
+        return answers
+
+    def _answers(self, commands: list[_Command]) -> list[Any]:
+        pipeline = self._redis.pipeline(transaction=False)  # for confirming is done by connection
+        for command in commands:
+            pipeline.execute_command(*command)
+        if self._durability == "fsync":
+            pipeline.execute_command("WAITAOF", 1, 0, _CONFIRM_MS)
+        elif self._durability == "replica":
+            pipeline.execute_command("WAIT", 1, _CONFIRM_MS)
+        answers: list[Any] = pipeline.execute(raise_on_error=False)
+        if self._durability == "os":
+            return answers
+        failure = self._not_confirmed(answers.pop())
+        return answers if failure is None else [_worse(answer, failure) for answer in answers]
+
+    def _not_confirmed(self, confirmed: Any) -> Exception | None:
+        if isinstance(confirmed, redis.RedisError):
+            return Unconfirmed(
+                f"RELAY_DURABILITY={self._durability} can't be kept by this store ({confirmed}): fsync needs Redis 7.2 "
+                "or Valkey with appendonly yes."
+            )
+        copies = confirmed[0] if self._durability == "fsync" else confirmed
+        if copies < 1:
+            return redis.TimeoutError(
+                f"RELAY_DURABILITY={self._durability}: not confirmed in {_CONFIRM_MS} ms"
+            )
+        return None
+
+
+def _is_unknown(answer: Any) -> bool:
+    return isinstance(answer, redis.exceptions.NoScriptError)
+
+
+def _worse(answer: Any, failure: Exception) -> Any:
+    """What the script itself failed with tells more."""
+    return answer if isinstance(answer, Exception) else failure

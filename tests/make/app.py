@@ -1,0 +1,132 @@
+"""The app as it lies in make-app/: its components and files, and its forms filled in as Make's editor would."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tests.harness import ROOT
+
+FOLDER = ROOT / "make-app"
+
+Json = dict[str, Any]
+
+
+def read(path: str) -> Any:
+    return json.loads((FOLDER / path).read_text())
+
+
+@dataclass(frozen=True)
+class Component:
+    """`files` are the contents of its code files by code."""
+
+    kind: str
+    name: str
+    meta: Json
+    files: dict[str, Any]
+
+
+class App:
+    """All of it."""
+
+    def __init__(self) -> None:
+        self.manifest = read("makecomapp.json")
+        self.base = read(self.manifest["generalCodeFiles"]["base"])
+        self.components = {
+            (kind, name): Component(
+                kind, name, meta, {code: read(path) for code, path in meta["codeFiles"].items()}
+            )
+            for kind, found in self.manifest["components"].items()
+            for name, meta in found.items()
+        }
+
+    def __getitem__(self, key: tuple[str, str]) -> Component:
+        return self.components[key]
+
+    def of(self, kind: str, module_type: str | None = None) -> list[Component]:
+        return [
+            component
+            for component in self.components.values()
+            if component.kind == kind and (module_type in (None, component.meta.get("moduleType")))
+        ]
+
+
+def fields(parameters: list[Json]) -> Iterator[Json]:
+    """Every parameter of a form, those beneath a select too. Their values stand side by side."""
+    for parameter in parameters:
+        yield parameter
+        options = parameter.get("options")
+        if isinstance(options, dict):
+            yield from fields(options.get("nested", []))
+
+
+def filled(parameters: list[Json], values: Json) -> Json:
+    """What a form that was filled in so gives: defaults where there are some, dates as such, nothing for what is empty.
+
+    Fails where the editor would: an unknown or a missing field, a value that is not of the field's type.
+    """
+    known = {field["name"]: field for field in fields(parameters)}
+    assert set(values) <= set(known), f"there are no fields {set(values) - set(known)}"
+    made = {}
+    for name, field in known.items():
+        value = values.get(name, field.get("default"))
+        if value in (None, "", []):
+            assert not field.get("required"), f"{name} is required"
+            continue
+        made[name] = _checked(field, value)
+    return made
+
+
+def _checked(field: Json, value: Any) -> Any:
+    name, rules = field["name"], field.get("validate", {})
+    match field["type"]:
+        case "text" | "password" | "url" | "any":
+            assert isinstance(value, str), f"{name} is a text"
+            assert re.search(rules.get("pattern", ""), value), f"{name}: {value!r} doesn't fit"
+        case "uinteger":
+            assert isinstance(value, int) and rules.get("min", 0) <= value <= rules.get("max", value), name
+        case "boolean":
+            assert isinstance(value, bool), name
+        case "date":
+            return datetime.fromisoformat(value).astimezone()
+        case "select":
+            chosen = value if field.get("multiple") else [value]
+            assert isinstance(chosen, list), f"{name} takes several"
+            if isinstance(field["options"], list):  # those of an RPC are not checked
+                assert set(chosen) <= {option["value"] for option in field["options"]}, name
+        case "array":
+            assert isinstance(value, list), name
+        case other:
+            raise AssertionError(f"a type that is not known here: {other}")
+    return value
+
+
+def check_shown(interface: list[Json], bundle: Json) -> None:
+    """A bundle has nothing that its interface doesn't tell of, and everything is of the type it tells."""
+    known = {field["name"]: field for field in interface}
+    assert set(bundle) <= set(known), f"the interface lacks {set(bundle) - set(known)}"
+    for name, value in bundle.items():
+        if value is not None:
+            _check_type(known[name], value)
+
+
+def _check_type(field: Json, value: Any) -> None:
+    match field["type"]:
+        case "array":
+            for part in value:
+                check_shown(field["spec"]["spec"], part)
+        case "date":
+            assert datetime.fromisoformat(value).tzinfo, f"{field['name']}: {value!r} has no offset"
+        case "collection":
+            assert isinstance(value, dict)
+        case "any":
+            pass
+        case kind:
+            types = {"text": str, "filename": str, "buffer": bytes, "integer": int, "boolean": bool}
+            expected = (int, float) if kind == "number" else types[kind]
+            assert isinstance(value, expected), f"{field['name']}: {value!r} is no {kind}"
+            assert kind == "boolean" or not isinstance(value, bool)

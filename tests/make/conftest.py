@@ -1,0 +1,47 @@
+"""A relay with a virtual gateway, and the app as it runs in Make with a connection to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import stage as stages
+from tests.harness import API_KEY, Device, Receiver
+from tests.make.app import App
+from tests.make.runtime import Make
+from tests.stage import Stage
+
+
+@pytest.fixture(scope="session")
+def app() -> App:
+    return App()
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A relay and a virtual gateway of their own."""
+    quick = {"RELAY_COMMAND_POLL_SCHEDULE": ",".join(["0.5"] * 50)}
+    with stages.stage(tmp_path_factory.mktemp("stage"), **quick) as made:
+        yield made
+
+
+@pytest.fixture
+def make(app: App, stage: Stage) -> Make:
+    """With a connection that may do everything."""
+    made = Make(app)
+    made.connect(url=stage.relay.url, apiKey=API_KEY)
+    return made
+
+
+@pytest.fixture
+def device(stage: Stage) -> Device:
+    return stage.new_device()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Where a webhook's URL leads."""
+    made = Receiver()
+    yield made
+    made.close()

@@ -1,0 +1,463 @@
+"""Every action and search of the app, run by its communication block against a relay and the virtual gateway."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from app import openapi
+from app.actions import ACTIONS
+from app.openapi.make.commands import name_of
+from simulator.device import Device as Machine
+from simulator.faults import Fault
+from simulator.jpeg import make_jpeg
+from simulator.records import Template, User
+from tests.harness import API_KEY, Device, wait_for
+from tests.make.app import App, Json, check_shown, filled
+from tests.make.runtime import Make, MakeError
+from tests.stage import Stage
+
+COMMANDS = openapi.catalog()["actions"]
+TIMES = {
+    "start_time": "2026-11-01T00:00:00+05:30",
+    "end_time": "2026-11-24T23:59:59+05:30",
+    "start": "2026-11-01T00:00:00+05:30",
+    "end": "2026-12-24T23:59:59+05:30",
+}
+READS = {
+    "cancelCommand",
+    "downloadPhoto",
+    "getCommand",
+    "getCredential",
+    "getDevice",
+    "getEvent",
+    "getUser",
+    "makeApiCall",
+    "searchCommands",
+    "searchDevices",
+    "searchEvents",
+    "searchUsers",
+}
+
+
+@pytest.fixture
+def device(stage: Stage) -> Device:
+    """A device with a user 100."""
+    device = stage.new_device()
+    add_user(stage, device)
+    return device
+
+
+def add_user(stage: Stage, device: Device) -> None:
+    machine(stage, device).store_user(User("100", "Manu", "Mona", "User"), [Template("Card", "102836")])
+
+
+def machine(stage: Stage, device: Device) -> Machine:
+    return stage.simulator.gateway.device(device.id)
+
+
+def received(stage: Stage, device: Device) -> list[tuple[str | None, Any]]:
+    """What the gateway got for a device: the operation and its body without what differs from call to call."""
+    found = []
+    for receipt in stage.simulator.gateway.desk(device.id).received:
+        assert isinstance(receipt.body, dict)
+        own = ("OperationID", "Time", "AuthToken")
+        found.append(
+            (receipt.operation, {name: part for name, part in receipt.body.items() if name not in own})
+        )
+    return found
+
+
+def values(command: Json, device: Device) -> Json:
+    """The fields of an action, all of them; the same for the API and for the module's form."""
+    body = {field["name"]: TIMES.get(field["name"], field["example"]) for field in command["fields"]}
+    return {**body, "device_id": device.id}
+
+
+def shown(app: App, name: str, bundles: list[Json]) -> list[Json]:
+    """The bundles, which must be as the module's interface says."""
+    for bundle in bundles:
+        check_shown(app["module", name].files["interface"], bundle)
+    return bundles
+
+
+def fails(make: Make, name: str, **given: Any) -> MakeError:
+    with pytest.raises(MakeError) as raised:
+        make.run(name, **given)
+    return raised.value
+
+
+def test_these_tests_know_every_module(app: App) -> None:
+    modules = {component.name for component in app.of("module")}
+    triggers = {component.name for component in app.of("module", "instant_trigger")}
+    assert modules - triggers == READS | {name_of(name) for name in ACTIONS}
+    assert {command["name"] for command in COMMANDS} == set(ACTIONS)
+
+
+# Commands
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=[command["name"] for command in COMMANDS])
+def test_a_command_reaches_the_gateway_as_the_api_would_send_it(
+    command: Json, app: App, make: Make, stage: Stage
+) -> None:
+    """The module is given every field there is; the same by /v1/actions on another device is what to compare with."""
+    device, other = stage.new_device(), stage.new_device()
+    for each in (device, other):
+        stage.relay.call("PATCH", f"/v1/devices/{each.id}", json={"timezone": "Asia/Kolkata"})
+        if not command["name"].startswith("add-user"):
+            add_user(stage, each)
+    answer = stage.relay.call("POST", f"/v1/actions/{command['name']}", json=values(command, other))
+    assert answer.status_code == 200, answer.text
+    name = name_of(command["name"])
+    bundles = shown(app, name, make.run(name, **values(command, device)))
+    ((operation, body),) = received(stage, device)
+    assert operation is not None
+    assert [(operation, body)] == received(stage, other)
+    if command["name"] != "load-log":
+        (result,) = bundles
+        assert (result["status"], result["action"]) == ("completed", command["name"])
+        assert set(result) == set(answer.json())
+
+
+def test_what_is_left_empty_is_not_sent(make: Make, stage: Stage, device: Device) -> None:
+    make.run("addUserWithCard", device_id=device.id, user_id="71", card_number="0099", first_name="")
+    stage.relay.call(
+        "POST",
+        "/v1/actions/add-user-with-card",
+        json={"device_id": device.id, "user_id": "71", "card_number": "0099"},
+    )
+    first, second = received(stage, device)
+    assert first == second
+
+
+def test_a_photo_of_another_module_is_sent_whole(make: Make, stage: Stage, device: Device) -> None:
+    photo = make_jpeg("made up", 20_000)
+    data = base64.b64encode(photo).decode()  # what Make's base64() gives of a file's data
+    make.run("addUser", device_id=device.id, user_id="55", face_data=data)
+    (template,) = machine(stage, device).find_user("55").templates.values()
+    assert (template.type, base64.b64decode(template.data)) == ("Face", photo)
+
+
+def test_a_loaded_log_is_a_bundle_for_each_punch(app: App, make: Make, stage: Stage, device: Device) -> None:
+    for user in ("8", "100", "8"):
+        machine(stage, device).punch(user)
+    wanted = {
+        "device_id": device.id,
+        "start_time": "2020-01-01T00:00:00Z",
+        "end_time": "2020-01-02T00:00:00Z",
+    }
+    assert make.run("loadLog", **wanted) == []
+    now = time.time()
+    wanted |= {
+        name: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + shift))
+        for name, shift in (("start_time", -86_400), ("end_time", 86_400))
+    }
+    bundles = shown(app, "loadLog", make.run("loadLog", **wanted))
+    assert [punch["user_id"] for punch in bundles] == ["8", "100", "8"]
+    assert make.run("loadLog", **wanted, limit=2) == bundles[:2]
+
+
+def test_a_log_that_is_not_there_yet_is_no_empty_log(
+    app: App, make: Make, stage: Stage, device: Device
+) -> None:
+    machine(stage, device).switch(online=False)
+    block = app["module", "loadLog"].files["communication"]
+    hasty = {**block, "headers": {"prefer": "wait=1"}}
+    parameters = filled(app["module", "loadLog"].files["mappableParams"], values(COMMANDS[0], device))
+    with pytest.raises(MakeError) as raised:
+        make.run_block(hasty, parameters)
+    assert raised.value.kind == "ConnectionError"  # Make loads it again
+    assert "The log isn't there yet: command cmd_" in raised.value.message
+
+
+def test_a_command_that_takes_longer_is_followed(app: App, make: Make, stage: Stage, device: Device) -> None:
+    """The module goes on with what is known; Get a Command asks until it has ended."""
+    machine(stage, device).switch(online=False)
+    (pending,) = shown(app, "enableUser", make.run("enableUser", device_id=device.id, user_id="100", wait=1))
+    assert pending["status"] in ("queued", "sending", "waiting")
+    (looked,) = shown(app, "getCommand", make.run("getCommand", command_id=pending["command_id"]))
+    assert looked["status"] in ("queued", "sending", "waiting")
+    make.hurry = 10
+    back = threading.Timer(1, lambda: machine(stage, device).switch(online=True))
+    back.start()
+    (ended,) = make.run("getCommand", command_id=pending["command_id"], wait=True)
+    assert (ended["status"], ended["action"], ended["user_id"]) == ("completed", "enable-user", "100")
+
+
+def test_waiting_ends_in_time_for_make(app: App) -> None:
+    """Of the 40 s that Make gives a module, at most 30 are waited."""
+    again = app["module", "getCommand"].files["communication"]["repeat"]
+    assert again["delay"] * again["limit"] <= 30_000
+    for name in ACTIONS:
+        component = app["module", name_of(name)]
+        waits = [field for field in component.files["mappableParams"] if field["name"] == "wait"]
+        assert [(field["default"], field["validate"]["max"]) for field in waits] in ([(30, 30)], [])
+        assert waits or component.files["communication"]["headers"]["prefer"] == "wait=30"
+
+
+def test_the_same_idempotency_key_is_one_command(make: Make, stage: Stage, device: Device) -> None:
+    wanted = {"device_id": device.id, "user_id": "100", "idempotency_key": f"once-{device.id}"}
+    ((first,), (again,)) = (make.run("enableUser", **wanted) for _ in range(2))
+    assert first["command_id"] == again["command_id"]
+    assert len(received(stage, device)) == 1
+    ((one,), (two,)) = (make.run("enableUser", device_id=device.id, user_id="100") for _ in range(2))
+    assert one["command_id"] != two["command_id"]  # without a key each is its own
+
+
+DESTRUCTIVE = [command for command in COMMANDS if command["effect"] == "destructive"]
+
+
+@pytest.mark.parametrize("command", DESTRUCTIVE, ids=[command["name"] for command in DESTRUCTIVE])
+def test_without_the_switch_nothing_is_deleted(
+    command: Json, make: Make, stage: Stage, device: Device
+) -> None:
+    error = fails(make, name_of(command["name"]), device_id=device.id, confirm=False)
+    assert (error.kind, error.message) == ("DataError", "confirm: must be true, for this can't be undone")
+    assert received(stage, device) == []
+
+
+# Errors
+
+
+def test_an_error_is_the_relay_s_sentence(make: Make, device: Device) -> None:
+    error = fails(make, "enableUser", device_id=device.id, user_id="9999")
+    assert error.kind == "DataError"
+    sentence, _, command = error.message.partition(" Command: ")
+    assert sentence == (
+        "No user with this ID is on the device: add the user first. "
+        "The gateway said: API_RESPONSE_USER_NOT_FOUND."
+    )
+    assert command.startswith("cmd_")
+
+
+def test_every_field_at_fault_is_named(make: Make, device: Device) -> None:
+    error = fails(make, "addUserWithPassword", device_id=device.id, user_id="x" * 129, password="not digits")
+    assert error.kind == "DataError"
+    assert error.message == (
+        "password: must be 1 to 32 digits; user_id: Length must be between 1 and 128."
+    ), error.message
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(1, "DataError"), (4, "ConnectionError"), (8, "DuplicateDataError"), (11, "OutOfSpaceError")],
+)
+def test_the_gateway_s_codes_are_errors_of_make(
+    code: int, kind: str, make: Make, stage: Stage, device: Device
+) -> None:
+    stage.simulator.gateway.desk(device.id).set_faults([Fault(status_code=code)] * 3)
+    assert fails(make, "enableUser", device_id=device.id, user_id="100").kind == kind
+
+
+def test_what_must_not_run_twice_is_not_run_again_by_make(app: App) -> None:
+    """Make runs a module again after a ConnectionError."""
+    for name, action in ACTIONS.items():
+        response = app["module", name_of(name)].files["communication"]["response"]
+        kinds = {error["type"] for error in response.get("error", {}).values() if isinstance(error, dict)}
+        repeatable = action.operation is None or action.operation.repeatable
+        assert ("error" not in response) if repeatable else ("ConnectionError" not in kinds and kinds)
+
+
+def test_what_is_not_there_is_said(make: Make) -> None:
+    for name, given in (
+        ("getEvent", {"event_id": "evt_made-up"}),
+        ("getDevice", {"device_id": "NOSUCH"}),
+        ("getUser", {"user_id": "nobody"}),
+        ("getCommand", {"command_id": "cmd_made-up"}),
+    ):
+        error = fails(make, name, **given)
+        assert (error.kind, bool(error.message)) == ("DataError", True), name
+
+
+def test_a_key_that_may_not_and_one_that_ended(app: App, stage: Stage, device: Device) -> None:
+    made = stage.relay.call("POST", "/v1/api-keys", json={"name": "reader", "scopes": ["events:read"]}).json()
+    make = Make(app)
+    make.connect(url=stage.relay.url, apiKey=made["key"])
+    error = fails(make, "enableUser", device_id=device.id, user_id="100")
+    assert (error.kind, "actions:write" in error.message) == ("InvalidConfigurationError", True)
+    stage.relay.call("DELETE", f"/v1/api-keys/{made['id']}")
+    assert fails(make, "getDevice", device_id=device.id).kind == "InvalidAccessTokenError"
+
+
+# What is read
+
+
+def test_devices_are_read(app: App, make: Make, stage: Stage, device: Device) -> None:
+    (one,) = shown(app, "getDevice", make.run("getDevice", device_id=device.id))
+    assert one == stage.relay.get(f"/v1/devices/{device.id}")
+    found = shown(app, "searchDevices", make.run("searchDevices"))
+    assert found == stage.relay.get("/v1/devices", params={"limit": 100})["data"]
+    assert make.run("searchDevices", limit=1) == found[:1]
+
+
+def test_users_are_read(app: App, make: Make, stage: Stage, device: Device) -> None:
+    (one,) = shown(app, "getUser", make.run("getUser", user_id="8"))
+    assert one == stage.relay.get("/v1/users/8")
+    (here,) = make.run("getUser", user_id="8", device_id=device.id)
+    assert [row["device_id"] for row in here["devices"]] == [device.id]
+    (row,) = shown(app, "searchUsers", make.run("searchUsers", device_id=device.id))
+    assert (row["user_id"], row["device_id"]) == ("8", device.id)
+    of_card = {"user_id": "8", "device_id": device.id, "credential_type": "card"}
+    (card,) = shown(app, "getCredential", make.run("getCredential", **of_card))
+    assert card == stage.relay.get("/v1/users/8/credentials/card/0", params={"device_id": device.id})
+
+
+def test_events_are_read_page_by_page(app: App, make: Make, stage: Stage, device: Device) -> None:
+    for number in range(205):  # more than a page
+        device.send_done(device.punch(str(number)))
+    wanted = {"device_id": device.id, "type": "attendance.punch"}
+    stored = stage.relay.events(**wanted)[::-1]
+    found = shown(app, "searchEvents", make.run("searchEvents", **wanted, limit=1000))
+    assert found == stored and len(found) > 200
+    assert make.run("searchEvents", **wanted) == stored[:100]  # as the form proposes
+    assert [event["user_id"] for event in make.run("searchEvents", **wanted, user_id="7")] == ["7"]
+    assert make.run("searchEvents", **wanted, since="2036-01-01T00:00:00Z") == []
+    assert len(make.run("searchEvents", **wanted, until="2036-01-01T00:00:00Z", limit=3)) == 3
+    (one,) = shown(app, "getEvent", make.run("getEvent", event_id=found[0]["id"]))
+    assert one == found[0]
+
+
+def test_an_event_s_photo_is_a_file(app: App, make: Make, stage: Stage, device: Device) -> None:
+    photo = make_jpeg("another")
+    machine(stage, device).take_photo("8", photo)
+    event = wait_for(lambda: stage.relay.events(device_id=device.id, type="attendance.photo"), 20)[0]
+    (file,) = shown(app, "downloadPhoto", make.run("downloadPhoto", event_id=event["id"]))
+    assert file == {"name": f"{event['id']}.jpeg", "mime": "image/jpeg", "data": photo}
+    other = stage.relay.events(device_id=device.id, type="attendance.punch")[0]
+    error = fails(make, "downloadPhoto", event_id=other["id"])
+    assert error.message == "This event has no photo: its type is attendance.punch."
+
+
+def test_commands_are_read_and_cancelled(app: App, make: Make, stage: Stage, device: Device) -> None:
+    machine(stage, device).spec.delay_seconds = 3
+    try:
+        first, second = (
+            make.run(name, device_id=device.id, user_id="100", wait=0)[0]["command_id"]
+            for name in ("disableUser", "enableUser")
+        )
+        (gone,) = shown(app, "cancelCommand", make.run("cancelCommand", command_id=second))
+        assert gone["status"] == "cancelled"
+        again = fails(make, "cancelCommand", command_id=second)
+        assert again.kind == "DuplicateDataError"
+    finally:
+        machine(stage, device).spec.delay_seconds = 0
+    found = shown(app, "searchCommands", make.run("searchCommands", device_id=device.id))
+    assert [row["command_id"] for row in found] == [second, first]
+    (only,) = make.run("searchCommands", device_id=device.id, status="cancelled")
+    assert only["command_id"] == second
+
+
+def test_an_arbitrary_call(app: App, make: Make, stage: Stage, device: Device) -> None:
+    path = f"/v1/devices/{device.id}"
+    (read,) = shown(app, "makeApiCall", make.run("makeApiCall", url=path))
+    assert (read["statusCode"], read["body"]["device_id"]) == (200, device.id)
+    assert read["headers"]["content-type"] == "application/json"
+    body = json.dumps({"label": "Back Door"})
+    (changed,) = make.run("makeApiCall", url=path, method="PATCH", body=body)
+    assert changed["body"]["label"] == "Back Door"
+    query = [{"key": "limit", "value": "1"}]
+    (few,) = make.run("makeApiCall", url="/v1/devices", qs=query)
+    assert len(few["body"]["data"]) == 1
+    asked = [
+        {"key": "prefer", "value": "respond-async"},
+        {"key": "content-type", "value": "application/json"},
+    ]
+    body = json.dumps({"device_id": device.id, "user_id": "100"})
+    (sent,) = make.run("makeApiCall", url="/v1/actions/enable-user", method="POST", body=body, headers=asked)
+    assert sent["statusCode"] == 202
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["https://example.com/v1/me", "//example.com/v1/me", "@example.com/v1/me"]
+)
+def test_the_key_goes_to_the_relay_only(elsewhere: str, make: Make) -> None:
+    with pytest.raises(AssertionError, match="doesn't fit"):
+        make.run("makeApiCall", url=elsewhere)
+
+
+# Pickers and the connection
+
+
+@contextmanager
+def web_page() -> Iterator[str]:
+    """The URL of a server that answers everything with a page."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<h1>Welcome</h1>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_the_pickers_offer_what_the_relay_knows(make: Make, stage: Stage, device: Device) -> None:
+    label = f"Gate of {device.id}"
+    unnamed = stage.new_device()
+    stage.relay.call("PATCH", f"/v1/devices/{device.id}", json={"label": label})
+    offered = make.rpc("listDevices")
+    assert {"label": f"{label} ({device.id})", "value": device.id} in offered
+    assert {"label": unnamed.id, "value": unnamed.id} in offered
+    device.send_done(device.sample(3))  # a user with a name
+    rows = stage.relay.get("/v1/users", params={"device_id": device.id})["data"]
+    names = {row["user_id"]: row["full_name"] for row in rows}
+    assert len(names) == 2 and names["8"] is None
+    assert make.rpc("listUsers", device_id=device.id) == [
+        {"label": f"{name} ({user})" if name else user, "value": user} for user, name in names.items()
+    ]
+    assert len(make.rpc("listUsers")) > 2  # while no device is chosen: of all
+
+
+def test_the_connection_is_tested_and_named(app: App, stage: Stage) -> None:
+    metadata = Make(app).connect(url=stage.relay.url, apiKey=API_KEY)
+    name = stage.relay.get("/v1/me")["name"]
+    assert metadata == {"type": "text", "value": f"{name}, {stage.relay.url}"}
+
+
+def test_a_connection_that_fails_says_why(app: App, stage: Stage) -> None:
+    def reason(url: str, key: str) -> str:
+        with pytest.raises(MakeError) as raised:
+            Make(app).connect(url=url, apiKey=key)
+        return raised.value.message
+
+    assert "doesn't know this API key" in reason(stage.relay.url, "crk_made-up-and-unknown")
+    assert "no cams-relay at this URL: HTTP status 404" in reason(f"{stage.simulator.url}/nowhere", API_KEY)
+    with web_page() as url:
+        assert reason(url, API_KEY) == "There is no cams-relay at this URL. It is the URL without a path."
+    with pytest.raises(AssertionError, match="doesn't fit"):
+        Make(app).connect(url=stage.relay.url + "/", apiKey=API_KEY)
+
+
+def test_no_secret_is_in_make_s_log(make: Make, stage: Stage, device: Device) -> None:
+    """Keys, PINs, templates: neither in what is asked nor in what is answered."""
+    (command,) = (command for command in COMMANDS if command["name"] == "add-user")
+    kinds = {field["name"]: field["kind"] for field in command["fields"]}
+    made_up = {name: "31415926" for name, kind in kinds.items() if kind in ("pin", "file")}
+    assert len(made_up) == 5
+    make.run("addUser", device_id=device.id, user_id="77", **made_up)
+    secret = {"user_id": "8", "device_id": device.id, "credential_type": "card"}
+    (card,) = make.run("getCredential", **secret)
+    hook = make.attach(
+        "newPunch", "https://hook.example.com/address-of-the-hook", secret="correct-horse-battery"
+    )
+    hook.detach()
+    log = json.dumps(make.log)
+    assert len(make.log) == 5  # the connection's test is the first
+    for word in (API_KEY, *made_up.values(), card["data"], "whsec_", "correct-horse", "address-of-the-hook"):
+        assert word not in log, word

@@ -1,0 +1,250 @@
+"""Every instant trigger: attached at the relay, given what the relay really delivers, detached."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from simulator.jpeg import make_jpeg
+from tests.harness import Device, Receiver, verify, wait_for
+from tests.make.app import App, Json, check_shown
+from tests.make.runtime import Hook, Make
+from tests.stage import Stage
+
+SECRET = "correct-horse-battery-staple"
+
+
+def subscriptions(stage: Stage, receiver: Receiver) -> list[Json]:
+    rows = stage.relay.get("/v1/subscriptions", params={"limit": 200})["data"]
+    return [row for row in rows if row["target_url"] == receiver.url]
+
+
+def bundles(app: App, hook: Hook, receiver: Receiver, count: int) -> list[Json]:
+    """What the trigger gives of so many events at least, each delivery taken and as the interface says."""
+    wait_for(lambda: len(receiver.events()) >= count, 20)
+    found = []
+    for got in list(receiver.received):
+        status, items = hook.take(got.headers, got.body)
+        assert status == 200
+        found += items
+    for item in found:
+        check_shown(app["module", hook.name].files["interface"], item)
+    return found
+
+
+def punch(stage: Stage, device: Device) -> None:
+    device.send_done(device.punch("8"))
+
+
+def photo(stage: Stage, device: Device) -> None:
+    stage.simulator.gateway.device(device.id).take_photo("8", make_jpeg("made up"))
+
+
+def sends(number: int) -> Callable[[Stage, Device], None]:
+    def send(_stage: Stage, device: Device) -> None:
+        document = device.sample(number)
+        document["RealTime"]["OperationID"] = secrets.token_hex(6)  # else the second is a duplicate
+        device.send_done(document)
+
+    return send
+
+
+def command(user: str) -> Callable[[Stage, Device], None]:
+    def give(stage: Stage, device: Device) -> None:
+        body = {"device_id": device.id, "user_id": user}
+        stage.relay.call("POST", "/v1/actions/delete-user", json=body)
+
+    return give
+
+
+CAUSES: dict[str, tuple[Callable[[Stage, Device], None], str]] = {
+    "newPunch": (punch, "attendance.punch"),
+    "newAttendancePhoto": (photo, "attendance.photo"),
+    "userUpdated": (sends(3), "user.updated"),
+    "userDeleted": (sends(1), "user.deleted"),
+    "credentialUpdated": (sends(5), "credential.updated"),
+    "deviceClockChanged": (sends(2), "device.time_changed"),
+    "commandFinished": (command("nobody"), "command.failed"),
+    "watchAnyEvent": (punch, "attendance.punch"),
+}
+
+
+def test_these_tests_know_every_trigger(app: App) -> None:
+    assert set(CAUSES) == {component.name for component in app.of("module", "instant_trigger")}
+    assert set(CAUSES) == {component.name for component in app.of("webhook")}
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_attached_delivered_detached(
+    name: str, app: App, make: Make, stage: Stage, device: Device, receiver: Receiver
+) -> None:
+    cause, event_type = CAUSES[name]
+    other = stage.new_device()
+    hook = make.attach(name, receiver.url, device_ids=[device.id], secret=SECRET)
+    (shown,) = subscriptions(stage, receiver)
+    assert hook.data == {"externalHookId": shown["id"]}
+    assert shown["description"] == f"Make: {app['module', name].meta['label']}"
+    cause(stage, other)  # of another device: not meant
+    cause(stage, device)
+    found = bundles(app, hook, receiver, 1)
+    assert {event["type"] for event in found} == {event_type}
+    assert {event["device_id"] for event in found} == {device.id}
+    stored = stage.relay.get(f"/v1/events/{found[0]['id']}")
+    links = ("photo_url",)  # signed anew at each reading
+    assert {**stored, **{key: found[0][key] for key in links if key in stored}} == found[0]
+    hook.detach()
+    assert subscriptions(stage, receiver) == []
+    cause(stage, device)
+    wait_for(lambda: stage.relay.events(device_id=device.id, type=event_type)[len(found) :], 20)
+    assert len(receiver.events()) == len(found)
+
+
+def test_only_what_was_chosen_comes(
+    app: App, make: Make, stage: Stage, device: Device, receiver: Receiver
+) -> None:
+    chosen = {"device_ids": [device.id], "user_ids": ["2", "3"], "punch_types": ["check_in", "check_out"]}
+    hook = make.attach("newPunch", receiver.url, **chosen)
+    (shown,) = subscriptions(stage, receiver)
+    assert shown["filters"] == {**chosen, "command_ids": []}
+    assert (shown["events"], shown["headers"]) == (["attendance.punch"], {})
+    for user in ("1", "2", "3"):
+        device.send_done(device.punch(user))
+    found = bundles(app, hook, receiver, 2)
+    assert sorted(event["user_id"] for event in found) == ["2", "3"]
+
+
+def test_a_changed_form_changes_the_subscription(
+    app: App, make: Make, stage: Stage, device: Device, receiver: Receiver
+) -> None:
+    other = stage.new_device()
+    hook = make.attach("newPunch", receiver.url, device_ids=[device.id], user_ids=["2"], secret=SECRET)
+    hook.update(device_ids=[other.id], punch_types=["check_in"])
+    (shown,) = subscriptions(stage, receiver)
+    assert shown["filters"] == {
+        "device_ids": [other.id],
+        "user_ids": [],
+        "punch_types": ["check_in"],
+        "command_ids": [],
+    }
+    assert (shown["headers"], shown["batch_max"]) == ({}, 100)
+    punch(stage, device)
+    punch(stage, other)
+    assert [event["device_id"] for event in bundles(app, hook, receiver, 1)] == [other.id]
+
+
+def test_samples_and_replays_come_as_events_do(
+    app: App, make: Make, stage: Stage, device: Device, receiver: Receiver
+) -> None:
+    hook = make.attach("newPunch", receiver.url, device_ids=[device.id])
+    subscription = f"/v1/subscriptions/{hook.data['externalHookId']}"
+    punch(stage, device)
+    (event,) = bundles(app, hook, receiver, 1)
+    stage.relay.call("POST", f"{subscription}/test", json={})
+    _, made_up = bundles(app, hook, receiver, 2)
+    assert made_up["test"] is True
+    stage.relay.call("POST", f"{subscription}/replay", json={"event_ids": [event["id"]]})
+    assert bundles(app, hook, receiver, 3)[2] == event
+
+
+def test_ends_of_commands_both_or_one(
+    app: App, make: Make, stage: Stage, device: Device, receiver: Receiver
+) -> None:
+    every = make.attach("commandFinished", receiver.url, device_ids=[device.id])
+    command("nobody")(stage, device)
+    stage.relay.call("POST", "/v1/actions/load-device-information", json={"device_id": device.id})
+    types = [event["type"] for event in bundles(app, every, receiver, 2)]
+    assert sorted(types) == ["command.completed", "command.failed"]
+    every.detach()
+    make.attach("commandFinished", receiver.url, events=["command.failed"])
+    assert subscriptions(stage, receiver)[0]["events"] == ["command.failed"]
+
+
+def test_any_event_and_card_numbers(
+    app: App, make: Make, stage: Stage, device: Device, receiver: Receiver
+) -> None:
+    hook = make.attach("watchAnyEvent", receiver.url, device_ids=[device.id], include_card_numbers=True)
+    (shown,) = subscriptions(stage, receiver)
+    assert (shown["events"], shown["include_card_numbers"]) == (["*"], True)
+    for number in (3, 4, 1, 2):
+        sends(number)(stage, device)
+    found = bundles(app, hook, receiver, 5)
+    assert {event["type"] for event in found} >= {"user.updated", "credential.updated", "user.deleted"}
+    assert [event["card_number"] for event in found if event.get("card_number")]
+
+
+def test_a_burst_comes_in_few_deliveries(app: App, make: Make, device: Device, receiver: Receiver) -> None:
+    hook = make.attach("newPunch", receiver.url, device_ids=[device.id])
+    for number in range(60):
+        device.send_done(device.punch(str(number)))
+    found = bundles(app, hook, receiver, 60)
+    assert sorted({event["user_id"] for event in found}, key=int) == [str(number) for number in range(60)]
+    assert len(receiver.received) < 20
+
+
+# Who is believed
+
+
+def genuine(
+    make: Make, device: Device, receiver: Receiver, **values: Any
+) -> tuple[Hook, dict[str, str], bytes]:
+    """A hook, and a delivery of the relay to it."""
+    hook = make.attach("newPunch", receiver.url, device_ids=[device.id], **values)
+    device.send_done(device.punch())
+    (got,) = receiver.wait(1)
+    return hook, got.headers, got.body
+
+
+@pytest.mark.parametrize("forged", [None, "", "another", SECRET.upper(), SECRET + " "])
+def test_with_a_secret_only_the_relay_is_believed(
+    forged: str | None, make: Make, device: Device, receiver: Receiver
+) -> None:
+    hook, headers, body = genuine(make, device, receiver, secret=SECRET)
+    assert hook.take(headers, body)[0] == 200
+    others = {name: value for name, value in headers.items() if name != "x-webhook-secret"}
+    assert len(others) == len(headers) - 1
+    if forged is not None:
+        others["x-webhook-secret"] = forged
+    assert hook.take(others, body) == (401, [])
+
+
+@pytest.mark.parametrize(
+    "secret", ["too short", "with a blank at its end ", "sécret-of-some-length", "x" * 15]
+)
+def test_a_secret_that_no_header_carries_unchanged_is_not_taken(
+    secret: str, make: Make, receiver: Receiver
+) -> None:
+    with pytest.raises(AssertionError, match="doesn't fit"):
+        make.attach("newPunch", receiver.url, secret=secret)
+
+
+def test_without_a_secret_the_address_is_what_is_secret(
+    make: Make, stage: Stage, device: Device, receiver: Receiver
+) -> None:
+    hook, headers, body = genuine(make, device, receiver)
+    assert "x-webhook-secret" not in headers
+    assert hook.take({}, body)[0] == 200
+
+
+def test_the_secret_is_not_shown_by_the_relay(
+    make: Make, stage: Stage, device: Device, receiver: Receiver
+) -> None:
+    make.attach("newPunch", receiver.url, secret=SECRET)
+    (shown,) = subscriptions(stage, receiver)
+    assert shown["headers"] == {"x-webhook-secret": "…"}
+
+
+def test_the_relay_s_own_signature_is_there_for_others(
+    make: Make, stage: Stage, device: Device, receiver: Receiver
+) -> None:
+    """Make can't check it; what reads the same delivery elsewhere can."""
+    hook, *_ = genuine(make, device, receiver)
+    rotated = stage.relay.call(
+        "POST", f"/v1/subscriptions/{hook.data['externalHookId']}/rotate-secret"
+    ).json()
+    device.send_done(device.punch("9"))
+    got = receiver.wait(2)[1]
+    assert verify(rotated["secret"], got) == json.loads(got.body)

@@ -1,0 +1,105 @@
+"""Calls of one script by many threads are sent together, each gets its own answer, and none waits for ever."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from app.settings import load
+from app.store import Store
+from app.store.group import GroupedScript
+from tests.harness import Relay, wait_for
+
+_CALLS = 300
+
+
+@pytest.fixture
+def script(relay: Relay) -> GroupedScript:
+    """ingest.lua, of a process of its own on the relay's store."""
+    names = ("RELAY_DATA_DIR", "RELAY_SECRET_KEY", "REDIS_URL")
+    environment = {name: relay.environment[name] for name in names if name in relay.environment}
+    return GroupedScript(Store(load(environment)).connection, "ingest")
+
+
+def ask(script: GroupedScript, device: str) -> Any:
+    """What ingest.lua answers for a device that nobody knows; a script error for a device named "broken"."""
+    arguments = ["1", "", "not a number" if device == "broken" else 0, 1, 0]
+    return script([f"{{s0}}:events:{device}", f"{{s0}}:device:{device}"], arguments)
+
+
+def test_every_thread_gets_its_own_answer(script: GroupedScript) -> None:
+    client, key = script._redis, "{s0}:device:even"
+    client.hset(key, "v", "1")
+    try:
+        with ThreadPoolExecutor(32) as pool:
+            devices = ["even" if number % 2 else "odd" for number in range(_CALLS)]
+            answers = list(pool.map(lambda device: ask(script, device)[0], devices))
+    finally:
+        client.delete(key)
+    assert answers == [b"stored" if device == "even" else b"device" for device in devices]
+
+
+def test_many_threads_take_few_round_trips(script: GroupedScript) -> None:
+    rounds: list[int] = []
+    send = script._send
+
+    def counted(commands: list[Any]) -> list[Any]:
+        rounds.append(len(commands))
+        return send(commands)
+
+    script._send = counted  # type: ignore[method-assign]
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(lambda _: ask(script, "nobody"), range(_CALLS)))
+    assert sum(rounds) == _CALLS
+    assert max(rounds) > 1
+
+
+def test_a_script_the_store_forgot_is_loaded_again(script: GroupedScript) -> None:
+    script._redis.script_flush()
+    with ThreadPoolExecutor(8) as pool:
+        assert {ask_[0] for ask_ in pool.map(lambda _: ask(script, "nobody"), range(50))} == {b"device"}
+
+
+def test_when_the_store_is_away_all_who_wait_hear_so_at_once(tmp_path: Path) -> None:
+    made = GroupedScript(
+        Store(load({"RELAY_DATA_DIR": str(tmp_path), "RELAY_SECRET_KEY": "x" * 32})).connection, "ingest"
+    )
+    with ThreadPoolExecutor(32) as pool:
+        asked = [pool.submit(ask, made, "nobody") for _ in range(100)]
+        assert all(isinstance(one.exception(20), redis.ConnectionError) for one in asked)
+    assert made._sender is None and not made._waiting
+
+
+def test_a_request_that_is_ended_while_it_sends_keeps_nobody_waiting(script: GroupedScript) -> None:
+    class Ended(BaseException):
+        """As gevent ends a request."""
+
+    begun, go_on = threading.Event(), threading.Event()
+    send = script._send
+
+    def wait(commands: list[Any]) -> list[Any]:
+        script._send = end  # type: ignore[method-assign]
+        begun.set()
+        go_on.wait(10)
+        return send(commands)
+
+    def end(commands: list[Any]) -> list[Any]:
+        script._send = send  # type: ignore[method-assign]
+        raise Ended
+
+    script._send = wait  # type: ignore[method-assign]
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(ask, script, "nobody")
+        assert begun.wait(10)
+        others = [pool.submit(ask, script, "nobody") for _ in range(2)]
+        wait_for(lambda: len(script._waiting) == 2)
+        go_on.set()
+        assert first.result(10)[0] == b"device"
+        kinds = {type(other.exception(10)) for other in others}
+    assert kinds == {Ended, redis.ConnectionError}  # the one that sent for both, and the other
+    assert ask(script, "nobody")[0] == b"device"
