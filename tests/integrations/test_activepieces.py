@@ -131,6 +131,14 @@ def test_what_is_forged_starts_nothing(call: Call, webhook: Receiver) -> None:
         assert call("run", payload=_payload(FORGED, headers)) == []
 
 
+def test_what_is_not_of_now_starts_nothing(call: Call, webhook: Receiver) -> None:
+    secret = call("stored", name="subscription")["secret"]
+    assert len(call("run", payload=_payload(FORGED, signing.headers(FORGED, secret)))) == 1
+    for seconds_ago in (310, -310):
+        headers = signing.headers(FORGED, secret, seconds_ago=seconds_ago)
+        assert call("run", payload=_payload(FORGED, headers)) == []
+
+
 def test_what_was_changed_starts_nothing(call: Call, webhook: Receiver, device: Device) -> None:
     device.send_done(device.punch("changed"))
     body, headers = _got(webhook, "changed")

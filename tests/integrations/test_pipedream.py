@@ -98,6 +98,16 @@ def test_it_refuses_what_is_forged(source: Program) -> None:
     assert source.printed() == before
 
 
+def test_it_refuses_what_is_not_of_now(source: Program) -> None:
+    secret = requests.get(f"{source.url}/db/subscription", timeout=5).json()["secret"]
+    for seconds_ago in (310, -310):
+        assert (
+            signing.post(source.url, FORGED, signing.headers(FORGED, secret, seconds_ago=seconds_ago)) == 401
+        )
+    assert "evt_forged" not in "".join(source.printed())
+    assert signing.post(source.url, FORGED, signing.headers(FORGED, secret)) == 204
+
+
 def test_it_takes_what_is_signed_with_two_secrets(stage: Stage, source: Program, device: Device) -> None:
     """The secret is rotated; the source still has the former one."""
     (subscription,) = _subscriptions(stage, source)

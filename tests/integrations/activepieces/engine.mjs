@@ -4,7 +4,7 @@
 //
 // POST / with {"of", "flow", "auth", "props", "payload", "webhookUrl", "name"} answers what the function returned, or
 // 500 with what it threw. `of` is one of validate, onEnable, onDisable, test, run (of the trigger), options (of the
-// prop `name`), fields, action. Each flow has a store of its own.
+// prop `name`), fields, action. Each flow has a store of its own; `stored` tells what is in it as `name`.
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { json } from 'node:stream/consumers';
@@ -27,6 +27,7 @@ function storeOf(flow) {
 async function call({ of, flow, auth: values, props = {}, payload, webhookUrl, name }) {
   const auth = { type: 'CUSTOM_AUTH', props: values };
   const context = { auth, propsValue: props, store: storeOf(flow), webhookUrl, payload };
+  if (of === 'stored') return context.store.get(name);
   if (of === 'validate') return piece.auth.validate({ auth: values });
   if (of === 'options') return { ...trigger.props, ...action.props }[name].options({ auth, ...props }, {});
   if (of === 'fields') return action.props.fields.props({ auth, ...props }, {});

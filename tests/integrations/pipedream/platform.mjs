@@ -1,7 +1,8 @@
 // Runs a component as Pipedream's component API says: its props, hooks, methods, HTTP interface, db and dedupe.
 //
-//   PROPS='{…}' node platform.mjs source PORT FILE    serves the endpoint at /, and the hooks at POST /hooks/NAME;
-//                                                     prints each emitted event as a line {event, metadata}
+//   PROPS='{…}' node platform.mjs source PORT FILE    serves the endpoint at /, the hooks at POST /hooks/NAME, and what
+//                                                     is in its db at GET /db/KEY; prints each emitted event as a
+//                                                     line {event, metadata}
 //   PROPS='{…}' node platform.mjs action FILE         fills in the form, runs it, and prints what came of it
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
@@ -78,6 +79,10 @@ async function source(port, component) {
       if (url.pathname.startsWith('/hooks/')) {
         await component.hooks[url.pathname.slice('/hooks/'.length)].call(self);
         end({ status: 204 });
+        return;
+      }
+      if (url.pathname.startsWith('/db/')) {
+        end({ status: 200, body: stored.get(url.pathname.slice('/db/'.length)) });
         return;
       }
       respond = end;
