@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import Response, current_app, request
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from marshmallow import Schema
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
-from werkzeug.sansio.utils import get_current_url
+from werkzeug.sansio.utils import get_current_url, get_host
 
 from app.api.problems import Problem, wrong
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 DEFAULT_LIMIT = 50
 MOST = 200
@@ -86,13 +90,23 @@ def page(rows: Iterable[Any], next_cursor: str | None) -> Response:
 
 def base_url() -> str:
     """The URL the world reaches us at, without a slash at its end."""
-    public: str | None = current_app.extensions["store"].settings.public_url
-    return public or _origin(request.scheme, request.host)
+    return base_url_of(current_app.extensions["store"].settings, request.environ)
+
+
+def base_url_of(settings: Settings, environ: WSGIEnvironment) -> str:
+    """The same for a request that is not Flask's yet."""
+    return settings.public_url or _origin(
+        environ["wsgi.url_scheme"],
+        environ.get("HTTP_HOST"),
+        environ.get("SERVER_NAME", ""),
+        environ.get("SERVER_PORT", ""),
+    )
 
 
 @lru_cache(maxsize=256)  # every callback asks, and the answer is as a rule the same
-def _origin(scheme: str, host: str) -> str:
-    return get_current_url(scheme, host).rstrip("/")
+def _origin(scheme: str, host: str | None, name: str, port: str) -> str:
+    server = (name, int(port) if port.isdigit() else None) if name else None
+    return get_current_url(scheme, get_host(scheme, host, server)).rstrip("/")
 
 
 def created(value: Any, path: str) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import socket
 import threading
 from typing import Any
 
@@ -310,3 +311,34 @@ def test_a_chunked_body_is_read(relay: Relay, device: Device) -> None:
     chunks = (body[at : at + 7] for at in range(0, len(body), 7))
     done(requests.post(f"{relay.url}/callback", data=chunks, timeout=15))
     assert types(device) == ["attendance.punch"]
+
+
+# The shortcut past Flask, and the long way, are one
+
+
+def test_a_photo_of_the_short_and_of_the_long_way_has_the_same_url(relay: Relay, device: Device) -> None:
+    for chunked in (False, True):  # chunks have no length: the long way
+        document = device.sample(10)
+        document["RealTime"]["OperationID"] = secrets.token_hex(6)
+        body = json.dumps(document).encode()
+        done(relay.session.post(f"{relay.url}/callback", data=iter([body]) if chunked else body, timeout=15))
+    first, second = (event["photo_url"].partition("/photos/")[0] for event in events(device))
+    assert first == second == relay.url
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_a_callback_by_another_method_is_405(relay: Relay, method: str) -> None:
+    answer = relay.call(method, "/callback", json={})
+    assert problem(answer, 405)
+    assert "POST" in answer.headers["allow"]
+
+
+def test_a_body_that_is_cut_short_is_kept_nowhere(relay: Relay, device: Device) -> None:
+    body = json.dumps(device.punch()).encode()
+    head = f"POST /callback HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", relay.port), 10) as connection:
+        connection.sendall(head + body[:-1])
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 400 ") or not answer
+    assert events(device) == []

@@ -1,0 +1,278 @@
+"""The Zapier app: its own tests, which run it in Zapier's core against a relay and a virtual gateway, and others."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import node
+from tests import stage as stages
+from tests.docs.conftest import block
+from tests.harness import API_KEY, ROOT, Receiver
+from tests.stage import Stage
+
+Json = dict[str, Any]
+
+APP = ROOT / "zapier-app"
+TESTS = sorted((APP / "test").glob("*.test.mjs"))
+# Connections that are kept alive would have Node.js wait after the last test.
+OPTIONS = ("--test", "--test-force-exit", "--test-reporter=spec")
+
+PAGE = "docs/integrations/zapier.md"
+# What that page says is needed besides, for card numbers and for commands that delete everything.
+MORE_SCOPES = ("templates:read", "actions:destructive")
+
+# The events and actions with an entry of their own; Any Event and Run a Command have all.
+TRIGGERS = {
+    "new_punch": ["attendance.punch"],
+    "new_attendance_photo": ["attendance.photo"],
+    "user_updated": ["user.updated"],
+    "user_deleted": ["user.deleted"],
+    "credential_updated": ["credential.updated"],
+    "device_clock_changed": ["device.time_changed"],
+    "command_finished": ["command.completed", "command.failed"],
+}
+CREATES = {
+    "add_user": "add-user",
+    "enable_user": "enable-user",
+    "disable_user": "disable-user",
+    "delete_user": "delete-user",
+    "enroll_fingerprint": "enroll-fingerprint",
+    "set_access_time": "update-access-time",
+    "load_punch_log": "load-log",
+    "resend_punches": "resend-attendance",
+    "resend_users": "resend-all-user",
+}
+
+pytestmark = pytest.mark.timeout(480)  # the first one installs what the lock file says
+
+
+def node_program() -> str:
+    program = shutil.which("node")
+    assert program, "Node.js is needed: https://nodejs.org, or apt-get install nodejs npm"
+    return program
+
+
+@pytest.fixture(scope="session")
+def app() -> Path:
+    """The app's folder, with what its lock file says installed."""
+    return node.installed(APP)
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A relay and a virtual gateway of their own."""
+    settings = {
+        "RELAY_COMMAND_POLL_SCHEDULE": ",".join(["0.5"] * 50),
+        "RELAY_PUBLIC_URL": "https://relay.example.com/attendance",
+    }
+    with stages.stage(tmp_path_factory.mktemp("stage"), **settings) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def environment(stage: Stage) -> dict[str, str]:
+    """Where they are, for test/stage.mjs, with a key of the scopes that docs/integrations/zapier.md names."""
+    scopes = [*re.findall(r"--scope (\S+)", block(PAGE, "run", "key")), *MORE_SCOPES]
+    answer = stage.relay.call("POST", "/v1/api-keys", json={"name": "Zapier", "scopes": scopes})
+    return {
+        "RELAY_URL": stage.relay.url,
+        "RELAY_API_KEY": API_KEY,
+        "CONNECTION_KEY": answer.json()["key"],
+        "SIMULATOR_URL": stage.simulator.url,
+    }
+
+
+@pytest.mark.parametrize("path", TESTS, ids=[path.name.removesuffix(".test.mjs") for path in TESTS])
+def test_its_own_tests_pass(path: Path, app: Path, environment: dict[str, str]) -> None:
+    ran = node.run(app, node_program(), *OPTIONS, path, timeout=300, **environment)
+    failed = ran.stdout.partition("✖ failing tests:")[2]
+    assert ran.returncode == 0, failed or ran.stdout
+    counts = {name: int(count) for name, count in re.findall(r"^ℹ (\w+) (\d+)$", ran.stdout, re.M)}
+    assert counts["pass"] >= 2 and counts["pass"] == counts["tests"], counts
+
+
+# What its tools say
+
+
+@pytest.fixture
+def quiet(tmp_path: Path) -> dict[str, str]:
+    """For Zapier's command line, which writes into the home folder: another one."""
+    return {"HOME": str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [("validate", "This project is structurally sound!"), ("format:check", "All matched files")],
+)
+def test_it_is_valid_and_formatted(script: str, says: str, app: Path, quiet: dict[str, str]) -> None:
+    ran = node.npm(app, "run", script, **quiet)
+    assert ran.returncode == 0 and says in ran.stdout, ran.stdout
+
+
+def test_what_would_be_pushed_starts_by_itself(app: Path, quiet: dict[str, str]) -> None:
+    """Zapier's command line unpacks the build elsewhere, and loads it there."""
+    ran = node.npm(app, "run", "build", **quiet)
+    assert ran.returncode == 0 and "Build complete!" in ran.stdout, ran.stdout
+    with zipfile.ZipFile(app / "build" / "build.zip") as archive:
+        definition = json.loads(archive.read("definition.json"))
+        names = {name.split("/")[0] for name in archive.namelist()}
+    assert {"new_punch", "any_event"} <= set(definition["triggers"])
+    assert not names & {"test", "build", ".npmrc"}
+
+
+def test_zapier_s_command_line_runs_it_as_the_readme_says(
+    app: Path, quiet: dict[str, str], stage: Stage
+) -> None:
+    """But for `npm install`, which the fixture did."""
+    script = block("zapier-app/README.md", "run", "invoke")
+    for old, new in {
+        "npm install\n": "",
+        "http://127.0.0.1:8000": stage.relay.url,
+        "$(cat ../.data/api_key)": API_KEY,
+        "VIRTUAL01": stage.device.id,
+    }.items():
+        assert old in script
+        script = script.replace(old, new)
+    ran = node.run(app, "bash", "-euc", script, **quiet)
+    assert ran.returncode == 0, ran.stdout
+    assert '"scopes": [' in ran.stdout and '"status": "completed"' in ran.stdout
+    assert f'"id": "{stage.device.id}"' in ran.stdout
+    assert "1234" not in ran.stdout
+
+
+def test_the_lock_file_names_no_registry_and_versions_are_exact() -> None:
+    lock = json.loads((APP / "package-lock.json").read_text())
+    assert not any("resolved" in package for package in lock["packages"].values())
+    document = json.loads((APP / "package.json").read_text())
+    kinds = ("dependencies", "devDependencies", "optionalDependencies")
+    versions = [version for kind in kinds for version in document[kind].values()]
+    assert len(versions) >= 4 and all(version[0].isdigit() for version in versions)
+
+
+# The API's description, read without the catalogue that the app is made from
+
+
+@pytest.fixture(scope="session")
+def api() -> Json:
+    described: Json = yaml.safe_load((ROOT / "openapi.yaml").read_text())
+    return described
+
+
+@pytest.fixture(scope="session")
+def offered(app: Path) -> Json:
+    """What the app offers, as tests/zapier/definition.cjs shows it."""
+    ran = node.run(app, node_program(), ROOT / "tests" / "zapier" / "definition.cjs", app)
+    assert ran.returncode == 0, ran.stdout
+    made: Json = json.loads(ran.stdout)
+    return made
+
+
+def resolved(api: Json, schema: Json) -> Json:
+    """Properties and what is required of a schema: behind its reference, and of all its parts."""
+    if "$ref" in schema:
+        return resolved(api, api["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]])
+    parts = [resolved(api, part) for part in schema.get("allOf", [])] + [schema]
+    return {
+        "properties": {key: value for part in parts for key, value in part.get("properties", {}).items()},
+        "required": [name for part in parts for name in part.get("required", [])],
+    }
+
+
+def names(properties: Json, api: Json) -> set[str]:
+    """Names of properties as the app's output fields have them: a list's are line items."""
+    found = set()
+    for name, part in properties.items():
+        inner = resolved(api, part["items"])["properties"] if "items" in part else None
+        found |= {f"{name}[]{one}" for one in inner} if inner is not None else {name}
+    return found
+
+
+def test_every_event_can_trigger_with_all_of_its_fields(api: Json, offered: Json) -> None:
+    schemas = {
+        event: resolved(api, hook["post"]["requestBody"]["content"]["application/json"]["schema"])
+        for event, hook in api["webhooks"].items()
+    }
+    assert set(offered["events"]) == set(schemas)
+    for event, fields in offered["events"].items():
+        assert set(fields) == with_file(event, schemas), event
+    assert set(offered["triggers"]) == {*TRIGGERS, "any_event"}
+    for key, events in TRIGGERS.items():
+        for event in events:
+            assert set(offered["triggers"][key]) == with_file(event, schemas), key
+
+
+def with_file(event: str, schemas: dict[str, Json]) -> set[str]:
+    """The names of an event's fields; a photo is a file besides."""
+    return set(schemas[event]["properties"]) | ({"photo"} if event == "attendance.photo" else set())
+
+
+def test_every_action_is_offered_with_all_of_its_fields(api: Json, offered: Json) -> None:
+    actions = {
+        path.rsplit("/", 1)[1]: item["post"] for path, item in api["paths"].items() if "/actions/" in path
+    }
+    assert set(offered["actions"]) == set(actions) and len(actions) >= 28
+    for name, post in actions.items():
+        agree(api, post, offered["actions"][name], without="command")
+    assert set(offered["creates"]) == set(CREATES)
+    for key, name in CREATES.items():
+        agree(api, actions[name], offered["creates"][key])
+
+
+def agree(api: Json, post: Json, made: Json, without: str | None = None) -> None:
+    """A step's form and result are the body and answer of the API."""
+    body = resolved(api, post["requestBody"]["content"]["application/json"]["schema"])
+    fields = {
+        "password" if field["key"] == "pin" else field["key"]: field
+        for field in made["fields"]
+        if field["key"] != without
+    }
+    assert set(fields) == set(body["properties"])
+    for name, field in fields.items():
+        schema = body["properties"][name]
+        assert field["required"] == (name in body["required"]), name
+        assert set(field.get("choices", ())) == set(schema.get("enum", ())), name
+        assert (field["type"] in ("integer", "boolean")) == (schema["type"] in ("integer", "boolean")), name
+    answer = resolved(api, post["responses"]["200"]["content"]["application/json"]["schema"])
+    assert set(made["result"]) == names(answer["properties"], api)
+
+
+# What docs/integrations/zapier.md says without the app
+
+
+def test_webhooks_by_zapier_gets_events_and_gives_commands_as_the_page_says(stage: Stage) -> None:
+    receiver = Receiver()
+
+    def run(name: str, **replaced: str) -> Json:
+        script = block(PAGE, "run", name).replace("http://127.0.0.1:8000", stage.relay.url)
+        for old, new in replaced.items():
+            assert old in script
+            script = script.replace(old, new)
+        ran = subprocess.run(
+            ["bash", "-euc", script], env={**os.environ, "KEY": API_KEY}, capture_output=True, check=True
+        )
+        answer: Json = json.loads(ran.stdout)
+        return answer
+
+    hook = "https://hooks.zapier.com/hooks/catch/your/hook/"
+    subscription = run("subscribe", **{hook: receiver.url})
+    run("sample", **{"sub_…": subscription["id"]})
+    (got,) = receiver.wait(1)
+    assert (got.json["type"], got.json["test"]) == ("attendance.punch", True)
+    assert stage.relay.call("DELETE", f"/v1/subscriptions/{subscription['id']}").status_code == 204
+    receiver.close()
+
+    body = json.loads(block(PAGE, "body", "add-user")) | {"device_id": stage.new_device().id}
+    headers = {"Prefer": "wait=20"}
+    answer = stage.relay.call("POST", "/v1/actions/add-user", json=body, headers=headers)
+    assert (answer.status_code, answer.json()["status"]) == (200, "completed")

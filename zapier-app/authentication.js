@@ -1,0 +1,47 @@
+'use strict';
+
+const { failure } = require('./errors');
+const { call, relayUrl } = require('./relay');
+
+const DOCS = 'https://github.com/cams-relay/cams-relay/blob/main/docs/integrations/zapier.md';
+
+/** Whose key it is; the answer is also what the connection's label is made of. */
+async function test(z, bundle) {
+	const { data } = await call(z, bundle, 'GET', '/v1/me');
+	if (!Array.isArray(data?.scopes)) {
+		const url = relayUrl(z, bundle);
+		throw failure(
+			z,
+			`There is no cams-relay at ${url}. It is the URL without a path.`,
+			'no_relay',
+			422,
+		);
+	}
+	return data;
+}
+
+module.exports = {
+	type: 'custom',
+	test,
+	// In this place core has what `test` returned in inputData.
+	connectionLabel: (z, bundle) =>
+		`${bundle.inputData.name} at ${new URL(relayUrl(z, bundle)).host}`,
+	fields: [
+		{
+			key: 'relay_url',
+			label: 'Relay URL',
+			type: 'string',
+			required: true,
+			isNoSecret: true,
+			placeholder: 'https://relay.example.com',
+			helpText: `Where your cams-relay is reached from the internet, without a path. [How to set it up](${DOCS}).`,
+		},
+		{
+			key: 'api_key',
+			label: 'API Key',
+			type: 'password',
+			required: true,
+			helpText: `A key of the relay with the scopes \`events:read\`, \`subscriptions:write\`, \`actions:read\` and \`actions:write\`. [How to make one](${DOCS}#connect).`,
+		},
+	],
+};

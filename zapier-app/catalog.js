@@ -1,0 +1,38 @@
+'use strict';
+
+/** What the relay's registry says of itself; catalog.json is written by the relay's `scripts/openapi`. */
+const catalog = require('./catalog.json');
+
+function find(list, name, value) {
+	const found = list.find((one) => one[name] === value);
+	if (!found) throw new Error(`catalog.json has no ${name} ${value}`);
+	return found;
+}
+
+const eventOf = (type) => find(catalog.events, 'type', type);
+const actionOf = (name) => find(catalog.actions, 'name', name);
+
+/** A list of the catalogue as choices of a dropdown. */
+function choices(options, value = 'value') {
+	return Object.fromEntries(options.map((option) => [option[value], option.label]));
+}
+
+/** Fields of an event or of a result as output fields; those of a list are Zapier's line items. */
+function outputFields(values) {
+	return values.flatMap(({ name, label, type, format, fields }) =>
+		type === 'array'
+			? outputFields(fields).map((field) => ({ ...field, key: `${name}[]${field.key}` }))
+			: [{ key: name, label, type: format === 'date-time' ? 'datetime' : type }],
+	);
+}
+
+function sampleOf(values) {
+	return Object.fromEntries(
+		values.map(({ name, type, fields, example }) => [
+			name,
+			type === 'array' ? [sampleOf(fields)] : example,
+		]),
+	);
+}
+
+module.exports = { catalog, eventOf, actionOf, choices, outputFields, sampleOf };

@@ -1,0 +1,127 @@
+'use strict';
+
+const { choices } = require('../catalog');
+const { failure } = require('../errors');
+const { isOn, text } = require('../inputs');
+
+/** The relay takes 16 MiB a request, and Base64 makes four bytes of three. */
+const MOST_BYTES = 11 * 1024 * 1024;
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+/** The key that Zapier's form has for a field of the relay: there, `password` would be taken for a connection's. */
+const keyOf = (field) => (field.kind === 'pin' ? 'pin' : field.name);
+
+/** A field of an action as one of Zapier's form. */
+function inputField(field) {
+	const { label, required, description: helpText } = field;
+	const common = { key: keyOf(field), label, required, helpText };
+	switch (field.kind) {
+		case 'device':
+			return {
+				...common,
+				type: 'string',
+				dynamic: 'device_list.id.name',
+				search: 'find_device.id',
+				helpText: 'The machine, as registered at the relay, by its Service Tag ID.',
+			};
+		case 'user':
+			return {
+				...common,
+				type: 'string',
+				dynamic: 'user_list.id.name',
+				search: 'find_user.user_id',
+			};
+		case 'choice':
+			return { ...common, type: 'string', choices: choices(field.options) };
+		case 'index':
+			return { ...common, type: 'integer', placeholder: String(field.example) };
+		case 'time':
+			return {
+				...common,
+				type: 'datetime',
+				helpText: `${helpText.replace(/ \(.*\)/, '')} Your account's time zone is meant where none is given.`,
+			};
+		case 'flag':
+			return { ...common, type: 'boolean', helpText: helpText.replace(/^true: /, 'If true, ') };
+		case 'file':
+			return {
+				...common,
+				type: 'file',
+				helpText: `${description(helpText)} A file, its URL, or the Base64 as text.`,
+			};
+		case 'confirm':
+			return {
+				...common,
+				label: 'I Know This Can’t Be Undone',
+				type: 'boolean',
+				helpText: 'Whether to really do it. It is refused while this is off.',
+			};
+		default:
+			return {
+				...common,
+				type: 'string',
+				placeholder: String(field.example),
+				// Who is added may be new, or on another machine already.
+				...(field.name === 'user_id' && { dynamic: 'all_user_list.id.name' }),
+			};
+	}
+}
+
+/** The relay's API wants Base64; the form does not. */
+function description(text) {
+	return text
+		.replace(': Base64 of a', ': a')
+		.replace(' or of a ', ' or a ')
+		.replace(', Base64.', '.');
+}
+
+/** The flat body of an action. What was left empty is left out. */
+async function bodyOf(z, action, inputData) {
+	const body = {};
+	for (const field of action.fields) {
+		const given = inputData[keyOf(field)];
+		if (text(given)) body[field.name] = await valueOf(z, field, given);
+	}
+	return body;
+}
+
+async function valueOf(z, field, given) {
+	switch (field.kind) {
+		case 'index':
+			return typeof given === 'string' ? Number(given) : given;
+		case 'flag':
+		case 'confirm':
+			return isOn(given);
+		case 'file':
+			return await base64(z, field, text(given));
+		default:
+			return text(given);
+	}
+}
+
+/**
+ * A file field's URL as the Base64 of what is behind it. Zapier makes a file of text that someone typed into such a
+ * field: a file of nothing but Base64 is taken for what it says.
+ */
+async function base64(z, field, given) {
+	if (!/^https?:\/\//i.test(given)) return given;
+	let content;
+	try {
+		const response = await z.request({
+			url: given,
+			raw: true,
+			size: MOST_BYTES,
+			skipThrowForStatus: true,
+			middlewareData: { foreign: true },
+		});
+		if (response.status !== 200) throw new Error(`status ${response.status}`);
+		content = await response.buffer();
+	} catch (error) {
+		const reason = error.type === 'max-size' ? 'it is too large' : (error.code ?? error.message);
+		throw failure(z, `The file of ${field.label} can't be read: ${reason}.`, 'file', 422);
+	}
+	const typed = content.toString('latin1').replace(/\s+/g, '');
+	return BASE64.test(typed) ? typed : content.toString('base64');
+}
+
+module.exports = { keyOf, inputField, bodyOf };

@@ -1,0 +1,27 @@
+'use strict';
+
+const { failure } = require('./errors');
+const { call } = require('./relay');
+
+/** The event, with its photo as a file that is downloaded when a step uses it. A made-up event has none. */
+function withPhoto(z, event) {
+	if (event.type !== 'attendance.photo' || event.test) return event;
+	return { ...event, photo: z.dehydrateFile(downloadPhoto, { event_id: event.id }) };
+}
+
+/**
+ * The photo of an event, in Zapier's store of files. The event is read anew: the link in it expires after a week, and
+ * its host, the relay's public URL, may be another than the connection's.
+ */
+async function downloadPhoto(z, bundle) {
+	const id = bundle.inputData.event_id;
+	const { data: event } = await call(z, bundle, 'GET', `/v1/events/${encodeURIComponent(id)}`);
+	if (!event.photo_url) throw failure(z, `Event ${id} has no photo.`, 'no_photo', 404);
+	const { pathname, search } = new URL(event.photo_url);
+	const path = pathname.slice(pathname.lastIndexOf('/photos/'));
+	const response = call(z, bundle, 'GET', `${path}${search}`, { raw: true });
+	const name = `${event.id}.${event.photo_mime.split('/')[1]}`;
+	return await z.stashFile(response, event.photo_size_bytes, name, event.photo_mime);
+}
+
+module.exports = { withPhoto, downloadPhoto };

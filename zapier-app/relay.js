@@ -1,0 +1,150 @@
+'use strict';
+
+const { Readable } = require('node:stream');
+
+const { failure, plainly } = require('./errors');
+
+const PAGE = 200;
+const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
+
+/** Where the connection's relay is, without a slash at the end. */
+function relayUrl(z, bundle) {
+	const given = String(bundle.authData.relay_url ?? '').trim();
+	let url;
+	try {
+		url = new URL(given);
+	} catch {
+		throw failure(z, `The Relay URL ${given} is no URL. It starts with https://`, 'relay_url', 422);
+	}
+	if (url.protocol !== 'https:' && !LOOPBACK.includes(url.hostname)) {
+		throw failure(
+			z,
+			'The Relay URL must start with https://: the key goes there.',
+			'relay_url',
+			422,
+		);
+	}
+	return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
+}
+
+/**
+ * Whether a request is the app's own to the relay. A file's URL that a form was given must not be read with the key,
+ * also where it is the relay's: `middlewareData.foreign` says that it is one.
+ */
+function isForRelay(z, { url, middlewareData }, bundle) {
+	if (middlewareData?.foreign || !bundle.authData?.relay_url) return false;
+	return url.startsWith(`${relayUrl(z, bundle)}/`);
+}
+
+/** Before each request: the key, for the relay alone. */
+function includeKey(request, z, bundle) {
+	if (isForRelay(z, request, bundle)) {
+		request.headers = {
+			...request.headers,
+			Authorization: `Bearer ${String(bundle.authData.api_key ?? '').trim()}`,
+		};
+	}
+	return request;
+}
+
+/** After each response: what the relay refused is raised, but for statuses in `middlewareData.also`. */
+async function raiseProblem(response, z, bundle) {
+	const { request, status } = response;
+	const fine = status < 300 || request.middlewareData?.also?.includes(status);
+	if (fine || !isForRelay(z, request, bundle)) return response;
+	if (status < 400) {
+		const location = response.getHeader('location');
+		throw failure(z, `The relay's URL redirects to ${location}: set that one.`, 'redirect', status);
+	}
+	throw problem(z, response, request.raw ? parsed(await response.text()) : response.data);
+}
+
+function parsed(text) {
+	try {
+		return JSON.parse(text);
+	} catch {
+		return undefined; // anything else than the relay answers in HTML or text
+	}
+}
+
+/** The relay's problem+json as Zapier's error: its sentence, and which field or command it was about. */
+function problem(z, { status, getHeader }, body) {
+	const known = typeof body === 'object' && body !== null ? body : {};
+	const sentence = known.detail ?? known.title ?? `The relay answered with HTTP status ${status}.`;
+	const more = [
+		...(known.errors ?? [])
+			.filter(({ message }) => !sentence.includes(message))
+			.map(({ field, message }) => `${field}: ${message}.`),
+		known.gateway_status && `The gateway said: ${known.gateway_status}.`,
+		known.command_id && `Command: ${known.command_id}.`,
+	];
+	const text = [sentence, ...more].filter(Boolean).join(' ');
+	if (status === 401) return plainly(new z.errors.ExpiredAuthError(text));
+	// A command that ended with 503 has ended: to run the step again would be another command.
+	if (status === 429 || (status === 503 && !known.command_id)) {
+		return new z.errors.ThrottledError(text, Number(getHeader('retry-after')) || undefined);
+	}
+	return failure(z, text, known.status_name ?? known.title, status);
+}
+
+/**
+ * Calls the relay's API. Any status but 2xx and those of `also` is an error with the relay's sentence.
+ *
+ * A body goes as a stream: core logs bodies, and knows PINs by the name of their field, but no templates and card
+ * numbers. Of a stream it logs nothing.
+ */
+async function call(z, bundle, method, path, { body, params, headers, also, raw } = {}) {
+	const request = {
+		method,
+		url: `${relayUrl(z, bundle)}${path}`,
+		params: given(params),
+		headers: { ...headers },
+		redirect: 'manual', // a redirected POST would be a GET
+		skipThrowForStatus: true, // raiseProblem does, with the relay's sentence
+		middlewareData: { also },
+		raw,
+	};
+	if (body) {
+		const content = Buffer.from(JSON.stringify(body));
+		request.body = Readable.from([content]);
+		// Without its length it would be sent in chunks, which not every proxy takes.
+		Object.assign(request.headers, {
+			'Content-Type': 'application/json',
+			'Content-Length': String(content.length),
+		});
+	}
+	try {
+		return await z.request(request);
+	} catch (error) {
+		if (error.name !== 'FetchError') throw error;
+		const url = relayUrl(z, bundle);
+		const reason = error.code ?? error.type;
+		throw failure(z, `The relay can't be reached at ${url} (${reason}).`, 'unreachable', 503);
+	}
+}
+
+function given(params = {}) {
+	return Object.fromEntries(
+		Object.entries(params).filter(([, value]) => value !== undefined && value !== ''),
+	);
+}
+
+/** One page of a list: its rows, and the cursor of the next one or null. */
+async function page(z, bundle, path, { cursor, limit = PAGE, ...params } = {}) {
+	const { data } = await call(z, bundle, 'GET', path, { params: { ...params, limit, cursor } });
+	return { rows: data.data, next: data.next_cursor };
+}
+
+/** All rows of a list, page by page. */
+async function list(z, bundle, path, params) {
+	const found = [];
+	let cursor;
+	do {
+		const { rows, next } = await page(z, bundle, path, { ...params, cursor });
+		found.push(...rows);
+		cursor = next;
+	} while (cursor);
+	return found;
+}
+
+module.exports = { relayUrl, includeKey, raiseProblem, call, page, list };

@@ -1,0 +1,78 @@
+'use strict';
+
+const { catalog, choices } = require('../catalog');
+const { allFields, commonFields, sampleOf } = require('../eventFields');
+const { text } = require('../inputs');
+const { withPhoto } = require('../photo');
+const { page } = require('../relay');
+
+const MOST = 10;
+const common = commonFields(['*']);
+const known = new Set(common.map(({ key }) => key));
+
+/** The newest events that fit, newest first: Zapier goes on with the first. */
+async function perform(z, bundle) {
+	const { inputData } = bundle;
+	const filters = ['device_id', 'user_id', 'since', 'until'].map((key) => [
+		key,
+		text(inputData[key]),
+	]);
+	const params = { type: inputData.event_type, ...Object.fromEntries(filters), limit: MOST };
+	const { rows } = await page(z, bundle, '/v1/events', params);
+	return rows.map((event) => withPhoto(z, event));
+}
+
+module.exports = {
+	key: 'find_event',
+	noun: 'Event',
+	display: {
+		label: 'Find Event',
+		description: 'Finds the latest event of a type, for example the last punch of a user.',
+	},
+	operation: {
+		inputFields: [
+			{
+				key: 'event_type',
+				label: 'Event Type',
+				type: 'string',
+				required: true,
+				choices: choices(catalog.events, 'type'),
+				altersDynamicFields: true,
+				helpText: 'What happened. The fields of the result follow from it.',
+			},
+			{
+				key: 'device_id',
+				label: 'Device',
+				type: 'string',
+				dynamic: 'device_list.id.name',
+				helpText: 'Only events of this machine. Leave it empty for all machines.',
+			},
+			{
+				key: 'user_id',
+				label: 'User ID',
+				type: 'string',
+				dynamic: 'user_list.id.name',
+				helpText: 'Only events of this user, by the ID on the machine.',
+			},
+			{
+				key: 'since',
+				label: 'Since',
+				type: 'datetime',
+				helpText: 'Only events that the relay received at this time or later.',
+			},
+			{
+				key: 'until',
+				label: 'Until',
+				type: 'datetime',
+				helpText: 'Only events that the relay received until this time.',
+			},
+		],
+		perform,
+		sample: sampleOf(['*'], common),
+		outputFields: [
+			...common,
+			(z, { inputData: { event_type: type } }) =>
+				type ? allFields([type]).filter(({ key }) => !known.has(key)) : [],
+		],
+	},
+};

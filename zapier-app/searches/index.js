@@ -1,0 +1,21 @@
+'use strict';
+
+const findDevice = require('./findDevice');
+const findEvent = require('./findEvent');
+const findUser = require('./findUser');
+
+const searches = [findUser, findDevice, findEvent];
+
+const searchOrCreates = [
+	{
+		key: 'find_user',
+		display: {
+			label: 'Find or Add User',
+			description: 'Finds a user on a machine, and adds one where there is none with this ID.',
+		},
+		search: 'find_user',
+		create: 'add_user',
+	},
+];
+
+module.exports = { searches, searchOrCreates };

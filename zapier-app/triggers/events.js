@@ -1,0 +1,184 @@
+'use strict';
+
+const { catalog, choices, eventOf } = require('../catalog');
+const { allFields, commonFields, sampleOf } = require('../eventFields');
+const { chosen, isOn } = require('../inputs');
+const { withPhoto } = require('../photo');
+const { call } = require('../relay');
+const { verified } = require('../signature');
+const { subscribe, unsubscribe } = require('../subscription');
+
+const DEVICES = {
+	key: 'device_ids',
+	label: 'Devices',
+	type: 'string',
+	list: true,
+	dynamic: 'device_list.id.name',
+	helpText: 'Only events of these devices. Leave it empty for all devices.',
+};
+const USERS = {
+	key: 'user_ids',
+	label: 'Users',
+	type: 'string',
+	list: true,
+	dynamic: 'all_user_list.id.name',
+	helpText: 'Only events of these users, by their IDs on the device. Leave it empty for all users.',
+};
+const PUNCH_TYPES = {
+	key: 'punch_types',
+	label: 'Punch Types',
+	type: 'string',
+	list: true,
+	choices: choices(catalog.punch_types),
+	helpText: 'Only punches of these types. Leave it empty for all types.',
+};
+const CARD_NUMBERS = {
+	key: 'include_card_numbers',
+	label: 'Include Card Numbers',
+	type: 'boolean',
+	helpText: 'Whether to fill Card Number. The API key needs the scope `templates:read`.',
+};
+const EVENT_TYPES = {
+	key: 'event_types',
+	label: 'Event Types',
+	type: 'string',
+	list: true,
+	choices: choices(catalog.events, 'type'),
+	altersDynamicFields: true,
+	helpText:
+		'Which events trigger. Leave it empty for all, also what a later version of the relay adds.',
+};
+const ENDED = ['command.completed', 'command.failed'];
+const OUTCOMES = {
+	key: 'event_types',
+	label: 'Outcomes',
+	type: 'string',
+	list: true,
+	choices: choices(ENDED.map(eventOf), 'type'),
+	helpText: 'How the command ended. Leave it empty for both.',
+};
+
+const TRIGGERS = [
+	{
+		key: 'new_punch',
+		noun: 'Punch',
+		label: 'New Punch',
+		description: 'Triggers when someone punches in or out on a biometric attendance machine.',
+		types: ['attendance.punch'],
+		inputFields: [DEVICES, USERS, PUNCH_TYPES],
+	},
+	{
+		key: 'new_attendance_photo',
+		noun: 'Attendance Photo',
+		label: 'New Attendance Photo',
+		description: 'Triggers when a machine took a photo of someone who punched.',
+		types: ['attendance.photo'],
+		inputFields: [DEVICES, USERS],
+	},
+	{
+		key: 'user_updated',
+		noun: 'User',
+		label: 'User Updated',
+		description: 'Triggers when a user was added or changed on a machine.',
+		types: ['user.updated'],
+		inputFields: [DEVICES, USERS],
+	},
+	{
+		key: 'user_deleted',
+		noun: 'User',
+		label: 'User Deleted',
+		description: 'Triggers when a user was deleted on a machine.',
+		types: ['user.deleted'],
+		inputFields: [DEVICES, USERS],
+	},
+	{
+		key: 'credential_updated',
+		noun: 'Credential',
+		label: 'Credential Updated',
+		description:
+			"Triggers when a user's card, PIN, fingerprint, face, palm or photo was added or changed.",
+		types: ['credential.updated'],
+		inputFields: [DEVICES, USERS, CARD_NUMBERS],
+	},
+	{
+		key: 'device_clock_changed',
+		noun: 'Device',
+		label: 'Device Clock Changed',
+		description: "Triggers when a machine's clock was set by hand.",
+		types: ['device.time_changed'],
+		inputFields: [DEVICES],
+	},
+	{
+		key: 'command_finished',
+		noun: 'Command',
+		label: 'Command Finished',
+		description: 'Triggers when a machine carried out a command, or a command failed.',
+		types: ENDED,
+		inputFields: [DEVICES, USERS, OUTCOMES],
+	},
+	{
+		key: 'any_event',
+		noun: 'Event',
+		label: 'Any Event',
+		description:
+			'Triggers when anything happens on a machine, or an event of the types that you choose.',
+		types: ['*'],
+		inputFields: [EVENT_TYPES, DEVICES, USERS, PUNCH_TYPES, CARD_NUMBERS],
+	},
+];
+
+/** A delivery holds up to so many events: a machine that was offline sends thousands at once. */
+const BATCH = { batch_max: 100, batch_wait_ms: 500 };
+
+function wanted(trigger, types, { targetUrl, inputData }) {
+	return {
+		target_url: targetUrl,
+		events: types,
+		filters: {
+			device_ids: chosen(inputData.device_ids),
+			user_ids: chosen(inputData.user_ids),
+			punch_types: chosen(inputData.punch_types),
+		},
+		description: `Zapier: ${trigger.label}`,
+		include_card_numbers: isOn(inputData.include_card_numbers),
+		...BATCH,
+	};
+}
+
+function hook(trigger) {
+	const { key, noun, label, description, inputFields } = trigger;
+	const typesOf = ({ inputData }) => {
+		const types = chosen(inputData.event_types);
+		return types.length ? types : trigger.types;
+	};
+	// Of any event it is known what all have; what else there is depends on what is chosen.
+	const any = trigger.types.includes('*');
+	const common = any ? commonFields(trigger.types) : allFields(trigger.types);
+	const known = new Set(common.map((field) => field.key));
+	const more = (z, bundle) => allFields(typesOf(bundle)).filter((field) => !known.has(field.key));
+	return {
+		key,
+		noun,
+		display: { label, description },
+		operation: {
+			type: 'hook',
+			inputFields,
+			performSubscribe: (z, bundle) =>
+				subscribe(z, bundle, wanted(trigger, typesOf(bundle), bundle)),
+			performUnsubscribe: (z, bundle) => unsubscribe(z, bundle, bundle.subscribeData.id),
+			perform: (z, bundle) => [verified(z, bundle)].flat().map((event) => withPhoto(z, event)),
+			performList: async (z, bundle) => {
+				const answers = await Promise.all(
+					typesOf(bundle).map((type) =>
+						call(z, bundle, 'GET', '/v1/events/samples', { params: { type } }),
+					),
+				);
+				return answers.flatMap(({ data }) => data).map((event) => withPhoto(z, event));
+			},
+			sample: sampleOf(trigger.types, common),
+			outputFields: any ? [...common, more] : common,
+		},
+	};
+}
+
+module.exports = TRIGGERS.map(hook);

@@ -1,0 +1,51 @@
+'use strict';
+
+const { page } = require('../relay');
+
+/** `Front Door (ZHM1100001)`: what a dropdown shows. */
+const named = (name, id) => (name ? `${name} (${id})` : id);
+
+const device = ({ device_id: id, label }) => ({ id, name: named(label, id) });
+const user = ({ user_id: id, full_name: name }) => ({ id, name: named(name, id) });
+
+/** One page of a dropdown. The relay pages by cursor, and Zapier keeps the next one between two pages. */
+async function choices(z, bundle, path, params, option) {
+	const cursor = bundle.meta?.page ? await z.cursor.get() : undefined;
+	if (bundle.meta?.page && !cursor) return [];
+	const { rows, next } = await page(z, bundle, path, { ...params, cursor });
+	if (next || cursor) await z.cursor.set(next ?? '');
+	// A user is there once for each device.
+	return [...new Map(rows.map(option).map((one) => [one.id, one])).values()];
+}
+
+function picker(key, noun, perform) {
+	return {
+		key,
+		noun,
+		display: {
+			label: `${noun} List`,
+			description: `Lists the choices of a dropdown: ${noun.toLowerCase()}s that the relay knows.`,
+			hidden: true,
+		},
+		operation: {
+			perform,
+			canPaginate: true,
+			sample: { id: '100', name: 'Manu Mona (100)' },
+			outputFields: [
+				{ key: 'id', label: 'ID', type: 'string' },
+				{ key: 'name', label: 'Name', type: 'string' },
+			],
+		},
+	};
+}
+
+module.exports = [
+	picker('device_list', 'Device', (z, bundle) => choices(z, bundle, '/v1/devices', {}, device)),
+	// The other fields of the form that is filled in are in inputData: who is on the chosen device.
+	picker('user_list', 'User', (z, bundle) =>
+		choices(z, bundle, '/v1/users', { device_id: bundle.inputData.device_id }, user),
+	),
+	picker('all_user_list', 'User of Any Device', (z, bundle) =>
+		choices(z, bundle, '/v1/users', {}, user),
+	),
+];
