@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.n8n.conftest import PACKAGE
+from tests.n8n.n8n import PACKAGE
 from tests.node import npm
 
 pytestmark = pytest.mark.timeout(420)  # the first one installs what the package is built with
