@@ -8,7 +8,7 @@ BIN := .venv/bin
 help:
 	@echo "make setup       .venv with everything Python needs; does nothing when it is up to date"
 	@echo "make run         the relay with an embedded store and a virtual device (ARGS=--no-simulator)"
-	@echo "make test        lint, types, import contracts, all tests, also against Debian's Redis"
+	@echo "make test        lint, types, import contracts, all tests, also on Debian's Redis, under Sentinel and on a Cluster"
 	@echo "make test-quick  lint, types and the tests of protocol, HTTP client and relay"
 	@echo "make bench       the benchmarks beside their baselines (ARGS go to them)"
 	@echo "make docs        writes docs' generated parts, openapi.yaml and postman/ anew"

@@ -9,33 +9,75 @@ import redis
 
 from app.settings import Settings
 from app.store import Store
+from app.store.cluster import LazyCluster
+from app.store.connection import masters, replicas, sentinels_that_answer
 
 
 def store_warnings(store: Store) -> list[str]:
     """What the store may lose, a sentence each with the fix."""
-    warnings = []
     client, settings = store.connection.redis, store.settings
-    policy = _config(client, "maxmemory-policy")
-    limit = _config(client, "maxmemory")
-    if policy not in (None, "noeviction") and limit not in (None, "0"):
-        warnings.append(
-            f"The store evicts ({policy}): events can vanish. Set its maxmemory-policy to noeviction."
-        )
-    append_only, saves = _config(client, "appendonly"), _config(client, "save")
-    if append_only == "no":
-        kept = "only now and then" if saves else "nothing"
-        warnings.append(
-            f"The store persists {kept}: its restart loses events. Set its appendonly to yes, or choose a plan "
-            "that persists."
-        )
-    if settings.durability == "fsync" and settings.redis_url and not _confirms_sync(client, append_only):
+    copies = replicas(client)
+    named = [
+        (f"The store's replica {address}", replica) for address, replica in copies
+    ]  # the next master perhaps
+    if isinstance(client, LazyCluster):
+        named = [(f"The store's server {address}", server) for address, server in client.servers()]
+    else:
+        named.insert(0, ("The store", client))
+    warnings = []
+    for name, server in named:
+        try:
+            warnings += _server_warnings(server, name)
+        except (redis.RedisError, OSError) as error:
+            warnings.append(f"{name} can't be reached: {type(error).__name__}.")
+    sentinels = sentinels_that_answer(client)
+    if sentinels is not None:
+        warnings += _sentinel_warnings(*sentinels, len(copies))
+    if (
+        settings.durability == "fsync"
+        and settings.redis_url
+        and not all(map(_confirms_sync, masters(client)))
+    ):
         warnings.append(
             "RELAY_DURABILITY=fsync: the store can't confirm a sync, so callbacks are answered 503. It needs Redis 7.2 "
             "or Valkey, with appendonly yes."
         )
-    if settings.durability == "replica" and not _has_replica(client):
+    if settings.durability == "replica" and not all(map(_has_replica, masters(client))):
         warnings.append(
             "RELAY_DURABILITY=replica: the store has no replica, so no callback can be confirmed."
+        )
+    return warnings
+
+
+def _server_warnings(client: Any, name: str) -> list[str]:
+    """What one server of the store may lose."""
+    warnings = []
+    policy = _config(client, "maxmemory-policy")
+    limit = _config(client, "maxmemory")
+    if policy not in (None, "noeviction") and limit not in (None, "0"):
+        warnings.append(
+            f"{name} evicts ({policy}): events can vanish. Set its maxmemory-policy to noeviction."
+        )
+    if _config(client, "appendonly") == "no":
+        kept = "only now and then" if _config(client, "save") else "nothing"
+        warnings.append(
+            f"{name} persists {kept}: its restart loses events. Set its appendonly to yes, or choose a plan "
+            "that persists."
+        )
+    return warnings
+
+
+def _sentinel_warnings(answered: int, named: int, replicas_known: int) -> list[str]:
+    warnings = []
+    if answered < named:
+        warnings.append(f"Only {answered} of the {named} sentinels in REDIS_URL answer.")
+    if named < 3:
+        warnings.append(
+            f"REDIS_URL names {named} sentinel{'s' * (named > 1)}: name three or more, so that one may be away."
+        )
+    if not replicas_known:
+        warnings.append(
+            "The sentinels know no replica that is alive: the loss of the master can't be made up for."
         )
     return warnings
 
@@ -54,9 +96,9 @@ def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _confirms_sync(client: Any, append_only: str | None) -> bool:
+def _confirms_sync(client: Any) -> bool:
     version = str(client.info("server").get("redis_version", "0")).split(".")  # Valkey says 7.2.4
-    return append_only != "no" and (int(version[0]), int([*version, "0"][1])) >= (7, 2)
+    return _config(client, "appendonly") != "no" and (int(version[0]), int([*version, "0"][1])) >= (7, 2)
 
 
 def _has_replica(client: Any) -> bool:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from dotenv import dotenv_values
 
@@ -21,6 +21,14 @@ from app.addresses import AddressGuard
 
 class SettingsError(Exception):
     """A variable is wrong. The message names it, the problem and a right example."""
+
+
+class ExampleError(ValueError):
+    """A value that is wrong in a way that another example than the variable's own helps with."""
+
+    def __init__(self, problem: str, example: str) -> None:
+        super().__init__(problem)
+        self.example = example
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +97,113 @@ def _split_url(text: str) -> SplitResult | None:
         return None
 
 
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@,\s]+)(?::(\d{1,5}))?")
+_SENTINEL_PORT = 26_379
+
+
+@dataclass(frozen=True, slots=True)
+class SentinelUrl:
+    """The parts of `redis+sentinel://[user:password@]host:port[,host:port…]/SERVICE[/DB]`.
+
+    The user and password are the store's; the sentinels' own are `?sentinel_username=…&sentinel_password=…`.
+    """
+
+    sentinels: tuple[tuple[str, int], ...]
+    service: str
+    database: int
+    tls: bool
+    account: dict[str, str] = field(repr=False)
+    sentinel_account: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterUrl:
+    """The parts of `redis+cluster://[user:password@]host:port[,host:port…]`."""
+
+    nodes: tuple[tuple[str, int], ...]
+    tls: bool
+    account: dict[str, str] = field(repr=False)
+
+
+def is_cluster_url(url: str | None) -> bool:
+    """Whether the store is a Redis or Valkey Cluster."""
+    return url is not None and url.startswith(("redis+cluster://", "rediss+cluster://"))
+
+
+def cluster_url(url: str) -> ClusterUrl:
+    """The parts of a Cluster's URL. Raises ValueError, whose text tells nothing of it."""
+    scheme, _, rest = url.partition("://")
+    place, _, path = rest.partition("/")
+    if path not in ("", "0") or "?" in place:
+        raise ValueError("has something after the servers of the cluster, which has but one database")
+    nodes, account = _hosts_and_account(place, 6_379, "servers")
+    return ClusterUrl(nodes, scheme == "rediss+cluster", account)
+
+
+def _hosts_and_account(
+    place: str, port: int, what: str
+) -> tuple[tuple[tuple[str, int], ...], dict[str, str]]:
+    """The hosts of `[user:password@]host[:port],…` with their ports, and what to log in with."""
+    account, _, hosts = place.rpartition("@")
+    user, _, password = account.partition(":")
+    found = [_HOST.fullmatch(host) for host in hosts.split(",")]
+    if not all(found):
+        raise ValueError(f"names no {what} as host:port, separated by commas")
+    named = tuple((match[1].strip("[]"), int(match[2] or port)) for match in found if match is not None)
+    if not all(0 < port < 65_536 for _, port in named):
+        raise ValueError("has a port that is none")
+    given = {"username": unquote(user), "password": unquote(password)}
+    return named, {name: value for name, value in given.items() if value}
+
+
+def is_sentinel_url(url: str | None) -> bool:
+    """Whether the store is a pair under Sentinel."""
+    return url is not None and url.startswith(("redis+sentinel://", "rediss+sentinel://"))
+
+
+def sentinel_url(url: str) -> SentinelUrl:
+    """The parts of a Sentinel's URL. Raises ValueError, whose text tells nothing of it."""
+    scheme, _, rest = url.partition("://")
+    rest, _, query = rest.partition("?")
+    place, _, path = rest.partition("/")
+    sentinels, account = _hosts_and_account(place, _SENTINEL_PORT, "sentinels")
+    way = re.fullmatch(r"([^/]+)(?:/(\d{1,5})?)?", path)
+    if way is None:
+        raise ValueError("does not end in the name of a service, and perhaps the number of a database")
+    asked = dict(parse_qsl(query))
+    if asked.keys() - {"sentinel_username", "sentinel_password"}:
+        raise ValueError("has a query of something else than sentinel_username and sentinel_password")
+    return SentinelUrl(
+        sentinels=sentinels,
+        service=unquote(way[1]),
+        database=int(way[2] or 0),
+        tls=scheme == "rediss+sentinel",
+        account=account,
+        sentinel_account={name.removeprefix("sentinel_"): value for name, value in asked.items()},
+    )
+
+
 def _redis_url(text: str) -> str | None:
+    if is_cluster_url(text):
+        try:
+            cluster_url(text)
+        except ValueError as error:
+            raise ExampleError(str(error), "redis+cluster://:password@10.0.0.1:6379,10.0.0.2:6379") from None
+        return text
+    return _rq_url(text)
+
+
+def _rq_url(text: str) -> str | None:
     if not text:
         return None
+    if is_sentinel_url(text):
+        try:
+            sentinel_url(text)
+        except ValueError as error:
+            raise ExampleError(
+                str(error), "redis+sentinel://:password@10.0.0.1:26379,10.0.0.2:26379/mymaster/0"
+            ) from None
+        return text
     parts = _split_url(text)
     if parts is None or parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
         raise ValueError("is not a Redis URL")
@@ -149,9 +261,21 @@ VARIABLES: tuple[Variable, ...] = (
         "redis_url",
         "",
         "redis://:password@localhost:6379/0",
-        "Redis 6.2 or later, or Valkey. Unset: an embedded Valkey with an append-only file under "
-        "`RELAY_DATA_DIR`.",
+        "Redis 6.2 or later, or Valkey; a replicated one under Sentinel as "
+        "`redis+sentinel://:password@host:26379,host:26379/SERVICE/DB`, the sentinels' own password as "
+        "`?sentinel_password=…`; a Cluster as `redis+cluster://:password@host:6379,host:6379`. Unset: an embedded "
+        "Valkey with an append-only file under `RELAY_DATA_DIR`.",
         _redis_url,
+        secret=True,
+    ),
+    Variable(
+        "RELAY_RQ_URL",
+        "rq_url",
+        "",
+        "redis://:password@localhost:6379/0",
+        "Where RQ keeps its queue: one server, or one under Sentinel. Unset: in the store. Required with "
+        "`redis+cluster://`, for RQ can't use a Cluster. The loss of what is there loses no delivery.",
+        _rq_url,
         secret=True,
     ),
     Variable(
@@ -159,8 +283,8 @@ VARIABLES: tuple[Variable, ...] = (
         "redis_tls",
         "verify",
         "encrypt",
-        "For `rediss://`: `verify` checks the server's certificate; `encrypt` does not, for hosts whose Redis has a "
-        "self-signed one (Heroku's does, so app.json sets it).",
+        "For `rediss://` and the like: `verify` checks the server's certificate; `encrypt` does not, for "
+        "hosts whose Redis has a self-signed one (Heroku's does, so app.json sets it).",
         _one_of("verify", "encrypt"),
     ),
     Variable(
@@ -168,8 +292,8 @@ VARIABLES: tuple[Variable, ...] = (
         "redis_connections",
         "32",
         "8",
-        "Connections to the store, at most, of one process. A hosted Redis allows so many in all: each web process "
-        "and the worker's two count.",
+        "Connections to the store (of a Cluster: to each server), at most, of one process. A hosted Redis allows so "
+        "many in all: each web process and the worker's two count.",
         _whole(4, 10_000),
     ),
     Variable(
@@ -335,6 +459,7 @@ class Settings:
     host: str
     web_concurrency: int
     redis_url: str | None
+    rq_url: str | None
     redis_tls: str
     redis_connections: int
     data_dir: Path
@@ -372,13 +497,19 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             values[variable.field] = variable.read(text)
         except ValueError as error:
             shown = "its value" if variable.secret else f"{text[:80]!r}"
+            example = error.example if isinstance(error, ExampleError) else variable.example
             raise SettingsError(
-                f"{variable.name}: {shown} {error}; a right one is {variable.name}={variable.example}"
+                f"{variable.name}: {shown} {error}; a right one is {variable.name}={example}"
             ) from None
     if values["durability"] == "replica" and not values["redis_url"]:
         raise SettingsError(
             "RELAY_DURABILITY: 'replica' needs a REDIS_URL with a replica, which the embedded store has not; a right "
             "one is RELAY_DURABILITY=fsync"
+        )
+    if is_cluster_url(values["redis_url"]) and not values["rq_url"]:
+        raise SettingsError(
+            "RELAY_RQ_URL: it must be set when REDIS_URL is a Cluster, where RQ can't keep its queue; a right one "
+            "is RELAY_RQ_URL=redis://:password@localhost:6379/0"
         )
     if values["redis_url"] and not values["secret_key"]:
         raise SettingsError(

@@ -9,16 +9,25 @@ from contextlib import ExitStack
 import pytest
 
 from tests.harness import Device, Receiver, Relay, debian_redis
+from tests.stores import cluster, sentinel_pair
 
 
 @pytest.fixture(scope="session")
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    """A running relay: on the embedded store, or with RELAY_TEST_STORE=redis on Debian's Redis."""
+    """A running relay: on the embedded store, or on the one that RELAY_TEST_STORE names."""
     folder = tmp_path_factory.mktemp("relay")
     with ExitStack() as stack:
         environment = {}
-        if os.environ.get("RELAY_TEST_STORE") == "redis":
-            environment["REDIS_URL"] = stack.enter_context(debian_redis(folder))
+        match os.environ.get("RELAY_TEST_STORE"):
+            case "redis":
+                environment["REDIS_URL"] = stack.enter_context(debian_redis(folder))
+            case "sentinel":
+                environment["REDIS_URL"] = stack.enter_context(sentinel_pair(folder)).url
+                environment["RELAY_DURABILITY"] = "replica"
+            case "cluster":
+                made = stack.enter_context(cluster(folder))
+                environment |= {"REDIS_URL": made.url, "RELAY_RQ_URL": made.rq.url, "RELAY_SHARDS": "4"}
+        if environment:
             environment["RELAY_SECRET_KEY"] = "made-up-secret-key-for-tests-only-0123456789"
         started = Relay(folder, **environment).start()
         yield started

@@ -95,12 +95,10 @@ class Attempts:
 
     async def _formed(self, target: Target, name: str, events: list[Stored]) -> None:
         context, entries = self._context, [event.entry for event in events]
-        shard = context.shard
-        keys = [shard.lease, shard.subscriptions_version, *map(target.key, ("queue", "due", "batches"))]
+        keys = [target.key(part) for part in ("queue", "due", "batches")]
 
         async def write() -> bool:
-            arguments = [context.token, context.version, name, order(name), *entries]
-            return await context.is_current(await context.scripts.form(keys=keys, args=arguments))
+            return await context.write(context.scripts.form, keys, [name, order(name), *entries]) is not None
 
         async with context.room:
             while not target.removed and not await context.persist(write):

@@ -25,6 +25,7 @@ from app.store.connection import is_away, source
 from app.store.devices import ATTENDANCE_ONLY_MODES, Device
 from app.store.keys import Shard
 from app.store.outcomes import CommandKeys, Outcome, end_call
+from workers.context import await_replica
 from workers.gateway import End, Exchange, GatewayClient
 from workers.http import Client
 from workers.lease import LeaseLost
@@ -210,6 +211,8 @@ class CommandRunner:
         elif begun == b"sent":
             await self._finish_command(record, command_id, _STOPPED_BETWEEN)
         else:
+            if self._store.settings.durability == "replica":
+                await self._persist(lambda: await_replica(self._store, self._keys.shard))
             end, exchange = await self._gateway.carry_out(device, operation, values, record["operation_id"])
             attempts = command.attempts + 1
             if _is_asked_again(operation, end, attempts) and await self._ask_later(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
@@ -13,14 +13,30 @@ from redis.exceptions import RedisError
 from app.store import Store
 from app.store.connection import source
 from app.store.keys import Shard
-from workers.lease import LeaseLost
+from workers.lease import LeaseLost, WritesLost
 from workers.target import Target
 
 T = TypeVar("T")
 log = logging.getLogger("relay.dispatcher")
 
 _PATIENCE = 0.25  # seconds before the store is asked again after a failure
+_CONFIRM_MS = 500  # longer than a healthy replica takes; without one nothing is held up for longer
 _AT_ONCE = 128  # calls of the store that may be under way for single targets
+
+
+async def await_replica(store: Store, shard: Shard) -> int:
+    """Returns once a replica has what was stored so far, or in vain after a moment; how many writes there were.
+
+    What is sent before that could be stored anew under another id after a failover, or be sent twice.
+    """
+
+    def write_and_wait() -> int:
+        pipeline = store.connection.at(shard.writes).pipeline(transaction=False)
+        pipeline.incr(shard.writes)  # WAIT is about what its own connection wrote
+        pipeline.execute_command("WAIT", 1, _CONFIRM_MS)
+        return int(pipeline.execute()[0])
+
+    return await asyncio.to_thread(write_and_wait)
 
 
 class Scripts:
@@ -51,6 +67,8 @@ class Context:
         self.loop = asyncio.get_running_loop()
         self.targets: dict[str, Target] = {}
         self.version = ""  # of the subscriptions that `targets` follows
+        self.writes = 0  # as many as the store has told us of
+        self._writes_lost = False
         self.stopping = False
         self.room = asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -62,6 +80,12 @@ class Context:
                 return await act()
             except (RedisError, OSError) as error:
                 await self.be_patient(error)
+
+    async def confirm(self) -> None:
+        """With RELAY_DURABILITY=replica, what was written so far outlives a failover. Raises WritesLost."""
+        if self.store.settings.durability == "replica":
+            known = self.writes
+            self.note_writes(await await_replica(self.store, self.shard), known)
 
     async def be_patient(self, error: Exception) -> None:
         """The store is away: waits a moment."""
@@ -87,14 +111,34 @@ class Context:
         for task in self._tasks:
             task.cancel()
 
-    async def is_current(self, answer: Any) -> bool:
-        """Whether a script was carried out; where subscriptions have changed meanwhile they are read again.
-
-        Raises LeaseLost.
+    async def write(
+        self, script: Any, keys: Sequence[str], arguments: Sequence[Any], version: str | None = None
+    ) -> list[Any] | None:
+        """Runs a script of the lease's holder; its answer, or None where subscriptions have changed meanwhile: then
+        they have been read again. Raises LeaseLost, and WritesLost.
         """
+        known, shard = self.writes, self.shard
+        answer = await script(
+            keys=[shard.lease, shard.writes, shard.subscriptions_version, *keys],
+            args=[self.token, self.version if version is None else version, *arguments],
+        )
         if answer == b"lease":
             raise LeaseLost
         if answer == b"version":
             await self.reload()
-            return False
-        return True
+            return None
+        self.note_writes(answer[0], known)
+        rest: list[Any] = answer[1:]
+        return rest
+
+    def note_writes(self, writes: int, known: int) -> None:
+        """Notes how many writes there were after one of ours, before which so many were known. Raises WritesLost.
+
+        What is known here of each delivery is wrong once the store has lost some: a retry that was written down, say.
+        """
+        if writes <= known or self._writes_lost:
+            if not self._writes_lost:
+                log.warning("the store has lost what was written last; going on with what is there")
+            self._writes_lost = True  # from now on: others may have made up the difference
+            raise WritesLost
+        self.writes = max(self.writes, writes)

@@ -32,6 +32,7 @@ from app.store.jobs import QUEUE, queue
 from app.store.keys import Shard
 from workers import jobs
 from workers.commands import CommandRunner
+from workers.context import Context
 from workers.http import Client
 from workers.lease import LeaseLost
 from workers.live import Live
@@ -65,9 +66,9 @@ class Dispatcher:
             max_connections=max(store.settings.redis_connections, 2 * store.settings.shards + 8),
         )
         self._lease = self._redis.register_script(source("lease"))
-        self._queue = queue(store.connection.redis)
+        self._queue = queue(store.connection.rq)
         # Idle, it is never started: only its way of enqueuing what is due is used.
-        self._clock: Any = RQScheduler([QUEUE], connection=store.connection.redis, logging_level="WARNING")
+        self._clock: Any = RQScheduler([QUEUE], connection=store.connection.rq, logging_level="WARNING")
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT."""
@@ -97,15 +98,22 @@ class Dispatcher:
 
     async def _take(self, shard: Shard) -> bool:
         with suppress(RedisError, OSError):
-            return bool(await self._lease(keys=[shard.lease], args=[self._token, LEASE_MS]))
+            return bool(await self._hold(shard, LEASE_MS))
         return False
+
+    async def _hold(self, shard: Shard, milliseconds: int) -> int:
+        """Takes or keeps a lease; how many writes there were under it, or 0 where it is another's."""
+        return int(await self._lease(keys=[shard.lease, shard.writes], args=[self._token, milliseconds]))
 
     async def _dispatch(self, shard: Shard, http: Client) -> None:
         dispatcher = ShardDispatcher(
             self._store, self._redis, http, shard, self._token, self._live, self._schedule_retry
         )
         commands = CommandRunner(self._store, self._redis, http, shard, self._token, self._schedule_poll)
-        work = [asyncio.create_task(run) for run in (dispatcher.run(), commands.run(), self._renew(shard))]
+        work = [
+            asyncio.create_task(run)
+            for run in (dispatcher.run(), commands.run(), self._renew(shard, dispatcher.context))
+        ]
         if shard.number == 0:
             work.append(asyncio.create_task(self._keep_time()))
         stopping = asyncio.create_task(self._stop.wait())
@@ -125,16 +133,19 @@ class Dispatcher:
                 log.error("dispatching for shard %d failed; starting over", shard.number, exc_info=failure)
         if stopped:
             with suppress(RedisError, OSError):  # so that the next worker need not wait
-                await self._lease(keys=[shard.lease], args=[self._token, 1])
+                await self._hold(shard, 1)
 
-    async def _renew(self, shard: Shard) -> None:
-        """Ends when another worker has the lease."""
+    async def _renew(self, shard: Shard, context: Context) -> None:
+        """Ends when another worker has the lease. Raises WritesLost."""
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
             try:
-                if not await self._lease(keys=[shard.lease], args=[self._token, LEASE_MS]):
+                known = context.writes
+                writes = await self._hold(shard, LEASE_MS)
+                if not writes:
                     log.warning("another worker delivers for shard %d now", shard.number)
                     return
+                context.note_writes(writes, known)
             except (RedisError, OSError):
                 continue  # away: nobody else can take the lease either
 
@@ -171,7 +182,7 @@ class Dispatcher:
     async def _schedule_retry(self, subscription_id: str, shard: int, at_ms: int, before_ms: int) -> None:
         with suppress(RedisError, OSError):  # lost: the sweep finds it
             await asyncio.to_thread(
-                jobs.schedule_retry, self._queue, subscription_id, shard, at_ms, before_ms
+                jobs.schedule_retry, self._store, self._queue, subscription_id, shard, at_ms, before_ms
             )
 
     async def _schedule_poll(self, device_id: str, command_id: str, at: float) -> None:

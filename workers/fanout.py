@@ -117,6 +117,8 @@ class FanOut:
             version, matched = context.version, self._match(events)
             if await self._queue_matched(matched, last, version):
                 break
+        if matched:
+            await context.persist(context.confirm)
         now = context.loop.time()
         for name, stored in matched.items():
             target = context.targets.get(name)
@@ -155,8 +157,5 @@ class FanOut:
 
     async def _run_script(self, version: str, position: str, keys: list[str], arguments: list[Any]) -> bool:
         context = self._context
-        fixed = [context.shard.lease, context.shard.fanout, context.shard.subscriptions_version]
-        answer = await context.scripts.fanout(
-            keys=fixed + keys, args=[context.token, version, position, *arguments]
-        )
-        return await context.is_current(answer)
+        keys, arguments = [context.shard.fanout, *keys], [position, *arguments]
+        return await context.write(context.scripts.fanout, keys, arguments, version) is not None

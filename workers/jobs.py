@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 import math
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from redis.exceptions import RedisError
 from rq import Queue
 from rq.job import Job
 
@@ -39,7 +41,9 @@ def store() -> Store:
 # Retries
 
 
-def schedule_retry(jobs: Queue, subscription_id: str, shard: int, at_ms: int, before_ms: int = 0) -> None:
+def schedule_retry(
+    kept: Store, jobs: Queue, subscription_id: str, shard: int, at_ms: int, before_ms: int = 0
+) -> None:
     """Has `release_retries` run at that time, and not at the time before; 0 is no time."""
     # RQ keeps whole seconds, and a job that comes early finds nothing due.
     second, before = math.ceil(at_ms / 1000), math.ceil(before_ms / 1000)
@@ -59,7 +63,7 @@ def schedule_retry(jobs: Queue, subscription_id: str, shard: int, at_ms: int, be
         )
         # Who replaced it before it was there could not take it away.
         health = Shard(shard).subscription(subscription_id, "health")
-        wanted = jobs.connection.hget(health, "retry_job_at")
+        wanted = kept.connection.redis.hget(health, "retry_job_at")
         if wanted is not None and math.ceil(int(wanted) / 1000) != second:
             _unschedule(jobs, f"{name}-{second}")
 
@@ -76,7 +80,8 @@ def release_retries(subscription_id: str, shard: int) -> None:
 
 def _release(kept: Store, subscription_id: str, shard: Shard) -> None:
     following, before = kept.deliveries.release(subscription_id, shard, int(time.time() * 1000))
-    schedule_retry(queue(kept.connection.redis), subscription_id, shard.number, following, before)
+    with suppress(RedisError, OSError):  # RQ's server may be another one, and away: the sweep finds it
+        schedule_retry(kept, queue(kept.connection.rq), subscription_id, shard.number, following, before)
 
 
 # Commands that the gateway holds
@@ -125,14 +130,14 @@ def send_test(subscription_id: str, event: dict[str, Any]) -> None:
 
 def sweep(kept: Store) -> None:
     """Does what a lost job should have done, and has the upkeep run once an hour."""
-    jobs = queue(kept.connection.redis)
+    jobs = queue(kept.connection.rq)
     now = int(time.time() * 1000)
     for subscription_id, shard in kept.deliveries.late_retry_jobs(
         kept.subscriptions.ids(), now - _OVERDUE_MS
     ):
         _release(kept, subscription_id, shard)
     for device_id, command_id in kept.commands.overdue_polls(now - _OVERDUE_POLL_MS):
-        schedule_poll(jobs, device_id, command_id, datetime.now(UTC))
+        kept.commands.ask_again(command_id, device_id)
     if kept.connection.redis.set(UPKEEP, "", nx=True, ex=_UPKEEP_SECONDS):
         jobs.enqueue(upkeep, result_ttl=0, failure_ttl=_KEEP_RESULT)
 

@@ -14,7 +14,7 @@ from rq.exceptions import StopRequested
 
 from app.log import configure
 from app.settings import current
-from app.store.connection import make_client
+from app.store.connection import make_rq_client
 from app.store.jobs import queue
 
 log = logging.getLogger("relay.jobs")
@@ -45,7 +45,7 @@ def main() -> int:
     while not _Worker.told_to_stop:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until RQ sets its own
         try:
-            connection = make_client(settings)
+            connection = make_rq_client(settings)
             worker = _Worker([queue(connection)], connection=connection)
             worker.work(logging_level="WARNING", with_scheduler=False)
             return 0  # it was told to stop

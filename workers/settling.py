@@ -76,15 +76,10 @@ class Settler:
         context, pace = self._context, target.pace
         outcomes = target.outcomes[:_ATTEMPTS]
         parts = ("queue", "due", "retry", "dead", "state", "batches", "tests", "health", "log")
-        answer = await context.scripts.settle(
-            keys=[
-                context.shard.lease,
-                context.shard.subscriptions_version,
-                *(target.key(part) for part in parts),
-            ],
-            args=[
-                context.token,
-                context.version,
+        answer = await context.write(
+            context.scripts.settle,
+            [target.key(part) for part in parts],
+            [
                 time.time_ns() // 1_000_000,
                 pace.failures,
                 "" if pace.failing_since is None else repr(pace.failing_since),
@@ -92,7 +87,7 @@ class Settler:
                 *(part for outcome in outcomes for part in outcome),
             ],
         )
-        if not await context.is_current(answer):
+        if answer is None:
             return  # still dirty, unless it was removed
         del target.outcomes[: len(outcomes)]
         for outcome in outcomes:

@@ -54,6 +54,11 @@ class ShardDispatcher:
         self._fan_out = FanOut(context, live, self._settler, self._subscribers)
         Attempts(context, http, live, self._settler, Loader(context, self._settler), self._subscribers)
 
+    @property
+    def context(self) -> Context:
+        """What its parts share."""
+        return self._context
+
     async def run(self) -> None:
         """Until cancelled, or until LeaseLost."""
         await self._context.persist(self._fan_out.begin)

@@ -272,7 +272,7 @@ def send_test(subscription_id: str) -> Response:
         raise wrong("event_type", f"is not subscribed to; there are {', '.join(taken)}")
     event = sample(event_type)
     if values["delay_seconds"]:
-        enqueue_test(store().connection.redis, subscription.id, event, values["delay_seconds"])
+        enqueue_test(store().connection.rq, subscription.id, event, values["delay_seconds"])
         event["id"] = None  # it gets one when it is sent
     else:
         store().deliveries.send_test(subscription, event)
@@ -310,7 +310,7 @@ def replay(subscription_id: str) -> Response:
     until = parse_moment("until", values["until"]) if "until" in values else int(time.time() * 1000)
     if since > until:
         raise wrong("until", "is before since")
-    enqueue_replay(store().connection.redis, subscription_id, since, until)
+    enqueue_replay(store().connection.rq, subscription_id, since, until)
     return answer({"status": "queued", "event_count": None}, 202)
 
 

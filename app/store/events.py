@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -10,11 +11,13 @@ from typing import Any, NamedTuple
 
 from app import ids
 from app.events.types import EVENT_TYPES, matches
+from app.store.cluster import LazyCluster
 from app.store.codec import Codec
 from app.store.connection import Connection
 from app.store.keys import Shard
 
 _CHUNK = 200
+_LOOK_SECONDS = 0.05
 # A page reads no more than this to find its rows, however rare they are; its cursor goes on from there.
 _SCAN_LIMIT = 20_000
 
@@ -135,8 +138,8 @@ class Events:
     def follow(self, after: dict[int, str], block_ms: int) -> list[Followed]:
         """Events that came after the given entries, oldest first; waits for some. Moves `after` on."""
         names = {shard.events: shard for shard in self._connection.shards}
-        answer = self._connection.redis.xread(
-            {shard.events: after[shard.number] for shard in names.values()}, count=_CHUNK, block=block_ms
+        answer = self._read_on(
+            {shard.events: after[shard.number] for shard in names.values()}, block_ms / 1_000
         )
         found = []
         for name, entries in answer:
@@ -145,6 +148,22 @@ class Events:
                 after[shard.number] = entry.decode()
                 found.append(self._followed(shard, entry.decode(), fields))
         return found
+
+    def _read_on(self, after: dict[str, str], seconds: float) -> list[Any]:
+        """What XREAD answers. A Cluster can wait only for what one server holds: there it is asked again and again."""
+        client = self._connection.redis
+        if not isinstance(client, LazyCluster) or len(after) == 1:
+            found: list[Any] = client.xread(after, count=_CHUNK, block=int(seconds * 1_000))
+            return found
+        deadline = time.monotonic() + seconds
+        while True:
+            pipeline = client.pipeline(transaction=False)
+            for stream, entry in after.items():
+                pipeline.xread({stream: entry}, count=_CHUNK)
+            found = [row for answer in pipeline.execute() for row in answer or ()]
+            if found or time.monotonic() > deadline:
+                return found
+            time.sleep(_LOOK_SECONDS)
 
     def _followed(self, shard: Shard, entry: str, fields: dict[bytes, bytes]) -> Followed:
         return Followed(shard.number, entry, self._codec.event(shard.number, entry, fields[b"b"]))

@@ -1,15 +1,15 @@
 -- Makes a batch of queued events before it is first sent, so that it is the same on every try.
--- KEYS 1 lease, 2 subscriptions' version, 3 queue, 4 due, 5 batches
+-- KEYS 1 lease, 2 writes, 3 subscriptions' version, 4 queue, 5 due, 6 batches
 -- ARGV 1 lease token, 2 version that is known, 3 the batch's delivery, 4 its place in the order, then the entries
--- Answers 'ok', 'lease' or 'version'
+-- Answers {writes}, 'lease' or 'version'
 if (redis.call('GET', KEYS[1]) or ARGV[1]) ~= ARGV[1] then return 'lease' end
-if (redis.call('GET', KEYS[2]) or '0') ~= ARGV[2] then return 'version' end
+if (redis.call('GET', KEYS[3]) or '0') ~= ARGV[2] then return 'version' end
 local entries = {}
 for i = 5, #ARGV do
-  redis.call('XDEL', KEYS[3], ARGV[i])
-  redis.call('ZREM', KEYS[4], ARGV[i])
+  redis.call('XDEL', KEYS[4], ARGV[i])
+  redis.call('ZREM', KEYS[5], ARGV[i])
   entries[#entries + 1] = ARGV[i]
 end
-redis.call('HSET', KEYS[5], ARGV[3], table.concat(entries, ' '))
-redis.call('ZADD', KEYS[4], ARGV[4], ARGV[3])
-return 'ok'
+redis.call('HSET', KEYS[6], ARGV[3], table.concat(entries, ' '))
+redis.call('ZADD', KEYS[5], ARGV[4], ARGV[3])
+return {redis.call('INCR', KEYS[2])}

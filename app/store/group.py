@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import redis
+from redis.exceptions import AskError
 
+from app.store.cluster import LazyCluster
 from app.store.connection import Connection, is_away
 
 _MOST = 64  # calls a round
@@ -118,7 +120,32 @@ class GroupedScript:
         return answers
 
     def _answers(self, commands: list[_Command]) -> list[Any]:
-        pipeline = self._redis.pipeline(transaction=False)  # for confirming is done by connection
+        if self._durability == "os" or not isinstance(self._redis, LazyCluster):
+            return self._answers_of(self._redis, commands)
+        answers: list[Any] = [None] * len(commands)
+        for client, numbers in self._by_server(commands):
+            try:
+                found = self._answers_of(client, [commands[number] for number in numbers])
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                found = [error] * len(numbers)  # those at the other servers are none the worse for it
+            if any(isinstance(answer, AskError) for answer in found):
+                self._redis.look_again()  # and meanwhile it is away
+            for number, answer in zip(numbers, found, strict=True):
+                answers[number] = answer
+        return answers
+
+    def _by_server(self, commands: list[_Command]) -> list[tuple[Any, list[int]]]:
+        """The servers of a Cluster, and which commands' keys each holds: confirming is done by connection."""
+        servers: dict[int, tuple[Any, list[int]]] = {}
+        for number, command in enumerate(commands):
+            client = self._redis.at(command[3])  # its first key
+            servers.setdefault(id(client), (client, []))[1].append(number)
+        return list(servers.values())
+
+    def _answers_of(self, client: Any, commands: list[_Command]) -> list[Any]:
+        pipeline = client.pipeline(transaction=False)  # for confirming is done by connection
         for command in commands:
             pipeline.execute_command(*command)
         if self._durability == "fsync":

@@ -16,6 +16,7 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {s0}:blob:ID                    a sealed photo or an unrecognised body
 {s0}:fanout                     the last event handed to the subscriptions' queues
 {s0}:lease                      which worker delivers for this shard
+{s0}:writes                     how many writes its holders have made, to tell when the store has lost some
 {s0}:wake                       stream that tells that worker what changed
 {s0}:subscriptions:version      grows with every change of a subscription
 {s0}:sub:S:queue                stream: events whose first attempt is to come, same ids
@@ -58,6 +59,7 @@ class Shard:
         self.events = f"{self.tag}:events"
         self.fanout = f"{self.tag}:fanout"
         self.lease = f"{self.tag}:lease"
+        self.writes = f"{self.tag}:writes"
         self.wake = f"{self.tag}:wake"
         self.subscriptions_version = f"{self.tag}:subscriptions:version"
 

@@ -94,7 +94,7 @@ def test_the_procfile_starts_web_and_worker(relay: Relay, tmp_path: Path) -> Non
         def healthy() -> bool:
             try:
                 return requests.get(f"http://127.0.0.1:{port}/health", timeout=2).ok
-            except requests.ConnectionError:
+            except requests.RequestException:
                 return False
 
         wait_for(healthy, 20)

@@ -47,6 +47,7 @@ WRONG = [
     ("REDIS_URL", "redis://localhost:port/0"),
     ("REDIS_URL", "redis://localhost:6379/zero"),
     ("REDIS_URL", "redis://[::1"),
+    ("RELAY_RQ_URL", "http://localhost"),
     ("RELAY_REDIS_TLS", "unchecked"),
     ("RELAY_REDIS_CONNECTIONS", "1"),
     ("RELAY_API_KEY", "tiny-key"),

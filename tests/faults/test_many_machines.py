@@ -1,0 +1,80 @@
+"""Web and worker machines beside each other on one store, nothing shared but the store: no event is lost or doubled."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.faults.load import Load, all_came_once
+from tests.harness import Device, Receiver, Relay, wait_for
+from tests.processes import children
+from tests.stores import PASSWORD, Server
+
+SHARDS = 3
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Callable[[str], Relay]]:
+    """Starts a machine that runs `web` or `worker`, with a folder of its own; all end with the test."""
+    with ExitStack() as stack:
+        server = Server(tmp_path, "store", "appendonly yes", "appendfsync no", 'save ""', password=PASSWORD)
+        stack.callback(server.kill)
+        made: list[Relay] = []
+
+        def begin(process: str) -> Relay:
+            folder = tmp_path / f"machine{len(made)}"
+            folder.mkdir()
+            made.append(
+                Relay(
+                    folder,
+                    REDIS_URL=server.url,
+                    RELAY_SECRET_KEY="made-up-secret-key-for-tests-only-0123456789",
+                    RELAY_SHARDS=str(SHARDS),
+                    WEB_CONCURRENCY="1",
+                )
+            )
+            stack.callback(made[-1].stop)
+            return made[-1].start(process)
+
+        yield begin
+
+
+def kill_machine(machine: Relay) -> None:
+    """kill -9 of all its processes at once."""
+    pids = [pid for process in machine.processes.values() for pid in (process.pid, *children(process.pid))]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    for process in machine.processes.values():
+        process.wait(10)
+    machine.processes.clear()
+
+
+def test_two_webs_and_three_workers_deliver_each_event_once_and_one_may_die(
+    machine: Callable[[str], Relay], receiver: Receiver
+) -> None:
+    first, second = machine("web"), machine("web")
+    devices = [first.device(device_id=f"MANY{number}") for number in range(9)]
+    subscription = first.subscribe(receiver, *devices)
+    workers = [machine("worker") for _ in range(3)]
+    wait_for(lambda: sum(worker.logs().count("delivering for shard") for worker in workers) == SHARDS, 20)
+    there = [Device(second, device.id, device.token) for device in devices]
+    load = Load([*devices[:5], *there[4:]], 1_200)
+    load.wait_for(500)
+    wait_for(lambda: len(receiver.events()) > 400)
+    names = Counter(event["id"] for event in receiver.events())
+    assert max(names.values()) == 1, "with all workers alive nothing comes twice"
+    assert len({name[-2:] for name in names}) == SHARDS
+    delivering = next(worker for worker in workers if "delivering for shard" in worker.logs())
+    kill_machine(delivering)
+    load.finish()
+    all_came_once(load, receiver)
+    others = [worker for worker in workers if worker is not delivering]
+    assert any("delivering for shard" in worker.logs() for worker in others)
+    assert len(first.events()) == len(second.events()) == 1_200
+    wait_for(lambda: second.get(f"/v1/subscriptions/{subscription['id']}")["pending"] == 0)
