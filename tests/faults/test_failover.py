@@ -113,7 +113,27 @@ def test_a_retry_that_a_failover_forgot_is_made_all_the_same(
     assert len({got.headers["webhook-id"] for got in receiver.received}) == 1
 
 
-def test_retries_and_commands_go_on_after_a_failover(
+def test_an_event_is_not_delivered_before_a_replica_has_it(
+    start: Callable[..., tuple[Pair, Relay]], receiver: Receiver
+) -> None:
+    """What a failover then loses, and the gateway sends again, would come under another id."""
+    pair, relay = start(RELAY_DURABILITY="replica", RELAY_SPOOL="off")
+    device = relay.device()
+    relay.subscribe(receiver, device)
+    device.send_done(device.punch())
+    receiver.wait(1)
+    _, replica = pair.servers
+    replica.process.send_signal(signal.SIGSTOP)
+    document, sent = device.punch(), time.time()
+    assert device.send(document).status_code == 503
+    replica.process.send_signal(signal.SIGCONT)
+    assert all(got.at - sent > 0.4 for got in receiver.received[1:])
+    wait_for(lambda: device.send(document).status_code == 200)
+    receiver.wait(2)
+    assert len({event["id"] for event in receiver.events()}) == 2
+
+
+def test_retries_and_test_sends_go_on_after_a_failover(
     start: Callable[..., tuple[Pair, Relay]], receiver: Receiver
 ) -> None:
     """RQ and its clock find the new master, too."""
