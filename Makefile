@@ -26,6 +26,7 @@ run: .venv/.run
 test: .venv/.dev
 	@scripts/install-redis
 	@scripts/install-chromium
+	@scripts/install-php
 	@$(BIN)/python scripts/test
 
 test-quick: .venv/.dev

@@ -60,8 +60,14 @@ def web(settings: Settings) -> None:
 
 
 @main.command()
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    help="How many dispatchers deliver side by side; each takes shards of its own. As many as there are cores or "
+    "shards (RELAY_SHARDS), whichever are fewer.",
+)
 @_with_settings
-def worker(settings: Settings) -> None:
+def worker(settings: Settings, processes: int | None) -> None:
     """The worker: deliveries, retries, replays and upkeep."""
     from app.log import configure
     from app.supervisor import Supervisor
@@ -69,8 +75,7 @@ def worker(settings: Settings) -> None:
     configure(settings.log_level)
     supervisor = Supervisor()
     supervisor.handle_signals()
-    supervisor.add("dispatcher", "workers.dispatcher")
-    supervisor.add("jobs", "workers.rq_worker")
+    supervisor.add_worker(processes or min(settings.shards, os.cpu_count() or 1))
     supervisor.run()
 
 

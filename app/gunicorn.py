@@ -6,6 +6,7 @@ import json
 import os
 import socket
 
+from gevent.baseserver import BaseServer
 from gunicorn import util  # type: ignore[import-untyped]
 
 from app.settings import SettingsError, current
@@ -27,6 +28,9 @@ limit_request_line = 8_190
 loglevel = "warning"
 accesslog = None
 control_socket_disable = True
+
+# Or the process that wakes first would take all connections that wait, and the others none.
+BaseServer.max_accept = 1
 
 
 def _write_problem(sock: socket.socket, status: int, reason: str, message: str) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 import secrets
+from functools import lru_cache
 from typing import NamedTuple
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 _EVENT = re.compile(r"evt_([0-9a-hjkmnp-tv-z]{10})([0-9a-hjkmnp-tv-z]{4})([0-9a-hjkmnp-tv-z]{2})")
 
@@ -24,11 +26,13 @@ class Place(NamedTuple):
 
 def encode(number: int, width: int) -> str:
     """`number` in base 32, `width` characters wide, sorting like the number."""
-    characters = []
-    for _ in range(width):
-        characters.append(_ALPHABET[number & 31])
-        number >>= 5
-    return "".join(reversed(characters))
+    parts = []
+    for _ in range(width // 2):
+        parts.append(_PAIRS[number & 1023])
+        number >>= 10
+    if width % 2:
+        parts.append(_ALPHABET[number & 31])
+    return "".join(reversed(parts))
 
 
 def decode(text: str) -> int:
@@ -39,6 +43,7 @@ def decode(text: str) -> int:
     return number
 
 
+@lru_cache(maxsize=1_024)  # a delivery asks for its body and for its header
 def event_id(shard: int, entry: str) -> str:
     """The public id of the event at stream entry `ms-seq` of a shard."""
     ms, _, sequence = entry.partition("-")

@@ -47,6 +47,13 @@ class Supervisor:
         self.children.append(child)
         self._start(child)
 
+    def add_worker(self, dispatchers: int, environment: Mapping[str, str] | None = None) -> None:
+        """Starts what a worker consists of: dispatchers, which share the shards, and a process for RQ's jobs."""
+        for number in range(dispatchers):
+            name = "dispatcher" if dispatchers == 1 else f"dispatcher {number + 1}"
+            self.add(name, "workers.dispatcher", environment=environment)
+        self.add("jobs", "workers.rq_worker")
+
     def _start(self, child: Child) -> None:
         child.started = time.monotonic()
         child.process = subprocess.Popen(

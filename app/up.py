@@ -39,8 +39,7 @@ def run(settings: Settings, *, with_simulator: bool) -> None:
         _await_store(store, supervisor)
         supervisor.add("web", "app", "web", environment={"HOST": settings.host})
         # All is registered before the worker starts, so that the first event finds it delivering.
-        supervisor.add("dispatcher", "workers.dispatcher", environment={"RELAY_LIVE": "1"})
-        supervisor.add("jobs", "workers.rq_worker")
+        supervisor.add_worker(1, {"RELAY_LIVE": "1"})
         if not supervisor.stopping:
             _await_web(settings, supervisor)
         if not supervisor.stopping:

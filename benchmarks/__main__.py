@@ -1,15 +1,16 @@
-"""`python -m benchmarks [quick] [--json FILE]`: everything side by side, as a table."""
+"""`python -m benchmarks [quick] [--only TEXT] [--json FILE]`: everything side by side, as a table."""
 
 from __future__ import annotations
 
 import json
 import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -18,71 +19,201 @@ from typing import TypeVar
 
 import click
 
-from benchmarks import cases
+from benchmarks import cases, deliveries, keeping, offline
 from benchmarks.processes import relay
+from benchmarks.rows import Goal, Row, table
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A line of the table: figures of all repetitions, and of the baseline it is compared with."""
+class Size:
+    """How much is measured."""
 
-    what: str
-    unit: str
-    figures: list[float]
-    baseline: list[float] | None = None
+    repetitions: int
+    seconds: int  # of load
+    singles: int  # callbacks one at a time
+    backlog: int
+    naive: int  # callbacks the naive relay is given
+    targets: int
+    stored: int
+    commands: int
+    device_seconds: float
+    offline: int  # punches of a device that was offline, into n8n; 0 leaves n8n out
 
-    @property
-    def ratio(self) -> float | None:
-        return statistics.median(self.figures) / statistics.median(self.baseline) if self.baseline else None
+
+FULL = Size(5, 6, 500, 100_000, 500, 1_000, 1_000_000, 500, 15.0, 10_000)
+QUICK = Size(1, 3, 100, 10_000, 100, 200, 20_000, 100, 2.0, 0)
 
 
-def measure(folder: Path, repetitions: int, seconds: int, singles: int) -> list[Row]:
+class Bench:
     """All cases. Baseline and relay take turns on the same machine, never at the same time."""
-    hello = _take(cases.hello_per_second(folder, seconds), repetitions)
-    rows = [Row("bare Flask hello", "per s", hello)]
-    with relay(folder) as running:
-        kinds: dict[str, Iterator[float]] = {
-            "acknowledged callbacks": cases.acknowledged_per_second(running, folder, seconds),
-            "acknowledged, encrypted": cases.acknowledged_per_second(
-                running, folder, seconds, security_key=cases.SECURITY_KEY
-            ),
-            "acknowledged, duplicates only": cases.acknowledged_per_second(
-                running, folder, seconds, again=True
-            ),
+
+    def __init__(self, folder: Path, size: Size) -> None:
+        self._folder, self._size = folder, size
+        self._hello: list[float] = []
+
+    def groups(self) -> dict[str, Callable[[], list[Row]]]:
+        """What can be measured by itself."""
+        return {
+            "acknowledging": self._acknowledged,
+            "durable": self._durable,
+            "latency": self._latency,
+            "sustained": self._sustained,
+            "backlog": self._backlog,
+            "many targets": self._many,
+            "failing targets": self._failing,
+            "matching": self._matching,
+            "stored events": self._stored,
+            "commands": self._commands,
+            "start": self._start,
+            "n8n": self._n8n,
         }
-        rows += [Row(what, "per s", _take(figures, repetitions), hello) for what, figures in kinds.items()]
-    with relay(folder) as running:
-        ours = _take(cases.relay_latencies(running, singles), repetitions)
-    sink = cases.Sink()
-    with cases.naive(folder, sink) as url:
-        theirs = _take(cases.naive_latencies(url, sink, singles), repetitions)
-    sink.close()
-    for name, percent in (("p50", 50), ("p99", 99)):
-        mine, naive = ([_percentile(run, percent) for run in runs] for runs in (ours, theirs))
-        rows.append(Row(f"callback to delivery, idle, {name}", "ms", mine, naive))
-    return rows
 
+    def _take(self, figures: Iterator[T]) -> list[T]:
+        return list(islice(figures, self._size.repetitions))
 
-def _take(figures: Iterator[T], count: int) -> list[T]:
-    return list(islice(figures, count))
+    def _acknowledging(
+        self, named: dict[str, tuple[float, dict[str, object]]], **environment: str
+    ) -> list[Row]:
+        size = self._size
+        if not self._hello:
+            self._hello = self._take(cases.hello_per_second(self._folder, size.seconds))
+        rows = []
+        for what, (limit, how) in named.items():
+            with relay(self._folder, **environment) as running:
+                measured = cases.acknowledged_per_second(running, self._folder, size.seconds, **how)  # type: ignore[arg-type]
+                goal = Goal(limit, ratio=True)
+                rows.append(Row(what, "per s", self._take(measured), self._hello, (goal,)))
+        return rows
+
+    def _acknowledged(self) -> list[Row]:
+        rows = self._acknowledging(
+            {
+                "acknowledged callbacks": (0.6, {}),
+                "acknowledged, encrypted": (0.5, {"security_key": cases.SECURITY_KEY}),
+                "acknowledged, photo of 30 KB": (0.3, {"photo_bytes": 30_000}),
+                "acknowledged, duplicates only": (0.65, {"again": True}),
+            }
+        )
+        return [Row("bare Flask hello", "per s", self._hello), *rows]
+
+    def _durable(self) -> list[Row]:
+        plain, synced = (
+            self._acknowledging({what: (0.0, {})}, RELAY_DURABILITY=durability)[0]
+            for what, durability in (("", "os"), ("", "fsync"))
+        )
+        goal = Goal(0.4, ratio=True)
+        return [Row("acknowledged at durability fsync", "per s", synced.figures, plain.figures, (goal,))]
+
+    def _latency(self) -> list[Row]:
+        size, sink = self._size, cases.Sink()
+        with relay(self._folder) as running:
+            ours = self._take(cases.relay_latencies(running, size.singles))
+        with cases.naive(self._folder, sink) as url:
+            theirs = self._take(cases.naive_latencies(url, sink, size.singles))
+        sink.close()
+        rows = []
+        for name, percent, most in (("p50", 50, 8), ("p99", 99, 40)):
+            mine, naive = ([_percentile(run, percent) for run in runs] for runs in (ours, theirs))
+            what = f"callback to delivery, idle, {name}"
+            rows.append(Row(what, "ms", mine, naive, (Goal(most, at_most=True),)))
+        return rows
+
+    def _sustained(self) -> list[Row]:
+        size = self._size
+        with relay(self._folder) as running:
+            ours = self._take(deliveries.sustained(running, self._folder, size.seconds))
+        sink = cases.Sink()
+        with cases.naive(self._folder, sink) as url:
+            naive = self._take(deliveries.naive_sustained(url, sink, size.naive))
+        sink.close()
+        rates = [one.per_second for one in ours]
+        goals = (Goal(1_500), Goal(15, ratio=True))
+        return [
+            Row("callbacks → one subscriber, all delivered", "per s", rates, naive, goals),
+            Row("its backlog when the callbacks ended", "events", [one.backlog for one in ours]),
+        ]
+
+    def _backlog(self) -> list[Row]:
+        count = self._size.backlog
+        raw = self._take(deliveries.raw_posts(self._folder, count))
+        ours = self._take(deliveries.drained(self._folder, count))
+        goals = (Goal(10_000), Goal(0.35, ratio=True))
+        return [
+            Row(f"backlog of {count:,} drained", "per s", [one.per_second for one in ours], raw, goals),
+            Row(
+                "the dispatcher grew by",
+                "MB",
+                [one.grown_mb for one in ours],
+                None,
+                (Goal(30, at_most=True),),
+            ),
+        ]
+
+    def _many(self) -> list[Row]:
+        count = self._size.targets
+        with relay(self._folder) as running:
+            taken = self._take(deliveries.to_many(running, self._folder, count))
+        return [Row(f"one event to {count:,} subscriptions", "ms", taken, None, (Goal(400, at_most=True),))]
+
+    def _failing(self) -> list[Row]:
+        count = self._size.targets
+        well, ill = (
+            self._take(deliveries.beside_failing(self._folder, count, failing, 10))
+            for failing in (0, count // 5)
+        )
+        goal = Goal(2, at_most=True, ratio=True)
+        return [Row("p99 beside 20 % of targets dead or hanging", "ms", ill, well, (goal,))]
+
+    def _matching(self) -> list[Row]:
+        return [
+            Row(
+                f"an event matched against {count:,} subscriptions",
+                "µs",
+                self._take(keeping.matching(count)),
+                None,
+                (Goal(200, at_most=True),),
+            )
+            for count in (100, 10_000)
+        ]
+
+    def _stored(self) -> list[Row]:
+        size = self._size
+        per_event, pages = keeping.stored(self._folder, size.stored, size.repetitions)
+        return [
+            Row("page of /v1/events, p99", "ms", pages, None, (Goal(15, at_most=True),)),
+            Row(
+                f"a stored event, of {size.stored:,}",
+                "bytes",
+                [per_event],
+                None,
+                (Goal(1_000, at_most=True),),
+            ),
+        ]
+
+    def _commands(self) -> list[Row]:
+        size = self._size
+        taken = list(islice(keeping.commands(self._folder, size.commands, size.device_seconds), 1))
+        what = f"{size.commands} commands to devices of {size.device_seconds:g} s each"
+        return [Row(what, "s", taken, None, (Goal(size.device_seconds + 7, at_most=True),))]
+
+    def _start(self) -> list[Row]:
+        ours = self._take(keeping.cold_start(self._folder))
+        flask = self._take(keeping.import_flask())
+        return [Row("cold start of web to healthy", "ms", ours, flask, (Goal(1_500, at_most=True),))]
+
+    def _n8n(self) -> list[Row]:
+        count = self._size.offline
+        if not count:
+            return []
+        batched, single = (offline.into_n8n(self._folder, count, size) for size in (200, 1))
+        goal = Goal(60, at_most=True)
+        return [Row(f"{count:,} late punches into n8n, batches of 200", "s", [batched], [single], (goal,))]
 
 
 def _percentile(values: list[float], percent: int) -> float:
     return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
-
-
-def table(rows: list[Row]) -> str:
-    """Markdown: median, minimum, maximum, the baseline's median, and the ratio."""
-    lines = ["| what | unit | median | min | max | baseline | ratio |", "|---|---|---:|---:|---:|---:|---:|"]
-    for row in rows:
-        base = f"{statistics.median(row.baseline):,.1f}" if row.baseline else ""
-        ratio = f"{row.ratio:.2f}" if row.ratio else ""
-        figures = (statistics.median(row.figures), min(row.figures), max(row.figures))
-        shown = " | ".join(f"{figure:,.1f}" for figure in figures)
-        lines.append(f"| {row.what} | {row.unit} | {shown} | {base} | {ratio} |")
-    return "\n".join(lines)
 
 
 def machine() -> str:
@@ -97,29 +228,31 @@ def machine() -> str:
 
 @click.command()
 @click.argument("how", type=click.Choice(["full", "quick"]), default="full")
+@click.option("--only", default="", help="Only the groups of cases whose name has this in it.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Writes the figures there, too.")
-def main(how: str, json_file: Path | None) -> None:
-    """Measures and prints. `quick` repeats less."""
-    if not shutil.which("wrk"):
-        subprocess.run(["scripts/install-wrk"], check=True)
-    repetitions, seconds, singles = (5, 6, 500) if how == "full" else (3, 3, 200)
-    folder = Path(tempfile.mkdtemp(prefix="relay-bench-"))
-    try:
-        rows = measure(folder, repetitions, seconds, singles)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def main(how: str, only: str, json_file: Path | None) -> None:
+    """Measures and prints. `quick` measures less, and n8n not at all."""
+    for program in ("wrk", "nginx"):
+        subprocess.run([f"scripts/install-{program}"], check=True)
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="relay-bench-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        bench = Bench(folder, FULL if how == "full" else QUICK)
+        rows: list[Row] = []
+        for name, measure in bench.groups().items():
+            if only in name:
+                began = time.monotonic()
+                rows += measure()
+                click.echo(f"{name}: measured in {time.monotonic() - began:.0f} s", err=True)
     today = datetime.now(UTC).date().isoformat()
     click.echo(f"{today}, {machine()}, generator and receiver on the same cores\n")
     click.echo(table(rows))
     if json_file:
-        record = {
-            "date": today,
-            "machine": machine(),
-            "rows": [
-                {"what": row.what, "unit": row.unit, "figures": row.figures, "baseline": row.baseline}
-                for row in rows
-            ],
-        }
+        lines = [
+            {"what": row.what, "unit": row.unit, "figures": row.figures, "baseline": row.baseline}
+            for row in rows
+        ]
+        record = {"date": today, "machine": machine(), "rows": lines}
         json_file.write_text(json.dumps(record, indent=2) + "\n")
 
 

@@ -61,17 +61,29 @@ def hello_per_second(folder: Path, seconds: int) -> Iterator[float]:
 
 
 def acknowledged_per_second(
-    relay: RelayUnderTest, folder: Path, seconds: int, *, security_key: str | None = None, again: bool = False
+    relay: RelayUnderTest,
+    folder: Path,
+    seconds: int,
+    *,
+    security_key: str | None = None,
+    again: bool = False,
+    photo_bytes: int = 0,
 ) -> Iterator[float]:
     """Callbacks that were stored, deduplicated, queued and then answered; with `again` all are duplicates."""
     device_id, token = relay.device(security_key)
-    count = 1 if again else 6_000 * seconds
+    count = 1 if again else (1_500 if photo_bytes else 8_000) * seconds
     first = 0
     while True:
-        prepared = payloads.write(folder, payloads.punches(token, count, first, security_key))
+        bodies = (
+            payloads.photos(token, count, photo_bytes, first)
+            if photo_bytes
+            else payloads.punches(token, count, first, security_key)
+        )
+        prepared = payloads.write(folder, bodies)
         before = relay.counters(device_id)
         result = wrk(relay.url, prepared, seconds)
         after = relay.counters(device_id)
+        prepared.with_name(prepared.name + ".0").unlink()
         taken = after["callbacks"] - before["callbacks"]
         stored = after["events"] - before["events"]
         duplicates = after["duplicates"] - before["duplicates"]

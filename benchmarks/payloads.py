@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.cipher import encrypt
+from simulator.jpeg import make_jpeg
 
 
 def punch(token: str, number: int) -> dict[str, Any]:
@@ -39,6 +41,26 @@ def punches(token: str, count: int, first: int = 0, security_key: str | None = N
     for number in range(first, first + count):
         body = json.dumps(punch(token, number)).encode()
         yield encrypt(body, security_key) if security_key else body
+
+
+def batches(token: str, count: int, rows: int = 200) -> Iterator[dict[str, Any]]:
+    """So many different punches, some hundreds a callback: what a device sends that was offline."""
+    for first in range(0, count, rows):
+        single = punch(token, 0)["RealTime"]
+        logs = [
+            punch(token, number)["RealTime"]["PunchLog"] for number in range(first, min(first + rows, count))
+        ]
+        yield {"RealTime": {**single, "PunchLog": {"ReturnRowCount": len(logs), "Log": logs}}}
+
+
+def photos(token: str, count: int, size: int, first: int = 0) -> Iterator[bytes]:
+    """So many different photos of so many bytes, as they are sent."""
+    for number in range(first, first + count):
+        single = punch(token, number)["RealTime"]
+        at = single.pop("PunchLog")["LogTime"]
+        picture = base64.b64encode(make_jpeg(str(number % 50), size)).decode()
+        single["Log"] = {"UserID": str(number % 200), "LogTime": at, "LogPhoto": picture}
+        yield json.dumps({"RealTime": single}).encode()
 
 
 def write(folder: Path, bodies: Iterator[bytes]) -> Path:

@@ -9,12 +9,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import redis
 import requests
+
+from app.settings import load
+from app.store.connection import make_client
+from app.store.keys import Shard
+from benchmarks import payloads
 
 KEY = "crk_made-up-key-for-benchmarks"
 LUA = Path(__file__).with_name("callbacks.lua")
@@ -63,24 +70,28 @@ def gunicorn(application: str, **environment: str) -> Iterator[str]:
 
 
 class RelayUnderTest:
-    """A relay on a folder of its own, as `cams-relay up` runs it."""
+    """A relay on a folder of its own."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._headers = {"X-API-Key": KEY}
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+        self.url = f"http://127.0.0.1:{environment['PORT']}"
+        self.headers = {"X-API-Key": KEY}
 
-    def device(self, security_key: str | None = None) -> tuple[str, str]:
+    def call(self, method: str, path: str, **how: Any) -> requests.Response:
+        """A request of the API that must succeed."""
+        answer = requests.request(method, self.url + path, headers=self.headers, timeout=60, **how)
+        answer.raise_for_status()
+        return answer
+
+    def device(self, security_key: str | None = None, **fields: Any) -> tuple[str, str]:
         """A new device's id and AuthToken."""
         device_id, token = f"BENCH{secrets.token_hex(4)}", secrets.token_hex(16)
-        body = {"device_id": device_id, "auth_token": token, "security_key": security_key}
-        requests.post(
-            f"{self.url}/v1/devices", json=body, headers=self._headers, timeout=10
-        ).raise_for_status()
-        return device_id, token
+        body = {"device_id": device_id, "auth_token": token, "security_key": security_key, **fields}
+        self.call("POST", "/v1/devices", json=body)
+        return body["device_id"], body["auth_token"]
 
     def counters(self, device_id: str) -> dict[str, Any]:
-        answer = requests.get(f"{self.url}/v1/devices/{device_id}", headers=self._headers, timeout=10)
-        found: dict[str, Any] = answer.json()
+        found: dict[str, Any] = self.call("GET", f"/v1/devices/{device_id}").json()
         return found
 
     def subscribe(self, target: str, device_id: str, **fields: Any) -> str:
@@ -90,25 +101,108 @@ class RelayUnderTest:
             "filters": {"device_ids": [device_id]},
             **fields,
         }
-        answer = requests.post(f"{self.url}/v1/subscriptions", json=body, headers=self._headers, timeout=10)
-        answer.raise_for_status()
-        return str(answer.json()["id"])
+        return str(self.call("POST", "/v1/subscriptions", json=body).json()["id"])
+
+    @contextmanager
+    def subscribed(self, targets: Sequence[str], device_id: str) -> Iterator[None]:
+        """Many at once, removed afterwards."""
+        with ThreadPoolExecutor(8) as pool:
+            made = list(pool.map(lambda target: self.subscribe(target, device_id), targets))
+            time.sleep(1)  # the dispatcher has read them
+            yield
+            list(pool.map(lambda name: self.call("DELETE", f"/v1/subscriptions/{name}"), made))
+
+    def send(self, document: Any) -> float:
+        """Sends a callback, which must be acknowledged; when that began, in seconds since 1970."""
+        began = time.time()
+        answer = requests.post(f"{self.url}/callback", json=document, timeout=30)
+        if answer.status_code != 200:
+            raise RuntimeError(f"a callback was answered {answer.status_code}")
+        return began
+
+    def send_batches(self, token: str, count: int) -> None:
+        """So many different punches, 200 a callback, as of a device that was offline."""
+        batches = payloads.batches(token, count)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self.send, batches))
+
+    def memory(self) -> int:
+        """Bytes that the store uses."""
+        client = make_client(load(self.environment))
+        used = int(client.info("memory")["used_memory"])
+        client.close()
+        return used
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
+        """One of its processes: store, web or worker."""
+        with process(sys.executable, "-m", "app", name, **self.environment) as started:
+            if name == "web":
+                wait_for_http(f"{self.url}/health")
+            elif name == "store":
+                self._wait_for_store(lambda client: client.ping())
+            else:
+                self._wait_for_store(lambda client: client.exists(Shard(0).lease))
+            yield started
+
+    def _wait_for_store(self, ready: Callable[[Any], Any]) -> None:
+        deadline = time.monotonic() + 20
+        while True:
+            with suppress(redis.RedisError, OSError):
+                client = make_client(load(self.environment))
+                try:
+                    if ready(client):
+                        return
+                finally:
+                    client.close()
+            if time.monotonic() > deadline:
+                raise RuntimeError("a process did not come up")
+            time.sleep(0.05)
+
+
+@contextmanager
+def parts(folder: Path, *names: str, **environment: str) -> Iterator[RelayUnderTest]:
+    """A relay of these processes."""
+    made = RelayUnderTest(
+        {
+            "PORT": str(free_port()),
+            "HOST": "127.0.0.1",
+            "RELAY_DATA_DIR": str(folder / secrets.token_hex(4)),
+            "RELAY_API_KEY": KEY,
+            "RELAY_ALLOW_PRIVATE_TARGETS": "127.0.0.0/8",
+            **environment,
+        }
+    )
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(made.part(name))
+        yield made
 
 
 @contextmanager
 def relay(folder: Path, **environment: str) -> Iterator[RelayUnderTest]:
     """A relay with web, worker and embedded store."""
-    port = free_port()
-    settings = {
-        "PORT": str(port),
-        "RELAY_DATA_DIR": str(folder / secrets.token_hex(4)),
-        "RELAY_API_KEY": KEY,
-        "RELAY_ALLOW_PRIVATE_TARGETS": "127.0.0.0/8",
-        **environment,
-    }
-    with process(sys.executable, "-m", "app", "up", "--no-simulator", **settings):
-        wait_for_http(f"http://127.0.0.1:{port}/health")
-        yield RelayUnderTest(f"http://127.0.0.1:{port}")
+    with parts(folder, "store", "web", "worker", **environment) as made:
+        yield made
+
+
+def children(pid: int) -> dict[int, str]:
+    """The children of a process and what they run."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            with suppress(OSError):
+                command = Path(f"/proc/{child}/cmdline").read_bytes()
+                found[int(child)] = command.replace(b"\0", b" ").decode()
+    return found
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory that a process uses."""
+    line = next(
+        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")
+    )
+    return int(line.split()[1]) * 1024
 
 
 def wrk(url: str, prepared: Path, seconds: int, connections: int = 16) -> dict[str, Any]:

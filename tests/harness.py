@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 from standardwebhooks import Webhook
@@ -59,6 +59,12 @@ class Received:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+class Target(Protocol):
+    """What can be subscribed."""
+
+    url: str
 
 
 class Receiver:
@@ -268,9 +274,9 @@ class Relay:
         assert answer.status_code == 201, answer.text
         return Device(self, body["device_id"], body["auth_token"], body.get("security_key"))
 
-    def subscribe(self, receiver: Receiver, *devices: Device, **fields: Any) -> dict[str, Any]:
-        """Subscribes a receiver to the events of devices (of all without)."""
-        body = {"target_url": receiver.url, "events": ["*"], **fields}
+    def subscribe(self, target: Target, *devices: Device, **fields: Any) -> dict[str, Any]:
+        """Subscribes a target to the events of devices (of all without)."""
+        body = {"target_url": target.url, "events": ["*"], **fields}
         if devices:
             body.setdefault("filters", {})["device_ids"] = [device.id for device in devices]
         answer = self.call("POST", "/v1/subscriptions", json=body)

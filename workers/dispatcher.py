@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import resource
 import secrets
@@ -29,7 +30,7 @@ from app.settings import current
 from app.store import Store
 from app.store.connection import make_async_client, source
 from app.store.jobs import QUEUE, queue
-from app.store.keys import Shard
+from app.store.keys import WORKERS, Shard
 from workers import jobs
 from workers.commands import CommandRunner
 from workers.context import Context
@@ -66,6 +67,12 @@ class Dispatcher:
             max_connections=max(store.settings.redis_connections, 2 * store.settings.shards + 8),
         )
         self._lease = self._redis.register_script(source("lease"))
+        self._share = len(
+            store.connection.shards
+        )  # how many shards are ours, of those that all workers share
+        self._surplus = {shard.number: asyncio.Event() for shard in store.connection.shards}
+        self._held: list[Shard] = []
+        self._taking = asyncio.Lock()
         self._queue = queue(store.connection.rq)
         # Idle, it is never started: only its way of enqueuing what is due is used.
         self._clock: Any = RQScheduler([QUEUE], connection=store.connection.rq, logging_level="WARNING")
@@ -78,11 +85,18 @@ class Dispatcher:
         _allow_many_sockets()
         guard = AddressGuard(self._store.settings.allow_private_targets)
         http = Client(guard, user_agent=USER_AGENT, max_connections=_CONNECTIONS)
-        keepers = [asyncio.create_task(self._keep(shard, http)) for shard in self._store.connection.shards]
+        shards = self._store.connection.shards
+        if len(shards) > 1:
+            await self._count_workers()
+        keepers = [asyncio.create_task(self._keep(shard, http)) for shard in shards]
+        sharing = asyncio.create_task(self._keep_to_share())
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait([stopping, *keepers], return_when=asyncio.FIRST_COMPLETED)
         self._stop.set()
         await asyncio.gather(*keepers)
+        sharing.cancel()
+        with suppress(RedisError, OSError):  # so that the others need not wait
+            await self._redis.zrem(WORKERS, self._token)
         await http.close()
         await self._redis.aclose()
 
@@ -91,10 +105,34 @@ class Dispatcher:
     async def _keep(self, shard: Shard, http: Client) -> None:
         """Dispatches for a shard whenever its lease can be had."""
         while not self._stop.is_set():
-            if await self._take(shard):
+            async with self._taking:
+                taken = len(self._held) < self._share and await self._take(shard)
+                if taken:
+                    self._held.append(shard)
+            if taken:
                 log.info("delivering for shard %d", shard.number)
                 await self._dispatch(shard, http)
+                self._held.remove(shard)
             await self._pause(_RENEW_SECONDS / 2)
+
+    async def _keep_to_share(self) -> None:
+        """Lets go of shards when more workers come: each has as many as the others."""
+        while len(self._store.connection.shards) > 1:
+            await asyncio.sleep(_RENEW_SECONDS)
+            await self._count_workers()
+            for shard in self._held[self._share :]:
+                self._surplus[shard.number].set()
+
+    async def _count_workers(self) -> None:
+        """Says that we are here, and learns how many are."""
+        now = time.time_ns() // 1_000_000
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.zadd(WORKERS, {self._token: now + LEASE_MS})
+        pipeline.zremrangebyscore(WORKERS, "-inf", now)
+        pipeline.zcard(WORKERS)
+        with suppress(RedisError, OSError):
+            *_, count = await pipeline.execute()
+            self._share = math.ceil(len(self._store.connection.shards) / max(1, count))
 
     async def _take(self, shard: Shard) -> bool:
         with suppress(RedisError, OSError):
@@ -116,15 +154,17 @@ class Dispatcher:
         ]
         if shard.number == 0:
             work.append(asyncio.create_task(self._keep_time()))
-        stopping = asyncio.create_task(self._stop.wait())
-        await asyncio.wait([stopping, *work], return_when=asyncio.FIRST_COMPLETED)
-        stopped = self._stop.is_set()
+        surplus = self._surplus[shard.number]
+        surplus.clear()
+        ends = [asyncio.create_task(event.wait()) for event in (self._stop, surplus)]
+        await asyncio.wait([*ends, *work], return_when=asyncio.FIRST_COMPLETED)
+        stopped = self._stop.is_set() or surplus.is_set()
         if stopped:
             await asyncio.gather(dispatcher.finish(_FINISH_SECONDS), commands.finish(_FINISH_SECONDS))
         else:
             dispatcher.drop()
             commands.drop()
-        for task in (stopping, *work):
+        for task in (*ends, *work):
             task.cancel()
         ended, _ = await asyncio.wait(work, timeout=_CANCEL_SECONDS)
         for task in ended:

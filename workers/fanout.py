@@ -18,8 +18,8 @@ _READ = 500  # events a fan-out
 _PAIRS = 5_000  # (event, subscription) pairs a script call
 _BLOCK_MS = 1_000
 _CHECK_SECONDS = 10.0
-_BUSY_SECONDS = 0.005
-_GATHER_SECONDS = 0.002
+_BUSY_SECONDS = 0.01
+_GATHER_SECONDS = 0.005
 
 Event = tuple[Stored, dict[str, Any]]
 

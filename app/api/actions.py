@@ -104,7 +104,7 @@ def _patience() -> float:
 def _respond(command: Command | None, command_id: str) -> Response:
     """200 with the result, the problem that the command ended in, or 202 while it runs.
 
-    `status_url` is absolute, for a platform that can only GET what it is given; `Location` is its path.
+    `status_url`, in `Location` too, is a whole URL, for a platform that can only GET what it is given.
     """
     if command is None:
         raise Problem(404, f"There is no command {command_id[:64]!r} (any more).")
@@ -112,11 +112,11 @@ def _respond(command: Command | None, command_id: str) -> Response:
         return answer(_with_result(_brief(command), command.result))
     if command.ended:
         return _failed(command)
-    location = f"/v1/commands/{command.id}"
+    status_url = f"{base_url()}/v1/commands/{command.id}"
     return answer(
-        {**_brief(command), "status_url": base_url() + location},
+        {**_brief(command), "status_url": status_url},
         202,
-        Location=location,
+        Location=status_url,
         Retry_After=_RETRY_AFTER,
     )
 

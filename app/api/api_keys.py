@@ -10,7 +10,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from app import __version__
 from app.api.auth import ANY_KEY, caller, needs, store
-from app.api.io import answer, body, limit, page
+from app.api.io import answer, body, created, limit, page
 from app.api.problems import Problem
 from app.store.api_keys import SCOPES
 
@@ -51,7 +51,7 @@ def create() -> Response:
     """Makes a key, shown this once."""
     values = body(KeyBody())
     key, record = store().api_keys.create(**values)
-    return answer({**record, "key": key}, 201, Location=f"/v1/api-keys/{record['id']}")
+    return created({**record, "key": key}, f"/v1/api-keys/{record['id']}")
 
 
 @blueprint.get("/api-keys")

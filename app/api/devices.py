@@ -12,7 +12,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from app.addresses import UrlRefused
 from app.api.auth import needs, store
-from app.api.io import answer, base_url, body, limit, page
+from app.api.io import answer, base_url, body, created, limit, page
 from app.api.problems import Problem
 from app.gateway.cipher import SecurityKey
 from app.store.devices import MODES, Device, DeviceExists
@@ -119,8 +119,7 @@ def register() -> Response:
             f"Device {record['device_id']} is registered already: change it with PATCH.",
             [("device_id", "is registered already")],
         ) from None
-    location = f"/v1/devices/{quote(record['device_id'])}"
-    return answer(_shown(_found(record["device_id"])), 201, Location=location)
+    return created(_shown(_found(record["device_id"])), f"/v1/devices/{quote(record['device_id'])}")
 
 
 @blueprint.get("")

@@ -107,3 +107,8 @@ def base_url_of(settings: Settings, environ: WSGIEnvironment) -> str:
 def _origin(scheme: str, host: str | None, name: str, port: str) -> str:
     server = (name, int(port) if port.isdigit() else None) if name else None
     return get_current_url(scheme, get_host(scheme, host, server)).rstrip("/")
+
+
+def created(value: Any, path: str) -> Response:
+    """201 with what was made. `Location` is a whole URL: Power Automate calls it as it is."""
+    return answer(value, 201, Location=base_url() + path)

@@ -13,7 +13,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, valida
 
 from app.addresses import UrlRefused
 from app.api.auth import caller, needs, store
-from app.api.io import answer, body, limit, page, parse_moment
+from app.api.io import answer, body, created, limit, page, parse_moment
 from app.api.problems import Problem, wrong
 from app.bodies import Body
 from app.events.types import EVENT_TYPES, PUNCH_TYPES, is_pattern, matches, sample
@@ -206,7 +206,7 @@ def create() -> Response:
     _check_card_numbers(values)
     subscription = store().subscriptions.create(_fields(values), store().events.last_entries())
     shown = {**_shown(subscription), "secret": subscription.secrets[0][0]}
-    return answer(shown, 201, Location=f"/v1/subscriptions/{subscription.id}")
+    return created(shown, f"/v1/subscriptions/{subscription.id}")
 
 
 @blueprint.get("")

@@ -17,7 +17,7 @@ from app.openapi.parts import (
     text,
 )
 
-_LOCATION: Json = {"description": "Its path.", "schema": {"type": "string"}}
+_LOCATION: Json = {"description": "Its URL.", "schema": {"type": "string"}}
 _DEVICE_ID = in_path("device_id", "The device's Service Tag ID (stgid).", "ZHM1100001")
 _SUBSCRIPTION_ID = in_path("subscription_id", "The subscription's id.", "sub_4h3gw8x2m1k6p9r5t7v3y2b1")
 _DEVICE_READERS = ("devices:write", "events:read", "actions:read")

@@ -1,7 +1,8 @@
 """Swagger 2.0 out of the 3.0 document, with the extensions that Power Automate's custom connectors read.
 
-One kind of security (a connector has one), `x-ms-summary` and `x-ms-visibility` for every field, and a trigger on
-subscribing: Power Automate puts its own URL in, and unsubscribes with DELETE on the `Location` it was answered.
+One kind of security (a connector has one), `x-ms-summary` for every field, a choice of devices where one is asked
+for, and a trigger on subscribing: Power Automate puts its own URL in, and unsubscribes with DELETE on the `Location`
+it was answered. What is of no use in a flow is hidden there (`internal`).
 """
 
 from __future__ import annotations
@@ -9,10 +10,26 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from app.events.types import EVENT_TYPES
 from app.openapi.parts import Json
 
 _SUBSCRIBE = "/v1/subscriptions"
 _UNSUBSCRIBE = "/v1/subscriptions/{subscription_id}"
+_DEVICES = "/v1/devices"
+_TRIGGER = {
+    "summary": "When a machine reports an event",
+    "description": "Starts a flow with each event: a punch, a photo, a change of a user, the end of a command.",
+    "x-ms-trigger": "single",
+    "x-ms-trigger-hint": "To see it work now, punch at the machine, or send a test event.",
+}
+# With them a delivery is not the single flat event that the trigger announces, or they do nothing for a flow.
+_NOT_FOR_A_TRIGGER = ("format", "batch_max", "batch_wait_ms", "headers", "secret")
+_DEVICE_CHOICE = {
+    "operationId": "listDevices",
+    "value-collection": "data",
+    "value-path": "device_id",
+    "value-title": "device_id",
+}
 _ABBREVIATIONS = {
     "id": "ID", "ids": "IDs", "url": "URL", "utc": "UTC", "mime": "MIME", "ms": "(ms)", "api": "API",
 }  # fmt: skip
@@ -43,7 +60,9 @@ def to_2_0(document: Json, base_url: str) -> Json:
         "consumes": ["application/json"],
         "produces": ["application/json"],
         "tags": document["tags"],
-        "securityDefinitions": {"apiKey": components["securitySchemes"]["apiKey"]},
+        "securityDefinitions": {
+            "apiKey": {**components["securitySchemes"]["apiKey"], "description": "An API key of the relay."}
+        },
         "security": [{"apiKey": []}],
         "paths": {path: _path(path, item, document) for path, item in document["paths"].items()},
         "responses": {
@@ -53,7 +72,22 @@ def to_2_0(document: Json, base_url: str) -> Json:
             name: _schema(schema, components) for name, schema in components.get("schemas", {}).items()
         },
     }
+    if "SubscriptionBody" in made["definitions"]:
+        _announce_trigger(made["definitions"]["SubscriptionBody"]["properties"])
+    if _DEVICES in made["paths"]:
+        for path, item in made["paths"].items():
+            if path.startswith("/v1/actions/"):
+                (body,) = (part for part in item["post"]["parameters"] if part["in"] == "body")
+                body["schema"]["properties"]["device_id"]["x-ms-dynamic-values"] = _DEVICE_CHOICE
     return _without_unused(made)
+
+
+def _announce_trigger(properties: Json) -> None:
+    """What a person sees of subscribing, where the flow is the subscriber."""
+    properties["target_url"] |= {"x-ms-notification-url": True, "x-ms-visibility": "internal"}
+    properties["events"]["items"]["enum"] = list(EVENT_TYPES)
+    for name in _NOT_FOR_A_TRIGGER:
+        properties[name]["x-ms-visibility"] = "internal"
 
 
 def _without_unused(document: Json) -> Json:
@@ -81,11 +115,14 @@ def _path(path: str, item: Json, document: Json) -> Json:
     components = document["components"]
     made = {method: _operation(operation, components) for method, operation in item.items()}
     if path == _SUBSCRIBE and "Event" in components.get("schemas", {}):
-        made["post"]["x-ms-trigger"] = "single"
+        made["post"] |= _TRIGGER
         content = {"description": "A flat event.", "schema": {"$ref": "#/definitions/Event"}}
         return {"x-ms-notification-content": content, **made}
     if path == _UNSUBSCRIBE:
         made["delete"]["x-ms-visibility"] = "internal"  # Power Automate calls it by itself
+    for operation in made.values():
+        if "system" in operation["tags"]:
+            operation["x-ms-visibility"] = "internal"
     return made
 
 
@@ -131,8 +168,8 @@ def _parameter(parameter: Json) -> Json:
     made["x-ms-summary"] = _title(parameter["name"])
     if parameter["in"] == "path":
         made["x-ms-url-encoding"] = "single"
-    if not parameter["required"]:
-        made["x-ms-visibility"] = "advanced" if parameter["in"] == "header" else "none"
+    if parameter["in"] == "header":
+        made["x-ms-visibility"] = "advanced"
     return made
 
 
@@ -210,10 +247,7 @@ def _property(name: str, schema: Json, required: bool, components: Json) -> Json
     if "$ref" in made:
         return made
     made["x-ms-summary"] = _title(name)
-    if name == "target_url":
-        made["x-ms-notification-url"] = True
-        made["x-ms-visibility"] = "internal"
-    elif required:
+    if required:
         made["x-ms-visibility"] = "important"
     return made
 

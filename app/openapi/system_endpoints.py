@@ -23,7 +23,7 @@ from app.openapi.schemas import CALLBACK_DONE
 VERSIONS = ("3.1", "3.0", "2.0")
 COLLECTIONS = ("gateway", "relay")
 
-_LOCATION: Json = {"description": "Its path.", "schema": {"type": "string"}}
+_LOCATION: Json = {"description": "Its URL.", "schema": {"type": "string"}}
 _VERSION = parameter(
     "version",
     "Which OpenAPI: 3.1 (the default), 3.0, or 2.0 (Swagger, for Power Automate).",

@@ -33,6 +33,7 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {g}:subscriptions               hash: id → JSON
 {g}:api_keys                    hash: digest of a key → JSON
 {g}:counters                    hash: what is counted without a device
+{g}:workers                     sorted set of the dispatchers' tokens, by when they were last here and a lease (ms)
 ```
 """
 
@@ -43,6 +44,7 @@ SUBSCRIPTIONS = "{g}:subscriptions"
 API_KEYS = "{g}:api_keys"
 COUNTERS = "{g}:counters"
 UPKEEP = "{g}:upkeep"
+WORKERS = "{g}:workers"
 
 
 def token(digest: str) -> str:

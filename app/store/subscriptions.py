@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -57,11 +58,7 @@ class Subscription:
     def signing_keys(self) -> list[bytes]:
         """The keys that sign now, newest first."""
         now = time.time()
-        return [
-            base64.b64decode(secret.removeprefix(SECRET_PREFIX))
-            for secret, until in self.secrets
-            if until is None or until > now
-        ]
+        return [_key(secret) for secret, until in self.secrets if until is None or until > now]
 
     def takes(self, event: dict[str, Any]) -> bool:
         """Whether an event passes the filters; `punch_types` is asked of punches only."""
@@ -76,6 +73,11 @@ class Subscription:
                 or event["punch_type"] in self.punch_types
             )
         )
+
+
+@lru_cache(maxsize=1_024)
+def _key(secret: str) -> bytes:
+    return base64.b64decode(secret.removeprefix(SECRET_PREFIX))
 
 
 class Matcher:

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,11 +50,13 @@ def generator() -> ModuleType:
 
 
 def block(page: str, kind: str, name: str) -> str:
-    """The fenced block that follows `<!-- kind: name -->` in a page."""
+    """The fenced block that follows `<!-- kind: name -->` in a page, be it part of a list."""
     text = (ROOT / page).read_text()
-    found = re.search(rf"<!-- {kind}: {name} -->\n```\w+\n(.*?)\n```", text, re.DOTALL)
+    found = re.search(
+        rf"^( *)<!-- {kind}: {name} -->\n\1```\w+\n(.*?)\n\1```", text, re.DOTALL | re.MULTILINE
+    )
     assert found, f"{page} has no block marked {kind}: {name}"
-    return found[1]
+    return textwrap.dedent(found[2])
 
 
 @dataclass

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from app.store.keys import Shard
+from tests.actions.tools import store_of
 from tests.faults.load import Load, all_came_once
 from tests.harness import Device, Receiver, Relay, wait_for
 from tests.processes import children
@@ -78,3 +80,30 @@ def test_two_webs_and_three_workers_deliver_each_event_once_and_one_may_die(
     assert any("delivering for shard" in worker.logs() for worker in others)
     assert len(first.events()) == len(second.events()) == 1_200
     wait_for(lambda: second.get(f"/v1/subscriptions/{subscription['id']}")["pending"] == 0)
+
+
+def test_dispatchers_share_the_shards_evenly_and_hand_them_over_with_nothing_sent_twice(
+    machine: Callable[[str], Relay], receiver: Receiver
+) -> None:
+    web, first = machine("web"), machine("worker")
+    client = store_of(web)
+
+    def holders() -> set[bytes | None]:
+        return {client.get(Shard(number).lease) for number in range(SHARDS)}
+
+    alone = min(SHARDS, os.cpu_count() or 1)  # so many dispatchers has a worker by itself
+    devices = [web.device(device_id=f"EVEN{number}") for number in range(9)]
+    web.subscribe(receiver, *devices)
+    wait_for(lambda: None not in holders() and len(holders()) == alone, 20)
+    before = holders()
+    load = Load(devices, 1_500)
+    load.wait_for(200)
+    others = [machine("worker") for _ in range(2)]
+    wait_for(lambda: None not in holders() and len(holders()) == SHARDS, 20)
+    load.finish()
+    all_came_once(load, receiver)
+    assert max(Counter(event["id"] for event in receiver.events()).values()) == 1
+    for worker in others:
+        worker.terminate("worker")
+    wait_for(lambda: holders() == before, 20)
+    assert first.processes

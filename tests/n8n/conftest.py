@@ -2,49 +2,30 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import stage as stages
-from tests.harness import API_KEY, ROOT
-from tests.n8n.n8n import N8n
-from tests.node import installed, npm
+from tests.harness import API_KEY
+from tests.n8n.n8n import N8n, built_nodes, n8n_folder, packed_nodes
 from tests.services.google_sheets import GoogleSheets
 from tests.services.slack import Slack
 from tests.services.web import Internet
 from tests.stage import Stage
 
-PACKAGE = ROOT / "n8n-nodes"
-
 
 @pytest.fixture(scope="session")
 def package() -> Path:
-    """The package's folder, with what it is built with installed as the lock file says, and built."""
-    installed(PACKAGE)
-    built = npm(PACKAGE, "run", "build")
-    assert built.returncode == 0, built.stdout
-    return PACKAGE
+    """The package's folder, built."""
+    return built_nodes()
 
 
 @pytest.fixture(scope="session")
-def packed(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file that `npm publish` would send to the registry."""
-    folder = tmp_path_factory.mktemp("packed")
-    made = npm(package, "pack", "--ignore-scripts", "--silent", f"--pack-destination={folder}")
-    assert made.returncode == 0, made.stdout
-    (found,) = folder.glob("*.tgz")
-    return found
-
-
-@pytest.fixture(scope="session")
-def n8n_folder() -> Path:
-    """Where n8n is installed; where it isn't yet, this takes minutes."""
-    ran = subprocess.run([ROOT / "scripts" / "install-n8n"], stdout=subprocess.PIPE, text=True, timeout=900)
-    assert ran.returncode == 0
-    return Path(ran.stdout.strip())
+    return packed_nodes(tmp_path_factory.mktemp("packed"))
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +50,6 @@ def workspace() -> Slack:
 
 @pytest.fixture(scope="session")
 def n8n(
-    n8n_folder: Path,
     packed: Path,
     stage: Stage,
     sheets: GoogleSheets,
@@ -79,7 +59,7 @@ def n8n(
     """A running n8n with a credential for the stage's relay, and an internet of stand-ins."""
     folder = tmp_path_factory.mktemp("n8n")
     with Internet(folder, {"sheets.googleapis.com": sheets, "slack.com": workspace}) as internet:
-        made = N8n(n8n_folder, folder / "user", packed, internet.environment)
+        made = N8n(n8n_folder(), folder / "user", packed, internet.environment)
         try:
             made.start().set_up()
             data = {"relayUrl": stage.relay.url, "apiKey": API_KEY}

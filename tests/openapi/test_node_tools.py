@@ -30,13 +30,6 @@ def tools() -> Path:
     return node.installed(_FOLDER) / "node_modules" / ".bin"
 
 
-def test_the_lock_file_names_no_registry() -> None:
-    lock = json.loads((_FOLDER / "package-lock.json").read_text())
-    assert not any("resolved" in package for package in lock["packages"].values())
-    wanted = json.loads((_FOLDER / "package.json").read_text())["dependencies"]
-    assert all(version[0].isdigit() for version in wanted.values())
-
-
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Each version of the description, whole and of the tag `actions`, as files."""

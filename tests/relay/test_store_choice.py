@@ -119,6 +119,9 @@ def test_without_spool_and_store_it_is_503(tmp_path: Path) -> None:
     try:
         device = relay.device()
         assert relay.get(f"/v1/devices/{device.id}")["callback_url"] == f"{public}callback/{device.id}"
+        hook = {"target_url": "https://example.com/", "events": ["*"]}
+        location = relay.call("POST", "/v1/subscriptions", json=hook).headers["Location"]
+        assert location.startswith(f"{public}v1/subscriptions/sub_")
         device.send_done(device.sample(10))
         link = only(device, "attendance.photo")["photo_url"]
         assert link.startswith(f"{public}photos/")

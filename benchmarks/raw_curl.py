@@ -1,0 +1,50 @@
+"""`python -m benchmarks.raw_curl URL COUNT BYTES`: POSTs as fast as libcurl can; prints how many a second."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pycurl
+
+_AT_ONCE = 100
+
+
+def main() -> None:
+    url, count, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    body = b"{" + b"x" * (size - 2) + b"}"
+    multi = pycurl.CurlMulti()
+    idle = []
+    for _ in range(_AT_ONCE):
+        handle = pycurl.Curl()
+        handle.setopt(pycurl.URL, url)
+        handle.setopt(pycurl.POST, 1)
+        handle.setopt(pycurl.COPYPOSTFIELDS, body)
+        handle.setopt(pycurl.HTTPHEADER, ["content-type: application/json", "expect:"])
+        handle.setopt(pycurl.WRITEFUNCTION, lambda _: None)
+        idle.append(handle)
+    left = done = 0
+    began = time.perf_counter()
+    while done < count:
+        while idle and left < count:
+            multi.add_handle(idle.pop())
+            left += 1
+        multi.perform()
+        while True:
+            waiting, finished, failed = multi.info_read()
+            if failed:
+                raise SystemExit(f"failed: {failed[0][2]}")
+            for handle in finished:
+                if handle.getinfo(pycurl.RESPONSE_CODE) != 200:
+                    raise SystemExit("an answer was not 200")
+                multi.remove_handle(handle)
+                idle.append(handle)
+            done += len(finished)
+            if not waiting:
+                break
+        multi.select(0.1)
+    print(count / (time.perf_counter() - began))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""A line of the table, and what it has to reach."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is to be reached: at least or at most so much, of the figure or of its ratio to the baseline."""
+
+    limit: float
+    at_most: bool = False
+    ratio: bool = False
+
+    def __str__(self) -> str:
+        return f"{'≤' if self.at_most else '≥'} {self.limit:,g}{' ×' if self.ratio else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Figures of all repetitions, and of the baseline they are compared with."""
+
+    what: str
+    unit: str
+    figures: Sequence[float]
+    baseline: Sequence[float] | None = None
+    goals: tuple[Goal, ...] = ()
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.figures)
+
+    @property
+    def ratio(self) -> float | None:
+        return self.median / statistics.median(self.baseline) if self.baseline else None
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether all goals are; None where there are none."""
+        if not self.goals:
+            return None
+        found = [(self.ratio if goal.ratio else self.median, goal) for goal in self.goals]
+        return all(
+            value is not None and (value <= goal.limit if goal.at_most else value >= goal.limit)
+            for value, goal in found
+        )
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Markdown: median, minimum, maximum, the baseline's median, the ratio, and whether that is what was wanted."""
+    lines = [
+        "| what | unit | median | min | max | baseline | ratio | to reach | |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    for row in rows:
+        base = _number(statistics.median(row.baseline)) if row.baseline else ""
+        ratio = f"{row.ratio:.2f}" if row.ratio is not None else ""
+        shown = " | ".join(_number(figure) for figure in (row.median, min(row.figures), max(row.figures)))
+        goals = ", ".join(map(str, row.goals))
+        verdict = {None: "", True: "reached", False: "**missed**"}[row.reached]
+        lines.append(f"| {row.what} | {row.unit} | {shown} | {base} | {ratio} | {goals} | {verdict} |")
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.2f}"
