@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from simulator.device import Device as Machine
 from simulator.gateway import Gateway
+from simulator.records import Template, User
 from simulator.serving import SimulatorServer
 from simulator.spec import DeviceSpec
 from tests.harness import Device, Relay
@@ -34,6 +37,25 @@ class Stage:
         device.send_done(device.sample(4))
         device.send_done(device.punch())
         return device
+
+    def machine(self, device: Device) -> Machine:
+        """The virtual machine itself."""
+        return self.simulator.gateway.device(device.id)
+
+    def add_user(self, device: Device) -> None:
+        """A user 100 with a card, on the machine alone."""
+        user, card = User("100", "Manu", "Mona", "User"), Template("Card", "102836")
+        self.machine(device).store_user(user, [card])
+
+    def received(self, device: Device) -> list[tuple[str | None, dict[str, Any]]]:
+        """What the gateway got for a device: operations and bodies, without what differs from call to call."""
+        found = []
+        for receipt in self.simulator.gateway.desk(device.id).received:
+            assert isinstance(receipt.body, dict)
+            own = ("OperationID", "Time", "AuthToken")
+            kept = {name: part for name, part in receipt.body.items() if name not in own}
+            found.append((receipt.operation, kept))
+        return found
 
 
 @contextmanager

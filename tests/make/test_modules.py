@@ -16,10 +16,8 @@ import pytest
 from app import openapi
 from app.actions import ACTIONS
 from app.openapi.make.commands import name_of
-from simulator.device import Device as Machine
 from simulator.faults import Fault
 from simulator.jpeg import make_jpeg
-from simulator.records import Template, User
 from tests.harness import API_KEY, Device, wait_for
 from tests.make.app import App, Json, check_shown, filled
 from tests.make.runtime import Make, MakeError
@@ -52,28 +50,8 @@ READS = {
 def device(stage: Stage) -> Device:
     """A device with a user 100."""
     device = stage.new_device()
-    add_user(stage, device)
+    stage.add_user(device)
     return device
-
-
-def add_user(stage: Stage, device: Device) -> None:
-    machine(stage, device).store_user(User("100", "Manu", "Mona", "User"), [Template("Card", "102836")])
-
-
-def machine(stage: Stage, device: Device) -> Machine:
-    return stage.simulator.gateway.device(device.id)
-
-
-def received(stage: Stage, device: Device) -> list[tuple[str | None, Any]]:
-    """What the gateway got for a device: the operation and its body without what differs from call to call."""
-    found = []
-    for receipt in stage.simulator.gateway.desk(device.id).received:
-        assert isinstance(receipt.body, dict)
-        own = ("OperationID", "Time", "AuthToken")
-        found.append(
-            (receipt.operation, {name: part for name, part in receipt.body.items() if name not in own})
-        )
-    return found
 
 
 def values(command: Json, device: Device) -> Json:
@@ -114,14 +92,14 @@ def test_a_command_reaches_the_gateway_as_the_api_would_send_it(
     for each in (device, other):
         stage.relay.call("PATCH", f"/v1/devices/{each.id}", json={"timezone": "Asia/Kolkata"})
         if not command["name"].startswith("add-user"):
-            add_user(stage, each)
+            stage.add_user(each)
     answer = stage.relay.call("POST", f"/v1/actions/{command['name']}", json=values(command, other))
     assert answer.status_code == 200, answer.text
     name = name_of(command["name"])
     bundles = shown(app, name, make.run(name, **values(command, device)))
-    ((operation, body),) = received(stage, device)
+    ((operation, body),) = stage.received(device)
     assert operation is not None
-    assert [(operation, body)] == received(stage, other)
+    assert [(operation, body)] == stage.received(other)
     if command["name"] != "load-log":
         (result,) = bundles
         assert (result["status"], result["action"]) == ("completed", command["name"])
@@ -135,7 +113,7 @@ def test_what_is_left_empty_is_not_sent(make: Make, stage: Stage, device: Device
         "/v1/actions/add-user-with-card",
         json={"device_id": device.id, "user_id": "71", "card_number": "0099"},
     )
-    first, second = received(stage, device)
+    first, second = stage.received(device)
     assert first == second
 
 
@@ -143,13 +121,13 @@ def test_a_photo_of_another_module_is_sent_whole(make: Make, stage: Stage, devic
     photo = make_jpeg("made up", 20_000)
     data = base64.b64encode(photo).decode()  # what Make's base64() gives of a file's data
     make.run("addUser", device_id=device.id, user_id="55", face_data=data)
-    (template,) = machine(stage, device).find_user("55").templates.values()
+    (template,) = stage.machine(device).find_user("55").templates.values()
     assert (template.type, base64.b64decode(template.data)) == ("Face", photo)
 
 
 def test_a_loaded_log_is_a_bundle_for_each_punch(app: App, make: Make, stage: Stage, device: Device) -> None:
     for user in ("8", "100", "8"):
-        machine(stage, device).punch(user)
+        stage.machine(device).punch(user)
     wanted = {
         "device_id": device.id,
         "start_time": "2020-01-01T00:00:00Z",
@@ -170,7 +148,7 @@ def test_a_loaded_log_is_a_bundle_for_each_punch(app: App, make: Make, stage: St
 def test_a_log_that_is_not_there_yet_is_no_empty_log(
     app: App, make: Make, stage: Stage, device: Device
 ) -> None:
-    machine(stage, device).switch(online=False)
+    stage.machine(device).switch(online=False)
     block = app["module", "loadLog"].files["communication"]
     hasty = {**block, "headers": {"prefer": "wait=1"}}
     parameters = filled(app["module", "loadLog"].files["mappableParams"], values(COMMANDS[0], device))
@@ -182,13 +160,13 @@ def test_a_log_that_is_not_there_yet_is_no_empty_log(
 
 def test_a_command_that_takes_longer_is_followed(app: App, make: Make, stage: Stage, device: Device) -> None:
     """The module goes on with what is known; Get a Command asks until it has ended."""
-    machine(stage, device).switch(online=False)
+    stage.machine(device).switch(online=False)
     (pending,) = shown(app, "enableUser", make.run("enableUser", device_id=device.id, user_id="100", wait=1))
     assert pending["status"] in ("queued", "sending", "waiting")
     (looked,) = shown(app, "getCommand", make.run("getCommand", command_id=pending["command_id"]))
     assert looked["status"] in ("queued", "sending", "waiting")
     make.hurry = 10
-    back = threading.Timer(1, lambda: machine(stage, device).switch(online=True))
+    back = threading.Timer(1, lambda: stage.machine(device).switch(online=True))
     back.start()
     (ended,) = make.run("getCommand", command_id=pending["command_id"], wait=True)
     assert (ended["status"], ended["action"], ended["user_id"]) == ("completed", "enable-user", "100")
@@ -209,7 +187,7 @@ def test_the_same_idempotency_key_is_one_command(make: Make, stage: Stage, devic
     wanted = {"device_id": device.id, "user_id": "100", "idempotency_key": f"once-{device.id}"}
     ((first,), (again,)) = (make.run("enableUser", **wanted) for _ in range(2))
     assert first["command_id"] == again["command_id"]
-    assert len(received(stage, device)) == 1
+    assert len(stage.received(device)) == 1
     ((one,), (two,)) = (make.run("enableUser", device_id=device.id, user_id="100") for _ in range(2))
     assert one["command_id"] != two["command_id"]  # without a key each is its own
 
@@ -223,7 +201,7 @@ def test_without_the_switch_nothing_is_deleted(
 ) -> None:
     error = fails(make, name_of(command["name"]), device_id=device.id, confirm=False)
     assert (error.kind, error.message) == ("DataError", "confirm: must be true, for this can't be undone")
-    assert received(stage, device) == []
+    assert stage.received(device) == []
 
 
 # Errors
@@ -329,7 +307,7 @@ def test_events_are_read_page_by_page(app: App, make: Make, stage: Stage, device
 
 def test_an_event_s_photo_is_a_file(app: App, make: Make, stage: Stage, device: Device) -> None:
     photo = make_jpeg("another")
-    machine(stage, device).take_photo("8", photo)
+    stage.machine(device).take_photo("8", photo)
     event = wait_for(lambda: stage.relay.events(device_id=device.id, type="attendance.photo"), 20)[0]
     (file,) = shown(app, "downloadPhoto", make.run("downloadPhoto", event_id=event["id"]))
     assert file == {"name": f"{event['id']}.jpeg", "mime": "image/jpeg", "data": photo}
@@ -339,7 +317,7 @@ def test_an_event_s_photo_is_a_file(app: App, make: Make, stage: Stage, device: 
 
 
 def test_commands_are_read_and_cancelled(app: App, make: Make, stage: Stage, device: Device) -> None:
-    machine(stage, device).spec.delay_seconds = 3
+    stage.machine(device).spec.delay_seconds = 3
     try:
         first, second = (
             make.run(name, device_id=device.id, user_id="100", wait=0)[0]["command_id"]
@@ -350,7 +328,7 @@ def test_commands_are_read_and_cancelled(app: App, make: Make, stage: Stage, dev
         again = fails(make, "cancelCommand", command_id=second)
         assert again.kind == "DuplicateDataError"
     finally:
-        machine(stage, device).spec.delay_seconds = 0
+        stage.machine(device).spec.delay_seconds = 0
     found = shown(app, "searchCommands", make.run("searchCommands", device_id=device.id))
     assert [row["command_id"] for row in found] == [second, first]
     (only,) = make.run("searchCommands", device_id=device.id, status="cancelled")

@@ -11,9 +11,7 @@ import pytest
 
 from app import openapi
 from app.actions import ACTIONS
-from simulator.device import Device as Machine
 from simulator.jpeg import make_jpeg
-from simulator.records import Template, User
 from tests.harness import API_KEY, Device, wait_for
 from tests.n8n.n8n import ACTION, PACKAGE, TRIGGER, Execution, Json, N8n
 from tests.stage import Stage
@@ -49,27 +47,8 @@ def camel(name: str) -> str:
 def device(stage: Stage) -> Device:
     """A device with a user 100."""
     device = stage.new_device()
-    add_user(stage, device)
+    stage.add_user(device)
     return device
-
-
-def add_user(stage: Stage, device: Device) -> None:
-    machine(stage, device).store_user(User("100", "Manu", "Mona", "User"), [Template("Card", "102836")])
-
-
-def machine(stage: Stage, device: Device) -> Machine:
-    return stage.simulator.gateway.device(device.id)
-
-
-def received(stage: Stage, device: Device) -> list[tuple[str | None, Any]]:
-    """What the gateway got for a device: the operation and its body without what differs from call to call."""
-    found = []
-    for receipt in stage.simulator.gateway.desk(device.id).received:
-        body = receipt.body
-        assert isinstance(body, dict)
-        kept = {name: part for name, part in body.items() if name not in ("OperationID", "Time", "AuthToken")}
-        found.append((receipt.operation, kept))
-    return found
 
 
 def flat(command: Json, device: Device) -> Json:
@@ -152,15 +131,15 @@ def test_a_command_reaches_the_gateway_as_the_api_would_send_it(
     """The node is given every field there is; the same by /v1/actions on another device is what to compare with."""
     device, other = stage.new_device(), stage.new_device()
     if not command["name"].startswith("add-user"):
-        add_user(stage, device)
-        add_user(stage, other)
+        stage.add_user(device)
+        stage.add_user(other)
     answer = stage.relay.call("POST", f"/v1/actions/{command['name']}", json=flat(command, other))
     assert answer.status_code == 200, answer.text
     execution = n8n.run(parameters(command, flat(command, device)))
     assert execution.status == "success", execution.error
-    ((operation, body),) = received(stage, device)
+    ((operation, body),) = stage.received(device)
     assert operation is not None
-    assert [(operation, body)] == received(stage, other)
+    assert [(operation, body)] == stage.received(other)
     if command["name"] != "load-log":
         (result,) = execution.json("Cams")
         assert (result["status"], result["action"]) == ("completed", command["name"])
@@ -171,7 +150,7 @@ def test_a_loaded_log_is_an_item_for_each_punch_or_one_with_all(
     n8n: N8n, stage: Stage, device: Device
 ) -> None:
     for user in ("8", "100", "8"):
-        machine(stage, device).punch(user)
+        stage.machine(device).punch(user)
     wanted = {
         "resource": "log",
         "operation": "load-log",
@@ -219,7 +198,7 @@ def test_a_photo_from_binary_data_is_sent_whole(n8n: N8n, stage: Stage, device: 
     )
     execution = workflow.run()
     assert execution.status == "success", execution.error
-    user = machine(stage, device).find_user("55")
+    user = stage.machine(device).find_user("55")
     templates = {template.type: template.data for template in user.templates.values()}
     assert base64.b64decode(templates["Face"]) == photo
     assert templates["Card"] == "4711"  # an expression gave a number
@@ -243,7 +222,7 @@ def test_an_item_s_own_values_go_to_its_own_command_and_items_stay_paired(
         ],
     )
     assert execution.status == "success", execution.error
-    users = [machine(stage, device).find_user(user) for user in ("71", "72")]
+    users = [stage.machine(device).find_user(user) for user in ("71", "72")]
     assert users[0].first_name == "Zoë"
     assert [item["json"]["user_id"] for item in execution.output("Cams")] == ["71", "72"]
     assert [item["pairedItem"]["item"] for item in execution.output("Cams")] == [0, 1]
@@ -309,18 +288,18 @@ def test_without_the_switch_nothing_is_deleted(command: Json, n8n: N8n, stage: S
     )
     assert execution.status == "error"
     assert "was not confirmed" in execution.error["message"]
-    assert received(stage, device) == []
+    assert stage.received(device) == []
 
 
 def test_a_device_that_is_offline_is_waited_for(n8n: N8n, stage: Stage, device: Device) -> None:
     """The relay answers 202; the node asks until the command has ended."""
-    machine(stage, device).switch(online=False)
+    stage.machine(device).switch(online=False)
     ran: list[Execution] = []
     running = threading.Thread(target=lambda: ran.append(n8n.run(enable("100", device))))
     running.start()
-    wait_for(lambda: received(stage, device), 20)
+    wait_for(lambda: stage.received(device), 20)
     wait_for(lambda: stage.simulator.gateway.desk(device.id).held_count, 10)
-    machine(stage, device).switch(online=True)
+    stage.machine(device).switch(online=True)
     running.join(40)
     (result,) = ran[0].json("Cams")
     assert result["status"] == "completed"
@@ -331,10 +310,10 @@ def test_a_device_that_is_offline_is_waited_for(n8n: N8n, stage: Stage, device: 
 def test_who_does_not_wait_gets_the_command_to_look_at_later(
     options: Json, n8n: N8n, stage: Stage, device: Device
 ) -> None:
-    machine(stage, device).switch(online=False)
+    stage.machine(device).switch(online=False)
     (pending,) = n8n.run({**enable("100", device), "options": options}).json("Cams")
     assert pending["status"] in ("queued", "sending", "waiting")
-    machine(stage, device).switch(online=True)
+    stage.machine(device).switch(online=True)
     look = {"resource": "command", "operation": "get", "commandId": pending["command_id"]}
     ended = wait_for(
         lambda: (found := n8n.run(look).json("Cams")[0])["status"] == "completed" and found, 30, every=0.5
@@ -346,7 +325,7 @@ def test_the_same_idempotency_key_is_one_command(n8n: N8n, stage: Stage, device:
     wanted = {**enable("100", device), "options": {"idempotencyKey": f"once-{device.id}"}}
     first, again = n8n.run(wanted, items=[{"run": 1}, {"run": 2}]).json("Cams")
     assert first["command_id"] == again["command_id"]
-    assert len(received(stage, device)) == 1
+    assert len(stage.received(device)) == 1
 
 
 # What is read from the relay
@@ -381,7 +360,7 @@ def test_users_are_read(n8n: N8n, stage: Stage, device: Device) -> None:
 
 
 def test_events_are_read_page_by_page(n8n: N8n, stage: Stage, device: Device) -> None:
-    machine(stage, device).punch("8")
+    stage.machine(device).punch("8")
     for number in range(205):  # more than a page
         device.send_done(device.punch(str(number)))
     filters = {"device_id": device.id, "type": ["attendance.punch"]}
@@ -396,7 +375,7 @@ def test_events_are_read_page_by_page(n8n: N8n, stage: Stage, device: Device) ->
 
 def test_an_event_s_photo_is_a_file(n8n: N8n, stage: Stage, device: Device) -> None:
     photo = make_jpeg("another")
-    machine(stage, device).take_photo("8", photo)
+    stage.machine(device).take_photo("8", photo)
     event = wait_for(lambda: stage.relay.events(device_id=device.id, type="attendance.photo"), 20)[0]
     (item,) = read(n8n, "event", "getPhoto", eventId=event["id"], binaryPropertyName="face").output("Cams")
     assert n8n.binary(item, "face") == photo
@@ -407,7 +386,7 @@ def test_an_event_s_photo_is_a_file(n8n: N8n, stage: Stage, device: Device) -> N
 
 
 def test_commands_are_read_and_cancelled(n8n: N8n, stage: Stage, device: Device) -> None:
-    machine(stage, device).spec.delay_seconds = 3
+    stage.machine(device).spec.delay_seconds = 3
     try:
         body = {"device_id": device.id, "user_id": "100"}
         prefer = {"Prefer": "respond-async"}
@@ -418,7 +397,7 @@ def test_commands_are_read_and_cancelled(n8n: N8n, stage: Stage, device: Device)
         (gone,) = read(n8n, "command", "cancel", commandId=second["command_id"]).json("Cams")
         assert gone["status"] == "cancelled"
     finally:
-        machine(stage, device).spec.delay_seconds = 0
+        stage.machine(device).spec.delay_seconds = 0
     (one,) = read(n8n, "command", "get", commandId=first["command_id"]).json("Cams")
     assert one["action"] == "disable-user"
     filters = {"device_id": device.id, "status": "cancelled"}

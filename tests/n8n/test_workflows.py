@@ -202,19 +202,19 @@ def test_punches_to_a_google_sheet(
     assert all(row["Date"] == f"{at('09:00'):%Y-%m-%d}" for row in sheets.records)
 
 
+def to_erpnext(template: Import, n8n: N8n, site: Site, secret: str) -> Workflow:
+    """The template, filled in, and a minute made shorter."""
+    access = {"apiKey": erpnext.KEY, "apiSecret": secret, "environment": "selfHosted", "domain": site.url}
+    return template(
+        "punches-to-erpnext",
+        {**settings("punches-to-erpnext", erpnext_url=site.url), "In a Minute": {"amount": 0}},
+        {"Add Checkin": {"erpNextApi": n8n.credential("erpNextApi", access)}},
+    )
+
+
 def test_punches_to_erpnext(template: Import, n8n: N8n, stage: Stage, device: Device) -> None:
     with Site(service := ErpNext({"100": "HR-EMP-00001"})) as site:
-        access = {
-            "apiKey": erpnext.KEY,
-            "apiSecret": erpnext.SECRET,
-            "environment": "selfHosted",
-            "domain": site.url,
-        }
-        workflow = template(
-            "punches-to-erpnext",
-            {**settings("punches-to-erpnext", erpnext_url=site.url), "In a Minute": {"amount": 0}},
-            {"Add Checkin": {"erpNextApi": n8n.credential("erpNextApi", access)}},
-        )
+        workflow = to_erpnext(template, n8n, site, erpnext.SECRET)
         service.failures = 2
         published(workflow, stage)
         first = device.punch("100", at("09:01:44"))
@@ -267,17 +267,7 @@ def test_erpnext_that_stays_away_fails_the_execution(
     template: Import, n8n: N8n, stage: Stage, device: Device
 ) -> None:
     with Site(service := ErpNext({"100": "HR-EMP-00001"})) as site:
-        access = {
-            "apiKey": erpnext.KEY,
-            "apiSecret": "made up, and another one",
-            "environment": "selfHosted",
-            "domain": site.url,
-        }
-        workflow = template(
-            "punches-to-erpnext",
-            {**settings("punches-to-erpnext", erpnext_url=site.url), "In a Minute": {"amount": 0}},
-            {"Add Checkin": {"erpNextApi": n8n.credential("erpNextApi", access)}},
-        )
+        workflow = to_erpnext(template, n8n, site, "made up, and another one")
         published(workflow, stage)
         device.send_done(device.punch("100", at("09:01:44")))
         (run,) = workflow.executions(1)
