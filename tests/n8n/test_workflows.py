@@ -270,7 +270,7 @@ def test_erpnext_that_stays_away_fails_the_execution(
         workflow = to_erpnext(template, n8n, site, "made up, and another one")
         published(workflow, stage)
         device.send_done(device.punch("100", at("09:01:44")))
-        (run,) = workflow.executions(1)
+        (run,) = workflow.executions(1, seconds=120)
         assert run.status == "error"
         assert run.error["message"].startswith("ERPNext answered 401 to the punch of user 100 at ")
         assert len(service.requests) == 10
