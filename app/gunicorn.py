@@ -6,7 +6,6 @@ import json
 import os
 import socket
 
-from gevent.baseserver import BaseServer
 from gunicorn import util  # type: ignore[import-untyped]
 
 from app.settings import SettingsError, current
@@ -18,7 +17,7 @@ except SettingsError as error:
 
 bind = [f"{os.environ.get('HOST') or '0.0.0.0'}:{_settings.port}"]
 workers = _settings.web_concurrency
-worker_class = "gevent"
+worker_class = "app.worker.RelayWorker"
 worker_connections = 1_000
 keepalive = 65
 timeout = 60
@@ -28,9 +27,6 @@ limit_request_line = 8_190
 loglevel = "warning"
 accesslog = None
 control_socket_disable = True
-
-# Or the process that wakes first would take all connections that wait, and the others none.
-BaseServer.max_accept = 1
 
 
 def _write_problem(sock: socket.socket, status: int, reason: str, message: str) -> None:

@@ -71,7 +71,7 @@ def acknowledged_per_second(
 ) -> Iterator[float]:
     """Callbacks that were stored, deduplicated, queued and then answered; with `again` all are duplicates."""
     device_id, token = relay.device(security_key)
-    count = 1 if again else (1_500 if photo_bytes else 8_000) * seconds
+    count = 1 if again else (4_000 if photo_bytes else 20_000) * seconds
     first = 0
     while True:
         bodies = (

@@ -22,7 +22,6 @@ from app.api import (
     system,
     users,
 )
-from app.api.shortcut import Shortcut
 from app.follower import Follower
 from app.receiver import Receiver
 from app.settings import Settings
@@ -56,7 +55,6 @@ def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
         descriptions,
     ):
         app.register_blueprint(module.blueprint)
-    app.wsgi_app = Shortcut(app)  # type: ignore[method-assign]
     proxies = settings.trusted_proxies
     if proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)  # type: ignore[method-assign]

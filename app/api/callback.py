@@ -18,7 +18,6 @@ log = logging.getLogger("relay.callback")
 blueprint = Blueprint("callback", __name__)
 
 DONE = b'{"status":"done"}'
-REFUSED = "relay.refused"  # in the environ: why the shortcut did not take it
 
 
 @blueprint.post("/callback", strict_slashes=False)  # the gateway follows no redirect to another spelling
@@ -26,7 +25,7 @@ REFUSED = "relay.refused"  # in the environ: why the shortcut did not take it
 @needs(PUBLIC)
 def callback(device_id: str | None = None) -> Response:
     """Its AuthToken says whose it is; the id in the path or `?stgid=` must then match. Contract §2."""
-    refused: Refused | None = request.environ.get(REFUSED)
+    refused: Refused | None = getattr(request.environ["wsgi.input"], "refused", None)  # by app.worker, before
     if refused is None:
         receiver: Receiver = current_app.extensions["receiver"]
         try:

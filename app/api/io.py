@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from flask import Response, current_app, request
@@ -15,10 +15,6 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.sansio.utils import get_current_url, get_host
 
 from app.api.problems import Problem, wrong
-from app.settings import Settings
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 DEFAULT_LIMIT = 50
 MOST = 200
@@ -90,21 +86,15 @@ def page(rows: Iterable[Any], next_cursor: str | None) -> Response:
 
 def base_url() -> str:
     """The URL the world reaches us at, without a slash at its end."""
-    return base_url_of(current_app.extensions["store"].settings, request.environ)
-
-
-def base_url_of(settings: Settings, environ: WSGIEnvironment) -> str:
-    """The same for a request that is not Flask's yet."""
-    return settings.public_url or _origin(
-        environ["wsgi.url_scheme"],
-        environ.get("HTTP_HOST"),
-        environ.get("SERVER_NAME", ""),
-        environ.get("SERVER_PORT", ""),
-    )
+    environ = request.environ
+    server = (environ.get("SERVER_NAME", ""), environ.get("SERVER_PORT", ""))
+    public_url: str | None = current_app.extensions["store"].settings.public_url
+    return public_url or origin(environ["wsgi.url_scheme"], environ.get("HTTP_HOST"), *server)
 
 
 @lru_cache(maxsize=256)  # every callback asks, and the answer is as a rule the same
-def _origin(scheme: str, host: str | None, name: str, port: str) -> str:
+def origin(scheme: str, host: str | None, name: str = "", port: str = "") -> str:
+    """The URL of a server by a request's Host, or else by its own name and port."""
     server = (name, int(port) if port.isdigit() else None) if name else None
     return get_current_url(scheme, get_host(scheme, host, server)).rstrip("/")
 
