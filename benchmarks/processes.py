@@ -66,6 +66,7 @@ def gunicorn(application: str, **environment: str) -> Iterator[str]:
     command = (sys.executable, "-m", "gunicorn", "-c", "python:app.gunicorn", application)
     with process(*command, PORT=port, HOST="127.0.0.1", WEB_CONCURRENCY="2", **environment):
         wait_for_http(f"http://127.0.0.1:{port}/callback")
+        time.sleep(1)
         yield f"http://127.0.0.1:{port}"
 
 
@@ -139,6 +140,7 @@ class RelayUnderTest:
         with process(sys.executable, "-m", "app", name, **self.environment) as started:
             if name == "web":
                 wait_for_http(f"{self.url}/health")
+                time.sleep(1)  # the other processes are up, too: else the first would keep all connections
             elif name == "store":
                 self._wait_for_store(lambda client: client.ping())
             else:

@@ -42,7 +42,7 @@ class Receipt:
 
 def received_iso(at: datetime) -> str:
     """UTC with milliseconds: `2026-11-24T03:31:46.120Z`."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def common(

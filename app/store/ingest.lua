@@ -14,9 +14,9 @@
 --   blob   KEYS blob                        ARGV seconds, value
 -- Answers {'stored', duplicates, id…} or {'duplicate'} or what has to be read again first:
 --   {'device'} {'names', n} {'punch', item, stored} {'user', item}
-local versions = redis.call('HMGET', KEYS[2], 'v', 'n')
-if versions[1] ~= ARGV[1] then return {'device'} end
-local names = versions[2] or '0'
+local device = redis.call('HMGET', KEYS[2], 'v', 'n', 'callbacks', 'events', 'duplicates')
+if device[1] ~= ARGV[1] then return {'device'} end
+local names = device[2] or '0'
 if ARGV[2] ~= '' and names ~= ARGV[2] then return {'names', names} end
 
 local SEPARATOR = '\31'
@@ -34,6 +34,14 @@ local function same(stored, at)
     if new ~= '' and new ~= parts[i + 2] then return false end
   end
   return true
+end
+
+-- One write for all that every callback counts.
+local function note(events, duplicates)
+  redis.call('HSET', KEYS[2], 'last_seen', ARGV[3],
+    'callbacks', string.format('%.0f', (device[3] or 0) + ARGV[4]),
+    'events', string.format('%.0f', (device[4] or 0) + events),
+    'duplicates', string.format('%.0f', (device[5] or 0) + duplicates))
 end
 
 local counted = tonumber(ARGV[5])
@@ -59,9 +67,7 @@ while a <= #ARGV do
     a = a + 5
   elseif kind == 'seen' then
     if redis.call('EXISTS', KEYS[k]) == 1 then
-      redis.call('HINCRBY', KEYS[2], 'callbacks', ARGV[4])
-      redis.call('HINCRBY', KEYS[2], 'duplicates', 1)
-      redis.call('HSET', KEYS[2], 'last_seen', ARGV[3])
+      note(0, 1)
       return {'duplicate'}
     end
     a, k = a + 2, k + 1
@@ -126,9 +132,6 @@ while a <= #ARGV do
   end
 end
 
-redis.call('HINCRBY', KEYS[2], 'callbacks', ARGV[4])
-if #answer > 2 then redis.call('HINCRBY', KEYS[2], 'events', #answer - 2) end
-if duplicates > 0 then redis.call('HINCRBY', KEYS[2], 'duplicates', duplicates) end
+note(#answer - 2, duplicates)
 for i = 0, counted - 1 do redis.call('HINCRBY', KEYS[2], ARGV[6 + 2 * i], ARGV[7 + 2 * i]) end
-redis.call('HSET', KEYS[2], 'last_seen', ARGV[3])
 return answer
