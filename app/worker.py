@@ -6,6 +6,7 @@ requests, bodies without a length, ids of other characters, and callbacks that a
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from email.utils import formatdate
@@ -56,6 +57,11 @@ class RelayWorker(GeventWorker):  # type: ignore[misc]
             # Whose host it is that a proxy forwards, only werkzeug's ProxyFix says.
             if settings.public_url or not settings.trusted_proxies:
                 self._receiver, self._public_url = app.extensions["receiver"], settings.public_url
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """One connection."""
+        os.sched_yield()  # the other processes take some of those that wait, also where they share our core
+        super().handle(listener, client, addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """One request of a connection. Raises StopIteration where it was the last."""
