@@ -12,6 +12,7 @@ from app.addresses import AddressGuard
 from app.api import (
     actions,
     api_keys,
+    attendance,
     callback,
     descriptions,
     devices,
@@ -48,6 +49,7 @@ def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
         events,
         devices,
         users,
+        attendance,
         actions,
         api_keys,
         files,

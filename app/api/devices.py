@@ -42,11 +42,18 @@ def _check_security_key(value: str) -> None:
         raise ValidationError(str(error)) from None
 
 
-def _check_timezone(value: str) -> None:
+def is_timezone(name: str) -> bool:
+    """Whether there is a time zone of this name."""
     try:
-        ZoneInfo(value)
+        ZoneInfo(name)
     except (ValueError, OSError, LookupError):
-        raise ValidationError("is not a time zone's name, e.g. Asia/Kolkata") from None
+        return False
+    return True
+
+
+def _check_timezone(value: str) -> None:
+    if not is_timezone(value):
+        raise ValidationError("is not a time zone's name, e.g. Asia/Kolkata")
 
 
 def _check_gateway_url(value: str) -> None:

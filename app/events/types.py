@@ -98,6 +98,38 @@ class AttendancePhoto(Event):
     photo_size_bytes = _field(fields.Integer, "Its size.", 28112)
 
 
+class AttendanceDayChanged(Event):
+    event_type = "attendance.day_changed"
+    summary = "A person's day changed: first in, last out, hours."
+
+    date = _text("Which day, by the clock of the site and the start of the day.", "2026-11-24")
+    user_id = _text("The person's user ID on the devices.", "2")
+    user_name = _text("The person's name, where the relay knows it.", "Asha Rao", null=True)
+    employee_id = _text(
+        "The person's employee ID, where there is a list of employees.", "EMP-0042", null=True
+    )
+    timezone = _text("The site's time zone, or its offset where the device has none set.", "Asia/Kolkata")
+    first_in = _text("The first punch of the day (ISO 8601).", "2026-11-24T09:01:44+05:30", null=True)
+    first_in_device_id = _text("The device it was made on.", "ZHM1100001", null=True)
+    last_out = _text("The last punch of the day (ISO 8601).", "2026-11-24T18:10:02+05:30", null=True)
+    last_out_device_id = _text("The device it was made on.", "ZHM1100001", null=True)
+    worked_seconds = _field(
+        fields.Integer, "From first in to last out; null where either is missing.", 32898, null=True
+    )
+    worked_hours = _field(fields.Float, "The same in hours.", 9.14, null=True)
+    punch_count = _field(fields.Integer, "How many punches the day has.", 4)
+    missing_punch = _field(fields.Boolean, "True when the day is over and one end of it is missing.", False)
+    is_late = _field(
+        fields.Boolean,
+        "Whether first in is after RELAY_LATE_AFTER; null where that is not set.",
+        False,
+        null=True,
+    )
+    late_seconds = _field(fields.Integer, "By how much; 0 where in time.", 0, null=True)
+    day_over = _field(fields.Boolean, "Whether the day is over at its site.", False)
+    revision = _field(fields.Integer, "1; 2, 3… each time this person's day is published again.", 2)
+
+
 class UserUpdated(Event):
     event_type = "user.updated"
     summary = "A user was added or changed on a device."
@@ -188,6 +220,7 @@ SCHEMAS: dict[str, type[Event]] = {
     for schema in (
         AttendancePunch,
         AttendancePhoto,
+        AttendanceDayChanged,
         UserUpdated,
         CredentialUpdated,
         UserDeleted,
@@ -223,6 +256,7 @@ def sample(event_type: str) -> dict[str, Any]:
     event = {name: field.metadata["examples"][0] for name, field in SCHEMAS[event_type]().fields.items()}
     operations = {
         "attendance.photo": "RealTimeAttendancePhoto",
+        "attendance.day_changed": None,
         "user.updated": "ManuallyUserUpdatedWithCard",
         "credential.updated": "ManuallyUserUpdatedWithFingerPrint",
         "user.deleted": "ManuallyUserDeleted",
@@ -244,6 +278,6 @@ def sample(event_type: str) -> dict[str, Any]:
             "status_name": "User Not Found",
             "message": "No user has this ID on the device.",
         }
-    if event_type == "subscription.disabled":
+    if event_type in ("attendance.day_changed", "subscription.disabled"):  # the relay's own
         event |= {"device_id": None, "device_label": None, "device_serial": None, "operation_id": None}
     return event

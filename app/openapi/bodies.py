@@ -12,7 +12,8 @@ from app.actions import Action
 from app.api.api_keys import KeyBody
 from app.api.devices import DeviceBody
 from app.api.subscriptions import ReplayBody, SubscriptionBody, TestBody
-from app.events.types import SCHEMAS, AttendancePunch
+from app.attendance import COLUMNS
+from app.events.types import SCHEMAS, AttendanceDayChanged, AttendancePunch
 from app.gateway.operations import CREDENTIAL_FIELDS
 from app.openapi.parts import Json
 
@@ -174,6 +175,13 @@ def event_schema_name(event_type: str) -> str:
 def punch_row() -> Json:
     """A row of LoadLog's result: a punch without what only an event has."""
     made = _json_schema(AttendancePunch(exclude=_ROW_LACKS))
+    return {key: value for key, value in made.items() if key != "additionalProperties"}
+
+
+def attendance_row() -> Json:
+    """A row of the attendance view: what its event has, without what only an event has."""
+    made = _json_schema(AttendanceDayChanged(only=COLUMNS))
+    made["properties"] = {name: made["properties"][name] for name in COLUMNS}
     return {key: value for key, value in made.items() if key != "additionalProperties"}
 
 

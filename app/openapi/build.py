@@ -9,12 +9,21 @@ from apispec import APISpec
 
 from app import __version__
 from app.events.types import EVENT_TYPES, sample
-from app.openapi import action_endpoints, bodies, event_endpoints, hook_endpoints, schemas, system_endpoints
+from app.openapi import (
+    action_endpoints,
+    attendance_endpoints,
+    bodies,
+    event_endpoints,
+    hook_endpoints,
+    schemas,
+    system_endpoints,
+)
 from app.openapi.parts import PUBLIC, TAGS, Answer, Endpoint, Json, example_of, ref
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *action_endpoints.ENDPOINTS,
     *event_endpoints.ENDPOINTS,
+    *attendance_endpoints.ENDPOINTS,
     *hook_endpoints.DEVICES,
     *hook_endpoints.SUBSCRIPTIONS,
     *system_endpoints.KEYS,

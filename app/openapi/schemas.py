@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.openapi.bodies import punch_row
-from app.openapi.parts import Json, flag, integer, many, one, ref, text, words
+from app.openapi.bodies import attendance_row, punch_row
+from app.openapi.parts import Json, flag, integer, many, number, one, ref, text, words
 from app.store.api_keys import SCOPES
 from app.store.commands import STATUSES
 from app.store.devices import MODES
@@ -218,6 +218,25 @@ CREDENTIAL = one(
     description="A credential with its data.",
 )
 
+# Attendance
+
+ATTENDANCE_DAY = attendance_row()
+ATTENDANCE_MONTH = one(
+    {
+        "user_id": text("The person's user ID on the devices.", "2"),
+        "user_name": text("The person's name, where the relay knows it.", "Asha Rao", null=True),
+        "employee_id": text("The person's employee ID.", "EMP-0042", null=True),
+        "month": text("Which month.", "2026-11"),
+        "days_present": integer("On how many days there was a punch.", 1),
+        "late_days": integer("How many of them began late.", 0),
+        "missing_punch_days": integer("How many of them lack an end.", 0),
+        "worked_seconds": integer("From first in to last out of all days.", 32898),
+        "worked_hours": number("The same in hours.", 9.14),
+        "data": many("The days with a punch, by date.", ref("AttendanceDay")),
+    },
+    description="A person's month.",
+)
+
 # Subscriptions
 
 SUBSCRIPTION_PARTS: dict[str, Json] = {
@@ -359,6 +378,8 @@ COMPONENTS: dict[str, Json] = {
     "User": USER,
     "UserEverywhere": USER_EVERYWHERE,
     "Credential": CREDENTIAL,
+    "AttendanceDay": ATTENDANCE_DAY,
+    "AttendanceMonth": ATTENDANCE_MONTH,
     "Subscription": SUBSCRIPTION,
     "SubscriptionWithSecret": SUBSCRIPTION_WITH_SECRET,
     "Delivery": DELIVERY,

@@ -6,6 +6,9 @@ import secrets
 
 from app.settings import Settings
 from app.store.api_keys import ApiKeys
+from app.store.attendance import Attendance
+from app.store.attendance_changes import AttendanceChanges
+from app.store.attendance_index import AttendanceIndex
 from app.store.codec import Codec
 from app.store.commands import Commands
 from app.store.connection import Connection, StoreAway, is_away
@@ -40,8 +43,11 @@ class Store:
         self.users = Users(self.connection)
         self.ingest = Ingest(self.connection, self.devices, self.users)
         self.events = Events(self.connection, self.codec)
+        self.attendance_index = AttendanceIndex(self.connection, self.devices)
+        self.attendance = Attendance(self.connection, self.devices, self.users, self.attendance_index)
         self.subscriptions = Subscriptions(self.connection)
         self.commands = Commands(self.connection)
         self.deliveries = Deliveries(self.connection)
         self.api_keys = ApiKeys(self.connection)
         self.relay_events = RelayEvents(self.connection)
+        self.attendance_changes = AttendanceChanges(self.connection, self.attendance, self.relay_events)

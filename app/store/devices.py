@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -163,6 +164,20 @@ class Devices:
         )
         self._known[device_id] = device
         return device
+
+    def timezones(self, device_ids: Iterable[str]) -> dict[str, str]:
+        """The time zones of devices as they are now; without those that are not registered."""
+        wanted = [(device_id, self._connection.shard_of(device_id)) for device_id in device_ids]
+        placed = [(device_id, shard) for device_id, shard in wanted if shard is not None]
+        pipeline = self._connection.redis.pipeline(transaction=False)
+        for device_id, shard in placed:
+            pipeline.hget(shard.device(device_id), "record")
+        records = pipeline.execute() if placed else []
+        return {
+            device_id: orjson.loads(record)["timezone"]
+            for (device_id, _), record in zip(placed, records, strict=True)
+            if record is not None
+        }
 
     def status(self, device_id: str) -> dict[str, Any]:
         """When it was last seen (ISO 8601, UTC), and its counters."""

@@ -14,6 +14,11 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {s0}:user:D:U                   hash: v, profile and c:TYPE:INDEX, all sealed
 {s0}:users:D                    sorted set of the device's user ids
 {s0}:blob:ID                    a sealed photo or an unrecognised body
+{s0}:attendance                 hash: at (the last punch in the index), since (ms; changes are told from then on)
+{s0}:attendance:week:U:WEEK     hash: device and instant of a punch → its entry, offset and direction
+{s0}:attendance:day:DAY         sorted set of who punched on a day of UTC, and on which device
+{s0}:attendance:changed         sorted set of days and people, by when the change is to be published (ms)
+{s0}:attendance:told:DATE       hash: person → revision and digest of what was published last
 {s0}:fanout                     the last event handed to the subscriptions' queues
 {s0}:lease                      which worker delivers for this shard
 {s0}:writes                     how many writes its holders have made, to tell when the store has lost some
@@ -33,6 +38,7 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {g}:subscriptions               hash: id → JSON
 {g}:api_keys                    hash: digest of a key → JSON
 {g}:counters                    hash: what is counted without a device
+{g}:chores                      which worker does what is beside deliveries
 {g}:workers                     sorted set of the dispatchers' tokens, by when they were last here and a lease (ms)
 ```
 """
@@ -45,6 +51,7 @@ API_KEYS = "{g}:api_keys"
 COUNTERS = "{g}:counters"
 UPKEEP = "{g}:upkeep"
 WORKERS = "{g}:workers"
+CHORES = "{g}:chores"
 
 
 def token(digest: str) -> str:
@@ -59,6 +66,8 @@ class Shard:
         self.number = number
         self.tag = f"{{s{number}}}"
         self.events = f"{self.tag}:events"
+        self.attendance = f"{self.tag}:attendance"
+        self.attendance_changed = f"{self.tag}:attendance:changed"
         self.fanout = f"{self.tag}:fanout"
         self.lease = f"{self.tag}:lease"
         self.writes = f"{self.tag}:writes"
@@ -91,6 +100,15 @@ class Shard:
 
     def blob(self, blob_id: str) -> str:
         return f"{self.tag}:blob:{blob_id}"
+
+    def attendance_week(self, user_id: str, week: int) -> str:
+        return f"{self.tag}:attendance:week:{user_id}:{week}"
+
+    def attendance_day(self, day: int) -> str:
+        return f"{self.tag}:attendance:day:{day}"
+
+    def attendance_told(self, date: str) -> str:
+        return f"{self.tag}:attendance:told:{date}"
 
     def subscription(self, subscription_id: str, what: str) -> str:
         return f"{self.tag}:sub:{subscription_id}:{what}"

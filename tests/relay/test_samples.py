@@ -217,7 +217,9 @@ def test_each_event_is_flat_complete_and_in_the_order_of_its_schema(device: Devi
     device.send_done(device.envelope(Nothing={}))
     found = events(device)
     assert {event["type"] for event in found} == {
-        name for name in SCHEMAS if not name.startswith(("command.", "subscription."))
+        name
+        for name in SCHEMAS
+        if not name.startswith(("command.", "subscription.")) and name != "attendance.day_changed"
     }
     for event in found:
         SCHEMAS[event["type"]]().load(event)

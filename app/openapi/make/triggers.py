@@ -43,6 +43,13 @@ TRIGGERS = (
         ("attendance.photo",),
     ),
     Trigger(
+        "attendanceDayChanged",
+        "Attendance Day Changed",
+        "Triggers when a person's day has changed: first in, last out, hours, a missing punch.",
+        ("attendance.day_changed",),
+        filters=("user_ids",),
+    ),
+    Trigger(
         "userUpdated",
         "User Updated",
         "Triggers when a user was added or changed on a device.",
