@@ -151,6 +151,33 @@ def create_key(settings: Settings, name: str, scopes: tuple[str, ...]) -> None:
     click.echo(key)
 
 
+@main.group()
+def employees() -> None:
+    """The list of employees."""
+
+
+@employees.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--replace", is_flag=True, help="Remove whoever is not in the file.")
+@_with_settings
+def import_employees(settings: Settings, file: Any, replace: bool) -> None:
+    """Takes employees from FILE: CSV with the columns user_id, employee_id and, if you like, name; - is the input."""
+    import redis
+
+    from app.employees import Wrong, from_csv
+    from app.store import Store
+
+    try:
+        changes = Store(settings).employees.take(from_csv(file.read()), replace=replace)
+    except Wrong as wrong:
+        raise click.ClickException("\n".join(f"{where}: {what}" for where, what in wrong.errors)) from None
+    except (redis.RedisError, OSError):
+        raise click.ClickException("the store can't be reached: is the relay running?") from None
+    click.echo(
+        f"{changes.added} added, {changes.changed} changed, {changes.unchanged} unchanged, {changes.removed} removed"
+    )
+
+
 def _add_simulator() -> None:
     from simulator.cli import simulate, simulator
 

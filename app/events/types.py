@@ -65,6 +65,7 @@ class AttendancePunch(Event):
     revision = _field(fields.Integer, "1; 2, 3… when a punch is sent again with other values.", 1)
     user_id = _text("The user's ID on the device.", "2")
     user_name = _text("The user's name, where the relay knows it.", "Asha Rao", null=True)
+    employee_id = _text("The employee ID, where the list of employees has the user.", "EMP-0042", null=True)
     punch_type = _text(
         "check_in, check_out, break_out, break_in, overtime_in, overtime_out, meal_in or meal_out.",
         "check_in",
@@ -90,6 +91,7 @@ class AttendancePhoto(Event):
     summary = "A device took a photo at a punch."
 
     user_id = _text("The user's ID on the device.", "3", null=True)
+    employee_id = _text("The employee ID, where the list of employees has the user.", None, null=True)
     photo_url = _text(
         "Where the photo is to be had without a key, for seven days.",
         "https://relay.example.com/photos/pho_00…",
@@ -105,9 +107,7 @@ class AttendanceDayChanged(Event):
     date = _text("Which day, by the clock of the site and the start of the day.", "2026-11-24")
     user_id = _text("The person's user ID on the devices.", "2")
     user_name = _text("The person's name, where the relay knows it.", "Asha Rao", null=True)
-    employee_id = _text(
-        "The person's employee ID, where there is a list of employees.", "EMP-0042", null=True
-    )
+    employee_id = _text("The employee ID, where the list of employees has them.", "EMP-0042", null=True)
     timezone = _text("The site's time zone, or its offset where the device has none set.", "Asia/Kolkata")
     first_in = _text("The first punch of the day (ISO 8601).", "2026-11-24T09:01:44+05:30", null=True)
     first_in_device_id = _text("The device it was made on.", "ZHM1100001", null=True)

@@ -1,4 +1,4 @@
-"""Attendance as endpoints: days and months, as JSON and as files."""
+"""Attendance as endpoints: days and months, as JSON and as files; and the list of employees."""
 
 from __future__ import annotations
 
@@ -130,5 +130,95 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         _USER_ID,
         _MONTH,
         *_SITES,
+    ),
+)
+
+_LIST = (
+    "A list as JSON, or as CSV with the columns user_id, employee_id and name; all of it is taken or nothing."
+)
+_TAKEN = Answer("How many were taken.", ref("EmployeesTaken"))
+_EMPLOYEE = Answer("The employee.", ref("Employee"))
+_EXAMPLE_OF_LIST = {
+    "two": {
+        "employees": [
+            {"user_id": "2", "employee_id": "EMP-0042", "name": "Asha Rao"},
+            {"user_id": "3", "employee_id": "EMP-0043", "name": None},
+        ]
+    }
+}
+_CSV_OF_LIST = "user_id,employee_id,name\r\n2,EMP-0042,Asha Rao\r\n3,EMP-0043,\r\n"
+
+EMPLOYEES: tuple[Endpoint, ...] = (
+    Endpoint(
+        method="get",
+        path="/v1/employees",
+        operation_id="listEmployees",
+        tags=("attendance",),
+        summary="List employees",
+        description="Who user IDs are, by user ID.",
+        answers={200: Answer("A page of employees.", page_of("Employee"))},
+        scopes=("events:read",),
+        parameters=(LIMIT, CURSOR),
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/employees",
+        operation_id="addEmployees",
+        tags=("attendance",),
+        summary="Add employees",
+        description=f"Adds and changes employees. {_LIST}",
+        answers={200: _TAKEN},
+        scopes=("devices:write",),
+        body=ref("EmployeesBody"),
+        body_csv=_CSV_OF_LIST,
+        examples=_EXAMPLE_OF_LIST,
+    ),
+    Endpoint(
+        method="put",
+        path="/v1/employees",
+        operation_id="replaceEmployees",
+        tags=("attendance",),
+        summary="Replace employees",
+        description=f"Adds and changes employees, and removes whoever is not in the list. {_LIST}",
+        answers={200: _TAKEN},
+        scopes=("devices:write",),
+        body=ref("EmployeesBody"),
+        body_csv=_CSV_OF_LIST,
+        examples=_EXAMPLE_OF_LIST,
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/employees/{user_id}",
+        operation_id="getEmployee",
+        tags=("attendance",),
+        summary="Get employee",
+        description="Who a user ID is.",
+        answers={200: _EMPLOYEE},
+        scopes=("events:read",),
+        parameters=(_USER_ID,),
+    ),
+    Endpoint(
+        method="put",
+        path="/v1/employees/{user_id}",
+        operation_id="putEmployee",
+        tags=("attendance",),
+        summary="Add or change employee",
+        description="Says who a user ID is.",
+        answers={200: _EMPLOYEE},
+        scopes=("devices:write",),
+        parameters=(_USER_ID,),
+        body=ref("EmployeeChange"),
+        examples={"employee": {"employee_id": "EMP-0042", "name": "Asha Rao"}},
+    ),
+    Endpoint(
+        method="delete",
+        path="/v1/employees/{user_id}",
+        operation_id="deleteEmployee",
+        tags=("attendance",),
+        summary="Remove employee",
+        description="Removes an employee from the list. Events that were published keep what they carry.",
+        answers={204: Answer("It is removed.")},
+        scopes=("devices:write",),
+        parameters=(_USER_ID,),
     ),
 )

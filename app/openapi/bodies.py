@@ -13,6 +13,7 @@ from app.api.api_keys import KeyBody
 from app.api.devices import DeviceBody
 from app.api.subscriptions import ReplayBody, SubscriptionBody, TestBody
 from app.attendance import COLUMNS
+from app.employees import MOST, EmployeeRow
 from app.events.types import SCHEMAS, AttendanceDayChanged, AttendancePunch
 from app.gateway.operations import CREDENTIAL_FIELDS
 from app.openapi.parts import Json
@@ -98,6 +99,12 @@ _KEY_TEXTS: dict[str, tuple[str, Any]] = {
     "expires_at": ("When it ends working (ISO 8601); left out: never.", "2036-11-24T00:00:00Z"),
 }
 
+_EMPLOYEE_TEXTS: dict[str, tuple[str, Any]] = {
+    "user_id": ("The user's ID on the devices.", "2"),
+    "employee_id": ("What the company knows them by.", "EMP-0042"),
+    "name": ("Their name; left out or null: what the device calls them.", "Asha Rao"),
+}
+
 
 def _json_schema(schema: Schema) -> Json:
     assert _PLUGIN.converter is not None
@@ -147,6 +154,22 @@ SUBSCRIPTION_CHANGE = _change_of(SUBSCRIPTION, "secret")
 REPLAY = _described(ReplayBody(), _REPLAY_TEXTS, since="date-time", until="date-time")
 TEST = _described(TestBody(), _TEST_TEXTS)
 KEY = _described(KeyBody(), _KEY_TEXTS)
+EMPLOYEE = _described(EmployeeRow(), _EMPLOYEE_TEXTS)
+EMPLOYEE_CHANGE = _described(EmployeeRow(exclude=("user_id",)), _EMPLOYEE_TEXTS)
+EMPLOYEES: Json = {
+    "type": "object",
+    "properties": {
+        "employees": {
+            "type": "array",
+            "items": EMPLOYEE,
+            "maxItems": MOST,
+            "description": "The employees, each user ID once.",
+            "examples": [[{name: example for name, (_, example) in _EMPLOYEE_TEXTS.items()}]],
+        }
+    },
+    "required": ["employees"],
+    "additionalProperties": False,
+}
 
 COMPONENTS: dict[str, Json] = {
     "DeviceBody": DEVICE,
@@ -156,6 +179,8 @@ COMPONENTS: dict[str, Json] = {
     "ReplayBody": REPLAY,
     "TestBody": TEST,
     "ApiKeyBody": KEY,
+    "EmployeeChange": EMPLOYEE_CHANGE,
+    "EmployeesBody": EMPLOYEES,
 }
 
 

@@ -24,6 +24,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *action_endpoints.ENDPOINTS,
     *event_endpoints.ENDPOINTS,
     *attendance_endpoints.ENDPOINTS,
+    *attendance_endpoints.EMPLOYEES,
     *hook_endpoints.DEVICES,
     *hook_endpoints.SUBSCRIPTIONS,
     *system_endpoints.KEYS,
@@ -177,6 +178,11 @@ def _operation(endpoint: Endpoint, components: dict[str, Json]) -> Json:
             "required": endpoint.body_required,
             "content": {media: _body(endpoint) for media in endpoint.body_media},
         }
+        if endpoint.body_csv:
+            made["requestBody"]["content"]["text/csv"] = {
+                "schema": {"type": "string"},
+                "example": endpoint.body_csv,
+            }
     made["responses"] = _responses(endpoint, components)
     return made
 

@@ -237,6 +237,23 @@ ATTENDANCE_MONTH = one(
     description="A person's month.",
 )
 
+EMPLOYEE = one(
+    {
+        "user_id": text("The user's ID on the devices.", "2"),
+        "employee_id": text("What the company knows them by.", "EMP-0042"),
+        "name": text("Their name.", "Asha Rao", null=True),
+    },
+    description="Who a user ID is.",
+)
+EMPLOYEES_TAKEN = one(
+    {
+        "added": integer("How many were new.", 12),
+        "changed": integer("How many were different before.", 1),
+        "unchanged": integer("How many were the same before.", 87),
+        "removed": integer("How many were taken away.", 0),
+    }
+)
+
 # Subscriptions
 
 SUBSCRIPTION_PARTS: dict[str, Json] = {
@@ -378,6 +395,8 @@ COMPONENTS: dict[str, Json] = {
     "User": USER,
     "UserEverywhere": USER_EVERYWHERE,
     "Credential": CREDENTIAL,
+    "Employee": EMPLOYEE,
+    "EmployeesTaken": EMPLOYEES_TAKEN,
     "AttendanceDay": ATTENDANCE_DAY,
     "AttendanceMonth": ATTENDANCE_MONTH,
     "Subscription": SUBSCRIPTION,

@@ -15,8 +15,10 @@ from app.store.connection import Connection, StoreAway, is_away
 from app.store.deliveries import Deliveries
 from app.store.devices import Devices
 from app.store.embedded import private_file
+from app.store.employees import Employees
 from app.store.events import Events
 from app.store.ingest import Ingest
+from app.store.people import People
 from app.store.relay_events import RelayEvents
 from app.store.subscriptions import Subscriptions
 from app.store.users import Users
@@ -41,10 +43,12 @@ class Store:
         self.codec = Codec(self.vault)
         self.devices = Devices(self.connection)
         self.users = Users(self.connection)
-        self.ingest = Ingest(self.connection, self.devices, self.users)
+        self.employees = Employees(self.connection, self.devices)
+        self.people = People(self.users, self.employees)
+        self.ingest = Ingest(self.connection, self.devices, self.users, self.people)
         self.events = Events(self.connection, self.codec)
         self.attendance_index = AttendanceIndex(self.connection, self.devices)
-        self.attendance = Attendance(self.connection, self.devices, self.users, self.attendance_index)
+        self.attendance = Attendance(self.connection, self.devices, self.people, self.attendance_index)
         self.subscriptions = Subscriptions(self.connection)
         self.commands = Commands(self.connection)
         self.deliveries = Deliveries(self.connection)

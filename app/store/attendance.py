@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from app.attendance import COLUMNS, Mark, Site, day_of, site, summary, window
 from app.store.attendance_index import AttendanceIndex, days, pair, read_mark, split_pair, weeks
 from app.store.connection import Connection
-from app.store.devices import Devices
-from app.store.users import Users
+from app.store.devices import Devices, Person
+from app.store.people import People
 
 _CHUNK = 500
 # A page reads no more people than this to find its rows, however rare they are; its cursor goes on from there.
@@ -55,11 +55,11 @@ class Attendance:
     """Reads people's days."""
 
     def __init__(
-        self, connection: Connection, devices: Devices, users: Users, index: AttendanceIndex
+        self, connection: Connection, devices: Devices, people: People, index: AttendanceIndex
     ) -> None:
         self._connection = connection
         self._devices = devices
-        self._users = users
+        self._known = people
         self._index = index
         self._rules = connection.settings.attendance_rules
         self._keep_ms = connection.settings.retention_days * 86_400_000
@@ -194,20 +194,16 @@ class Attendance:
         for row in rows:
             for device_id in _devices_of(row):
                 on_device.setdefault(device_id, set()).add(row["user_id"])
-        names: dict[str, str] = {}
-        for device_id, user_ids in on_device.items():
-            device = self._devices.get(device_id)
-            if device is not None:
-                known = self._users.names(device, user_ids)
-                names |= {user_id: name for user_id, name in known.items() if name}
-        return [
-            _in_order({**row, "user_name": names.get(row["user_id"]), "employee_id": None}) for row in rows
-        ]
+        found = ((self._devices.get(device_id), user_ids) for device_id, user_ids in on_device.items())
+        places = [(device, user_ids) for device, user_ids in found if device is not None]
+        people = self._known.everywhere({row["user_id"] for row in rows}, places)
+        return [_in_order(row, people[row["user_id"]]) for row in rows]
 
 
 def _devices_of(row: Row) -> set[str]:
     return {row["first_in_device_id"], row["last_out_device_id"]} - {None}
 
 
-def _in_order(row: Row) -> Row:
+def _in_order(row: Row, person: Person) -> Row:
+    row = {**row, "user_name": person.name, "employee_id": person.employee_id}
     return {name: row[name] for name in COLUMNS}

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -30,6 +30,13 @@ class DeviceExists(Exception):
     """A device with this id is registered already."""
 
 
+class Person(NamedTuple):
+    """What is known of a user; the list of employees goes before what the device calls them."""
+
+    name: str | None
+    employee_id: str | None
+
+
 @dataclass(slots=True)
 class Device:
     """A registered device as a process knows it."""
@@ -40,8 +47,8 @@ class Device:
     record: dict[str, Any]
     auth_token: str = field(repr=False)
     keys: list[SecurityKey]  # the present one, then the one before
-    names_version: str = "0"
-    names: dict[str, str | None] = field(default_factory=dict)  # of users, as far as asked for
+    people_version: str = "0"
+    people: dict[str, Person] = field(default_factory=dict)  # users, as far as asked for
 
     @property
     def timezone(self) -> tzinfo:
@@ -146,7 +153,7 @@ class Devices:
         return self._remember(device_id, shard, fields)
 
     def _remember(self, device_id: str, shard: Shard, fields: list[bytes | None]) -> Device | None:
-        record, sealed, version, names = fields
+        record, sealed, version, people = fields
         if record is None or sealed is None or version is None:
             self._known.pop(device_id, None)
             return None
@@ -160,10 +167,17 @@ class Devices:
             auth_token=secrets["auth_token"],
             # A key that was removed is not read with: plain text is expected then.
             keys=[SecurityKey(key) for key in keys if key] if keys[0] else [],
-            names_version=(names or b"0").decode(),
+            people_version=(people or b"0").decode(),
         )
         self._known[device_id] = device
         return device
+
+    def forget_people(self) -> None:
+        """Has every process ask anew who the users of devices are."""
+        pipeline = self._connection.redis.pipeline(transaction=False)
+        for device_id, number in self._connection.redis.hgetall(DEVICES).items():
+            pipeline.hincrby(Shard(int(number)).device(device_id.decode()), "n", 1)
+        pipeline.execute()
 
     def timezones(self, device_ids: Iterable[str]) -> dict[str, str]:
         """The time zones of devices as they are now; without those that are not registered."""

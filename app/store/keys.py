@@ -10,7 +10,7 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {s0}:events:user:U
 {s0}:punches:D:U:WEEK           hash: instant → revision and values, to tell duplicates
 {s0}:seen:D:DIGEST              a callback that is no punch was here
-{s0}:device:D                   hash: record, v (its version), n (version of the users' names), counters
+{s0}:device:D                   hash: record, v (its version), n (version of its people), counters
 {s0}:user:D:U                   hash: v, profile and c:TYPE:INDEX, all sealed
 {s0}:users:D                    sorted set of the device's user ids
 {s0}:blob:ID                    a sealed photo or an unrecognised body
@@ -37,6 +37,7 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {g}:token:DIGEST                set of the devices that use an AuthToken (one, as a rule)
 {g}:subscriptions               hash: id → JSON
 {g}:api_keys                    hash: digest of a key → JSON
+{g}:employees                   hash: user ID → employee ID and name, sealed
 {g}:counters                    hash: what is counted without a device
 {g}:chores                      which worker does what is beside deliveries
 {g}:workers                     sorted set of the dispatchers' tokens, by when they were last here and a lease (ms)
@@ -52,6 +53,7 @@ COUNTERS = "{g}:counters"
 UPKEEP = "{g}:upkeep"
 WORKERS = "{g}:workers"
 CHORES = "{g}:chores"
+EMPLOYEES = "{g}:employees"
 
 
 def token(digest: str) -> str:

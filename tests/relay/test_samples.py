@@ -161,6 +161,7 @@ EXPECTED: dict[int, list[dict[str, Any]]] = {
             "operation": "RealTimeAttendancePhoto",
             "operation_id": "x58636uon24u",
             "user_id": "3",
+            "employee_id": None,
             "photo_mime": "image/jpeg",
             "photo_size_bytes": 20,
         }
@@ -176,6 +177,7 @@ EXPECTED: dict[int, list[dict[str, Any]]] = {
             "revision": 1,
             "user_id": "2",
             "user_name": None,
+            "employee_id": None,
             "punch_type": "check_out",
             "direction": "out",
             "input_type": "fingerprint",
