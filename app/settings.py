@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from dotenv import dotenv_values
 
+from app import working_hours
 from app.addresses import AddressGuard
 from app.attendance import Rules
 
@@ -246,6 +247,14 @@ def _time_of_day(text: str) -> int:
     return 60 * int(match[1]) + int(match[2])
 
 
+def _working_hours(text: str) -> str:
+    try:
+        working_hours.parse(text)
+    except ValueError as error:
+        raise ExampleError(str(error).partition(" such as ")[0], working_hours.EXAMPLE) from None
+    return text
+
+
 def _optional_time_of_day(text: str) -> int | None:
     return _time_of_day(text) if text else None
 
@@ -453,6 +462,24 @@ VARIABLES: tuple[Variable, ...] = (
         _optional_time_of_day,
     ),
     Variable(
+        "RELAY_SILENT_AFTER_MINUTES",
+        "silent_after_minutes",
+        "0",
+        "60",
+        "Minutes of working hours without a word from a device until `device.silent` is published; `0`: never. A "
+        "device may have its own.",
+        _whole(0, 43_200),
+    ),
+    Variable(
+        "RELAY_WORKING_HOURS",
+        "working_hours",
+        "Mon-Fri 08:00-18:00",
+        "Mon-Fri 08:00-18:00, Sat 09:00-13:00",
+        "When devices are expected to be heard, by each one's clock; parts are separated by commas. A device may have "
+        "its own.",
+        _working_hours,
+    ),
+    Variable(
         "RELAY_SHARDS",
         "shards",
         "1",
@@ -508,6 +535,8 @@ class Settings:
     dedupe_days: int
     day_starts: int
     late_after: int | None
+    silent_after_minutes: int
+    working_hours: str
     shards: int
     metrics_open: bool
     log_level: str

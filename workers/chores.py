@@ -1,4 +1,4 @@
-"""What goes on beside deliveries, in RQ's process so that it delays none: the index of attendance, and changed days.
+"""What goes on beside deliveries, in RQ's process so that it delays none: attendance's index, changed days, alerts.
 
 One worker does it at a time. Should two at once, or should one be killed halfway, no harm is done: everything that is
 written is checked against what was there when it was thought of.
@@ -7,6 +7,7 @@ written is checked against what was there when it was thought of.
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
 import time
@@ -20,6 +21,7 @@ log = logging.getLogger("relay.chores")
 
 _EVERY_SECONDS = 1.0
 _LEASE_MS = 5_000
+_ALERT_SECONDS = 20.0
 _BATCHES = 25  # of punches, before days are published and the lease is renewed
 
 
@@ -29,6 +31,7 @@ class Chores:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._token = secrets.token_hex(8).encode()
+        self._alerted = -math.inf
 
     def start(self) -> None:
         """Begins, for as long as the process lives."""
@@ -56,6 +59,10 @@ class Chores:
 
     def _once(self) -> bool:
         """Whether there is more to do at once."""
+        self._store.unknown_users.note_all_commands()
+        if time.monotonic() - self._alerted > _ALERT_SECONDS:
+            self._alerted = time.monotonic()
+            self._store.alerts.check()
         taken = self._store.attendance_index.catch_up(_BATCHES)
         published = self._store.attendance_changes.publish_due()
         return taken > _BATCHES * 100 or published > 100

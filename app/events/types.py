@@ -9,6 +9,8 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, fields
 
+from app import ids
+
 PUNCH_TYPES = (
     "check_in",
     "check_out",
@@ -167,6 +169,32 @@ class UserDeleted(Event):
     user_id = _text("The user's ID on the device.", "1")
 
 
+class UserUnknown(Event):
+    event_type = "user.unknown"
+    summary = "Someone punched whom neither the device's users nor the list of employees have."
+
+    user_id = _text("The user ID that punched.", "99")
+    punch_event_id = _text("The event of the punch.", "evt_01kay8ds0r000000")
+
+
+class DeviceSilent(Event):
+    event_type = "device.silent"
+    summary = "A device was not heard for so many minutes of its working hours."
+
+    last_seen_at = _text("When it was last heard (UTC).", "2026-11-24T03:31:46.120Z")
+    silent_after_minutes = _field(fields.Integer, "After how many minutes it counts as silent.", 60)
+    working_hours = _text("When it is expected to be heard.", "Mon-Fri 08:00-18:00")
+
+
+class DeviceBack(Event):
+    event_type = "device.back"
+    summary = "A device that was silent was heard again."
+
+    last_seen_at = _text("When it was heard (UTC).", "2026-11-24T05:01:46.120Z")
+    silent_since = _text("When it had been heard last before (UTC).", "2026-11-24T03:31:46.120Z")
+    silent_seconds = _field(fields.Integer, "Seconds between the two.", 5400)
+
+
 class DeviceTimeChanged(Event):
     event_type = "device.time_changed"
     summary = "A device's clock was set by hand."
@@ -224,7 +252,10 @@ SCHEMAS: dict[str, type[Event]] = {
         UserUpdated,
         CredentialUpdated,
         UserDeleted,
+        UserUnknown,
         DeviceTimeChanged,
+        DeviceSilent,
+        DeviceBack,
         CommandCompleted,
         CommandFailed,
         CallbackUnrecognised,
@@ -254,7 +285,7 @@ def is_pattern(pattern: str) -> bool:
 def sample(event_type: str) -> dict[str, Any]:
     """A made-up event of a type, from the examples of its schema; `test` is true."""
     event = {name: field.metadata["examples"][0] for name, field in SCHEMAS[event_type]().fields.items()}
-    operations = {
+    operations = dict.fromkeys(("user.unknown", "device.silent", "device.back")) | {
         "attendance.photo": "RealTimeAttendancePhoto",
         "attendance.day_changed": None,
         "user.updated": "ManuallyUserUpdatedWithCard",
@@ -267,7 +298,7 @@ def sample(event_type: str) -> dict[str, Any]:
         "subscription.disabled": None,
     }
     event |= {
-        "id": f"{event['id'][:-1]}{EVENT_TYPES.index(event_type)}",  # no two samples share an id
+        "id": event["id"][:-1] + ids.encode(EVENT_TYPES.index(event_type), 1),  # no two samples share an id
         "type": event_type,
         "operation": operations.get(event_type, event["operation"]),
         "test": True,
@@ -278,6 +309,8 @@ def sample(event_type: str) -> dict[str, Any]:
             "status_name": "User Not Found",
             "message": "No user has this ID on the device.",
         }
-    if event_type in ("attendance.day_changed", "subscription.disabled"):  # the relay's own
-        event |= {"device_id": None, "device_label": None, "device_serial": None, "operation_id": None}
+    if event["operation"] is None:
+        event["operation_id"] = None
+    if event_type in ("attendance.day_changed", "subscription.disabled"):  # of no device
+        event |= {"device_id": None, "device_label": None, "device_serial": None}
     return event

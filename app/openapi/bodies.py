@@ -50,7 +50,19 @@ _DEVICE_TEXTS: dict[str, tuple[str, Any]] = {
         "How the machine is connected. hybrid_db and hybrid_file only report attendance: they take no actions.",
         "native",
     ),
-    "timezone": ("The IANA time zone of times that come without an offset.", "Asia/Kolkata"),
+    "timezone": (
+        "The IANA time zone of times that come without an offset, of attendance's days and of working hours.",
+        "Asia/Kolkata",
+    ),
+    "silent_after_minutes": (
+        "Minutes of working hours without a word from it until device.silent is published; 0: never; null: "
+        "RELAY_SILENT_AFTER_MINUTES.",
+        60,
+    ),
+    "working_hours": (
+        "When it is expected to be heard, by its time zone; parts separated by commas; null: RELAY_WORKING_HOURS.",
+        "Mon-Fri 08:00-18:00",
+    ),
 }
 _SUBSCRIPTION_TEXTS: dict[str, tuple[str, Any]] = {
     "target_url": (

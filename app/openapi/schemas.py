@@ -160,6 +160,10 @@ DEVICE = one(
         "serial_number": text("Its serial number.", "ZHM1100001", null=True),
         "mode": words("How it is connected to the gateway.", *MODES),
         "timezone": text("The time zone of times without an offset.", "Asia/Kolkata"),
+        "silent_after_minutes": integer(
+            "Minutes of working hours until it is silent; 0: never; null: as the relay's.", 60, null=True
+        ),
+        "working_hours": text("When it is expected to be heard; null: as the relay's.", None, null=True),
         "created_at": text("When it was registered.", "2026-11-24T03:31:46+00:00"),
         "has_security_key": flag("Whether its callbacks and commands are encrypted."),
         "auth_token_hint": text("The last four characters of its AuthToken.", "OuKs"),
@@ -168,13 +172,22 @@ DEVICE = one(
             "https://relay.example.com/callback/ZHM1100001",
         ),
         "last_seen_at": text("When it last sent something.", "2026-11-24T03:31:46Z", null=True),
+        "silent_since": text("Where device.silent was published, when it was last heard.", None, null=True),
         "callbacks": integer("Callbacks taken.", 120),
         "events": integer("Events made of them.", 131),
         "duplicates": integer("Callbacks or punches that were known already.", 2),
         "unrecognised": integer("Callbacks that could not be read, in part.", 0),
         "clock_suspect": integer("Punches far ahead of our clock, or very old.", 0),
     },
-    optional=("last_seen_at", "callbacks", "events", "duplicates", "unrecognised", "clock_suspect"),
+    optional=(
+        "last_seen_at",
+        "silent_since",
+        "callbacks",
+        "events",
+        "duplicates",
+        "unrecognised",
+        "clock_suspect",
+    ),
     description="A registered device. Its secrets are never shown.",
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from app.settings import Settings
+from app.store.alerts import Alerts
 from app.store.api_keys import ApiKeys
 from app.store.attendance import Attendance
 from app.store.attendance_changes import AttendanceChanges
@@ -21,6 +22,7 @@ from app.store.ingest import Ingest
 from app.store.people import People
 from app.store.relay_events import RelayEvents
 from app.store.subscriptions import Subscriptions
+from app.store.unknown_users import UnknownUsers
 from app.store.users import Users
 from app.vault import Vault
 
@@ -47,11 +49,13 @@ class Store:
         self.people = People(self.users, self.employees)
         self.ingest = Ingest(self.connection, self.devices, self.users, self.people)
         self.events = Events(self.connection, self.codec)
-        self.attendance_index = AttendanceIndex(self.connection, self.devices)
+        self.relay_events = RelayEvents(self.connection)
+        self.alerts = Alerts(self.connection, self.devices, self.relay_events)
+        self.unknown_users = UnknownUsers(self.connection, self.devices, self.employees, self.relay_events)
+        self.attendance_index = AttendanceIndex(self.connection, self.devices, self.unknown_users.look)
         self.attendance = Attendance(self.connection, self.devices, self.people, self.attendance_index)
         self.subscriptions = Subscriptions(self.connection)
         self.commands = Commands(self.connection)
         self.deliveries = Deliveries(self.connection)
         self.api_keys = ApiKeys(self.connection)
-        self.relay_events = RelayEvents(self.connection)
         self.attendance_changes = AttendanceChanges(self.connection, self.attendance, self.relay_events)

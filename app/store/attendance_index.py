@@ -8,7 +8,7 @@ UTC and weeks of 1970's: what day a punch belongs to is decided when it is read,
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,11 +33,16 @@ _DIRECTIONS = {code: direction for direction, code in _CODES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A punch of the stream: its entry, whose it is, and the mark it leaves."""
+    """A punch of the stream: its entry, whose it is, when it was (as in its event), and the mark it leaves."""
 
     entry: str
     user_id: str
+    when: dict[str, str]
     mark: Mark
+
+    def is_since(self, since: int) -> bool:
+        """Whether it came at that time (ms) or later."""
+        return int(self.entry.partition("-")[0]) >= since
 
 
 def pair(user_id: str, device_id: str) -> str:
@@ -81,9 +86,13 @@ def read_mark(field: bytes, value: bytes) -> tuple[int, Mark]:
 class AttendanceIndex:
     """Keeps the index up to date."""
 
-    def __init__(self, connection: Connection, devices: Devices) -> None:
+    def __init__(
+        self, connection: Connection, devices: Devices, look: Callable[[Shard, list[Found]], None]
+    ) -> None:
+        """`look` is shown each punch before it is taken in: at least once, that is."""
         self._connection = connection
         self._devices = devices
+        self._look = look
         self._add = connection.script("attendance_index")
         self._bodies = connection.script("bodies")
         self._rules = connection.settings.attendance_rules
@@ -100,7 +109,9 @@ class AttendanceIndex:
             if not entries:
                 break
             found = list(self._punches(shard, entries))
-            if self._store(shard, last, entries[-1], found, since):
+            fresh = [punch for punch in found if punch.is_since(since)]
+            self._look(shard, fresh)
+            if self._store(shard, last, entries[-1], found, fresh):
                 taken += len(entries)
             if len(entries) < _BATCH:
                 break
@@ -130,9 +141,10 @@ class AttendanceIndex:
                     device_id=event["device_id"],
                     direction=event["direction"],
                 )
-                yield Found(entry, event["user_id"], mark)
+                when = {name: event[name] for name in ("occurred_at", "occurred_at_utc")}
+                yield Found(entry, event["user_id"], when, mark)
 
-    def _store(self, shard: Shard, last: str, newest: str, found: list[Found], since: int) -> bool:
+    def _store(self, shard: Shard, last: str, newest: str, found: list[Found], fresh: list[Found]) -> bool:
         keys: dict[str, int] = {}
         arguments: list[Any] = [last, newest, self._keep, len(found)]
 
@@ -149,13 +161,12 @@ class AttendanceIndex:
                 pair(punch.user_id, mark.device_id),
             )
         due = int(time.time() * 1000) + GATHER_MS
-        for member in self._changed(found, since):
+        for member in self._changed(fresh):
             arguments += (due, member)
         return bool(self._add(keys=[shard.attendance, shard.attendance_changed, *keys], args=arguments))
 
-    def _changed(self, found: Iterable[Found], since: int) -> Iterator[str]:
-        """The days that punches since then belong to."""
-        fresh = [punch for punch in found if int(punch.entry.partition("-")[0]) >= since]
+    def _changed(self, fresh: list[Found]) -> Iterator[str]:
+        """The days that punches belong to."""
         timezones = self._devices.timezones({punch.mark.device_id for punch in fresh})
         yield from dict.fromkeys(
             changed_day(

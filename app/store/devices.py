@@ -108,7 +108,8 @@ class Devices:
         users = client.zrange(shard.users(device_id), 0, -1)
         for start in range(0, len(users), 500):
             client.delete(*(shard.user(device_id, user.decode()) for user in users[start : start + 500]))
-        client.delete(shard.users(device_id))
+        client.delete(shard.users(device_id), shard.commanded(device_id), shard.strangers(device_id))
+        client.hdel(shard.silent, device_id)
         self._connection.forget_shard_of(device_id)
         self._known.pop(device_id, None)
         return True
@@ -194,15 +195,17 @@ class Devices:
         }
 
     def status(self, device_id: str) -> dict[str, Any]:
-        """When it was last seen (ISO 8601, UTC), and its counters."""
+        """When it was last seen, since when it is silent (ISO 8601, UTC; null where it isn't), and its counters."""
         shard = self._connection.shard_of(device_id)
         if shard is None:
             return {}
-        values = self._connection.redis.hmget(shard.device(device_id), "last_seen", *_COUNTERS)
-        seen = values[0]
-        at = datetime.fromtimestamp(int(seen) / 1000, UTC).isoformat(timespec="seconds") if seen else None
+        pipeline = self._connection.redis.pipeline(transaction=False)
+        pipeline.hmget(shard.device(device_id), "last_seen", *_COUNTERS)
+        pipeline.hget(shard.silent, device_id)
+        values, silent = pipeline.execute()
         return {
-            "last_seen_at": at.replace("+00:00", "Z") if at else None,
+            "last_seen_at": _seconds(values[0]),
+            "silent_since": _seconds(silent),
             **{name: int(value or 0) for name, value in zip(_COUNTERS, values[1:], strict=True)},
         }
 
@@ -283,3 +286,8 @@ class Devices:
 
     def _digest(self, auth_token: str | None) -> str:
         return self._connection.vault.digest("token", auth_token or "")
+
+
+def _seconds(ms: bytes | None) -> str | None:
+    """ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(int(ms) / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if ms else None

@@ -14,11 +14,14 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {s0}:user:D:U                   hash: v, profile and c:TYPE:INDEX, all sealed
 {s0}:users:D                    sorted set of the device's user ids
 {s0}:blob:ID                    a sealed photo or an unrecognised body
-{s0}:attendance                 hash: at (the last punch in the index), since (ms; changes are told from then on)
+{s0}:attendance                 hash: at (last punch taken in), commands_at, since (ms; from when on changes are told)
 {s0}:attendance:week:U:WEEK     hash: device and instant of a punch → its entry, offset and direction
 {s0}:attendance:day:DAY         sorted set of who punched on a day of UTC, and on which device
 {s0}:attendance:changed         sorted set of days and people, by when the change is to be published (ms)
 {s0}:attendance:told:DATE       hash: person → revision and digest of what was published last
+{s0}:commanded:D                set of the users whom commands put on a device, or found there
+{s0}:strangers:D                hash: user ID in no list → when that was published (s)
+{s0}:silent                     hash: device whose silence was published → when it was last heard (ms)
 {s0}:fanout                     the last event handed to the subscriptions' queues
 {s0}:lease                      which worker delivers for this shard
 {s0}:writes                     how many writes its holders have made, to tell when the store has lost some
@@ -39,7 +42,9 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {g}:api_keys                    hash: digest of a key → JSON
 {g}:employees                   hash: user ID → employee ID and name, sealed
 {g}:counters                    hash: what is counted without a device
+{g}:alerts                      hash: checked (when silence was looked for, ms), since (from when on it counts)
 {g}:chores                      which worker does what is beside deliveries
+{g}:listening                   there while a web process takes callbacks
 {g}:workers                     sorted set of the dispatchers' tokens, by when they were last here and a lease (ms)
 ```
 """
@@ -52,8 +57,10 @@ API_KEYS = "{g}:api_keys"
 COUNTERS = "{g}:counters"
 UPKEEP = "{g}:upkeep"
 WORKERS = "{g}:workers"
+ALERTS = "{g}:alerts"
 CHORES = "{g}:chores"
 EMPLOYEES = "{g}:employees"
+LISTENING = "{g}:listening"
 
 
 def token(digest: str) -> str:
@@ -70,6 +77,7 @@ class Shard:
         self.events = f"{self.tag}:events"
         self.attendance = f"{self.tag}:attendance"
         self.attendance_changed = f"{self.tag}:attendance:changed"
+        self.silent = f"{self.tag}:silent"
         self.fanout = f"{self.tag}:fanout"
         self.lease = f"{self.tag}:lease"
         self.writes = f"{self.tag}:writes"
@@ -111,6 +119,12 @@ class Shard:
 
     def attendance_told(self, date: str) -> str:
         return f"{self.tag}:attendance:told:{date}"
+
+    def commanded(self, device_id: str) -> str:
+        return f"{self.tag}:commanded:{device_id}"
+
+    def strangers(self, device_id: str) -> str:
+        return f"{self.tag}:strangers:{device_id}"
 
     def subscription(self, subscription_id: str, what: str) -> str:
         return f"{self.tag}:sub:{subscription_id}:{what}"

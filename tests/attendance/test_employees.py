@@ -57,6 +57,7 @@ def test_events_carry_it_from_the_next_one_on_and_no_more_once_it_is_removed(off
 def test_a_list_adds_and_changes_and_a_whole_one_replaces(office: Relay) -> None:
     one, two, three = sorted(a_user() for _ in range(3))
     first = csv_of((one, "E1", "Asha"), (two, "E2", ""))
+    take(office, csv_of(), "PUT")
     assert take(office, b"\xef\xbb\xbf" + first)["added"] == 2
     listed = {"employees": [{"user_id": two, "employee_id": "E2b"}, {"user_id": three, "employee_id": "E3"}]}
     answer = office.call("POST", "/v1/employees", json=listed).json()

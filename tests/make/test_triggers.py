@@ -40,6 +40,10 @@ def punch(stage: Stage, device: Device) -> None:
     device.send_done(device.punch("8"))
 
 
+def strange_punch(_stage: Stage, device: Device) -> None:
+    device.send_done(device.punch(secrets.token_hex(4)))
+
+
 def photo(stage: Stage, device: Device) -> None:
     stage.simulator.gateway.device(device.id).take_photo("8", make_jpeg("made up"))
 
@@ -66,6 +70,7 @@ CAUSES: dict[str, tuple[Callable[[Stage, Device], None], str]] = {
     "newAttendancePhoto": (photo, "attendance.photo"),
     "userUpdated": (sends(3), "user.updated"),
     "userDeleted": (sends(1), "user.deleted"),
+    "userUnknown": (strange_punch, "user.unknown"),
     "credentialUpdated": (sends(5), "credential.updated"),
     "deviceClockChanged": (sends(2), "device.time_changed"),
     "commandFinished": (command("nobody"), "command.failed"),
@@ -74,7 +79,7 @@ CAUSES: dict[str, tuple[Callable[[Stage, Device], None], str]] = {
 
 
 # Of what the relay makes by itself, sooner or later: tests of their own.
-OWN = {"attendanceDayChanged"}
+OWN = {"attendanceDayChanged", "deviceSilentOrBack"}
 
 
 def test_these_tests_know_every_trigger(app: App) -> None:

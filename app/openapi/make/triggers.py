@@ -73,6 +73,20 @@ TRIGGERS = (
         filters=("device_ids",),
     ),
     Trigger(
+        "deviceSilentOrBack",
+        "Device Silent or Back",
+        "Triggers when a device was not heard for a while of its working hours, and when it is heard again.",
+        ("device.silent", "device.back"),
+        choice="events",
+        filters=("device_ids",),
+    ),
+    Trigger(
+        "userUnknown",
+        "Unknown User",
+        "Triggers when someone punches whom neither the device's users nor the list of employees have.",
+        ("user.unknown",),
+    ),
+    Trigger(
         "commandFinished",
         "Command Finished",
         "Triggers when a command to a device has ended, well or not.",
