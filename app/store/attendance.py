@@ -23,7 +23,7 @@ from app.store.people import People
 
 _CHUNK = 500
 # A page reads no more people than this to find its rows, however rare they are; its cursor goes on from there.
-_SCAN_LIMIT = 5_000
+_SCAN_LIMIT = 2_000
 # Sorts after every device's id.
 _AFTER_DEVICES = "\x7f"
 
@@ -69,15 +69,15 @@ class Attendance:
         self._index.catch_up()
         rows: list[Row] = []
         people = self._people(day, sites, after)
-        scanned, last = 0, None
-        while chunk := list(islice(people, limit + 1)):
+        scanned, size = 0, limit + 1
+        while chunk := list(islice(people, size)):
             for user_id, found in self._days(chunk, day, day, sites):
                 if len(rows) == limit:
                     return DayPage(self._named(rows), rows[-1]["user_id"])
                 rows += ({"user_id": user_id, **row} for row in found)
-            scanned, last = scanned + len(chunk), chunk[-1]
+            scanned, size = scanned + len(chunk), _CHUNK
             if scanned >= _SCAN_LIMIT:
-                return DayPage(self._named(rows), last)
+                return DayPage(self._named(rows), chunk[-1])
         return DayPage(self._named(rows), None)
 
     def all(self, first: date, last: date, sites: Sites = ALL_SITES) -> Iterator[Row]:

@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.settings import SettingsError, load
 from app.working_hours import parse
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -52,18 +51,3 @@ def test_only_what_lies_within_them_counts(text: str, begin: str, end: str, expe
 def test_what_is_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"working hours|overlap"):
         parse(text)
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "says"),
-    [
-        ("RELAY_WORKING_HOURS", "9 to 5", "RELAY_WORKING_HOURS=Mon-Fri 08:00-18:00"),
-        ("RELAY_DAY_STARTS", "4", "RELAY_DAY_STARTS=04:00"),
-        ("RELAY_LATE_AFTER", "24:00", "RELAY_LATE_AFTER=09:15"),
-        ("RELAY_SILENT_AFTER_MINUTES", "-1", "RELAY_SILENT_AFTER_MINUTES=60"),
-    ],
-)
-def test_a_wrong_setting_is_named_with_a_right_example(name: str, text: str, says: str) -> None:
-    with pytest.raises(SettingsError, match=name) as error:
-        load({name: text})
-    assert says in str(error.value)
