@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from mcp_types import ToolAnnotations
 from app.mcp.relay import Json, Relay, RelayError
 
 _LONGEST_LINE = 80
+# Controls, marks that turn the direction of writing, and tags, which a person doesn't see and a model reads.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 
 # Seconds gone, and what is being waited for.
 Progress = Callable[[float, str], Awaitable[None]]
@@ -117,5 +120,5 @@ def line(value: Any) -> Any:
     """A text that somebody typed, as one short line; anything else as it is."""
     if not isinstance(value, str):
         return value
-    cut = " ".join(value.split())
+    cut = " ".join(_UNSEEN.sub(" ", value).split())
     return cut if len(cut) <= _LONGEST_LINE else cut[: _LONGEST_LINE - 1] + "…"

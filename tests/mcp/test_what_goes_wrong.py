@@ -41,7 +41,8 @@ def test_errors_are_the_relays_own_sentences(assistants: Assistants, device: Dev
             {**here, "user_id": "7", "user_type": "boss"},
             "user_type: must be user or admin, e.g. 'user'",
         ),
-        ("get_command", {"command_id": "cmd_none/../x"}, "There is no command with this id (any more)."),
+        ("get_command", {"command_id": "cmd_00none"}, "There is no command with this id (any more)."),
+        ("get_command", {"command_id": "cmd_0/../../me"}, "command_id: has not the form it must have, e.g. "),
         ("punches_of_person", {"user_id": "2", "since": "soon"}, "since: is not an ISO 8601 time"),
         (
             "failed_deliveries",
