@@ -51,40 +51,38 @@ def _part(row: Json, *names: str) -> Json:
 
 
 async def _who_is_in(relay: Relay, arguments: Json, _: Progress) -> Json:
+    latest, note = await _latest_of_today(relay, arguments.get("device_id"))
+    people = sorted(latest, key=lambda punch: str(punch["user_name"] or punch["user_id"]))
+    sides = {
+        side: [punch for punch in people if punch["direction"] == direction]
+        for side, direction in (("in", "in"), ("left", "out"), ("unclear", None))
+    }
+    answer: Json = {"as_of": datetime.now(UTC).isoformat(timespec="seconds")}
+    for side, punches in sides.items():
+        answer |= {f"{side}_count": len(punches), side: [_present(punch) for punch in punches[:_MOST_ROWS]]}
+    if max(len(punches) for punches in sides.values()) > _MOST_ROWS:
+        answer["note"] = f"The first {_MOST_ROWS} of each are shown; the counts are of all."
+    return answer | ({"note": note} if note else {})
+
+
+async def _latest_of_today(relay: Relay, device_id: str | None) -> tuple[list[Json], str | None]:
+    """Each person's latest punch of what is today on the device, and a note where not all could be looked at."""
     now = datetime.now(UTC)
     zones = {row["device_id"]: ZoneInfo(row["timezone"]) for row in await _rows(relay, "/v1/devices")}
+    since = (now - timedelta(hours=38)).isoformat()  # a day that is today somewhere has begun by then
     latest: dict[str, Json] = {}
-    count, oldest = 0, now
-    since = now - timedelta(hours=38)  # a day that is today somewhere has begun by then
-    device_id = arguments.get("device_id")
-    async for page in _pages(
-        relay, "/v1/events", type="attendance.punch", since=since.isoformat(), device_id=device_id
-    ):
+    count, oldest = 0, ""
+    async for page in _pages(relay, "/v1/events", type="attendance.punch", since=since, device_id=device_id):
         for punch in page:
-            count += 1
-            zone = zones.get(punch["device_id"], UTC)
-            if punch["clock_suspect"] or punch["local_date"] != now.astimezone(zone).date().isoformat():
-                continue
-            known = latest.get(punch["user_id"])
-            if known is None or (punch["occurred_at_utc"] or "") > (known["occurred_at_utc"] or ""):
-                latest[punch["user_id"]] = punch
-        oldest = page[-1]["received_at"] if page else oldest
-    people = sorted(latest.values(), key=lambda punch: str(punch["user_name"] or punch["user_id"]))
-    inside = [punch for punch in people if punch["direction"] == "in"]
-    answer = {
-        "as_of": now.isoformat(timespec="seconds"),
-        "in_count": len(inside),
-        "left_count": sum(punch["direction"] == "out" for punch in people),
-        "in": [_present(punch) for punch in inside[:_MOST_ROWS]],
-        "left": [_present(punch) for punch in people if punch["direction"] == "out"][:_MOST_ROWS],
-    }
-    if max(answer["in_count"], answer["left_count"]) > _MOST_ROWS:
-        answer["note"] = f"The first {_MOST_ROWS} of each are shown; the counts are of all."
-    if count == _PAGE * _MOST_PAGES:
-        answer["note"] = (
-            f"Only the latest {count} punches were looked at, back to {oldest}: ask for one device."
-        )
-    return answer
+            count, oldest = count + 1, punch["received_at"]
+            today = now.astimezone(zones.get(punch["device_id"], UTC)).date().isoformat()
+            if punch["local_date"] == today and not punch["clock_suspect"]:
+                known = latest.setdefault(punch["user_id"], punch)
+                if (punch["occurred_at_utc"] or "") > (known["occurred_at_utc"] or ""):
+                    latest[punch["user_id"]] = punch
+    cut = count == _PAGE * _MOST_PAGES
+    note = f"Only the latest {count} punches were looked at, back to {oldest}: ask for one device."
+    return list(latest.values()), note if cut else None
 
 
 def _present(punch: Json) -> Json:
