@@ -146,7 +146,12 @@ def test_failed_deliveries_name_the_host_and_nothing_else_of_the_url(
 ) -> None:
     receiver.answer = lambda _: (500, {}, b"no")
     relay = assistants.stage.relay
-    made = relay.subscribe(receiver, device, target_url=f"{receiver.url}/a-secret-path?token=a-secret-token")
+    made = relay.subscribe(
+        receiver,
+        device,
+        target_url=f"{receiver.url}/a-secret-path?token=a-secret-token",
+        events=["attendance.punch"],
+    )
     device.send_done(device.punch())
     path = f"/v1/subscriptions/{made['id']}"
     wait_for(lambda: relay.get(path)["dead"], 30)
