@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcp_types import Prompt as Listed
-from mcp_types import PromptArgument
+from mcp.types import Prompt as Listed
+from mcp.types import PromptArgument
 
 
 @dataclass(frozen=True, slots=True)

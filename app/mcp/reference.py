@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from mcp_types import Resource
+from mcp.types import Resource
 
 from app.actions import ACTIONS
 from app.gateway import codes

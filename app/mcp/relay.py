@@ -43,7 +43,8 @@ class Relay:
         return await anyio.to_thread.run_sync(self._call, method, path, query, body, abandon_on_cancel=True)
 
     def _call(self, method: str, path: str, query: Mapping[str, Any] | None, body: Any) -> Json:
-        headers = {"Authorization": f"Bearer {self.key}", "Accept": "application/json"}
+        # Not Authorization, which requests would replace with what a .netrc has for the host.
+        headers = {"X-API-Key": self.key, "Accept": "application/json"}
         try:
             answer = requests.request(
                 method,

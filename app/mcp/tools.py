@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
-from mcp_types import Tool as Listed
-from mcp_types import ToolAnnotations
+from mcp.types import Tool as Listed
+from mcp.types import ToolAnnotations
 
 from app.mcp.relay import Json, Relay, RelayError
 
@@ -71,9 +71,12 @@ class Tool:
 
     async def call(self, relay: Relay, arguments: Json, progress: Progress) -> Json:
         """Runs it. Raises ToolError with the field at fault, or with the relay's own sentence."""
-        self._check(arguments)
+        given = {
+            name: value for name, value in arguments.items() if value is not None
+        }  # models send null for "none"
+        self._check(given)
         try:
-            return await self.run(relay, arguments, progress)
+            return await self.run(relay, given, progress)
         except RelayError as error:
             raise ToolError(str(error)) from None
 

@@ -16,7 +16,7 @@ import anyio
 import httpx2
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
-from mcp_types import CallToolResult
+from mcp.types import CallToolResult
 
 from app.store.embedded import die_with_parent
 from tests.harness import ROOT, free_port, wait_for

@@ -61,6 +61,15 @@ def test_errors_are_the_relays_own_sentences(assistants: Assistants, device: Dev
         assert told.startswith(sentence), (name, told)
 
 
+def test_null_is_as_good_as_nothing(assistants: Assistants) -> None:
+    assert (
+        said(_call(assistants, "find_person", {"name_or_id": "nobody", "device_id": None}))["found_count"]
+        == 0
+    )
+    told = refused(_call(assistants, "find_person", {"name_or_id": None}))
+    assert told == "name_or_id: is required, e.g. 'Asha'"
+
+
 @pytest.mark.parametrize("confirm", [None, False, "true", 1])
 def test_nothing_is_destroyed_without_confirm(assistants: Assistants, device: Device, confirm: Any) -> None:
     arguments = {"device_id": device.id} | ({} if confirm is None else {"confirm": confirm})
