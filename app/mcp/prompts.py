@@ -36,11 +36,11 @@ def _report(arguments: dict[str, str]) -> str:
     device = arguments.get("device_id")
     where = f" Look at the device {device!r} only." if device else ""
     return (
-        f"Write today's attendance report.{where} Use who_is_in for who is in and who has left, and list_devices "
-        "to see whether a machine has not been heard of, for then punches may be missing. Begin with the counts. "
-        "Then a table of the people with the time of their latest punch. Then what deserves a look: people whose "
-        "latest punch is unusually early or late, and machines that are silent. Say so where the figures may be "
-        "incomplete. Don't guess reasons."
+        f"Write today's attendance report.{where} Use who_is_in for who is in and who has left, attendance_of_day for "
+        "who came late, and list_devices to see whether a machine has not been heard of, for then punches may be "
+        "missing. Begin with the counts. Then a table of the people with the time of their latest punch. Then what "
+        "deserves a look: people who came late or whose latest punch is unusual, and machines that are silent. Say so "
+        "where the figures may be incomplete. Don't guess reasons."
     )
 
 

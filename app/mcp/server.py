@@ -28,7 +28,7 @@ from mcp.types import (
 )
 
 from app import __version__
-from app.mcp import commands, reads, reference
+from app.mcp import attendance, commands, reads, reference
 from app.mcp.prompts import PROMPTS
 from app.mcp.relay import Relay, RelayError
 from app.mcp.tools import Tool, ToolError
@@ -46,7 +46,10 @@ _INSTRUCTIONS = (
 
 def build(relay_of: Callable[[Context], Relay], *, cards_and_pins: bool = False) -> Server[Any]:
     """The server. `relay_of` says with whose key a request is carried out."""
-    tools = {tool.name: tool for tool in (*reads.TOOLS, *commands.tools(cards_and_pins=cards_and_pins))}
+    tools = {
+        tool.name: tool
+        for tool in (*reads.TOOLS, *attendance.TOOLS, *commands.tools(cards_and_pins=cards_and_pins))
+    }
 
     async def list_tools(context: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,7 +17,7 @@ from tests.mcp.clients import ALL, Assistants, refused, run, said
 
 READS = {
     *("who_is_in", "punches_of_person", "find_person", "list_devices", "list_subscriptions"),
-    *("failed_deliveries", "get_command"),
+    *("failed_deliveries", "get_command", "attendance_of_day", "attendance_of_month"),
 }
 DESTRUCTIVE = {"delete_all_user", "delete_log_all", "delete_attendance_photo"}
 WITHOUT_A_TOOL = {
@@ -67,6 +67,8 @@ def test_every_tool_does_what_it_says(assistants: Assistants, device: Device, tr
         ("who_is_in", {}, None),
         ("punches_of_person", {"user_id": "2"}, None),
         ("find_person", {"name_or_id": "2"}, None),
+        ("attendance_of_day", {"date": "2026-11-24"}, None),
+        ("attendance_of_month", {"user_id": "2", "month": "2026-11"}, None),
         ("list_devices", {}, None),
         ("list_subscriptions", {}, None),
         ("failed_deliveries", {}, None),
@@ -116,6 +118,27 @@ def test_who_is_in_tells_those_who_came_from_those_who_left(assistants: Assistan
     assert (everybody["in_count"], everybody["left_count"]) == (1, 1)
     assert everybody["in"][0]["device_label"] == "Gate"
     assert {punch["direction"] for punch in one["punches"]} == {"in", "out"} and one["punch_count"] == 2
+
+
+def test_days_and_months_of_attendance_are_told(assistants: Assistants, device: Device) -> None:
+    day = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
+    for hour, kind in ((9, "CheckIn"), (17, "CheckOut")):
+        device.send_done(device.punch("2", day.replace(hour=hour, minute=0, second=0), Type=kind))
+    device.send_done(device.punch("3", day.replace(hour=10), Type="CheckIn"))
+    here = {"device_id": device.id, "timezone": "UTC"}
+
+    async def ask() -> Any:
+        async with assistants.over_http(assistants.key("events:read")) as client:
+            whole = await client.call_tool("attendance_of_day", {"date": day.date().isoformat(), **here})
+            month = {"user_id": "2", "month": f"{day:%Y-%m}", **here}
+            return said(whole), said(await client.call_tool("attendance_of_month", month))
+
+    whole, month = run(ask)
+    assert (whole["present_count"], whole["missing_punch_count"]) == (2, 1)
+    assert [person["user_id"] for person in whole["people"]] == ["2", "3"]
+    assert whole["people"][0]["worked_hours"] == 8.0 and whole["people"][1]["last_out"] is None
+    assert (month["days_present"], month["worked_hours"]) == (1, 8.0)
+    assert month["days"][0]["date"] == day.date().isoformat()
 
 
 def test_people_and_devices_are_found(assistants: Assistants, device: Device) -> None:
@@ -178,7 +201,11 @@ def test_failed_deliveries_name_the_host_and_nothing_else_of_the_url(
     ("scopes", "seen"),
     [
         (("metrics:read",), set()),
-        (("events:read",), {"who_is_in", "punches_of_person", "find_person", "list_devices"}),
+        (
+            ("events:read",),
+            {"who_is_in", "punches_of_person", "find_person", "list_devices"}
+            | {"attendance_of_day", "attendance_of_month"},
+        ),
         (("subscriptions:write",), {"list_subscriptions", "failed_deliveries"}),
         (("actions:read",), {"list_devices", "load_log", "load_device_information", "get_command"}),
         (("actions:destructive",), DESTRUCTIVE | {"get_command"}),

@@ -54,6 +54,8 @@ def test_nothing_biometric_and_no_credential_is_in_any_answer(
     calls: list[tuple[str, dict[str, Any]]] = [
         ("find_person", {"name_or_id": "asha", **here}),
         ("punches_of_person", {"user_id": "8", "since": "2026-01-01T00:00:00Z"}),
+        ("attendance_of_day", {"date": "2026-11-24", **here}),
+        ("attendance_of_month", {"user_id": "8", "month": "2026-11"}),
         *(("who_is_in", {}), ("list_devices", {}), ("list_subscriptions", {}), ("failed_deliveries", {})),
         ("load_log", {**here, **window}),
         ("load_device_information", here),
@@ -146,7 +148,7 @@ def test_cards_and_pins_go_to_the_machine_where_they_are_let_in(
     ]
     assert not any(secret in str(answers) for secret in ("77000", "5500"))
     assert wrong.startswith("password: ") and "12ab34" not in wrong
-    assert len(tools) == 7 + len(ACTIONS) - 11  # all but those with a template
+    assert len(tools) == 9 + len(ACTIONS) - 11  # all but those with a template
 
 
 def test_the_table_of_operations_says_what_has_no_tool_and_why(assistants: Assistants) -> None:
