@@ -155,10 +155,18 @@ def _device(row: Json, now: datetime) -> Json:
     if at:
         gone = (now - datetime.fromisoformat(at)).total_seconds()
         minutes = max(0, int(gone // 60))
-        state = "heard within the hour" if gone < _SILENT_SECONDS else "silent"
-    shown = _part(
-        row, "device_id", "label", "mode", "timezone", "last_seen_at", "callbacks", "events", "unrecognised"
+        state = "heard within the hour" if gone < _SILENT_SECONDS else "not heard within the hour"
+    names = (
+        "device_id",
+        "label",
+        "mode",
+        "timezone",
+        "last_seen_at",
+        "silent_since",
+        "events",
+        "unrecognised",
     )
+    shown = _part(row, *names)
     return {
         **shown,
         "state": state,

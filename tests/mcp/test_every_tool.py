@@ -157,6 +157,7 @@ def test_people_and_devices_are_found(assistants: Assistants, device: Device) ->
     assert [(person["user_id"], person["full_name"]) for person in found["people"]] == [("77", "Ängela Rao")]
     states = {row["device_id"]: row for row in devices["devices"]}
     assert states[device.id]["state"] == "heard within the hour" and states[device.id]["takes_commands"]
+    assert states[device.id]["silent_since"] is None and states[device.id]["minutes_since_last_seen"] <= 1
     assert states[silent.id]["state"] == "never heard" and not states[silent.id]["takes_commands"]
     assert (
         silent.id in devices["not_heard_within_the_hour"]
