@@ -15,7 +15,7 @@ def _all() -> dict[str, Any]:
     return tomllib.loads((Path(__file__).parent / f"texts.{_LANGUAGE}.toml").read_text())
 
 
-def text(name: str, **values: object) -> str:
+def text(name: str, /, **values: object) -> str:
     """The text `section.name`, with `{…}` filled in. Raises KeyError where there is none."""
     found: Any = _all()
     for part in name.split("."):
