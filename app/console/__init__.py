@@ -10,10 +10,11 @@ from flask import Flask
 
 from app.console import actions, devices, errors, files, frame, health, live, sign_in, subscriptions
 
+for module in (sign_in, live, devices, subscriptions, actions, health, files):
+    frame.blueprint.register_blueprint(module.blueprint)
+errors.register(frame.blueprint)
+
 
 def register(app: Flask) -> None:
     """Adds the console to the web application."""
-    for module in (sign_in, live, devices, subscriptions, actions, health, files):
-        frame.blueprint.register_blueprint(module.blueprint)
-    errors.register(frame.blueprint)
     app.register_blueprint(frame.blueprint)

@@ -26,7 +26,7 @@ function one(element) {
     height: 210,
     cursor: { drag: { x: false, y: false } },
     scales: { y: percent ? { range: [0, 100] } : { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
-    axes: [axis, { ...axis, size: 48 }],
+    axes: [{ ...axis, values: (_, ticks) => ticks.map((at) => new Date(at * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })) }, { ...axis, size: 48 }],
     series: [{}, ...names.map((name, index) => ({
       label: text(NAMES[name] ?? name),
       stroke: colour(`--series-${index + 1}`),
