@@ -8,9 +8,20 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.console import actions, devices, errors, files, frame, health, live, sign_in, subscriptions
+from app.console import (
+    actions,
+    attendance,
+    devices,
+    errors,
+    files,
+    frame,
+    health,
+    live,
+    sign_in,
+    subscriptions,
+)
 
-for module in (sign_in, live, devices, subscriptions, actions, health, files):
+for module in (sign_in, live, devices, subscriptions, actions, attendance, health, files):
     frame.blueprint.register_blueprint(module.blueprint)
 errors.register(frame.blueprint)
 

@@ -29,6 +29,7 @@ MENU: dict[str, tuple[str, tuple[str, ...]]] = {
     "devices": ("/console/devices", ("devices:write", "events:read", "actions:read")),
     "subscriptions": ("/console/subscriptions", ("subscriptions:write",)),
     "actions": ("/console/actions", ("actions:read", "actions:write", "actions:destructive")),
+    "attendance": ("/console/attendance", ("events:read",)),
     "health": ("/console/health", ("metrics:read",)),
 }
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from simulator.jpeg import make_jpeg
 from tests.console.tools import sign_in
 from tests.harness import ROOT, Receiver, verify, wait_for
 from tests.node import installed
 from tests.stage import Stage
 
 AXE = """async () => {
-  const found = await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]});
+  const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+  const found = await axe.run(document, {runOnly: rules});
   return found.violations.map(one => `${one.id}: ${one.nodes.map(node => node.html).slice(0, 3).join(" | ")}`);
 }"""
 
@@ -42,6 +46,7 @@ def paths(stage: Stage) -> list[str]:
     assert information.status_code == 200
     wait_for(lambda: relay.get(f"/v1/subscriptions/{made['id']}")["dead"], 20)
     photo = relay.events(type="attendance.photo")[0]
+    punch = relay.events(type="attendance.punch", device_id=device.id)[-1]
     return [
         "/",
         "/?user_id=nobody",
@@ -55,6 +60,10 @@ def paths(stage: Stage) -> list[str]:
         "/console/actions",
         "/console/actions/add-user",
         f"/console/actions/commands/{information.json()['command_id']}",
+        f"/console/attendance?date={punch['local_date']}",
+        "/console/attendance?date=2026-01-01",
+        f"/console/attendance/people/{punch['user_id']}?month={punch['local_date'][:7]}",
+        "/console/attendance/employees",
         "/console/health",
         "/console/devices/nobody",
     ]
@@ -138,11 +147,38 @@ def test_events_appear_as_they_come_filtered_and_open_to_all_that_belongs_to_the
 
 
 def test_a_photo_is_shown(page: Page, stage: Stage) -> None:
-    stage.device.send_done(stage.device.sample(10))
-    photo = stage.relay.events(type="attendance.photo")[-1]
+    device = stage.new_device()
+    stage.machine(device).take_photo("8", make_jpeg("8"))
+    (photo,) = wait_for(lambda: stage.relay.events(type="attendance.photo", device_id=device.id))
     page.goto(f"{stage.relay.url}/console/events/{photo['id']}")
     wait_for(lambda: page.evaluate("document.querySelector('img.photo').naturalWidth > 0"))
     assert "signature" not in page.locator("pre").first.inner_text()
+
+
+def test_a_day_a_month_and_the_employees(page: Page, stage: Stage, tmp_path: Path) -> None:
+    device, user = stage.new_device(), f"a{secrets.token_hex(3)}"
+    day = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    device.send_done(device.punch(user, day))
+    device.send_done(device.punch(user, day + timedelta(hours=7, minutes=45), Type="CheckOut"))
+    page.goto(f"{stage.relay.url}/console/attendance?date={day:%Y-%m-%d}&device_id={device.id}")
+    row = page.locator("tbody tr").filter(has_text=user)
+    expect(row).to_contain_text("09:00")
+    expect(row).to_contain_text("7:45")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV", exact=True).click()
+    assert user in download.value.path().read_text()
+    row.get_by_role("link").click()
+    expect(page.locator("tbody tr")).to_contain_text("16:45")
+    page.goto(f"{stage.relay.url}/console/attendance/employees")
+    wrong, right = tmp_path / "wrong.csv", tmp_path / "right.csv"
+    wrong.write_text("user,number\n1,2\n")
+    right.write_text(f"user_id,employee_id,name\n{user},EMP-{user},Asha Rao\n")
+    page.get_by_label("CSV file").set_input_files(wrong)
+    page.get_by_role("button", name="Import").click()
+    expect(page.get_by_role("alert")).to_contain_text("user_id")
+    page.get_by_label("CSV file").set_input_files(right)
+    page.get_by_role("button", name="Import").click()
+    expect(page.locator("#employees")).to_contain_text(f"EMP-{user}")
 
 
 def test_a_device_is_added_tried_changed_and_removed(page: Page, stage: Stage) -> None:

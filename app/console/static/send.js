@@ -83,6 +83,24 @@ function showSecret(secret) {
   return new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
 }
 
+// A file is sent as it is; the answer counts what became of it.
+async function sendFile(form) {
+  const [method, path] = form.dataset.apiFile.split(" ");
+  const file = form.querySelector("input[type=file]").files[0];
+  if (!file) return;
+  try {
+    const answer = await fetch(path, { method, headers: { "Content-Type": "text/csv", "X-CSRF-Token": token }, body: file });
+    const value = await answer.json();
+    alertOf(form, answer.ok ? "" : value.detail);
+    if (answer.ok) {
+      toast(text("imported", value));
+      htmx.trigger(document.body, "imported");
+    }
+  } catch {
+    toast(text("failed"));
+  }
+}
+
 async function send(element, body) {
   const [method, path] = element.dataset.api.split(" ");
   if (element.dataset.confirm && !(await ask(element.dataset.confirm))) return;
@@ -115,6 +133,8 @@ function then(element, value) {
 
 export function bind(root) {
   root.addEventListener("submit", (event) => {
+    const fileForm = event.target.closest("form[data-api-file]");
+    if (fileForm) { event.preventDefault(); sendFile(fileForm); }
     const form = event.target.closest("form[data-api]");
     if (!form) return;
     event.preventDefault();
