@@ -260,7 +260,7 @@ def test_a_failing_target_shows_its_answer_and_its_dead_letters_are_replayed(
 ) -> None:
     device = stage.new_device()
     receiver.answer = lambda _: (418, {}, b"teapot")
-    made = stage.relay.subscribe(receiver, device)
+    made = stage.relay.subscribe(receiver, device, events=["attendance.punch"])
     device.send_done(device.punch("6"))
     path = f"/v1/subscriptions/{made['id']}"
     wait_for(lambda: stage.relay.get(path)["dead"] == 1, 20)
