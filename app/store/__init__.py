@@ -60,6 +60,8 @@ class Store:
         self.commands = Commands(self.connection)
         self.deliveries = Deliveries(self.connection)
         self.api_keys = ApiKeys(self.connection)
-        self.attendance_changes = AttendanceChanges(self.connection, self.attendance, self.relay_events)
+        self.attendance_changes = AttendanceChanges(
+            self.connection, self.attendance, self.relay_events, self.subscriptions
+        )
         self.sessions = Sessions(self.connection, self.api_keys)
         self.history = History(self.connection)

@@ -1,7 +1,8 @@
 """Publishes `attendance.day_changed`: what the index noted as changed, once it has gathered for a few seconds.
 
-A day is published when what it shows differs from what was published of it last; its event and the note of that are
-written together. So a crash, or two who do it at once, publish nothing twice and leave nothing out.
+Only where a subscription names it, by `attendance.day_changed` or `attendance.*`: it would double what is stored for
+everybody else. A day is published when what it shows differs from what was published of it last; its event and the
+note of that are written together. So a crash, or two who do it at once, publish nothing twice and leave nothing out.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from app.store.attendance_index import WEEK, split_changed
 from app.store.connection import Connection
 from app.store.keys import Shard
 from app.store.relay_events import RelayEvents
+from app.store.subscriptions import Subscriptions
 
 _AT_ONCE = 200
 _AGAIN_MS = 60_000  # much longer than those take
 _MARGIN_MS = 1_000
+_NAMES = frozenset(("attendance.day_changed", "attendance.*"))
 # A name that changed, or a day that is over with all its punches, is nothing new.
 _TELLING = (
     "first_in",
@@ -36,9 +39,16 @@ _TELLING = (
 class AttendanceChanges:
     """Publishes changed days."""
 
-    def __init__(self, connection: Connection, attendance: Attendance, relay_events: RelayEvents) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        attendance: Attendance,
+        relay_events: RelayEvents,
+        subscriptions: Subscriptions,
+    ) -> None:
         self._connection = connection
         self._attendance = attendance
+        self._subscriptions = subscriptions
         self._relay_events = relay_events
         self._take = connection.script("attendance_take")
         self._done = connection.script("attendance_done")
@@ -50,20 +60,25 @@ class AttendanceChanges:
         for shard in self._connection.shards:
             now = int(time.time() * 1000)
             taken_to = now + _AGAIN_MS
-            for member in self._take(keys=[shard.attendance_changed], args=[now, _AT_ONCE, taken_to]):
-                look_again = self._publish(*split_changed(member.decode()))
+            members = self._take(keys=[shard.attendance_changed], args=[now, _AT_ONCE, taken_to])
+            wanted = bool(members) and self._is_wanted()
+            for member in members:
+                look_again = self._publish(*split_changed(member.decode()), wanted)
                 self._done(keys=[shard.attendance_changed], args=[member, taken_to, look_again])
                 looked_at += 1
         return looked_at
 
-    def _publish(self, day: str, user_id: str) -> int | str:
-        """Publishes a person's day if it is news; when to look at it again (ms), or ""."""
+    def _is_wanted(self) -> bool:
+        return any(_NAMES.intersection(subscription.events) for subscription in self._subscriptions.all())
+
+    def _publish(self, day: str, user_id: str, wanted: bool) -> int | str:
+        """Publishes a person's day if it is wanted and news; when to look at it again (ms), or ""."""
         found = self._attendance.open_day(user_id, date.fromisoformat(day))
         if found is None:
             return ""
         row, ends = found
         home = self._connection.shards[0]
-        for _ in range(3):  # as a rule once: nobody else writes the note meanwhile
+        for _ in range(3 if wanted else 0):  # as a rule once: nobody else writes the note meanwhile
             before = self._connection.redis.hget(home.attendance_told(day), user_id)
             revision, told = before.decode().split(" ", 1) if before else ("0", "")
             shows = _digest(row)

@@ -39,9 +39,26 @@ def test_a_storm_of_punches_is_one_event_and_a_late_one_the_next(office: Relay, 
     wait_for(lambda: len([e for e in receiver.events() if e["type"] == "attendance.day_changed"]) == 2, 20)
 
 
+def test_nothing_is_told_where_no_subscription_names_it(office: Relay, receiver: Receiver) -> None:
+    for subscription in office.get("/v1/subscriptions")["data"]:
+        office.call("DELETE", f"/v1/subscriptions/{subscription['id']}")
+    office.subscribe(receiver, events=["*"])
+    device, user, day = office.device(timezone=KOLKATA), a_user(), days_ago(3)
+    for clock in ("09:00", "17:00"):
+        punch(device, user, at(day, clock))
+    changed = Store(load(office.environment)).connection
+    wait_for(lambda: row(office, day, user)["punch_count"] == 2, 20)
+    wait_for(
+        lambda: changed.redis.zscore(changed.shards[0].attendance_changed, f"{day}\x1f{user}") is None, 30
+    )
+    assert told(office, user) == []
+
+
 def test_what_shows_no_change_is_not_told_again_and_a_day_with_one_end_is_looked_at_when_it_is_over(
     office: Relay,
+    receiver: Receiver,
 ) -> None:
+    office.subscribe(receiver, events=["attendance.day_changed"])
     device, user, alone, day, yesterday = (
         office.device(timezone=KOLKATA),
         a_user(),
