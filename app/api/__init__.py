@@ -12,6 +12,7 @@ from app.addresses import AddressGuard
 from app.api import (
     actions,
     api_keys,
+    audit,
     callback,
     descriptions,
     devices,
@@ -50,6 +51,7 @@ def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
         users,
         actions,
         api_keys,
+        audit,
         files,
         system,
         descriptions,

@@ -6,6 +6,7 @@ import secrets
 
 from app.settings import Settings
 from app.store.api_keys import ApiKeys
+from app.store.audit import Audit
 from app.store.codec import Codec
 from app.store.commands import Commands
 from app.store.connection import Connection, StoreAway, is_away
@@ -14,6 +15,7 @@ from app.store.devices import Devices
 from app.store.embedded import private_file
 from app.store.events import Events
 from app.store.ingest import Ingest
+from app.store.people import People
 from app.store.relay_events import RelayEvents
 from app.store.subscriptions import Subscriptions
 from app.store.users import Users
@@ -25,7 +27,7 @@ __all__ = ["Store", "StoreAway", "is_away", "make_vault"]
 def make_vault(settings: Settings) -> Vault:
     """The vault under RELAY_SECRET_KEY, or under a key made once in the data folder."""
     key = settings.secret_key or private_file(settings.data_dir / "secret_key", secrets.token_hex(32))
-    return Vault(key)
+    return Vault(key, settings.secret_key_old)
 
 
 class Store:
@@ -45,3 +47,5 @@ class Store:
         self.deliveries = Deliveries(self.connection)
         self.api_keys = ApiKeys(self.connection)
         self.relay_events = RelayEvents(self.connection)
+        self.people = People(self.connection, self.devices, self.users, self.codec)
+        self.audit = Audit(self.connection)

@@ -187,7 +187,7 @@ class Ingest:
         for _ in range(_TRIES):
             call = _Call([device.shard.events, device.shard.device(device.id)])
             if facts or callback.problems:
-                digest = callbacks.content_digest(document).hex()
+                digest = self._connection.vault.digest("content", callbacks.content_digest(document))
                 operation = self._connection.vault.digest("operation", callback.operation_id or "")
                 call.add("seen", [device.shard.seen(device.id, f"{operation}{digest}")], self._remember)
             self._add_facts(call, device, callback, facts, receipt, received, raw)

@@ -32,6 +32,11 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {g}:token:DIGEST                set of the devices that use an AuthToken (one, as a rule)
 {g}:subscriptions               hash: id → JSON
 {g}:api_keys                    hash: digest of a key → JSON
+{g}:vault                       what `rekey` keeps of former secret keys, sealed
+{g}:rekeyed                     which secret key everything is sealed under, as `rekey` found
+{g}:audit                       stream: who did what that matters, JSON
+{g}:upkeep                      there while the upkeep need not run again
+{g}:rewritten                   there while the append-only file need not be rewritten again
 {g}:counters                    hash: what is counted without a device
 {g}:workers                     sorted set of the dispatchers' tokens, by when they were last here and a lease (ms)
 ```
@@ -43,6 +48,10 @@ DEVICES = "{g}:devices"
 SUBSCRIPTIONS = "{g}:subscriptions"
 API_KEYS = "{g}:api_keys"
 COUNTERS = "{g}:counters"
+AUDIT = "{g}:audit"
+VAULT = "{g}:vault"
+REWRITTEN = "{g}:rewritten"
+REKEYED = "{g}:rekeyed"
 UPKEEP = "{g}:upkeep"
 WORKERS = "{g}:workers"
 

@@ -69,11 +69,12 @@ WRONG = [
     ("RELAY_DURABILITY", "always"),
     ("RELAY_RETENTION_DAYS", "0"),
     ("RELAY_DEDUPE_DAYS", "1.5"),
+    ("RELAY_AUDIT_DAYS", "0"),
     ("RELAY_SHARDS", "0"),
     ("RELAY_METRICS_OPEN", "perhaps"),
     ("RELAY_LOG_LEVEL", "loud"),
 ]
-FREE = {"HOST", "RELAY_DATA_DIR", "RELAY_SECRET_KEY"}  # any text will do
+FREE = {"HOST", "RELAY_DATA_DIR", "RELAY_SECRET_KEY", "RELAY_SECRET_KEY_OLD"}  # any text will do
 
 
 def test_every_variable_has_a_wrong_value_here() -> None:
