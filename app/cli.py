@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -275,6 +276,45 @@ def export(settings: Settings, user_id: str, device_id: str | None, templates: b
             detail="with templates" if templates else None,
         )
     click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+
+
+@main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_with_settings
+def backup(settings: Settings, file: Path) -> None:
+    """Copies all that is in the store to FILE, while the relay runs.
+
+    Secrets and templates in it are encrypted; events are not. RELAY_SECRET_KEY is not in it: keep that apart, for
+    without it the copy can't be used, and with it the copy could be read by whoever finds it. Nor is the spool.
+    """
+    from app.store.backup import backup as copy
+
+    if not file.parent.is_dir():
+        raise click.ClickException(f"there is no folder {file.parent}")
+    with _asked_store(settings) as kept:
+        count = copy(kept.connection, file)
+        kept.audit.record("command line", "store.backed_up", detail=f"{count} keys")
+    click.echo(f"{count} keys are in {file}; keep RELAY_SECRET_KEY elsewhere")
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_with_settings
+def restore(settings: Settings, file: Path) -> None:
+    """Puts a backup into an empty store; refuses where there is something. Web and worker must not run meanwhile.
+
+    What was forgotten since the backup was made is back afterwards: forget it again.
+    """
+    from app.store.backup import BackupError
+    from app.store.backup import restore as put_back
+
+    with _asked_store(settings) as kept:
+        try:
+            count = put_back(kept.connection, file)
+        except BackupError as error:
+            raise click.ClickException(str(error)) from None
+        kept.audit.record("command line", "store.restored", detail=f"{count} keys")
+    click.echo(f"{count} keys are back; start web and worker")
 
 
 def _add_simulator() -> None:
