@@ -77,7 +77,7 @@ def worker(settings: Settings, processes: int | None) -> None:
     from app.log import configure
     from app.supervisor import Supervisor
 
-    configure(settings.log_level)
+    configure(settings.log_level, settings.log_format)
     supervisor = Supervisor()
     supervisor.handle_signals()
     supervisor.add_worker(processes or min(settings.shards, os.cpu_count() or 1))

@@ -466,6 +466,14 @@ VARIABLES: tuple[Variable, ...] = (
         "How much is logged.",
         _one_of("debug", "info", "warning", "error"),
     ),
+    Variable(
+        "RELAY_LOG_FORMAT",
+        "log_format",
+        "text",
+        "json",
+        "`text`, or `json`: an object a line, with the ids of request and event.",
+        _one_of("text", "json"),
+    ),
 )
 
 
@@ -500,6 +508,7 @@ class Settings:
     shards: int
     metrics_open: bool
     log_level: str
+    log_format: str
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:

@@ -40,7 +40,7 @@ class _Worker(SimpleWorker):
 def main() -> int:
     """Until SIGTERM."""
     settings = current()
-    configure(settings.log_level)
+    configure(settings.log_level, settings.log_format)
     logging.getLogger("rq").setLevel(logging.WARNING)
     while not _Worker.told_to_stop:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until RQ sets its own

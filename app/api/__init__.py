@@ -19,6 +19,7 @@ from app.api import (
     events,
     files,
     problems,
+    requests,
     subscriptions,
     system,
     users,
@@ -43,6 +44,7 @@ def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
     app.extensions["follower"] = Follower(store)
     app.extensions["waiter"] = CommandWaiter(store)
     problems.register(app)
+    requests.register(app)
     for module in (
         callback,
         subscriptions,

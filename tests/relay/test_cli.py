@@ -70,6 +70,7 @@ WRONG = [
     ("RELAY_RETENTION_DAYS", "0"),
     ("RELAY_DEDUPE_DAYS", "1.5"),
     ("RELAY_AUDIT_DAYS", "0"),
+    ("RELAY_LOG_FORMAT", "xml"),
     ("RELAY_SHARDS", "0"),
     ("RELAY_METRICS_OPEN", "perhaps"),
     ("RELAY_LOG_LEVEL", "loud"),
