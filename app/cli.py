@@ -242,7 +242,7 @@ def forget(settings: Settings, user_id: str, device_id: str | None, yes: bool) -
         click.confirm(f"Erase all that is kept of user {user_id!r}? It can't be undone", abort=True)
     with _asked_store(settings) as kept:
         _check_device(kept, device_id)
-        erased = kept.people.forget(user_id, device_id)
+        erased = kept.persons.forget(user_id, device_id)
         kept.audit.record("command line", "user.forgotten", user_id=user_id, device_id=device_id)
         rewritten = rewrite_append_only_files(kept.connection.redis)
     for what, count in erased.items():
@@ -267,7 +267,7 @@ def export(settings: Settings, user_id: str, device_id: str | None, templates: b
 
     with _asked_store(settings) as kept:
         _check_device(kept, device_id)
-        found = kept.people.export(user_id, device_id, templates=templates)
+        found = kept.persons.export(user_id, device_id, templates=templates)
         kept.audit.record(
             "command line",
             "user.exported",

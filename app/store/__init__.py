@@ -15,7 +15,7 @@ from app.store.devices import Devices
 from app.store.embedded import private_file
 from app.store.events import Events
 from app.store.ingest import Ingest
-from app.store.people import People
+from app.store.person import Persons
 from app.store.relay_events import RelayEvents
 from app.store.subscriptions import Subscriptions
 from app.store.users import Users
@@ -47,5 +47,5 @@ class Store:
         self.deliveries = Deliveries(self.connection)
         self.api_keys = ApiKeys(self.connection)
         self.relay_events = RelayEvents(self.connection)
-        self.people = People(self.connection, self.devices, self.users, self.codec)
+        self.persons = Persons(self.connection, self.devices, self.users, self.codec)
         self.audit = Audit(self.connection)

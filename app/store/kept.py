@@ -1,7 +1,7 @@
 """What is kept in the store, of whom, and for how long: each kind of key of the layout in one line.
 
 The documentation's table is made from it, and a test fails where a kind of key is missing here: whoever adds one has to
-say whether it tells of a person, and then `people` has to erase and to export it.
+say whether it tells of a person, and then `person` has to erase and to export it.
 """
 
 from __future__ import annotations

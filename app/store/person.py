@@ -28,7 +28,7 @@ _UNRECOGNISED = "callback.unrecognised"
 _Event = tuple[str, dict[str, Any]]  # entry, and the flat event as stored
 
 
-class People:
+class Persons:
     """What is kept of people, whichever module keeps it."""
 
     def __init__(self, connection: Connection, devices: Devices, users: Users, codec: Codec) -> None:
