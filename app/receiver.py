@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import threading
 import time
@@ -25,6 +26,7 @@ from app.gateway import callbacks
 from app.gateway.callbacks import Callback
 from app.gateway.cipher import CipherError, ciphertext
 from app.store import Store, StoreAway, is_away
+from app.store.alerts import LISTEN_SECONDS
 from app.store.devices import Device
 from app.store.group import Unconfirmed
 from app.store.ingest import DeviceChanged
@@ -75,12 +77,15 @@ class Receiver:
         self._stopped.set()
 
     def _replay_for_ever(self) -> None:
-        loaded = False
+        loaded, listened = False, -math.inf
         while not self._stopped.is_set():
             try:
                 if not loaded:
                     self._store.devices.load_all()
                     loaded = True
+                if time.monotonic() - listened > LISTEN_SECONDS:
+                    self._store.alerts.listening()
+                    listened = time.monotonic()
                 if self._spool is not None:
                     count = self._spool.replay(self._store_spooled)
                     if count:

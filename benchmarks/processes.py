@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import secrets
 import socket
 import subprocess
@@ -135,9 +136,9 @@ class RelayUnderTest:
         return used
 
     @contextmanager
-    def part(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    def part(self, name: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         """One of its processes: store, web or worker."""
-        with process(sys.executable, "-m", "app", name, **self.environment) as started:
+        with process(sys.executable, "-m", "app", name, *options, **self.environment) as started:
             if name == "web":
                 wait_for_http(f"{self.url}/health")
                 time.sleep(1)  # the other processes are up, too: else the first would keep all connections
@@ -208,11 +209,17 @@ def resident_bytes(pid: int) -> int:
 
 
 def wrk(url: str, prepared: Path, seconds: int, connections: int = 16) -> dict[str, Any]:
-    """Sends prepared callbacks for so long; what came of it. Fails on any answer that isn't `done`."""
+    """Sends prepared callbacks for so long; what came of it. Fails on any answer that isn't `done`.
+
+    `share` is what the generator itself took of the machine, of 1.
+    """
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(LUA), url, "--", str(prepared)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     line = next(line for line in output.splitlines() if line.startswith("RESULT "))
     result: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
     if result["errors"]:
         raise RuntimeError(f"{result['errors']} of {result['requests']} answers were not `done`")
-    return result
+    taken = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {**result, "share": taken / seconds / (os.cpu_count() or 1)}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,26 @@ class Row:
             value is not None and (value <= goal.limit if goal.at_most else value >= goal.limit)
             for value, goal in found
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A run: when, on what, and what came of it."""
+
+    date: str
+    machine: str
+    rows: tuple[Row, ...]
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Record:
+        found = json.loads(text)
+        rows = (
+            Row(**{**row, "goals": tuple(Goal(**goal) for goal in row["goals"])}) for row in found["rows"]
+        )
+        return cls(found["date"], found["machine"], tuple(rows))
 
 
 def table(rows: Sequence[Row]) -> str:

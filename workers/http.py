@@ -411,7 +411,7 @@ class _Easy(pycurl.Curl):
         for option, value in (
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.POST, 1),
-            (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
+            (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS),  # where a https target offers it
             (pycurl.HTTP09_ALLOWED, 0),
             (pycurl.FOLLOWLOCATION, 0),
             (pycurl.HTTP_CONTENT_DECODING, 0),  # no compression, so that a small answer stays one
@@ -554,7 +554,7 @@ class _Easy(pycurl.Curl):
 
 
 _FAILURES: dict[int, tuple[Failure, str]] = {
-    pycurl.E_UNSUPPORTED_PROTOCOL: ("protocol_error", "The answer is not HTTP/1.1."),
+    pycurl.E_UNSUPPORTED_PROTOCOL: ("protocol_error", "The answer is not HTTP/1.1 or HTTP/2."),
     pycurl.E_URL_MALFORMAT: ("protocol_error", "The request's URL is malformed."),
     pycurl.E_COULDNT_RESOLVE_HOST: ("dns_failed", "The address of the host could not be looked up."),
     pycurl.E_FTP_WEIRD_SERVER_REPLY: ("protocol_error", "The answer is not proper HTTP."),
@@ -562,6 +562,8 @@ _FAILURES: dict[int, tuple[Failure, str]] = {
     pycurl.E_GOT_NOTHING: ("reset", "The connection ended without an answer."),
     pycurl.E_SEND_ERROR: ("reset", "The connection broke while the request was sent."),
     pycurl.E_RECV_ERROR: ("reset", "The connection broke before the answer was complete."),
+    pycurl.E_HTTP2: ("reset", "The HTTP/2 session ended without an answer."),
+    92: ("reset", "The HTTP/2 stream ended without an answer."),
     100: ("too_large", "The answer's headers are too large."),  # E_TOO_LARGE, which pycurl doesn't name
 }
 _TLS_FAILURES = frozenset(

@@ -30,10 +30,10 @@ def load_log_result(
     )
     callback = Callback("LoadLog", operation_id, None, None, None, None, list(exchange.logs), [])
     published = _publish(store, device, callback, receipt) if publish else None
-    names = store.users.names(device, {punch.user_id for punch in exchange.logs})
+    people = store.people.on_device(device, {punch.user_id for punch in exchange.logs})
     received = flatten.received_iso(received_at)
     events = (
-        flatten.punch_event(punch, receipt, callback, received, names.get(punch.user_id), 1)
+        flatten.punch_event(punch, receipt, callback, received, people[punch.user_id], 1)
         for punch in exchange.logs
     )
     rows = [{name: value for name, value in event.items() if name not in _LEFT_OUT} for event in events]

@@ -1,4 +1,4 @@
-"""The process that runs RQ's jobs, a child of the worker. It outlives the store's restarts."""
+"""The process that runs RQ's jobs and the chores, a child of the worker. It outlives the store's restarts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from rq.exceptions import StopRequested
 
 from app.log import configure
 from app.settings import current
+from app.store import Store
 from app.store.connection import make_rq_client
 from app.store.jobs import queue
+from workers.chores import Chores
 
 log = logging.getLogger("relay.jobs")
 
@@ -42,6 +44,7 @@ def main() -> int:
     settings = current()
     configure(settings.log_level, settings.log_format)
     logging.getLogger("rq").setLevel(logging.WARNING)
+    Chores(Store(settings)).start()
     while not _Worker.told_to_stop:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until RQ sets its own
         try:

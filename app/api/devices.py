@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, Response, current_app, request
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
+from app import working_hours
 from app.addresses import UrlRefused
 from app.api.auth import audited, needs, store
 from app.api.io import answer, base_url, body, created, limit, page
@@ -19,6 +20,8 @@ from app.store.devices import MODES, Device, DeviceExists
 
 blueprint = Blueprint("devices", __name__, url_prefix="/v1/devices")
 
+# What a device that was registered before there was this has.
+_NOT_SAID = dict.fromkeys(("silent_after_minutes", "working_hours"))
 _SECRETS = ("auth_token", "security_key")
 _ID = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}")  # "." and ".." are no segments of a URL
 
@@ -42,11 +45,25 @@ def _check_security_key(value: str) -> None:
         raise ValidationError(str(error)) from None
 
 
-def _check_timezone(value: str) -> None:
+def is_timezone(name: str) -> bool:
+    """Whether there is a time zone of this name."""
     try:
-        ZoneInfo(value)
+        ZoneInfo(name)
     except (ValueError, OSError, LookupError):
-        raise ValidationError("is not a time zone's name, e.g. Asia/Kolkata") from None
+        return False
+    return True
+
+
+def _check_timezone(value: str) -> None:
+    if not is_timezone(value):
+        raise ValidationError("is not a time zone's name, e.g. Asia/Kolkata")
+
+
+def _check_working_hours(value: str) -> None:
+    try:
+        working_hours.parse(value)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
 
 
 def _check_gateway_url(value: str) -> None:
@@ -70,6 +87,10 @@ class DeviceBody(Schema):
     serial_number = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=100))
     mode = fields.String(load_default="native", validate=validate.OneOf(MODES))
     timezone = fields.String(load_default="UTC", validate=_check_timezone)
+    silent_after_minutes = fields.Integer(
+        load_default=None, allow_none=True, strict=True, validate=validate.Range(0, 43_200)
+    )
+    working_hours = fields.String(load_default=None, allow_none=True, validate=_check_working_hours)
 
 
 def without_stgid(url: str) -> str:
@@ -91,6 +112,7 @@ def _split(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _shown(device: Device) -> dict[str, Any]:
     return {
+        **_NOT_SAID,
         **device.record,
         "has_security_key": bool(device.keys),
         "auth_token_hint": device.auth_token[-4:],

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 import orjson
 from flask import Blueprint, Response, current_app, request
 
 from app import ids
+from app.api import tables
 from app.api.auth import needs, store
 from app.api.io import answer, limit, moment, page
 from app.api.problems import Problem, wrong
@@ -24,7 +22,6 @@ blueprint = Blueprint("events", __name__, url_prefix="/v1")
 
 _SAMPLES = 3
 _HEARTBEAT_SECONDS = 15.0
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def query() -> Query:
@@ -88,9 +85,7 @@ def as_csv() -> Response:
         rows = islice(store().events.all(wanted, request.args.get("cursor") or None), most)
     except ValueError:
         raise wrong("cursor", "is not a next_cursor of this list") from None
-    response = Response(_csv(columns, rows), content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = 'attachment; filename="events.csv"'
-    return response
+    return tables.as_csv(columns, rows, "events.csv")
 
 
 def _columns(wanted: Query) -> list[str]:
@@ -100,28 +95,6 @@ def _columns(wanted: Query) -> list[str]:
         if not wanted.types or any(matches(pattern, event_type) for pattern in wanted.types)
     ]
     return list(dict.fromkeys(name for event_type in types for name in FIELDS[event_type]))
-
-
-def _csv(columns: list[str], rows: Iterator[dict[str, Any]]) -> Iterator[str]:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_cell(row.get(name)) for name in columns])
-        if buffer.tell() > 32_768:
-            yield buffer.getvalue()
-            buffer.seek(0)
-            buffer.truncate()
-    yield buffer.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """A name that a spreadsheet would take for a formula is quoted: names come from people at machines."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return "'" + value
-    return value
 
 
 @blueprint.get("/events/stream")

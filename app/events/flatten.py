@@ -81,9 +81,14 @@ def punch_id(device_id: str, user_id: str, at: datetime) -> str:
 
 
 def punch_event(
-    punch: Punch, receipt: Receipt, callback: Callback, received: str, name: str | None, revision: int
+    punch: Punch,
+    receipt: Receipt,
+    callback: Callback,
+    received: str,
+    person: tuple[str | None, str | None],
+    revision: int,
 ) -> dict[str, Any]:
-    """An `attendance.punch`."""
+    """An `attendance.punch`. `person` is their name and employee ID."""
     delay = receipt.received_at - punch.at
     event = common("attendance.punch", receipt, callback, punch.operation, punch.at, received)
     occurred_at = event["occurred_at"]
@@ -91,7 +96,8 @@ def punch_event(
         "punch_id": punch_id(receipt.device_id, punch.user_id, punch.at),
         "revision": revision,
         "user_id": punch.user_id,
-        "user_name": name,
+        "user_name": person[0],
+        "employee_id": person[1],
         "punch_type": punch.punch_type,
         "direction": punch.direction,
         "input_type": punch.input_type,
@@ -107,12 +113,18 @@ def punch_event(
 
 
 def photo_event(
-    photo: AttendancePhoto, receipt: Receipt, callback: Callback, received: str, photo_id: str
+    photo: AttendancePhoto,
+    receipt: Receipt,
+    callback: Callback,
+    received: str,
+    photo_id: str,
+    employee_id: str | None,
 ) -> dict[str, Any]:
     """An `attendance.photo`; its URL is signed when the event is shown."""
     event = common("attendance.photo", receipt, callback, photo.operation, photo.at, received)
     event |= {
         "user_id": photo.user_id,
+        "employee_id": employee_id,
         "photo_url": f"{receipt.base_url}/photos/{photo_id}",
         "photo_mime": photo.mime,
         "photo_size_bytes": len(photo.data),

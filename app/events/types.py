@@ -9,6 +9,8 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, fields
 
+from app import ids
+
 PUNCH_TYPES = (
     "check_in",
     "check_out",
@@ -65,6 +67,7 @@ class AttendancePunch(Event):
     revision = _field(fields.Integer, "1; 2, 3… when a punch is sent again with other values.", 1)
     user_id = _text("The user's ID on the device.", "2")
     user_name = _text("The user's name, where the relay knows it.", "Asha Rao", null=True)
+    employee_id = _text("The employee ID, where the list of employees has the user.", "EMP-0042", null=True)
     punch_type = _text(
         "check_in, check_out, break_out, break_in, overtime_in, overtime_out, meal_in or meal_out.",
         "check_in",
@@ -90,12 +93,43 @@ class AttendancePhoto(Event):
     summary = "A device took a photo at a punch."
 
     user_id = _text("The user's ID on the device.", "3", null=True)
+    employee_id = _text("The employee ID, where the list of employees has the user.", None, null=True)
     photo_url = _text(
         "Where the photo is to be had without a key, for seven days.",
         "https://relay.example.com/photos/pho_00…",
     )
     photo_mime = _text("The photo's media type.", "image/jpeg")
     photo_size_bytes = _field(fields.Integer, "Its size.", 28112)
+
+
+class AttendanceDayChanged(Event):
+    event_type = "attendance.day_changed"
+    summary = "A person's day changed: first in, last out, hours."
+
+    date = _text("Which day, by the clock of the site and the start of the day.", "2026-11-24")
+    user_id = _text("The person's user ID on the devices.", "2")
+    user_name = _text("The person's name, where the relay knows it.", "Asha Rao", null=True)
+    employee_id = _text("The employee ID, where the list of employees has them.", "EMP-0042", null=True)
+    timezone = _text("The site's time zone, or its offset where the device has none set.", "Asia/Kolkata")
+    first_in = _text("The first punch of the day (ISO 8601).", "2026-11-24T09:01:44+05:30", null=True)
+    first_in_device_id = _text("The device it was made on.", "ZHM1100001", null=True)
+    last_out = _text("The last punch of the day (ISO 8601).", "2026-11-24T18:10:02+05:30", null=True)
+    last_out_device_id = _text("The device it was made on.", "ZHM1100001", null=True)
+    worked_seconds = _field(
+        fields.Integer, "From first in to last out; null where either is missing.", 32898, null=True
+    )
+    worked_hours = _field(fields.Float, "The same in hours.", 9.14, null=True)
+    punch_count = _field(fields.Integer, "How many punches the day has.", 4)
+    missing_punch = _field(fields.Boolean, "True when the day is over and one end of it is missing.", False)
+    is_late = _field(
+        fields.Boolean,
+        "Whether first in is after RELAY_LATE_AFTER; null where that is not set.",
+        False,
+        null=True,
+    )
+    late_seconds = _field(fields.Integer, "By how much; 0 where in time.", 0, null=True)
+    day_over = _field(fields.Boolean, "Whether the day is over at its site.", False)
+    revision = _field(fields.Integer, "1; 2, 3… each time this person's day is published again.", 2)
 
 
 class UserUpdated(Event):
@@ -133,6 +167,32 @@ class UserDeleted(Event):
     summary = "A user was deleted on a device."
 
     user_id = _text("The user's ID on the device.", "1")
+
+
+class UserUnknown(Event):
+    event_type = "user.unknown"
+    summary = "Someone punched whom neither the device's users nor the list of employees have."
+
+    user_id = _text("The user ID that punched.", "99")
+    punch_event_id = _text("The event of the punch.", "evt_01kay8ds0r000000")
+
+
+class DeviceSilent(Event):
+    event_type = "device.silent"
+    summary = "A device was not heard for so many minutes of its working hours."
+
+    last_seen_at = _text("When it was last heard (UTC).", "2026-11-24T03:31:46.120Z")
+    silent_after_minutes = _field(fields.Integer, "After how many minutes it counts as silent.", 60)
+    working_hours = _text("When it is expected to be heard.", "Mon-Fri 08:00-18:00")
+
+
+class DeviceBack(Event):
+    event_type = "device.back"
+    summary = "A device that was silent was heard again."
+
+    last_seen_at = _text("When it was heard (UTC).", "2026-11-24T05:01:46.120Z")
+    silent_since = _text("When it had been heard last before (UTC).", "2026-11-24T03:31:46.120Z")
+    silent_seconds = _field(fields.Integer, "Seconds between the two.", 5400)
 
 
 class DeviceTimeChanged(Event):
@@ -188,10 +248,14 @@ SCHEMAS: dict[str, type[Event]] = {
     for schema in (
         AttendancePunch,
         AttendancePhoto,
+        AttendanceDayChanged,
         UserUpdated,
         CredentialUpdated,
         UserDeleted,
+        UserUnknown,
         DeviceTimeChanged,
+        DeviceSilent,
+        DeviceBack,
         CommandCompleted,
         CommandFailed,
         CallbackUnrecognised,
@@ -221,8 +285,9 @@ def is_pattern(pattern: str) -> bool:
 def sample(event_type: str) -> dict[str, Any]:
     """A made-up event of a type, from the examples of its schema; `test` is true."""
     event = {name: field.metadata["examples"][0] for name, field in SCHEMAS[event_type]().fields.items()}
-    operations = {
+    operations = dict.fromkeys(("user.unknown", "device.silent", "device.back")) | {
         "attendance.photo": "RealTimeAttendancePhoto",
+        "attendance.day_changed": None,
         "user.updated": "ManuallyUserUpdatedWithCard",
         "credential.updated": "ManuallyUserUpdatedWithFingerPrint",
         "user.deleted": "ManuallyUserDeleted",
@@ -233,7 +298,7 @@ def sample(event_type: str) -> dict[str, Any]:
         "subscription.disabled": None,
     }
     event |= {
-        "id": f"{event['id'][:-1]}{EVENT_TYPES.index(event_type)}",  # no two samples share an id
+        "id": event["id"][:-1] + ids.encode(EVENT_TYPES.index(event_type), 1),  # no two samples share an id
         "type": event_type,
         "operation": operations.get(event_type, event["operation"]),
         "test": True,
@@ -244,6 +309,8 @@ def sample(event_type: str) -> dict[str, Any]:
             "status_name": "User Not Found",
             "message": "No user has this ID on the device.",
         }
-    if event_type == "subscription.disabled":
-        event |= {"device_id": None, "device_label": None, "device_serial": None, "operation_id": None}
+    if event["operation"] is None:
+        event["operation_id"] = None
+    if event_type in ("attendance.day_changed", "subscription.disabled"):  # of no device
+        event |= {"device_id": None, "device_label": None, "device_serial": None}
     return event

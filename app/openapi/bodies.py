@@ -12,7 +12,9 @@ from app.actions import Action
 from app.api.api_keys import KeyBody
 from app.api.devices import DeviceBody
 from app.api.subscriptions import ReplayBody, SubscriptionBody, TestBody
-from app.events.types import SCHEMAS, AttendancePunch
+from app.attendance import COLUMNS
+from app.employees import MOST, EmployeeRow
+from app.events.types import SCHEMAS, AttendanceDayChanged, AttendancePunch
 from app.gateway.operations import CREDENTIAL_FIELDS
 from app.openapi.parts import Json
 
@@ -48,7 +50,19 @@ _DEVICE_TEXTS: dict[str, tuple[str, Any]] = {
         "How the machine is connected. hybrid_db and hybrid_file only report attendance: they take no actions.",
         "native",
     ),
-    "timezone": ("The IANA time zone of times that come without an offset.", "Asia/Kolkata"),
+    "timezone": (
+        "The IANA time zone of times that come without an offset, of attendance's days and of working hours.",
+        "Asia/Kolkata",
+    ),
+    "silent_after_minutes": (
+        "Minutes of working hours without a word from it until device.silent is published; 0: never; null: "
+        "RELAY_SILENT_AFTER_MINUTES.",
+        60,
+    ),
+    "working_hours": (
+        "When it is expected to be heard, by its time zone; parts separated by commas; null: RELAY_WORKING_HOURS.",
+        "Mon-Fri 08:00-18:00",
+    ),
 }
 _SUBSCRIPTION_TEXTS: dict[str, tuple[str, Any]] = {
     "target_url": (
@@ -95,6 +109,12 @@ _KEY_TEXTS: dict[str, tuple[str, Any]] = {
     "name": ("Whose key it is.", "n8n"),
     "scopes": ("What it may do.", ["events:read", "subscriptions:write"]),
     "expires_at": ("When it ends working (ISO 8601); left out: never.", "2036-11-24T00:00:00Z"),
+}
+
+_EMPLOYEE_TEXTS: dict[str, tuple[str, Any]] = {
+    "user_id": ("The user's ID on the devices.", "2"),
+    "employee_id": ("What the company knows them by.", "EMP-0042"),
+    "name": ("Their name; left out or null: what the device calls them.", "Asha Rao"),
 }
 
 
@@ -146,6 +166,22 @@ SUBSCRIPTION_CHANGE = _change_of(SUBSCRIPTION, "secret")
 REPLAY = _described(ReplayBody(), _REPLAY_TEXTS, since="date-time", until="date-time")
 TEST = _described(TestBody(), _TEST_TEXTS)
 KEY = _described(KeyBody(), _KEY_TEXTS)
+EMPLOYEE = _described(EmployeeRow(), _EMPLOYEE_TEXTS)
+EMPLOYEE_CHANGE = _described(EmployeeRow(exclude=("user_id",)), _EMPLOYEE_TEXTS)
+EMPLOYEES: Json = {
+    "type": "object",
+    "properties": {
+        "employees": {
+            "type": "array",
+            "items": EMPLOYEE,
+            "maxItems": MOST,
+            "description": "The employees, each user ID once.",
+            "examples": [[{name: example for name, (_, example) in _EMPLOYEE_TEXTS.items()}]],
+        }
+    },
+    "required": ["employees"],
+    "additionalProperties": False,
+}
 
 COMPONENTS: dict[str, Json] = {
     "DeviceBody": DEVICE,
@@ -155,6 +191,8 @@ COMPONENTS: dict[str, Json] = {
     "ReplayBody": REPLAY,
     "TestBody": TEST,
     "ApiKeyBody": KEY,
+    "EmployeeChange": EMPLOYEE_CHANGE,
+    "EmployeesBody": EMPLOYEES,
 }
 
 
@@ -174,6 +212,13 @@ def event_schema_name(event_type: str) -> str:
 def punch_row() -> Json:
     """A row of LoadLog's result: a punch without what only an event has."""
     made = _json_schema(AttendancePunch(exclude=_ROW_LACKS))
+    return {key: value for key, value in made.items() if key != "additionalProperties"}
+
+
+def attendance_row() -> Json:
+    """A row of the attendance view: what its event has, without what only an event has."""
+    made = _json_schema(AttendanceDayChanged(only=COLUMNS))
+    made["properties"] = {name: made["properties"][name] for name in COLUMNS}
     return {key: value for key, value in made.items() if key != "additionalProperties"}
 
 

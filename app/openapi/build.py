@@ -9,12 +9,22 @@ from apispec import APISpec
 
 from app import __version__
 from app.events.types import EVENT_TYPES, sample
-from app.openapi import action_endpoints, bodies, event_endpoints, hook_endpoints, schemas, system_endpoints
+from app.openapi import (
+    action_endpoints,
+    attendance_endpoints,
+    bodies,
+    event_endpoints,
+    hook_endpoints,
+    schemas,
+    system_endpoints,
+)
 from app.openapi.parts import PUBLIC, TAGS, Answer, Endpoint, Json, example_of, ref
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *action_endpoints.ENDPOINTS,
     *event_endpoints.ENDPOINTS,
+    *attendance_endpoints.ENDPOINTS,
+    *attendance_endpoints.EMPLOYEES,
     *hook_endpoints.DEVICES,
     *hook_endpoints.SUBSCRIPTIONS,
     *system_endpoints.KEYS,
@@ -168,6 +178,11 @@ def _operation(endpoint: Endpoint, components: dict[str, Json]) -> Json:
             "required": endpoint.body_required,
             "content": {media: _body(endpoint) for media in endpoint.body_media},
         }
+        if endpoint.body_csv:
+            made["requestBody"]["content"]["text/csv"] = {
+                "schema": {"type": "string"},
+                "example": endpoint.body_csv,
+            }
     made["responses"] = _responses(endpoint, components)
     return made
 

@@ -18,6 +18,7 @@ TAGS: dict[str, str] = {
     "actions": "The gateway's 27 commands and add-user, with what is needed to choose a device and follow a command.",
     "commands": "What became of the commands that were sent to devices.",
     "events": "What devices reported, as flat events; their webhooks are listed under Webhooks.",
+    "attendance": "People's days made of their punches: first in, last out, hours; and who user IDs are.",
     "users": "The users that devices reported, and their credentials.",
     "devices": "The machines: registering them, and what is known of them.",
     "subscriptions": "REST hooks: URLs that events are sent to, their deliveries and replays.",
@@ -44,6 +45,10 @@ def text(description: str, example: str | None, *, null: bool = False, **more: A
 
 def integer(description: str, example: int | None, *, null: bool = False, **more: Any) -> Json:
     return _scalar("integer", description, example, null, more)
+
+
+def number(description: str, example: float) -> Json:
+    return _scalar("number", description, example, False, {})
 
 
 def flag(description: str, example: bool = False, **more: Any) -> Json:
@@ -123,7 +128,7 @@ class Endpoint:
 
     `scopes` are those of the view (a test compares them). `parameters` are written out, or name a component.
     `body` is a schema, `examples` name values for it. `problems` are the statuses of errors that it answers
-    besides those that follow from all this.
+    besides those that follow from all this. `body_csv` is an example of the body where it may be CSV as well.
     """
 
     method: str
@@ -138,6 +143,7 @@ class Endpoint:
     body: Json | None = None
     body_media: tuple[str, ...] = ("application/json",)
     body_required: bool = True
+    body_csv: str = ""
     examples: Mapping[str, Any] = field(default_factory=dict)
     problems: tuple[int, ...] = ()
 

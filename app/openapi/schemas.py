@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.openapi.bodies import punch_row
-from app.openapi.parts import Json, flag, integer, many, one, ref, text, words
+from app.openapi.bodies import attendance_row, punch_row
+from app.openapi.parts import Json, flag, integer, many, number, one, ref, text, words
 from app.store.api_keys import SCOPES
 from app.store.commands import STATUSES
 from app.store.devices import MODES
@@ -160,6 +160,10 @@ DEVICE = one(
         "serial_number": text("Its serial number.", "ZHM1100001", null=True),
         "mode": words("How it is connected to the gateway.", *MODES),
         "timezone": text("The time zone of times without an offset.", "Asia/Kolkata"),
+        "silent_after_minutes": integer(
+            "Minutes of working hours until it is silent; 0: never; null: as the relay's.", 60, null=True
+        ),
+        "working_hours": text("When it is expected to be heard; null: as the relay's.", None, null=True),
         "created_at": text("When it was registered.", "2026-11-24T03:31:46+00:00"),
         "has_security_key": flag("Whether its callbacks and commands are encrypted."),
         "auth_token_hint": text("The last four characters of its AuthToken.", "OuKs"),
@@ -168,13 +172,22 @@ DEVICE = one(
             "https://relay.example.com/callback/ZHM1100001",
         ),
         "last_seen_at": text("When it last sent something.", "2026-11-24T03:31:46Z", null=True),
+        "silent_since": text("Where device.silent was published, when it was last heard.", None, null=True),
         "callbacks": integer("Callbacks taken.", 120),
         "events": integer("Events made of them.", 131),
         "duplicates": integer("Callbacks or punches that were known already.", 2),
         "unrecognised": integer("Callbacks that could not be read, in part.", 0),
         "clock_suspect": integer("Punches far ahead of our clock, or very old.", 0),
     },
-    optional=("last_seen_at", "callbacks", "events", "duplicates", "unrecognised", "clock_suspect"),
+    optional=(
+        "last_seen_at",
+        "silent_since",
+        "callbacks",
+        "events",
+        "duplicates",
+        "unrecognised",
+        "clock_suspect",
+    ),
     description="A registered device. Its secrets are never shown.",
 )
 
@@ -216,6 +229,42 @@ CREDENTIAL = one(
         "data": text("A card's number, a PIN, or Base64.", "TW9TUzIxAAAELC4E"),
     },
     description="A credential with its data.",
+)
+
+# Attendance
+
+ATTENDANCE_DAY = attendance_row()
+ATTENDANCE_MONTH = one(
+    {
+        "user_id": text("The person's user ID on the devices.", "2"),
+        "user_name": text("The person's name, where the relay knows it.", "Asha Rao", null=True),
+        "employee_id": text("The person's employee ID.", "EMP-0042", null=True),
+        "month": text("Which month.", "2026-11"),
+        "days_present": integer("On how many days there was a punch.", 1),
+        "late_days": integer("How many of them began late.", 0),
+        "missing_punch_days": integer("How many of them lack an end.", 0),
+        "worked_seconds": integer("From first in to last out of all days.", 32898),
+        "worked_hours": number("The same in hours.", 9.14),
+        "data": many("The days with a punch, by date.", ref("AttendanceDay")),
+    },
+    description="A person's month.",
+)
+
+EMPLOYEE = one(
+    {
+        "user_id": text("The user's ID on the devices.", "2"),
+        "employee_id": text("What the company knows them by.", "EMP-0042"),
+        "name": text("Their name.", "Asha Rao", null=True),
+    },
+    description="Who a user ID is.",
+)
+EMPLOYEES_TAKEN = one(
+    {
+        "added": integer("How many were new.", 12),
+        "changed": integer("How many were different before.", 1),
+        "unchanged": integer("How many were the same before.", 87),
+        "removed": integer("How many were taken away.", 0),
+    }
 )
 
 # Subscriptions
@@ -374,6 +423,10 @@ COMPONENTS: dict[str, Json] = {
     "User": USER,
     "UserEverywhere": USER_EVERYWHERE,
     "Credential": CREDENTIAL,
+    "Employee": EMPLOYEE,
+    "EmployeesTaken": EMPLOYEES_TAKEN,
+    "AttendanceDay": ATTENDANCE_DAY,
+    "AttendanceMonth": ATTENDANCE_MONTH,
     "Subscription": SUBSCRIPTION,
     "SubscriptionWithSecret": SUBSCRIPTION_WITH_SECRET,
     "Delivery": DELIVERY,

@@ -174,7 +174,7 @@ def _parameter(parameter: Json) -> Json:
 
 
 def _body(body: Json, components: Json) -> Json:
-    (content,) = body["content"].values()
+    content = next(iter(body["content"].values()))  # a body has one schema here: that of its JSON
     return {
         "name": "body",
         "in": "body",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hmac
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -29,6 +30,13 @@ class DeviceExists(Exception):
     """A device with this id is registered already."""
 
 
+class Person(NamedTuple):
+    """What is known of a user; the list of employees goes before what the device calls them."""
+
+    name: str | None
+    employee_id: str | None
+
+
 @dataclass(slots=True)
 class Device:
     """A registered device as a process knows it."""
@@ -39,8 +47,8 @@ class Device:
     record: dict[str, Any]
     auth_token: str = field(repr=False)
     keys: list[SecurityKey]  # the present one, then the one before
-    names_version: str = "0"
-    names: dict[str, str | None] = field(default_factory=dict)  # of users, as far as asked for
+    people_version: str = "0"
+    people: dict[str, Person] = field(default_factory=dict)  # users, as far as asked for
 
     @property
     def timezone(self) -> tzinfo:
@@ -100,7 +108,8 @@ class Devices:
         users = client.zrange(shard.users(device_id), 0, -1)
         for start in range(0, len(users), 500):
             client.delete(*(shard.user(device_id, user.decode()) for user in users[start : start + 500]))
-        client.delete(shard.users(device_id))
+        client.delete(shard.users(device_id), shard.commanded(device_id), shard.strangers(device_id))
+        client.hdel(shard.silent, device_id)
         self._connection.forget_shard_of(device_id)
         self._known.pop(device_id, None)
         return True
@@ -145,7 +154,7 @@ class Devices:
         return self._remember(device_id, shard, fields)
 
     def _remember(self, device_id: str, shard: Shard, fields: list[bytes | None]) -> Device | None:
-        record, sealed, version, names = fields
+        record, sealed, version, people = fields
         if record is None or sealed is None or version is None:
             self._known.pop(device_id, None)
             return None
@@ -159,21 +168,44 @@ class Devices:
             auth_token=secrets["auth_token"],
             # A key that was removed is not read with: plain text is expected then.
             keys=[SecurityKey(key) for key in keys if key] if keys[0] else [],
-            names_version=(names or b"0").decode(),
+            people_version=(people or b"0").decode(),
         )
         self._known[device_id] = device
         return device
 
+    def forget_people(self) -> None:
+        """Has every process ask anew who the users of devices are."""
+        pipeline = self._connection.redis.pipeline(transaction=False)
+        for device_id, number in self._connection.redis.hgetall(DEVICES).items():
+            pipeline.hincrby(Shard(int(number)).device(device_id.decode()), "n", 1)
+        pipeline.execute()
+
+    def timezones(self, device_ids: Iterable[str]) -> dict[str, str]:
+        """The time zones of devices as they are now; without those that are not registered."""
+        wanted = [(device_id, self._connection.shard_of(device_id)) for device_id in device_ids]
+        placed = [(device_id, shard) for device_id, shard in wanted if shard is not None]
+        pipeline = self._connection.redis.pipeline(transaction=False)
+        for device_id, shard in placed:
+            pipeline.hget(shard.device(device_id), "record")
+        records = pipeline.execute() if placed else []
+        return {
+            device_id: orjson.loads(record)["timezone"]
+            for (device_id, _), record in zip(placed, records, strict=True)
+            if record is not None
+        }
+
     def status(self, device_id: str) -> dict[str, Any]:
-        """When it was last seen (ISO 8601, UTC), and its counters."""
+        """When it was last seen, since when it is silent (ISO 8601, UTC; null where it isn't), and its counters."""
         shard = self._connection.shard_of(device_id)
         if shard is None:
             return {}
-        values = self._connection.redis.hmget(shard.device(device_id), "last_seen", *_COUNTERS)
-        seen = values[0]
-        at = datetime.fromtimestamp(int(seen) / 1000, UTC).isoformat(timespec="seconds") if seen else None
+        pipeline = self._connection.redis.pipeline(transaction=False)
+        pipeline.hmget(shard.device(device_id), "last_seen", *_COUNTERS)
+        pipeline.hget(shard.silent, device_id)
+        values, silent = pipeline.execute()
         return {
-            "last_seen_at": at.replace("+00:00", "Z") if at else None,
+            "last_seen_at": _seconds(values[0]),
+            "silent_since": _seconds(silent),
             **{name: int(value or 0) for name, value in zip(_COUNTERS, values[1:], strict=True)},
         }
 
@@ -260,3 +292,8 @@ class Devices:
 
     def _digest(self, auth_token: str | None) -> str:
         return self._connection.vault.digest("token", auth_token or "")
+
+
+def _seconds(ms: bytes | None) -> str | None:
+    """ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(int(ms) / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if ms else None

@@ -30,6 +30,7 @@ from app.store import codec
 from app.store.connection import Connection
 from app.store.devices import Device, Devices
 from app.store.group import GroupedScript
+from app.store.people import People
 from app.store.users import KnownUser, Users, credential_field
 
 _PUNCHES_A_CALL = 200  # keeps one script call short: the store does nothing else meanwhile
@@ -71,10 +72,11 @@ class _Call:
 class Ingest:
     """The hot path's way into the store."""
 
-    def __init__(self, connection: Connection, devices: Devices, users: Users) -> None:
+    def __init__(self, connection: Connection, devices: Devices, users: Users, people: People) -> None:
         self._connection = connection
         self._devices = devices
         self._users = users
+        self._people = people
         self._script = GroupedScript(connection, "ingest")
         settings = connection.settings
         self.retention = timedelta(days=settings.retention_days)
@@ -112,19 +114,18 @@ class Ingest:
     ) -> None:
         expected: dict[int, str] = {}
         for _ in range(_TRIES):
-            self._learn_names(device, punches)
+            self._learn_people(device, {punch.user_id for punch in punches})
             call = _Call([device.shard.events, device.shard.device(device.id)])
             for position, punch in enumerate(punches, 1):
                 self._add_punch(call, device, callback, punch, receipt, received, expected.get(position, ""))
-            answer = self._run(device, device.names_version, receipt, call, outcome)
+            answer = self._run(device, device.people_version, receipt, call, outcome)
             if answer[0] == b"punch":
                 stored = answer[2].decode()
                 expected[answer[1]] = stored
                 if stored:
                     punches[answer[1] - 1] = _merged(punches[answer[1] - 1], stored)
             elif answer[0] == b"names":
-                device.names.clear()
-                device.names_version = answer[1].decode()
+                _forget_people(device, answer)
             elif answer[0] == b"device":
                 raise DeviceChanged(device.id)
             else:
@@ -145,7 +146,7 @@ class Ingest:
         shard, at = device.shard, flatten.instant(punch.at)
         revision = int(stored.partition(_SEPARATOR)[0]) + 1 if stored else 1
         event = flatten.punch_event(
-            punch, receipt, callback, received, device.names.get(punch.user_id), revision
+            punch, receipt, callback, received, device.people[punch.user_id], revision
         )
         if event["clock_suspect"]:
             call.count("clock_suspect")
@@ -165,10 +166,10 @@ class Ingest:
             codec.deflate(orjson.dumps(callbacks.redact(punch.raw))),
         )
 
-    def _learn_names(self, device: Device, punches: list[Punch]) -> None:
-        unknown = {punch.user_id for punch in punches} - device.names.keys()
+    def _learn_people(self, device: Device, user_ids: set[str]) -> None:
+        unknown = user_ids - device.people.keys()
         if unknown:
-            device.names.update(self._users.names(device, unknown))
+            device.people.update(self._people.on_device(device, unknown))
 
     # Everything else
 
@@ -184,7 +185,9 @@ class Ingest:
         outcome: Outcome,
     ) -> None:
         raw = codec.deflate(_raw(document, callback))
+        pictured = {fact.user_id for fact in facts if isinstance(fact, AttendancePhoto) and fact.user_id}
         for _ in range(_TRIES):
+            self._learn_people(device, pictured)
             call = _Call([device.shard.events, device.shard.device(device.id)])
             if facts or callback.problems:
                 digest = self._connection.vault.digest("content", callbacks.content_digest(document))
@@ -193,9 +196,11 @@ class Ingest:
             self._add_facts(call, device, callback, facts, receipt, received, raw)
             if callback.problems:
                 self._add_unrecognised(call, device, callback, body, receipt, received, raw)
-            answer = self._run(device, "", receipt, call, outcome)
+            answer = self._run(device, device.people_version if pictured else "", receipt, call, outcome)
             if answer[0] == b"device":
                 raise DeviceChanged(device.id)
+            if answer[0] == b"names":
+                _forget_people(device, answer)
             elif answer[0] != b"user":
                 self._note(device, answer, outcome)
                 return
@@ -228,7 +233,10 @@ class Ingest:
                         "photo", fact.mime.encode() + b"\n" + fact.data, photo_id
                     )
                     call.add("blob", [shard.blob(photo_id)], self._keep, sealed)
-                    event = flatten.photo_event(fact, receipt, callback, received, photo_id)
+                    person = device.people.get(fact.user_id or "")
+                    event = flatten.photo_event(
+                        fact, receipt, callback, received, photo_id, person.employee_id if person else None
+                    )
                 case UserUpdated():
                     change = change_of(fact.user_id)
                     event = flatten.user_event(fact, receipt, callback, received, change.known.profile)
@@ -300,12 +308,12 @@ class Ingest:
     # The call itself
 
     def _run(
-        self, device: Device, names_version: str, receipt: flatten.Receipt, call: _Call, outcome: Outcome
+        self, device: Device, people_version: str, receipt: flatten.Receipt, call: _Call, outcome: Outcome
     ) -> list[Any]:
         counts = [part for pair in call.counts.items() for part in pair]
         arguments = [
             device.version,
-            names_version,
+            people_version,
             int(receipt.received_at.timestamp() * 1000),
             int(outcome.calls == 0),
             len(call.counts),
@@ -356,6 +364,12 @@ class _UserChange:
         if self._profile is not None:
             fields["profile"] = users.seal(device_id, user_id, self._profile)
         return fields
+
+
+def _forget_people(device: Device, answer: list[Any]) -> None:
+    """After the script's answer that they have changed."""
+    device.people.clear()
+    device.people_version = answer[1].decode()
 
 
 def _values(punch: Punch) -> tuple[str, str, str, str]:

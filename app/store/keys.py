@@ -10,10 +10,18 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {s0}:events:user:U
 {s0}:punches:D:U:WEEK           hash: instant → revision and values, to tell duplicates
 {s0}:seen:D:DIGEST              a callback that is no punch was here
-{s0}:device:D                   hash: record, v (its version), n (version of the users' names), counters
+{s0}:device:D                   hash: record, v (its version), n (version of its people), counters
 {s0}:user:D:U                   hash: v, profile and c:TYPE:INDEX, all sealed
 {s0}:users:D                    sorted set of the device's user ids
 {s0}:blob:ID                    a sealed photo or an unrecognised body
+{s0}:attendance                 hash: at (last punch taken in), commands_at, since (ms; from when on changes are told)
+{s0}:attendance:week:U:WEEK     hash: device and instant of a punch → its entry, offset and direction
+{s0}:attendance:day:DAY         sorted set of who punched on a day of UTC, and on which device
+{s0}:attendance:changed         sorted set of days and people, by when the change is to be published (ms)
+{s0}:attendance:told:DATE       hash: person → revision and digest of what was published last
+{s0}:commanded:D                set of the users whom commands put on a device, or found there
+{s0}:strangers:D                hash: user ID in no list → when that was published (s)
+{s0}:silent                     hash: device whose silence was published → when it was last heard (ms)
 {s0}:fanout                     the last event handed to the subscriptions' queues
 {s0}:lease                      which worker delivers for this shard
 {s0}:writes                     how many writes its holders have made, to tell when the store has lost some
@@ -37,7 +45,11 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {g}:audit                       stream: who did what that matters, JSON
 {g}:upkeep                      there while the upkeep need not run again
 {g}:rewritten                   there while the append-only file need not be rewritten again
+{g}:employees                   hash: user ID → employee ID and name, sealed
 {g}:counters                    hash: what is counted without a device
+{g}:alerts                      hash: checked (when silence was looked for, ms), since (from when on it counts)
+{g}:chores                      which worker does what is beside deliveries
+{g}:listening                   there while a web process takes callbacks
 {g}:workers                     sorted set of the dispatchers' tokens, by when they were last here and a lease (ms)
 ```
 """
@@ -54,6 +66,10 @@ REWRITTEN = "{g}:rewritten"
 REKEYED = "{g}:rekeyed"
 UPKEEP = "{g}:upkeep"
 WORKERS = "{g}:workers"
+ALERTS = "{g}:alerts"
+CHORES = "{g}:chores"
+EMPLOYEES = "{g}:employees"
+LISTENING = "{g}:listening"
 
 
 def token(digest: str) -> str:
@@ -68,6 +84,9 @@ class Shard:
         self.number = number
         self.tag = f"{{s{number}}}"
         self.events = f"{self.tag}:events"
+        self.attendance = f"{self.tag}:attendance"
+        self.attendance_changed = f"{self.tag}:attendance:changed"
+        self.silent = f"{self.tag}:silent"
         self.fanout = f"{self.tag}:fanout"
         self.lease = f"{self.tag}:lease"
         self.writes = f"{self.tag}:writes"
@@ -100,6 +119,21 @@ class Shard:
 
     def blob(self, blob_id: str) -> str:
         return f"{self.tag}:blob:{blob_id}"
+
+    def attendance_week(self, user_id: str, week: int) -> str:
+        return f"{self.tag}:attendance:week:{user_id}:{week}"
+
+    def attendance_day(self, day: int) -> str:
+        return f"{self.tag}:attendance:day:{day}"
+
+    def attendance_told(self, date: str) -> str:
+        return f"{self.tag}:attendance:told:{date}"
+
+    def commanded(self, device_id: str) -> str:
+        return f"{self.tag}:commanded:{device_id}"
+
+    def strangers(self, device_id: str) -> str:
+        return f"{self.tag}:strangers:{device_id}"
 
     def subscription(self, subscription_id: str, what: str) -> str:
         return f"{self.tag}:sub:{subscription_id}:{what}"

@@ -13,10 +13,11 @@ from typing import Any
 
 import orjson
 
+from app.store.attendance_index import split_changed, split_pair
 from app.store.codec import Codec, split_link
 from app.store.connection import Connection
 from app.store.devices import Device, Devices
-from app.store.keys import SUBSCRIPTIONS, Shard
+from app.store.keys import EMPLOYEES, SUBSCRIPTIONS, Shard
 from app.store.outcomes import CommandKeys
 from app.store.users import Users
 from app.vault import SealError
@@ -53,6 +54,9 @@ class Persons:
             self._forget_events(shard, user_id, device_id, erased)
             self._forget_punches(shard, user_id, device_id, erased)
             self._forget_commands(shard, user_id, device_id, erased)
+            self._forget_attendance(shard, user_id, device_id, erased)
+        if device_id is None:
+            erased["employees"] += self._connection.redis.hdel(EMPLOYEES, user_id)
         return dict(sorted(erased.items()))
 
     def _of(self, device_id: str | None) -> list[Device]:
@@ -179,6 +183,43 @@ class Persons:
             queued, due, retrying, dead, *_ = pipeline.execute()
             erased["deliveries"] += queued + due + retrying
             erased["dead letters"] += dead
+
+    # Attendance
+
+    def _forget_attendance(
+        self, shard: Shard, user_id: str, device_id: str | None, erased: Counter[str]
+    ) -> None:
+        """Takes a person out of the attendance index. One that is on several devices goes on with the others."""
+        client, tag = self._connection.redis, shard.tag
+        for key in client.scan_iter(match=f"{tag}:attendance:week:*", count=1_000):
+            if key.decode(errors="replace").split(":", 3)[3].rpartition(":")[0] == user_id:
+                fields = [
+                    name
+                    for name in client.hkeys(key)
+                    if device_id in (None, name.decode().rpartition(" ")[0])
+                ]
+                erased["attendance"] += client.hdel(key, *fields) if fields else 0
+        for key in client.scan_iter(match=f"{tag}:attendance:day:*", count=1_000):
+            gone = [
+                member
+                for member in client.zrange(key, 0, -1)
+                if split_pair(member.decode())[0] == user_id
+                and device_id in (None, split_pair(member.decode())[1])
+            ]
+            erased["attendance"] += client.zrem(key, *gone) if gone else 0
+        if device_id is None:
+            changed = [
+                member
+                for member in client.zrange(shard.attendance_changed, 0, -1)
+                if split_changed(member.decode())[1] == user_id
+            ]
+            erased["attendance"] += client.zrem(shard.attendance_changed, *changed) if changed else 0
+            for key in client.scan_iter(match=f"{tag}:attendance:told:*", count=1_000):
+                erased["attendance"] += client.hdel(key, user_id)
+        for key in client.scan_iter(match=f"{tag}:commanded:{device_id or '*'}", count=1_000):
+            erased["user IDs"] += client.srem(key, user_id)
+        for key in client.scan_iter(match=f"{tag}:strangers:{device_id or '*'}", count=1_000):
+            erased["user IDs"] += client.hdel(key, user_id)
 
     # Commands
 

@@ -32,6 +32,7 @@ PURPOSES = {
     "body": "unrecognised bodies",
     "command": "commands under way",
     "subscription": "subscriptions",
+    "employee": "employees",
     "spool": "spooled callbacks",
     "extra": "",
 }
@@ -106,6 +107,7 @@ class Rekey:
             b"user": self._of_user,
             b"blob": self._of_blob,
             b"command": self._of_command,
+            b"employees": self._of_employees,
             b"subscriptions": self._of_subscriptions,
         }
         for key in self._connection.redis.scan_iter(match="{*", count=1_000):
@@ -135,6 +137,10 @@ class Rekey:
         value = self._connection.redis.hget(key, "payload")
         if value:
             yield _Place("command", key, b"payload", value, key.decode().rpartition(":")[2])
+
+    def _of_employees(self, key: bytes) -> Iterator[_Place]:
+        for name, value in self._connection.redis.hgetall(key).items():
+            yield _Place("employee", key, name, value, name.decode())
 
     def _of_subscriptions(self, key: bytes) -> Iterator[_Place]:
         if key.count(b":") > 1:

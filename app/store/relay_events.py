@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
 from app import ids
 from app.events.flatten import received_iso
 from app.store.connection import Connection
+from app.store.devices import Device
 from app.store.keys import COUNTERS
 from app.store.subscriptions import Subscription
+
+# Where it is noted that an event was published: the key of a hash, a field, what that must be, what it is afterwards.
+# Empty: it is not there.
+Note: TypeAlias = tuple[str, str, bytes, str]
 
 
 class RelayEvents:
@@ -20,24 +25,42 @@ class RelayEvents:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._script = connection.script("publish")
+        self._once = connection.script("publish_once")
 
     def publish(self, event_type: str, fields: dict[str, Any]) -> str:
         """Stores an event of the relay's own in shard 0; its id."""
-        now = datetime.now(UTC)
-        received = received_iso(now)
-        common = dict.fromkeys(("device_id", "device_label", "device_serial", "operation", "operation_id"))
-        event = {
-            "type": event_type,
-            "occurred_at": received,
-            "occurred_at_utc": received,
-            "received_at": received,
-            **common,
-            "test": False,
-            **fields,
-        }
-        shard = self._connection.shards[0]
-        entry = self._script(keys=[shard.events, shard.by_type(event_type)], args=[orjson.dumps(event)])
+        shard, body = self._connection.shards[0], orjson.dumps(_event(event_type, fields))
+        entry = self._script(keys=[shard.events, shard.by_type(event_type)], args=[body])
         return ids.event_id(shard.number, entry.decode())
+
+    def publish_once(
+        self,
+        event_type: str,
+        fields: dict[str, Any],
+        note: Note,
+        keep: int | None = None,
+        device: Device | None = None,
+    ) -> str | None:
+        """Stores an event and notes that it was; its id, or None where the note is not what it must be any more.
+
+        `keep` is for how many seconds the note is kept. An event of a device is stored in the device's shard, where
+        its note must be, too; any other in shard 0.
+        """
+        shard = device.shard if device else self._connection.shards[0]
+        keys = [note[0], shard.events, shard.by_type(event_type)]
+        if device is not None:
+            keys.append(shard.by_device(device.id))
+            fields = {
+                "device_id": device.id,
+                "device_label": device.record["label"],
+                "device_serial": device.record["serial_number"],
+                **fields,
+            }
+        if "user_id" in fields:
+            keys.append(shard.by_user(fields["user_id"]))
+        body = orjson.dumps(_event(event_type, fields))
+        entry = self._once(keys=keys, args=[*note[1:], "" if keep is None else keep, body])
+        return ids.event_id(shard.number, entry.decode()) if entry else None
 
     def subscription_disabled(self, subscription: Subscription, reason: str) -> str:
         """Says that a subscription was disabled or removed, and why."""
@@ -58,3 +81,17 @@ class RelayEvents:
         """What was counted."""
         stored = self._connection.redis.hgetall(COUNTERS)
         return {name.decode(): int(value) for name, value in stored.items()}
+
+
+def _event(event_type: str, fields: dict[str, Any]) -> dict[str, Any]:
+    now = received_iso(datetime.now(UTC))
+    common = dict.fromkeys(("device_id", "device_label", "device_serial", "operation", "operation_id"))
+    return {
+        "type": event_type,
+        "occurred_at": now,
+        "occurred_at_utc": now,
+        "received_at": now,
+        **common,
+        "test": False,
+        **fields,
+    }

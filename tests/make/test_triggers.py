@@ -40,6 +40,10 @@ def punch(stage: Stage, device: Device) -> None:
     device.send_done(device.punch("8"))
 
 
+def strange_punch(_stage: Stage, device: Device) -> None:
+    device.send_done(device.punch(secrets.token_hex(4)))
+
+
 def photo(stage: Stage, device: Device) -> None:
     stage.simulator.gateway.device(device.id).take_photo("8", make_jpeg("made up"))
 
@@ -66,6 +70,7 @@ CAUSES: dict[str, tuple[Callable[[Stage, Device], None], str]] = {
     "newAttendancePhoto": (photo, "attendance.photo"),
     "userUpdated": (sends(3), "user.updated"),
     "userDeleted": (sends(1), "user.deleted"),
+    "userUnknown": (strange_punch, "user.unknown"),
     "credentialUpdated": (sends(5), "credential.updated"),
     "deviceClockChanged": (sends(2), "device.time_changed"),
     "commandFinished": (command("nobody"), "command.failed"),
@@ -73,9 +78,13 @@ CAUSES: dict[str, tuple[Callable[[Stage, Device], None], str]] = {
 }
 
 
+# Of what the relay makes by itself, sooner or later: tests of their own.
+OWN = {"attendanceDayChanged", "deviceSilentOrBack"}
+
+
 def test_these_tests_know_every_trigger(app: App) -> None:
-    assert set(CAUSES) == {component.name for component in app.of("module", "instant_trigger")}
-    assert set(CAUSES) == {component.name for component in app.of("webhook")}
+    assert set(CAUSES) | OWN == {component.name for component in app.of("module", "instant_trigger")}
+    assert set(CAUSES) | OWN == {component.name for component in app.of("webhook")}
 
 
 @pytest.mark.parametrize("name", CAUSES)
@@ -101,6 +110,16 @@ def test_attached_delivered_detached(
     cause(stage, device)
     wait_for(lambda: stage.relay.events(device_id=device.id, type=event_type)[len(found) :], 20)
     assert len(receiver.events()) == len(found)
+
+
+def test_a_changed_day_comes(app: App, make: Make, stage: Stage, device: Device, receiver: Receiver) -> None:
+    user = secrets.token_hex(4)
+    hook = make.attach("attendanceDayChanged", receiver.url, user_ids=[user])
+    for person in ("8", user):
+        device.send_done(device.punch(person))
+    (found,) = bundles(app, hook, receiver, 1)
+    assert (found["type"], found["user_id"]) == ("attendance.day_changed", user)
+    hook.detach()
 
 
 def test_only_what_was_chosen_comes(

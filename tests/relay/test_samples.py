@@ -161,6 +161,7 @@ EXPECTED: dict[int, list[dict[str, Any]]] = {
             "operation": "RealTimeAttendancePhoto",
             "operation_id": "x58636uon24u",
             "user_id": "3",
+            "employee_id": None,
             "photo_mime": "image/jpeg",
             "photo_size_bytes": 20,
         }
@@ -176,6 +177,7 @@ EXPECTED: dict[int, list[dict[str, Any]]] = {
             "revision": 1,
             "user_id": "2",
             "user_name": None,
+            "employee_id": None,
             "punch_type": "check_out",
             "direction": "out",
             "input_type": "fingerprint",
@@ -188,6 +190,8 @@ EXPECTED: dict[int, list[dict[str, Any]]] = {
         }
     ],
 }
+# What the relay makes of them by itself, sooner or later.
+LATER = ("attendance.day_changed", "user.unknown", "device.silent", "device.back")
 # Their values are checked here by their form alone.
 MADE = {
     "id": r"evt_[0-9a-z]{16}",
@@ -217,7 +221,7 @@ def test_each_event_is_flat_complete_and_in_the_order_of_its_schema(device: Devi
     device.send_done(device.envelope(Nothing={}))
     found = events(device)
     assert {event["type"] for event in found} == {
-        name for name in SCHEMAS if not name.startswith(("command.", "subscription."))
+        name for name in SCHEMAS if not name.startswith(("command.", "subscription.")) and name not in LATER
     }
     for event in found:
         SCHEMAS[event["type"]]().load(event)

@@ -43,6 +43,13 @@ TRIGGERS = (
         ("attendance.photo",),
     ),
     Trigger(
+        "attendanceDayChanged",
+        "Attendance Day Changed",
+        "Triggers when a person's day has changed: first in, last out, hours, a missing punch.",
+        ("attendance.day_changed",),
+        filters=("user_ids",),
+    ),
+    Trigger(
         "userUpdated",
         "User Updated",
         "Triggers when a user was added or changed on a device.",
@@ -64,6 +71,20 @@ TRIGGERS = (
         "Triggers when the clock of a device was changed.",
         ("device.time_changed",),
         filters=("device_ids",),
+    ),
+    Trigger(
+        "deviceSilentOrBack",
+        "Device Silent or Back",
+        "Triggers when a device was not heard for a while of its working hours, and when it is heard again.",
+        ("device.silent", "device.back"),
+        choice="events",
+        filters=("device_ids",),
+    ),
+    Trigger(
+        "userUnknown",
+        "Unknown User",
+        "Triggers when someone punches whom neither the device's users nor the list of employees have.",
+        ("user.unknown",),
     ),
     Trigger(
         "commandFinished",

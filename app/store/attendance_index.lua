@@ -1,0 +1,20 @@
+-- Adds punches to the days of their people, and moves on; both or neither.
+-- KEYS 1 state, 2 changed; then the weeks and days that are touched
+-- ARGV 1 the entry that was the last, 2 the one that is the last now, 3 seconds to keep it, 4 how many punches;
+--      for each: which key is its week, field, value, which key is its day, member; then due (ms), member… of changed
+-- Answers 1, or 0 where another one was faster
+if (redis.call('HGET', KEYS[1], 'at') or '0-0') ~= ARGV[1] then return 0 end
+local a = 5
+for _ = 1, ARGV[4] do
+  redis.call('HSET', KEYS[tonumber(ARGV[a])], ARGV[a + 1], ARGV[a + 2])
+  redis.call('ZADD', KEYS[tonumber(ARGV[a + 3])], 0, ARGV[a + 4])
+  a = a + 5
+end
+-- An earlier time stands: what changes again meanwhile waits no longer.
+while a < #ARGV do
+  redis.call('ZADD', KEYS[2], 'LT', ARGV[a], ARGV[a + 1])
+  a = a + 2
+end
+for k = 3, #KEYS do redis.call('EXPIRE', KEYS[k], ARGV[3]) end
+redis.call('HSET', KEYS[1], 'at', ARGV[2])
+return 1

@@ -1,0 +1,17 @@
+"""A relay whose days start at four and at which one is late after a quarter past nine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import Relay
+
+
+@pytest.fixture(scope="session")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    folder = tmp_path_factory.mktemp("office")
+    made = Relay(folder, RELAY_DAY_STARTS="04:00", RELAY_LATE_AFTER="09:15").start()
+    yield made
+    made.stop()
