@@ -9,6 +9,7 @@ from tests.harness import Device, Receiver, Relay, verify, wait_for
 from tests.relay.test_rekey import cli
 from tests.relay.tools import KEY, events, key_with, sealed, store
 
+TYPES = ["attendance.punch", "user.updated", "credential.updated"]  # the relay adds others by itself
 SECRET = "made-up-secret-key-of-a-backup-0123456789"
 
 
@@ -22,8 +23,8 @@ def test_a_relay_goes_on_from_its_backup(tmp_path: Path) -> None:
     try:
         old.start()
         device = old.device(security_key=KEY)
-        secret = old.subscribe(good)["secret"]
-        dead_id = old.subscribe(bad)["id"]
+        secret = old.subscribe(good, events=TYPES)["secret"]
+        dead_id = old.subscribe(bad, events=TYPES)["id"]
         key = key_with(old, "events:read")
         user = {
             "UserID": "7",
@@ -39,7 +40,7 @@ def test_a_relay_goes_on_from_its_backup(tmp_path: Path) -> None:
         old.terminate("worker")
         waiting = device.punch("7")
         assert device.send(sealed(waiting)).ok
-        before = events(device)
+        before = [one for one in events(device) if one["type"] in TYPES]
         file = tmp_path / "copy"
         assert "keys are in" in cli(old, "backup", str(file))
         assert file.stat().st_mode & 0o077 == 0 and SECRET.encode() not in file.read_bytes()
@@ -61,7 +62,7 @@ def test_a_relay_goes_on_from_its_backup(tmp_path: Path) -> None:
         back = Device(new, device.id, device.token, KEY)
         got = good.wait(4)
         assert verify(secret, got[3])["id"] == before[-1]["id"]  # what was queued
-        assert events(back) == before or [one["id"] for one in events(back)] == [one["id"] for one in before]
+        assert [one["id"] for one in events(back) if one["type"] in TYPES] == [one["id"] for one in before]
         assert new.call("GET", "/v1/me", key=key).ok
         for repeated in (document, punch, waiting):
             assert back.send(sealed(repeated)).ok
