@@ -19,10 +19,12 @@ from app.store.devices import Devices
 from app.store.embedded import private_file
 from app.store.employees import Employees
 from app.store.events import Events
+from app.store.history import History
 from app.store.ingest import Ingest
 from app.store.people import People
 from app.store.person import Persons
 from app.store.relay_events import RelayEvents
+from app.store.sessions import Sessions
 from app.store.subscriptions import Subscriptions
 from app.store.unknown_users import UnknownUsers
 from app.store.users import Users
@@ -64,3 +66,5 @@ class Store:
         self.persons = Persons(self.connection, self.devices, self.users, self.codec)
         self.audit = Audit(self.connection)
         self.attendance_changes = AttendanceChanges(self.connection, self.attendance, self.relay_events)
+        self.sessions = Sessions(self.connection, self.api_keys)
+        self.history = History(self.connection)
