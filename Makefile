@@ -27,6 +27,7 @@ test: .venv/.dev
 	@scripts/install-redis
 	@scripts/install-chromium
 	@scripts/install-php
+	@scripts/install-promtool
 	@$(BIN)/python scripts/test
 
 test-quick: .venv/.dev

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,11 @@ from app.settings import Settings
 from app.store import Store
 from app.store.cluster import LazyCluster
 from app.store.connection import masters, replicas, sentinels_that_answer
+from app.store.keys import REKEYED
+from app.vault import SealError
+
+_SKEW_SECONDS = 5.0
+_DISK_FREE = 0.05
 
 
 def store_warnings(store: Store) -> list[str]:
@@ -49,6 +56,61 @@ def store_warnings(store: Store) -> list[str]:
     return warnings
 
 
+def key_warnings(store: Store) -> list[str]:
+    """What is unfinished about a change of the secret key, a sentence each with the fix."""
+    vault, client = store.vault, store.connection.redis
+    try:
+        store.devices.load_all()
+    except SealError:
+        return [
+            "The store was written under another RELAY_SECRET_KEY: set the right one, or name that one as "
+            "RELAY_SECRET_KEY_OLD."
+        ]
+    if not vault.rotating:
+        return []
+    if _text(client.get(REKEYED) or b"") == vault.key_id:
+        return [
+            "RELAY_SECRET_KEY_OLD is still set, and nothing needs it any more: take RELAY_SECRET_KEY_OLD away."
+        ]
+    return ["RELAY_SECRET_KEY_OLD is set, and things are encrypted under it: run `cams-relay rekey`."]
+
+
+def machine_warnings(store: Store) -> list[str]:
+    """What is wrong around the store: clock, disk, workers; a sentence each with the fix."""
+    warnings = []
+    seconds, micros = store.connection.redis.time()
+    skew = time.time() - (seconds + micros / 1_000_000)
+    if abs(skew) > _SKEW_SECONDS:
+        warnings.append(
+            f"The clocks of this machine and of the store differ by {abs(skew):.0f} s: set both by NTP, or times of "
+            "receipt and retries are wrong."
+        )
+    free = disk_free(store.settings.data_dir)
+    if free is not None and free < _DISK_FREE:
+        warnings.append(
+            f"The disk of RELAY_DATA_DIR has {free:.0%} free: make room, or callbacks can't be spooled or stored."
+        )
+    idle = [
+        str(shard.number)
+        for shard in store.connection.shards
+        if not store.connection.redis.exists(shard.lease)
+    ]
+    if idle:
+        warnings.append(
+            f"Nobody delivers for shard {', '.join(idle)}: is a worker running? `cams-relay worker` starts one."
+        )
+    return warnings
+
+
+def disk_free(folder: Path) -> float | None:
+    """Which part of a folder's disk is free; None where the folder is not there."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return None
+    return usage.free / usage.total
+
+
 def _server_warnings(client: Any, name: str) -> list[str]:
     """What one server of the store may lose."""
     warnings = []
@@ -58,6 +120,10 @@ def _server_warnings(client: Any, name: str) -> list[str]:
         warnings.append(
             f"{name} evicts ({policy}): events can vanish. Set its maxmemory-policy to noeviction."
         )
+    persistence = client.info("persistence")
+    for part, what in (("aof_last_write_status", "append-only file"), ("rdb_last_bgsave_status", "snapshot")):
+        if persistence.get(part) not in (None, "ok"):
+            warnings.append(f"{name} can't write its {what}: look at its log, and at its disk.")
     if _config(client, "appendonly") == "no":
         kept = "only now and then" if _config(client, "save") else "nothing"
         warnings.append(

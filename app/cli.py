@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from app import __version__
 from app.settings import Settings, SettingsError, current, load
+
+if TYPE_CHECKING:
+    from app.store import Store
 
 _Command = Callable[..., Any]
 
@@ -72,7 +77,7 @@ def worker(settings: Settings, processes: int | None) -> None:
     from app.log import configure
     from app.supervisor import Supervisor
 
-    configure(settings.log_level)
+    configure(settings.log_level, settings.log_format)
     supervisor = Supervisor()
     supervisor.handle_signals()
     supervisor.add_worker(processes or min(settings.shards, os.cpu_count() or 1))
@@ -101,14 +106,14 @@ def doctor(settings: Settings) -> None:
     """Says what is misconfigured, a line each with the fix; exit status 1 where something is."""
     import redis
 
-    from app.checks import settings_warnings, store_warnings
+    from app.checks import key_warnings, machine_warnings, settings_warnings, store_warnings
     from app.store import Store
 
     problems = settings_warnings(settings)
     try:
         kept = Store(settings)
         kept.connection.redis.ping()
-        problems += store_warnings(kept)
+        problems += store_warnings(kept) + key_warnings(kept) + machine_warnings(kept)
         if not kept.devices.ids():
             problems.append(
                 "No device is registered: POST /v1/devices, or `cams-relay up` for a virtual one."
@@ -145,7 +150,9 @@ def create_key(settings: Settings, name: str, scopes: tuple[str, ...]) -> None:
     if unknown:
         raise click.ClickException(f"there is no scope {unknown[0]!r}; there are {', '.join(SCOPES)}")
     try:
-        key, _ = Store(settings).api_keys.create(name, list(scopes))
+        kept = Store(settings)
+        key, record = kept.api_keys.create(name, list(scopes))
+        kept.audit.record("command line", "api_key.created", subject=record["id"], detail=" ".join(scopes))
     except (redis.RedisError, OSError):
         raise click.ClickException("the store can't be reached: is the relay running?") from None
     click.echo(key)
@@ -290,6 +297,165 @@ def _own_key() -> str:
         raise click.ClickException(
             f"there is no API key: set RELAY_API_KEY to one, for {settings.data_dir}/api_key can't be read"
         ) from None
+
+
+@contextmanager
+def _asked_store(settings: Settings) -> Iterator[Store]:
+    """The store, for a command that needs it; ends the command where it can't be reached."""
+    import redis
+
+    from app.store import Store
+
+    try:
+        yield Store(settings)
+    except (redis.RedisError, OSError) as error:
+        raise click.ClickException(
+            f"the store can't be reached ({type(error).__name__}): is the relay running?"
+        ) from None
+
+
+@main.command()
+@_with_settings
+def rekey(settings: Settings) -> None:
+    """Encrypts everything under RELAY_SECRET_KEY that RELAY_SECRET_KEY_OLD encrypted.
+
+    First give every process both keys and restart it. Then run this, while the relay runs or without. Then take
+    RELAY_SECRET_KEY_OLD away. Breaking it off does no harm: run it again.
+    """
+    from app.store.rekey import PURPOSES, Rekey
+
+    if not settings.secret_key_old:
+        raise click.ClickException("RELAY_SECRET_KEY_OLD is not set: there is no key to change from")
+    with _asked_store(settings) as kept:
+        done = Rekey(kept.connection).run()
+        kept.audit.record("command line", "secret_key.changed", detail=f"{done.sealed.total()} sealed anew")
+    for purpose, count in sorted(done.sealed.items()):
+        click.echo(f"{count} {PURPOSES[purpose]} sealed under the new key")
+    for purpose, count in sorted(done.unreadable.items()):
+        click.echo(f"{count} {PURPOSES[purpose]} can't be opened with either key")
+    if done.busy_segments:
+        raise click.ClickException(
+            "callbacks are being spooled just now, perhaps under the old key: run this again in a moment"
+        )
+    click.echo(
+        "All is under the new key. Take RELAY_SECRET_KEY_OLD away and restart. Links to photos that were given out "
+        "before then stop opening."
+    )
+
+
+@main.command()
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, help="How many entries, from the newest on."
+)
+@_with_settings
+def audit(settings: Settings, limit: int) -> None:
+    """Prints the audit log, newest first: a JSON object a line."""
+    import orjson
+
+    with _asked_store(settings) as kept:
+        for row in kept.audit.page(limit)[0]:
+            click.echo(orjson.dumps(row))
+
+
+_USER = click.option("--user", "user_id", required=True, help="The person's user ID.")
+_DEVICE = click.option("--device", "device_id", help="Only on this device; without it on all.")
+
+
+def _check_device(kept: Store, device_id: str | None) -> None:
+    if device_id is not None and device_id not in kept.devices.ids():
+        click.echo(f"no device {device_id!r} is registered; looking for what it left", err=True)
+
+
+@main.command()
+@_USER
+@_DEVICE
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@_with_settings
+def forget(settings: Settings, user_id: str, device_id: str | None, yes: bool) -> None:
+    """Erases a person from the store, and says what it erased.
+
+    Not from the machines: delete the user there first, or they report them again. Not from backups, nor from what was
+    delivered already.
+    """
+    from app.store.connection import rewrite_append_only_files
+
+    if not yes:
+        click.confirm(f"Erase all that is kept of user {user_id!r}? It can't be undone", abort=True)
+    with _asked_store(settings) as kept:
+        _check_device(kept, device_id)
+        erased = kept.persons.forget(user_id, device_id)
+        kept.audit.record("command line", "user.forgotten", user_id=user_id, device_id=device_id)
+        rewritten = rewrite_append_only_files(kept.connection.redis)
+    for what, count in erased.items():
+        if count:
+            click.echo(f"{count} {what}")
+    if not any(erased.values()):
+        click.echo("nothing is kept of this user")
+    if not rewritten:
+        click.echo("The store's append-only file or snapshots may hold it until the store writes them anew.")
+    if any((settings.data_dir / "spool").glob("*.spool")):
+        click.echo("Callbacks wait in the spool and may be of this user: run this again once they are in.")
+
+
+@main.command()
+@_USER
+@_DEVICE
+@click.option("--templates", is_flag=True, help="With the data of credentials and photos.")
+@_with_settings
+def export(settings: Settings, user_id: str, device_id: str | None, templates: bool) -> None:
+    """Prints all that is kept of a person as JSON."""
+    import orjson
+
+    with _asked_store(settings) as kept:
+        _check_device(kept, device_id)
+        found = kept.persons.export(user_id, device_id, templates=templates)
+        kept.audit.record(
+            "command line",
+            "user.exported",
+            user_id=user_id,
+            device_id=device_id,
+            detail="with templates" if templates else None,
+        )
+    click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+
+
+@main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_with_settings
+def backup(settings: Settings, file: Path) -> None:
+    """Copies all that is in the store to FILE, while the relay runs.
+
+    Secrets and templates in it are encrypted; events are not. RELAY_SECRET_KEY is not in it: keep that apart, for
+    without it the copy can't be used, and with it the copy could be read by whoever finds it. Nor is the spool.
+    """
+    from app.store.backup import backup as copy
+
+    if not file.parent.is_dir():
+        raise click.ClickException(f"there is no folder {file.parent}")
+    with _asked_store(settings) as kept:
+        count = copy(kept.connection, file)
+        kept.audit.record("command line", "store.backed_up", detail=f"{count} keys")
+    click.echo(f"{count} keys are in {file}; keep RELAY_SECRET_KEY elsewhere")
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_with_settings
+def restore(settings: Settings, file: Path) -> None:
+    """Puts a backup into an empty store; refuses where there is something. Web and worker must not run meanwhile.
+
+    What was forgotten since the backup was made is back afterwards: forget it again.
+    """
+    from app.store.backup import BackupError
+    from app.store.backup import restore as put_back
+
+    with _asked_store(settings) as kept:
+        try:
+            count = put_back(kept.connection, file)
+        except BackupError as error:
+            raise click.ClickException(str(error)) from None
+        kept.audit.record("command line", "store.restored", detail=f"{count} keys")
+    click.echo(f"{count} keys are back; start web and worker")
 
 
 def _add_simulator() -> None:

@@ -345,6 +345,16 @@ VARIABLES: tuple[Variable, ...] = (
         secret=True,
     ),
     Variable(
+        "RELAY_SECRET_KEY_OLD",
+        "secret_key_old",
+        "",
+        "the RELAY_SECRET_KEY before",
+        "The key before, while `RELAY_SECRET_KEY` is being changed: what either encrypted can be read. "
+        "`cams-relay rekey` encrypts all under the new one; then take this away.",
+        _text,
+        secret=True,
+    ),
+    Variable(
         "RELAY_PUBLIC_URL",
         "public_url",
         "",
@@ -437,6 +447,14 @@ VARIABLES: tuple[Variable, ...] = (
         _whole(1, 3_650),
     ),
     Variable(
+        "RELAY_AUDIT_DAYS",
+        "audit_days",
+        "365",
+        "365",
+        "Days that the audit log is kept.",
+        _whole(1, 3_650),
+    ),
+    Variable(
         "RELAY_DEDUPE_DAYS",
         "dedupe_days",
         "45",
@@ -504,6 +522,14 @@ VARIABLES: tuple[Variable, ...] = (
         "How much is logged.",
         _one_of("debug", "info", "warning", "error"),
     ),
+    Variable(
+        "RELAY_LOG_FORMAT",
+        "log_format",
+        "text",
+        "json",
+        "`text`, or `json`: an object a line, with the ids of request and event.",
+        _one_of("text", "json"),
+    ),
 )
 
 
@@ -521,6 +547,7 @@ class Settings:
     data_dir: Path
     api_key: str | None
     secret_key: str | None
+    secret_key_old: str | None
     public_url: str | None
     trusted_proxies: int
     allow_private_targets: str
@@ -532,6 +559,7 @@ class Settings:
     spool: bool
     durability: str
     retention_days: int
+    audit_days: int
     dedupe_days: int
     day_starts: int
     late_after: int | None
@@ -540,6 +568,7 @@ class Settings:
     shards: int
     metrics_open: bool
     log_level: str
+    log_format: str
 
     @property
     def attendance_rules(self) -> Rules:
@@ -579,6 +608,10 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         raise SettingsError(
             "RELAY_SECRET_KEY: it must be set when REDIS_URL is, for it encrypts what is kept there; a right one "
             "is RELAY_SECRET_KEY=" + "$(openssl rand -hex 32)"
+        )
+    if values["secret_key_old"] and values["secret_key_old"] == values["secret_key"]:
+        raise SettingsError(
+            "RELAY_SECRET_KEY_OLD: it is the same as RELAY_SECRET_KEY; a right one is the key before, or none at all"
         )
     return Settings(**values)
 

@@ -17,6 +17,6 @@ def _sync(descriptor: int) -> Any:
     return gevent.get_hub().threadpool.apply(os.fsync, (descriptor,))
 
 
-configure(current().log_level)
+configure(current().log_level, current().log_format)
 app = create_app(current(), _sync)
 app.extensions["receiver"].start()

@@ -155,7 +155,7 @@ class Attempts:
         else:
             what, next_ms = self._failed(target, delivery, response)
         self._note(target, delivery, response, what, next_ms)
-        self._live.attempt(target.subscription, delivery, what, response)
+        self._live.attempt(self._context.shard.number, target.subscription, delivery, what, response)
         if response.status == 410:
             self._subscribers.end(target, gone=True)
         elif not response.ok and target.pace.given_up(time.time()):

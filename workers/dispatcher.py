@@ -251,7 +251,7 @@ def _allow_many_sockets() -> None:
 def main() -> None:
     """The dispatcher's process."""
     settings = current()
-    configure(settings.log_level)
+    configure(settings.log_level, settings.log_format)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(Dispatcher(Store(settings), live=os.environ.get("RELAY_LIVE") == "1").run())
     logging.shutdown()

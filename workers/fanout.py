@@ -73,6 +73,16 @@ class FanOut:
             await self._subscribers.reload()
         for name in {fields[b"due"].decode() for _, fields in entries if b"due" in fields}:
             await self._look_again(name)
+        for name in {fields[b"forgotten"].decode() for _, fields in entries if b"forgotten" in fields}:
+            self._read_again(name)
+
+    def _read_again(self, name: str) -> None:
+        """Events were erased: of what waits nothing is kept in memory."""
+        target = self._context.targets.get(name)
+        if target is not None:
+            target.unload()
+            target.unload_due()
+            self._context.pump(target)
 
     async def _look_again(self, name: str) -> None:
         target = self._context.targets.get(name)

@@ -19,8 +19,9 @@ from rq.job import Job
 
 from app.settings import current
 from app.store import Store
+from app.store.connection import rewrite_append_only_files
 from app.store.jobs import queue
-from app.store.keys import UPKEEP, Shard
+from app.store.keys import REWRITTEN, UPKEEP, Shard
 from app.store.outcomes import CommandKeys
 
 log = logging.getLogger("relay.jobs")
@@ -28,6 +29,7 @@ log = logging.getLogger("relay.jobs")
 _OVERDUE_MS = 4_000
 _OVERDUE_POLL_MS = 15_000
 _UPKEEP_SECONDS = 3_600
+_REWRITE_SECONDS = 86_000
 _COMMANDS_MS = 2 * 86_400 * 1000
 _KEEP_RESULT = 60
 
@@ -146,7 +148,17 @@ def sweep(kept: Store) -> None:
 def upkeep() -> None:
     """Removes what is older than the retention, and what subscriptions that are gone left."""
     kept = store()
-    oldest = int((time.time() - kept.settings.retention_days * 86_400) * 1000)
+    remove_older(kept, int((time.time() - kept.settings.retention_days * 86_400) * 1000))
+    kept.audit.trim(int((time.time() - kept.settings.audit_days * 86_400) * 1000))
+    if kept.settings.redis_url is None and kept.connection.redis.set(
+        REWRITTEN, "", nx=True, ex=_REWRITE_SECONDS
+    ):
+        # A small store's file would never be rewritten by itself, and hold what was removed for ever.
+        rewrite_append_only_files(kept.connection.redis)
+
+
+def remove_older(kept: Store, oldest: int) -> None:
+    """Removes what came before a time (ms). What expires by itself, photos and commands, is not its concern."""
     known = {subscription.id for subscription in kept.subscriptions.all()}
     for shard in kept.connection.shards:
         _trim(kept.connection.redis, shard, oldest)
@@ -162,7 +174,7 @@ def _trim(client: Any, shard: Shard, oldest_ms: int) -> None:
         )
         return
     client.xtrim(shard.events, minid=oldest_ms, approximate=False)
-    for pattern in (f"{shard.tag}:events:*", f"{shard.tag}:sub:*:log"):
+    for pattern in (f"{shard.tag}:events:*", f"{shard.tag}:sub:*:log", f"{shard.tag}:sub:*:queue"):
         for name in client.scan_iter(match=pattern, count=1_000):
             client.xtrim(name, minid=oldest_ms, approximate=False)
             if not client.xlen(name):

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from app import ids
+from app.store.deliveries import public_id
 from app.store.subscriptions import Subscription
 from workers.http import Response
 from workers.target import Delivery
@@ -40,18 +41,22 @@ class Live:
             f"{event['type']:<22} {who:<16} {what:<12} {where}  {ids.event_id(shard, entry)}",
         )
 
-    def attempt(self, subscription: Subscription, delivery: Delivery, what: str, response: Response) -> None:
+    def attempt(
+        self, shard: int, subscription: Subscription, delivery: Delivery, what: str, response: Response
+    ) -> None:
         """An attempt ended."""
         if not response.ok:
+            name = public_id(shard, delivery.name)
             log.warning(
-                "attempt=%d subscription=%s delivery=%s outcome=%s status=%d error=%s ms=%d",
+                "attempt=%d subscription=%s event=%s outcome=%s status=%d error=%s ms=%d",
                 delivery.attempts,
                 subscription.id,
-                delivery.name,
+                name,
                 what,
                 response.status,
                 response.error or "",
                 round(response.duration * 1000),
+                extra={"event_id": name, "subscription_id": subscription.id},
             )
         if not self._shown or not self._room():
             return

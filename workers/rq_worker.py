@@ -42,7 +42,7 @@ class _Worker(SimpleWorker):
 def main() -> int:
     """Until SIGTERM."""
     settings = current()
-    configure(settings.log_level)
+    configure(settings.log_level, settings.log_format)
     logging.getLogger("rq").setLevel(logging.WARNING)
     Chores(Store(settings)).start()
     while not _Worker.told_to_stop:

@@ -13,6 +13,7 @@ from app.api import (
     actions,
     api_keys,
     attendance,
+    audit,
     callback,
     descriptions,
     devices,
@@ -20,6 +21,7 @@ from app.api import (
     events,
     files,
     problems,
+    requests,
     subscriptions,
     system,
     users,
@@ -44,6 +46,7 @@ def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
     app.extensions["follower"] = Follower(store)
     app.extensions["waiter"] = CommandWaiter(store)
     problems.register(app)
+    requests.register(app)
     for module in (
         callback,
         subscriptions,
@@ -54,6 +57,7 @@ def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
         employees,
         actions,
         api_keys,
+        audit,
         files,
         system,
         descriptions,

@@ -38,6 +38,8 @@ def act(name: str) -> Response:
     check_fit(action, values, device)
     if "user_id" in values:
         values["user_id"] = identifier(values["user_id"])  # as it is sent
+    if action.scope == "actions:destructive":
+        store().audit.record(caller().id, "action.destructive", device_id=device.id, subject=name)
     command_id = _create(action, device, values)
     return _respond(_waiter().wait(command_id, _patience()), command_id)
 

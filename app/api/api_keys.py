@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from app import __version__
-from app.api.auth import ANY_KEY, caller, needs, store
+from app.api.auth import ANY_KEY, audited, caller, needs, store
 from app.api.io import answer, body, created, limit, page
 from app.api.problems import Problem
 from app.store.api_keys import SCOPES
@@ -47,6 +47,7 @@ def me() -> Response:
 
 @blueprint.post("/api-keys")
 @needs("admin")
+@audited("api_key.created")
 def create() -> Response:
     """Makes a key, shown this once."""
     values = body(KeyBody())
@@ -70,6 +71,7 @@ def _place(record: dict[str, Any]) -> str:
 
 @blueprint.delete("/api-keys/<key_id>")
 @needs("admin")
+@audited("api_key.deleted", "key_id")
 def delete(key_id: str) -> Response:
     """Deletes a key; it ends working at once."""
     if not store().api_keys.delete(key_id):

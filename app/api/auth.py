@@ -12,6 +12,7 @@ from app.api.problems import Problem
 from app.api.sessions import caller_by_session
 from app.store import Store
 from app.store.api_keys import ApiKey
+from app.store.audit import ABOUT
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -53,6 +54,33 @@ def needs(*scopes: str) -> Callable[[View], View]:
 
         checked.scopes = scopes  # type: ignore[attr-defined]
         return checked  # type: ignore[return-value]
+
+    return decorate
+
+
+def audited(action: str, *named: str) -> Callable[[View], View]:
+    """Has a view that did something written to the audit log before it is answered.
+
+    `named` are parts of its path: what it was done to. A view that makes something is about the id it answers.
+    """
+
+    def decorate(view: View) -> View:
+        @functools.wraps(view)
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            response = view(*args, **kwargs)
+            if response.status_code < 400:
+                about = {name if name in ABOUT else "subject": kwargs[name] for name in named}
+                if response.status_code == 201:
+                    made = response.get_json()
+                    about = {
+                        name if name in ABOUT else "subject": made[name]
+                        for name in ("device_id", "id")
+                        if name in made
+                    }
+                store().audit.record(caller().id, action, **about)
+            return response
+
+        return noted  # type: ignore[return-value]
 
     return decorate
 

@@ -12,7 +12,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from app import working_hours
 from app.addresses import UrlRefused
-from app.api.auth import needs, store
+from app.api.auth import audited, needs, store
 from app.api.io import answer, base_url, body, created, limit, page
 from app.api.problems import Problem
 from app.gateway.cipher import SecurityKey
@@ -130,6 +130,7 @@ def _found(device_id: str) -> Device:
 
 @blueprint.post("")
 @needs("devices:write")
+@audited("device.registered")
 def register() -> Response:
     """Registers a device."""
     record, secrets = _split(body(DeviceBody()))
@@ -164,6 +165,7 @@ def show(device_id: str) -> Response:
 
 @blueprint.patch("/<device_id>")
 @needs("devices:write")
+@audited("device.changed", "device_id")
 def change(device_id: str) -> Response:
     """Changes a device. The former security key stays valid for reading, so that both ends can be changed in turn."""
     _found(device_id)
@@ -180,6 +182,7 @@ def change(device_id: str) -> Response:
 
 @blueprint.delete("/<device_id>")
 @needs("devices:write")
+@audited("device.removed", "device_id")
 def remove(device_id: str) -> Response:
     """Removes a device, its users and their templates. Its events stay until they are too old."""
     if not store().devices.remove(device_id):

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, current_app, request
 from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate, validates_schema
 
 from app.addresses import UrlRefused
-from app.api.auth import caller, needs, store
+from app.api.auth import audited, caller, needs, store
 from app.api.io import answer, body, created, limit, page, parse_moment
 from app.api.problems import Problem, wrong
 from app.bodies import Body
@@ -200,6 +200,7 @@ def _check_card_numbers(values: dict[str, Any], subscription: Subscription | Non
 
 @blueprint.post("")
 @needs("subscriptions:write")
+@audited("subscription.created")
 def create() -> Response:
     """Subscribes a URL to events; its secret is shown this once."""
     values = body(SubscriptionBody())
@@ -231,6 +232,7 @@ def show(subscription_id: str) -> Response:
 
 @blueprint.patch("/<subscription_id>")
 @needs("subscriptions:write")
+@audited("subscription.changed", "subscription_id")
 def change(subscription_id: str) -> Response:
     """Changes what is sent of it."""
     subscription = _found(subscription_id)
@@ -244,6 +246,7 @@ def change(subscription_id: str) -> Response:
 
 @blueprint.delete("/<subscription_id>")
 @needs("subscriptions:write")
+@audited("subscription.deleted", "subscription_id")
 def delete(subscription_id: str) -> Response:
     """Unsubscribes."""
     if not store().subscriptions.delete(subscription_id):
@@ -316,6 +319,7 @@ def replay(subscription_id: str) -> Response:
 
 @blueprint.post("/<subscription_id>/rotate-secret")
 @needs("subscriptions:write")
+@audited("subscription.secret_rotated", "subscription_id")
 def rotate_secret(subscription_id: str) -> Response:
     """Makes a new secret, shown this once; both sign for 24 hours."""
     subscription = _found(subscription_id)
@@ -328,6 +332,7 @@ def rotate_secret(subscription_id: str) -> Response:
 
 @blueprint.post("/<subscription_id>/enable")
 @needs("subscriptions:write")
+@audited("subscription.enabled", "subscription_id")
 def enable(subscription_id: str) -> Response:
     """Lets a disabled subscription take events again; what waited for a retry goes first."""
     subscription = _found(subscription_id)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
+from flask import Blueprint, Response, request
 
-from flask import Blueprint, Response, g, request
-
-from app.api.auth import needs, store
+from app.api.auth import caller, needs, store
 from app.api.io import answer, limit, page
 from app.api.problems import Problem, wrong
 from app.store.devices import Device
-
-audit = logging.getLogger("relay.audit")
 
 blueprint = Blueprint("users", __name__, url_prefix="/v1/users")
 
@@ -61,7 +57,7 @@ def show(user_id: str) -> Response:
 @blueprint.get("/<path:user_id>/credentials/<credential_type>/<int:index>")
 @needs("templates:read")
 def credential(user_id: str, credential_type: str, index: int) -> Response:
-    """A credential with its data. Who read it is written to the log."""
+    """A credential with its data. Who read it is written to the audit log."""
     if not request.args.get("device_id"):
         raise wrong("device_id", "is needed: the device whose template it is, e.g. ?device_id=ZHM1100001")
     devices = _devices()
@@ -69,14 +65,13 @@ def credential(user_id: str, credential_type: str, index: int) -> Response:
         raise wrong("device_id", "is not a registered device")
     device = devices[0]
     found = store().users.credential(device, user_id, credential_type, index)
-    audit.warning(
-        "template read: key=%s device=%s user=%s type=%s index=%d found=%s",
-        g.caller.id,
-        device.id,
-        repr(user_id[:64]),
-        repr(credential_type[:32]),
-        index,
-        found is not None,
+    store().audit.record(
+        caller().id,
+        "template.read",
+        device_id=device.id,
+        user_id=user_id,
+        subject=f"{credential_type}:{index}",
+        detail=None if found is not None else "there was none",
     )
     if found is None:
         raise Problem(404, "This user has no such credential on this device.")

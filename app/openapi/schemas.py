@@ -375,6 +375,21 @@ API_KEY = one(KEY_PARTS, description="An API key, without itself.")
 API_KEY_WITH_KEY = one(
     {**KEY_PARTS, "key": text("The key. Shown this once.", "crk_made-up-key-of-the-documentation")}
 )
+AUDIT_ENTRY = one(
+    {
+        "id": text("The entry's id.", "1795491104000-0"),
+        "at": text("When, UTC.", "2026-11-24T03:31:44.000Z"),
+        "actor": text(
+            "The id of the API key that did it, or `command line`.", "key_4h3gw8x2m1k6p9r5t7v3y2b1"
+        ),
+        "action": text("What was done.", "template.read"),
+        "device_id": text("The device it was about.", "ZHM1100001", null=True),
+        "user_id": text("The user it was about.", "2", null=True),
+        "subject": text("What else it was about: a key, a subscription, a credential.", "face:0", null=True),
+        "detail": text("More of it.", None, null=True),
+    },
+    description="Something that matters, and who did it.",
+)
 ME = one(
     {
         "id": text("The key's id.", "key_4h3gw8x2m1k6p9r5t7v3y2b1"),
@@ -419,6 +434,7 @@ COMPONENTS: dict[str, Json] = {
     "Replayed": REPLAYED,
     "ApiKey": API_KEY,
     "ApiKeyWithKey": API_KEY_WITH_KEY,
+    "AuditEntry": AUDIT_ENTRY,
     "Me": ME,
     "Health": HEALTH,
 }

@@ -145,6 +145,18 @@ KEYS: tuple[Endpoint, ...] = (
         scopes=("admin",),
         parameters=(in_path("key_id", "The key's id.", "key_4h3gw8x2m1k6p9r5t7v3y2b1"),),
     ),
+    Endpoint(
+        method="get",
+        path="/v1/audit",
+        operation_id="listAuditEntries",
+        tags=("keys",),
+        summary="Read the audit log",
+        description="Who did what that matters, newest first: reads of templates, changes of keys, devices and "
+        "subscriptions, and the like.",
+        answers={200: Answer("A page of the audit log.", page_of("AuditEntry"))},
+        scopes=("admin",),
+        parameters=(LIMIT, CURSOR),
+    ),
 )
 
 SYSTEM: tuple[Endpoint, ...] = (

@@ -10,6 +10,7 @@ from app.store.api_keys import ApiKeys
 from app.store.attendance import Attendance
 from app.store.attendance_changes import AttendanceChanges
 from app.store.attendance_index import AttendanceIndex
+from app.store.audit import Audit
 from app.store.codec import Codec
 from app.store.commands import Commands
 from app.store.connection import Connection, StoreAway, is_away
@@ -21,6 +22,7 @@ from app.store.events import Events
 from app.store.history import History
 from app.store.ingest import Ingest
 from app.store.people import People
+from app.store.person import Persons
 from app.store.relay_events import RelayEvents
 from app.store.sessions import Sessions
 from app.store.subscriptions import Subscriptions
@@ -34,7 +36,7 @@ __all__ = ["Store", "StoreAway", "is_away", "make_vault"]
 def make_vault(settings: Settings) -> Vault:
     """The vault under RELAY_SECRET_KEY, or under a key made once in the data folder."""
     key = settings.secret_key or private_file(settings.data_dir / "secret_key", secrets.token_hex(32))
-    return Vault(key)
+    return Vault(key, settings.secret_key_old)
 
 
 class Store:
@@ -60,6 +62,8 @@ class Store:
         self.commands = Commands(self.connection)
         self.deliveries = Deliveries(self.connection)
         self.api_keys = ApiKeys(self.connection)
+        self.persons = Persons(self.connection, self.devices, self.users, self.codec)
+        self.audit = Audit(self.connection)
         self.attendance_changes = AttendanceChanges(
             self.connection, self.attendance, self.relay_events, self.subscriptions
         )

@@ -24,7 +24,7 @@ from redis.retry import Retry
 from app.settings import ClusterUrl, Settings, cluster_url, is_cluster_url, is_sentinel_url, sentinel_url
 from app.store import embedded
 from app.store.cluster import AsyncCluster, LazyCluster, make_cluster
-from app.store.keys import DEVICES, Shard
+from app.store.keys import DEVICES, VAULT, Shard
 from app.vault import Vault
 
 SCRIPTS = Path(__file__).parent
@@ -197,6 +197,18 @@ def masters(client: Any) -> list[Any]:
     return [one for _, one in client.servers(masters=True)] if isinstance(client, LazyCluster) else [client]
 
 
+def rewrite_append_only_files(client: Any) -> bool:
+    """Has what was erased leave the servers' append-only files, too; False where a server doesn't let us."""
+    done = True
+    for server in masters(client):
+        try:
+            if server.info("persistence").get("aof_enabled"):
+                server.bgrewriteaof()
+        except redis.ResponseError as error:
+            done = done and "in progress" in str(error)  # hosted ones take no BGREWRITEAOF
+    return done
+
+
 def replicas(client: Any) -> list[tuple[str, Any]]:
     """The replicas that the sentinels know and take for alive, each by its address, and a client of it; to look at."""
     pool = None if isinstance(client, LazyCluster) else client.connection_pool
@@ -258,6 +270,7 @@ class Connection:
             "retry_on_error": [redis.ConnectionError],
         }
         self.redis = client or make_client(settings, **options)
+        vault.read_former = lambda: self.redis.get(VAULT)
         self.rq = self.redis if settings.rq_url is None else make_rq_client(settings, **options)
         self.shards = tuple(Shard(number) for number in range(settings.shards))
         self._known_shards: dict[str, Shard] = {}

@@ -90,6 +90,25 @@ class Deliveries:
                 failing.append(float(health[b"failing_since"]))
         return {**totals, "failing_since": _iso(min(failing) * 1000) if failing else None}
 
+    def trouble(self, subscription_id: str, now: float, most: int) -> dict[str, float]:
+        """Attempts that `failed`, and `oldest_seconds`, the age of the oldest event that is not delivered.
+
+        Of those that wait for a retry, the `most` that are next are looked at.
+        """
+        pipeline = self._connection.redis.pipeline(transaction=False)
+        for shard in self._connection.shards:
+            pipeline.hmget(shard.subscription(subscription_id, "health"), "retry", "dead")
+            pipeline.xrange(shard.subscription(subscription_id, "queue"), count=1)
+            pipeline.zrange(shard.subscription(subscription_id, "due"), 0, 0)
+            pipeline.zrange(shard.subscription(subscription_id, "retry"), 0, most - 1)
+        answers = pipeline.execute()
+        failed, oldest = 0, now * 1000
+        for counts, queued, due, retrying in zip(*(answers[part::4] for part in range(4)), strict=True):
+            failed += sum(int(count or 0) for count in counts)
+            for name in (*(entry for entry, _ in queued), *due, *retrying):
+                oldest = min(oldest, int(name.partition(b"-")[0]))
+        return {"failed": failed, "oldest_seconds": max(0.0, now - oldest / 1000)}
+
     def log(
         self, subscription_id: str, limit: int, cursor: str | None, status: str | None
     ) -> tuple[list[dict[str, Any]], str | None]:

@@ -209,6 +209,12 @@ class Devices:
             **{name: int(value or 0) for name, value in zip(_COUNTERS, values[1:], strict=True)},
         }
 
+    def last_seen(self, device_id: str) -> int | None:
+        """When its last callback came, in ms since 1970."""
+        shard = self._connection.shard_of(device_id)
+        seen = None if shard is None else self._connection.redis.hget(shard.device(device_id), "last_seen")
+        return int(seen) if seen else None
+
     def load_all(self) -> None:
         """Reads all devices, so that callbacks can be checked while the store is away."""
         client = self._connection.redis

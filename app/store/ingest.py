@@ -190,7 +190,7 @@ class Ingest:
             self._learn_people(device, pictured)
             call = _Call([device.shard.events, device.shard.device(device.id)])
             if facts or callback.problems:
-                digest = callbacks.content_digest(document).hex()
+                digest = self._connection.vault.digest("content", callbacks.content_digest(document))
                 operation = self._connection.vault.digest("operation", callback.operation_id or "")
                 call.add("seen", [device.shard.seen(device.id, f"{operation}{digest}")], self._remember)
             self._add_facts(call, device, callback, facts, receipt, received, raw)

@@ -40,6 +40,11 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {g}:token:DIGEST                set of the devices that use an AuthToken (one, as a rule)
 {g}:subscriptions               hash: id → JSON
 {g}:api_keys                    hash: digest of a key → JSON
+{g}:vault                       what `rekey` keeps of former secret keys, sealed
+{g}:rekeyed                     which secret key everything is sealed under, as `rekey` found
+{g}:audit                       stream: who did what that matters, JSON
+{g}:upkeep                      there while the upkeep need not run again
+{g}:rewritten                   there while the append-only file need not be rewritten again
 {g}:employees                   hash: user ID → employee ID and name, sealed
 {g}:counters                    hash: what is counted without a device
 {g}:alerts                      hash: checked (when silence was looked for, ms), since (from when on it counts)
@@ -57,6 +62,10 @@ DEVICES = "{g}:devices"
 SUBSCRIPTIONS = "{g}:subscriptions"
 API_KEYS = "{g}:api_keys"
 COUNTERS = "{g}:counters"
+AUDIT = "{g}:audit"
+VAULT = "{g}:vault"
+REWRITTEN = "{g}:rewritten"
+REKEYED = "{g}:rekeyed"
 UPKEEP = "{g}:upkeep"
 WORKERS = "{g}:workers"
 ALERTS = "{g}:alerts"

@@ -261,3 +261,53 @@ class Spool:
             head, _, body = plain.partition(b"\n")
             device_id, received_at, base_url = orjson.loads(head)
             yield Spooled(device_id, received_at, base_url, body)
+
+
+# A change of the secret key
+
+
+def seal_spool_anew(folder: Path, vault: Vault) -> tuple[int, int, int]:
+    """Seals under the present key what processes that are gone have left, also what they could not read.
+
+    Answers how many callbacks were, how many segments are being written just now, and how many neither key opens.
+    """
+    done = busy = lost = 0
+    for path in sorted([*folder.glob("*.spool"), *folder.glob("*.unreadable")]):
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                busy += 1
+                continue
+            anew, count, unread = _sealed_anew(file.read(), vault)
+            done, lost = done + count, lost + unread
+            if count or (path.suffix == ".unreadable" and not unread):
+                fresh = path.with_suffix(".rekeyed")
+                descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                with os.fdopen(descriptor, "wb") as written:
+                    written.write(anew)
+                    written.flush()
+                    os.fsync(written.fileno())
+                fresh.rename(path if unread else path.with_suffix(".spool"))
+                if path.suffix == ".unreadable" and not unread:
+                    path.unlink()
+    return done, busy, lost
+
+
+def _sealed_anew(data: bytes, vault: Vault) -> tuple[bytes, int, int]:
+    """A segment's records under the present key, how many were sealed anew, and how many can't be opened."""
+    anew, count, unread, at = b"", 0, 0, 0
+    while len(data) >= at + _HEADER.size:
+        (length,) = _HEADER.unpack_from(data, at)
+        sealed = data[at + _HEADER.size : at + _HEADER.size + length]
+        if not length or len(sealed) < length:
+            break  # torn: it was never acknowledged
+        at += _HEADER.size + length
+        try:
+            fresh = vault.seal_anew("spool", sealed)
+            count += fresh is not None
+        except SealError:
+            fresh, unread = None, unread + 1
+        record = fresh or sealed
+        anew += _HEADER.pack(len(record)) + record
+    return anew, count, unread

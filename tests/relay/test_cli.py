@@ -69,6 +69,8 @@ WRONG = [
     ("RELAY_DURABILITY", "always"),
     ("RELAY_RETENTION_DAYS", "0"),
     ("RELAY_DEDUPE_DAYS", "1.5"),
+    ("RELAY_AUDIT_DAYS", "0"),
+    ("RELAY_LOG_FORMAT", "xml"),
     ("RELAY_DAY_STARTS", "4"),
     ("RELAY_LATE_AFTER", "24:00"),
     ("RELAY_SILENT_AFTER_MINUTES", "an hour"),
@@ -78,7 +80,7 @@ WRONG = [
     ("RELAY_METRICS_OPEN", "perhaps"),
     ("RELAY_LOG_LEVEL", "loud"),
 ]
-FREE = {"HOST", "RELAY_DATA_DIR", "RELAY_SECRET_KEY"}  # any text will do
+FREE = {"HOST", "RELAY_DATA_DIR", "RELAY_SECRET_KEY", "RELAY_SECRET_KEY_OLD"}  # any text will do
 
 
 def test_every_variable_has_a_wrong_value_here() -> None:

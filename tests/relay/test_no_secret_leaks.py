@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.harness import Device, Receiver, Relay, wait_for
+from tests.harness import API_KEY, Device, Receiver, Relay, wait_for
+from tests.processes import children
+from tests.relay.test_rekey import cli
 from tests.relay.tools import events, sealed, store
 
 
@@ -28,9 +30,22 @@ class Scenario:
     answers: list[str] = field(default_factory=list)
     deliveries: dict[str, list[str]] = field(default_factory=dict)
 
-    def search(self, text: str, where: str) -> None:
+    def search(self, text: str | bytes, where: str) -> None:
+        """Fails where a secret is found: as it is, in Base64 (wherever it begins), or in hex."""
+        data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
         for name, secret in self.hidden.items():
-            assert secret not in text, f"the {name} is in {where}"
+            for form in forms(secret):
+                assert form not in data, f"the {name} is in {where}"
+
+
+def forms(secret: str) -> list[bytes]:
+    """What a secret looks like in clear, in hex, and inside Base64, where it may begin at any of three places."""
+    raw = secret.encode()
+    found = [raw, raw.hex().encode(), raw.hex().upper().encode()]
+    for before in range(3):
+        whole = base64.b64encode(bytes(before) + raw)
+        found.append(whole[4 if before else 0 : (before + len(raw)) // 3 * 4])  # what no neighbour changes
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -170,8 +185,7 @@ def test_nothing_in_the_store_is_in_clear(scenario: Scenario) -> None:
     for key, value in found.items():
         where = f"the store's {key}"
         scenario.search(key, where)
-        for name, secret in scenario.hidden.items():
-            assert secret.encode() not in value, f"the {name} is in {where}"
+        scenario.search(value, where)
     card = found["{s0}:events"]
     assert b"0099" in card and b"554433" not in card
 
@@ -182,7 +196,51 @@ def test_no_file_holds_a_secret_but_those_that_are_for_it(scenario: Scenario) ->
     assert any("aof" in path.name for path in files)
     for path in files:
         content = path.read_bytes() if path.is_file() else b""
-        for name, secret in scenario.hidden.items():
-            assert secret.encode() not in content, f"the {name} is in {path}"
+        scenario.search(content, str(path))
         way = [path, *(parent for parent in path.parents if parent.is_relative_to(folder))]
         assert any(step.stat().st_mode & 0o077 == 0 for step in way), f"others can read {path}"
+
+
+def test_no_process_is_called_by_a_secret(scenario: Scenario) -> None:
+    titles = []
+    for process in scenario.relay.processes.values():
+        todo = [process.pid]
+        while todo:
+            pid = todo.pop()
+            titles.append(Path(f"/proc/{pid}/cmdline").read_bytes())
+            todo += children(pid)
+    assert len(titles) > 5
+    for title in titles:
+        scenario.search(title, f"the command line {title!r}")
+        assert API_KEY.encode() not in title
+
+
+def test_the_command_line_prints_no_secret_and_a_backup_holds_none(scenario: Scenario) -> None:
+    relay, file = scenario.relay, scenario.relay.folder / "copy"
+    for arguments in (("audit",), ("export", "--user", "2"), ("backup", str(file))):
+        scenario.search(cli(relay, *arguments), " ".join(arguments))
+    scenario.search(cli(relay, "doctor", status=1), "doctor")
+    content = file.read_bytes()
+    assert len(content) > 1_000
+    scenario.search(content, "the backup")
+    told = relay.call("GET", "/v1/audit").text
+    assert "template.read" in told and "api_key.created" in told and "device.changed" in told
+    scenario.search(told, "the audit log")
+
+
+def test_what_is_spooled_is_not_in_clear(scenario: Scenario) -> None:
+    relay, hidden = scenario.relay, scenario.hidden
+    shown = relay.get("/v1/devices")["data"][0]
+    device = Device(relay, shown["device_id"], hidden["AuthToken"])
+    relay.kill("store")
+    templates = [{"Type": "Password", "UserID": "2", "Data": hidden["PIN"] + "1"}]
+    document = device.envelope(UserUpdated={"UserID": "2", "Template": templates})
+    assert device.send(sealed(document, hidden["security key"])).ok
+    files = list((Path(relay.environment["RELAY_DATA_DIR"]) / "spool").iterdir())
+    assert files
+    for path in files:
+        scenario.search(path.read_bytes(), str(path))
+    relay.start("store")
+    relay.wait_healthy()
+    for line in relay.logs().splitlines():
+        scenario.search(line, f"the log line {line}")

@@ -1,0 +1,36 @@
+"""What every request of the API has: an id, which is in its answer and in its log lines."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextlib import suppress
+
+from flask import Flask, Response, request
+from redis import RedisError
+
+from app.api.auth import store
+from app.api.metrics import API_UNAUTHORISED
+from app.log import request_id
+
+_HEADER = "X-Request-Id"
+_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+def register(app: Flask) -> None:
+    """Takes the caller's id where it is a plain word, and makes one otherwise."""
+
+    @app.before_request
+    def begin() -> None:
+        offered = request.headers.get(_HEADER, "")
+        request_id.set(offered if _ID.fullmatch(offered) else f"req_{secrets.token_hex(12)}")
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        named = request_id.get()
+        if named is not None:
+            response.headers[_HEADER] = named
+        if response.status_code == 401 and not request.path.startswith("/callback"):
+            with suppress(RedisError, OSError):
+                store().relay_events.count(API_UNAUTHORISED)
+        return response

@@ -1,0 +1,157 @@
+"""`cams-relay rekey`: seals anew, under RELAY_SECRET_KEY, what RELAY_SECRET_KEY_OLD sealed.
+
+It may run while the relay does, once every process knows both keys: each value is put in the place of exactly the one
+that was read, so that a change made meanwhile wins, and is sealed under the new key anyway. It may be broken off and
+run again: what is done is told by the key that opens it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from app.store.connection import Connection
+from app.store.keys import REKEYED, VAULT
+from app.store.spool import seal_spool_anew
+from app.vault import SealError
+
+_PASSES = 10
+_BLOBS = {"pho": "photo", "bod": "body"}
+
+# What seals: (purpose, what it is called). `spool` is on disk, `extra` in streams (see app.vault).
+PURPOSES = {
+    "device": "devices",
+    "user": "profiles and credentials",
+    "photo": "photos",
+    "body": "unrecognised bodies",
+    "command": "commands under way",
+    "subscription": "subscriptions",
+    "employee": "employees",
+    "spool": "spooled callbacks",
+    "extra": "",
+}
+
+
+@dataclass(slots=True)
+class Rekeyed:
+    """What was done: how many of each were sealed anew, and how many neither key opens."""
+
+    sealed: Counter[str] = field(default_factory=Counter)
+    unreadable: Counter[str] = field(default_factory=Counter)
+    busy_segments: int = 0  # of the spool: another process is writing them
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where something sealed is kept, as it was read."""
+
+    purpose: str
+    key: bytes
+    field: bytes  # empty for a string
+    value: bytes
+    context: str
+    unwrap: Callable[[bytes], bytes] = bytes
+    wrap: Callable[[bytes, bytes], bytes] = lambda _, sealed: sealed
+
+
+class Rekey:
+    """Seals everything in the store and in the spool anew."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._reseal = connection.script("reseal")
+
+    def run(self) -> Rekeyed:
+        """Until nothing is left that the old key sealed."""
+        done, vault = Rekeyed(), self._connection.vault
+        self._connection.redis.set(VAULT, vault.former_to_keep())
+        for _ in range(_PASSES):
+            done.unreadable.clear()
+            before = done.sealed.total()
+            for place in self._places():
+                self._seal_anew(place, done)
+            if done.sealed.total() == before:
+                break
+        folder = self._connection.settings.data_dir / "spool"
+        records, done.busy_segments, lost = seal_spool_anew(folder, vault)
+        for counts, count in ((done.sealed, records), (done.unreadable, lost)):
+            if count:
+                counts["spool"] += count
+        if not done.busy_segments:
+            self._connection.redis.set(REKEYED, vault.key_id)
+        return done
+
+    def _seal_anew(self, place: _Place, done: Rekeyed) -> None:
+        try:
+            sealed = self._connection.vault.seal_anew(place.purpose, place.unwrap(place.value), place.context)
+        except SealError:
+            done.unreadable[place.purpose] += 1
+            return
+        if sealed is not None:
+            value = place.wrap(place.value, sealed)
+            done.sealed[place.purpose] += int(
+                self._reseal(keys=[place.key], args=[place.field, place.value, value])
+            )
+
+    # Where what is
+
+    def _places(self) -> Iterator[_Place]:
+        readers = {
+            b"device": self._of_device,
+            b"user": self._of_user,
+            b"blob": self._of_blob,
+            b"command": self._of_command,
+            b"employees": self._of_employees,
+            b"subscriptions": self._of_subscriptions,
+        }
+        for key in self._connection.redis.scan_iter(match="{*", count=1_000):
+            read = readers.get(key.split(b":", 2)[1])
+            if read is not None:
+                with suppress(UnicodeDecodeError):
+                    yield from read(key)
+
+    def _of_device(self, key: bytes) -> Iterator[_Place]:
+        value = self._connection.redis.hget(key, "secrets")
+        if value:
+            yield _Place("device", key, b"secrets", value, key.decode().split(":", 2)[2])
+
+    def _of_user(self, key: bytes) -> Iterator[_Place]:
+        device_id, user_id = key.decode().split(":", 3)[2:]
+        for name, value in self._connection.redis.hgetall(key).items():
+            if name != b"v":
+                yield _Place("user", key, name, value, f"{device_id}\n{user_id}")
+
+    def _of_blob(self, key: bytes) -> Iterator[_Place]:
+        blob_id = key.decode().rpartition(":")[2]
+        value = self._connection.redis.get(key)
+        if value:
+            yield _Place(_BLOBS[blob_id.partition("_")[0]], key, b"", value, blob_id)
+
+    def _of_command(self, key: bytes) -> Iterator[_Place]:
+        value = self._connection.redis.hget(key, "payload")
+        if value:
+            yield _Place("command", key, b"payload", value, key.decode().rpartition(":")[2])
+
+    def _of_employees(self, key: bytes) -> Iterator[_Place]:
+        for name, value in self._connection.redis.hgetall(key).items():
+            yield _Place("employee", key, name, value, name.decode())
+
+    def _of_subscriptions(self, key: bytes) -> Iterator[_Place]:
+        if key.count(b":") > 1:
+            return  # a shard's version of them
+
+        def unwrap(stored: bytes) -> bytes:
+            return base64.b64decode(orjson.loads(stored)["sealed"])
+
+        def wrap(stored: bytes, sealed: bytes) -> bytes:
+            record: dict[str, Any] = orjson.loads(stored)
+            return orjson.dumps({**record, "sealed": base64.b64encode(sealed).decode()})
+
+        for name, value in self._connection.redis.hgetall(key).items():
+            yield _Place("subscription", key, name, value, name.decode(), unwrap, wrap)

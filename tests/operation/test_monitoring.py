@@ -1,0 +1,101 @@
+"""The example alerts and the dashboard are what Prometheus understands, and name what the relay tells."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from tests.harness import ROOT, Receiver, Relay, wait_for
+
+FOLDER = ROOT / "docs" / "monitoring"
+ALERTS = FOLDER / "alerts.yml"
+_NAME = re.compile(r"\bcams_relay_\w+")
+
+
+def promtool(*arguments: str | Path) -> str:
+    program = shutil.which("promtool")
+    assert program, "promtool is not installed: run scripts/install-promtool"
+    ran = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def expressions() -> list[str]:
+    """Those of the alerts and of the dashboard."""
+    rules = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
+    panels = json.loads((FOLDER / "dashboard.json").read_text())["panels"]
+    return [rule["expr"] for rule in rules] + [one["expr"] for panel in panels for one in panel["targets"]]
+
+
+def test_the_rules_and_the_example_are_right() -> None:
+    assert "15 rules found" in promtool("check", "rules", ALERTS)
+    promtool("check", "config", "--syntax-only", FOLDER / "prometheus.yml")
+
+
+def test_alerts_are_raised_on_a_bad_day_and_not_on_a_quiet_one(tmp_path: Path) -> None:
+    cases = (Path(__file__).parent / "alerts_test.yml").read_text()
+    file = tmp_path / "test.yml"
+    file.write_text(cases.replace("ALERTS]", f"{ALERTS}]"))
+    assert "SUCCESS" in promtool("test", "rules", file)
+    named = {rule["alert"] for rule in yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]}
+    assert named == set(re.findall(r"alertname: (Relay\w+)", cases))
+
+
+def test_every_expression_of_the_dashboard_is_one() -> None:
+    rules = {
+        "groups": [
+            {
+                "name": "x",
+                "rules": [{"record": f"r{at}", "expr": one} for at, one in enumerate(expressions())],
+            }
+        ]
+    }
+    ran = subprocess.run(
+        [shutil.which("promtool") or "promtool", "check", "rules", "/dev/stdin"],
+        input=yaml.safe_dump(rules),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_what_they_name_is_told(relay: Relay, receiver: Receiver) -> None:
+    device = relay.device()
+    relay.subscribe(receiver, device)
+    device.send_done(device.punch())
+    receiver.wait(1)
+    device.send(b"{}")
+    before = relay.call("GET", "/v1/me", key="crk_made-up-and-wrong")
+    assert before.status_code == 401
+    told = relay.call("GET", "/metrics").text
+    named = {name for one in expressions() for name in _NAME.findall(one)}
+    missing = {name for name in named if not re.search(rf"^{name}[{{ ]", told, re.MULTILINE)}
+    assert not missing
+    assert re.search(
+        rf'^cams_relay_device_last_seen_timestamp_seconds{{device_id="{device.id}"}} 1\.\d+e\+09', told, re.M
+    )
+    assert "\ncams_relay_store_up 1.0" in told and "\ncams_relay_shards_without_worker 0.0" in told
+    labels = set(re.findall(r'[{,](\w+)="', told))
+    assert labels == {"device_id", "subscription_id", "reason"}
+    assert device.token not in told
+
+
+def test_a_backlog_has_an_age(relay: Relay, receiver: Receiver) -> None:
+    receiver.answer = lambda _: (500, {}, b"")
+    device = relay.device()
+    made = relay.subscribe(receiver, device)
+    device.send_done(device.punch())
+
+    def tells(name: str) -> float:
+        line = f'cams_relay_deliveries_{name}{{subscription_id="{made["id"]}"}} '
+        told = relay.call("GET", "/metrics").text
+        return float(told.partition(line)[2].partition("\n")[0] or 0)
+
+    wait_for(lambda: tells("failed_total") >= 1)
+    wait_for(lambda: tells("dead") == 1 or tells("oldest_seconds") > 0)

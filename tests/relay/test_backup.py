@@ -1,0 +1,86 @@
+"""A backup brings a relay back: devices, users, events, queues and dead letters, under the same ids."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.harness import Device, Receiver, Relay, verify, wait_for
+from tests.relay.test_rekey import cli
+from tests.relay.tools import KEY, events, key_with, sealed, store
+
+TYPES = ["attendance.punch", "user.updated", "credential.updated"]  # the relay adds others by itself
+SECRET = "made-up-secret-key-of-a-backup-0123456789"
+
+
+def test_a_relay_goes_on_from_its_backup(tmp_path: Path) -> None:
+    good, bad = Receiver(), Receiver()
+    bad.answer = lambda _: (500, {}, b"")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    old = Relay(tmp_path / "old", RELAY_SECRET_KEY=SECRET, RELAY_RETRY_SCHEDULE="0.2")
+    new = Relay(tmp_path / "new", RELAY_SECRET_KEY=SECRET, RELAY_RETRY_SCHEDULE="0.2")
+    try:
+        old.start()
+        device = old.device(security_key=KEY)
+        secret = old.subscribe(good, events=TYPES)["secret"]
+        dead_id = old.subscribe(bad, events=TYPES)["id"]
+        key = key_with(old, "events:read")
+        user = {
+            "UserID": "7",
+            "FirstName": "Asha",
+            "Template": [{"Type": "Card", "UserID": "7", "Data": "12345"}],
+        }
+        document = device.envelope(UserUpdated=user)
+        assert device.send(sealed(document)).ok
+        punch = device.punch("7")
+        assert device.send(sealed(punch)).ok
+        good.wait(3)
+        wait_for(lambda: old.get(f"/v1/subscriptions/{dead_id}")["dead"] == 3)
+        old.terminate("worker")
+        waiting = device.punch("7")
+        assert device.send(sealed(waiting)).ok
+        before = [one for one in events(device) if one["type"] in TYPES]
+        file = tmp_path / "copy"
+        assert "keys are in" in cli(old, "backup", str(file))
+        assert file.stat().st_mode & 0o077 == 0 and SECRET.encode() not in file.read_bytes()
+        old.stop()
+
+        damaged = tmp_path / "damaged"
+        damaged.write_bytes(file.read_bytes()[:-50])
+        new.start("store")
+        wait_for(lambda: (tmp_path / "new" / "data" / "store" / "valkey.sock").exists())
+        time.sleep(0.2)
+        cli(new, "restore", str(damaged), status=1)
+        new.environment["RELAY_SECRET_KEY"] = "another-made-up-key-0123456789-abcdef"
+        cli(new, "restore", str(file), status=1)
+        new.environment["RELAY_SECRET_KEY"] = SECRET
+        assert not [name for name in store(new) if name.startswith("{")]
+        assert "keys are back" in cli(new, "restore", str(file))
+        cli(new, "restore", str(file), status=1)  # it isn't empty any more
+        new.start("web", "worker")
+        back = Device(new, device.id, device.token, KEY)
+        got = good.wait(4)
+        assert verify(secret, got[3])["id"] == before[-1]["id"]  # what was queued
+        assert [one["id"] for one in events(back) if one["type"] in TYPES] == [one["id"] for one in before]
+        assert new.call("GET", "/v1/me", key=key).ok
+        for repeated in (document, punch, waiting):
+            assert back.send(sealed(repeated)).ok
+        assert back.send(sealed(device.punch("7"))).ok
+        good.wait(5)
+        time.sleep(0.5)
+        ids = [one.headers["webhook-id"] for one in good.received]
+        assert len(ids) == 5 and len(set(ids)) == 5 and sorted(ids) == ids
+        assert good.received[-1].json["user_name"] == "Asha"
+        assert new.get(f"/v1/subscriptions/{dead_id}")["dead"] >= 3
+        bad.answer = lambda _: (200, {}, b"")
+        count = len(bad.received)
+        new.call("POST", f"/v1/subscriptions/{dead_id}/replay", json={"event_ids": [before[0]["id"]]})
+        wait_for(lambda: before[0]["id"] in [one.headers["webhook-id"] for one in bad.received[count:]])
+        shown = new.get(f"/v1/users/7/credentials/card/0?device_id={device.id}")
+        assert shown["data"] == "12345"
+    finally:
+        old.stop()
+        new.stop()
+        good.close()
+        bad.close()

@@ -1,0 +1,163 @@
+"""What is kept of a person is named, shown and erased; what is too old is gone."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.settings import load
+from app.store import Store, commands, keys
+from app.store.kept import KEPT, RETENTION, pattern
+from tests.harness import Device, Receiver, Relay, wait_for
+from tests.relay.test_rekey import cli
+from tests.relay.tools import events, store
+from workers.jobs import remove_older
+
+PERSON, OTHER = "70001", "70002"
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Relay, Device, Device, Receiver]]:
+    """A relay that two people have left traces of everywhere, on two devices."""
+    relay = Relay(tmp_path_factory.mktemp("people"), RELAY_RETRY_SCHEDULE="0.3").start()
+    good, bad, worse = Receiver(), Receiver(), Receiver()
+    bad.answer = lambda got: (500 if PERSON.encode() in got.body else 200, {}, b"")
+    worse.answer = lambda _: (500, {}, b"")
+    try:
+        first, second = relay.device(), relay.device(gateway_url="http://127.0.0.1:9/api")
+        relay.subscribe(good)
+        relay.subscribe(bad)
+        relay.subscribe(worse, batch_max=50, batch_wait_ms=300)
+        for device in (first, second):
+            for user in (PERSON, OTHER):
+                _leave_traces(device, user)
+        body = {"device_id": second.id, "user_id": PERSON, "first_name": "Asha"}
+        relay.call("POST", "/v1/actions/add-user", json=body, headers={"Prefer": "wait=10"})
+        wait_for(
+            lambda: all(
+                one["retrying"] + one["pending"] == 0 for one in relay.get("/v1/subscriptions")["data"]
+            )
+        )
+        yield relay, first, second, good
+    finally:
+        relay.stop()
+        good.close()
+        bad.close()
+        worse.close()
+
+
+def _leave_traces(device: Device, user: str) -> None:
+    templates = [{"Type": "Face", "UserID": user, "Index": "0", "Size": "4", "Data": "ZmFjZQ=="}]
+    updated = {"UserID": user, "FirstName": f"Name{user}", "Template": templates}
+    device.send_done(device.envelope(UserUpdated=updated))
+    device.send_done(device.punch(user))
+    photo = {"UserID": user, "LogPhoto": "/9j/AAAA", "LogTime": "2026-11-24 09:00:00 GMT +0530"}
+    device.send_done(device.envelope(Log=photo))
+    device.send_done(device.envelope(NewThing={"UserID": user}))
+
+
+def _traces(relay: Relay, of: str) -> list[str]:
+    """Where in the store a user ID or name is found: by key, in values."""
+    found = [name for name, value in store(relay).items() if of in name or of.encode() in value]
+    return [name for name in found if name != keys.AUDIT]
+
+
+def test_every_kind_of_key_is_said_to_be_of_a_person_or_not() -> None:
+    drawn = f"{keys.__doc__}{commands.__doc__}"
+    layout = set(re.findall(r"^(\{[sg]0?\}:\S+)", drawn, re.MULTILINE))
+    assert layout == {kept.key for kept in KEPT}
+
+
+def test_every_key_of_a_relay_is_of_a_kind_that_is_named(
+    lived: tuple[Relay, Device, Device, Receiver],
+) -> None:
+    patterns = [pattern(kept) for kept in KEPT]
+    names = [name for name in store(lived[0]) if name.startswith("{")]
+    assert len(names) > 30
+    assert [name for name in names if not any(one.fullmatch(name) for one in patterns)] == []
+
+
+def test_only_what_is_said_to_be_of_a_person_is(lived: tuple[Relay, Device, Device, Receiver]) -> None:
+    patterns = [pattern(kept) for kept in KEPT if kept.of == "person"]
+    for trace in _traces(lived[0], PERSON):
+        assert any(one.fullmatch(trace) for one in patterns), trace
+
+
+def test_what_is_kept_of_a_person_is_shown(lived: tuple[Relay, Device, Device, Receiver]) -> None:
+    relay, first, _, _ = lived
+    found = json.loads(cli(relay, "export", "--user", PERSON))
+    assert len(found["users"]) == 2 and len(found["commands"]) == 1
+    kinds = [event["type"] for event in found["events"]]
+    assert kinds.count("attendance.punch") == 2 and kinds.count("callback.unrecognised") == 2
+    assert kinds.count("attendance.photo") == 2 and found["remembered_punches"] == 2
+    assert "ZmFjZQ==" not in json.dumps(found) and OTHER not in json.dumps(found)
+    with_data = json.loads(cli(relay, "export", "--user", PERSON, "--device", first.id, "--templates"))
+    assert with_data["users"][0]["credentials"][0]["data"] == "ZmFjZQ=="
+    assert [event["photo_data"] for event in with_data["events"] if "photo_data" in event] == ["/9j/AAAA"]
+
+
+def test_a_person_is_erased_on_one_device_then_everywhere(
+    lived: tuple[Relay, Device, Device, Receiver],
+) -> None:
+    relay, first, second, good = lived
+    of_other = len(events(first, user_id=OTHER)) + len(events(second, user_id=OTHER))
+    said = cli(relay, "forget", "--user", PERSON, "--device", first.id, "--yes")
+    assert "1 profiles" in said and "1 credentials" in said and "1 photos" in said, said
+    assert "1 unrecognised bodies" in said and "1 remembered punches" in said, said
+    assert "5 events" in said and "4 dead letters" in said and "5 places in batches" in said, said
+    assert events(first, user_id=PERSON) == [] and len(events(second, user_id=PERSON)) == 5
+    said = cli(relay, "forget", "--user", PERSON, "--yes")
+    assert "1 commands" in said and "6 events" in said, said
+    assert _traces(relay, PERSON) == [] and _traces(relay, f"Name{PERSON}") == []
+    assert len(events(first, user_id=OTHER)) + len(events(second, user_id=OTHER)) == of_other
+    assert _traces(relay, OTHER)
+    assert "nothing is kept" in cli(relay, "forget", "--user", PERSON, "--yes")
+    done = [row["action"] for row in relay.get("/v1/audit")["data"]]
+    assert done.count("user.forgotten") == 3 and done.count("user.exported") == 2
+    assert '"user.forgotten"' in cli(relay, "audit")
+    # Nor in the commands of the append-only file.
+    folder = Path(relay.environment["RELAY_DATA_DIR"]) / "store" / "appendonlydir"
+
+    def gone() -> bool:
+        files = list(folder.glob("*.aof"))
+        return bool(files) and not any(f"Name{PERSON}".encode() in path.read_bytes() for path in files)
+
+    wait_for(gone)
+    # Life goes on.
+    first.send_done(first.punch(PERSON))
+    wait_for(
+        lambda: (
+            [event for event in good.events() if event.get("user_id") == PERSON][-1].get("user_name", "")
+            is None
+        )
+    )
+    cli(relay, "forget", "--user", PERSON, "--yes")
+
+
+def test_what_is_older_than_the_retention_is_gone(lived: tuple[Relay, Device, Device, Receiver]) -> None:
+    relay, first, _, _ = lived
+    kept = Store(load(relay.environment))
+    expiring = [one for one in KEPT if one.key in ("{s0}:blob:ID", "{s0}:command:C", "{s0}:seen:D:DIGEST")]
+    assert expiring[1].how_long == RETENTION
+    held = [name for name in store(relay) if any(pattern(one).fullmatch(name) for one in expiring)]
+    assert len(held) > 5
+    assert all(0 < kept.connection.redis.ttl(name) <= 45 * 86_400 for name in held)
+    before = int(time.time() * 1000) + 1
+    time.sleep(0.01)
+    first.send_done(first.punch("1"))  # else the clock is thought to have jumped
+    wait_for(lambda: len(events(first)) and events(first)[-1]["user_id"] == "1")
+    remove_older(kept, before)
+    assert [event["user_id"] for event in relay.events()] == ["1"]
+    allowed = {"punches", "user", "users", "blob", "command"}
+    traces = [name for name in _traces(relay, OTHER) if name != "{s0}:attendance:changed"]
+    # The attendance index expires by itself, as photos do.
+    index = [name for name in traces if ":attendance:" in name]
+    assert all(kept.connection.redis.ttl(name) > 0 for name in index)
+    left = {name.split(":")[1] for name in traces if name not in index}
+    assert left <= allowed, left
+    assert all(one["dead"] <= 1 for one in relay.get("/v1/subscriptions")["data"])

@@ -1,0 +1,115 @@
+"""A change of RELAY_SECRET_KEY loses nothing: what the key before sealed opens, and is sealed anew."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.store.rekey import PURPOSES
+from app.store.spool import Spool, Spooled, seal_spool_anew
+from app.vault import SealError, Vault
+from tests.harness import ROOT, Receiver, Relay, verify, wait_for
+from tests.relay.tools import KEY, events, key_with, sealed
+
+OLD = "made-up-secret-key-before-0123456789abcdef"
+NEW = "made-up-secret-key-after-0123456789abcdefg"
+
+
+def cli(relay: Relay, *arguments: str, status: int = 0) -> str:
+    """What a command of the relay's command line prints."""
+    command = [sys.executable, "-m", "app", *arguments]
+    ran = subprocess.run(
+        command, cwd=relay.folder, env=relay.environment, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == status, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def restart(relay: Relay, **environment: str) -> None:
+    relay.stop()
+    for name in ("RELAY_SECRET_KEY", "RELAY_SECRET_KEY_OLD"):
+        relay.environment.pop(name, None)
+    relay.environment.update(environment)
+    relay.start()
+
+
+def test_all_is_there_after_a_change_of_the_key(tmp_path: Path, receiver: Receiver) -> None:
+    relay = Relay(tmp_path, RELAY_SECRET_KEY=OLD).start()
+    try:
+        device = relay.device(security_key=KEY, gateway_url="http://127.0.0.1:9/api")
+        plain = relay.device()
+        secret = relay.subscribe(receiver, include_card_numbers=True)["secret"]
+        api_key = key_with(relay, "events:read")
+        user = {
+            "UserID": "7",
+            "FirstName": "Asha",
+            "Template": [{"Type": "Card", "UserID": "7", "Data": "0004829371"}],
+        }
+        document = device.envelope(UserUpdated=user)
+        assert device.send(sealed(document)).ok
+        plain.send_done(plain.sample(10))
+        wait_for(lambda: len(receiver.received) >= 3)
+        photo = events(plain, type="attendance.photo")[0]["photo_url"]
+        (credential,) = events(device, type="credential.updated")
+
+        restart(relay, RELAY_SECRET_KEY=NEW, RELAY_SECRET_KEY_OLD=OLD)
+        assert "run `cams-relay rekey`" in cli(relay, "doctor", status=1)
+        assert relay.call("GET", "/v1/me", key=api_key).ok
+        assert relay.session.get(photo).ok
+        said = cli(relay, "rekey")
+        assert "2 devices" in said and "1 subscriptions" in said and "1 photos" in said, said
+        assert "sealed under" not in cli(relay, "rekey")  # nothing is left to do
+        assert "take RELAY_SECRET_KEY_OLD away" in cli(relay, "doctor", status=1)
+
+        restart(relay, RELAY_SECRET_KEY=NEW)
+        assert "SECRET_KEY" not in cli(relay, "doctor", status=1)
+        assert relay.call("GET", "/v1/me", key=api_key).ok
+        assert relay.session.get(photo).status_code == 403
+        assert relay.session.get(events(plain, type="attendance.photo")[0]["photo_url"]).ok
+        path = f"/v1/users/7/credentials/card/0?device_id={device.id}"
+        shown = relay.get(path)
+        assert (shown["data"], shown["credential_digest"]) == ("0004829371", credential["credential_digest"])
+        assert device.send(sealed(document)).ok  # known: nothing is published again
+        assert device.send(sealed(device.punch("7"))).ok
+        (punch,) = (got for got in receiver.wait(4) if got.json["type"] == "attendance.punch")
+        assert verify(secret, punch)["user_name"] == "Asha"
+        assert len(events(device)) == 3
+        relay.call(
+            "POST",
+            f"/v1/subscriptions/{relay.get('/v1/subscriptions')['data'][0]['id']}/replay",
+            json={"event_ids": [credential["id"]]},
+        )
+        again = wait_for(lambda: [got for got in receiver.received if got.json["id"] == credential["id"]][1:])
+        assert again[0].json["card_number"] == "0004829371"
+    finally:
+        relay.stop()
+
+
+def test_what_another_key_spooled_is_brought_back(tmp_path: Path) -> None:
+    before = Spool(tmp_path, Vault(OLD))
+    before.append(Spooled("DEV1", 1.0, "http://relay", b"{}"))
+    assert seal_spool_anew(tmp_path, Vault(NEW, OLD)) == (0, 1, 0)  # it is being written
+    (segment,) = tmp_path.glob("*.spool")
+    segment.with_name("1-copy.unreadable").write_bytes(segment.read_bytes())
+    segment.unlink()
+    assert seal_spool_anew(tmp_path, Vault("c" * 32)) == (0, 0, 1)
+    assert seal_spool_anew(tmp_path, Vault(NEW, OLD)) == (1, 0, 0)
+    found: list[Spooled] = []
+    Spool(tmp_path, Vault(NEW)).replay(found.append)
+    assert [item.device_id for item in found] == ["DEV1"]
+
+
+def test_what_neither_key_opens_is_said(tmp_path: Path) -> None:
+    sealed_before = Vault("c" * 32).seal("user", b"x")
+    with pytest.raises(SealError):
+        Vault(NEW, OLD).open("user", sealed_before)
+
+
+def test_every_purpose_that_seals_is_sealed_anew() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "app").rglob("*.py"))
+    used = set(re.findall(r'\.seal\(\s*"([a-z-]+)"', code))
+    assert used == set(PURPOSES)
