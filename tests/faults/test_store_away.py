@@ -121,7 +121,7 @@ def test_a_killed_web_process_leaves_its_spool_to_the_next(
     assert left
     relay.start("store")
     relay.start("web")
-    assert all_came_once(load, receiver) >= 60
+    assert all_came_once(load, receiver, "kill -9 of the web, callbacks on its disk") >= 60
     wait_for(lambda: spool_files(relay) == [])
 
 
@@ -241,7 +241,7 @@ def test_the_store_comes_and_goes_under_load(start: Callable[..., Relay], receiv
         load.wait_for(300 + 400 * number)  # on disk meanwhile
         relay.start("store")
     load.finish()
-    all_came_once(load, receiver)
+    all_came_once(load, receiver, "store restarted", tried=3)
 
 
 def test_deliveries_under_way_survive_a_restart_of_the_store(
