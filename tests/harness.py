@@ -203,6 +203,7 @@ class Relay:
             **environment,
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.wrapper: list[str] = []  # a command that the processes are started by
 
     # Processes
 
@@ -220,7 +221,7 @@ class Relay:
     def _start(self, name: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "app", name],
+                [*self.wrapper, sys.executable, "-m", "app", name],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=log,
