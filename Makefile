@@ -28,6 +28,7 @@ test: .venv/.dev
 	@scripts/install-redis
 	@scripts/install-chromium
 	@scripts/install-php
+	@scripts/install-faketime
 	@$(BIN)/python scripts/test
 
 test-quick: .venv/.dev

@@ -46,6 +46,7 @@ LEASE_MS = 4_000
 _RENEW_SECONDS = 1.0
 _TICK_SECONDS = 0.5
 _SWEEP_SECONDS = 5.0
+_SET_BACK_SECONDS = 2.0
 _FINISH_SECONDS = 6.0
 _CANCEL_SECONDS = 2.0
 _CONNECTIONS = 8_000
@@ -67,6 +68,7 @@ class Dispatcher:
             max_connections=max(store.settings.redis_connections, 2 * store.settings.shards + 8),
         )
         self._lease = self._redis.register_script(source("lease"))
+        self._workers = self._redis.register_script(source("workers"))
         self._share = len(
             store.connection.shards
         )  # how many shards are ours, of those that all workers share
@@ -125,13 +127,8 @@ class Dispatcher:
 
     async def _count_workers(self) -> None:
         """Says that we are here, and learns how many are."""
-        now = time.time_ns() // 1_000_000
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.zadd(WORKERS, {self._token: now + LEASE_MS})
-        pipeline.zremrangebyscore(WORKERS, "-inf", now)
-        pipeline.zcard(WORKERS)
         with suppress(RedisError, OSError):
-            *_, count = await pipeline.execute()
+            count = int(await self._workers(keys=[WORKERS], args=[self._token, LEASE_MS]))
             self._share = math.ceil(len(self._store.connection.shards) / max(1, count))
 
     async def _take(self, shard: Shard) -> bool:
@@ -196,21 +193,30 @@ class Dispatcher:
     # RQ's clock
 
     async def _keep_time(self) -> None:
-        swept = 0.0
+        swept, ahead, set_back = 0.0, _wall_clock_ahead(), False
         while True:
+            before, ahead = ahead, _wall_clock_ahead()
+            if ahead < before - _SET_BACK_SECONDS:
+                log.warning("the clock was set back by %.0f s", before - ahead)
+                set_back = True
+            if set_back:
+                set_back = not await self._quietly(self._release_all_retries)
             await self._quietly(self._enqueue_due)
             if time.monotonic() - swept > _SWEEP_SECONDS:
                 swept = time.monotonic()
                 await self._quietly(self._sweep)
             await asyncio.sleep(_TICK_SECONDS)
 
-    async def _quietly(self, act: Callable[[], None]) -> None:
+    async def _quietly(self, act: Callable[[], None]) -> bool:
+        """Whether it went well."""
         try:
             await asyncio.to_thread(act)
+            return True
         except (RedisError, OSError) as error:
             log.debug("RQ's clock waits for the store (%s)", type(error).__name__)
         except Exception:
             log.exception("RQ's clock stumbled")
+        return False
 
     def _enqueue_due(self) -> None:
         self._clock.prepare_registries([QUEUE])
@@ -218,6 +224,10 @@ class Dispatcher:
 
     def _sweep(self) -> None:
         jobs.sweep(self._store)
+
+    def _release_all_retries(self) -> None:
+        """Their times were set by a clock that was ahead."""
+        jobs.release_all(self._store)
 
     async def _schedule_retry(self, subscription_id: str, shard: int, at_ms: int, before_ms: int) -> None:
         with suppress(RedisError, OSError):  # lost: the sweep finds it
@@ -230,6 +240,11 @@ class Dispatcher:
             await asyncio.to_thread(
                 jobs.schedule_poll, self._queue, device_id, command_id, datetime.fromtimestamp(at, UTC)
             )
+
+
+def _wall_clock_ahead() -> float:
+    """Seconds that it is ahead of the clock that nobody sets."""
+    return time.time() - time.monotonic()
 
 
 def _failure(result: object) -> BaseException | None:
