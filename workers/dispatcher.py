@@ -108,12 +108,13 @@ class Dispatcher:
         """Dispatches for a shard whenever its lease can be had."""
         while not self._stop.is_set():
             async with self._taking:
+                until = self._lease_from_now()
                 taken = len(self._held) < self._share and await self._take(shard)
                 if taken:
                     self._held.append(shard)
             if taken:
                 log.info("delivering for shard %d", shard.number)
-                await self._dispatch(shard, http)
+                await self._dispatch(shard, http, until)
                 self._held.remove(shard)
             await self._pause(_RENEW_SECONDS / 2)
 
@@ -140,10 +141,12 @@ class Dispatcher:
         """Takes or keeps a lease; how many writes there were under it, or 0 where it is another's."""
         return int(await self._lease(keys=[shard.lease, shard.writes], args=[self._token, milliseconds]))
 
-    async def _dispatch(self, shard: Shard, http: Client) -> None:
+    async def _dispatch(self, shard: Shard, http: Client, until: float) -> None:
+        """For as long as the lease is held, which was taken till that loop time."""
         dispatcher = ShardDispatcher(
             self._store, self._redis, http, shard, self._token, self._live, self._schedule_retry
         )
+        dispatcher.context.renewed(until)
         commands = CommandRunner(self._store, self._redis, http, shard, self._token, self._schedule_poll)
         work = [
             asyncio.create_task(run)
@@ -172,17 +175,22 @@ class Dispatcher:
             with suppress(RedisError, OSError):  # so that the next worker need not wait
                 await self._hold(shard, 1)
 
+    def _lease_from_now(self) -> float:
+        """Till when a lease is ours that is asked for now, by the loop's clock."""
+        return asyncio.get_running_loop().time() + LEASE_MS / 1000
+
     async def _renew(self, shard: Shard, context: Context) -> None:
         """Ends when another worker has the lease. Raises WritesLost."""
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
             try:
-                known = context.writes
+                known, until = context.writes, self._lease_from_now()
                 writes = await self._hold(shard, LEASE_MS)
                 if not writes:
                     log.warning("another worker delivers for shard %d now", shard.number)
                     return
                 context.note_writes(writes, known)
+                context.renewed(until)
             except (RedisError, OSError):
                 continue  # away: nobody else can take the lease either
 
