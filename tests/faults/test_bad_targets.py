@@ -139,11 +139,16 @@ def test_bad_targets_neither_delay_a_good_one_nor_lose_their_own(
 ) -> None:
     relay = start(RELAY_DELIVERY_TIMEOUT="2", RELAY_RETRY_SCHEDULE=",".join(["1"] * 30))
     devices = [relay.device() for _ in range(3)]
-    relay.subscribe(receiver, *devices)
+    relay.subscribe(receiver, *devices, events=["attendance.punch"])
     dispatcher = child(relay, "worker", "workers.dispatcher")
     with patients() as bad:
-        subscriptions = {name: relay.subscribe(patient, devices[0]) for name, patient in bad.items()}
-        never = relay.subscribe(Patient(_resets, f"http://127.0.0.1:{blackhole}/"), devices[0])
+        subscriptions = {
+            name: relay.subscribe(patient, devices[0], events=["attendance.punch"])
+            for name, patient in bad.items()
+        }
+        never = relay.subscribe(
+            Patient(_resets, f"http://127.0.0.1:{blackhole}/"), devices[0], events=["attendance.punch"]
+        )
         before = resident(dispatcher)
         load = Load(devices, 450)
         load.finish()
@@ -253,10 +258,12 @@ def test_names_that_cannot_be_looked_up_for_a_while(
     relay.start()
     try:
         devices = [relay.device() for _ in range(3)]
-        relay.subscribe(receiver, devices[0])
+        relay.subscribe(receiver, devices[0], events=["attendance.punch"])
         flapping = Receiver()
         port = flapping.url.rpartition(":")[2]
-        subscription = relay.subscribe(Patient(_resets, f"http://target.test:{port}"), *devices[1:])
+        subscription = relay.subscribe(
+            Patient(_resets, f"http://target.test:{port}"), *devices[1:], events=["attendance.punch"]
+        )
         load = Load(devices, 300)
         load.finish()
         good = {punch for punch in load.acknowledged if punch.device == devices[0].id}

@@ -70,7 +70,7 @@ def test_nothing_acknowledged_is_lost_by_kill_9(
 ) -> None:
     relay = start()
     devices = [relay.device() for _ in range(3)]
-    relay.subscribe(receiver, *devices)
+    relay.subscribe(receiver, *devices, events=["attendance.punch"])
     failed: set[str] = set()
 
     def answer(got: Received) -> tuple[int, dict[str, str], bytes]:
@@ -94,7 +94,7 @@ def test_nothing_acknowledged_is_lost_by_kill_9(
 def test_another_worker_takes_over_within_seconds(start: Callable[..., Relay], receiver: Receiver) -> None:
     relay = start()
     device = relay.device()
-    relay.subscribe(receiver, device)
+    relay.subscribe(receiver, device, events=["attendance.punch"])
     device.send_done(device.punch())
     receiver.wait(1)
     first = relay.processes.pop("worker")
@@ -118,7 +118,7 @@ def test_two_workers_deliver_nothing_twice_at_once(start: Callable[..., Relay], 
     first = relay.processes.pop("worker")
     relay.start("worker")
     devices = [relay.device() for _ in range(3)]
-    relay.subscribe(receiver, *devices)
+    relay.subscribe(receiver, *devices, events=["attendance.punch"])
     load = Load(devices, 300)
     load.finish()
     assert all_came_once(load, receiver, "two workers at once") == 300
@@ -131,7 +131,7 @@ def test_a_worker_told_to_end_finishes_what_is_under_way(
 ) -> None:
     relay = start()
     device = relay.device()
-    subscription = relay.subscribe(receiver, device, max_in_flight=4)
+    subscription = relay.subscribe(receiver, device, max_in_flight=4, events=["attendance.punch"])
 
     def slow(_: Received) -> tuple[int, dict[str, str], bytes]:
         time.sleep(1.5)
@@ -181,7 +181,7 @@ def test_everything_killed_at_random_under_load(
 ) -> None:
     relay = start()
     devices = [relay.device() for _ in range(3)]
-    relay.subscribe(receiver, *devices, batch_max=7, batch_wait_ms=50)
+    relay.subscribe(receiver, *devices, batch_max=7, batch_wait_ms=50, events=["attendance.punch"])
     chance = random.Random(20261124)
     load = Load(devices, 200 * kills, 1_000)
     for number in range(kills):

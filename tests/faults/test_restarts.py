@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -45,7 +46,7 @@ def test_a_rolling_restart_of_web_and_worker_fails_no_callback(
 ) -> None:
     relay = start()
     devices = [relay.device() for _ in range(3)]
-    relay.subscribe(receiver, *devices)
+    relay.subscribe(receiver, *devices, events=["attendance.punch"])
     group = relay.processes["web"].pid
     load = Load(devices, 3_600, pause=0.02)
     try:
@@ -66,7 +67,7 @@ def test_a_rolling_restart_of_web_and_worker_fails_no_callback(
 def test_a_web_told_to_end_answers_what_it_has_begun(start: Callable[..., Relay], receiver: Receiver) -> None:
     relay = start()
     device = relay.device()
-    relay.subscribe(receiver, device)
+    relay.subscribe(receiver, device, events=["attendance.punch"])
     load = Load([device], 600)
     load.wait_for(300)
     assert relay.terminate("web") < ENDS_WITHIN_SECONDS
@@ -82,7 +83,7 @@ def test_a_worker_that_was_frozen_past_its_lease_sends_nothing_beside_the_next(
     """Two workers never make one attempt at the same time, though the first still has the events in memory."""
     relay = start()
     devices = [relay.device() for _ in range(3)]
-    relay.subscribe(receiver, *devices, max_in_flight=4)
+    relay.subscribe(receiver, *devices, max_in_flight=4, events=["attendance.punch"])
     attempts: list[tuple[str, float, float]] = []
 
     def slow(got: Received) -> tuple[int, dict[str, str], bytes]:
@@ -119,3 +120,21 @@ def test_a_worker_that_was_frozen_past_its_lease_sends_nothing_beside_the_next(
     assert at_once == []
     again = sum(len(times) - 1 for times in begun.values())
     assert again <= 4, "only what was under way when it was frozen comes twice"
+
+
+def test_what_hangs_when_a_worker_is_told_to_end_is_handed_over(
+    start: Callable[..., Relay], receiver: Receiver
+) -> None:
+    relay = start(RELAY_DELIVERY_TIMEOUT="60")
+    device = relay.device()
+    relay.subscribe(receiver, device, events=["attendance.punch"])
+    over = threading.Event()
+    receiver.answer = lambda _: (200, {}, b"") if over.wait(30) else (500, {}, b"")
+    load = Load([device], 10)
+    load.finish()
+    receiver.wait(10)
+    receiver.answer = lambda _: (200, {}, b"")
+    assert relay.terminate("worker") < ENDS_WITHIN_SECONDS
+    relay.start("worker")
+    all_came_once(load, receiver, "SIGTERM of a worker whose target hangs")
+    over.set()

@@ -71,7 +71,7 @@ def test_ten_minutes_leave_memory_descriptors_and_latency_as_they_were(
 ) -> None:
     relay = start(RELAY_RETRY_SCHEDULE="2,2,2")
     devices = [relay.device() for _ in range(10)]
-    relay.subscribe(receiver, *devices)
+    relay.subscribe(receiver, *devices, events=["attendance.punch"])
     failed: set[str] = set()
 
     def answer(got: Received) -> tuple[int, dict[str, str], bytes]:

@@ -121,7 +121,7 @@ def test_what_the_store_cannot_take_waits_on_disk(
 ) -> None:
     server, relay = begin()
     devices = [relay.device() for _ in range(3)]
-    relay.subscribe(receiver, *devices)
+    relay.subscribe(receiver, *devices, events=["attendance.punch"])
     load = Load(devices, 600)
     load.wait_for(200)
     with TROUBLES[trouble](server):
@@ -146,7 +146,7 @@ def test_a_store_whose_disk_is_full_takes_it_up_when_there_is_room(
     try:
         relay.start()
         devices = [relay.device() for _ in range(3)]
-        relay.subscribe(receiver, *devices)
+        relay.subscribe(receiver, *devices, events=["attendance.punch"])
         load = Load(devices, 1_200)
         load.wait_for(200)
         ballast = folder / "ballast"
@@ -160,7 +160,7 @@ def test_a_store_whose_disk_is_full_takes_it_up_when_there_is_room(
         relay.kill("store")  # what it had not on disk when it was full, it has now
         relay.start("store")
         relay.wait_healthy()
-        assert len(relay.events()) == 1_200
+        assert len(relay.events(type="attendance.punch")) == 1_200
     finally:
         relay.stop()
         subprocess.run(["umount", str(folder)], check=False)
@@ -175,7 +175,7 @@ def test_a_torn_append_only_file_loses_nothing_before_it(
     """What a machine that lost power leaves behind the last whole record."""
     relay = start()
     devices = [relay.device() for _ in range(3)]
-    relay.subscribe(receiver, *devices)
+    relay.subscribe(receiver, *devices, events=["attendance.punch"])
     load = Load(devices, 600)
     load.wait_for(200)
     relay.kill("store")
@@ -186,4 +186,4 @@ def test_a_torn_append_only_file_loses_nothing_before_it(
     relay.start("store")
     load.finish()
     all_came_once(load, receiver, "store: torn append-only file at start")
-    wait_for(lambda: len(relay.events()) == 600)
+    wait_for(lambda: len(relay.events(type="attendance.punch")) == 600)
