@@ -3,13 +3,14 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup run test test-quick bench docs lock clean
+.PHONY: help setup run test test-quick test-soak bench docs lock clean
 
 help:
 	@echo "make setup       .venv with everything Python needs; does nothing when it is up to date"
 	@echo "make run         the relay with an embedded store and a virtual device (ARGS=--no-simulator)"
 	@echo "make test        lint, types, import contracts, all tests, also on Debian's Redis, under Sentinel and on a Cluster"
 	@echo "make test-quick  lint, types and the tests of protocol, HTTP client and relay"
+	@echo "make test-soak   the tests that take minutes: 100 kills at random, ten minutes of load (ARGS go to pytest)"
 	@echo "make bench       the benchmarks beside their baselines (ARGS go to them)"
 	@echo "make docs        writes docs' generated parts, openapi.yaml and postman/ anew"
 	@echo "make lock        requirements*.txt anew from pyproject.toml"
@@ -28,10 +29,14 @@ test: .venv/.dev
 	@scripts/install-chromium
 	@scripts/install-php
 	@scripts/install-promtool
+	@scripts/install-faketime
 	@$(BIN)/python scripts/test
 
 test-quick: .venv/.dev
 	@$(BIN)/python scripts/test --quick
+
+test-soak: .venv/.dev
+	@$(BIN)/python -m pytest -m soak tests/faults $(ARGS)
 
 bench: .venv/.dev
 	@$(BIN)/python -m benchmarks $(ARGS)

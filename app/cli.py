@@ -57,11 +57,12 @@ def up(no_simulator: bool) -> None:
 @main.command()
 @_with_settings
 def web(settings: Settings) -> None:
-    """The web process."""
+    """The web process. SIGUSR2 has a second one take over its sockets; then SIGTERM ends it."""
     host = os.environ.get("HOST") or settings.host
     os.environ["HOST"] = host
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:app.gunicorn", "app.wsgi:app"]
-    os.execv(sys.executable, command)
+    # Not `python -m gunicorn`, which can't start itself anew at SIGUSR2: gunicorn/http would hide Python's http.
+    program = Path(sys.executable).with_name("gunicorn")
+    os.execv(program, [str(program), "-c", "python:app.gunicorn", "app.wsgi:app"])
 
 
 @main.command()

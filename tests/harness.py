@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,6 +61,12 @@ class Received:
     def json(self) -> Any:
         return json.loads(self.body)
 
+    @cached_property
+    def events(self) -> list[dict[str, Any]]:
+        """The event, or those of a batch."""
+        content = self.json
+        return content if isinstance(content, list) else [content]
+
 
 class Target(Protocol):
     """What can be subscribed."""
@@ -72,6 +79,7 @@ class Receiver:
 
     def __init__(self, port: int = 0) -> None:
         self.received: list[Received] = []
+        self.accepted: list[Received] = []  # what was answered 2xx
         self.answer: Callable[[Received], tuple[int, dict[str, str], bytes]] = lambda _: (200, {}, b"")
         outer = self
 
@@ -84,6 +92,8 @@ class Receiver:
                 got = Received(time.time(), headers, body)
                 outer.received.append(got)
                 status, more, content = outer.answer(got)
+                if 200 <= status < 300:
+                    outer.accepted.append(got)
                 self.send_response(status)
                 for name, value in more.items():
                     self.send_header(name, value)
@@ -111,10 +121,7 @@ class Receiver:
 
     def events(self) -> list[dict[str, Any]]:
         """All events received, those of batches one by one, in order."""
-        found: list[dict[str, Any]] = []
-        for got in list(self.received):
-            found.extend(got.json if isinstance(got.json, list) else [got.json])
-        return found
+        return [event for got in list(self.received) for event in got.events]
 
     def wait(self, count: int, seconds: float = 10.0) -> list[Received]:
         """The requests, once there are at least `count`."""
@@ -196,6 +203,7 @@ class Relay:
             **environment,
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.wrapper: list[str] = []  # a command that the processes are started by
 
     # Processes
 
@@ -213,7 +221,7 @@ class Relay:
     def _start(self, name: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "app", name],
+                [*self.wrapper, sys.executable, "-m", "app", name],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=log,

@@ -26,6 +26,19 @@ def child(relay: Relay, process: str, module: str) -> int:
     return pids[0]
 
 
+def descriptors(pid: int) -> int:
+    """How many files, sockets and the like a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def tree(pid: int) -> dict[int, str]:
+    """A process with all below it, and what they run."""
+    found = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()}
+    for below in children(pid):
+        found |= tree(below)
+    return found
+
+
 def resident(pid: int) -> int:
     """Bytes of memory that a process uses."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -54,7 +54,8 @@ class Attempts:
     def pump(self, target: Target) -> None:
         """Starts what may start, and has more loaded where that would help."""
         now = self._context.loop.time()
-        while not self._context.stopping and target.may_start(now):
+        context = self._context
+        while not context.stopping and context.holds_lease and target.may_start(now):
             delivery = target.next_due()
             if delivery is not None:
                 if target.subscription.batch_max > 1 and _is_plain(delivery):

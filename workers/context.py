@@ -69,6 +69,7 @@ class Context:
         self.version = ""  # of the subscriptions that `targets` follows
         self.writes = 0  # as many as the store has told us of
         self._writes_lost = False
+        self.lease_until = 0.0  # loop time; later nothing is begun, for another worker may have begun it
         self.stopping = False
         self.room = asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -80,6 +81,19 @@ class Context:
                 return await act()
             except (RedisError, OSError) as error:
                 await self.be_patient(error)
+
+    @property
+    def holds_lease(self) -> bool:
+        """Whether the lease is still ours, so that attempts may be begun."""
+        return self.loop.time() < self.lease_until
+
+    def renewed(self, until: float) -> None:
+        """The lease was taken or renewed, till that loop time; what was held up meanwhile begins."""
+        lapsed = not self.holds_lease
+        self.lease_until = until
+        if lapsed:
+            for target in list(self.targets.values()):
+                self.pump(target)
 
     async def confirm(self) -> None:
         """With RELAY_DURABILITY=replica, what was written so far outlives a failover. Raises WritesLost."""

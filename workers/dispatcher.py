@@ -46,6 +46,7 @@ LEASE_MS = 4_000
 _RENEW_SECONDS = 1.0
 _TICK_SECONDS = 0.5
 _SWEEP_SECONDS = 5.0
+_SET_BACK_SECONDS = 2.0
 _FINISH_SECONDS = 6.0
 _CANCEL_SECONDS = 2.0
 _CONNECTIONS = 8_000
@@ -67,6 +68,7 @@ class Dispatcher:
             max_connections=max(store.settings.redis_connections, 2 * store.settings.shards + 8),
         )
         self._lease = self._redis.register_script(source("lease"))
+        self._workers = self._redis.register_script(source("workers"))
         self._share = len(
             store.connection.shards
         )  # how many shards are ours, of those that all workers share
@@ -106,12 +108,13 @@ class Dispatcher:
         """Dispatches for a shard whenever its lease can be had."""
         while not self._stop.is_set():
             async with self._taking:
+                until = self._lease_from_now()
                 taken = len(self._held) < self._share and await self._take(shard)
                 if taken:
                     self._held.append(shard)
             if taken:
                 log.info("delivering for shard %d", shard.number)
-                await self._dispatch(shard, http)
+                await self._dispatch(shard, http, until)
                 self._held.remove(shard)
             await self._pause(_RENEW_SECONDS / 2)
 
@@ -125,13 +128,8 @@ class Dispatcher:
 
     async def _count_workers(self) -> None:
         """Says that we are here, and learns how many are."""
-        now = time.time_ns() // 1_000_000
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.zadd(WORKERS, {self._token: now + LEASE_MS})
-        pipeline.zremrangebyscore(WORKERS, "-inf", now)
-        pipeline.zcard(WORKERS)
         with suppress(RedisError, OSError):
-            *_, count = await pipeline.execute()
+            count = int(await self._workers(keys=[WORKERS], args=[self._token, LEASE_MS]))
             self._share = math.ceil(len(self._store.connection.shards) / max(1, count))
 
     async def _take(self, shard: Shard) -> bool:
@@ -143,10 +141,12 @@ class Dispatcher:
         """Takes or keeps a lease; how many writes there were under it, or 0 where it is another's."""
         return int(await self._lease(keys=[shard.lease, shard.writes], args=[self._token, milliseconds]))
 
-    async def _dispatch(self, shard: Shard, http: Client) -> None:
+    async def _dispatch(self, shard: Shard, http: Client, until: float) -> None:
+        """For as long as the lease is held, which was taken till that loop time."""
         dispatcher = ShardDispatcher(
             self._store, self._redis, http, shard, self._token, self._live, self._schedule_retry
         )
+        dispatcher.context.renewed(until)
         commands = CommandRunner(self._store, self._redis, http, shard, self._token, self._schedule_poll)
         work = [
             asyncio.create_task(run)
@@ -175,17 +175,22 @@ class Dispatcher:
             with suppress(RedisError, OSError):  # so that the next worker need not wait
                 await self._hold(shard, 1)
 
+    def _lease_from_now(self) -> float:
+        """Till when a lease is ours that is asked for now, by the loop's clock."""
+        return asyncio.get_running_loop().time() + LEASE_MS / 1000
+
     async def _renew(self, shard: Shard, context: Context) -> None:
         """Ends when another worker has the lease. Raises WritesLost."""
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
             try:
-                known = context.writes
+                known, until = context.writes, self._lease_from_now()
                 writes = await self._hold(shard, LEASE_MS)
                 if not writes:
                     log.warning("another worker delivers for shard %d now", shard.number)
                     return
                 context.note_writes(writes, known)
+                context.renewed(until)
             except (RedisError, OSError):
                 continue  # away: nobody else can take the lease either
 
@@ -196,21 +201,30 @@ class Dispatcher:
     # RQ's clock
 
     async def _keep_time(self) -> None:
-        swept = 0.0
+        swept, ahead, set_back = 0.0, _wall_clock_ahead(), False
         while True:
+            before, ahead = ahead, _wall_clock_ahead()
+            if ahead < before - _SET_BACK_SECONDS:
+                log.warning("the clock was set back by %.0f s", before - ahead)
+                set_back = True
+            if set_back:
+                set_back = not await self._quietly(self._release_all_retries)
             await self._quietly(self._enqueue_due)
             if time.monotonic() - swept > _SWEEP_SECONDS:
                 swept = time.monotonic()
                 await self._quietly(self._sweep)
             await asyncio.sleep(_TICK_SECONDS)
 
-    async def _quietly(self, act: Callable[[], None]) -> None:
+    async def _quietly(self, act: Callable[[], None]) -> bool:
+        """Whether it went well."""
         try:
             await asyncio.to_thread(act)
+            return True
         except (RedisError, OSError) as error:
             log.debug("RQ's clock waits for the store (%s)", type(error).__name__)
         except Exception:
             log.exception("RQ's clock stumbled")
+        return False
 
     def _enqueue_due(self) -> None:
         self._clock.prepare_registries([QUEUE])
@@ -218,6 +232,10 @@ class Dispatcher:
 
     def _sweep(self) -> None:
         jobs.sweep(self._store)
+
+    def _release_all_retries(self) -> None:
+        """Their times were set by a clock that was ahead."""
+        jobs.release_all(self._store)
 
     async def _schedule_retry(self, subscription_id: str, shard: int, at_ms: int, before_ms: int) -> None:
         with suppress(RedisError, OSError):  # lost: the sweep finds it
@@ -230,6 +248,11 @@ class Dispatcher:
             await asyncio.to_thread(
                 jobs.schedule_poll, self._queue, device_id, command_id, datetime.fromtimestamp(at, UTC)
             )
+
+
+def _wall_clock_ahead() -> float:
+    """Seconds that it is ahead of the clock that nobody sets."""
+    return time.time() - time.monotonic()
 
 
 def _failure(result: object) -> BaseException | None:

@@ -23,6 +23,7 @@ from app.store.connection import rewrite_append_only_files
 from app.store.jobs import queue
 from app.store.keys import REWRITTEN, UPKEEP, Shard
 from app.store.outcomes import CommandKeys
+from workers.pace import MAX_RETRY_AFTER
 
 log = logging.getLogger("relay.jobs")
 
@@ -32,6 +33,7 @@ _UPKEEP_SECONDS = 3_600
 _REWRITE_SECONDS = 86_000
 _COMMANDS_MS = 2 * 86_400 * 1000
 _KEEP_RESULT = 60
+_FAR = 1.2  # a retry waits for no longer than its step, and jitter
 
 
 @cache
@@ -80,8 +82,16 @@ def release_retries(subscription_id: str, shard: int) -> None:
     _release(store(), subscription_id, Shard(shard))
 
 
-def _release(kept: Store, subscription_id: str, shard: Shard) -> None:
-    following, before = kept.deliveries.release(subscription_id, shard, int(time.time() * 1000))
+def release_all(kept: Store) -> None:
+    """Makes due all that waits for its retry."""
+    for subscription_id in kept.subscriptions.ids():
+        for shard in kept.connection.shards:
+            _release(kept, subscription_id, shard, math.inf)
+
+
+def _release(kept: Store, subscription_id: str, shard: Shard, upto_ms: float | None = None) -> None:
+    upto_ms = int(time.time() * 1000) if upto_ms is None else upto_ms
+    following, before = kept.deliveries.release(subscription_id, shard, upto_ms)
     with suppress(RedisError, OSError):  # RQ's server may be another one, and away: the sweep finds it
         schedule_retry(kept, queue(kept.connection.rq), subscription_id, shard.number, following, before)
 
@@ -138,6 +148,10 @@ def sweep(kept: Store) -> None:
         kept.subscriptions.ids(), now - _OVERDUE_MS
     ):
         _release(kept, subscription_id, shard)
+    latest = now + int(max(*kept.settings.retry_schedule, MAX_RETRY_AFTER) * 1000 * _FAR)
+    for subscription_id, shard in kept.deliveries.retries_after(kept.subscriptions.ids(), latest):
+        log.warning("a retry of subscription %s was set by a wrong clock; trying now", subscription_id)
+        _release(kept, subscription_id, shard, math.inf)
     for device_id, command_id in kept.commands.overdue_polls(now - _OVERDUE_POLL_MS):
         kept.commands.ask_again(command_id, device_id)
     kept.history.sample()

@@ -273,7 +273,7 @@ class Deliveries:
         self._connection.redis.hset(tests, delivery, orjson.dumps(event))
         self.replay(subscription.id, shard, [delivery])
 
-    def release(self, subscription_id: str, shard: Shard, upto_ms: int) -> tuple[int, int]:
+    def release(self, subscription_id: str, shard: Shard, upto_ms: float) -> tuple[int, int]:
         """Makes due what waits for a retry until then.
 
         Answers when (ms) to come again, 0 for never, and when that was to be so far.
@@ -299,6 +299,18 @@ class Deliveries:
                 if first and first[0][1] < before_ms:
                     late.append((subscription_id, shard))
         return late
+
+    def retries_after(self, subscription_ids: Sequence[str], latest_ms: int) -> list[tuple[str, Shard]]:
+        """Subscriptions with a retry that is to come later than that."""
+        far = []
+        for shard in self._connection.shards:
+            pipeline = self._connection.redis.pipeline(transaction=False)
+            for subscription_id in subscription_ids:
+                pipeline.zcount(shard.subscription(subscription_id, "retry"), latest_ms, "+inf")
+            for subscription_id, count in zip(subscription_ids, pipeline.execute(), strict=True):
+                if count:
+                    far.append((subscription_id, shard))
+        return far
 
 
 def _place(public: str) -> ids.Place | None:

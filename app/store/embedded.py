@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import hashlib
+import logging
 import os
 import secrets
 import signal
@@ -25,6 +26,9 @@ from app.settings import Settings
 _SOCKET_PATH_LIMIT = 100  # of the 108 bytes that Linux allows
 _LOG = "valkey.log"
 _LOCK_WAIT_SECONDS = 10.0
+_ZEROS_AT_ONCE = 1 << 16  # bytes
+
+log = logging.getLogger("relay.store")
 
 
 def private_file(path: Path, make: str) -> str:
@@ -101,6 +105,26 @@ def _sync_append_only_file(folder: Path) -> None:
                 os.close(descriptor)
 
 
+def _cut_zeros(folder: Path) -> None:
+    """Takes off the zeros that a file system may leave after the last record when power is lost.
+
+    No record ends with one. A torn record the server cuts off by itself; zeros it would refuse to start with.
+    """
+    for path in (folder / "appendonlydir").glob("*.incr.aof"):
+        with path.open("rb+") as file:
+            end = size = file.seek(0, os.SEEK_END)
+            while end:
+                start = max(0, end - _ZEROS_AT_ONCE)
+                file.seek(start)
+                kept = len(file.read(end - start).rstrip(b"\0"))
+                end = start + kept
+                if kept:
+                    break
+            if end < size:
+                log.warning("%s ended with %d zeros, which are cut off", path.name, size - end)
+                file.truncate(end)
+
+
 class AlreadyRunning(Exception):
     """Another store runs on this data folder."""
 
@@ -134,6 +158,7 @@ def run(settings: Settings) -> int:
     config = folder / "valkey.conf"
     config.touch(mode=0o600)
     config.write_text(_config(settings))
+    _cut_zeros(folder)
     server = subprocess.Popen(
         [get_binary_path(), config], cwd=folder, preexec_fn=die_with_parent, pass_fds=[lock]
     )

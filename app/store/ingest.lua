@@ -8,7 +8,7 @@
 --   seen   KEYS seen                        ARGV seconds
 --   event  KEYS by type, by device[, by user]   ARGV 1|0 has user, body, raw, extra
 --   punch  KEYS punches, by type, by device, by user
---          ARGV instant, seconds, what is expected to be stored, values (4), body, raw
+--          ARGV instant, seconds, what is expected to be stored, values (4), 1|0 clock suspect, body, raw
 --   user   KEYS user, users                 ARGV expected version, user id, 1|0 name changed, n, field, value…
 --   forget KEYS user, users                 ARGV user id
 --   blob   KEYS blob                        ARGV seconds, value
@@ -61,7 +61,7 @@ while a <= #ARGV do
     elseif not stored and ARGV[a + 3] ~= '' then
       return {'punch', item, ''}
     end
-    a, k = a + 10, k + 4
+    a, k = a + 11, k + 4
   elseif kind == 'event' then
     k = k + 2 + tonumber(ARGV[a + 1])
     a = a + 5
@@ -81,7 +81,7 @@ while a <= #ARGV do
   end
 end
 
-local answer = {'stored', duplicates}
+local answer, suspects = {'stored', duplicates}, 0
 local function publish(k, a, has_user, body, raw, extra)
   local id
   if extra ~= '' then
@@ -104,9 +104,10 @@ while a <= #ARGV do
       redis.call('HSET', KEYS[k], ARGV[a + 1],
         table.concat({revision, ARGV[a + 4], ARGV[a + 5], ARGV[a + 6], ARGV[a + 7]}, SEPARATOR))
       redis.call('EXPIRE', KEYS[k], ARGV[a + 2])
-      publish(k + 1, a, 1, ARGV[a + 8], ARGV[a + 9], '')
+      publish(k + 1, a, 1, ARGV[a + 9], ARGV[a + 10], '')
+      suspects = suspects + tonumber(ARGV[a + 8])
     end
-    a, k = a + 10, k + 4
+    a, k = a + 11, k + 4
   elseif kind == 'event' then
     local has_user = tonumber(ARGV[a + 1])
     publish(k, a, has_user, ARGV[a + 2], ARGV[a + 3], ARGV[a + 4])
@@ -133,5 +134,6 @@ while a <= #ARGV do
 end
 
 note(#answer - 2, duplicates)
+if suspects > 0 then redis.call('HINCRBY', KEYS[2], 'clock_suspect', suspects) end
 for i = 0, counted - 1 do redis.call('HINCRBY', KEYS[2], ARGV[6 + 2 * i], ARGV[7 + 2 * i]) end
 return answer

@@ -148,8 +148,6 @@ class Ingest:
         event = flatten.punch_event(
             punch, receipt, callback, received, device.people[punch.user_id], revision
         )
-        if event["clock_suspect"]:
-            call.count("clock_suspect")
         call.add(
             "punch",
             (
@@ -162,6 +160,7 @@ class Ingest:
             self._remember + _WEEK,
             stored,
             *_values(punch),
+            int(event["clock_suspect"]),
             orjson.dumps(event),
             codec.deflate(orjson.dumps(callbacks.redact(punch.raw))),
         )

@@ -1,4 +1,4 @@
-"""A relay of its own for every test: they are killed."""
+"""A relay of its own for every test: they are killed. What was lost and what came twice is printed at the end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.faults import ledger
 from tests.harness import Relay
 
 
@@ -22,3 +23,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Re
     for relay in made:
         for name in list(relay.processes):
             relay.kill(name)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures of all faults that were tried."""
+    found = list(ledger.lines())
+    if found:
+        terminalreporter.section("faults")
+        for line in found:
+            terminalreporter.write_line(line)

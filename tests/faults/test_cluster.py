@@ -12,7 +12,8 @@ import requests
 from redis.crc import key_slot
 
 from tests.delivery.tools import shown
-from tests.faults.load import Load, all_came_once, events_by_user
+from tests.faults import ledger
+from tests.faults.load import Load, all_came_once, events_by_identity
 from tests.harness import Device, Received, Receiver, Relay, wait_for
 from tests.stores import Cluster, Server, cluster
 
@@ -56,7 +57,7 @@ def test_a_server_that_was_away_for_a_while_loses_nothing(
     load.wait_for(500)  # on disk meanwhile
     away.start()
     load.finish()
-    all_came_once(load, receiver, 60)
+    all_came_once(load, receiver, "a Cluster's master away for a while", seconds=60)
     wait_for(lambda: shown(relay, subscription)["delivered"] >= 900, 20)
 
 
@@ -82,14 +83,21 @@ def test_a_replica_takes_over_and_loses_nothing_it_confirmed(
         killed.start()  # it becomes the replica that can confirm again
     load.finish()
     if durability == "replica":
-        all_came_once(load, receiver, 60)
+        all_came_once(load, receiver, "a Cluster's master lost, durability replica", seconds=60)
     else:
         deadline = time.monotonic() + 10
-        while lost := set(load.acknowledged) - events_by_user(receiver).keys():
+        while lost := set(load.acknowledged) - events_by_identity(receiver).keys():
             if time.monotonic() > deadline:
                 break
             time.sleep(0.1)
-        print(f"\nos: {len(load.acknowledged)} acknowledged, {len(lost)} lost, {dict(load.statuses)}")
+        twice = sum(names.total() - 1 for names in events_by_identity(receiver).values())
+        ledger.enter(
+            "a Cluster's master lost, durability os: may lose some",
+            tried=1,
+            acknowledged=len(load.acknowledged),
+            lost=len(lost),
+            twice=twice,
+        )
 
 
 def test_without_a_replica_nothing_is_acknowledged_that_one_must_have(

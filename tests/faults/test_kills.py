@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.load import Load, all_came_once, events_by_user
+from tests.faults.load import Load, all_came_once, events_by_identity
 from tests.harness import Received, Receiver, Relay, wait_for
 from tests.processes import child, children
 
@@ -45,13 +45,32 @@ def _store(relay: Relay) -> None:
     relay.start("store")
 
 
-@pytest.mark.parametrize("kill", [_worker, _dispatcher, _rq, _web, _web_worker, _store])
+def _all_at_once(relay: Relay) -> None:
+    for process in relay.processes.values():
+        os.killpg(process.pid, signal.SIGKILL)
+    for name in list(relay.processes):
+        relay.kill(name)
+    relay.start()
+
+
+KILLS = {
+    "worker": _worker,
+    "dispatcher": _dispatcher,
+    "RQ worker": _rq,
+    "web": _web,
+    "web worker": _web_worker,
+    "store": _store,
+    "all at once": _all_at_once,
+}
+
+
+@pytest.mark.parametrize("victim", KILLS)
 def test_nothing_acknowledged_is_lost_by_kill_9(
-    start: Callable[..., Relay], receiver: Receiver, kill: Callable[[Relay], None]
+    start: Callable[..., Relay], receiver: Receiver, victim: str
 ) -> None:
     relay = start()
     devices = [relay.device() for _ in range(3)]
-    relay.subscribe(receiver, *devices)
+    relay.subscribe(receiver, *devices, events=["attendance.punch"])
     failed: set[str] = set()
 
     def answer(got: Received) -> tuple[int, dict[str, str], bytes]:
@@ -65,17 +84,17 @@ def test_nothing_acknowledged_is_lost_by_kill_9(
     receiver.answer = answer
     load = Load(devices, 1_000)
     load.wait_for(300)
-    kill(relay)
+    KILLS[victim](relay)
     load.finish()
     assert len(load.acknowledged) == 1_000
-    deliveries = all_came_once(load, receiver)
+    deliveries = all_came_once(load, receiver, f"kill -9: {victim}")
     assert deliveries < 1_000 + len(failed) + 200, "what was delivered before is not delivered again"
 
 
 def test_another_worker_takes_over_within_seconds(start: Callable[..., Relay], receiver: Receiver) -> None:
     relay = start()
     device = relay.device()
-    relay.subscribe(receiver, device)
+    relay.subscribe(receiver, device, events=["attendance.punch"])
     device.send_done(device.punch())
     receiver.wait(1)
     first = relay.processes.pop("worker")
@@ -99,10 +118,10 @@ def test_two_workers_deliver_nothing_twice_at_once(start: Callable[..., Relay], 
     first = relay.processes.pop("worker")
     relay.start("worker")
     devices = [relay.device() for _ in range(3)]
-    relay.subscribe(receiver, *devices)
+    relay.subscribe(receiver, *devices, events=["attendance.punch"])
     load = Load(devices, 300)
     load.finish()
-    assert all_came_once(load, receiver) == 300
+    assert all_came_once(load, receiver, "two workers at once") == 300
     os.killpg(first.pid, signal.SIGKILL)
     first.wait(5)
 
@@ -112,7 +131,7 @@ def test_a_worker_told_to_end_finishes_what_is_under_way(
 ) -> None:
     relay = start()
     device = relay.device()
-    subscription = relay.subscribe(receiver, device, max_in_flight=4)
+    subscription = relay.subscribe(receiver, device, max_in_flight=4, events=["attendance.punch"])
 
     def slow(_: Received) -> tuple[int, dict[str, str], bytes]:
         time.sleep(1.5)
@@ -154,18 +173,25 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def test_everything_killed_at_random_under_load(start: Callable[..., Relay], receiver: Receiver) -> None:
+@pytest.mark.parametrize(
+    "kills", [10, pytest.param(100, marks=[pytest.mark.soak, pytest.mark.timeout(1_200)])]
+)
+def test_everything_killed_at_random_under_load(
+    start: Callable[..., Relay], receiver: Receiver, kills: int
+) -> None:
     relay = start()
     devices = [relay.device() for _ in range(3)]
-    relay.subscribe(receiver, *devices, batch_max=7, batch_wait_ms=50)
+    relay.subscribe(receiver, *devices, batch_max=7, batch_wait_ms=50, events=["attendance.punch"])
     chance = random.Random(20261124)
-    load = Load(devices, 2_400, 100)
-    for number in range(6):
-        load.wait_for(min(2_300, 150 + number * 350))
-        name = chance.choice(["worker", "web", "store"])
-        relay.kill(name)
+    load = Load(devices, 200 * kills, 1_000)
+    for number in range(kills):
+        load.wait_for(150 + number * 180, 120)
+        victims = chance.choice([["worker"], ["web"], ["store"], ["worker", "web", "store"]])
+        for name in victims:
+            relay.kill(name)
         time.sleep(chance.uniform(0, 0.8))
-        relay.start(name)
+        for name in reversed(victims):
+            relay.start(name)
     load.finish()
-    all_came_once(load, receiver, 40)
-    assert set(events_by_user(receiver)) == set(load.acknowledged)
+    all_came_once(load, receiver, "kill -9: web, worker, store or all, at random", tried=kills, seconds=60)
+    assert set(events_by_identity(receiver)) == set(load.acknowledged)

@@ -17,7 +17,7 @@ from app.settings import load as load_settings
 from app.store.spool import Spool, Spooled, SpoolFull
 from app.vault import Vault
 from tests.delivery.tools import shown
-from tests.faults.load import Load, all_came_once
+from tests.faults.load import Load, all_came_once, identity_of
 from tests.harness import Device, Received, Receiver, Relay, wait_for
 from tests.processes import children
 
@@ -121,7 +121,7 @@ def test_a_killed_web_process_leaves_its_spool_to_the_next(
     assert left
     relay.start("store")
     relay.start("web")
-    assert all_came_once(load, receiver) >= 60
+    assert all_came_once(load, receiver, "kill -9 of the web, callbacks on its disk") >= 60
     wait_for(lambda: spool_files(relay) == [])
 
 
@@ -194,14 +194,15 @@ def test_a_full_disk_is_503_and_loses_nothing(start: Callable[..., Relay], recei
         statuses = []
         acknowledged = set()
         for number in range(400):
-            status = device.send(device.punch(f"u{number}")).status_code
+            document = device.punch(f"u{number}")
+            status = device.send(document).status_code
             statuses.append(status)
             if status == 200:
-                acknowledged.add(f"u{number}")
+                acknowledged.add(identity_of(device, document))
         assert set(statuses) == {200, 503}
         relay.start("store")
         relay.wait_healthy()
-        wait_for(lambda: acknowledged <= {event["user_id"] for event in receiver.events()}, 20)
+        all_came_once(acknowledged, receiver, "store away, the spool's disk full")
         wait_for(lambda: spool_files(relay) == [])
         device.send_done(device.punch())
     finally:
@@ -241,7 +242,7 @@ def test_the_store_comes_and_goes_under_load(start: Callable[..., Relay], receiv
         load.wait_for(300 + 400 * number)  # on disk meanwhile
         relay.start("store")
     load.finish()
-    all_came_once(load, receiver)
+    all_came_once(load, receiver, "store restarted", tried=3)
 
 
 def test_deliveries_under_way_survive_a_restart_of_the_store(

@@ -1,0 +1,140 @@
+"""Restarts as a deployer makes them, under load: no callback fails, what is under way is finished or handed over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from tests.faults.load import Load, all_came_once
+from tests.harness import Received, Receiver, Relay, wait_for
+from tests.processes import children, tree
+
+ENDS_WITHIN_SECONDS = 10.0
+
+
+def replace_web(relay: Relay) -> int:
+    """gunicorn's way to another version: a second master takes the sockets over, then the first one ends.
+
+    The second one's pid; it is in the process group of the first.
+    """
+    old = relay.processes["web"]
+    before = children(old.pid)
+    os.kill(old.pid, signal.SIGUSR2)
+    (new,) = wait_for(lambda: children(old.pid).keys() - before.keys(), 20)
+    wait_for(lambda: len(children(new)) == int(relay.environment["WEB_CONCURRENCY"]), 20)
+    assert relay.terminate("web") < ENDS_WITHIN_SECONDS
+    return int(new)
+
+
+def replace_worker(relay: Relay) -> None:
+    """A second one starts, then the first one ends."""
+    old = relay.processes.pop("worker")
+    relay.start("worker")
+    new = relay.processes.pop("worker")
+    wait_for(lambda: len(children(new.pid)) == 2)
+    relay.processes["worker"] = old
+    assert relay.terminate("worker") < ENDS_WITHIN_SECONDS
+    relay.processes["worker"] = new
+
+
+def test_a_rolling_restart_of_web_and_worker_fails_no_callback(
+    start: Callable[..., Relay], receiver: Receiver
+) -> None:
+    relay = start()
+    devices = [relay.device() for _ in range(3)]
+    relay.subscribe(receiver, *devices, events=["attendance.punch"])
+    group = relay.processes["web"].pid
+    load = Load(devices, 3_600, pause=0.02)
+    try:
+        load.wait_for(200)
+        new = replace_web(relay)
+        replace_worker(relay)
+        assert not load.finished, "the load went on all the time"
+        load.finish()
+        assert children(new)
+    finally:
+        os.killpg(group, signal.SIGKILL)
+    assert dict(load.statuses) == {200: 3_600}
+    all_came_once(load, receiver, "rolling restart of web and worker", tried=2)
+    names = Counter(event["id"] for event in receiver.events())
+    assert max(names.values()) == 1, "handed over: nothing is sent twice"
+
+
+def test_a_web_told_to_end_answers_what_it_has_begun(start: Callable[..., Relay], receiver: Receiver) -> None:
+    relay = start()
+    device = relay.device()
+    relay.subscribe(receiver, device, events=["attendance.punch"])
+    load = Load([device], 600)
+    load.wait_for(300)
+    assert relay.terminate("web") < ENDS_WITHIN_SECONDS
+    relay.start("web")
+    load.finish()
+    assert set(load.statuses) <= {0, 200}, "refused while nobody listened, or answered"
+    all_came_once(load, receiver, "SIGTERM of the web")
+
+
+def test_a_worker_that_was_frozen_past_its_lease_sends_nothing_beside_the_next(
+    start: Callable[..., Relay], receiver: Receiver
+) -> None:
+    """Two workers never make one attempt at the same time, though the first still has the events in memory."""
+    relay = start()
+    devices = [relay.device() for _ in range(3)]
+    relay.subscribe(receiver, *devices, max_in_flight=4, events=["attendance.punch"])
+    attempts: list[tuple[str, float, float]] = []
+
+    def slow(got: Received) -> tuple[int, dict[str, str], bytes]:
+        began = time.monotonic()
+        time.sleep(0.05)
+        attempts.append((got.headers["webhook-id"], began, time.monotonic()))
+        return 200, {}, b""
+
+    receiver.answer = slow
+    first = relay.processes.pop("worker")
+    load = Load(devices, 600)
+    load.wait_for(200)
+    frozen = [*tree(first.pid)]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    asleep = time.monotonic()
+    relay.start("worker")
+    wait_for(lambda: attempts and attempts[-1][1] > asleep + 1, 15)  # the second one delivers
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+    load.finish()
+    all_came_once(load, receiver, "worker frozen past its lease, then woken")
+    begun: dict[str, list[tuple[float, float]]] = {}
+    for name, began, ended in attempts:
+        begun.setdefault(name, []).append((began, ended))
+    at_once = [
+        name
+        for name, times in begun.items()
+        for (_, ended), (began, _) in zip(sorted(times), sorted(times)[1:], strict=False)
+        if began < ended and began > asleep + 1
+    ]
+    os.kill(first.pid, signal.SIGTERM)
+    first.wait(15)
+    assert at_once == []
+    again = sum(len(times) - 1 for times in begun.values())
+    assert again <= 4, "only what was under way when it was frozen comes twice"
+
+
+def test_what_hangs_when_a_worker_is_told_to_end_is_handed_over(
+    start: Callable[..., Relay], receiver: Receiver
+) -> None:
+    relay = start(RELAY_DELIVERY_TIMEOUT="60")
+    device = relay.device()
+    relay.subscribe(receiver, device, events=["attendance.punch"])
+    over = threading.Event()
+    receiver.answer = lambda _: (200, {}, b"") if over.wait(30) else (500, {}, b"")
+    load = Load([device], 10)
+    load.finish()
+    receiver.wait(10)
+    receiver.answer = lambda _: (200, {}, b"")
+    assert relay.terminate("worker") < ENDS_WITHIN_SECONDS
+    relay.start("worker")
+    all_came_once(load, receiver, "SIGTERM of a worker whose target hangs")
+    over.set()

@@ -1,0 +1,129 @@
+"""The present version opens what each version before it has kept, made by `scripts/store-fixture`: nothing is lost.
+
+Where this fails, the layout or the sealing has changed: bring old data along, and leave the archive as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from simulator.cipher import encrypt
+from tests.delivery.tools import act, change, shown
+from tests.faults.load import all_came_once, identity_of
+from tests.faults.versions import ENVIRONMENT, FOLDER
+from tests.harness import Device, Receiver, Relay, verify, wait_for
+
+ARCHIVES = sorted(FOLDER.glob("*.tar.gz"))
+
+
+def without_links(value: dict[str, Any]) -> dict[str, Any]:
+    """Signed links hold when they were made."""
+    return {name: part for name, part in value.items() if not name.endswith("_url")}
+
+
+def test_there_is_data_of_a_version() -> None:
+    assert ARCHIVES
+
+
+@pytest.mark.parametrize("archive", ARCHIVES, ids=lambda path: path.name.removesuffix(".tar.gz"))
+def test_what_a_version_kept_is_there_and_goes_on(tmp_path: Path, archive: Path) -> None:
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path / "data", filter="data")
+    kept = json.loads((tmp_path / "data" / "expected.json").read_text())
+    relay = Relay(tmp_path, **ENVIRONMENT)
+    with ExitStack() as stack:
+        stack.callback(relay.stop)
+        relay.start("store", "web")
+        device = Device(relay, "KEPT1", kept["devices"]["KEPT1"])
+        spooled = [identity_of(device, punch) for punch in kept["spooled"]]
+        count = len(kept["events"]) + len(spooled)
+        wait_for(lambda: len(relay.events()) == count)
+        _reads_as_before(relay, kept)
+        _tells_what_it_knows(relay, device, kept)
+        subscriptions = kept["subscriptions"]
+        receivers = {name: stack.enter_context(closing(Receiver())) for name in subscriptions}
+        for name, subscription in subscriptions.items():
+            change(relay, subscription, target_url=receivers[name].url)
+        relay.start("worker")
+        for name in ("retried", "batched"):
+            wait_for(lambda name=name: _left(relay, subscriptions[name]) == 0, 20)
+        punches = [identity_of(device, punch) for punch in kept["punches"]]
+        version = archive.name.removesuffix(".tar.gz")
+        all_came_once(
+            [*punches, *spooled], receivers["retried"], f"upgrade from {version}: a retry, a queue, a spool"
+        )
+        all_came_once([*punches, *spooled], receivers["batched"], f"upgrade from {version}: batches")
+        all_came_once(spooled, receivers["delivered"], f"upgrade from {version}: a spool")
+        assert len(receivers["delivered"].events()) == len(spooled), (
+            "what was delivered is not delivered again"
+        )
+        order = [event["user_id"] for event in receivers["retried"].events()]
+        assert order == [punch.user for punch in (*punches, *spooled)]
+        (photo,) = [event for event in kept["events"] if event["type"] == "attendance.photo"]
+        act(relay, subscriptions["dead"], "replay", event_ids=[photo["id"]])
+        (got,) = receivers["dead"].wait(1)
+        assert verify(subscriptions["dead"]["secret"], got)["id"] == photo["id"]
+
+
+def _left(relay: Relay, subscription: dict[str, Any]) -> int:
+    """Deliveries that are to come."""
+    now = shown(relay, subscription)
+    return int(now["pending"] + now["retrying"])
+
+
+def _reads_as_before(relay: Relay, kept: dict[str, Any]) -> None:
+    """The API says what it said, and old keys and links of what is sealed work."""
+    stored = relay.events()
+    for before, now in zip(kept["events"], stored, strict=False):
+        assert without_links(now) == without_links(before)
+    for event in stored:
+        for link in (event.get("photo_url"), event.get("body_url")):
+            if link:
+                place = urlsplit(link)
+                assert relay.call("GET", f"{place.path}?{place.query}", key=None).status_code == 200
+    for user, before in kept["users"].items():
+        assert relay.get(f"/v1/users/{user}") == before
+    assert relay.get("/v1/me", key=kept["key"])["name"] == "kept"
+    command = kept["command"]
+    assert relay.get(f"/v1/commands/{command['command_id']}")["action"] == command["action"]
+    for before in kept["subscriptions"].values():
+        now = shown(relay, before)
+        for name in (
+            "target_url",
+            "events",
+            "filters",
+            "format",
+            "max_in_flight",
+            "retrying",
+            "dead",
+            "delivered",
+        ):
+            assert now[name] == before[name], name
+    device = relay.get("/v1/devices/KEPT1")
+    counters = ("last_seen_at", "callbacks", "events", "duplicates", "callback_url")
+    same = {name: part for name, part in kept["device"].items() if name not in counters}
+    assert {name: device[name] for name in same} == same
+
+
+def _tells_what_it_knows(relay: Relay, device: Device, kept: dict[str, Any]) -> None:
+    """Old punches are duplicates; both devices are known by their tokens, one by its security key."""
+    count = len(relay.events())
+    for punch in kept["punches"]:
+        device.send_done(punch)
+    assert len(relay.events()) == count
+    key = "made-up-security-key-of-32-bytes"
+    sealed = Device(relay, "KEPT2", kept["devices"]["KEPT2"], key)
+    assert sealed.send(sealed.punch()).status_code == 401, "plain text"
+    sealed.send_done(encrypt(json.dumps(sealed.punch()).encode(), key))
+    for user, shown_then in kept["users"].items():
+        for credential in shown_then["devices"][0]["credentials"]:
+            path = f"{credential['credential_type']}/{credential['credential_index']}"
+            answer = relay.get(f"/v1/users/{user}/credentials/{path}", params={"device_id": "KEPT1"})
+            assert answer["data"], path
