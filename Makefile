@@ -27,6 +27,8 @@ test: .venv/.dev
 	@scripts/install-redis
 	@scripts/install-chromium
 	@scripts/install-php
+	@scripts/install-postgres
+	@scripts/install-mariadb
 	@$(BIN)/python scripts/test
 
 test-quick: .venv/.dev

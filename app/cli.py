@@ -178,11 +178,13 @@ def import_employees(settings: Settings, file: Any, replace: bool) -> None:
     )
 
 
-def _add_simulator() -> None:
+def _add_others() -> None:
+    from app.connector.cli import connector
     from simulator.cli import simulate, simulator
 
     main.add_command(simulator)
     main.add_command(simulate)
+    main.add_command(connector)
 
 
-_add_simulator()
+_add_others()
