@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,7 +35,7 @@ def _own(*folders: Path) -> dict[str, int]:
     if os.getuid() != 0:
         return {}
     for path in (folders[0], *folders[0].parents):
-        if path.parts[:2] == ("/", "tmp") and len(path.parts) > 2:
+        if Path(tempfile.gettempdir()) in path.parents:
             path.chmod(path.stat().st_mode | 0o011)  # to be passed through
     for folder in folders:
         os.chown(folder, NOBODY, NOBODY)

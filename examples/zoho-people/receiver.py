@@ -63,7 +63,7 @@ def book(punches: list[dict[str, Any]]) -> str:
         raise Away("Zoho's limit was reached less than five minutes ago")
     rows = [
         {
-            "empId": punch["user_id"],
+            "empId": punch.get("employee_id") or punch["user_id"],
             "checkIn"
             if punch["direction"] == "in"
             else "checkOut": f"{punch['local_date']} {punch['local_time']}",

@@ -175,7 +175,11 @@ def test_zoho_people(run: Callable[..., Program]) -> None:
             "ZOHO_REFRESH_TOKEN": zoho.REFRESH_TOKEN,
         },
     )
-    batch = [punch("7", MORNING), punch("8", MORNING, "break_out"), punch("9", MORNING, "other")]
+    batch = [
+        punch("7", MORNING),
+        punch("80", MORNING, "break_out", employee_id="8"),
+        punch("9", MORNING, "other"),
+    ]
     assert deliver(program, *batch) == 204
     assert deliver(program, *batch) == 204
     at = f"{MORNING:%Y-%m-%d %H:%M:%S}"
