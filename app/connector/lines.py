@@ -86,11 +86,16 @@ class LineSource:
     def rows(self) -> Iterator[Read]:
         """The whole lines that are new, of rotated files first."""
         try:
-            if not self._place.head_bytes or not self._is_the_text(self._path):
-                for path in self._rotated():
-                    yield from self._read(path)
-                    self._place = Place(begun=self._newest())
-            yield from self._read(self._path)
+            while True:
+                former = self._former()
+                path = former or self._path
+                with path.open("rb") as file:
+                    if former is None and self._former() is not None:
+                        continue  # rotated just before it was opened
+                    yield from self._read(path, file)
+                    if former is None:
+                        return
+                    self._place = Place(begun=os.fstat(file.fileno()).st_mtime_ns)
         except FileNotFoundError:
             raise Away(f"there is no file {self._path}") from None
         except OSError as error:
@@ -109,24 +114,27 @@ class LineSource:
             file.seek(place.offset - place.tail_bytes)
             return not place.tail_bytes or _digest(file.read(place.tail_bytes)) == place.tail
 
-    def _rotated(self) -> list[Path]:
-        """The former text's file, and those beside it that are newer, oldest first."""
+    def _former(self) -> Path | None:
+        """The file to read before the one under the name: of the former text, or a newer one; None where none is."""
+        place = self._place
+        if place.head_bytes and self._is_the_text(self._path):
+            return None
         self._path.stat()  # the name has to be there again first
         beside = sorted(self._beside(), key=lambda path: (path.stat().st_mtime_ns, path.name))
-        if not self._place.head_bytes:
-            return [path for path in beside if path.stat().st_mtime_ns > self._place.begun]
-        for index, path in enumerate(beside):
+        if not place.head_bytes:
+            return next((path for path in beside if path.stat().st_mtime_ns > place.begun), None)
+        for path in beside:
             if self._is_the_text(path):
                 log.info("%s goes on in a new file; the former is %s", self._path, path.name)
-                return beside[index:]
+                return path
         log.warning(
             "%s is another text than before, and the former is not beside it: it is read from its start. "
             "Rows that were added to the former after its line %d were not seen.",
             self._path,
-            self._place.line,
+            place.line,
         )
-        self._place = Place()
-        return []
+        self._place = Place(begun=self._newest())
+        return None
 
     def _beside(self) -> list[Path]:
         return [path for path in self._path.parent.iterdir() if self._may_be_rotated(path)]
@@ -148,29 +156,28 @@ class LineSource:
 
     # Reading it
 
-    def _read(self, path: Path) -> Iterator[Read]:
-        with path.open("rb") as file:
-            place = self._place
-            if not place.encoding:
-                place = replace(place, encoding=self._encoding or _encoding_of(file))
-            head = b"" if place.head_bytes >= _WITNESS else _at(file, 0, _WITNESS)
-            line_break = "\n".encode(place.encoding)
-            file.seek(place.offset)
-            rest = b""
-            while chunk := file.read(_CHUNK):
-                rest += chunk
-                for line in _lines(rest, line_break):
-                    rest = rest[len(line) :]
-                    place = _moved(place, line, head)
-                    read = self._line(place, line, line_break, path)
-                    if read.fields is None and place.header is None and self._layout.has_header:
-                        place = replace(place, header=self._layout.header(read.text))
-                    yield replace(read, done=partial(self._move, place))
-                if len(rest) > _LONGEST_LINE:
-                    raise Stop(
-                        f"{path}, line {place.line + 1} is longer than {_LONGEST_LINE // 1024} KiB: this is no file "
-                        "of rows, or not in the encoding that --encoding says"
-                    )
+    def _read(self, path: Path, file: Any) -> Iterator[Read]:
+        place = self._place
+        if not place.encoding:
+            place = replace(place, encoding=self._encoding or _encoding_of(file))
+        head = b"" if place.head_bytes >= _WITNESS else _at(file, 0, _WITNESS)
+        line_break = "\n".encode(place.encoding)
+        file.seek(place.offset)
+        rest = b""
+        while chunk := file.read(_CHUNK):
+            rest += chunk
+            for line in _lines(rest, line_break):
+                rest = rest[len(line) :]
+                place = _moved(place, line, head)
+                read = self._line(place, line, line_break, path)
+                if read.fields is None and place.header is None and self._layout.has_header:
+                    place = replace(place, header=self._layout.header(read.text))
+                yield replace(read, done=partial(self._move, place))
+            if len(rest) > _LONGEST_LINE:
+                raise Stop(
+                    f"{path}, line {place.line + 1} is longer than {_LONGEST_LINE // 1024} KiB: this is no file "
+                    "of rows, or not in the encoding that --encoding says"
+                )
 
     def _move(self, place: Place) -> None:
         self._place = place

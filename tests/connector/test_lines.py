@@ -224,3 +224,29 @@ def test_rotated_before_a_row_was_sent(path: Path, first: str, copied: bool) -> 
     _append(path, _rows(3))
     assert follower.look() == (["1"] if first else []) + ["2", "3"]
     assert follower.look() == []
+
+
+def test_rotated_again_while_the_former_is_read(path: Path) -> None:
+    """The second file comes and goes while rows of the first are being sent."""
+    path.write_text(_rows(1))
+    layout = formats.make("csv", "user=1,time=2", None, None)
+    source = LineSource(path, layout, None, None)
+    found = []
+
+    def take() -> None:
+        for read in source.rows():
+            assert isinstance(read.fields, dict)
+            found.append(read.fields["user"])
+            read.done()
+            if read.fields["user"] == "2":
+                path.rename(path.with_name("attlog.dat.2"))
+                path.write_text(_rows(4))
+
+    take()
+    _append(path, _rows(2))
+    path.rename(path.with_name("attlog.dat.1"))
+    path.write_text(_rows(3))
+    later = path.with_name("attlog.dat.1").stat().st_mtime_ns + 10**9
+    os.utime(path, ns=(later, later))
+    take()
+    assert found == ["1", "2", "3", "4"]
