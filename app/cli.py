@@ -178,6 +178,120 @@ def import_employees(settings: Settings, file: Any, replace: bool) -> None:
     )
 
 
+@main.command()
+@click.option(
+    "--url",
+    envvar="RELAY_URL",
+    show_envvar=True,
+    default="http://127.0.0.1:8000",
+    show_default=True,
+    help="The relay.",
+)
+@click.option(
+    "--http",
+    "port",
+    type=click.IntRange(1, 65_535),
+    metavar="PORT",
+    help="Serve streamable HTTP there, at /mcp, instead of standard input and output. Each client presents an API key "
+    "of the relay: Authorization: Bearer KEY.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="With --http: the address to listen on.")
+@click.option(
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="With --http: a name that clients may call it by, such as that of a proxy or tunnel; may be repeated.",
+)
+@click.option(
+    "--cards-and-pins",
+    is_flag=True,
+    help="Take card numbers and PINs from the assistant, to add users with. They then pass through its model.",
+)
+def mcp(url: str, port: int | None, host: str, hosts: tuple[str, ...], cards_and_pins: bool) -> None:
+    """Serves AI assistants by the Model Context Protocol.
+
+    On standard input and output with the key in RELAY_API_KEY, or else the one in the data folder.
+    """
+    url = url.rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise click.ClickException(
+            f"--url: {url[:80]!r} is no URL; a right one is --url https://relay.example.com"
+        )
+    if port is None:
+        key = _own_key()
+        import anyio
+
+        from app.mcp.relay import Relay
+        from app.mcp.server import serve_stdio
+
+        anyio.run(lambda: serve_stdio(Relay(url, key), cards_and_pins=cards_and_pins))
+        return
+    from app.mcp.http import is_loopback, serve
+
+    if not is_loopback(host) and not hosts:
+        raise click.ClickException(
+            f"--host {host} is reached from elsewhere: say by which name, e.g. --allow-host relay.example.com"
+        )
+    click.echo(f"MCP at http://{host}:{port}/mcp for the relay at {url}", err=True)
+    serve(url, host, port, hosts, cards_and_pins=cards_and_pins)
+
+
+@main.command("openapi")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("json", "yaml", "gemini")),
+    default="json",
+    show_default=True,
+    help="gemini: function declarations, of the tag `actions` where no other is named.",
+)
+@click.option(
+    "--version", type=click.Choice(("3.1", "3.0", "2.0")), help="Of OpenAPI; 3.1 where none is named."
+)
+@click.option("--tag", help="Only the operations under this tag, e.g. actions.")
+@click.option(
+    "--url",
+    envvar="RELAY_PUBLIC_URL",
+    default="http://127.0.0.1:8000",
+    show_default=True,
+    help="Where the relay is served. RELAY_PUBLIC_URL where that is set.",
+)
+def describe(form: str, version: str | None, tag: str | None, url: str) -> None:
+    """Prints the API's description, as /openapi.json and /openapi.yaml serve it; needs no running relay."""
+    import orjson
+
+    from app import openapi
+
+    if tag is not None and tag not in openapi.TAGS:
+        raise click.ClickException(f"--tag: {tag[:64]!r} is not one of {', '.join(openapi.TAGS)}")
+    if form == "gemini":
+        if version is not None:
+            raise click.ClickException("--version: is OpenAPI's, and --format gemini is none; leave one out")
+        printed = orjson.dumps(openapi.gemini(tag or "actions"), option=orjson.OPT_INDENT_2).decode()
+    elif form == "yaml":
+        printed = openapi.as_yaml(version or "3.1", tag, url.rstrip("/")).rstrip("\n")
+    else:
+        printed = openapi.as_json(version or "3.1", tag, url.rstrip("/")).decode()
+    click.echo(printed)
+
+
+def _own_key() -> str:
+    """The key in RELAY_API_KEY, or the one that the relay made and keeps in the data folder."""
+    try:
+        settings = current()
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    if settings.api_key:
+        return settings.api_key
+    try:
+        return (settings.data_dir / "api_key").read_text().strip()
+    except OSError:
+        raise click.ClickException(
+            f"there is no API key: set RELAY_API_KEY to one, for {settings.data_dir}/api_key can't be read"
+        ) from None
+
+
 def _add_others() -> None:
     from app.connector.cli import connector
     from simulator.cli import simulate, simulator

@@ -12,6 +12,7 @@ import click
 import redis
 import requests
 
+from app import wish
 from app.log import configure
 from app.settings import Settings
 from app.store import Store
@@ -37,7 +38,8 @@ def run(settings: Settings, *, with_simulator: bool) -> None:
         if settings.redis_url is None:
             supervisor.add("store", "app", "store", last=True)
         _await_store(store, supervisor)
-        supervisor.add("web", "app", "web", environment={"HOST": settings.host})
+        wish.take(settings.data_dir)  # one that nobody was there to grant
+        supervisor.add("web", "app", "web", environment={"HOST": settings.host, wish.UNDER_UP: "1"})
         # All is registered before the worker starts, so that the first event finds it delivering.
         supervisor.add_worker(1, {"RELAY_LIVE": "1"})
         if not supervisor.stopping:
@@ -45,9 +47,15 @@ def run(settings: Settings, *, with_simulator: bool) -> None:
         if not supervisor.stopping:
             virtual = with_simulator and _start_simulator(settings, store, supervisor)
             click.echo(_screen(settings, store, first_time, virtual))
-            supervisor.run()
+            supervisor.run(lambda: _grant(settings, store, supervisor))
     finally:
         supervisor.stop()
+
+
+def _grant(settings: Settings, store: Store, supervisor: Supervisor) -> None:
+    """Starts the virtual device where the console has asked for it."""
+    if wish.take(settings.data_dir) and all(child.name != "simulator" for child in supervisor.children):
+        _start_simulator(settings, store, supervisor)
 
 
 def _check_port(host: str, port: int, name: str) -> None:
@@ -148,7 +156,8 @@ def _screen(settings: Settings, store: Store, first_time: bool, virtual: bool) -
         "",
         f"  {bold('cams-relay is running')}",
         "",
-        f"  API            {bold(url)}   to read and try: {url}/docs",
+        f"  Console        {bold(url)}   sign in with the API key",
+        f"  API            {url}/docs   to read and try",
         f"  API key        {key}",
         f"  Callback URL   {bold(url + '/callback')}   paste it into the API Monitor",
         "",

@@ -1,62 +1,33 @@
-"""gunicorn's worker, with a way for ordinary callbacks past WSGI and Flask, which cost as much as receiving them.
-
-Only what is simply done is answered here, in one write. All else goes on to the view in `app.api.callback`: other
-requests, bodies without a length, ids of other characters, and callbacks that are refused.
-"""
+"""gunicorn's worker, with a way for ordinary callbacks past WSGI and Flask: `app.shortcut`."""
 
 from __future__ import annotations
 
 import os
-import re
 import time
 from email.utils import formatdate
 from functools import lru_cache
-from io import BytesIO
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask
 from gevent import GreenletExit
-from gunicorn.http.body import Body  # type: ignore[import-untyped]
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
 
-from app.api.callback import DONE
-from app.api.io import LARGEST_BODY, origin
-from app.receiver import Receiver, Refused
+if TYPE_CHECKING:
+    from app.shortcut import Shortcut
 
-_PATH = re.compile(r"/callback(?:/([A-Za-z0-9._-]+))?")
-_QUERY = re.compile(r"(?:stgid=([A-Za-z0-9._-]+))?")
-_ONLY_ONCE = frozenset(("HOST", "CONTENT-LENGTH"))
-_NOT_HERE = frozenset(("EXPECT", "TRANSFER-ENCODING"))
-
-
-class Replayed(Body):  # type: ignore[misc]
-    """A body that was read already, for the view to read, and why the callback was refused if it was."""
-
-    def __init__(self, data: bytes, refused: Refused | None) -> None:
-        super().__init__(BytesIO(data))
-        self.refused = refused
-
-
-class _Callback(NamedTuple):
-    hints: list[str]
-    length: int
-    host: str
+_DONE = b'{"status":"done"}'
 
 
 class RelayWorker(GeventWorker):  # type: ignore[misc]
     """Serves many connections in one process."""
 
-    _receiver: Receiver | None = None  # None where another application is served, as in the benchmarks
-    _public_url: str | None = None
+    _shortcut: Shortcut | None = None
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
-        app = self.wsgi
-        if isinstance(app, Flask) and "receiver" in app.extensions:
-            settings = app.extensions["store"].settings
-            # Whose host it is that a proxy forwards, only werkzeug's ProxyFix says.
-            if settings.public_url or not settings.trusted_proxies:
-                self._receiver, self._public_url = app.extensions["receiver"], settings.public_url
+        # Not before: gunicorn's master imports this module, and gevent patches what is imported later.
+        from app.shortcut import shortcut_of
+
+        self._shortcut = shortcut_of(self.wsgi)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """One connection."""
@@ -66,7 +37,7 @@ class RelayWorker(GeventWorker):  # type: ignore[misc]
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """One request of a connection. Raises StopIteration where it was the last."""
         try:
-            done = self.alive and self._receiver is not None and self._is_done(self._receiver, req)
+            done = self.alive and self._shortcut is not None and self._shortcut.takes(req)
         except GreenletExit:  # the worker has to stop
             return
         if not done:
@@ -77,51 +48,11 @@ class RelayWorker(GeventWorker):  # type: ignore[misc]
         else:
             sock.sendall(_answer(int(time.time()), "keep-alive"))
 
-    def _is_done(self, receiver: Receiver, req: Any) -> bool:
-        """Whether it is a callback, and received; else the view finds the request as it came."""
-        callback = _callback(req)
-        if callback is None:
-            return False
-        body, refused = b"", None
-        try:
-            body = req.body.read(callback.length)
-            if len(body) == callback.length:
-                base_url = self._public_url or origin(req.scheme, callback.host)
-                receiver.receive(body, callback.hints, base_url)
-                return True
-            req.force_close()
-        except Refused as error:
-            refused = error
-        except Exception:
-            if len(body) != callback.length:
-                req.force_close()  # where the next request begins is not known
-        req.body = Replayed(body, refused)  # the view meets any other error again, and says so
-        return False
-
-
-def _callback(req: Any) -> _Callback | None:
-    """What has to be known of a request that is an ordinary callback; None of any other."""
-    if req.method != "POST" or req.version != (1, 1):
-        return None
-    path, query = _PATH.fullmatch(req.path), _QUERY.fullmatch(req.query or "")
-    if path is None or query is None:
-        return None
-    found: dict[str, str] = {}
-    for name, value in req.headers:
-        if name in _NOT_HERE or name in found:
-            return None
-        if name in _ONLY_ONCE:
-            found[name] = value
-    length, host = found.get("CONTENT-LENGTH", ""), found.get("HOST", "")
-    if not host or not (length.isascii() and length.isdigit()) or int(length) > LARGEST_BODY:
-        return None
-    return _Callback([hint for hint in path.groups() + query.groups() if hint], int(length), host)
-
 
 @lru_cache(maxsize=4)  # for every answer of a second
 def _answer(now: int, connection: str) -> bytes:
     head = (
         f"HTTP/1.1 200 OK\r\nServer: gunicorn\r\nDate: {formatdate(now, usegmt=True)}\r\nConnection: {connection}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(DONE)}\r\n\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(_DONE)}\r\n\r\n"
     )
-    return head.encode() + DONE
+    return head.encode() + _DONE

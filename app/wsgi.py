@@ -7,9 +7,9 @@ from typing import Any
 
 import gevent
 
-from app.api import create_app
 from app.log import configure
 from app.settings import current
+from app.web import create_app
 
 
 def _sync(descriptor: int) -> Any:

@@ -22,3 +22,9 @@ def test_the_protocol_imports_nothing_else_of_ours() -> None:
     protocol = {"app.gateway", *graph.find_descendants("app.gateway")}
     imported = set().union(*(graph.find_modules_directly_imported_by(module) for module in protocol))
     assert imported - protocol == set()
+
+
+def test_gunicorns_master_imports_nothing_that_gevent_would_patch_too_late() -> None:
+    script = "import sys, app.gunicorn, app.worker; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"flask", "redis", "requests", "app.api", "app.store"} & set(loaded.stdout.split())

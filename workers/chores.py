@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import secrets
 import threading
 import time
+from contextlib import suppress
 
 from redis.exceptions import RedisError
 
@@ -22,6 +24,7 @@ log = logging.getLogger("relay.chores")
 _EVERY_SECONDS = 1.0
 _LEASE_MS = 5_000
 _ALERT_SECONDS = 20.0
+_NICE = 10
 _BATCHES = 25  # of punches, before days are published and the lease is renewed
 
 
@@ -38,6 +41,8 @@ class Chores:
         threading.Thread(target=self._run, name="chores", daemon=True).start()
 
     def _run(self) -> None:
+        with suppress(OSError):  # where there is not enough for all, deliveries and callbacks go first
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while True:
             busy = False
             try:

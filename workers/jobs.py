@@ -129,7 +129,7 @@ def send_test(subscription_id: str, event: dict[str, Any]) -> None:
 
 
 def sweep(kept: Store) -> None:
-    """Does what a lost job should have done, and has the upkeep run once an hour."""
+    """Does what a lost job should have done, samples the counters, and has the upkeep run once an hour."""
     jobs = queue(kept.connection.rq)
     now = int(time.time() * 1000)
     for subscription_id, shard in kept.deliveries.late_retry_jobs(
@@ -138,6 +138,7 @@ def sweep(kept: Store) -> None:
         _release(kept, subscription_id, shard)
     for device_id, command_id in kept.commands.overdue_polls(now - _OVERDUE_POLL_MS):
         kept.commands.ask_again(command_id, device_id)
+    kept.history.sample()
     if kept.connection.redis.set(UPKEEP, "", nx=True, ex=_UPKEEP_SECONDS):
         jobs.enqueue(upkeep, result_ttl=0, failure_ttl=_KEEP_RESULT)
 

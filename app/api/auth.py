@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from flask import current_app, g, request
 
 from app.api.problems import Problem
+from app.api.sessions import caller_by_session
 from app.store import Store
 from app.store.api_keys import ApiKey
 
@@ -28,11 +29,11 @@ def caller() -> ApiKey:
     """Who calls. Raises a 401 Problem."""
     if "caller" not in g:
         key = _offered_key()
-        if not key:
+        found = store().api_keys.authenticate(key) if key else caller_by_session()
+        if found is None and not key:
             raise Problem(
                 401, "An API key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
             )
-        found = store().api_keys.authenticate(key)
         if found is None:
             raise Problem(401, "This API key is wrong, deleted or expired.")
         g.caller = found

@@ -25,7 +25,9 @@ DONE = b'{"status":"done"}'
 @needs(PUBLIC)
 def callback(device_id: str | None = None) -> Response:
     """Its AuthToken says whose it is; the id in the path or `?stgid=` must then match. Contract §2."""
-    refused: Refused | None = getattr(request.environ["wsgi.input"], "refused", None)  # by app.worker, before
+    refused: Refused | None = getattr(
+        request.environ["wsgi.input"], "refused", None
+    )  # by app.shortcut, before
     if refused is None:
         receiver: Receiver = current_app.extensions["receiver"]
         try:

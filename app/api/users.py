@@ -17,13 +17,11 @@ blueprint = Blueprint("users", __name__, url_prefix="/v1/users")
 
 
 def _devices() -> list[Device]:
-    """The device in the parameters, or all of them."""
+    """The device in the parameters, or all of them; none where it is not registered."""
     wanted = request.args.get("device_id")
     if wanted:
         device = store().devices.refresh(wanted)
-        if device is None:
-            raise wrong("device_id", "is not a registered device")
-        return [device]
+        return [] if device is None else [device]
     found = (store().devices.get(device_id) for device_id in store().devices.ids())
     return [device for device in found if device is not None]
 
@@ -66,7 +64,10 @@ def credential(user_id: str, credential_type: str, index: int) -> Response:
     """A credential with its data. Who read it is written to the log."""
     if not request.args.get("device_id"):
         raise wrong("device_id", "is needed: the device whose template it is, e.g. ?device_id=ZHM1100001")
-    device = _devices()[0]
+    devices = _devices()
+    if not devices:
+        raise wrong("device_id", "is not a registered device")
+    device = devices[0]
     found = store().users.credential(device, user_id, credential_type, index)
     audit.warning(
         "template read: key=%s device=%s user=%s type=%s index=%d found=%s",

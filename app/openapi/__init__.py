@@ -15,6 +15,7 @@ import yaml
 
 from app.openapi.build import build, only_tag
 from app.openapi.catalog import catalog
+from app.openapi.gemini import declarations
 from app.openapi.older import to_3_0
 from app.openapi.parts import LOCAL_URL, TAGS, Json
 from app.openapi.postman_gateway import gateway_collection
@@ -32,6 +33,7 @@ __all__ = [
     "catalog",
     "document",
     "gateway_collection",
+    "gemini",
     "relay_collection",
 ]
 
@@ -54,6 +56,11 @@ def _whole() -> Json:
 def document(version: str = "3.1", tag: str | None = None, base_url: str = LOCAL_URL) -> Json:
     """The description in one of VERSIONS, whole or of one of TAGS, as served at `base_url`. The caller's own."""
     return copy.deepcopy(_document(version, tag, base_url))
+
+
+def gemini(tag: str | None = "actions") -> Json:
+    """Gemini's tool of the operations under a tag: `{"functionDeclarations": […]}`."""
+    return {"functionDeclarations": declarations(_document("3.1", tag, LOCAL_URL))}
 
 
 def _document(version: str, tag: str | None, base_url: str) -> Json:

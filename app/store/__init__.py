@@ -18,9 +18,11 @@ from app.store.devices import Devices
 from app.store.embedded import private_file
 from app.store.employees import Employees
 from app.store.events import Events
+from app.store.history import History
 from app.store.ingest import Ingest
 from app.store.people import People
 from app.store.relay_events import RelayEvents
+from app.store.sessions import Sessions
 from app.store.subscriptions import Subscriptions
 from app.store.unknown_users import UnknownUsers
 from app.store.users import Users
@@ -59,3 +61,5 @@ class Store:
         self.deliveries = Deliveries(self.connection)
         self.api_keys = ApiKeys(self.connection)
         self.attendance_changes = AttendanceChanges(self.connection, self.attendance, self.relay_events)
+        self.sessions = Sessions(self.connection, self.api_keys)
+        self.history = History(self.connection)

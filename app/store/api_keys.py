@@ -56,7 +56,20 @@ class ApiKeys:
         """Who has this key; None for a wrong, deleted or expired one."""
         if hmac.compare_digest(key.encode("utf-8", "surrogatepass"), self.first.encode()):
             return FIRST_KEY
-        stored = self._connection.redis.hget(API_KEYS, self._digest(key))
+        return self._stored(self._digest(key))
+
+    def digest(self, key: str) -> str:
+        """What is kept of a key."""
+        return self._digest(key)
+
+    def of_digest(self, digest: str) -> ApiKey | None:
+        """Whose key has this digest; None for a deleted or expired one."""
+        if hmac.compare_digest(digest, self._digest(self.first)):
+            return FIRST_KEY
+        return self._stored(digest)
+
+    def _stored(self, digest: str) -> ApiKey | None:
+        stored = self._connection.redis.hget(API_KEYS, digest)
         if stored is None:
             return None
         record = orjson.loads(stored)

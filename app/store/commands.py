@@ -318,6 +318,11 @@ class Commands:
         names = [keys.command(command_id), keys.queue(device_id), keys.busy, keys.waiting, keys.wake]
         return bool(self._ask(keys=names, args=[command_id, device_id]))
 
+    def queued(self, device_id: str) -> int:
+        """How many commands wait for a device."""
+        shard = self._connection.shard_of(device_id)
+        return 0 if shard is None else int(self._connection.redis.llen(CommandKeys(shard).queue(device_id)))
+
     def overdue_polls(self, before_ms: int) -> list[tuple[str, str]]:
         """(device, command) that should have been asked for again by then: their job was lost."""
         found = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -19,6 +19,7 @@ from app.store.keys import SUBSCRIPTIONS, Shard
 from app.store.subscriptions import Subscription
 
 _SCAN = 500
+_SAMPLED = 40
 
 
 def public_id(shard: int, delivery: str) -> str:
@@ -44,6 +45,20 @@ def new_suffix(kind: str) -> str:
 
 def _iso(ms: float) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Step(NamedTuple):
+    """Attempts of a span of time, or a sample of them."""
+
+    at: int  # seconds since 1970
+    attempts: int
+    delivered: int
+    median_ms: int | None
+    p95_ms: int | None
+
+
+def _at(times: Sequence[int], percent: int) -> int | None:
+    return times[min(len(times) - 1, len(times) * percent // 100)] if times else None
 
 
 class Deliveries:
@@ -142,6 +157,51 @@ class Deliveries:
             "next_attempt_at": _iso(int(fields[b"w"])) if what == "retry" else None,
             "attempts": attempts,
         }
+
+    def of_event(self, subscription: Subscription, event_id: str) -> dict[str, Any] | None:
+        """How the delivery of an event stands, as a row of `log`; None where no attempt at it is found.
+
+        Looked for among the attempts that followed its receipt; after a replay, or behind a long queue, it may be
+        further on in the log.
+        """
+        place = ids.event_place(event_id)
+        if place is None or place.shard >= len(self._connection.shards):
+            return None
+        shard = self._connection.shards[place.shard]
+        log = shard.subscription(subscription.id, "log")
+        found: tuple[str, dict[bytes, bytes]] | None = None
+        for entry, fields in self._connection.redis.xrange(log, place.entry.partition("-")[0], count=_SCAN):
+            delivery = fields[b"d"].decode()
+            known = found[1][b"d"].decode() if found else ""
+            # Batches follow each other: the one that an event is in begins last before it.
+            begins = ":b" in delivery and (order(known) if known else 0) <= order(delivery) <= order(
+                place.entry
+            )
+            if delivery in (place.entry, known) or begins:
+                found = entry.decode(), fields
+        return self._row(shard, *found) if found else None
+
+    def series(self, subscription_ids: Sequence[str], since_ms: int, until_ms: int, steps: int) -> list[Step]:
+        """Attempts over time, in equal steps: of each step, subscription and shard no more than 40 are looked at."""
+        width = (until_ms - since_ms) // steps
+        pipeline = self._connection.redis.pipeline(transaction=False)
+        logs = [
+            shard.subscription(name, "log") for name in subscription_ids for shard in self._connection.shards
+        ]
+        for step in range(steps):
+            start = since_ms + step * width
+            for log in logs:
+                pipeline.xrange(log, start, start + width - 1, count=_SAMPLED)
+        answers = iter(pipeline.execute())
+        found = []
+        for step in range(steps):
+            rows = [fields for _ in logs for _, fields in next(answers)]
+            times = sorted(int(fields[b"t"]) for fields in rows if fields[b"x"] != b"dropped")
+            good = sum(fields[b"x"] == b"delivered" for fields in rows)
+            found.append(
+                Step((since_ms + step * width) // 1000, len(times), good, _at(times, 50), _at(times, 95))
+            )
+        return found
 
     def replay(self, subscription_id: str, shard: Shard, deliveries: Sequence[str]) -> int:
         """Lets deliveries (or events, by their entries) be attempted anew; how many."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from app import ids
 from app.events.types import EVENT_TYPES, matches
 from app.store.cluster import LazyCluster
-from app.store.codec import Codec
+from app.store.codec import Codec, inflate
 from app.store.connection import Connection
 from app.store.keys import Shard
 
@@ -89,6 +89,15 @@ class Events:
         shard = self._connection.shards[place.shard]
         found = self._connection.redis.xrange(shard.events, place.entry, place.entry)
         return self._codec.event(shard.number, place.entry, found[0][1][b"b"]) if found else None
+
+    def raw(self, event_id: str) -> bytes | None:
+        """The gateway's own JSON that an event was made of, its secrets blanked; None where there is none."""
+        place = ids.event_place(event_id)
+        if place is None or place.shard >= len(self._connection.shards):
+            return None
+        stream = self._connection.shards[place.shard].events
+        found = self._connection.redis.xrange(stream, place.entry, place.entry)
+        return inflate(found[0][1][b"r"]) if found and found[0][1].get(b"r") else None
 
     def page(self, query: Query, limit: int, cursor: str | None = None) -> Page:
         """At most `limit` events from the newest, or from the one after `cursor`, on.

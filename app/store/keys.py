@@ -45,6 +45,8 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {g}:alerts                      hash: checked (when silence was looked for, ms), since (from when on it counts)
 {g}:chores                      which worker does what is beside deliveries
 {g}:listening                   there while a web process takes callbacks
+{g}:session:DIGEST              string: digest of the API key that signed in to the console
+{g}:history                     stream: a sample of the counters each minute, JSON
 {g}:workers                     sorted set of the dispatchers' tokens, by when they were last here and a lease (ms)
 ```
 """
@@ -61,11 +63,18 @@ ALERTS = "{g}:alerts"
 CHORES = "{g}:chores"
 EMPLOYEES = "{g}:employees"
 LISTENING = "{g}:listening"
+HISTORY = "{g}:history"
+SAMPLED = "{g}:sampled"
 
 
 def token(digest: str) -> str:
     """The key of the devices that use an AuthToken."""
     return f"{{g}}:token:{digest}"
+
+
+def session(digest: str) -> str:
+    """The key of a console session, by the digest of its token."""
+    return f"{{g}}:session:{digest}"
 
 
 class Shard:

@@ -168,13 +168,18 @@ def test_the_index_is_0_where_the_type_has_none(device: Device, kind: str) -> No
         ("/v1/users/2/credentials/tail/0?device_id={id}", 404),
         ("/v1/users/2/credentials/card/x?device_id={id}", 404),
         ("/v1/users/404?device_id={id}", 404),
-        ("/v1/users?device_id=nobody", 422),
+        ("/v1/users/2?device_id=nobody", 404),
         ("/v1/users?limit=201", 422),
     ],
 )
 def test_a_wrong_question_gets_a_problem(relay: Relay, device: Device, path: str, status: int) -> None:
     fields = {422: ["limit" if "limit" in path else "device_id"]}.get(status, [])
     problem(relay.call("GET", path.format(id=device.id)), status, *fields)
+
+
+@pytest.mark.parametrize("path", ["/v1/users", "/v1/events", "/v1/attendance?date=2026-11-24"])
+def test_a_list_of_a_device_that_is_not_registered_is_empty(relay: Relay, path: str) -> None:
+    assert relay.get(path, params={"device_id": "nobody"}) == {"data": [], "next_cursor": None}
 
 
 @pytest.mark.parametrize("user_id", ["A/12", "a b", "..", "?", "用户", "%2F", "credentials"])

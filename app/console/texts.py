@@ -1,0 +1,30 @@
+"""All texts of the console, from `texts.en.toml`: a translation is another such file."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from pathlib import Path
+from typing import Any
+
+_LANGUAGE = "en"
+
+
+@functools.cache
+def _all() -> dict[str, Any]:
+    return tomllib.loads((Path(__file__).parent / f"texts.{_LANGUAGE}.toml").read_text())
+
+
+def text(name: str, /, **values: object) -> str:
+    """The text `section.name`, with `{…}` filled in. Raises KeyError where there is none."""
+    found: Any = _all()
+    for part in name.split("."):
+        found = found[part]
+    assert isinstance(found, str), name
+    return found.format(**values) if values else found
+
+
+def section(name: str) -> dict[str, str]:
+    """A section, for scripts."""
+    found: dict[str, str] = _all()[name]
+    return found

@@ -1,0 +1,193 @@
+"""The machines' commands as tools, made from the registry, and the tool that says what became of one.
+
+What never passes a model, in either direction: fingerprints, faces, palms and photos. A command that needs one is no
+tool here; one that could carry one is a tool without it. Card numbers and PINs are keys to a door: they are left out
+too, unless whoever starts the server lets them in (`--cards-and-pins`); they are taken then, but still never returned.
+Answers are made of named fields, so that nothing else gets into them, whatever a device says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import anyio
+
+from app.actions import ACTIONS, Action
+from app.gateway.operations import CREDENTIAL_FIELDS
+from app.mcp.relay import Json, Relay, RelayError
+from app.mcp.tools import Progress, Tool, line, text
+from app.openapi.action_endpoints import ACTION_SCOPES, description_of, summary_of
+from app.openapi.bodies import action_body
+from app.openapi.schemas import COMPLETED, COMPONENTS, completed
+
+T = TypeVar("T")
+
+CARDS_AND_PINS = frozenset({CREDENTIAL_FIELDS["card"], CREDENTIAL_FIELDS["password"]})
+_ADDITIVE = ("add-", "resend-", "enroll-", "enable-")
+_DESCRIPTIONS = {
+    "load-log": "Retrieves the punches a device holds for a time window. Prefer punches_of_person and who_is_in, which "
+    "read what the relay has already and need no device.",
+    "add-user": "Adds a person to a device. Fingers are enrolled at the device afterwards: enroll_fingerprint.",
+}
+_ANSWER = ("command_id", "action", "device_id", "user_id", "status", "status_name", "message")
+_ROW = ("user_id", "user_name", "punch_type", "direction", "input_type", "local_date", "local_time")
+_MOST_ROWS = 100
+_REPORT_SECONDS = 2.0
+_POLL_SECONDS = 1.0
+_PATIENCE_SECONDS = 15.0
+_ENDED = ("completed", "failed", "unknown", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What of an action can be a tool: the fields it keeps, those withheld, and whether it can do without them."""
+
+    fields: Mapping[str, Json]
+    withheld: tuple[str, ...]
+    required: tuple[str, ...]
+
+    @property
+    def is_tool(self) -> bool:
+        return not set(self.withheld) & set(self.required)
+
+
+def tool_name(action: Action) -> str:
+    """`load-log` → `load_log`."""
+    return action.name.replace("-", "_")
+
+
+def fit(action: Action, *, cards_and_pins: bool) -> Fit:
+    """The part of an action's body that a model may fill in."""
+    body = action_body(action)
+    fields, withheld = {}, []
+    for name, part in body["properties"].items():
+        if _is_withheld(name, cards_and_pins):
+            withheld.append(name)
+        else:
+            fields[name] = {**part, "enum": [True]} if name == "confirm" else part
+    return Fit(fields, tuple(withheld), tuple(body.get("required", ())))
+
+
+def _is_withheld(name: str, cards_and_pins: bool) -> bool:
+    if name in CARDS_AND_PINS:
+        return not cards_and_pins
+    # `publish` would make load-log, a tool that only reads, one that makes events.
+    return name in CREDENTIAL_FIELDS.values() or name.endswith("_index") or name == "publish"
+
+
+def tools(*, cards_and_pins: bool = False) -> Iterator[Tool]:
+    """A tool for each command that can be one, and `get_command`."""
+    for action in ACTIONS.values():
+        kept = fit(action, cards_and_pins=cards_and_pins)
+        if kept.is_tool:
+            yield _tool(action, kept)
+    yield _GET_COMMAND
+
+
+def _tool(action: Action, kept: Fit) -> Tool:
+    async def run(relay: Relay, arguments: Json, progress: Progress) -> Json:
+        asked = relay.call("POST", f"/v1/actions/{action.name}", body=arguments)
+        waiting_for = f"waiting for device {arguments['device_id'][:64]}, which usually takes some 15 s"
+        return answer_of(await _patiently(asked, progress, waiting_for))
+
+    return Tool(
+        name=tool_name(action),
+        title="Add user" if action.operation is None else summary_of(action),
+        description=_DESCRIPTIONS.get(action.name) or description_of(action),
+        scopes=(action.scope,),
+        run=run,
+        fields=dict(kept.fields),
+        required=kept.required,
+        read_only=action.effect == "read",
+        destructive=action.effect != "read" and not action.name.startswith(_ADDITIVE),
+        idempotent=action.operation is None or action.operation.repeatable,
+    )
+
+
+async def _patiently(asked: Awaitable[T], progress: Progress, waiting_for: str) -> T:
+    """Awaits something and reports every 2 s that it is still awaited, for clients that give up on silence."""
+    began = anyio.current_time()
+
+    async def report() -> None:
+        while True:
+            await anyio.sleep(_REPORT_SECONDS)
+            await progress(round(anyio.current_time() - began, 1), waiting_for)
+
+    error: RelayError | None = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(report)
+        try:
+            found = await asked
+        except RelayError as raised:  # out of the group as it is, not as a group of errors
+            error = raised
+        group.cancel_scope.cancel()
+    if error is not None:
+        raise error
+    return found
+
+
+# Answers
+
+
+def answer_of(command: Json) -> Json:
+    """A command as the model hears of it, with its result in brief."""
+    shown = {name: command.get(name) for name in _ANSWER if command.get(name) is not None}
+    if command.get("status") not in _ENDED:
+        shown["what_to_do"] = (
+            "The device has not answered yet. Call get_command with this command_id to hear how it ended; "
+            "do not give the command again."
+        )
+    if command.get("status") == "completed":
+        shown |= _result(command)
+    return shown
+
+
+def _result(command: Json) -> Json:
+    if command["action"] == "load-log":
+        rows = command.get("logs") or []
+        shown = {"row_count": command.get("row_count"), "punches": [_row(row) for row in rows[-_MOST_ROWS:]]}
+        if len(rows) > _MOST_ROWS:
+            shown["note"] = f"Only the last {_MOST_ROWS} are shown: ask for a shorter time."
+        return shown
+    documented = COMPONENTS[completed(command["action"])]["properties"]
+    names = (name for name in documented if name not in COMPLETED["properties"])
+    return {name: line(command[name]) for name in names if command.get(name) is not None}
+
+
+def _row(row: Json) -> Json:
+    return {name: line(row.get(name)) for name in _ROW}
+
+
+# What became of one
+
+
+async def _get_command(relay: Relay, arguments: Json, progress: Progress) -> Json:
+    async def ended() -> Json:
+        deadline = anyio.current_time() + _PATIENCE_SECONDS
+        while True:
+            found = await relay.get(f"/v1/commands/{arguments['command_id']}")
+            if found.get("status") in _ENDED or anyio.current_time() > deadline:
+                return found
+            await anyio.sleep(_POLL_SECONDS)
+
+    return answer_of(await _patiently(ended(), progress, "waiting for the command to end"))
+
+
+_COMMAND_ID: dict[str, Any] = {
+    "command_id": text(
+        "As the tool that gave the command answered it.",
+        "cmd_004h3gw8x2m1k6p9r5t7v3y2b1",
+        pattern="^cmd_[0-9a-z]+$",
+    )
+}
+_GET_COMMAND = Tool(
+    name="get_command",
+    title="Get command",
+    description="What became of a command that the device had not answered yet. Waits up to 15 s for its end.",
+    scopes=ACTION_SCOPES,
+    run=_get_command,
+    fields=_COMMAND_ID,
+    required=("command_id",),
+)

@@ -1,0 +1,108 @@
+"""The MCP server over HTTP (streamable HTTP, `/mcp`): each client presents its own API key of the relay.
+
+Failure policy: no key, or one that the relay doesn't know, is 401; a relay that can't be asked is 503. Nothing is
+remembered of a key: each request asks the relay anew, so that a deleted key ends at once. A session belongs to the key
+that opened it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+from collections.abc import AsyncIterator, Sequence
+
+import uvicorn
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.mcp.relay import Relay, RelayError
+from app.mcp.server import Context, build
+
+PATH = "/mcp"
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def application(url: str, hosts: Sequence[str] = (), *, cards_and_pins: bool = False) -> Starlette:
+    """The ASGI application for the relay at `url`.
+
+    `hosts` are names that clients may call it by, beside those of this machine: a request with another Host, or from a
+    page with another Origin, is refused, so that a web page can't use a browser here (DNS rebinding).
+    """
+    security = TransportSecuritySettings(
+        allowed_hosts=[*(f"{host}:*" for host in _LOOPBACK), *hosts, *(f"{host}:*" for host in hosts)],
+        allowed_origins=[
+            *(f"http://{host}:*" for host in _LOOPBACK),
+            *(f"https://{host}" for host in hosts),
+            *(f"https://{host}:*" for host in hosts),
+        ],
+    )
+    manager = StreamableHTTPSessionManager(
+        build(lambda context: _relay_of(context, url), cards_and_pins=cards_and_pins),
+        security_settings=security,
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with manager.run():
+            yield
+
+    endpoint = KeyCheck(StreamableHTTPASGIApp(manager), url, TransportSecurityMiddleware(security))
+    return Starlette(routes=[Route(PATH, endpoint=endpoint)], lifespan=lifespan)
+
+
+class KeyCheck:
+    """Lets through who presents an API key that the relay knows, called by a name that is ours."""
+
+    def __init__(self, app: ASGIApp, url: str, names: TransportSecurityMiddleware) -> None:
+        self._app, self._url, self._names = app, url, names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        refused = await self._names.validate_request(request) or await self._check(request)
+        await (refused or self._app)(scope, receive, send)
+
+    async def _check(self, request: Request) -> Response | None:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            return _refusal(401, "An API key of the relay is needed: send it as `Authorization: Bearer KEY`.")
+        try:
+            me = await Relay(self._url, key.strip()).get("/v1/me")
+        except RelayError as error:
+            return _refusal(401 if error.status == 401 else 503, str(error))
+        token = AccessToken(token=key.strip(), client_id=me["id"], scopes=me["scopes"])
+        request.scope["user"] = AuthenticatedUser(token)
+        return None
+
+
+def _refusal(status: int, sentence: str) -> Response:
+    headers = {"WWW-Authenticate": 'Bearer realm="cams-relay"'} if status == 401 else {"Retry-After": "1"}
+    error = "invalid_token" if status == 401 else "temporarily_unavailable"
+    return JSONResponse({"error": error, "error_description": sentence}, status, headers)
+
+
+def _relay_of(context: Context, url: str) -> Relay:
+    assert context.request is not None
+    user = context.request.scope["user"]
+    assert isinstance(user, AuthenticatedUser)
+    return Relay(url, user.access_token.token)
+
+
+def serve(url: str, host: str, port: int, hosts: Sequence[str], *, cards_and_pins: bool = False) -> None:
+    """Serves until it is told to stop."""
+    app = application(url, hosts, cards_and_pins=cards_and_pins)
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)

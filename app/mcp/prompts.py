@@ -1,0 +1,84 @@
+"""Tasks to start from, as prompts: a client shows them as commands or menu entries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mcp.types import Prompt as Listed
+from mcp.types import PromptArgument
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt. `arguments`: name → what it is, and whether it must be there. `write` fills it in."""
+
+    name: str
+    title: str
+    description: str
+    arguments: dict[str, tuple[str, bool]]
+    write: Callable[[dict[str, str]], str]
+
+    def listed(self) -> Listed:
+        """As `prompts/list` shows it."""
+        return Listed(
+            name=self.name,
+            title=self.title,
+            description=self.description,
+            arguments=[
+                PromptArgument(name=name, description=description, required=required)
+                for name, (description, required) in self.arguments.items()
+            ],
+        )
+
+
+def _report(arguments: dict[str, str]) -> str:
+    device = arguments.get("device_id")
+    where = f" Look at the device {device!r} only." if device else ""
+    return (
+        f"Write today's attendance report.{where} Use who_is_in for who is in and who has left, attendance_of_day for "
+        "who came late, and list_devices to see whether a machine has not been heard of, for then punches may be "
+        "missing. Begin with the counts. Then a table of the people with the time of their latest punch. Then what "
+        "deserves a look: people who came late or whose latest punch is unusual, and machines that are silent. Say so "
+        "where the figures may be incomplete. Don't guess reasons."
+    )
+
+
+def _enrol(arguments: dict[str, str]) -> str:
+    person = " ".join(arguments[name] for name in ("first_name", "last_name") if arguments.get(name))
+    return (
+        f"Enrol a new employee: ID {arguments['user_id']!r}, name {person!r}, on the device "
+        f"{arguments['device_id']!r}.\n"
+        "1. Look with find_person whether the ID is taken. If it is, stop and say by whom.\n"
+        "2. Add the person with add_user. If it answers that the device has not answered yet, ask get_command.\n"
+        "3. Ask me whether the person stands at the machine. Once I say so, start enroll_fingerprint: the machine "
+        "then asks for the finger.\n"
+        "4. Say what was done. Never ask me for a fingerprint, a photo, a card number or a PIN: cards and PINs are "
+        "set at the machine or through the relay's API."
+    )
+
+
+PROMPTS: dict[str, Prompt] = {
+    prompt.name: prompt
+    for prompt in (
+        Prompt(
+            name="daily_attendance_report",
+            title="Daily attendance report",
+            description="Who is in, who has left, and which machines are silent.",
+            arguments={"device_id": ("Only this device; left out: all.", False)},
+            write=_report,
+        ),
+        Prompt(
+            name="enrol_new_employee",
+            title="Enrol a new employee",
+            description="Adds a person to a machine and starts the enrolment of a finger.",
+            arguments={
+                "device_id": ("The machine's Service Tag ID.", True),
+                "user_id": ("The new ID.", True),
+                "first_name": ("First name.", True),
+                "last_name": ("Last name.", False),
+            },
+            write=_enrol,
+        ),
+    )
+}

@@ -1,0 +1,301 @@
+"""Questions as tools: few calls of the relay's API, and a short answer.
+
+Names and labels are what people at machines typed: they are cut to a line and stay values of the answer's JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
+
+from app.mcp.relay import Json, Relay
+from app.mcp.tools import Progress, Tool, ToolError, line, text
+
+_PAGE = 200
+_MOST_PAGES = 25
+_MOST_ROWS = 100
+_MOST_FAILED = 30
+_SILENT_SECONDS = 3600
+_PUNCH = (
+    *("local_date", "local_time", "punch_type", "direction", "input_type"),
+    *("device_id", "device_label", "is_late_arrival"),
+)
+
+_DEVICE_ID = text("Only this device, by its Service Tag ID; list_devices has them.", "ZHM1100001")
+_USER_ID = text("The person's ID on the devices; find_person has it for a name.", "100", minLength=1)
+
+
+async def _pages(relay: Relay, path: str, most: int = _MOST_PAGES, **query: Any) -> AsyncIterator[list[Json]]:
+    """The pages of a list, at most so many."""
+    cursor = None
+    for _ in range(most):
+        page = await relay.get(path, limit=_PAGE, cursor=cursor, **query)
+        yield page["data"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return
+
+
+async def _rows(relay: Relay, path: str, most: int = _MOST_PAGES, **query: Any) -> list[Json]:
+    return [row async for page in _pages(relay, path, most, **query) for row in page]
+
+
+def _part(row: Json, *names: str) -> Json:
+    return {name: line(row.get(name)) for name in names}
+
+
+# People
+
+
+async def _who_is_in(relay: Relay, arguments: Json, _: Progress) -> Json:
+    latest, note = await _latest_of_today(relay, arguments.get("device_id"))
+    people = sorted(latest, key=lambda punch: str(punch["user_name"] or punch["user_id"]))
+    sides = {
+        side: [punch for punch in people if punch["direction"] == direction]
+        for side, direction in (("in", "in"), ("left", "out"), ("unclear", None))
+    }
+    answer: Json = {"as_of": datetime.now(UTC).isoformat(timespec="seconds")}
+    for side, punches in sides.items():
+        answer |= {f"{side}_count": len(punches), side: [_present(punch) for punch in punches[:_MOST_ROWS]]}
+    if max(len(punches) for punches in sides.values()) > _MOST_ROWS:
+        answer["note"] = f"The first {_MOST_ROWS} of each are shown; the counts are of all."
+    return answer | ({"note": note} if note else {})
+
+
+async def _latest_of_today(relay: Relay, device_id: str | None) -> tuple[list[Json], str | None]:
+    """Each person's latest punch of what is today on the device, and a note where not all could be looked at."""
+    now = datetime.now(UTC)
+    zones = {row["device_id"]: ZoneInfo(row["timezone"]) for row in await _rows(relay, "/v1/devices")}
+    since = (now - timedelta(hours=38)).isoformat()  # a day that is today somewhere has begun by then
+    latest: dict[str, Json] = {}
+    count, oldest = 0, ""
+    async for page in _pages(relay, "/v1/events", type="attendance.punch", since=since, device_id=device_id):
+        for punch in page:
+            count, oldest = count + 1, punch["received_at"]
+            today = now.astimezone(zones.get(punch["device_id"], UTC)).date().isoformat()
+            if punch["local_date"] == today and not punch["clock_suspect"]:
+                known = latest.setdefault(punch["user_id"], punch)
+                if (punch["occurred_at_utc"] or "") > (known["occurred_at_utc"] or ""):
+                    latest[punch["user_id"]] = punch
+    cut = count == _PAGE * _MOST_PAGES
+    note = f"Only the latest {count} punches were looked at, back to {oldest}: ask for one device."
+    return list(latest.values()), note if cut else None
+
+
+def _present(punch: Json) -> Json:
+    return _part(punch, "user_id", "user_name", "punch_type", "local_time", "device_label")
+
+
+async def _punches_of_person(relay: Relay, arguments: Json, _: Progress) -> Json:
+    since = arguments.get("since") or (datetime.now(UTC) - timedelta(days=7)).isoformat(timespec="seconds")
+    query = {"type": "attendance.punch", "since": since, "until": arguments.get("until")}
+    page = await relay.get(
+        "/v1/events",
+        user_id=arguments["user_id"],
+        device_id=arguments.get("device_id"),
+        limit=_MOST_ROWS,
+        **query,
+    )
+    punches = page["data"]
+    answer = {
+        "user_id": arguments["user_id"],
+        "user_name": line(next((punch["user_name"] for punch in punches if punch["user_name"]), None)),
+        "since": since,
+        "punch_count": len(punches),
+        "punches": [_part(punch, *_PUNCH) for punch in punches],
+    }
+    if page["next_cursor"]:
+        answer["note"] = f"These are the latest {_MOST_ROWS}; there are more: ask for a shorter time."
+    return answer
+
+
+async def _find_person(relay: Relay, arguments: Json, _: Progress) -> Json:
+    wanted = arguments["name_or_id"].casefold().split()
+    found: list[Json] = []
+    seen = 0
+    async for page in _pages(relay, "/v1/users", device_id=arguments.get("device_id")):
+        seen += len(page)
+        for row in page:
+            words = f"{row['user_id']} {row['full_name'] or ''}".casefold()
+            if all(word in words for word in wanted):
+                found.append(row)
+    answer: Json = {"found_count": len(found), "people": [_person(row) for row in found[:_MOST_FAILED]]}
+    if len(found) > _MOST_FAILED:
+        answer["note"] = f"The first {_MOST_FAILED} are shown: give more of the name."
+    elif seen == _PAGE * _MOST_PAGES:
+        answer["note"] = f"Only the first {seen} users were looked at: ask for one device."
+    return answer
+
+
+def _person(row: Json) -> Json:
+    # What somebody can identify with, never the data of it.
+    kinds = sorted({credential["credential_type"] for credential in row["credentials"]})
+    return {
+        **_part(row, "user_id", "full_name", "user_type", "device_id", "device_label"),
+        "credential_types": kinds,
+    }
+
+
+# Devices
+
+
+async def _list_devices(relay: Relay, _arguments: Json, _: Progress) -> Json:
+    now = datetime.now(UTC)
+    devices = [_device(row, now) for row in await _rows(relay, "/v1/devices")]
+    silent = [device["device_id"] for device in devices if device["state"] != "heard within the hour"]
+    return {"device_count": len(devices), "not_heard_within_the_hour": silent, "devices": devices}
+
+
+def _device(row: Json, now: datetime) -> Json:
+    at = row.get("last_seen_at")
+    state, minutes = "never heard", None
+    if at:
+        gone = (now - datetime.fromisoformat(at)).total_seconds()
+        minutes = max(0, int(gone // 60))
+        state = "heard within the hour" if gone < _SILENT_SECONDS else "not heard within the hour"
+    names = (
+        "device_id",
+        "label",
+        "mode",
+        "timezone",
+        "last_seen_at",
+        "silent_since",
+        "events",
+        "unrecognised",
+    )
+    shown = _part(row, *names)
+    return {
+        **shown,
+        "state": state,
+        "minutes_since_last_seen": minutes,
+        "takes_commands": bool(row["gateway_url"]),
+    }
+
+
+# Subscriptions
+
+
+async def _list_subscriptions(relay: Relay, _arguments: Json, _: Progress) -> Json:
+    rows = await _rows(relay, "/v1/subscriptions")
+    return {
+        "subscription_count": len(rows),
+        "subscriptions": [_subscription(row) for row in rows[:_MOST_ROWS]],
+    }
+
+
+def _subscription(row: Json) -> Json:
+    names = (
+        "id",
+        "description",
+        "status",
+        "disabled_reason",
+        "pending",
+        "retrying",
+        "dead",
+        "delivered",
+        "failing_since",
+    )
+    # The rest of a webhook's URL is as good as a password on most platforms.
+    return {
+        **_part(row, *names),
+        "target_host": urlsplit(row["target_url"]).hostname,
+        "events": row["events"],
+    }
+
+
+async def _failed_deliveries(relay: Relay, arguments: Json, _: Progress) -> Json:
+    wanted = arguments.get("subscription_id")
+    rows = await _rows(relay, "/v1/subscriptions")
+    if wanted and not any(row["id"] == wanted for row in rows):
+        raise ToolError("subscription_id: there is no such subscription; list_subscriptions has them")
+    troubled = [
+        row for row in rows if row["id"] == wanted or (not wanted and (row["retrying"] or row["dead"]))
+    ]
+    failed: list[Json] = []
+    for row in troubled:
+        for status in ("dead", "retrying"):
+            path = f"/v1/subscriptions/{quote(row['id'], safe='')}/deliveries"
+            page = await relay.get(path, status=status, limit=_MOST_FAILED)
+            failed += [_delivery(row, delivery) for delivery in page["data"]]
+    failed.sort(key=lambda delivery: str(delivery["last_attempt_at"]), reverse=True)
+    return {
+        "waiting_for_a_retry": sum(row["retrying"] for row in troubled),
+        "given_up": sum(row["dead"] for row in troubled),
+        "latest": failed[:_MOST_FAILED],
+    }
+
+
+def _delivery(subscription: Json, row: Json) -> Json:
+    names = (
+        *("id", "event_id", "status", "attempt_count", "response_status", "error"),
+        *("last_attempt_at", "next_attempt_at"),
+    )
+    host = urlsplit(subscription["target_url"]).hostname
+    return {"subscription_id": subscription["id"], "target_host": host, **_part(row, *names)}
+
+
+TOOLS: tuple[Tool, ...] = (
+    Tool(
+        name="who_is_in",
+        title="Who is in",
+        description="Who is in today and who has left, by each person's latest punch of the device's day.",
+        scopes=("events:read",),
+        run=_who_is_in,
+        fields={"device_id": _DEVICE_ID},
+    ),
+    Tool(
+        name="punches_of_person",
+        title="Punches of a person",
+        description="A person's latest punches, newest first, at most 100. Without times: of the last 7 days.",
+        scopes=("events:read",),
+        run=_punches_of_person,
+        fields={
+            "user_id": _USER_ID,
+            "since": text("Received since (ISO 8601; UTC without an offset).", "2026-11-24T00:00:00+05:30"),
+            "until": text("Received until (ISO 8601); left out: now.", "2026-11-25T00:00:00+05:30"),
+            "device_id": _DEVICE_ID,
+        },
+        required=("user_id",),
+    ),
+    Tool(
+        name="find_person",
+        title="Find person",
+        description="Finds people on the devices by a part of their name or by their ID.",
+        scopes=("events:read",),
+        run=_find_person,
+        fields={
+            "name_or_id": text("A part of the name, or the ID.", "Asha", minLength=1),
+            "device_id": _DEVICE_ID,
+        },
+        required=("name_or_id",),
+    ),
+    Tool(
+        name="list_devices",
+        title="List devices",
+        description="The attendance machines: name, when each was last heard of, and whether it takes commands.",
+        scopes=("events:read", "actions:read", "devices:write"),
+        run=_list_devices,
+    ),
+    Tool(
+        name="list_subscriptions",
+        title="List subscriptions",
+        description="The webhooks that events are delivered to, and how that goes. Of a URL only the host is shown.",
+        scopes=("subscriptions:write",),
+        run=_list_subscriptions,
+    ),
+    Tool(
+        name="failed_deliveries",
+        title="Failed deliveries",
+        description="Deliveries to webhooks that failed lately: those that wait for a retry, and those given up.",
+        scopes=("subscriptions:write",),
+        run=_failed_deliveries,
+        fields={
+            "subscription_id": text(
+                "Only this subscription; list_subscriptions has them.", "sub_4h3gw8x2m1k6p9r5t7v3y2b1"
+            )
+        },
+    ),
+)

@@ -1,0 +1,127 @@
+"""What a tool is, which of them a key gets to see, and how its arguments are checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
+from mcp.types import Tool as Listed
+from mcp.types import ToolAnnotations
+
+from app.mcp.relay import Json, Relay, RelayError
+
+_LONGEST_LINE = 80
+# Controls, marks that turn the direction of writing, and tags, which a person doesn't see and a model reads.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
+
+# Seconds gone, and what is being waited for.
+Progress = Callable[[float, str], Awaitable[None]]
+
+
+class ToolError(Exception):
+    """Why a tool did nothing, in a sentence for the model and for whoever reads along."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One tool. `scopes`: a key needs any of them. `fields` are JSON Schemas with a description and examples.
+
+    `run` takes the relay, checked arguments and where to report progress, and returns plain JSON.
+    """
+
+    name: str
+    title: str
+    description: str
+    scopes: tuple[str, ...]
+    run: Callable[[Relay, Json, Progress], Awaitable[Json]]
+    fields: dict[str, Json] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    read_only: bool = True
+    destructive: bool = False
+    idempotent: bool = True
+
+    def is_for(self, scopes: Collection[str]) -> bool:
+        """Whether a key with these scopes may use it."""
+        return "admin" in scopes or any(scope in scopes for scope in self.scopes)
+
+    @property
+    def schema(self) -> Json:
+        """The arguments as a JSON Schema."""
+        made: Json = {"type": "object", "properties": self.fields, "additionalProperties": False}
+        return {**made, "required": list(self.required)} if self.required else made
+
+    def listed(self) -> Listed:
+        """As `tools/list` shows it."""
+        return Listed(
+            name=self.name,
+            title=self.title,
+            description=self.description,
+            input_schema=self.schema,
+            annotations=ToolAnnotations(
+                title=self.title,
+                read_only_hint=self.read_only,
+                destructive_hint=self.destructive,
+                idempotent_hint=self.idempotent,
+                open_world_hint=False,  # the machines that are registered, and nothing else
+            ),
+        )
+
+    async def call(self, relay: Relay, arguments: Json, progress: Progress) -> Json:
+        """Runs it. Raises ToolError with the field at fault, or with the relay's own sentence."""
+        given = {
+            name: value for name, value in arguments.items() if value is not None
+        }  # models send null for "none"
+        self._check(given)
+        try:
+            return await self.run(relay, given, progress)
+        except RelayError as error:
+            raise ToolError(str(error)) from None
+
+    def _check(self, arguments: Json) -> None:
+        for name in arguments:
+            if name not in self.fields:
+                takes = ", ".join(self.fields) or "no arguments"
+                raise ToolError(f"{name[:64]}: {self.name} does not take this; it takes {takes}")
+        for name in self.required:
+            if name not in arguments:
+                raise ToolError(f"{name}: is required{_hint(self.fields[name])}")
+        found: ValidationError | None = next(Draft202012Validator(self.schema).iter_errors(arguments), None)
+        if found is not None:
+            name = str(found.path[0]) if found.path else "arguments"
+            raise ToolError(f"{name}: {_fault(found)}{_hint(self.fields.get(name, {}))}")
+
+
+def _fault(error: ValidationError) -> str:
+    """What is wrong, without the value: it may be one that is nobody's business."""
+    wanted: Any = error.validator_value
+    match error.validator:
+        case "type":
+            return f"must be {'a whole number' if wanted == 'integer' else f'a {wanted}'}"
+        case "enum":
+            return f"must be {' or '.join(str(value).lower() if value is True else str(value) for value in wanted)}"
+        case "minLength" | "maxLength":
+            return f"is too {'short' if error.validator == 'minLength' else 'long'} ({wanted} characters)"
+        case "minimum" | "maximum":
+            return f"must be at {'least' if error.validator == 'minimum' else 'most'} {wanted}"
+    return "has not the form it must have"
+
+
+def _hint(schema: Json) -> str:
+    examples = schema.get("examples")
+    return f", e.g. {examples[0]!r}" if examples and not isinstance(examples[0], bool) else ""
+
+
+def text(description: str, example: str, **more: Any) -> Json:
+    """A text as an argument."""
+    return {"type": "string", "description": description, "examples": [example], **more}
+
+
+def line(value: Any) -> Any:
+    """A text that somebody typed, as one short line; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    cut = " ".join(_UNSEEN.sub(" ", value).split())
+    return cut if len(cut) <= _LONGEST_LINE else cut[: _LONGEST_LINE - 1] + "…"

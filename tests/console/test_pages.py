@@ -1,0 +1,329 @@
+"""The console in a real Chromium: every page in both themes and two widths, and what a person does on them."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from simulator.jpeg import make_jpeg
+from tests.console.tools import sign_in
+from tests.harness import ROOT, Receiver, verify, wait_for
+from tests.node import installed
+from tests.stage import Stage
+
+AXE = """async () => {
+  const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+  const found = await axe.run(document, {runOnly: rules});
+  return found.violations.map(one => `${one.id}: ${one.nodes.map(node => node.html).slice(0, 3).join(" | ")}`);
+}"""
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    folder = installed(ROOT / "tests" / "console" / "node")
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.fixture(scope="module")
+def paths(stage: Stage) -> list[str]:
+    """Every page, with something on it: a target that fails and long names among it."""
+    relay, device = stage.relay, stage.device
+    failing = Receiver()
+    failing.answer = lambda _: (500, {}, b"no")
+    made = relay.subscribe(failing, device, description="A target with " + "a very " * 12 + "long name")
+    relay.call(
+        "PATCH", f"/v1/devices/{device.id}", json={"label": "Gate " + "of the northern warehouse " * 4}
+    )
+    device.send_done(device.punch("7" * 60))
+    device.send_done(device.sample(10))
+    information = relay.call("POST", "/v1/actions/load-device-information", json={"device_id": device.id})
+    assert information.status_code == 200
+    wait_for(lambda: relay.get(f"/v1/subscriptions/{made['id']}")["dead"], 20)
+    photo = relay.events(type="attendance.photo")[0]
+    punch = relay.events(type="attendance.punch", device_id=device.id)[-1]
+    return [
+        "/",
+        "/?user_id=nobody",
+        f"/console/events/{photo['id']}",
+        "/console/devices",
+        "/console/devices/new",
+        f"/console/devices/{device.id}",
+        "/console/subscriptions",
+        "/console/subscriptions/new",
+        f"/console/subscriptions/{made['id']}",
+        "/console/actions",
+        "/console/actions/add-user",
+        f"/console/actions/commands/{information.json()['command_id']}",
+        f"/console/attendance?date={punch['local_date']}",
+        "/console/attendance?date=2026-01-01",
+        f"/console/attendance/people/{punch['user_id']}?month={punch['local_date'][:7]}",
+        "/console/attendance/employees",
+        "/console/health",
+        "/console/devices/nobody",
+    ]
+
+
+@pytest.mark.parametrize("width", [1440, 360])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_and_nothing_overflows(
+    browser: Browser, stage: Stage, paths: list[str], axe: str, theme: str, width: int
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)  # type: ignore[arg-type]
+    page = context.new_page()
+    found: dict[str, object] = {}
+    try:
+        page.goto(f"{stage.relay.url}/console/sign-in")
+        page.evaluate(axe)
+        found["sign-in"] = page.evaluate(AXE)
+        sign_in(page, stage.relay)
+        for path in paths:
+            page.goto(stage.relay.url + path, wait_until="domcontentloaded")
+            page.wait_for_timeout(150)  # plots are drawn
+            page.evaluate(axe)
+            found[path] = page.evaluate(AXE)
+            if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                found[f"{path} overflows"] = True
+    finally:
+        context.close()
+    assert {path: wrong for path, wrong in found.items() if wrong} == {}
+
+
+def test_the_theme_follows_the_system_and_the_switch(page: Page, stage: Stage) -> None:
+    back = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(back)
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate(back)
+    assert light != dark
+    page.get_by_role("button", name="Switch between light and dark").click()
+    assert page.evaluate(back) == light
+    page.reload()
+    assert page.evaluate(back) == light
+
+
+def test_the_keyboard_is_enough(page: Page, stage: Stage) -> None:
+    page.goto(stage.relay.url)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    stage.device.send_done(stage.device.punch("3"))
+    link = page.locator("#events tbody a").first
+    link.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(link).to_be_focused()
+
+
+def test_events_appear_as_they_come_filtered_and_open_to_all_that_belongs_to_them(
+    page: Page, stage: Stage, receiver: Receiver
+) -> None:
+    device = stage.new_device()
+    stage.relay.subscribe(receiver, device, description="Target of the drawer")
+    page.goto(f"{stage.relay.url}/?type=attendance.punch&device_id={device.id}")
+    expect(page.locator("#stream-state")).to_have_text("live")
+    before = page.locator("#events tbody tr").count()
+    user = f"u{secrets.token_hex(4)}"
+    stage.device.send_done(stage.device.punch(f"other-{user}"))
+    device.send_done(device.punch(user))
+    expect(page.locator("#events tbody tr").first).to_contain_text(user)
+    assert page.locator("#events tbody tr").count() == before + 1  # not the other device's
+    receiver.wait(1)
+    page.locator("#events tbody a").first.click()
+    drawer = page.get_by_role("dialog")
+    expect(drawer).to_contain_text(f'"user_id": "{user}"')
+    expect(drawer).to_contain_text('"AuthToken": ""')
+    assert device.token not in page.content()
+    expect(drawer.locator("summary")).to_contain_text("Target of the drawer")
+    expect(drawer.locator("summary .badge")).to_have_text("delivered")
+    drawer.locator("summary").click()
+    expect(drawer.locator("tbody tr")).to_contain_text("200")
+
+
+def test_a_photo_is_shown(page: Page, stage: Stage) -> None:
+    device = stage.new_device()
+    stage.machine(device).take_photo("8", make_jpeg("8"))
+    (photo,) = wait_for(lambda: stage.relay.events(type="attendance.photo", device_id=device.id))
+    page.goto(f"{stage.relay.url}/console/events/{photo['id']}")
+    wait_for(lambda: page.evaluate("document.querySelector('img.photo').naturalWidth > 0"))
+    assert "signature" not in page.locator("pre").first.inner_text()
+
+
+def test_a_day_a_month_and_the_employees(page: Page, stage: Stage, tmp_path: Path) -> None:
+    device, user = stage.new_device(), f"a{secrets.token_hex(3)}"
+    day = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    device.send_done(device.punch(user, day))
+    device.send_done(device.punch(user, day + timedelta(hours=7, minutes=45), Type="CheckOut"))
+    page.goto(f"{stage.relay.url}/console/attendance?date={day:%Y-%m-%d}&device_id={device.id}")
+    row = page.locator("tbody tr").filter(has_text=user)
+    expect(row).to_contain_text("09:00")
+    expect(row).to_contain_text("7:45")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV", exact=True).click()
+    assert user in download.value.path().read_text()
+    row.get_by_role("link").click()
+    expect(page.locator("tbody tr")).to_contain_text("16:45")
+    page.goto(f"{stage.relay.url}/console/attendance/employees")
+    wrong, right = tmp_path / "wrong.csv", tmp_path / "right.csv"
+    wrong.write_text("user,number\n1,2\n")
+    right.write_text(f"user_id,employee_id,name\n{user},EMP-{user},Asha Rao\n")
+    page.get_by_label("CSV file").set_input_files(wrong)
+    page.get_by_role("button", name="Import").click()
+    expect(page.get_by_role("alert")).to_contain_text("user_id")
+    page.get_by_label("CSV file").set_input_files(right)
+    page.get_by_role("button", name="Import").click()
+    expect(page.locator("#employees")).to_contain_text(f"EMP-{user}")
+
+
+def test_a_device_is_added_tried_changed_and_removed(page: Page, stage: Stage) -> None:
+    url, stgid = stage.relay.url, f"NEW{secrets.token_hex(4)}"
+    page.goto(f"{url}/console/devices/new")
+    page.get_by_label("Service Tag ID").fill(stgid)
+    page.get_by_label("AuthToken").fill("too short")
+    page.get_by_role("button", name="Add the device").click()
+    expect(page.locator("#e-auth_token")).to_contain_text("exactly 32 characters")
+    expect(page.get_by_label("AuthToken")).to_be_focused()
+    page.get_by_label("AuthToken").fill(secrets.token_hex(16))
+    page.get_by_label("Name").fill('Back "Door" <b>')
+    page.get_by_role("button", name="Add the device").click()
+    page.wait_for_url(f"**/console/devices/{stgid}")
+    expect(page.locator("h1")).to_have_text('Back "Door" <b>')
+    expect(page.locator(".copyable code").first).to_have_text(f"{url}/callback/{stgid}")
+    page.get_by_role("button", name="Copy").first.click()
+    expect(page.locator("#status")).to_have_text("Copied")
+    page.get_by_role("button", name="Test the connection").click()
+    expect(page.get_by_role("alert").first).to_contain_text("gateway_url")
+    page.get_by_text("Change", exact=True).click()
+    page.get_by_label("Time zone").fill("Asia/Kolkata")
+    page.get_by_role("button", name="Save").click()
+    wait_for(lambda: stage.relay.get(f"/v1/devices/{stgid}")["timezone"] == "Asia/Kolkata")
+    page.wait_for_load_state()
+    page.get_by_text("Change", exact=True).click()
+    page.get_by_role("button", name="Remove this device").click()
+    page.get_by_role("button", name="Yes, go on").click()
+    page.wait_for_url("**/console/devices")
+    assert stage.relay.call("GET", f"/v1/devices/{stgid}").status_code == 404
+
+
+def test_testing_a_connection_shows_capacity_and_licence(page: Page, stage: Stage) -> None:
+    device = stage.new_device()
+    page.goto(f"{stage.relay.url}/console/devices/{device.id}")
+    page.get_by_role("button", name="Test the connection").click()
+    expect(page.get_by_text("Maximum faces supported")).to_be_visible()
+    expect(page.get_by_text("End date")).to_be_visible()
+
+
+def test_a_subscription_is_made_tested_rotated_replayed_and_deleted(
+    page: Page, stage: Stage, receiver: Receiver
+) -> None:
+    device = stage.new_device()
+    page.goto(f"{stage.relay.url}/console/subscriptions/new")
+    page.get_by_label("Target URL").fill(receiver.url)
+    page.get_by_label("attendance.punch").check()
+    page.get_by_label("Only these devices").fill(device.id)
+    page.get_by_role("button", name="Add the subscription").click()
+    secret = page.locator("#secret-value")
+    expect(secret).to_contain_text("whsec_")
+    first = secret.inner_text()
+    page.get_by_role("button", name="Close").click()
+    page.wait_for_url(re.compile(r"/console/subscriptions/sub_"))
+    made = stage.relay.get(f"/v1/subscriptions/{page.url.rpartition('/')[2]}")
+    assert (made["events"], made["filters"]["device_ids"]) == (["attendance.punch"], [device.id])
+    page.get_by_role("button", name="Send a test").click()
+    (got,) = receiver.wait(1)
+    assert verify(first, got)["test"] is True
+    device.send_done(device.punch("5"))
+    receiver.wait(2)
+    page.get_by_label("Events received since").fill("2026-01-01T00:00")
+    page.get_by_role("button", name="Replay", exact=True).click()
+    wait_for(lambda: [event["user_id"] for event in receiver.events()].count("5") >= 2, 20)
+    page.get_by_role("button", name="Rotate the secret").click()
+    page.get_by_role("button", name="Yes, go on").click()
+    expect(secret).to_contain_text("whsec_")
+    assert secret.inner_text() != first
+    page.get_by_role("button", name="Close").click()
+    page.wait_for_load_state()
+    assert first not in page.content()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Yes, go on").click()
+    page.wait_for_url("**/console/subscriptions")
+
+
+def test_a_failing_target_shows_its_answer_and_its_dead_letters_are_replayed(
+    page: Page, stage: Stage, receiver: Receiver
+) -> None:
+    device = stage.new_device()
+    receiver.answer = lambda _: (418, {}, b"teapot")
+    made = stage.relay.subscribe(receiver, device, events=["attendance.punch"])
+    device.send_done(device.punch("6"))
+    path = f"/v1/subscriptions/{made['id']}"
+    wait_for(lambda: stage.relay.get(path)["dead"] == 1, 20)
+    page.goto(f"{stage.relay.url}/console/subscriptions/{made['id']}")
+    expect(page.locator("main")).to_contain_text("The target has been failing since")
+    expect(page.locator("p.alert strong")).to_contain_text("418")
+    assert page.locator(".plot canvas").count() == 2
+    receiver.answer = lambda _: (200, {}, b"")
+    page.get_by_role("button", name="Replay these").click()
+    wait_for(lambda: stage.relay.get(path)["delivered"] == 1, 20)
+
+
+def test_form_and_json_of_an_action_change_each_other_and_it_is_sent(page: Page, stage: Stage) -> None:
+    device = stage.new_device()
+    page.goto(f"{stage.relay.url}/console/actions?device_id={device.id}")
+    page.get_by_label("Operation").select_option("add-user")
+    page.wait_for_url("**/console/actions/add-user?*")
+    page.locator("#f-user_id").fill("100")
+    editor = page.get_by_label("JSON")
+    assert json.loads(editor.input_value()) == {"device_id": device.id, "user_id": "100"}
+    editor.fill(
+        json.dumps({"device_id": device.id, "user_id": "101", "first_name": "Asha", "card_number": "77"})
+    )
+    expect(page.locator("#f-first_name")).to_have_value("Asha")
+    editor.fill("{")
+    expect(page.locator("#e-json")).to_contain_text("Not JSON")
+    editor.fill(json.dumps({"device_id": device.id, "nonsense": 1}))
+    expect(page.locator("#e-json")).to_contain_text("nonsense")
+    editor.fill(json.dumps({"device_id": device.id, "user_id": "101", "password": "abc"}))
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("#e-password")).to_contain_text("digits")
+    page.locator("#f-password").fill("")
+    page.locator("#f-card_number").fill("77")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("#result .badge")).to_have_text("completed")
+    assert stage.machine(device).find_user("101")
+    expect(page.locator("#history tbody tr").first).to_contain_text("add-user")
+    expect(page.locator("#history tbody tr").first).to_contain_text("completed")
+
+
+def test_progress_is_shown_while_the_machine_takes_its_time(page: Page, stage: Stage) -> None:
+    device = stage.new_device()
+    stage.machine(device).spec.delay_seconds = 3
+    page.goto(f"{stage.relay.url}/console/actions/load-device-information?device_id={device.id}")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_label("Sent; the machine is being asked")).to_be_visible()
+    expect(page.locator("#result .badge")).to_have_text("completed")
+    expect(page.locator("#progress")).to_be_hidden()
+
+
+def test_a_destructive_action_asks_first(page: Page, stage: Stage) -> None:
+    device = stage.new_device()
+    stage.add_user(device)
+    page.goto(f"{stage.relay.url}/console/actions/delete-all-user?device_id={device.id}")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Cancel").click()
+    assert stage.machine(device).find_user("100")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Yes, go on").click()
+    expect(page.locator("#result .badge")).to_have_text("completed")
+
+
+def test_health_shows_the_store_and_what_doctor_says(page: Page, stage: Stage) -> None:
+    page.goto(f"{stage.relay.url}/console/health")
+    expect(page.locator(".findings")).to_contain_text("RELAY_PUBLIC_URL is not set")
+    expect(page.locator("main")).to_contain_text("MiB")

@@ -1,0 +1,31 @@
+"""docs/integrations/chatgpt.md says what is so of the description that a GPT imports."""
+
+from __future__ import annotations
+
+from app.settings import load
+from tests.harness import ROOT
+from tests.openapi.reading import Json, operations
+
+PAGE = (ROOT / "docs" / "integrations" / "chatgpt.md").read_text()
+
+
+def test_what_the_page_tells_to_click_is_in_the_description(actions: Json) -> None:
+    found = {operation["operationId"] for _, _, operation in operations(actions)}
+    assert len(found) == 30 and "Thirty operations" in PAGE
+    assert {"listDevices", "getCommand"} <= found
+    scheme = actions["components"]["securitySchemes"]["bearer"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer") and "Auth Type → Bearer" in PAGE
+
+
+def test_a_gpt_needs_one_server_and_no_header(actions: Json) -> None:
+    assert len(actions["servers"]) == 1
+    for path, _, operation in operations(actions):
+        for parameter in operation.get("parameters", ()):
+            name = parameter.get("$ref", "").rpartition("/")[2]
+            parameter = actions["components"]["parameters"][name] if name else parameter
+            assert parameter["in"] != "header" or not parameter["required"], path
+
+
+def test_an_action_answers_before_a_gpt_gives_up() -> None:
+    """GPT actions wait 45 s; the relay's own wait and what it needs beside it must fit."""
+    assert load({}).command_wait <= 30

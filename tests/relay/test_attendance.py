@@ -1,0 +1,41 @@
+"""Attendance on any store, its people's punches spread over shards. What it shows is tested in tests/attendance."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from tests.harness import Receiver, Relay, wait_for
+
+ZONE = ZoneInfo("Asia/Kolkata")
+
+
+def test_a_day_across_shards_and_what_is_told_of_it(relay: Relay, receiver: Receiver) -> None:
+    devices = [relay.device(timezone="Asia/Kolkata") for _ in range(8)]
+    day = (datetime.now(ZONE) - timedelta(days=2)).date()
+    users = sorted(secrets.token_hex(6) for _ in range(5))
+    relay.subscribe(receiver, events=["attendance.day_changed", "user.unknown"], filters={"user_ids": users})
+    devices[0].send_done(devices[0].sample(4))  # whose users are known from now on
+    for user in users:
+        for hour, device in enumerate(devices, 9):
+            device.send_done(device.punch(user, datetime.combine(day, time(hour), ZONE)))
+    wait_for(lambda: len(receiver.events()) >= 5, 30)  # strangers, until they are in the list
+    changes = {"employees": [{"user_id": user, "employee_id": f"E{user}"} for user in users]}
+    assert relay.call("POST", "/v1/employees", json=changes).json()["added"] == 5
+
+    found, cursor = [], users[0][:-1]
+    while cursor and cursor <= users[-1]:
+        page = relay.get("/v1/attendance", params={"date": str(day), "limit": 2, "cursor": cursor})
+        found += [row for row in page["data"] if row["user_id"] in users]
+        cursor = page["next_cursor"]
+    assert [row["user_id"] for row in found] == users
+    assert {(row["worked_hours"], row["punch_count"], row["employee_id"][1:] in users) for row in found} == {
+        (7.0, 8, True)
+    }
+    wait_for(lambda: len(receiver.events()) >= 10, 30)
+    told = [(event["type"], event["user_id"]) for event in receiver.events()]
+    assert sorted(told) == sorted(
+        (name, user) for name in ("attendance.day_changed", "user.unknown") for user in users
+    )
+    assert {event["punch_count"] for event in receiver.events() if "punch_count" in event} == {8}
