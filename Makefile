@@ -30,6 +30,8 @@ test: .venv/.dev
 	@scripts/install-php
 	@scripts/install-promtool
 	@scripts/install-faketime
+	@scripts/install-postgres
+	@scripts/install-mariadb
 	@$(BIN)/python scripts/test
 
 test-quick: .venv/.dev

@@ -459,11 +459,13 @@ def restore(settings: Settings, file: Path) -> None:
     click.echo(f"{count} keys are back; start web and worker")
 
 
-def _add_simulator() -> None:
+def _add_others() -> None:
+    from app.connector.cli import connector
     from simulator.cli import simulate, simulator
 
     main.add_command(simulator)
     main.add_command(simulate)
+    main.add_command(connector)
 
 
-_add_simulator()
+_add_others()

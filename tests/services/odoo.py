@@ -1,6 +1,8 @@
-"""Odoo 19: its external JSON-2 API, `POST /json/2/MODEL/METHOD`, over employees and their attendances.
+"""Odoo: its external APIs over employees and their attendances: JSON-2 (`POST /json/2/MODEL/METHOD`, from Odoo 19)
+and the older JSON-RPC (`POST /jsonrpc`).
 
 https://www.odoo.com/documentation/19.0/developer/reference/external_api.html
+https://www.odoo.com/documentation/19.0/developer/reference/external_rpc_api.html
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from typing import Any
 from tests.services.web import Request, Service
 
 API_KEY = "made-up-odoo-api-key"
+DATABASE, USER_ID = "made-up-database", 2
 _MOMENT = "%Y-%m-%d %H:%M:%S"
 
 
@@ -40,11 +43,33 @@ class Odoo(Service):
         ]
 
     def answer(self, request: Request) -> tuple[int, Any]:
+        if request.path == "/jsonrpc":
+            return self._rpc(request)
         if request.headers.get("authorization", "").lower() != f"bearer {API_KEY}":
             return _refused(401, "werkzeug.exceptions.Unauthorized", "Invalid apikey")
         root, version, model, method = request.path.strip("/").split("/")
         assert (request.method, root, version) == ("POST", "json", "2"), request
-        rows, given = self.models[model], request.json
+        return self._call(model, method, request.json)
+
+    def _rpc(self, request: Request) -> tuple[int, Any]:
+        """`execute_kw`, the one method that is used; errors are answered with 200, as Odoo does."""
+        call = request.json
+        assert (request.method, call["jsonrpc"], call["method"]) == ("POST", "2.0", "call"), call
+        params = call["params"]
+        assert (params["service"], params["method"]) == ("object", "execute_kw"), params
+        database, user, key, model, method, positional, named = params["args"]
+        if (database, user, key) != (DATABASE, USER_ID, API_KEY):
+            status, answer = _refused(403, "odoo.exceptions.AccessDenied", "Access Denied")
+        else:
+            names = {"search_read": ["domain"], "create": ["vals_list"], "write": ["ids", "vals"]}[method]
+            status, answer = self._call(model, method, {**dict(zip(names, positional, strict=True)), **named})
+        if status == 200:
+            return 200, {"jsonrpc": "2.0", "id": call["id"], "result": answer}
+        error = {"code": 200, "message": "Odoo Server Error", "data": answer}
+        return 200, {"jsonrpc": "2.0", "id": call["id"], "error": error}
+
+    def _call(self, model: str, method: str, given: dict[str, Any]) -> tuple[int, Any]:
+        rows = self.models[model]
         if method == "search_read":
             found = [row for row in rows if all(_fits(row, *term) for term in given["domain"])]
             fields = given.get("fields") or ["id", *rows[0]] if rows else []

@@ -1,0 +1,68 @@
+"""The documented body of a RealTimePunchLog callback (#11), and the OperationID of a row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from app.connector.rows import Punch
+from app.gateway import clock
+from app.gateway.cipher import SecurityKey
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_LENGTH = 12  # the gateway's own have 12 or 13 characters
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Whom the punches are of: what the gateway would say of itself in each callback."""
+
+    stgid: str
+    auth_token: str
+    serial: str
+    label: str
+    key: SecurityKey | None = None
+
+    def __repr__(self) -> str:
+        return f"Device({self.stgid!r}, …)"
+
+
+def operation_id(device: Device, punch: Punch) -> str:
+    """12 letters and digits made of what the punch says: the same on every try and after every restart."""
+    said = "\n".join((device.stgid, *_punch_log(punch).values()))
+    number = int.from_bytes(hashlib.sha256(said.encode()).digest()[:16], "big")
+    digits = []
+    for _ in range(_LENGTH):
+        number, digit = divmod(number, 36)
+        digits.append(_ALPHABET[digit])
+    return "".join(digits)
+
+
+def body(device: Device, punch: Punch) -> bytes:
+    """The callback as the gateway sends it: JSON, or the Base64 of it encrypted where there is a key."""
+    document = {
+        "RealTime": {
+            "OperationID": operation_id(device, punch),
+            "LabelName": device.label,
+            "SerialNumber": device.serial,
+            "PunchLog": {**_punch_log(punch), **({} if punch.mask is None else {"FaceMask": punch.mask})},
+            "AuthToken": device.auth_token,
+            "Time": clock.format_gateway(datetime.now(UTC)),
+        }
+    }
+    plain = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return plain if device.key is None else device.key.encrypt(plain)
+
+
+def _punch_log(punch: Punch) -> dict[str, str]:
+    """What is known of it; FaceMask, the one that is no text, apart."""
+    said = {
+        "Type": punch.type,
+        "Temperature": punch.temperature,
+        "InputType": punch.input,
+        "UserId": punch.user,
+        "LogTime": clock.format_gateway(punch.at),
+    }
+    return {name: value for name, value in said.items() if value is not None}

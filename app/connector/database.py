@@ -1,0 +1,250 @@
+"""Following the rows that a query gives, by a column that grows.
+
+The place is the greatest value of that column so far. Rows may be committed late, below it, and several may have
+the same value. So each look goes back by an overlap from the place and leaves out what was seen: the digests of
+the rows within the overlap are part of the place. A row that was changed there is sent again, as it is now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from decimal import Decimal
+from typing import Any, Final
+
+from app.connector.errors import Away, Stop
+from app.connector.push import Read
+
+_AT_ONCE = 500  # rows read before they are sent, so that no query is open while a receiver is waited for
+DEFAULT_OVERLAP: Final = {"number": 1000.0, "time": 3600.0}
+_EXTRA = "pip install 'cams-relay[connector]'"
+_DRIVERS: Final[Mapping[str, tuple[str, str]]] = {
+    "mysql": ("mysql+pymysql", _EXTRA),
+    "mariadb": ("mariadb+pymysql", _EXTRA),
+    "postgres": ("postgresql+psycopg", _EXTRA),
+    "postgresql": ("postgresql+psycopg", _EXTRA),
+    "mssql": ("mssql+pyodbc", "pip install pyodbc"),
+    "access": ("access+pyodbc", "pip install sqlalchemy-access"),
+    "sqlite": ("sqlite", _EXTRA),
+}
+
+
+def open_engine(url: str, password: str | None) -> Any:
+    """A SQLAlchemy engine for the URL. Raises Stop with what to install where something is missing."""
+    try:
+        import sqlalchemy
+        from sqlalchemy import exc
+    except ModuleNotFoundError:
+        raise Stop(f"reading a database needs SQLAlchemy: {_EXTRA}") from None
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except exc.ArgumentError:
+        raise Stop("the URL is not one of a database; a right one is mysql://user@host/database") from None
+    scheme = parsed.drivername
+    named, install = _DRIVERS.get(scheme, (scheme, _DRIVERS.get(scheme.partition("+")[0], ("", ""))[1]))
+    parsed = parsed.set(drivername=named)
+    if password is not None:
+        parsed = parsed.set(password=password)
+    if named == "sqlite" and parsed.database and not os.path.exists(parsed.database):
+        raise Stop(f"there is no SQLite file {parsed.database}")
+    try:
+        return sqlalchemy.create_engine(parsed, pool_pre_ping=True, pool_recycle=300)
+    except exc.NoSuchModuleError:
+        raise Stop(f"there is no driver for {scheme}:// here: {install or _EXTRA}") from None
+    except ImportError as error:
+        raise Stop(f"the driver for {scheme}:// is missing ({error}): {install or _EXTRA}") from None
+
+
+class QuerySource:
+    """The rows of a query; `{month}` and `{year}` in it name tables of a month, in the place's months up to now."""
+
+    def __init__(
+        self,
+        engine: Any,
+        query: str,
+        since: str,
+        mapping: Mapping[str, str],
+        place: dict[str, Any] | None,
+        *,
+        start: str | None = None,
+        overlap: float | None = None,
+        zone: tzinfo | None = None,
+    ) -> None:
+        self._engine = engine
+        self._query = query.strip().rstrip(";")
+        self._since = since
+        self._mapping = mapping
+        self._zone = zone or UTC
+        self._overlap = overlap
+        self._monthly = "{month" in query or "{year" in query
+        kept = place or {}
+        self._place = _load(kept.get("value"))
+        self._floor = _load(kept["floor"]) if "floor" in kept else _read_start(start)
+        self._seen: dict[str, Any] = {row: _load(value) for row, value in kept.get("seen", {}).items()}
+        if engine.dialect.name == "sqlite" and isinstance(self._floor, datetime):
+            self._floor = self._floor.isoformat(" ")  # SQLite has times as texts
+        if self._monthly and not isinstance(self._place or self._floor, datetime | str):
+            raise Stop("a query with {month} needs --start, the time to begin at, e.g. --start 2026-11-01")
+
+    def rows(self) -> Iterator[Read]:
+        """The rows that are new, by the column. Raises Away."""
+        for query in self._queries():
+            while found := self._look(query):
+                for value, key, row in found:
+                    yield self._read(value, key, row)
+
+    def place(self) -> dict[str, Any]:
+        low = self._from()
+        self._seen = {row: value for row, value in self._seen.items() if low is None or value >= low}
+        return {
+            "value": _dump(self._place),
+            "floor": _dump(self._floor),
+            "seen": {row: _dump(value) for row, value in self._seen.items()},
+        }
+
+    def _queries(self) -> list[str]:
+        if not self._monthly:
+            return [self._query]
+        moment = self._from()
+        if isinstance(moment, str):
+            moment = datetime.fromisoformat(moment)
+        now = datetime.now(self._zone)
+        months = range(moment.year * 12 + moment.month - 1, now.year * 12 + now.month)
+        try:
+            return [self._query.format(year=month // 12, month=month % 12 + 1) for month in months]
+        except (KeyError, IndexError, ValueError):
+            raise Stop("--query: only {month}, {month:02} and {year} may stand in braces") from None
+
+    def _from(self) -> Any:
+        """What is looked at begins here: the overlap before the place, but not before the start."""
+        if self._place is None:
+            return self._floor
+        back = _back(self._place, self._overlap)
+        return back if self._floor is None else max(back, _like(self._floor, back))
+
+    def _look(self, query: str) -> list[tuple[Any, str, Mapping[str, Any]]]:
+        """Up to 500 rows that weren't seen: the column's value, a digest of the row, the row."""
+        import sqlalchemy as sql
+
+        escaped = query.replace(":", "\\:")  # a colon in it begins no parameter
+        column: Any = sql.column(self._since)
+        every = sql.select(sql.text("*")).select_from(sql.text(f"({escaped}) AS rows_of_query"))
+        low = self._from()
+        wanted = every.where(column.is_not(None) if low is None else column >= low).order_by(column)
+        found: list[tuple[Any, str, Mapping[str, Any]]] = []
+        try:
+            with self._engine.connect() as connection:
+                if self._place is None and self._floor is not None:
+                    one = connection.execute(every.limit(1)).mappings().first()
+                    if one is not None and self._since in one:
+                        _like(self._floor, _supported(one[self._since]))
+                for row in connection.execute(wanted).mappings():
+                    if self._since not in row:
+                        raise Stop(
+                            f"--since-column: the query gives no column {self._since!r}; it gives {', '.join(row)}"
+                        )
+                    key = _key(row)
+                    if key not in self._seen:
+                        found.append((_supported(row[self._since]), key, dict(row)))
+                    if len(found) == _AT_ONCE:
+                        break
+        except ImportError as error:
+            raise Stop(f"a driver is missing: {error}") from None
+        except sql.exc.SQLAlchemyError as error:
+            raise Away(f"the database can't be read: {_said(error)}") from None
+        return found
+
+    def _read(self, value: Any, key: str, row: Mapping[str, Any]) -> Read:
+        missing = next((column for column in self._mapping.values() if column not in row), None)
+        if missing is not None:
+            raise Stop(f"--map: the query gives no column {missing!r}; it gives {', '.join(row)}")
+
+        def done() -> None:
+            if self._place is None or value > self._place:
+                self._place = value
+            self._seen[key] = value
+
+        fields = {field: row[column] for field, column in self._mapping.items()}
+        return Read(fields, f"row with {self._since} {value}", str(row), done)
+
+
+def _key(row: Mapping[str, Any]) -> str:
+    return hashlib.sha256(repr([str(value) for value in row.values()]).encode()).hexdigest()[:16]
+
+
+def _said(error: Exception) -> str:
+    """The database's own words, on one line; never the parameters or the URL."""
+    return " ".join(str(getattr(error, "orig", None) or type(error).__name__).split())[:300]
+
+
+# Values of the column: numbers, times, and texts that are ISO 8601 times, as SQLite has them.
+
+
+def _supported(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day)
+    if isinstance(value, Decimal):
+        return int(value) if value == int(value) else float(value)
+    if isinstance(value, str):
+        with suppress(ValueError):
+            datetime.fromisoformat(value)
+            return value
+    if isinstance(value, int | float):
+        return value
+    raise Stop(
+        "--since-column: its values are neither numbers nor times that sort as they should: choose a column that "
+        "grows, such as an automatic number"
+    )
+
+
+def _back(value: Any, overlap: float | None) -> Any:
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value) - timedelta(seconds=_seconds(overlap))
+        # A text in the same form sorts among the others; less of it sorts before all that begin so.
+        return moment.isoformat(value[10:11] or " ")[: len(value)]
+    if isinstance(value, datetime):
+        return value - timedelta(seconds=_seconds(overlap))
+    return value - type(value)(DEFAULT_OVERLAP["number"] if overlap is None else overlap)
+
+
+def _seconds(overlap: float | None) -> float:
+    return DEFAULT_OVERLAP["time"] if overlap is None else overlap
+
+
+def _like(floor: Any, value: Any) -> Any:
+    """The start in the form of the column's values. Raises Stop where it is none."""
+    if isinstance(value, str) and isinstance(floor, datetime):
+        return floor.isoformat(value[10:11] or " ")
+    if isinstance(value, datetime) and isinstance(floor, datetime):
+        return floor.replace(tzinfo=value.tzinfo)
+    if isinstance(value, str | datetime) != isinstance(floor, str | datetime):
+        raise Stop(
+            "--start is not of the kind of --since-column: a number such as 1, or a time such as 2026-11-24"
+        )
+    return floor
+
+
+def _read_start(text: str | None) -> Any:
+    if text is None:
+        return None
+    if text.isdecimal():
+        return int(text)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise Stop(
+            f"--start: {text!r} is neither a number nor a time such as 2026-11-24 or 2026-11-24T08:00:00"
+        ) from None
+
+
+def _dump(value: Any) -> Any:
+    return {"time": value.isoformat()} if isinstance(value, datetime) else value
+
+
+def _load(value: Any) -> Any:
+    return datetime.fromisoformat(value["time"]) if isinstance(value, dict) else value

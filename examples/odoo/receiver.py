@@ -1,0 +1,110 @@
+"""Punches to Odoo's attendances, by JSON-RPC: `WEBHOOK_SECRET=… ODOO_URL=… … python3 receiver.py [PORT]`.
+
+Needs `pip install requests standardwebhooks`. See docs/integrations/odoo.md. Subscribe it with `max_in_flight` 1."""
+
+import json
+import os
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import requests
+from standardwebhooks import Webhook, WebhookVerificationError
+
+WEBHOOK = Webhook(os.environ["WEBHOOK_SECRET"])
+URL = os.environ["ODOO_URL"].rstrip("/")
+DATABASE = os.environ["ODOO_DATABASE"]
+
+
+class NotBooked(Exception):
+    """Odoo won't have it, however often it is asked: reported, and not tried again."""
+
+
+class Away(Exception):
+    """Odoo may have it later: the relay is answered 503, and delivers it again."""
+
+
+def take(body: bytes, headers: dict[str, str]) -> int:
+    """The status to answer a delivery with. 2xx only once Odoo has all of it, or won't have it."""
+    try:
+        events = WEBHOOK.verify(body, headers)
+    except WebhookVerificationError:
+        return 401
+    for event in events if isinstance(events, list) else [events]:
+        if event["type"] != "attendance.punch" or event["test"]:
+            continue
+        try:
+            outcome = book(event)
+        except NotBooked as error:
+            outcome = f"not booked: {error}"
+        except (Away, requests.RequestException) as error:
+            print(
+                json.dumps({"event": event["id"], "outcome": f"later: {str(error) or type(error).__name__}"}),
+                flush=True,
+            )
+            return 503
+        print(json.dumps({"event": event["id"], "user": event["user_id"], "outcome": outcome}), flush=True)
+    return 204
+
+
+def book(punch: dict[str, Any]) -> str:
+    """Opens or closes an attendance. There are never two open ones, and what came before is there already."""
+    found = odoo("hr.employee", "search_read", [[["barcode", "=", punch["user_id"]]]], fields=["id"], limit=1)
+    if not found:
+        raise NotBooked(f"no employee has the Badge ID {punch['user_id']}")
+    employee, moment = found[0]["id"], punch["occurred_at_utc"].replace("T", " ").removesuffix("Z")
+    if punch["direction"] is None:
+        raise NotBooked(f"{punch['punch_type']} is neither in nor out")
+    side = "check_in" if punch["direction"] == "in" else "check_out"
+    if attendances(employee, [side, "=", moment]):
+        return "there already"
+    open_now = attendances(employee, ["check_out", "=", False])
+    if side == "check_in":
+        if open_now:
+            raise NotBooked(f"checked in already, at {open_now[0]['check_in']} UTC, and not out since")
+        odoo("hr.attendance", "create", [[{"employee_id": employee, "check_in": moment}]])
+        return "checked in"
+    if not open_now:
+        raise NotBooked("checked out without a check-in")
+    if open_now[0]["check_in"] > moment:
+        raise NotBooked(f"came late: the open attendance begins afterwards, at {open_now[0]['check_in']} UTC")
+    odoo("hr.attendance", "write", [[open_now[0]["id"]], {"check_out": moment}])
+    return "checked out"
+
+
+def attendances(employee: int, term: list[Any]) -> list[dict[str, Any]]:
+    domain = [["employee_id", "=", employee], term]
+    found: list[dict[str, Any]] = odoo("hr.attendance", "search_read", [domain], fields=["check_in"], limit=1)
+    return found
+
+
+def odoo(model: str, method: str, arguments: list[Any], **options: Any) -> Any:
+    """Calls a method of a model."""
+    login = [DATABASE, int(os.environ["ODOO_UID"]), os.environ["ODOO_API_KEY"]]
+    return rpc("object", "execute_kw", [*login, model, method, arguments, options])
+
+
+def rpc(service: str, method: str, arguments: list[Any]) -> Any:
+    """One JSON-RPC call. Odoo answers its own errors with 200, too."""
+    params = {"service": service, "method": method, "args": arguments}
+    call = {"jsonrpc": "2.0", "method": "call", "id": 1, "params": params}
+    answer = requests.post(f"{URL}/jsonrpc", json=call, timeout=30, allow_redirects=False)
+    if answer.status_code != 200:
+        raise Away(f"Odoo answered {answer.status_code}")
+    document = answer.json()
+    if "error" not in document:
+        return document["result"]
+    data = document["error"].get("data", {})
+    if data.get("name") in ("odoo.exceptions.ValidationError", "odoo.exceptions.UserError"):
+        raise NotBooked(data.get("message", "Odoo refused it"))
+    raise Away(f"Odoo answered {data.get('name') or document['error'].get('message')}")
+
+
+class Receiver(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(take(body, {name.lower(): value for name, value in self.headers.items()}))
+        self.end_headers()
+
+
+HTTPServer(("127.0.0.1", int(sys.argv[1]) if sys.argv[1:] else 9000), Receiver).serve_forever()

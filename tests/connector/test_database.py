@@ -1,0 +1,204 @@
+"""A query is followed: equal values, rows that came late, tables of a month; on SQLite, Postgres and MariaDB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import sqlalchemy as sql
+
+from app.connector.database import QuerySource, open_engine
+from app.connector.errors import Away, Stop
+from tests.connector.conftest import Connector, punches, users
+from tests.harness import Receiver
+from tests.servers import mariadb, postgres
+
+MAPPING = {"user": "UserId", "time": "LogDate", "type": "Direction"}
+QUERY = 'SELECT "DeviceLogId", "UserId", "LogDate", "Direction" FROM "DeviceLogs"'
+NOON = datetime(2026, 11, 24, 12)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres", "mariadb"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    match request.param:
+        case "sqlite":
+            (folder / "db").touch()
+            yield f"sqlite:///{folder}/db"
+        case "postgres":
+            with postgres(folder) as url:
+                yield url
+        case _:
+            with mariadb(folder) as url:
+                yield url + "?sql_mode=ANSI_QUOTES"
+
+
+class Logs:
+    """The machine software's table."""
+
+    def __init__(self, url: str, name: str = "DeviceLogs") -> None:
+        self.engine = open_engine(url, None)
+        self.table = sql.Table(
+            name,
+            sql.MetaData(),
+            sql.Column("DeviceLogId", sql.Integer, primary_key=True),
+            sql.Column("UserId", sql.String(50), nullable=False),
+            sql.Column("LogDate", sql.DateTime),
+            sql.Column("Direction", sql.String(10)),
+        )
+        self.table.drop(self.engine, checkfirst=True)
+        self.table.create(self.engine)
+
+    def add(self, user: str, number: int | None = None, at: datetime = NOON, way: str = "in") -> None:
+        values = {
+            "UserId": user,
+            "LogDate": at,
+            "Direction": way,
+            **({"DeviceLogId": number} if number else {}),
+        }
+        with self.engine.begin() as connection:
+            connection.execute(self.table.insert().values(values))
+
+
+class Follower:
+    """A source made anew from its kept place for every look."""
+
+    def __init__(self, logs: Logs, since: str, query: str = QUERY, **options: Any) -> None:
+        self._make: Callable[[Any], QuerySource] = lambda place: QuerySource(
+            logs.engine, query, since, MAPPING, place, **options
+        )
+        self.kept: Any = None
+
+    def look(self, most: int = 10**6) -> list[str]:
+        source, found = self._make(self.kept), []
+        for read in source.rows():
+            if len(found) == most:
+                break
+            assert isinstance(read.fields, dict)
+            found.append(read.fields["user"])
+            read.done()
+            self.kept = source.place()
+        return found
+
+
+@pytest.fixture
+def logs(server: str) -> Logs:
+    return Logs(server)
+
+
+def test_a_number_is_followed_and_what_was_committed_late_is_found(logs: Logs) -> None:
+    follower = Follower(logs, "DeviceLogId", overlap=10)
+    for number in (1, 2, 5):
+        logs.add(f"u{number}", number)
+    assert follower.look(2) + follower.look() == ["u1", "u2", "u5"]
+    logs.add("u4", 4)
+    logs.add("u6", 6)
+    assert follower.look() == ["u4", "u6"]
+    assert follower.look() == []
+
+
+def test_equal_times_and_late_ones(logs: Logs) -> None:
+    follower = Follower(logs, "LogDate", overlap=3600)
+    for user in "abcd":
+        logs.add(user)
+    found = [follower.look(1)[0] for _ in range(4)]
+    assert sorted(found) == list("abcd")
+    logs.add("same")
+    logs.add("late", at=NOON - timedelta(minutes=59))
+    logs.add("next", at=NOON + timedelta(minutes=1))
+    assert follower.look() == ["late", "same", "next"]
+    assert follower.look() == []
+
+
+def test_a_row_that_is_changed_is_sent_again(logs: Logs) -> None:
+    follower = Follower(logs, "LogDate")
+    logs.add("a", 1)
+    assert follower.look() == ["a"]
+    with logs.engine.begin() as connection:
+        connection.execute(logs.table.update().values(Direction="out"))
+    assert follower.look() == ["a"]
+    assert follower.look() == []
+
+
+def test_more_than_are_read_at_once(logs: Logs) -> None:
+    rows = [{"UserId": str(number), "LogDate": NOON, "Direction": ""} for number in range(1_200)]
+    with logs.engine.begin() as connection:
+        connection.execute(logs.table.insert(), rows)
+    follower = Follower(logs, "LogDate", start="2026-11-24")
+    assert sorted(map(int, follower.look())) == list(range(1_200))
+    assert follower.look() == []
+
+
+def test_it_begins_where_it_is_told(logs: Logs) -> None:
+    for day in range(3):
+        logs.add(f"d{day}", at=NOON + timedelta(days=day))
+    assert Follower(logs, "LogDate", start="2026-11-25T12:00:00").look() == ["d1", "d2"]
+    assert Follower(logs, "DeviceLogId", start="3").look() == ["d2"]
+
+
+def test_colons_and_percent_signs_in_a_query_are_its_own(logs: Logs) -> None:
+    logs.add("a:b%c")
+    query = QUERY + """ WHERE "UserId" LIKE 'a:b%%' AND "UserId" <> ':x'"""
+    assert Follower(logs, "DeviceLogId", query).look() == ["a:b%c"]
+
+
+def test_tables_of_a_month(server: str) -> None:
+    now = datetime.now(ZoneInfo("Asia/Kolkata")).replace(tzinfo=None, microsecond=0)
+    last = now.replace(day=1) - timedelta(days=1)
+    logs = Logs(server, f"DeviceLogs_{last.month}_{last.year}")
+    logs.add("last", at=last)
+    query = QUERY.replace("DeviceLogs", "DeviceLogs_{month}_{year}")
+    options = {"start": f"{last:%Y-%m-01}", "zone": ZoneInfo("Asia/Kolkata"), "overlap": 3600}
+    follower = Follower(logs, "LogDate", query, **options)
+    with pytest.raises(Away):  # this month's table isn't made yet
+        follower.look()
+    assert follower.kept["value"] is not None
+    this = Logs(server, f"DeviceLogs_{now.month}_{now.year}")
+    this.add("this", at=max(now.replace(day=1, hour=0, minute=0, second=0), last + timedelta(seconds=1)))
+    assert follower.look() == ["this"]
+    this.table.drop(this.engine)
+
+
+@pytest.mark.parametrize(
+    ("since", "start"), [("Nothing", None), ("UserId", None), ("DeviceLogId", "2026-11-24")]
+)
+def test_a_column_that_does_not_fit_is_said(server: str, since: str, start: str | None) -> None:
+    logs = Logs(server)
+    logs.add("a")
+    with pytest.raises((Stop, Away)):
+        Follower(logs, since, start=start).look()
+        Follower(logs, since, start=start).look()
+
+
+def test_the_command_follows_a_database(tmp_path: Path, gate: Receiver) -> None:
+    (tmp_path / "etime.db").touch()
+    logs = Logs(f"sqlite:///{tmp_path}/etime.db")
+    logs.add("7", way="in")
+    logs.add("8", way="elsewhere")
+    logs.add("9", way="out")
+    connector = Connector(tmp_path, gate.url, DATABASE=f"sqlite:///{tmp_path}/etime.db")
+    mapping = "user=UserId,time=LogDate,type=Direction"
+    words = ("db", "env:DATABASE", "--query", QUERY, "--since-column", "DeviceLogId", "--map", mapping)
+    connector.run(*words)
+    connector.run(*words)
+    assert [(punch["UserId"], punch["Type"]) for punch in punches(gate)] == [
+        ("7", "CheckIn"),
+        ("9", "CheckOut"),
+    ]
+    assert punches(gate)[0]["LogTime"] == "2026-11-24 12:00:00 GMT +0530"
+    (reject,) = connector.rejects()
+    assert reject["where"] == "row with DeviceLogId 2" and "elsewhere" in reject["row"]
+    logs.add("10")
+    connector.run(*words)
+    assert users(gate) == ["7", "9", "10"]
+
+
+def test_no_such_file_is_said(connector: Connector) -> None:
+    words = ("--query", QUERY, "--since-column", "DeviceLogId", "--map", "user=UserId,time=LogDate")
+    assert "there is no SQLite file nowhere.db" in connector.run(
+        "db", "sqlite:///nowhere.db", *words, status=1
+    )

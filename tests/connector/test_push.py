@@ -1,0 +1,226 @@
+"""What is pushed is the documented callback, until it is acknowledged; what can't be is said and kept."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.gateway.callbacks import read
+from app.gateway.cipher import SecurityKey
+from tests.connector.conftest import (
+    DONE,
+    TOKEN,
+    Connector,
+    operations,
+    punches,
+    refuse,
+    users,
+    wait_users,
+)
+from tests.harness import SAMPLES, Received, Receiver, wait_for
+
+KEY = "made-up-security-key-of-32-bytes"
+ATTLOG = (
+    "        7\t2026-11-24 08:36:08\t1\t0\t1\t0\r\n"
+    "       42\t2026-11-24 17:02:55\t1\t1\t15\t0\r\n"
+    "       42\tyesterday\t1\t1\t15\t0\r\n"
+    "        9\t2026-11-24 17:03:00\t1\t9\t1\t0\r\n"
+    "        9\t2026-11-24 17:04:00\t1\t1\t4\t0\r\n"
+)
+
+
+def _attlog(connector: Connector, text: str = ATTLOG) -> Path:
+    path = connector.folder / "attlog.dat"
+    path.write_text(text)
+    return path
+
+
+def test_the_body_is_the_documented_one(connector: Connector, gate: Receiver) -> None:
+    rows = "user,at,way,temp,mask,kind\n2,2020-09-17 07:48:22,Fingerprint,36.8,no,CheckOut\n"
+    (connector.folder / "export.csv").write_text(rows)
+    mapping = "user=user,time=at,type=kind,input=way,temperature=temp,mask=mask"
+    connector.run(
+        "file", "export.csv", "--map", mapping, "--label", "Burj Khalifa", "--serial", "ZHM11xxxxxxxx"
+    )
+    sent = gate.received[0].json
+    sample = json.loads((SAMPLES / "11-RealTimePunchLog.request.json").read_text())
+    assert re.fullmatch(r"[0-9a-z]{12}", sent["RealTime"].pop("OperationID"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d GMT \+0000", sent["RealTime"].pop("Time"))
+    assert sent["RealTime"].pop("AuthToken") == TOKEN
+    for name in ("OperationID", "Time", "AuthToken"):
+        del sample["RealTime"][name]
+    assert sent == sample
+
+
+def test_rows_that_cannot_be_read_are_put_aside_and_stop_nothing(
+    connector: Connector, gate: Receiver
+) -> None:
+    _attlog(connector)
+    said = connector.run("file", "attlog.dat", "--format", "attlog")
+    assert [
+        (punch["UserId"], punch["Type"], punch["InputType"], punch["LogTime"]) for punch in punches(gate)
+    ] == [
+        ("7", "CheckIn", "Fingerprint", "2026-11-24 08:36:08 GMT +0530"),
+        ("42", "CheckOut", "Face", "2026-11-24 17:02:55 GMT +0530"),
+        ("9", "CheckOut", "Card", "2026-11-24 17:04:00 GMT +0530"),
+    ]
+    first, second = connector.rejects()
+    assert (
+        first["where"].endswith("attlog.dat, line 3")
+        and "'yesterday' is not written like" in first["problem"]
+    )
+    assert first["row"] == "       42\tyesterday\t1\t1\t15\t0"
+    assert second["where"].endswith("line 4") and "--type-words 9=CheckIn" in second["problem"]
+    assert "line 3: time 'yesterday'" in said and "3 rows sent, 2 put aside" in said
+    connector.run("file", "attlog.dat", "--format", "attlog")
+    assert len(gate.received) == 3 and len(connector.rejects()) == 2
+
+
+def test_it_is_encrypted_where_there_is_a_key(tmp_path: Path, gate: Receiver) -> None:
+    connector = Connector(tmp_path, gate.url, CONNECTOR_SECURITY_KEY=KEY)
+    _attlog(connector, ATTLOG[:40])
+    connector.run("file", "attlog.dat", "--format", "attlog")
+    assert not gate.received[0].body.startswith(b"{")
+    (punch,) = punches(gate, SecurityKey(KEY))
+    assert punch["UserId"] == "7"
+
+
+def test_secrets_may_be_in_files_and_are_never_said(connector: Connector, gate: Receiver) -> None:
+    _attlog(connector)
+    (connector.folder / "token").write_text("made-up-token-in-a-file\n")
+    said = connector.run("file", "attlog.dat", "--format", "attlog", "--auth-token-file", "token")
+    assert gate.received[0].json["RealTime"]["AuthToken"] == "made-up-token-in-a-file"
+    kept = connector.state.read_text() + (connector.folder / "connector-ESSL1.rejects.jsonl").read_text()
+    assert "made-up-token" not in said + kept
+
+
+def test_it_waits_for_a_receiver_that_is_away_in_order_and_with_one_operation_id(
+    following: Callable[..., Connector], connector: Connector, gate: Receiver
+) -> None:
+    """It answers 503, then 200 with a page that asks to sign in, then 429; then it takes them."""
+    taken: list[str] = []
+    answers: list[tuple[int, dict[str, str], bytes]] = [
+        (503, {}, b""),
+        (200, {}, b"<html>sign in</html>"),
+        (429, {"retry-after": "1"}, b""),
+    ]
+
+    def answer(got: Received) -> tuple[int, dict[str, str], bytes]:
+        if answers:
+            return answers.pop(0)
+        taken.append(got.json["RealTime"]["PunchLog"]["UserId"])
+        return DONE
+
+    gate.answer = answer
+    _attlog(connector)
+    following("file", "attlog.dat", "--format", "attlog")
+    wait_for(lambda: len(taken) == 3, 30)
+    assert taken == ["7", "42", "9"]
+    assert len(set(operations(gate)[:4])) == 1 and len(set(operations(gate))) == 3
+    assert "answered 503; tried again" in connector.log() and "takes callbacks again" in connector.log()
+
+
+@pytest.mark.parametrize("status", [400, 401, 302])
+def test_a_refusal_for_good_stops_with_a_sentence_and_keeps_the_place(
+    connector: Connector, gate: Receiver, status: int
+) -> None:
+    gate.answer = lambda got: (
+        refuse(status)(got) if got.json["RealTime"]["PunchLog"]["UserId"] == "42" else DONE
+    )
+    _attlog(connector)
+    said = connector.run("file", "attlog.dat", "--format", "attlog", status=1)
+    assert {400: "security key", 401: "AuthToken", 302: "redirect"}[status] in said.splitlines()[-1]
+    assert connector.place()["line"] == 1
+    gate.answer = lambda _: DONE
+    connector.run("file", "attlog.dat", "--format", "attlog")
+    assert users(gate) == ["7", "42", "42", "9"]
+    assert operations(gate)[1] == operations(gate)[2]
+
+
+def test_it_follows_and_ends_when_told(
+    following: Callable[..., Connector], connector: Connector, gate: Receiver
+) -> None:
+    path = _attlog(connector, "")
+    following("file", "attlog.dat", "--format", "attlog")
+    with path.open("a") as file:
+        for user in range(5):
+            file.write(f"{user}\t2026-11-24 08:00:0{user}\t1\t0\t1\t0\n")
+            file.flush()
+            time.sleep(0.05)
+    wait_users(gate, [str(user) for user in range(5)])
+    assert connector.kill(signal.SIGTERM) == 0
+    assert connector.place()["line"] == 5
+
+
+def test_what_was_there_at_first_may_be_left_out(connector: Connector, gate: Receiver) -> None:
+    path = _attlog(connector)
+    words = ("file", "attlog.dat", "--format", "attlog", "--from-end")
+    connector.run(*words)
+    with path.open("a") as file:
+        file.write("77\t2026-11-24 18:00:00\t1\t0\t1\t0\n")
+    connector.run(*words)
+    assert users(gate) == ["77"]
+
+
+def test_one_place_for_one_source_and_one_process(
+    following: Callable[..., Connector], connector: Connector, gate: Receiver
+) -> None:
+    _attlog(connector)
+    following("file", "attlog.dat", "--format", "attlog")
+    wait_for(lambda: len(gate.received) == 3)
+    assert "another connector" in connector.run("file", "attlog.dat", "--format", "attlog", status=1)
+    connector.kill(signal.SIGTERM)
+    _attlog(connector).rename(connector.folder / "other.dat")
+    assert "name another file" in connector.run("file", "other.dat", "--format", "attlog", status=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("file", "a.csv"), "--format csv needs --map"),
+        (
+            ("file", "a.csv", "--map", "user=1,time=2", "--timezone", "Asia/Kolkatta"),
+            "--timezone: there is no",
+        ),
+        (
+            ("file", "a.csv", "--map", "user=1,time=2", "--default-type", "In"),
+            "--default-type: 'In' is none of",
+        ),
+        (("file", "a.csv", "--map", "user=1,time=2", "--auth-token-env", "NONE"), "NONE is not set"),
+        (
+            ("db", "mysql://a:b@h/d", "--query", "x", "--since-column", "y", "--map", "user=1,time=2"),
+            "--password-env",
+        ),
+        (
+            ("db", "foo://h/d", "--query", "x", "--since-column", "y", "--map", "user=1,time=2"),
+            "no driver for foo",
+        ),
+        (
+            ("db", "mssql://h/d", "--query", "x", "--since-column", "y", "--map", "user=1,time=2"),
+            "pip install pyodbc",
+        ),
+        (
+            ("db", "access:///d.mdb", "--query", "x", "--since-column", "y", "--map", "user=1,time=2"),
+            "pip install sqlalchemy-access",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_set_wrong_is_said_in_a_sentence(
+    connector: Connector, words: tuple[str, ...], says: str
+) -> None:
+    assert says in connector.run(*words, status=1)
+
+
+def test_the_relays_reader_takes_it(connector: Connector, gate: Receiver) -> None:
+    _attlog(connector)
+    connector.run("file", "attlog.dat", "--format", "attlog")
+    callback = read(gate.received[0].json)
+    assert callback.problems == []
+    assert callback.operation == "RealTimePunchLog"
