@@ -43,7 +43,9 @@ __all__ = [
 ]
 
 _MOST_PROBLEMS = 50
-_MOST_ROWS = 10_000  # of a callback; the documented ones have one, and ten templates at most
+# Of a callback; the documented ones have one, and ten templates at most. Punches cost the store least.
+_MOST_PUNCHES = 10_000
+_MOST_ROWS = 2_000
 _HIGHEST_INDEX = 99
 
 _CREDENTIAL_TYPES: Final[Mapping[str, str]] = {
@@ -76,6 +78,7 @@ class _Scope:
     problems: list[str]
     default_tz: tzinfo | None
     room: Room
+    room_for_punches: Room
     _base: dict[str, object] | None = None
 
     def row(self, fields: dict[str, object], where: str) -> Row:
@@ -108,7 +111,7 @@ def read(document: object, default_tz: tzinfo | None = None) -> Callback:
     facts: list[Fact] = []
     operation: str | None = None
     levels, envelope = _envelope(document)
-    room = Room(_MOST_ROWS)
+    room, room_for_punches = Room(_MOST_ROWS), Room(_MOST_PUNCHES)
     sections = [
         (level, section, fields[section])
         for level, fields in levels
@@ -116,7 +119,9 @@ def read(document: object, default_tz: tzinfo | None = None) -> Callback:
         if section in _SECTIONS and fields[section] is not None
     ]
     for level, name, section in sections:
-        scope = _Scope(document, level, len(sections) == 1, facts, problems, default_tz, room)
+        scope = _Scope(
+            document, level, len(sections) == 1, facts, problems, default_tz, room, room_for_punches
+        )
         default_operation, read_section = _SECTIONS[name]
         operation = operation or default_operation
         read_section(section, scope)
@@ -188,7 +193,7 @@ def _read_punch_log(section: object, scope: _Scope) -> None:
         scope.alone,
         problems=scope.problems,
         default_tz=scope.default_tz,
-        room=scope.room,
+        room=scope.room_for_punches,
         sole=scope.document if scope.is_sole else None,
     )
 
