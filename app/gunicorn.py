@@ -28,6 +28,12 @@ loglevel = "warning"
 accesslog = None
 control_socket_disable = True
 
+# What proxies say is read by app.api, as RELAY_TRUSTED_PROXIES allows. By itself gunicorn would believe loopback, and
+# whom the variable FORWARDED_ALLOW_IPS names (`*` on some platforms), as to scheme and path.
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
+
 
 def _write_problem(sock: socket.socket, status: int, reason: str, message: str) -> None:
     """What gunicorn itself refuses (no HTTP, a URL or headers too long) is a problem like every other error."""

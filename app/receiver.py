@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from hashlib import sha256
 from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
@@ -37,7 +38,10 @@ log = logging.getLogger("relay.callback")
 _RETRY_STORE_SECONDS = 0.5
 _TRIES = 5
 _DEEPEST = 200
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_MOST_PARTS = 500_000
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
+_AUTH_TOKEN = re.compile(rb'"(?i:AuthToken)"\s*+:\s*+"([ -!#-\[\]-~]{1,200})"')
+_LARGEST_FORM = 4 * 1024 * 1024
 
 
 class Refused(Exception):
@@ -208,28 +212,21 @@ class Receiver:
         raise Refused(400, "malformed", "The body is neither a JSON object nor encrypted.")
 
     def _authenticate_plain(self, text: bytes, hints: list[str]) -> Authentic:
-        document, callback = understand(text)
-        device = self._device(callback, hints)
+        document, unread = document_in(text)
+        device = self._device(document, hints)
         if device.keys:
             device = self._fresh(device)  # its security key may have been removed since it was read here
         if device.keys:
             raise Refused(401, "unauthorised", "Plain text from a device that has a security key.")
-        return self._with_timezone(device, document, callback, text)
+        return Authentic(device, document, _read(document, unread, device.timezone), text)
 
     def _authenticate_sealed(self, sealed: bytes, hints: list[str]) -> Authentic:
         plain = self._open(sealed, hints)
-        document, callback = understand(plain)
-        device = self._device(callback, hints)
+        document, unread = document_in(plain)
+        device = self._device(document, hints)
         if not any(key.opens(sealed) for key in device.keys):
             raise Refused(401, "unauthorised", "It is encrypted with another device's security key.")
-        return self._with_timezone(device, document, callback, plain)
-
-    def _with_timezone(
-        self, device: Device, document: dict[str, Any], callback: Callback, body: bytes
-    ) -> Authentic:
-        if callback.problems:  # perhaps only that a time has no offset, which the device's time zone mends
-            document, callback = understand(body, device.timezone)
-        return Authentic(device, document, callback, body)
+        return Authentic(device, document, _read(document, unread, device.timezone), plain)
 
     def _open(self, sealed: bytes, hints: list[str]) -> bytes:
         """The plain text, opened with a key of the device in the URL, or of any device.
@@ -253,18 +250,22 @@ class Receiver:
             return self._store.devices.refresh(device.id) or device
         return device
 
-    def _device(self, callback: Callback, hints: list[str]) -> Device:
-        """The device with the callback's token that the hints and, where several share it, the serial are of."""
-        if callback.auth_token:
+    def _device(self, document: dict[str, Any], hints: list[str]) -> Device:
+        """The device with the callback's token that the hints and, where several share it, the serial are of.
+
+        Of the document nothing else is read before: who is nobody is to cost no more than that.
+        """
+        auth_token, serial = callbacks.sender(document)
+        if auth_token:
             for anew in (False, True):  # another process may have registered a device with the same token
-                found = self._store.devices.by_token(callback.auth_token, anew=anew)
+                found = self._store.devices.by_token(auth_token, anew=anew)
                 if hints:
                     found = [device for device in found if all(hint == device.id for hint in hints)]
                 if len(found) > 1:
                     found = [
                         device
                         for device in found
-                        if callback.serial in (device.id, device.record["serial_number"] or "")
+                        if serial in (device.id, device.record["serial_number"] or "")
                     ]
                 if len(found) == 1:
                     return found[0]
@@ -280,20 +281,37 @@ def _try_keys(sealed: bytes, devices: list[Device]) -> bytes | None:
     return None
 
 
-def understand(text: bytes, timezone: tzinfo | None = None) -> tuple[dict[str, Any], Callback]:
-    """A body's JSON and what it says; of an older version of the protocol only which one. Raises Refused."""
+def understand(text: bytes, timezone: tzinfo) -> tuple[dict[str, Any], Callback]:
+    """A body's JSON and what it says. Raises Refused."""
+    document, unread = document_in(text)
+    return document, _read(document, unread, timezone)
+
+
+def document_in(text: bytes) -> tuple[dict[str, Any], str | None]:
+    """A body's JSON, and a sentence why nothing of it is to be read, or None. Raises Refused."""
+    if len(text) > _MOST_PARTS and sum(map(text.count, (b"[", b"{", b","))) > _MOST_PARTS:
+        # Its JSON would take seconds and hundreds of megabytes, of anybody who sends it. One string in it is enough
+        # to tell whose it is, and then to keep it.
+        found = _AUTH_TOKEN.search(text)
+        known = {"AuthToken": found[1].decode() if found else None, "Digest": sha256(text).hexdigest()}
+        return known, "The body has more parts than any callback has."
     old = None if text.startswith(b"{") else callbacks.old_version(text)
     if old is None:
-        document = parse(text)
-        return document, callbacks.read(document, timezone)
+        return parse(text), None
     # A form of version 2.0 is kept if its JSON holds the device's AuthToken; 1.0 knows no token at all.
     form = form_json(text)
     if form is None:
         raise Refused(401, "unauthorised", old)
-    callback = callbacks.read(form)
-    callback.facts.clear()
-    callback.problems[:] = [old]
-    return form, callback
+    return form, old
+
+
+def _read(document: dict[str, Any], unread: str | None, timezone: tzinfo) -> Callback:
+    """What a document says, or why nothing of it is to be read."""
+    callback = callbacks.read(document, timezone)
+    if unread is not None:
+        callback.facts.clear()
+        callback.problems[:] = [unread]
+    return callback
 
 
 def parse(text: bytes) -> dict[str, Any]:
@@ -348,6 +366,8 @@ def _no_constant(name: str) -> NoReturn:
 
 def form_json(text: bytes) -> dict[str, Any] | None:
     """The JSON in the form field `request_data` of version 2.0; None if there is none."""
+    if len(text) > _LARGEST_FORM:  # taking a form apart is slow
+        return None
     try:
         values = parse_qs(text.decode(), max_num_fields=50).get("request_data")
         return parse(values[0].encode()) if values else None

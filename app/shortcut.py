@@ -18,6 +18,7 @@ from app.receiver import Receiver, Refused
 
 _PATH = re.compile(r"/callback(?:/([A-Za-z0-9._-]+))?")
 _QUERY = re.compile(r"(?:stgid=([A-Za-z0-9._-]+))?")
+_HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]+)?")
 _ONLY_ONCE = frozenset(("HOST", "CONTENT-LENGTH"))
 _NOT_HERE = frozenset(("EXPECT", "TRANSFER-ENCODING"))
 
@@ -89,6 +90,10 @@ def _callback(req: Any) -> _Callback | None:
         if name in _ONLY_ONCE:
             found[name] = value
     length, host = found.get("CONTENT-LENGTH", ""), found.get("HOST", "")
-    if not host or not (length.isascii() and length.isdigit()) or int(length) > LARGEST_BODY:
+    if (
+        _HOST.fullmatch(host) is None
+        or not (length.isascii() and length.isdigit())
+        or int(length) > LARGEST_BODY
+    ):
         return None
     return _Callback([hint for hint in path.groups() + query.groups() if hint], int(length), host)

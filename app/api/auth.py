@@ -27,10 +27,10 @@ def store() -> Store:
 
 
 def caller() -> ApiKey:
-    """Who calls. Raises a 401 Problem."""
+    """Who calls. Raises a 401 Problem, or TooManyTries (429)."""
     if "caller" not in g:
         key = _offered_key()
-        found = store().api_keys.authenticate(key) if key else caller_by_session()
+        found = store().api_keys.authenticate(key, request.remote_addr or "") if key else caller_by_session()
         if found is None and not key:
             raise Problem(
                 401, "An API key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`."

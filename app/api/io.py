@@ -39,6 +39,9 @@ def raw_body() -> bytes:
         raise BadRequest("The body could not be read to its end.") from None
     if len(data) > LARGEST_BODY:
         raise RequestEntityTooLarge("The body is larger than 16 MiB.")
+    announced = request.content_length
+    if announced is not None and len(data) < announced:  # the server doesn't tell (RFC 9112 §8: incomplete)
+        raise BadRequest(f"The body ended after {len(data)} of its {announced} bytes (Content-Length).")
     return data
 
 
@@ -96,7 +99,9 @@ def base_url() -> str:
 def origin(scheme: str, host: str | None, name: str = "", port: str = "") -> str:
     """The URL of a server by a request's Host, or else by its own name and port."""
     server = (name, int(port) if port.isdigit() else None) if name else None
-    return get_current_url(scheme, get_host(scheme, host, server)).rstrip("/")
+    # A Host that can't be one counts as none: it makes no link, and holds up no callback.
+    found = get_host(scheme, host, server) or get_host(scheme, None, server)
+    return get_current_url(scheme, found).rstrip("/")
 
 
 def created(value: Any, path: str) -> Response:

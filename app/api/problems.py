@@ -13,6 +13,7 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from app.store import StoreAway, is_away
+from app.store.tries import TooManyTries
 
 log = logging.getLogger("relay.api")
 
@@ -69,6 +70,12 @@ def register(app: Flask) -> None:
         for name, value in error.get_headers():
             if name.lower() in ("allow", "location"):
                 response.headers[name] = value
+        return response
+
+    @app.errorhandler(TooManyTries)
+    def too_many(error: TooManyTries) -> Response:
+        response = respond(429, str(error))
+        response.headers["Retry-After"] = str(error.seconds)
         return response
 
     @app.errorhandler(StoreAway)

@@ -15,6 +15,7 @@ from app.api.problems import Problem
 from app.api.sessions import COOKIE, check_csrf
 from app.console.frame import page
 from app.console.texts import text
+from app.store.tries import TooManyTries
 
 blueprint = Blueprint("sign_in", __name__)
 
@@ -41,7 +42,13 @@ def sign_in() -> ResponseReturnValue:
     except Problem:
         return _form(403, text("sign_in.stale"))
     key = request.form.get("key", "").strip()
-    if not key or store().api_keys.authenticate(key) is None:
+    try:
+        found = store().api_keys.authenticate(key, request.remote_addr or "") if key else None
+    except TooManyTries as error:
+        response = _form(429, str(error))
+        response.headers["Retry-After"] = str(error.seconds)
+        return response
+    if found is None:
         return _form(401, text("sign_in.wrong"))
     response = redirect(_next(), 303)
     _set_cookie(response, store().sessions.begin(key))  # a new one: the former may have been planted

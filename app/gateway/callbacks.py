@@ -24,7 +24,7 @@ from app.gateway.facts import (
     UserUpdated,
 )
 from app.gateway.redaction import content_digest, redact, redact_unknown
-from app.gateway.rows import Row, objects, read_punches
+from app.gateway.rows import Room, Row, objects, read_punches
 
 __all__ = [
     "AttendancePhoto",
@@ -43,6 +43,9 @@ __all__ = [
 ]
 
 _MOST_PROBLEMS = 50
+# Of a callback; the documented ones have one, and ten templates at most. Punches cost the store least.
+_MOST_PUNCHES = 10_000
+_MOST_ROWS = 2_000
 _HIGHEST_INDEX = 99
 
 _CREDENTIAL_TYPES: Final[Mapping[str, str]] = {
@@ -74,6 +77,8 @@ class _Scope:
     facts: list[Fact]
     problems: list[str]
     default_tz: tzinfo | None
+    room: Room
+    room_for_punches: Room
     _base: dict[str, object] | None = None
 
     def row(self, fields: dict[str, object], where: str) -> Row:
@@ -105,14 +110,8 @@ def read(document: object, default_tz: tzinfo | None = None) -> Callback:
     problems: list[str] = []
     facts: list[Fact] = []
     operation: str | None = None
-    top = values.fold(document)
-    inner = top.get("realtime")
-    levels = [(document, top)]
-    envelope = top
-    if isinstance(inner, dict):
-        folded = values.fold(inner)
-        levels.insert(0, (inner, folded))
-        envelope = {**top, **_held(folded)} if len(top) > 1 else folded
+    levels, envelope = _envelope(document)
+    room, room_for_punches = Room(_MOST_ROWS), Room(_MOST_PUNCHES)
     sections = [
         (level, section, fields[section])
         for level, fields in levels
@@ -120,7 +119,9 @@ def read(document: object, default_tz: tzinfo | None = None) -> Callback:
         if section in _SECTIONS and fields[section] is not None
     ]
     for level, name, section in sections:
-        scope = _Scope(document, level, len(sections) == 1, facts, problems, default_tz)
+        scope = _Scope(
+            document, level, len(sections) == 1, facts, problems, default_tz, room, room_for_punches
+        )
         default_operation, read_section = _SECTIONS[name]
         operation = operation or default_operation
         read_section(section, scope)
@@ -141,6 +142,26 @@ def read(document: object, default_tz: tzinfo | None = None) -> Callback:
     if len(problems) > _MOST_PROBLEMS:
         problems[_MOST_PROBLEMS:] = [f"And {len(problems) - _MOST_PROBLEMS} more."]
     return callback
+
+
+def sender(document: dict[str, object]) -> tuple[str | None, str | None]:
+    """The AuthToken and the serial number of a callback's JSON, and nothing else is read; None where missing."""
+    _, envelope = _envelope(document)
+    serial = Row(envelope, "", [], None).take("SerialNumber", values.name)
+    return _token(envelope.get("authtoken")), serial
+
+
+def _envelope(
+    document: dict[str, object],
+) -> tuple[list[tuple[dict[str, object], dict[str, object]]], dict[str, object]]:
+    """The levels that hold sections, inner first, each with its keys folded; and the envelope's fields of both."""
+    top = values.fold(document)
+    inner = top.get("realtime")
+    if not isinstance(inner, dict):
+        return [(document, top)], top
+    folded = values.fold(inner)
+    envelope = {**top, **_held(folded)} if len(top) > 1 else folded
+    return [(inner, folded), (document, top)], envelope
 
 
 def _held(fields: Mapping[str, object]) -> dict[str, object]:
@@ -172,12 +193,13 @@ def _read_punch_log(section: object, scope: _Scope) -> None:
         scope.alone,
         problems=scope.problems,
         default_tz=scope.default_tz,
+        room=scope.room_for_punches,
         sole=scope.document if scope.is_sole else None,
     )
 
 
 def _read_photos(section: object, scope: _Scope) -> None:
-    for where, fields in objects(section, "Log", scope.problems):
+    for where, fields in objects(section, "Log", scope.problems, scope.room):
         row = scope.row(fields, where)
         data = row.required("LogPhoto", row.take("LogPhoto", _photo))
         user_id = row.take("UserID", values.identifier)
@@ -201,7 +223,7 @@ def _mime(data: bytes) -> str:
 
 
 def _read_deletions(section: object, scope: _Scope) -> None:
-    for where, fields in objects(section, "UserDeleted", scope.problems):
+    for where, fields in objects(section, "UserDeleted", scope.problems, scope.room):
         row = scope.row(fields, where)
         user_id = row.required("UserID", row.take("UserID", values.identifier))
         at = row.time("OperationTime")
@@ -210,7 +232,7 @@ def _read_deletions(section: object, scope: _Scope) -> None:
 
 
 def _read_time_changes(section: object, scope: _Scope) -> None:
-    for where, fields in objects(section, "DateModified", scope.problems):
+    for where, fields in objects(section, "DateModified", scope.problems, scope.room):
         row = scope.row(fields, where)
         changed_to = row.required("ModifiedTo", row.time("ModifiedTo"))
         at = row.time("OperationTime")
@@ -219,7 +241,7 @@ def _read_time_changes(section: object, scope: _Scope) -> None:
 
 
 def _read_updates(section: object, scope: _Scope) -> None:
-    for where, fields in objects(section, "UserUpdated", scope.problems):
+    for where, fields in objects(section, "UserUpdated", scope.problems, scope.room):
         row = scope.row(fields, where)
         user_id = row.take("UserID", values.identifier)
         at = row.time("OperationTime")
@@ -227,7 +249,7 @@ def _read_updates(section: object, scope: _Scope) -> None:
         credentials: list[CredentialUpdated] = []
         if templates not in (None, "", [], {}):
             label = where.rstrip(": .") + (" Template" if ":" in where else ".Template")
-            for place, item in objects(templates, label, scope.problems):
+            for place, item in objects(templates, label, scope.problems, scope.room):
                 template = scope.row(item, place)
                 credential = _credential(template, user_id)
                 if credential is not None:

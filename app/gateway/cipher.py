@@ -117,14 +117,24 @@ class SecurityKey:
             raise CipherError("The ciphertext is not a whole number of 16-byte blocks.")
         plain = self._decryptor.update(sealed)
         padding = plain[-1]
-        if 1 <= padding <= _BLOCK and plain.endswith(bytes([padding]) * padding):
+        padded = 1 <= padding <= _BLOCK and plain.endswith(bytes([padding]) * padding)
+        if padded:
             plain = plain[:-padding]
-        elif not _OBJECT_STARTS.fullmatch(plain[:_BLOCK].rstrip(_JUNK)) or plain.rstrip(_JUNK)[-1:] != b"}":
-            raise CipherError("The body does not decrypt with this security key.")
         plain = plain.rstrip(_JUNK)
-        try:
-            plain.decode()
-        except UnicodeDecodeError:
-            # A wrong key's noise ends in what looks like padding once in 256 times.
-            raise CipherError("The body does not decrypt with this security key.") from None
+        # A wrong key's noise ends in what looks like padding once in 256 times, but then it is no text.
+        if not (padded and _is_text(plain)) and not _is_object(plain):
+            raise CipherError("The body does not decrypt with this security key.")
         return plain
+
+
+def _is_text(plain: bytes) -> bool:
+    try:
+        plain.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_object(plain: bytes) -> bool:
+    """Whether it begins and ends as a JSON object; between, a device may have put names of another encoding."""
+    return _OBJECT_STARTS.fullmatch(plain[:_BLOCK].rstrip(_JUNK)) is not None and plain[-1:] == b"}"

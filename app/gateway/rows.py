@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Final, Literal, TypeVar
 
@@ -118,12 +119,31 @@ def read_punch(row: Row, operation: str, raw: dict[str, object]) -> Punch | None
     )
 
 
-def objects(section: object, name: str, problems: list[str]) -> Iterator[tuple[str, dict[str, object]]]:
+@dataclass(slots=True)
+class Room:
+    """How many more rows are read: a body of millions would hold up everybody else's."""
+
+    left: int
+
+    def take(self) -> bool:
+        """Whether there was room for one."""
+        self.left -= 1
+        return self.left >= 0
+
+
+def objects(
+    section: object, name: str, problems: list[str], room: Room | None = None
+) -> Iterator[tuple[str, dict[str, object]]]:
     """The objects of a section that is one or a list of them, each with how a problem's sentence begins."""
     if isinstance(section, dict):
         yield f"{name}.", section
     elif isinstance(section, list):
         for number, item in enumerate(section, 1):
+            if room is not None and not room.take():
+                problems.append(
+                    f"{name} has more rows than are read of a callback: row {number} and those after it."
+                )
+                return
             if isinstance(item, dict):
                 yield f"{name} row {number}: ", item
             else:
@@ -139,6 +159,7 @@ def read_punches(
     *,
     problems: list[str],
     default_tz: tzinfo | None,
+    room: Room | None = None,
     sole: dict[str, object] | None = None,
 ) -> list[Punch]:
     """The punches of a PunchLog: one, a list, or `{"ReturnRowCount", "Log": […]}`.
@@ -158,7 +179,7 @@ def read_punches(
                 problems.append("PunchLog.Log is missing.")
             return []
     punches = []
-    for where, item in objects(section, "PunchLog", problems):
+    for where, item in objects(section, "PunchLog", problems, room):
         punch = read_punch(Row(values.fold(item), where, problems, default_tz), operation, alone(item))
         if punch is not None:
             punches.append(punch)

@@ -46,6 +46,7 @@ _PROBLEMS = {
     409: "It exists already, or its state doesn't allow it.",
     413: "The body is larger than 16 MiB.",
     422: "A body, field or parameter is wrong; `errors` says which.",
+    429: "Too many wrong API keys came from your address: `Retry-After` says for how many seconds to wait.",
     503: "The store can't be reached just now: try again in a moment.",
 }
 _ACTION_PROBLEMS = {

@@ -152,7 +152,7 @@ class Endpoint:
         """Statuses of problems it may answer."""
         found = set(self.problems)
         if self.scopes != PUBLIC:
-            found |= {401, 503}
+            found |= {401, 429, 503}
             if self.scopes != ANY_KEY:
                 found.add(403)
         if self.parameters:

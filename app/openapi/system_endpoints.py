@@ -195,7 +195,7 @@ SYSTEM: tuple[Endpoint, ...] = (
             )
         },
         scopes=PUBLIC,
-        problems=(401, 403, 503),
+        problems=(401, 403, 429, 503),
     ),
     Endpoint(
         method="get",

@@ -15,6 +15,7 @@ from app.events.flatten import received_iso
 from app.store.connection import Connection
 from app.store.embedded import private_file
 from app.store.keys import API_KEYS
+from app.store.tries import FailedTries
 
 SCOPES = (
     "events:read",
@@ -27,6 +28,8 @@ SCOPES = (
     "metrics:read",
     "admin",
 )
+
+_MOST_WORKED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +52,36 @@ class ApiKeys:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._tries = FailedTries(connection)
+        self._worked: dict[
+            str, None
+        ] = {}  # digests of keys that were right when last used here, oldest first
         settings = connection.settings
         self.first = settings.api_key or private_file(settings.data_dir / "api_key", new_key())
 
-    def authenticate(self, key: str) -> ApiKey | None:
-        """Who has this key; None for a wrong, deleted or expired one."""
+    def authenticate(self, key: str, address: str) -> ApiKey | None:
+        """Who has this key; None for a wrong, deleted or expired one.
+
+        Raises TooManyTries once too many wrong ones came from `address`. Then none is looked at but those that have
+        worked here before, so that a guesser doesn't shut out who shares the address with it, behind a proxy say.
+        """
+        digest = self._digest(key)
+        if digest not in self._worked:
+            self._tries.check(address)
+        found = self._find(key, digest)
+        if found is None:
+            self._worked.pop(digest, None)
+            self._tries.count(address)
+        elif digest not in self._worked:
+            while len(self._worked) >= _MOST_WORKED:
+                self._worked.pop(next(iter(self._worked)))
+            self._worked[digest] = None
+        return found
+
+    def _find(self, key: str, digest: str) -> ApiKey | None:
         if hmac.compare_digest(key.encode("utf-8", "surrogatepass"), self.first.encode()):
             return FIRST_KEY
-        return self._stored(self._digest(key))
+        return self._stored(digest)
 
     def digest(self, key: str) -> str:
         """What is kept of a key."""

@@ -46,6 +46,7 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {g}:upkeep                      there while the upkeep need not run again
 {g}:rewritten                   there while the append-only file need not be rewritten again
 {g}:employees                   hash: user ID → employee ID and name, sealed
+{g}:failed:NETWORK              how often a caller's address has failed to authenticate, for a minute
 {g}:counters                    hash: what is counted without a device
 {g}:alerts                      hash: checked (when silence was looked for, ms), since (from when on it counts)
 {g}:chores                      which worker does what is beside deliveries
@@ -84,6 +85,11 @@ def token(digest: str) -> str:
 def session(digest: str) -> str:
     """The key of a console session, by the digest of its token."""
     return f"{{g}}:session:{digest}"
+
+
+def failed_tries(network: str) -> str:
+    """The key of an address' failed tries to authenticate."""
+    return f"{{g}}:failed:{network}"
 
 
 class Shard:

@@ -190,6 +190,15 @@ def test_a_text_whose_padding_is_spoilt_is_still_read(junk: bytes) -> None:
 
 
 @needs_openssl
+def test_an_object_with_names_of_another_encoding_is_read() -> None:
+    """A refused callback would hold up the device's queue; in plain text such a one is taken, too."""
+    plain = '{"RealTime": {"LabelName": "Entrée", "SerialNumber": "X"}}'.encode("latin-1")
+    key = SecurityKey(KEY)
+    assert key.decrypt(key.encrypt(plain)) == plain
+    with pytest.raises(CipherError):
+        key.decrypt(key.encrypt(b"\xe9 no object"))
+
+
 @pytest.mark.parametrize("plain", [b"no object, and }", b'{"a":1, no end  '])
 def test_what_has_no_padding_must_be_an_object_whole(plain: bytes) -> None:
     with pytest.raises(CipherError):

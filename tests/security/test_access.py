@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 import secrets
 import socket
@@ -16,8 +17,10 @@ from flask import Flask
 from app.api import create_app
 from app.api.auth import ANY_KEY, PUBLIC
 from app.settings import load
+from app.store import Store
 from app.store.api_keys import SCOPES
-from tests.harness import API_KEY, Relay, wait_for
+from app.store.tries import MOST, WINDOW_SECONDS, network_of
+from tests.harness import API_KEY, Device, Relay, wait_for
 from tests.relay.tools import key_with, post, problem, store
 
 OPEN = {"/callback", "/health", "/metrics", "/photos", "/bodies", "/openapi.json", "/openapi.yaml"}
@@ -272,3 +275,123 @@ def test_what_is_hardly_http_is_400(relay: Relay, request_bytes: bytes) -> None:
         answer = connection.recv(10_000).decode()
     assert answer.startswith("HTTP/1.1 400 ")
     assert "content-type: application/problem+json" in answer.lower()
+
+
+# Tries
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    """A relay behind one proxy, which the tests are: they say which address a request is from."""
+    made = Relay(tmp_path_factory.mktemp("proxied"), RELAY_TRUSTED_PROXIES="1").start("store", "web")
+    yield made
+    made.stop()
+
+
+def status_from(relay: Relay, address: str, key: str | None, path: str = "/v1/me") -> int:
+    return relay.call("GET", path, key=key, headers={"X-Forwarded-For": address}).status_code
+
+
+def barred(relay: Relay, address: str) -> None:
+    """Fails from an address until it is past the limit, at each of the web processes."""
+    statuses = []
+    while statuses[-20:] != [429] * 20:
+        # a connection each, so that both processes get some
+        answer = requests.get(
+            f"{relay.url}/v1/me",
+            headers={"X-API-Key": secrets.token_urlsafe(24), "X-Forwarded-For": address},
+            timeout=10,
+        )
+        statuses.append(answer.status_code)
+        assert len(statuses) < 2 * MOST
+    assert statuses[:MOST] == [401] * MOST and set(statuses[MOST:]) == {429}
+    assert 0 < int(answer.headers["retry-after"]) <= WINDOW_SECONDS
+    problem(answer, 429)
+
+
+def test_wrong_keys_are_limited_by_address_and_no_other_address_notices(proxied: Relay) -> None:
+    fresh = key_with(proxied, "events:read")
+    barred(proxied, "198.51.100.1")
+    for key in (secrets.token_urlsafe(24), fresh):  # not even looked at, so that guessing gains nothing
+        assert status_from(proxied, "198.51.100.1", key) == 429
+    assert status_from(proxied, "198.51.100.1", None) == 401  # no try
+    assert status_from(proxied, "198.51.100.1", None, "/health") == 200
+    assert status_from(proxied, "198.51.100.2", secrets.token_urlsafe(24)) == 401
+    assert status_from(proxied, "198.51.100.2", fresh) == 200
+
+
+def test_who_shares_a_guessers_address_goes_on_and_may_still_be_shut_out(proxied: Relay) -> None:
+    made = post(proxied, "/v1/api-keys", {"name": "n8n", "scopes": ["events:read"]})
+    for _ in range(20):  # both processes have seen it work
+        requests.get(f"{proxied.url}/v1/me", headers={"X-API-Key": made["key"]}, timeout=10)
+    barred(proxied, "198.51.100.3")
+    for _ in range(20):
+        answer = requests.get(
+            f"{proxied.url}/v1/me",
+            headers={"X-API-Key": made["key"], "X-Forwarded-For": "198.51.100.3"},
+            timeout=10,
+        )
+        assert answer.status_code == 200
+    assert proxied.call("DELETE", f"/v1/api-keys/{made['id']}").status_code == 204
+    assert status_from(proxied, "198.51.100.3", made["key"]) in (401, 429)
+
+
+def test_callbacks_are_never_limited(proxied: Relay) -> None:
+    """One gateway's address serves many devices; a 429 would have it hold up them all."""
+    device = proxied.device()
+    stranger = {**device.punch()["RealTime"], "AuthToken": "0" * 32}
+    barred(proxied, "198.51.100.4")
+    headers = {"X-Forwarded-For": "198.51.100.4"}
+    for _ in range(MOST + 10):
+        assert device.send({"RealTime": stranger}, headers=headers).status_code == 401
+    assert device.send(device.punch(), headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "address, network",
+    [
+        ("198.51.100.7", "198.51.100.7"),
+        ("198.51.100.7:4711", "198.51.100.7"),
+        ("::ffff:198.51.100.7", "198.51.100.7"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::9]:4711", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::9]", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unknown", "unknown"),
+        ("", "unknown"),
+        ("_hidden", "unknown"),
+        ("x" * 5000, "unknown"),
+        ("1.2.3.4.5}:other:key", "unknown"),
+    ],
+)
+def test_an_address_counts_as_the_network_a_customer_has(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+# No time tells how much of a secret was right
+
+
+def test_secrets_are_looked_up_by_keyed_digest_and_compared_in_constant_time(
+    relay: Relay, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a stranger could time is the look-up of a digest whose key he doesn't have, and `compare_digest`."""
+    compared: list[tuple[bytes, bytes]] = []
+    real = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append((a, b)) or real(a, b))
+    devices = Store(load(relay.environment)).devices
+    twin = relay.device(auth_token=device.token)
+    assert {found.id for found in devices.by_token(device.token)} == {device.id, twin.id}
+    assert compared == [(device.token.encode(), device.token.encode())] * 2
+    compared.clear()
+    assert devices.by_token(device.token[:-1] + "_") == [] and compared == []  # no candidate under its digest
+    # A process that remembers a token which was changed since compares it with what the device has now.
+    fresh = secrets.token_hex(16)
+    assert relay.call("PATCH", f"/v1/devices/{twin.id}", json={"auth_token": fresh}).status_code == 200
+    devices.refresh(twin.id)
+    assert [found.id for found in devices.by_token(device.token)] == [device.id]
+    assert (fresh.encode(), device.token.encode()) in compared
+    keys = Store(load(relay.environment)).api_keys
+    compared.clear()
+    assert keys.authenticate(API_KEY, "198.51.100.9") is not None
+    assert keys.authenticate(API_KEY[:-1] + "_", "198.51.100.9") is None
+    assert [len(pair) for pair in compared] == [2, 2]
