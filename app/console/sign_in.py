@@ -45,9 +45,9 @@ def sign_in() -> ResponseReturnValue:
     try:
         found = store().api_keys.authenticate(key, request.remote_addr or "") if key else None
     except TooManyTries as error:
-        response = _form(429, str(error))
-        response.headers["Retry-After"] = str(error.seconds)
-        return response
+        refused = _form(429, text("sign_in.too_many"))
+        refused.headers["Retry-After"] = str(error.seconds)
+        return refused
     if found is None:
         return _form(401, text("sign_in.wrong"))
     response = redirect(_next(), 303)
