@@ -145,6 +145,7 @@ class Sent:
 
     body: bytes
     authentic: bool | None
+    plain: bytes = b""  # where the body is encrypted
 
 
 def spoilt(document: Document, token: str, chance: Random) -> Sent:

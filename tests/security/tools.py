@@ -21,12 +21,13 @@ class Answer:
 def exchange(relay: Relay, *parts: bytes, half_close: bool = True) -> list[Answer]:
     """Sends the parts on one connection; every answer until the relay closes it, with what was left at the end."""
     with socket.create_connection(("127.0.0.1", relay.port), 10) as connection:
-        for part in parts:
-            connection.sendall(part)
-        if half_close:
-            connection.shutdown(socket.SHUT_WR)
         received = b""
-        with suppress(ConnectionResetError):  # it closed without reading the rest
+        with suppress(OSError):  # it closed without reading the rest
+            for part in parts:
+                connection.sendall(part)
+            if half_close:
+                connection.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionResetError):
             while piece := connection.recv(65_536):
                 received += piece
     return list(_answers(received))
