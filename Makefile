@@ -38,7 +38,7 @@ test-quick: .venv/.dev
 	@$(BIN)/python scripts/test --quick
 
 test-soak: .venv/.dev
-	@$(BIN)/python -m pytest -m soak tests/faults $(ARGS)
+	@$(BIN)/python -m pytest -m soak tests/faults tests/security $(ARGS)
 
 bench: .venv/.dev
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -266,8 +266,10 @@ def test_nothing_but_the_http_seam_and_the_stores_client_opens_connections() -> 
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
             elif isinstance(node, ast.Attribute):
-                names = [ast.unparse(node)]
-                if node.attr in ("connect", "connect_ex", "sock_connect") and "socket" in names[0]:
+                names = [name for name in (ast.unparse(node),) if name.startswith(("socket.", "asyncio."))]
+                if node.attr in ("connect", "connect_ex", "sock_connect") and "sock" in ast.unparse(
+                    node.value
+                ):
                     names.append("socket.create_connection")
             used = {name for name in names for start in able if name == start or name.startswith(f"{start}.")}
             if used:
@@ -276,6 +278,8 @@ def test_nothing_but_the_http_seam_and_the_stores_client_opens_connections() -> 
     assert modules.pop("workers/http.py") == {"pycurl"}
     # `cams-relay up` asks its own web process whether it is there.
     assert modules.pop("app/up.py") == {"requests"}
-    # The assistants' server calls the relay itself, at the URL its own operator starts it with.
+    # Programs of their own, which call the relay at the URL that whoever starts them gives: for assistants, and for
+    # machines that only write a table.
     assert modules.pop("app/mcp/relay.py") == {"requests"}
+    assert modules.pop("app/connector/sender.py") == {"requests"}
     assert modules == {}, "another way out of the relay: take workers.http instead"
