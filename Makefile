@@ -10,7 +10,7 @@ help:
 	@echo "make run         the relay with an embedded store and a virtual device (ARGS=--no-simulator)"
 	@echo "make test        lint, types, import contracts, all tests, also on Debian's Redis, under Sentinel and on a Cluster"
 	@echo "make test-quick  lint, types and the tests of protocol, HTTP client and relay"
-	@echo "make test-soak   the tests that take minutes: 100 kills at random, ten minutes of load (ARGS go to pytest)"
+	@echo "make test-soak   the tests that take minutes: 100 kills at random, ten minutes of load, longer fuzzing (ARGS go to pytest)"
 	@echo "make bench       the benchmarks beside their baselines (ARGS go to them)"
 	@echo "make docs        writes docs' generated parts, openapi.yaml and postman/ anew"
 	@echo "make lock        requirements*.txt anew from pyproject.toml"
@@ -38,7 +38,7 @@ test-quick: .venv/.dev
 	@$(BIN)/python scripts/test --quick
 
 test-soak: .venv/.dev
-	@$(BIN)/python -m pytest -m soak tests/faults tests/security $(ARGS)
+	@$(BIN)/python -m pytest -m soak tests $(ARGS)
 
 bench: .venv/.dev
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -24,6 +24,7 @@ def plot(record: Record) -> bytes:
         js=(),  # nothing is loaded from elsewhere
         disable_xml_declaration=True,
     )
+    chart.uuid = "bench"  # or it would be another in every run
     chart.x_labels = [row.what for row in rows]
     chart.add("measured", [row.ratio for row in rows])
     chart.add("to reach", [_wanted(row) for row in rows])

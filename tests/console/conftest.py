@@ -14,7 +14,7 @@ from tests.stage import Stage
 from tests.stage import stage as make_stage
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: beside it no event loop runs, nor a second browser
 def browser() -> Iterator[Browser]:
     with chromium() as made:
         yield made
