@@ -47,6 +47,7 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {g}:rewritten                   there while the append-only file need not be rewritten again
 {g}:employees                   hash: user ID → employee ID and name, sealed
 {g}:failed:NETWORK              how often a caller's address has failed to authenticate, for a minute
+{g}:sampled                     there while the counters need not be sampled again
 {g}:counters                    hash: what is counted without a device
 {g}:alerts                      hash: checked (when silence was looked for, ms), since (from when on it counts)
 {g}:chores                      which worker does what is beside deliveries

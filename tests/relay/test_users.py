@@ -147,8 +147,8 @@ def test_a_credentials_data_needs_its_scope_and_is_audited(relay: Relay, device:
     assert answer.json()["credential_digest"] == shown["credential_digest"]
     assert "no-store" in answer.headers["cache-control"]
     logs = wait_for(lambda: reader_id in relay.logs() and relay.logs())
-    (line,) = (line for line in logs.splitlines() if reader_id in line)
-    assert device.id in line and "fingerprint" in line
+    (line,) = (line for line in logs.splitlines() if reader_id in line and device.id in line)
+    assert "relay.audit" in line and "fingerprint" in line
     assert data not in logs
 
 
