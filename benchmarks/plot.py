@@ -15,6 +15,7 @@ def plot(record: Record) -> bytes:
         style=CleanStyle(background="#ffffff", plot_background="#ffffff", colors=("#2a6f97", "#c9ccd1")),
         title="Beside the baseline of each (1 = the baseline; logarithmic)",
         logarithmic=True,
+        range=(0.1, 30),
         width=960,
         height=120 + 56 * len(rows),
         legend_at_bottom=True,

@@ -1,0 +1,72 @@
+"""Coverage-guided fuzzing: `python -m tests.security.fuzz TARGET FOLDER… [libFuzzer's options]`, on Linux.
+
+What a target raises that its own documentation doesn't name ends the run with exit status 77, and the input that did it
+in a file.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import atheris
+import orjson
+
+with atheris.instrument_imports(include=["app.gateway", "app.events", "app.receiver"]):
+    from app.gateway import callbacks, clock
+    from app.gateway.cipher import CipherError, SecurityKey, ciphertext
+    from app.receiver import Refused, document_in
+
+_KEY = SecurityKey("made-up-security-key-of-32-bytes")
+
+
+def decryption(data: bytes) -> None:
+    """Anybody's body, and one encrypted with the right key whose plain text is anything."""
+    for body in (data, _KEY.encrypt(data)):
+        sealed = ciphertext(body)
+        if sealed is None:
+            continue
+        try:
+            plain = _KEY.open(sealed)
+        except CipherError:
+            continue
+        assert isinstance(plain, bytes)
+
+
+def timestamps(data: bytes) -> None:
+    """A time that is read is one that can be written, and is read as the same again."""
+    text = data.decode("utf-8", "surrogateescape")
+    try:
+        moment = clock.parse(text, default_tz=UTC)
+    except ValueError as error:
+        assert len(str(error)) < 400
+        return
+    assert isinstance(moment, datetime) and moment.tzinfo is not None
+    assert clock.parse(clock.format_gateway(moment)) == moment
+    assert clock.iso(moment) and clock.iso_utc(moment)
+
+
+def reader(data: bytes) -> None:
+    """What is JSON is read, and shown without its secrets, whatever is in it."""
+    try:
+        document, _ = document_in(data)
+    except Refused:
+        return
+    callbacks.sender(document)
+    callback = callbacks.read(document, UTC)
+    assert callback.facts or callback.problems or callback.operation is not None
+    assert len(callbacks.content_digest(document)) == 16
+    orjson.dumps([callbacks.redact(document), callbacks.redact_unknown(document)])
+
+
+TARGETS = {target.__name__: target for target in (decryption, timestamps, reader)}
+
+
+def main() -> None:
+    target = TARGETS[sys.argv.pop(1)]
+    atheris.Setup(sys.argv, target)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
