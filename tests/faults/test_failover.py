@@ -50,6 +50,9 @@ def fail_over(pair: Pair) -> Server:
     return killed
 
 
+@pytest.mark.timeout(
+    240
+)  # sentinels on a busy machine wait half a minute before they trust their clocks again
 @pytest.mark.parametrize(
     ("durability", "spool", "replicas"),
     [("os", "on", 1), ("os", "off", 1), ("replica", "on", 1), ("replica", "off", 2)],
@@ -68,7 +71,7 @@ def test_a_failover_under_load_loses_nothing_that_a_replica_confirmed(
     load.finish()
     moments = sorted(load.acknowledged.values())
     silence = max(later - earlier for earlier, later in itertools.pairwise(moments))
-    deadline = time.monotonic() + (30 if durability == "replica" else 5)
+    deadline = time.monotonic() + (90 if durability == "replica" else 5)
     while lost := set(load.acknowledged) - events_by_identity(receiver).keys():
         if time.monotonic() > deadline:
             break

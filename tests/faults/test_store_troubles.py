@@ -139,7 +139,7 @@ def test_a_store_whose_disk_is_full_takes_it_up_when_there_is_room(
     relay = Relay(tmp_path)
     folder = tmp_path / "data" / "store"
     folder.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
     mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     if mounted.returncode:
         pytest.skip(f"a small file system can't be mounted here: {mounted.stderr.strip()}")

@@ -50,7 +50,6 @@ def test_errors_are_the_relays_own_sentences(assistants: Assistants, device: Dev
             "subscription_id: there is no such subscription",
         ),
         ("find_person", {"name_or_id": ""}, "name_or_id: is too short"),
-        ("find_person", {"name_or_id": "x", "device_id": "NONE"}, "device_id: is not a registered device"),
     ]
 
     async def ask() -> list[str]:

@@ -1,0 +1,33 @@
+"""Holes in the store's append-only file are closed, and nothing else of it is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.store.aof import close_holes
+
+SELECT = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
+SET = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$7\r\n\r\n\0\0\0*1\r\n"  # zeros of its own
+NOTE = b"#TS:1795631957\r\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "left"),
+    [
+        (SELECT + bytes(496) + SET + SET, SELECT + SET + SET),
+        (SELECT + bytes(3) + NOTE + SET + bytes(1) + SET, SELECT + NOTE + SET + SET),
+        (SELECT + bytes(9) + SET + SET[:-9], SELECT + SET + SET[:-9]),  # torn: the server's own matter
+        (SELECT + bytes(9) + SET + SET[:9], SELECT + SET + SET[:9]),
+        (SELECT + SET, SELECT + SET),
+        (SELECT + b"garbage\n" + bytes(9) + SET, SELECT + b"garbage\n" + bytes(9) + SET),
+        (b"", b""),
+    ],
+)
+def test_holes_are_closed(tmp_path: Path, written: bytes, left: bytes) -> None:
+    path = tmp_path / "appendonly.aof.2.incr.aof"
+    path.write_bytes(written)
+    assert close_holes(tmp_path) == len(written) - len(left)
+    assert path.read_bytes() == left
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
