@@ -7,12 +7,16 @@ without a length, ids of other characters, and callbacks that are refused.
 from __future__ import annotations
 
 import re
+import time
+from email.utils import formatdate
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, NamedTuple
 
 from flask import Flask
 from gunicorn.http.body import Body  # type: ignore[import-untyped]
 
+from app.api.callback import DONE
 from app.api.io import LARGEST_BODY, origin
 from app.receiver import Receiver, Refused
 
@@ -42,6 +46,10 @@ class Shortcut:
 
     def __init__(self, receiver: Receiver, public_url: str | None) -> None:
         self._receiver, self._public_url = receiver, public_url
+
+    def answer(self, connection: str) -> bytes:
+        """What a callback that was taken is answered, whole; `connection` is what becomes of it."""
+        return _answer(int(time.time()), connection)
 
     def takes(self, req: Any) -> bool:
         """Whether it is a callback, and received; else the view finds the request as it came."""
@@ -97,3 +105,12 @@ def _callback(req: Any) -> _Callback | None:
     ):
         return None
     return _Callback([hint for hint in path.groups() + query.groups() if hint], int(length), host)
+
+
+@lru_cache(maxsize=4)  # for every answer of a second
+def _answer(now: int, connection: str) -> bytes:
+    head = (
+        f"HTTP/1.1 200 OK\r\nServer: gunicorn\r\nDate: {formatdate(now, usegmt=True)}\r\nConnection: {connection}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(DONE)}\r\n\r\n"
+    )
+    return head.encode() + DONE

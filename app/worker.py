@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
-from email.utils import formatdate
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from gevent import GreenletExit
@@ -13,8 +10,6 @@ from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped
 
 if TYPE_CHECKING:
     from app.shortcut import Shortcut
-
-_DONE = b'{"status":"done"}'
 
 
 class RelayWorker(GeventWorker):  # type: ignore[misc]
@@ -37,22 +32,13 @@ class RelayWorker(GeventWorker):  # type: ignore[misc]
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """One request of a connection. Raises StopIteration where it was the last."""
         try:
-            done = self.alive and self._shortcut is not None and self._shortcut.takes(req)
+            done = self._shortcut is not None and self.alive and self._shortcut.takes(req)
         except GreenletExit:  # the worker has to stop
             return
-        if not done:
+        if self._shortcut is None or not done:
             super().handle_request(listener_name, req, sock, addr)
         elif req.should_close():
-            sock.sendall(_answer(int(time.time()), "close"))
+            sock.sendall(self._shortcut.answer("close"))
             raise StopIteration
         else:
-            sock.sendall(_answer(int(time.time()), "keep-alive"))
-
-
-@lru_cache(maxsize=4)  # for every answer of a second
-def _answer(now: int, connection: str) -> bytes:
-    head = (
-        f"HTTP/1.1 200 OK\r\nServer: gunicorn\r\nDate: {formatdate(now, usegmt=True)}\r\nConnection: {connection}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(_DONE)}\r\n\r\n"
-    )
-    return head.encode() + _DONE
+            sock.sendall(self._shortcut.answer("keep-alive"))
