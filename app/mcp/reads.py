@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
-from zoneinfo import ZoneInfo
 
 from app.mcp.relay import Json, Relay
 from app.mcp.tools import Progress, Tool, ToolError, line, text
@@ -68,14 +67,16 @@ async def _who_is_in(relay: Relay, arguments: Json, _: Progress) -> Json:
 async def _latest_of_today(relay: Relay, device_id: str | None) -> tuple[list[Json], str | None]:
     """Each person's latest punch of what is today on the device, and a note where not all could be looked at."""
     now = datetime.now(UTC)
-    zones = {row["device_id"]: ZoneInfo(row["timezone"]) for row in await _rows(relay, "/v1/devices")}
     since = (now - timedelta(hours=38)).isoformat()  # a day that is today somewhere has begun by then
     latest: dict[str, Json] = {}
     count, oldest = 0, ""
     async for page in _pages(relay, "/v1/events", type="attendance.punch", since=since, device_id=device_id):
         for punch in page:
             count, oldest = count + 1, punch["received_at"]
-            today = now.astimezone(zones.get(punch["device_id"], UTC)).date().isoformat()
+            here = datetime.fromisoformat(
+                punch["occurred_at"]
+            ).tzinfo  # also of a device whose zone nobody told
+            today = now.astimezone(here).date().isoformat()
             if punch["local_date"] == today and not punch["clock_suspect"]:
                 known = latest.setdefault(punch["user_id"], punch)
                 if (punch["occurred_at_utc"] or "") > (known["occurred_at_utc"] or ""):
