@@ -150,7 +150,7 @@ class Bench:
 
     def _backlog(self) -> list[Row]:
         count = self._size.backlog
-        raw = self._take(deliveries.raw_posts(self._folder, count))
+        raw = self._take(deliveries.raw(self._folder, count))
         ours = self._take(deliveries.drained(self._folder, count))
         goals = (Goal(10_000), Goal(0.35, ratio=True))
         return [
@@ -227,9 +227,16 @@ class Bench:
         count = self._size.offline
         if not count:
             return []
-        batched, single = (offline.into_n8n(self._folder, count, size) for size in (200, 1))
+        some = count // 10  # at n8n's pace all of them would take minutes
+        batched = offline.into_n8n(self._folder, count, 200)
+        single = some / offline.into_n8n(self._folder, some, 1)
+        alone = some / offline.into_webhook(self._folder, some)
         goal = Goal(60, at_most=True)
-        return [Row(f"{count:,} late punches into n8n, batches of 200", "s", [batched], [single], (goal,))]
+        return [
+            Row(f"{count:,} late punches into n8n, batches of 200", "s", [batched], None, (goal,)),
+            Row("the same, beside them one by one", "per s", [count / batched], [single]),
+            Row(f"{some:,} one by one, beside n8n's webhook alone", "per s", [single], [alone]),
+        ]
 
 
 def _percentile(values: list[float], percent: int) -> float:

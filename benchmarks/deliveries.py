@@ -143,12 +143,18 @@ def _spread(shards: int) -> list[str]:
     raise AssertionError
 
 
-def raw_posts(folder: Path, count: int) -> Iterator[float]:
+def raw(folder: Path, count: int) -> Iterator[float]:
     """Deliveries a second of nothing but libcurl's multi interface, from one process to the same receiver."""
     with sink(folder) as target:
         while True:
-            command = [sys.executable, "-m", "benchmarks.raw_curl", target.url, str(count), str(_TYPICAL)]
-            yield float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            yield raw_posts(target.url, count, 100)
+
+
+def raw_posts(url: str, count: int, at_once: int) -> float:
+    """Requests of an event's size a second, sent by libcurl; each must be answered 200."""
+    numbers = map(str, (count, _TYPICAL, at_once))
+    command = [sys.executable, "-m", "benchmarks.raw_curl", url, *numbers]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def to_many(relay: RelayUnderTest, folder: Path, count: int) -> Iterator[float]:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.raw_curl URL COUNT BYTES`: POSTs as fast as libcurl can; prints how many a second."""
+"""`python -m benchmarks.raw_curl URL COUNT BYTES AT_ONCE`: POSTs as fast as libcurl can; prints how many a second."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ import time
 
 import pycurl
 
-_AT_ONCE = 100
-
 
 def main() -> None:
-    url, count, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    body = b"{" + b"x" * (size - 2) + b"}"
+    url, (count, size, at_once) = sys.argv[1], map(int, sys.argv[2:])
+    body = b'{"x":"%s"}' % (b"x" * (size - 8))
     multi = pycurl.CurlMulti()
     idle = []
-    for _ in range(_AT_ONCE):
+    for _ in range(at_once):
         handle = pycurl.Curl()
         handle.setopt(pycurl.URL, url)
         handle.setopt(pycurl.POST, 1)
