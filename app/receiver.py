@@ -14,7 +14,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NoReturn
 from urllib.parse import parse_qs
@@ -24,7 +24,7 @@ import redis
 
 from app.events.flatten import Receipt
 from app.gateway import callbacks
-from app.gateway.callbacks import Callback
+from app.gateway.callbacks import Callback, Envelope
 from app.gateway.cipher import CipherError, ciphertext
 from app.store import Store, StoreAway, is_away
 from app.store.alerts import LISTEN_SECONDS
@@ -105,8 +105,7 @@ class Receiver:
         received_at = datetime.fromtimestamp(item.received_at, UTC)
         device = self._store.devices.get(item.device_id)
         while device is not None:
-            document, callback = understand(item.body, device.timezone)
-            authentic = Authentic(device, document, callback, item.body)
+            authentic = _authentic(device, *envelope_in(item.body), item.body)
             try:
                 self._keep(authentic, self._receipt(device, received_at, item.base_url))
                 return
@@ -212,21 +211,21 @@ class Receiver:
         raise Refused(400, "malformed", "The body is neither a JSON object nor encrypted.")
 
     def _authenticate_plain(self, text: bytes, hints: list[str]) -> Authentic:
-        document, unread = document_in(text)
-        device = self._device(document, hints)
+        envelope, unread = envelope_in(text)
+        device = self._device(envelope, hints)
         if device.keys:
             device = self._fresh(device)  # its security key may have been removed since it was read here
         if device.keys:
             raise Refused(401, "unauthorised", "Plain text from a device that has a security key.")
-        return Authentic(device, document, _read(document, unread, device.timezone), text)
+        return _authentic(device, envelope, unread, text)
 
     def _authenticate_sealed(self, sealed: bytes, hints: list[str]) -> Authentic:
         plain = self._open(sealed, hints)
-        document, unread = document_in(plain)
-        device = self._device(document, hints)
+        envelope, unread = envelope_in(plain)
+        device = self._device(envelope, hints)
         if not any(key.opens(sealed) for key in device.keys):
             raise Refused(401, "unauthorised", "It is encrypted with another device's security key.")
-        return Authentic(device, document, _read(document, unread, device.timezone), plain)
+        return _authentic(device, envelope, unread, plain)
 
     def _open(self, sealed: bytes, hints: list[str]) -> bytes:
         """The plain text, opened with a key of the device in the URL, or of any device.
@@ -250,18 +249,19 @@ class Receiver:
             return self._store.devices.refresh(device.id) or device
         return device
 
-    def _device(self, document: dict[str, Any], hints: list[str]) -> Device:
+    def _device(self, envelope: Envelope, hints: list[str]) -> Device:
         """The device with the callback's token that the hints and, where several share it, the serial are of.
 
         Of the document nothing else is read before: who is nobody is to cost no more than that.
         """
-        auth_token, serial = callbacks.sender(document)
+        auth_token = envelope.auth_token
         if auth_token:
             for anew in (False, True):  # another process may have registered a device with the same token
                 found = self._store.devices.by_token(auth_token, anew=anew)
                 if hints:
                     found = [device for device in found if all(hint == device.id for hint in hints)]
                 if len(found) > 1:
+                    serial = envelope.serial
                     found = [
                         device
                         for device in found
@@ -281,14 +281,13 @@ def _try_keys(sealed: bytes, devices: list[Device]) -> bytes | None:
     return None
 
 
-def understand(text: bytes, timezone: tzinfo) -> tuple[dict[str, Any], Callback]:
-    """A body's JSON and what it says. Raises Refused."""
-    document, unread = document_in(text)
-    return document, _read(document, unread, timezone)
+def envelope_in(text: bytes) -> tuple[Envelope, str | None]:
+    """Of a body's JSON whose it is, and a sentence why nothing more of it is to be read, or None. Raises Refused."""
+    document, unread = _document_in(text)
+    return callbacks.envelope_of(document), unread
 
 
-def document_in(text: bytes) -> tuple[dict[str, Any], str | None]:
-    """A body's JSON, and a sentence why nothing of it is to be read, or None. Raises Refused."""
+def _document_in(text: bytes) -> tuple[dict[str, Any], str | None]:
     if len(text) > _MOST_PARTS and sum(map(text.count, (b"[", b"{", b","))) > _MOST_PARTS:
         # Its JSON would take seconds and hundreds of megabytes, of anybody who sends it. One string in it is enough
         # to tell whose it is, and then to keep it.
@@ -305,13 +304,13 @@ def document_in(text: bytes) -> tuple[dict[str, Any], str | None]:
     return form, old
 
 
-def _read(document: dict[str, Any], unread: str | None, timezone: tzinfo) -> Callback:
-    """What a document says, or why nothing of it is to be read."""
-    callback = callbacks.read(document, timezone)
+def _authentic(device: Device, envelope: Envelope, unread: str | None, body: bytes) -> Authentic:
+    """A device's callback with all that it says, or with why nothing of it is to be read."""
+    callback = callbacks.read_enveloped(envelope, device.timezone)
     if unread is not None:
         callback.facts.clear()
         callback.problems[:] = [unread]
-    return callback
+    return Authentic(device, envelope.document, callback, body)
 
 
 def parse(text: bytes) -> dict[str, Any]:

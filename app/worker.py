@@ -38,7 +38,14 @@ class RelayWorker(GeventWorker):  # type: ignore[misc]
         if self._shortcut is None or not done:
             super().handle_request(listener_name, req, sock, addr)
         elif req.should_close():
-            sock.sendall(self._shortcut.answer("close"))
+            _send(sock, self._shortcut.answer("close"))
             raise StopIteration
         else:
-            sock.sendall(self._shortcut.answer("keep-alive"))
+            _send(sock, self._shortcut.answer("keep-alive"))
+
+
+def _send(sock: Any, data: bytes) -> None:
+    """All of a short answer. gevent's sendall would first ask the kernel how large its buffer is."""
+    sent = sock.send(data)
+    if sent < len(data):
+        sock.sendall(data[sent:])

@@ -20,6 +20,8 @@ _BLOCK_MS = 1_000
 _CHECK_SECONDS = 10.0
 _BUSY_SECONDS = 0.01
 _GATHER_SECONDS = 0.005
+_GATHER_MANY_SECONDS = 0.01
+_MANY = 20  # events a read
 
 Event = tuple[Stored, dict[str, Any]]
 
@@ -44,11 +46,11 @@ class FanOut:
         context, shard = self._context, self._context.shard
         position = await context.persist(lambda: context.redis.get(shard.fanout))
         after = (position or b"0-0").decode()
-        read = 0.0
+        read, many = 0.0, False
         while not context.stopping:
-            if context.loop.time() - read < _BUSY_SECONDS:
+            if many or context.loop.time() - read < _BUSY_SECONDS:
                 # A read costs the same for one event as for many; one that comes alone waits for none.
-                await asyncio.sleep(_GATHER_SECONDS)
+                await asyncio.sleep(_GATHER_MANY_SECONDS if many else _GATHER_SECONDS)
             try:
                 answer = await context.redis.xread(
                     {shard.events: after, shard.wake: self._pokes}, count=_READ, block=_BLOCK_MS
@@ -62,7 +64,7 @@ class FanOut:
                         await self._poked(entries)
                         self._pokes = entries[-1][0].decode()
                     else:
-                        after = await self._queue(entries)
+                        after, many = await self._queue(entries), len(entries) > _MANY
             except (RedisError, OSError) as error:
                 await context.be_patient(error)
 

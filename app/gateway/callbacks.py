@@ -30,14 +30,17 @@ __all__ = [
     "AttendancePhoto",
     "Callback",
     "CredentialUpdated",
+    "Envelope",
     "Fact",
     "Punch",
     "TimeChanged",
     "UserDeleted",
     "UserUpdated",
     "content_digest",
+    "envelope_of",
     "old_version",
     "read",
+    "read_enveloped",
     "redact",
     "redact_unknown",
 ]
@@ -100,39 +103,72 @@ def _bare(level: dict[str, object]) -> dict[str, object]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A callback's JSON with its keys folded, and of what is in it only whose it is."""
+
+    document: dict[str, object]
+    levels: list[
+        tuple[dict[str, object], dict[str, object]]
+    ]  # that hold sections, inner first; each with it folded
+    fields: dict[str, object]  # the envelope's, of both levels
+
+    @property
+    def auth_token(self) -> str | None:
+        return _token(self.fields.get("authtoken"))
+
+    @property
+    def serial(self) -> str | None:
+        return Row(self.fields, "", [], None).take("SerialNumber", values.name)
+
+
+def envelope_of(document: object) -> Envelope:
+    """Never raises for a dict, whatever is in it; TypeError for anything else."""
+    if not isinstance(document, dict):
+        raise TypeError("a callback is a JSON object")
+    top = values.fold(document)
+    inner = top.get("realtime")
+    if not isinstance(inner, dict):
+        return Envelope(document, [(document, top)], top)
+    folded = values.fold(inner)
+    fields = {**top, **_held(folded)} if len(top) > 1 else folded
+    return Envelope(document, [(inner, folded), (document, top)], fields)
+
+
 def read(document: object, default_tz: tzinfo | None = None) -> Callback:
     """The facts in a callback's JSON; a time without an offset is one in `default_tz`.
 
     Never raises for a dict, whatever is in it; TypeError for anything else.
     """
-    if not isinstance(document, dict):
-        raise TypeError("a callback is a JSON object")
+    return read_enveloped(envelope_of(document), default_tz)
+
+
+def read_enveloped(envelope: Envelope, default_tz: tzinfo | None) -> Callback:
+    """The same of a callback whose envelope was looked at."""
     problems: list[str] = []
     facts: list[Fact] = []
     operation: str | None = None
-    levels, envelope = _envelope(document)
     room, room_for_punches = Room(_MOST_ROWS), Room(_MOST_PUNCHES)
     sections = [
         (level, section, fields[section])
-        for level, fields in levels
+        for level, fields in envelope.levels
         for section in fields
         if section in _SECTIONS and fields[section] is not None
     ]
     for level, name, section in sections:
-        scope = _Scope(
-            document, level, len(sections) == 1, facts, problems, default_tz, room, room_for_punches
-        )
+        sole = len(sections) == 1
+        scope = _Scope(envelope.document, level, sole, facts, problems, default_tz, room, room_for_punches)
         default_operation, read_section = _SECTIONS[name]
         operation = operation or default_operation
         read_section(section, scope)
     if not sections:
-        problems.append(_unknown(envelope))
+        problems.append(_unknown(envelope.fields))
     # The envelope's Time is UTC by the specification, whatever the device's own zone.
-    outer = Row(envelope, "", problems, UTC)
+    outer = Row(envelope.fields, "", problems, UTC)
     callback = Callback(
         facts[0].operation if facts else operation,
         outer.take("OperationID", values.identifier),
-        _token(envelope.get("authtoken")),
+        envelope.auth_token,
         outer.time("Time"),
         outer.take("LabelName", values.name),
         outer.take("SerialNumber", values.name),
@@ -142,26 +178,6 @@ def read(document: object, default_tz: tzinfo | None = None) -> Callback:
     if len(problems) > _MOST_PROBLEMS:
         problems[_MOST_PROBLEMS:] = [f"And {len(problems) - _MOST_PROBLEMS} more."]
     return callback
-
-
-def sender(document: dict[str, object]) -> tuple[str | None, str | None]:
-    """The AuthToken and the serial number of a callback's JSON, and nothing else is read; None where missing."""
-    _, envelope = _envelope(document)
-    serial = Row(envelope, "", [], None).take("SerialNumber", values.name)
-    return _token(envelope.get("authtoken")), serial
-
-
-def _envelope(
-    document: dict[str, object],
-) -> tuple[list[tuple[dict[str, object], dict[str, object]]], dict[str, object]]:
-    """The levels that hold sections, inner first, each with its keys folded; and the envelope's fields of both."""
-    top = values.fold(document)
-    inner = top.get("realtime")
-    if not isinstance(inner, dict):
-        return [(document, top)], top
-    folded = values.fold(inner)
-    envelope = {**top, **_held(folded)} if len(top) > 1 else folded
-    return [(inner, folded), (document, top)], envelope
 
 
 def _held(fields: Mapping[str, object]) -> dict[str, object]:

@@ -173,7 +173,7 @@ class GroupedScript:
         connection = self._connections.pop(client, None) or client.connection_pool.get_connection()
 
         def exchange() -> list[Any]:
-            connection.send_packed_command([pack_command(command) for command in commands])
+            connection.send_packed_command([b"".join(map(pack_command, commands))])  # one write
             return [_answer(connection) for _ in commands]
 
         try:

@@ -14,7 +14,7 @@
 --   blob   KEYS blob                        ARGV seconds, value
 -- Answers {'stored', duplicates, id…} or {'duplicate'} or what has to be read again first:
 --   {'device'} {'names', n} {'punch', item, stored} {'user', item}
-local device = redis.call('HMGET', KEYS[2], 'v', 'n', 'callbacks', 'events', 'duplicates')
+local device = redis.call('HMGET', KEYS[2], 'v', 'n', 'callbacks', 'events', 'duplicates', 'clock_suspect')
 if device[1] ~= ARGV[1] then return {'device'} end
 local names = device[2] or '0'
 if ARGV[2] ~= '' and names ~= ARGV[2] then return {'names', names} end
@@ -37,11 +37,12 @@ local function same(stored, at)
 end
 
 -- One write for all that every callback counts.
-local function note(events, duplicates)
+local function note(events, duplicates, suspects)
   redis.call('HSET', KEYS[2], 'last_seen', ARGV[3],
-    'callbacks', string.format('%.0f', (device[3] or 0) + ARGV[4]),
-    'events', string.format('%.0f', (device[4] or 0) + events),
-    'duplicates', string.format('%.0f', (device[5] or 0) + duplicates))
+    'callbacks', (device[3] or 0) + ARGV[4],
+    'events', (device[4] or 0) + events,
+    'duplicates', (device[5] or 0) + duplicates,
+    'clock_suspect', (device[6] or 0) + suspects)
 end
 
 local counted = tonumber(ARGV[5])
@@ -67,7 +68,7 @@ while a <= #ARGV do
     a = a + 5
   elseif kind == 'seen' then
     if redis.call('EXISTS', KEYS[k]) == 1 then
-      note(0, 1)
+      note(0, 1, 0)
       return {'duplicate'}
     end
     a, k = a + 2, k + 1
@@ -133,7 +134,6 @@ while a <= #ARGV do
   end
 end
 
-note(#answer - 2, duplicates)
-if suspects > 0 then redis.call('HINCRBY', KEYS[2], 'clock_suspect', suspects) end
+note(#answer - 2, duplicates, suspects)
 for i = 0, counted - 1 do redis.call('HINCRBY', KEYS[2], ARGV[6 + 2 * i], ARGV[7 + 2 * i]) end
 return answer

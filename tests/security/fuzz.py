@@ -15,7 +15,7 @@ import orjson
 with atheris.instrument_imports(include=["app.gateway", "app.events", "app.receiver"]):
     from app.gateway import callbacks, clock
     from app.gateway.cipher import CipherError, SecurityKey, ciphertext
-    from app.receiver import Refused, document_in
+    from app.receiver import Refused, envelope_in
 
 _KEY = SecurityKey("made-up-security-key-of-32-bytes")
 
@@ -49,11 +49,11 @@ def timestamps(data: bytes) -> None:
 def reader(data: bytes) -> None:
     """What is JSON is read, and shown without its secrets, whatever is in it."""
     try:
-        document, _ = document_in(data)
+        envelope, _ = envelope_in(data)
     except Refused:
         return
-    callbacks.sender(document)
-    callback = callbacks.read(document, UTC)
+    assert isinstance(envelope.auth_token, str | None) and isinstance(envelope.serial, str | None)
+    document, callback = envelope.document, callbacks.read_enveloped(envelope, UTC)
     assert callback.facts or callback.problems or callback.operation is not None
     assert len(callbacks.content_digest(document)) == 16
     orjson.dumps([callbacks.redact(document), callbacks.redact_unknown(document)])
