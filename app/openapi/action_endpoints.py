@@ -6,6 +6,7 @@ from functools import partial
 
 from app.actions import ACTIONS, Action
 from app.openapi.bodies import action_body, action_examples
+from app.openapi.command_schemas import completed
 from app.openapi.parts import (
     CURSOR,
     LIMIT,
@@ -20,7 +21,6 @@ from app.openapi.parts import (
     ref,
     text,
 )
-from app.openapi.schemas import completed
 from app.store.commands import STATUSES
 
 ACTION_SCOPES = ("actions:read", "actions:write", "actions:destructive")
