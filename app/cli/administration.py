@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from app.cli.shared import asked_store, with_settings
+from app.cli.shared import asked_store, note, with_settings
 from app.settings import Settings
 
 
@@ -58,7 +58,7 @@ def create_key(settings: Settings, name: str, scopes: tuple[str, ...]) -> None:
         raise click.ClickException(f"there is no scope {unknown[0]!r}; there are {', '.join(SCOPES)}")
     with asked_store(settings) as kept:
         key, record = kept.api_keys.create(name, list(scopes))
-        kept.audit.record("command line", "api_key.created", subject=record["id"], detail=" ".join(scopes))
+        note(kept, "api_key.created", subject=record["id"], detail=" ".join(scopes))
     click.echo(key)
 
 

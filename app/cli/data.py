@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from app.cli.shared import asked_store, with_settings
+from app.cli.shared import asked_store, note, with_settings
 from app.settings import Settings
 
 
@@ -25,7 +25,7 @@ def backup(settings: Settings, file: Path) -> None:
         raise click.ClickException(f"there is no folder {file.parent}")
     with asked_store(settings) as kept:
         count = copy(kept.connection, file)
-        kept.audit.record("command line", "store.backed_up", detail=f"{count} keys")
+        note(kept, "store.backed_up", detail=f"{count} keys")
     click.echo(f"{count} keys are in {file}; keep RELAY_SECRET_KEY elsewhere")
 
 
@@ -45,7 +45,7 @@ def restore(settings: Settings, file: Path) -> None:
             count = put_back(kept.connection, file)
         except BackupError as error:
             raise click.ClickException(str(error)) from None
-        kept.audit.record("command line", "store.restored", detail=f"{count} keys")
+        note(kept, "store.restored", detail=f"{count} keys")
     click.echo(f"{count} keys are back; start web and worker")
 
 
@@ -63,7 +63,7 @@ def rekey(settings: Settings) -> None:
         raise click.ClickException("RELAY_SECRET_KEY_OLD is not set: there is no key to change from")
     with asked_store(settings) as kept:
         done = Rekey(kept.connection).run()
-        kept.audit.record("command line", "secret_key.changed", detail=f"{done.sealed.total()} sealed anew")
+        note(kept, "secret_key.changed", detail=f"{done.sealed.total()} sealed anew")
     for purpose, count in sorted(done.sealed.items()):
         click.echo(f"{count} {PURPOSES[purpose]} sealed under the new key")
     for purpose, count in sorted(done.unreadable.items()):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from app.cli.shared import asked_store, with_settings
+from app.cli.shared import asked_store, note, with_settings
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def forget(settings: Settings, user_id: str, device_id: str | None, yes: bool) -
     with asked_store(settings) as kept:
         _check_device(kept, device_id)
         erased = kept.persons.forget(user_id, device_id)
-        kept.audit.record("command line", "user.forgotten", user_id=user_id, device_id=device_id)
+        note(kept, "user.forgotten", user_id=user_id, device_id=device_id)
         rewritten = rewrite_append_only_files(kept.connection.redis)
     for what, count in erased.items():
         if count:
@@ -89,8 +89,8 @@ def export(settings: Settings, user_id: str, device_id: str | None, templates: b
     with asked_store(settings) as kept:
         _check_device(kept, device_id)
         found = kept.persons.export(user_id, device_id, templates=templates)
-        kept.audit.record(
-            "command line",
+        note(
+            kept,
             "user.exported",
             user_id=user_id,
             device_id=device_id,

@@ -36,6 +36,13 @@ def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P,
     return checked
 
 
+def note(kept: Store, action: str, **about: str | None) -> None:
+    """Writes to the audit log that somebody did this on the command line."""
+    from app.store.audit import COMMAND_LINE
+
+    kept.audit.record(COMMAND_LINE, action, **about)
+
+
 @contextmanager
 def asked_store(settings: Settings) -> Iterator[Store]:
     """The store, for a command that needs it; ends the command where it can't be reached."""
