@@ -24,7 +24,10 @@ def backup(settings: Settings, file: Path) -> None:
     if not file.parent.is_dir():
         raise click.ClickException(f"there is no folder {file.parent}")
     with asked_store(settings) as kept:
-        count = copy(kept.connection, file)
+        try:
+            count = copy(kept.connection, file)
+        except OSError as error:  # the store's are redis.RedisError
+            raise click.ClickException(f"{file} can't be written: {error.strerror}") from None
         note(kept, "store.backed_up", detail=f"{count} keys")
     click.echo(f"{count} keys are in {file}; keep RELAY_SECRET_KEY elsewhere")
 
