@@ -17,7 +17,6 @@ from app.store.commands import ADD_USER, operation_of
 from app.store.devices import Device
 
 IMAGE_BYTES = 1024 * 1024
-TEMPLATE_BYTES = 1024 * 1024
 _SCOPES: dict[Effect, str] = {
     "read": "actions:read",
     "write": "actions:write",

@@ -24,9 +24,8 @@ def store_warnings(store: Store) -> list[str]:
     """What the store may lose, a sentence each with the fix."""
     client, settings = store.connection.redis, store.settings
     copies = replicas(client)
-    named = [
-        (f"The store's replica {address}", replica) for address, replica in copies
-    ]  # the next master perhaps
+    # A replica may be the next master.
+    named = [(f"The store's replica {address}", replica) for address, replica in copies]
     if isinstance(client, LazyCluster):
         named = [(f"The store's server {address}", server) for address, server in client.servers()]
     else:

@@ -20,9 +20,8 @@ from app.store.events import Followed, is_after
 log = logging.getLogger("relay.follower")
 
 _BLOCK_MS = 1_000
-_BACKLOG = (
-    5_000  # events that a listener may be behind; a slower one is cut off, and comes again from its last
-)
+# Events that a listener may be behind: a slower one is cut off, and comes again from its last.
+_BACKLOG = 5_000
 
 
 class Follower:

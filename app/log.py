@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 
 import orjson
 
-FORMATS = ("text", "json")
 MORE = ("request_id", "event_id", "subscription_id")  # what `extra` may hold
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -36,7 +35,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str, form: str = "text") -> None:
-    """Sets up the root logger once for a process; `form` is of FORMATS."""
+    """Sets up the root logger once for a process; `form` is `text` or `json`."""
     handler = logging.StreamHandler()
     if form == "json":
         handler.setFormatter(JsonFormatter())

@@ -43,10 +43,8 @@ class WorkingHours:
             for weekday, opens, closes in self.spans:
                 if weekday == day.weekday():
                     midnight = datetime.combine(day, time())
-                    yield tuple(  # type: ignore[misc]
-                        (midnight + timedelta(minutes=minute)).replace(tzinfo=zone).timestamp()
-                        for minute in (opens, closes)
-                    )
+                    begins, ends = (midnight + timedelta(minutes=minute) for minute in (opens, closes))
+                    yield begins.replace(tzinfo=zone).timestamp(), ends.replace(tzinfo=zone).timestamp()
             day += timedelta(days=1)
 
 

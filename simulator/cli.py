@@ -1,19 +1,20 @@
-"""`cams-relay simulator` runs a virtual gateway; `cams-relay simulate …` uses its devices."""
+"""`cams-relay simulator` runs a virtual gateway; `cams-relay simulate …` uses its devices.
+
+What a command needs is imported by it, for `cams-relay --help` reads this module, too.
+"""
+
+from __future__ import annotations
 
 import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import requests
 
-from simulator.gateway import Gateway
-from simulator.life import Life
-from simulator.people import staff
-from simulator.serving import SimulatorServer
-from simulator.spec import DeviceSpec
+if TYPE_CHECKING:
+    from simulator.spec import DeviceSpec
 
 DEFAULT_DEVICE = "VIRTUAL01"
 DEFAULT_LABEL = "Front Door (virtual)"
@@ -44,6 +45,11 @@ def simulator(
     delay: float,
 ) -> None:
     """Run a virtual Cams gateway, with a virtual device that punches by itself."""
+    from simulator.gateway import Gateway
+    from simulator.life import Life
+    from simulator.people import staff
+    from simulator.serving import SimulatorServer
+
     gateway = Gateway(relay_url)
     try:
         server = SimulatorServer(gateway, host, port)
@@ -181,6 +187,8 @@ def devices(url: str) -> None:
 
 
 def _spec(stgid: str, auth_token: str | None, security_key: str | None, delay: float) -> DeviceSpec:
+    from simulator.spec import DeviceSpec
+
     label = DEFAULT_LABEL if stgid == DEFAULT_DEVICE else f"{stgid} (virtual)"
     try:
         return DeviceSpec(
@@ -225,6 +233,8 @@ def _device_url(url: str, stgid: str | None) -> str:
 
 def _call(method: str, url: str, body: object = None) -> Any:
     """One call of the control API. Its errors, and a simulator that does not run, end in one sentence."""
+    import requests
+
     try:
         with requests.Session() as session:
             session.trust_env = False

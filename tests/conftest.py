@@ -29,9 +29,7 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
                 environment |= {"REDIS_URL": made.url, "RELAY_RQ_URL": made.rq.url, "RELAY_SHARDS": "4"}
         if environment:
             environment["RELAY_SECRET_KEY"] = "made-up-secret-key-for-tests-only-0123456789"
-        started = Relay(folder, **environment).start()
-        yield started
-        started.stop()
+        yield stack.enter_context(Relay(folder, **environment))
 
 
 @pytest.fixture

@@ -259,6 +259,12 @@ class Relay:
             if name in self.processes:
                 self.kill(name)
 
+    def __enter__(self) -> Relay:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def logs(self) -> str:
         """What all processes have printed."""
         return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))

@@ -61,11 +61,7 @@ class Stage:
 @contextmanager
 def stage(folder: Path, **environment: str) -> Iterator[Stage]:
     """A relay of its own, its settings beside the harness's, and a virtual gateway."""
-    relay = Relay(folder, **environment).start()
-    try:
-        with SimulatorServer(Gateway(relay.url)) as simulator:
-            made = Stage(relay, simulator, device=Device(relay, "", ""))
-            made.device = made.new_device()
-            yield made
-    finally:
-        relay.stop()
+    with Relay(folder, **environment) as relay, SimulatorServer(Gateway(relay.url)) as simulator:
+        made = Stage(relay, simulator, device=Device(relay, "", ""))
+        made.device = made.new_device()
+        yield made

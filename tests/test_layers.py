@@ -28,3 +28,11 @@ def test_gunicorns_master_imports_nothing_that_gevent_would_patch_too_late() -> 
     script = "import sys, app.gunicorn, app.worker; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"flask", "redis", "requests", "app.api", "app.store"} & set(loaded.stdout.split())
+
+
+def test_the_command_line_imports_only_what_every_command_needs() -> None:
+    script = "import sys, app.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"flask", "redis", "requests", "app.api", "app.store", "simulator.gateway"} & set(
+        loaded.stdout.split()
+    )

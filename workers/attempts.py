@@ -13,8 +13,9 @@ import orjson
 from app.store.deliveries import new_suffix, order, public_id
 from app.store.subscriptions import Subscription
 from workers import render
+from workers.calls import Request, Response
 from workers.context import Context
-from workers.http import Client, Request, Response
+from workers.http import Client
 from workers.live import Live
 from workers.loading import Loader
 from workers.pace import next_attempt

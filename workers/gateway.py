@@ -22,7 +22,8 @@ from app.gateway.callbacks import Punch
 from app.gateway.cipher import CipherError, ciphertext
 from app.gateway.operations import Operation
 from app.store.devices import Device
-from workers.http import NOT_SENT, Client, Request, Response
+from workers.calls import NOT_SENT, Request, Response
+from workers.http import Client
 
 _ANSWER_LIMIT = 8 * 1024 * 1024
 _BUSY_WAITS = (1.0, 2.0, 3.0, 5.0)  # seconds between tries while another call for the device is in progress

@@ -12,7 +12,7 @@ import click
 from app import ids
 from app.store.deliveries import public_id
 from app.store.subscriptions import Subscription
-from workers.http import Response
+from workers.calls import Response
 from workers.target import Delivery
 
 log = logging.getLogger("relay.delivery")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import uniform
 
-from workers.http import Response
+from workers.calls import Response
 
 DOWN_AFTER = 10  # failures in a row
 DISABLE_AFTER = 5 * 86_400.0

@@ -34,10 +34,14 @@ def _list() -> list[Employee]:
         raise Problem(422, detail, list(wrong.errors)) from None
 
 
+def _nobody() -> Problem:
+    return Problem(404, "The list of employees has nobody with this user ID.")
+
+
 def _found(user_id: str) -> dict[str, Any]:
     found = store().employees.of([user_id])
     if user_id not in found:
-        raise Problem(404, "The list of employees has nobody with this user ID.")
+        raise _nobody()
     return found[user_id]._asdict()
 
 
@@ -85,5 +89,5 @@ def change(user_id: str) -> Response:
 def remove(user_id: str) -> Response:
     """Removes one employee from the list. Events that were published keep what they carry."""
     if not store().employees.remove(user_id):
-        raise Problem(404, "The list of employees has nobody with this user ID.")
+        raise _nobody()
     return Response(status=204)

@@ -6,10 +6,15 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import click
+
+if TYPE_CHECKING:
+    from app.connector import rows
+    from app.connector.callbacks import Device
+    from app.connector.push import Source
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -239,7 +244,7 @@ def _zone(name: str | None) -> ZoneInfo | None:
         raise Stop(f"--timezone: there is no {name!r}; right ones are Asia/Kolkata, Europe/London") from None
 
 
-def _run(name: str, make_source: Callable[[dict[str, Any] | None], Any], shared: dict[str, Any]) -> None:
+def _run(name: str, make_source: Callable[[dict[str, Any] | None], Source], shared: dict[str, Any]) -> None:
     """Pushes until told to stop; ends with one sentence where something is wrong."""
     import signal
     import threading
@@ -271,7 +276,7 @@ def _run(name: str, make_source: Callable[[dict[str, Any] | None], Any], shared:
         raise click.ClickException(str(error)) from None
 
 
-def _reader(shared: dict[str, Any]) -> Any:
+def _reader(shared: dict[str, Any]) -> rows.Reader:
     from app.connector import rows
     from app.connector.errors import Stop
 
@@ -289,7 +294,7 @@ def _reader(shared: dict[str, Any]) -> Any:
     )
 
 
-def _device(shared: dict[str, Any]) -> Any:
+def _device(shared: dict[str, Any]) -> Device:
     from app.connector.callbacks import Device
     from app.connector.errors import Stop
     from app.gateway.cipher import SecurityKey

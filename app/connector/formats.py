@@ -12,8 +12,6 @@ from app.connector.rows import place_in_line, read_map
 ATTLOG_MAP: Final = "user=1,time=2,type=4,input=5"
 """attlog.dat: user, time, machine number, state, way to verify, work code; tabs between, blanks before."""
 
-FORMATS: Final = ("csv", "tsv", "fixed", "attlog")
-
 
 class Format(Protocol):
     """How the lines of a file are written. `has_header`: the first line names the columns."""

@@ -66,11 +66,11 @@ class Sender:
                 stream=True,
             )
             with answer:
-                content = answer.raw.read(_LONGEST_ANSWER, decode_content=True)
+                content = _beginning(answer)
         except requests.exceptions.InvalidURL:
             raise Stop(f"--to: {self.where} is not a URL that can be posted to") from None
         except (requests.RequestException, OSError) as error:
-            return f"can't be reached ({type(error).__name__})", 0
+            return f"can't be reached, or gave no whole answer ({type(error).__name__})", 0
         status = answer.status_code
         if status in _FOR_GOOD:
             raise Stop(
@@ -84,6 +84,16 @@ class Sender:
         if not _is_done(content):
             return 'answered 200 without {"status":"done"}, so that it may not have it', 0
         return None, 0
+
+
+def _beginning(answer: requests.Response) -> bytes:
+    """What is read of an answer's body. Raises requests.RequestException where it breaks off or can't be unpacked."""
+    content = b""
+    for part in answer.iter_content(_LONGEST_ANSWER):
+        content += part
+        if len(content) >= _LONGEST_ANSWER:
+            break
+    return content
 
 
 def _is_done(content: bytes) -> bool:

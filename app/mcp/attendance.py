@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from app.mcp.relay import Json, Relay
-from app.mcp.tools import Progress, Tool, line, text
+from app.mcp.tools import Progress, Tool, part, text
 
 _MOST_ROWS = 200
 _ROW = ("first_in", "last_out", "worked_hours", "punch_count", "missing_punch", "is_late", "day_over")
@@ -14,10 +14,6 @@ _SUMS = ("month", "days_present", "late_days", "missing_punch_days", "worked_hou
 
 _TIMEZONE = text("Days of this time zone (IANA); left out: of each device's own.", "Asia/Kolkata")
 _DEVICE_ID = text("Only punches on this device, by its Service Tag ID.", "ZHM1100001")
-
-
-def _part(row: Json, *names: str) -> Json:
-    return {name: line(row.get(name)) for name in names}
 
 
 async def _of_day(relay: Relay, arguments: Json, _: Progress) -> Json:
@@ -29,7 +25,7 @@ async def _of_day(relay: Relay, arguments: Json, _: Progress) -> Json:
         "present_count": len(rows),
         "late_count": sum(row["is_late"] is True for row in rows),
         "missing_punch_count": sum(row["missing_punch"] for row in rows),
-        "people": [_part(row, *_PERSON, *_ROW) for row in rows],
+        "people": [part(row, *_PERSON, *_ROW) for row in rows],
     }
     if page["next_cursor"]:
         answer["note"] = (
@@ -41,7 +37,7 @@ async def _of_day(relay: Relay, arguments: Json, _: Progress) -> Json:
 async def _of_month(relay: Relay, arguments: Json, _: Progress) -> Json:
     query = {name: arguments.get(name) for name in ("month", "timezone", "device_id")}
     found = await relay.get(f"/v1/attendance/{quote(arguments['user_id'], safe='')}", **query)
-    return {**_part(found, *_PERSON, *_SUMS), "days": [_part(row, "date", *_ROW) for row in found["data"]]}
+    return {**part(found, *_PERSON, *_SUMS), "days": [part(row, "date", *_ROW) for row in found["data"]]}
 
 
 TOOLS: tuple[Tool, ...] = (

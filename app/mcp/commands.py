@@ -20,7 +20,7 @@ from app.mcp.relay import Json, Relay, RelayError
 from app.mcp.tools import Progress, Tool, line, text
 from app.openapi.action_endpoints import ACTION_SCOPES, description_of, summary_of
 from app.openapi.bodies import action_body
-from app.openapi.schemas import COMPLETED, COMPONENTS, completed
+from app.openapi.command_schemas import COMPLETED, COMPONENTS, completed
 
 T = TypeVar("T")
 

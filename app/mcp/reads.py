@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from app.mcp.relay import Json, Relay
-from app.mcp.tools import Progress, Tool, ToolError, line, text
+from app.mcp.tools import Progress, Tool, ToolError, line, part, text
 
 _PAGE = 200
 _MOST_PAGES = 25
@@ -42,10 +42,6 @@ async def _rows(relay: Relay, path: str, most: int = _MOST_PAGES, **query: Any) 
     return [row async for page in _pages(relay, path, most, **query) for row in page]
 
 
-def _part(row: Json, *names: str) -> Json:
-    return {name: line(row.get(name)) for name in names}
-
-
 # People
 
 
@@ -73,9 +69,8 @@ async def _latest_of_today(relay: Relay, device_id: str | None) -> tuple[list[Js
     async for page in _pages(relay, "/v1/events", type="attendance.punch", since=since, device_id=device_id):
         for punch in page:
             count, oldest = count + 1, punch["received_at"]
-            here = datetime.fromisoformat(
-                punch["occurred_at"]
-            ).tzinfo  # also of a device whose zone nobody told
+            # The punch's own zone, for nobody may have told the device's.
+            here = datetime.fromisoformat(punch["occurred_at"]).tzinfo
             today = now.astimezone(here).date().isoformat()
             if punch["local_date"] == today and not punch["clock_suspect"]:
                 known = latest.setdefault(punch["user_id"], punch)
@@ -87,7 +82,7 @@ async def _latest_of_today(relay: Relay, device_id: str | None) -> tuple[list[Js
 
 
 def _present(punch: Json) -> Json:
-    return _part(punch, "user_id", "user_name", "punch_type", "local_time", "device_label")
+    return part(punch, "user_id", "user_name", "punch_type", "local_time", "device_label")
 
 
 async def _punches_of_person(relay: Relay, arguments: Json, _: Progress) -> Json:
@@ -106,7 +101,7 @@ async def _punches_of_person(relay: Relay, arguments: Json, _: Progress) -> Json
         "user_name": line(next((punch["user_name"] for punch in punches if punch["user_name"]), None)),
         "since": since,
         "punch_count": len(punches),
-        "punches": [_part(punch, *_PUNCH) for punch in punches],
+        "punches": [part(punch, *_PUNCH) for punch in punches],
     }
     if page["next_cursor"]:
         answer["note"] = f"These are the latest {_MOST_ROWS}; there are more: ask for a shorter time."
@@ -135,7 +130,7 @@ def _person(row: Json) -> Json:
     # What somebody can identify with, never the data of it.
     kinds = sorted({credential["credential_type"] for credential in row["credentials"]})
     return {
-        **_part(row, "user_id", "full_name", "user_type", "device_id", "device_label"),
+        **part(row, "user_id", "full_name", "user_type", "device_id", "device_label"),
         "credential_types": kinds,
     }
 
@@ -167,7 +162,7 @@ def _device(row: Json, now: datetime) -> Json:
         "events",
         "unrecognised",
     )
-    shown = _part(row, *names)
+    shown = part(row, *names)
     return {
         **shown,
         "state": state,
@@ -201,7 +196,7 @@ def _subscription(row: Json) -> Json:
     )
     # The rest of a webhook's URL is as good as a password on most platforms.
     return {
-        **_part(row, *names),
+        **part(row, *names),
         "target_host": urlsplit(row["target_url"]).hostname,
         "events": row["events"],
     }
@@ -235,7 +230,7 @@ def _delivery(subscription: Json, row: Json) -> Json:
         *("last_attempt_at", "next_attempt_at"),
     )
     host = urlsplit(subscription["target_url"]).hostname
-    return {"subscription_id": subscription["id"], "target_host": host, **_part(row, *names)}
+    return {"subscription_id": subscription["id"], "target_host": host, **part(row, *names)}
 
 
 TOOLS: tuple[Tool, ...] = (

@@ -71,9 +71,8 @@ class Tool:
 
     async def call(self, relay: Relay, arguments: Json, progress: Progress) -> Json:
         """Runs it. Raises ToolError with the field at fault, or with the relay's own sentence."""
-        given = {
-            name: value for name, value in arguments.items() if value is not None
-        }  # models send null for "none"
+        # Models send null for "none".
+        given = {name: value for name, value in arguments.items() if value is not None}
         self._check(given)
         try:
             return await self.run(relay, given, progress)
@@ -125,3 +124,8 @@ def line(value: Any) -> Any:
         return value
     cut = " ".join(_UNSEEN.sub(" ", value).split())
     return cut if len(cut) <= _LONGEST_LINE else cut[: _LONGEST_LINE - 1] + "…"
+
+
+def part(row: Json, *names: str) -> Json:
+    """These fields of a row, each cut to a line."""
+    return {name: line(row.get(name)) for name in names}

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from app.actions import ACTIONS, Action
 from app.openapi.bodies import action_body, action_examples
-from app.openapi.parts import CURSOR, LIMIT, Answer, Endpoint, Json, in_path, page_of, parameter, ref, text
-from app.openapi.schemas import completed
+from app.openapi.command_schemas import completed
+from app.openapi.parts import (
+    CURSOR,
+    LIMIT,
+    Answer,
+    Endpoint,
+    Json,
+    in_path,
+    no_content,
+    ok,
+    page_of,
+    parameter,
+    ref,
+    text,
+)
 from app.store.commands import STATUSES
 
 ACTION_SCOPES = ("actions:read", "actions:write", "actions:destructive")
@@ -98,9 +113,11 @@ def _endpoint(action: Action) -> Endpoint:
 
 _COMMAND_ID = in_path("command_id", "The command's id.", "cmd_004h3gw8x2m1k6p9r5t7v3y2b1")
 
+_command = partial(Endpoint, tags=("commands",), scopes=ACTION_SCOPES)
+
 ENDPOINTS: tuple[Endpoint, ...] = (
     *(_endpoint(action) for action in ACTIONS.values()),
-    Endpoint(
+    _command(
         method="get",
         path="/v1/commands/{command_id}",
         operation_id="getCommand",
@@ -108,20 +125,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Get command",
         description="What became of an action that answered 202. Ask again while `status` is queued, sending or "
         "waiting; completed, failed, unknown and cancelled are final. The result is beside.",
-        answers={
-            200: Answer("The command.", ref("CommandWithResult"), headers={"Retry-After": _RETRY_AFTER})
-        },
-        scopes=ACTION_SCOPES,
+        answers=ok("The command.", ref("CommandWithResult"), headers={"Retry-After": _RETRY_AFTER}),
         parameters=(_COMMAND_ID,),
     ),
-    Endpoint(
+    _command(
         method="get",
         path="/v1/commands",
         operation_id="listCommands",
-        tags=("commands",),
         summary="List commands",
         description="Who commanded what, newest first, without data.",
-        answers={200: Answer("A page of commands.", page_of("Command"))},
+        answers=ok("A page of commands.", page_of("Command")),
         scopes=("actions:read",),
         parameters=(
             parameter("device_id", "Only commands to this device.", text("", "ZHM1100001")),
@@ -130,15 +143,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             CURSOR,
         ),
     ),
-    Endpoint(
+    _command(
         method="delete",
         path="/v1/commands/{command_id}",
         operation_id="cancelCommand",
-        tags=("commands",),
         summary="Cancel command",
         description="Cancels a command that was not sent yet; 409 where it was. Needs the scope of its action too.",
-        answers={204: Answer("Cancelled.")},
-        scopes=ACTION_SCOPES,
+        answers=no_content("Cancelled."),
         parameters=(_COMMAND_ID,),
         problems=(409,),
     ),

@@ -11,7 +11,7 @@ from typing import Any
 from app.actions import ACTIONS, Action
 from app.events.types import PUNCH_TYPES, SCHEMAS, sample
 from app.gateway.operations import CREDENTIAL_FIELDS, Subject
-from app.openapi import bodies, schemas
+from app.openapi import bodies, command_schemas, schemas
 from app.openapi.action_endpoints import description_of, summary_of
 from app.openapi.parts import Json
 
@@ -45,7 +45,7 @@ def catalog() -> Json:
             {"type": kind, "label": _LABELS.get(kind, title(kind)), "data": data}
             for kind, data in CREDENTIAL_FIELDS.items()
         ],
-        "command": values(schemas.COMPLETED),
+        "command": values(command_schemas.COMPLETED),
         "actions": [_action(action) for action in ACTIONS.values()],
     }
 
@@ -107,8 +107,8 @@ def values(schema: Json) -> list[Json]:
 
 def _action(action: Action) -> Json:
     body = bodies.action_body(action)
-    answer = schemas.COMPONENTS[schemas.completed(action.name)]
-    common = schemas.COMPLETED["properties"]
+    answer = schemas.COMPONENTS[command_schemas.completed(action.name)]
+    common = command_schemas.COMPLETED["properties"]
     return {
         "name": action.name,
         "label": title(summary_of(action)),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from app.events.types import EVENT_TYPES, SCHEMAS, sample
 from app.openapi.bodies import event_schema_name
 from app.openapi.parts import (
     CURSOR,
     LIMIT,
-    Answer,
     Endpoint,
     Json,
     in_path,
     many,
+    ok,
     page_of,
     parameter,
     ref,
@@ -58,117 +60,94 @@ EVENT: Json = {
 }
 _EXAMPLE = sample("attendance.punch")
 
+_read = partial(Endpoint, method="get", scopes=("events:read",))
+
 ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint(
-        method="get",
+    _read(
         path="/v1/events",
         operation_id="listEvents",
         tags=("events",),
         summary="List events",
         description="A page of stored events, newest first, by type, device, user and time of receipt.",
-        answers={
-            200: Answer(
-                "A page of events.", page_of("Event"), example={"data": [_EXAMPLE], "next_cursor": None}
-            )
-        },
-        scopes=("events:read",),
+        answers=ok("A page of events.", page_of("Event"), example={"data": [_EXAMPLE], "next_cursor": None}),
         parameters=(*_FILTERS, LIMIT, CURSOR),
     ),
-    Endpoint(
-        method="get",
+    _read(
         path="/v1/events/samples",
         operation_id="sampleEvents",
         tags=("events",),
         summary="Get sample events",
         description="One to three events of a type as a bare array: real ones, or made-up ones where there are none "
         "yet. For a platform's field mapping.",
-        answers={
-            200: Answer(
-                "Samples.", many("The samples.", ref("Event"), minItems=1, maxItems=3), example=[_EXAMPLE]
-            )
-        },
-        scopes=("events:read",),
+        answers=ok(
+            "Samples.", many("The samples.", ref("Event"), minItems=1, maxItems=3), example=[_EXAMPLE]
+        ),
         parameters=(_ONE_TYPE,),
     ),
-    Endpoint(
-        method="get",
+    _read(
         path="/v1/events/stream",
         operation_id="streamEvents",
         tags=("events",),
         summary="Stream events",
         description="Server-sent events as they come, for as long as you listen. With Last-Event-ID, those after "
         "that one first.",
-        answers={
-            200: Answer(
-                "The stream: `id`, `event` (the type) and `data` (the flat event).",
-                {"type": "string", "description": "Server-sent events."},
-                media="text/event-stream",
-                example="id: evt_01kay8ds0r000000\nevent: attendance.punch\ndata: {}\n\n",
-            )
-        },
-        scopes=("events:read",),
+        answers=ok(
+            "The stream: `id`, `event` (the type) and `data` (the flat event).",
+            {"type": "string", "description": "Server-sent events."},
+            media="text/event-stream",
+            example="id: evt_01kay8ds0r000000\nevent: attendance.punch\ndata: {}\n\n",
+        ),
         parameters=(*_FILTERS, _LAST_EVENT_ID),
     ),
-    Endpoint(
-        method="get",
+    _read(
         path="/v1/events.csv",
         operation_id="exportEvents",
         tags=("events",),
         summary="Export events as CSV",
         description="The events that the filters let through as a CSV file, newest first; without `limit` all of "
         "them.",
-        answers={
-            200: Answer(
-                "The file.",
-                {"type": "string", "description": "A heading, then a row for each event."},
-                media="text/csv",
-                example="id,type,occurred_at\r\nevt_01kay8ds0r000000,attendance.punch,2026-11-24T09:01:44+05:30\r\n",
-            )
-        },
-        scopes=("events:read",),
+        answers=ok(
+            "The file.",
+            {"type": "string", "description": "A heading, then a row for each event."},
+            media="text/csv",
+            example="id,type,occurred_at\r\nevt_01kay8ds0r000000,attendance.punch,2026-11-24T09:01:44+05:30\r\n",
+        ),
         parameters=(*_FILTERS, LIMIT, CURSOR),
     ),
-    Endpoint(
-        method="get",
+    _read(
         path="/v1/events/{event_id}",
         operation_id="getEvent",
         tags=("events",),
         summary="Get event",
         description="One event, with fresh signed URLs.",
-        answers={200: Answer("The event.", ref("Event"), example=_EXAMPLE)},
-        scopes=("events:read",),
+        answers=ok("The event.", ref("Event"), example=_EXAMPLE),
         parameters=(_EVENT_ID,),
     ),
-    Endpoint(
-        method="get",
+    _read(
         path="/v1/users",
         operation_id="listUsers",
         tags=("users",),
         summary="List users",
         description="A row for each user of each device that reported one, by user ID.",
-        answers={200: Answer("A page of users.", page_of("User"))},
-        scopes=("events:read",),
+        answers=ok("A page of users.", page_of("User")),
         parameters=(_DEVICE, LIMIT, CURSOR),
     ),
-    Endpoint(
-        method="get",
+    _read(
         path="/v1/users/{user_id}",
         operation_id="getUser",
         tags=("users",),
         summary="Get user",
         description="One user on each device: profile, and credentials without their data.",
-        answers={200: Answer("The user.", ref("UserEverywhere"))},
-        scopes=("events:read",),
+        answers=ok("The user.", ref("UserEverywhere")),
         parameters=(_USER_ID, _DEVICE),
     ),
-    Endpoint(
-        method="get",
+    _read(
         path="/v1/users/{user_id}/credentials/{credential_type}/{index}",
         operation_id="getCredential",
         tags=("users",),
         summary="Get credential",
         description="A credential with its data. Who read it is written to the audit log.",
-        answers={200: Answer("The credential.", ref("Credential"))},
+        answers=ok("The credential.", ref("Credential")),
         scopes=("templates:read",),
         parameters=(
             _USER_ID,
@@ -186,27 +165,18 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 # Webhooks
 
+
+def _header(name: str, description: str, example: str) -> Json:
+    return parameter(name, description, text("", example), place="header", required=True)
+
+
 _DELIVERY_HEADERS = (
-    parameter(
-        "webhook-id",
-        "The event's id, the same on every try; of a batch bat_….",
-        text("", "evt_01kay8ds0r000000"),
-        place="header",
-        required=True,
-    ),
-    parameter(
-        "webhook-timestamp",
-        "When this try was made, in seconds since 1970.",
-        text("", "1795491104"),
-        place="header",
-        required=True,
-    ),
-    parameter(
+    _header("webhook-id", "The event's id, the same on every try; of a batch bat_….", "evt_01kay8ds0r000000"),
+    _header("webhook-timestamp", "When this try was made, in seconds since 1970.", "1795491104"),
+    _header(
         "webhook-signature",
         "v1, and the Base64 of HMAC-SHA256 over id.timestamp.body (Standard Webhooks); two while a secret is changed.",
-        text("", "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="),
-        place="header",
-        required=True,
+        "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
     ),
 )
 

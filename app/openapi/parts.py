@@ -122,6 +122,25 @@ class Answer:
     headers: Mapping[str, Json] = field(default_factory=dict)
 
 
+def ok(description: str, schema: Json, **more: Any) -> dict[int, Answer]:
+    """200, as the only documented success; `more` are further fields of the `Answer`."""
+    return {200: Answer(description, schema, **more)}
+
+
+def created(description: str, schema: Json) -> dict[int, Answer]:
+    """201, with the URL of what was made."""
+    location = {"description": "Its URL.", "schema": {"type": "string"}}
+    return {201: Answer(description, schema, headers={"Location": location})}
+
+
+def accepted(description: str, schema: Json) -> dict[int, Answer]:
+    return {202: Answer(description, schema)}
+
+
+def no_content(description: str) -> dict[int, Answer]:
+    return {204: Answer(description)}
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """An operation of the relay's API.

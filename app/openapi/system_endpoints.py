@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from app.openapi.bodies import KEY
 from app.openapi.parts import (
     ANY_KEY,
@@ -12,7 +14,10 @@ from app.openapi.parts import (
     Answer,
     Endpoint,
     Json,
+    created,
     in_path,
+    no_content,
+    ok,
     page_of,
     parameter,
     ref,
@@ -23,7 +28,6 @@ from app.openapi.schemas import CALLBACK_DONE
 VERSIONS = ("3.1", "3.0", "2.0")
 COLLECTIONS = ("gateway", "relay")
 
-_LOCATION: Json = {"description": "Its URL.", "schema": {"type": "string"}}
 _VERSION = parameter(
     "version",
     "Which OpenAPI: 3.1 (the default), 3.0, or 2.0 (Swagger, for Power Automate).",
@@ -39,10 +43,6 @@ _COLLECTION = parameter(
 )
 _STGID = parameter(
     "stgid", "The device's Service Tag ID, where it is not in the path.", text("", "ZHM1100001")
-)
-_SIGNED = (
-    parameter("expires", "Part of the signed link.", text("", "1796095904"), required=True),
-    parameter("signature", "Part of the signed link.", text("", "3q2-7w"), required=True),
 )
 _PUNCH = {
     "RealTime": {
@@ -68,17 +68,18 @@ _FILE: Json = {"type": "string", "description": "The file's bytes."}
 _DOCUMENT: Json = {"type": "object", "description": "The description.", "additionalProperties": True}
 
 
+_public = partial(Endpoint, method="get", tags=("system",), scopes=PUBLIC)
+
+
 def _callback(path: str, operation_id: str, *parameters: Json) -> Endpoint:
-    return Endpoint(
+    return _public(
         method="post",
         path=path,
         operation_id=operation_id,
-        tags=("system",),
         summary="Take a callback of the gateway",
         description="Where the gateway delivers what a device reports. The AuthToken in the body says whose it is; an "
         "id in the path or stgid must then match. Answers only once it is stored.",
-        answers={200: Answer("Stored.", CALLBACK_DONE)},
-        scopes=PUBLIC,
+        answers=ok("Stored.", CALLBACK_DONE),
         parameters=parameters,
         body=_CALLBACK_BODY,
         examples={"punch": _PUNCH},
@@ -87,74 +88,82 @@ def _callback(path: str, operation_id: str, *parameters: Json) -> Endpoint:
 
 
 def _document(path: str, operation_id: str, media: str, what: str, *parameters: Json) -> Endpoint:
-    return Endpoint(
-        method="get",
+    return _public(
         path=path,
         operation_id=operation_id,
-        tags=("system",),
         summary=what,
         description=f"{what}. Needs no key.",
-        answers={200: Answer(what, _DOCUMENT, media=media, example={"openapi": "3.1.0"})},
-        scopes=PUBLIC,
+        answers=ok(what, _DOCUMENT, media=media, example={"openapi": "3.1.0"}),
         parameters=parameters,
     )
 
 
+def _signed_file(
+    path: str, operation_id: str, summary: str, description: str, answers: dict[int, Answer], blob_id: Json
+) -> Endpoint:
+    return _public(
+        path=path,
+        operation_id=operation_id,
+        summary=summary,
+        description=description,
+        answers=answers,
+        parameters=(
+            blob_id,
+            parameter("expires", "Part of the signed link.", text("", "1796095904"), required=True),
+            parameter("signature", "Part of the signed link.", text("", "3q2-7w"), required=True),
+        ),
+        problems=(403, 503),
+    )
+
+
+_key = partial(Endpoint, tags=("keys",), scopes=("admin",))
+
 KEYS: tuple[Endpoint, ...] = (
-    Endpoint(
+    _key(
         method="get",
         path="/v1/me",
         operation_id="getMe",
-        tags=("keys",),
         summary="Test the connection",
         description="The key's name and scopes, and the relay's version.",
-        answers={200: Answer("Whose key it is.", ref("Me"))},
+        answers=ok("Whose key it is.", ref("Me")),
         scopes=ANY_KEY,
     ),
-    Endpoint(
+    _key(
         method="get",
         path="/v1/api-keys",
         operation_id="listApiKeys",
-        tags=("keys",),
         summary="List API keys",
         description="The keys, without themselves.",
-        answers={200: Answer("A page of keys.", page_of("ApiKey"))},
-        scopes=("admin",),
+        answers=ok("A page of keys.", page_of("ApiKey")),
         parameters=(LIMIT, CURSOR),
     ),
-    Endpoint(
+    _key(
         method="post",
         path="/v1/api-keys",
         operation_id="createApiKey",
-        tags=("keys",),
         summary="Create API key",
         description="Makes a key with the given scopes, shown this once.",
-        answers={201: Answer("Made.", ref("ApiKeyWithKey"), headers={"Location": _LOCATION})},
-        scopes=("admin",),
+        answers=created("Made.", ref("ApiKeyWithKey")),
         body=ref("ApiKeyBody"),
         examples={"example": {name: KEY["properties"][name]["examples"][0] for name in ("name", "scopes")}},
     ),
-    Endpoint(
+    _key(
         method="delete",
         path="/v1/api-keys/{key_id}",
         operation_id="deleteApiKey",
-        tags=("keys",),
         summary="Delete API key",
         description="Deletes a key; it ends working at once.",
-        answers={204: Answer("Deleted.")},
-        scopes=("admin",),
+        answers=no_content("Deleted."),
         parameters=(in_path("key_id", "The key's id.", "key_4h3gw8x2m1k6p9r5t7v3y2b1"),),
     ),
-    Endpoint(
+    _key(
         method="get",
         path="/v1/audit",
         operation_id="listAuditEntries",
-        tags=("keys",),
         summary="Read the audit log",
         description="Who did what that matters, newest first: reads of templates, changes of keys, devices and "
         "subscriptions, and the like.",
-        answers={200: Answer("A page of the audit log.", page_of("AuditEntry"))},
-        scopes=("admin",),
+        answers=ok("A page of the audit log.", page_of("AuditEntry")),
         parameters=(LIMIT, CURSOR),
     ),
 )
@@ -166,60 +175,44 @@ SYSTEM: tuple[Endpoint, ...] = (
         "takeCallbackOfDevice",
         in_path("device_id", "The device's Service Tag ID (stgid).", "ZHM1100001"),
     ),
-    Endpoint(
-        method="get",
+    _public(
         path="/health",
         operation_id="getHealth",
-        tags=("system",),
         summary="Health",
         description="200 when callbacks can be taken, on disk if need be; 503 otherwise.",
         answers={
             200: Answer("Callbacks can be taken.", ref("Health")),
             503: Answer("They can't.", ref("Health")),
         },
-        scopes=PUBLIC,
     ),
-    Endpoint(
-        method="get",
+    _public(
         path="/metrics",
         operation_id="getMetrics",
-        tags=("system",),
         summary="Metrics",
         description="Prometheus text, for a key with the scope metrics:read; open with RELAY_METRICS_OPEN=1.",
-        answers={
-            200: Answer(
-                "The metrics.",
-                {"type": "string", "description": "Prometheus text."},
-                media="text/plain",
-                example="cams_relay_spool_bytes 0.0\n",
-            )
-        },
-        scopes=PUBLIC,
+        answers=ok(
+            "The metrics.",
+            {"type": "string", "description": "Prometheus text."},
+            media="text/plain",
+            example="cams_relay_spool_bytes 0.0\n",
+        ),
         problems=(401, 403, 429, 503),
     ),
-    Endpoint(
-        method="get",
-        path="/photos/{blob_id}",
-        operation_id="getPhoto",
-        tags=("system",),
-        summary="Get photo",
-        description="The photo of an attendance.photo, by the signed link in the event.",
-        answers={200: Answer("The photo.", _FILE, media="image/*", example="")},
-        scopes=PUBLIC,
-        parameters=(in_path("blob_id", "The photo's id.", "pho_004h3gw8x2m1k6p9r5t7v3y2b1"), *_SIGNED),
-        problems=(403, 503),
+    _signed_file(
+        "/photos/{blob_id}",
+        "getPhoto",
+        "Get photo",
+        "The photo of an attendance.photo, by the signed link in the event.",
+        ok("The photo.", _FILE, media="image/*", example=""),
+        in_path("blob_id", "The photo's id.", "pho_004h3gw8x2m1k6p9r5t7v3y2b1"),
     ),
-    Endpoint(
-        method="get",
-        path="/bodies/{blob_id}",
-        operation_id="getUnrecognisedBody",
-        tags=("system",),
-        summary="Get unrecognised body",
-        description="The body of a callback.unrecognised as it came, decrypted, by the signed link in the event.",
-        answers={200: Answer("The body.", _FILE, media="application/octet-stream", example="")},
-        scopes=PUBLIC,
-        parameters=(in_path("blob_id", "The body's id.", "bod_004h3gw8x2m1k6p9r5t7v3y2b1"), *_SIGNED),
-        problems=(403, 503),
+    _signed_file(
+        "/bodies/{blob_id}",
+        "getUnrecognisedBody",
+        "Get unrecognised body",
+        "The body of a callback.unrecognised as it came, decrypted, by the signed link in the event.",
+        ok("The body.", _FILE, media="application/octet-stream", example=""),
+        in_path("blob_id", "The body's id.", "bod_004h3gw8x2m1k6p9r5t7v3y2b1"),
     ),
     _document(
         "/openapi.json",
@@ -244,32 +237,24 @@ SYSTEM: tuple[Endpoint, ...] = (
         "A Postman collection (v2.1)",
         _COLLECTION,
     ),
-    Endpoint(
-        method="get",
+    _public(
         path="/docs",
         operation_id="getDocs",
-        tags=("system",),
         summary="Documentation page",
         description="This description as a page to read and to try in. Needs no key.",
-        answers={
-            200: Answer(
-                "The page.",
-                {"type": "string", "description": "HTML."},
-                media="text/html",
-                example="<!doctype html>",
-            )
-        },
-        scopes=PUBLIC,
+        answers=ok(
+            "The page.",
+            {"type": "string", "description": "HTML."},
+            media="text/html",
+            example="<!doctype html>",
+        ),
     ),
-    Endpoint(
-        method="get",
+    _public(
         path="/docs/{name}",
         operation_id="getDocsFile",
-        tags=("system",),
         summary="File of the documentation page",
         description="A script, style or picture of the documentation page. Needs no key.",
-        answers={200: Answer("The file.", _FILE, media="*/*", example="")},
-        scopes=PUBLIC,
+        answers=ok("The file.", _FILE, media="*/*", example=""),
         parameters=(in_path("name", "The file's name.", "docs.js"),),
     ),
 )

@@ -21,7 +21,7 @@ from redis.cluster import ClusterNode
 from redis.commands.core import Script
 from redis.exceptions import RedisClusterException
 
-from app.settings import ClusterUrl
+from app.store_urls import ClusterUrl
 
 
 @contextmanager

@@ -21,10 +21,11 @@ from redis.commands.core import Script
 from redis.exceptions import ClusterError
 from redis.retry import Retry
 
-from app.settings import ClusterUrl, Settings, cluster_url, is_cluster_url, is_sentinel_url, sentinel_url
+from app.settings import Settings
 from app.store import embedded
 from app.store.cluster import AsyncCluster, LazyCluster, make_cluster
 from app.store.keys import DEVICES, VAULT, Shard
+from app.store_urls import ClusterUrl, cluster_url, is_cluster_url, is_sentinel_url, sentinel_url
 from app.vault import Vault
 
 SCRIPTS = Path(__file__).parent

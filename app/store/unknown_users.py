@@ -14,6 +14,7 @@ import orjson
 from app import ids
 from app.gateway.operations import BY_ACTION
 from app.store.attendance_index import Found
+from app.store.commands import ADD_USER
 from app.store.connection import Connection
 from app.store.devices import Devices
 from app.store.employees import Employees
@@ -21,7 +22,6 @@ from app.store.keys import Shard
 from app.store.relay_events import RelayEvents
 
 _BATCH = 200
-_ADDING = "add-user"
 
 
 class UnknownUsers:
@@ -109,7 +109,7 @@ class UnknownUsers:
             pipeline.delete(key)
         elif user_id is not None and action == "delete-user":
             pipeline.srem(key, user_id)
-        elif user_id is not None and (action == _ADDING or _is_about_a_user(action)):
+        elif user_id is not None and (action == ADD_USER or _is_about_a_user(action)):
             pipeline.sadd(key, user_id)
 
 

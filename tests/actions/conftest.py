@@ -8,7 +8,7 @@ import pytest
 
 from simulator.gateway import Gateway
 from simulator.serving import SimulatorServer
-from tests.actions.tools import Machine, Maker, machine
+from tests.actions.tools import Machine, Maker, machine, soon_asking
 from tests.harness import Relay
 
 
@@ -33,14 +33,8 @@ def one(make: Maker) -> Machine:
 @pytest.fixture(scope="session")
 def quick_relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     """A relay with a short time-out that asks again soon."""
-    started = Relay(
-        tmp_path_factory.mktemp("quick"),
-        RELAY_COMMAND_TIMEOUT="2",
-        RELAY_COMMAND_WAIT="6",
-        RELAY_COMMAND_POLL_SCHEDULE="0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5",
-    ).start()
-    yield started
-    started.stop()
+    with soon_asking(tmp_path_factory.mktemp("quick"), timeout=2, wait=6) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -10,24 +10,11 @@ import pytest
 
 from simulator.faults import Fault
 from tests.actions.tools import KEY, Machine, Maker, problem
+from tests.documented import STATUS_NAMES
 from tests.harness import Receiver
 
 HTTP = {1: 422, 2: 404, 3: 422, 4: 502, 7: 502, 8: 409, 9: 404, 10: 422, 11: 507, 13: 502, 15: 501}
 HTTP |= {12: 502, 14: 502, 19: 502, 29: 502, 33: 502, 35: 502, 38: 502, 77: 502, 999: 502, 123456: 502}
-NAMES = {
-    1: "Invalid Request Data",
-    2: "Invalid Service Tag ID",
-    3: "Invalid Request",
-    4: "Invalid Encryption",
-    7: "Invalid Auth Token",
-    8: "User Already Exists",
-    9: "User Not Found",
-    10: "Template Error",
-    11: "Device Memory Full",
-    13: "Invalid Security Key",
-    15: "Feature Not Supported",
-    999: "Unknown Error",
-}
 ADVICE = {
     3: "API Monitor",
     4: "security key",
@@ -46,7 +33,7 @@ def test_each_status_code_has_its_http_status(code: int, key: str | None, make: 
     found = problem(one.act("enable-user", user_id="1"), HTTP[code])
     assert found["status_code"] == code
     assert found["gateway_status"] == f"API_RESPONSE_MADE_UP_{code}"
-    assert found["status_name"] == NAMES.get(code, found["status_name"]) and found["status_name"]
+    assert found["status_name"] == STATUS_NAMES.get(code, found["status_name"]) and found["status_name"]
     assert ADVICE.get(code, "") in found["detail"]
     if HTTP[code] == 422:
         assert found["errors"]

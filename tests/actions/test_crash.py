@@ -16,7 +16,7 @@ import requests
 
 from simulator.gateway import Gateway
 from simulator.serving import SimulatorServer
-from tests.actions.tools import ENDED, Machine, kill_dispatcher, machine
+from tests.actions.tools import ENDED, Machine, kill_dispatcher, machine, soon_asking
 from tests.harness import API_KEY, Relay, wait_for
 from tests.processes import children
 
@@ -33,14 +33,8 @@ ONCE = ("delete-log-all", "enroll-fingerprint", "delete-attendance-photo")
 
 @pytest.fixture
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    started = Relay(
-        tmp_path_factory.mktemp("crash"),
-        RELAY_COMMAND_TIMEOUT="5",
-        RELAY_COMMAND_WAIT="30",
-        RELAY_COMMAND_POLL_SCHEDULE="0.5,0.5,0.5,0.5,0.5,0.5",
-    ).start()
-    yield started
-    started.stop()
+    with soon_asking(tmp_path_factory.mktemp("crash"), timeout=5, wait=30) as started:
+        yield started
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 from simulator.records import Template, User
 from simulator.spec import DeviceSpec
 from tests.actions.tools import KEY, Machine, Maker
+from tests.documented import flat_credentials
 from tests.harness import SAMPLES, Relay, wait_for
 
 BINARY = bytes(range(200))
@@ -53,30 +54,13 @@ SLUGS = {
     "DisableUser": "disable-user",
 }
 DESTRUCTIVE = ("delete-all-user", "delete-log-all", "delete-attendance-photo")
-FLAT = {
-    "Card": "card_number",
-    "Password": "password",
-    "Fingerprint": "fingerprint_data",
-    "Face": "face_data",
-    "Palm": "palm_data",
-    "UserPhoto": "user_photo_data",
-}
 
 
 def flat_and_wire(name: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """A documented sample: its action, the flat input that it comes of, and the body it must make."""
     wire: dict[str, Any] = json.loads((SAMPLES / f"{name}.request.json").read_text())
-    flat: dict[str, Any] = {}
     (verb,) = wire.keys() - {"OperationID", "AuthToken", "Time"}
-    for item in wire[verb].get("Template", []):
-        kind = item["Type"].lower()
-        if item["Data"].endswith("..."):
-            item["Data"] = DATA
-        if "Size" in item:
-            item["Size"] = str(len(BINARY))
-        if "Index" in item:
-            flat[f"{kind}_index"] = int(item["Index"])
-        flat[FLAT[item["Type"]]] = item["Data"]
+    flat = flat_credentials(wire[verb], BINARY)
     user: Any = next((wire[verb][part] for part in ("User", "AccessTime") if part in wire[verb]), {})
     if isinstance(user, dict):
         for key, field in {

@@ -8,6 +8,7 @@ import secrets
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -146,3 +147,14 @@ def kill_dispatcher(relay: Relay) -> None:
     """kill -9 of the process that sends commands; the worker starts it again."""
     wait_for(lambda: any("dispatcher" in run for run in children(relay.processes["worker"].pid).values()))
     os.kill(child(relay, "worker", "workers.dispatcher"), signal.SIGKILL)
+
+
+def soon_asking(folder: Path, *, timeout: int, wait: int) -> Relay:
+    """A relay with these seconds for the gateway's answer and for an action call, that asks again each half second."""
+    schedule = ",".join(["0.5"] * 12)
+    return Relay(
+        folder,
+        RELAY_COMMAND_TIMEOUT=str(timeout),
+        RELAY_COMMAND_WAIT=str(wait),
+        RELAY_COMMAND_POLL_SCHEDULE=schedule,
+    )

@@ -12,6 +12,5 @@ from tests.harness import Relay
 @pytest.fixture(scope="session")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     folder = tmp_path_factory.mktemp("office")
-    made = Relay(folder, RELAY_DAY_STARTS="04:00", RELAY_LATE_AFTER="09:15").start()
-    yield made
-    made.stop()
+    with Relay(folder, RELAY_DAY_STARTS="04:00", RELAY_LATE_AFTER="09:15") as made:
+        yield made

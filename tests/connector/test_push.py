@@ -158,6 +158,21 @@ def test_it_follows_and_ends_when_told(
     assert connector.place()["line"] == 5
 
 
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [({"content-encoding": "gzip"}, b"this is no gzip"), ({"transfer-encoding": "chunked"}, b"zz\r\n")],
+    ids=["can't be unpacked", "breaks off"],
+)
+def test_an_answer_that_cannot_be_read_is_none(
+    connector: Connector, gate: Receiver, headers: dict[str, str], body: bytes
+) -> None:
+    answers = [(200, headers, body), DONE]
+    gate.answer = lambda _: answers.pop(0) if len(answers) > 1 else answers[0]
+    _attlog(connector, ATTLOG.splitlines(keepends=True)[0])
+    assert "no whole answer" in connector.run("file", "attlog.dat", "--format", "attlog")
+    assert len(gate.received) == 2 and len(set(operations(gate))) == 1
+
+
 def test_what_was_there_at_first_may_be_left_out(connector: Connector, gate: Receiver) -> None:
     path = _attlog(connector)
     words = ("file", "attlog.dat", "--format", "attlog", "--from-end")

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from app.gateway import clock
 from app.gateway.commands import FieldError, build, windows
 from app.gateway.operations import BY_ACTION, COMMANDS, Operation, adding
+from tests.documented import flat_credentials
 
 INDIA = timezone(timedelta(hours=5, minutes=30))
 BINARY = bytes(range(100))
 DATA = base64.b64encode(BINARY).decode()
-FLAT_NAMES = {"Card": "card_number", "Password": "password", "UserPhoto": "user_photo_data"}
 
 
 def send(operation: Operation, values: dict[str, Any], **options: Any) -> dict[str, Any]:
@@ -51,16 +51,7 @@ def flat_fields(document: dict[str, Any]) -> dict[str, Any]:
         return values | {"start": content["Start"], "end": content["End"]}
     if "UserType" in content:
         values["user_type"] = content["UserType"].lower()
-    for item in document[verb].get("Template", []):
-        kind = item["Type"].lower()
-        if item["Data"].endswith("..."):
-            item["Data"] = DATA
-        if "Size" in item:
-            item["Size"] = str(len(BINARY))
-        if "Index" in item:
-            values[f"{kind}_index"] = int(item["Index"])
-        values[FLAT_NAMES.get(item["Type"], f"{kind}_data")] = item["Data"]
-    return values
+    return values | flat_credentials(document[verb], BINARY)
 
 
 @pytest.mark.parametrize("operation", COMMANDS, ids=lambda operation: operation.name)

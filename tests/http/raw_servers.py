@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from app.addresses import AddressGuard
-from workers.http import Client, Request, Response
+from workers.calls import Request, Response
+from workers.http import Client
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n" + b'{"ok":true}'
 

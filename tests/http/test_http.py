@@ -23,7 +23,8 @@ from raw_servers import OK, Connection, Server, answer_ok, answering, blackhole,
 
 from app.addresses import AddressGuard
 from workers import names as names_module
-from workers.http import Client, Handle, Request, Response
+from workers.calls import Request, Response
+from workers.http import Client, Handle
 
 __all__ = ["blackhole"]  # a fixture
 

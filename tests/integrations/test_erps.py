@@ -67,17 +67,13 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Program]]:
         yield start
 
 
+def _erpnext_at(url: str) -> dict[str, str]:
+    return {"ERPNEXT_URL": url, "ERPNEXT_API_KEY": erpnext.KEY, "ERPNEXT_API_SECRET": erpnext.SECRET}
+
+
 def test_erpnext(run: Callable[..., Program]) -> None:
     site = erpnext.ErpNext({"7": "HR-EMP-00007"})
-    program = run(
-        "erpnext",
-        site,
-        lambda url: {
-            "ERPNEXT_URL": url,
-            "ERPNEXT_API_KEY": erpnext.KEY,
-            "ERPNEXT_API_SECRET": erpnext.SECRET,
-        },
-    )
+    program = run("erpnext", site, _erpnext_at)
     known, unknown = punch("7", MORNING), punch("8", MORNING)
     site.failures = 1
     assert deliver(program, known) == 503
@@ -100,15 +96,7 @@ def test_erpnext(run: Callable[..., Program]) -> None:
 
 def test_erpnext_gets_what_a_relay_delivers(run: Callable[..., Program], stage: Stage) -> None:
     site = erpnext.ErpNext({"erp7": "HR-EMP-00007"})
-    program = run(
-        "erpnext",
-        site,
-        lambda url: {
-            "ERPNEXT_URL": url,
-            "ERPNEXT_API_KEY": erpnext.KEY,
-            "ERPNEXT_API_SECRET": erpnext.SECRET,
-        },
-    )
+    program = run("erpnext", site, _erpnext_at)
     device = stage.new_device()
     made = stage.relay.subscribe(program, device, events=["attendance.punch"], secret=SECRET)
     stage.relay.call("POST", f"/v1/subscriptions/{made['id']}/test", json={})

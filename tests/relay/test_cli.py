@@ -197,7 +197,21 @@ def test_a_wrong_scope_is_refused_on_the_command_line(relay: Relay) -> None:
 
 def test_a_key_needs_the_store(tmp_path: Path) -> None:
     made = run(tmp_path, "keys", "create", "--name", "x", "--scope", "admin")
-    assert made.returncode != 0 and "Traceback" not in made.stderr
+    assert made.returncode != 0 and made.stderr.startswith("Error: the store can't be reached")
+    assert len(made.stderr.strip().splitlines()) == 1
+
+
+def test_a_backup_that_cannot_be_written_is_not_the_stores_fault(relay: Relay, tmp_path: Path) -> None:
+    (tmp_path / "copy.partial").mkdir()  # where it is written until it is whole
+    ended = subprocess.run(
+        [sys.executable, "-m", "app", "backup", str(tmp_path / "copy")],
+        cwd=relay.folder,
+        env=relay.environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert ended.returncode == 1 and "copy can't be written: Is a directory" in ended.stderr
 
 
 # up

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 import redis
 
-from app.settings import SettingsError, cluster_url, load, sentinel_url
+from app.settings import SettingsError, load
 from app.store.connection import is_away, make_async_client, make_client
+from app.store_urls import cluster_url, sentinel_url
 from tests.harness import free_port
 
 SECRET = "made-up-secret-key-for-tests-only-0123456789"

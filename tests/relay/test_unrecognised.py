@@ -116,7 +116,8 @@ def test_an_envelope_that_cannot_be_read_costs_no_punch(device: Device, envelope
 def test_a_reason_never_repeats_what_it_could_not_read(device: Device) -> None:
     template = {"Type": "Password", "UserID": "2", "Index": "PIN-998877", "Data": ["PIN-998877"]}
     done(device.send(device.envelope(UserUpdated={"Template": [template]}, **{"PIN-998877": {"a": 1}})))
-    assert "998877" not in json.dumps(events(device))
+    kept = events(device)
+    assert kept and "998877" not in json.dumps(kept)
 
 
 # JSON that not every parser takes

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from sim_tools import KEY, NOW, Caller, add_user, aes, command, fingerprint, load_log, un_aes
+from sim_tools import KEY, NOW, Caller, add_user, aes, command, eventually, fingerprint, load_log, un_aes
 
 from simulator.device import Device
 
@@ -210,12 +210,12 @@ def test_19_plain_text_while_there_is_a_key(make_device: Any, caller: Caller) ->
 
 
 def test_37_while_another_call_of_the_device_runs(make_device: Any, caller: Caller) -> None:
-    make_device(delay_seconds=0.4)
+    make_device(delay_seconds=1)
     make_device("D2", delay_seconds=0)
     first: list[int] = []
     thread = threading.Thread(target=lambda: first.append(caller.code(INFO)))
     thread.start()
-    time.sleep(0.15)
+    eventually(lambda: caller.control("GET", "/D1/commands"))
     assert caller.code(INFO, operation_id="op2") == 37
     assert caller.code(INFO, "D2") == 0
     thread.join()

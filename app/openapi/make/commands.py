@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.actions import ACTIONS
-from app.openapi import schemas
+from app.openapi import command_schemas
 from app.openapi.action_endpoints import camel
 from app.openapi.catalog import values
 from app.openapi.make.base import errors
@@ -38,7 +38,7 @@ def name_of(action: str) -> str:
 def _command(action: Json, catalog: Json) -> Component:
     shown = [*catalog["command"], *action["result"]]
     known = {value["name"] for value in shown}
-    under_way = [value for value in values(schemas.UNDER_WAY) if value["name"] not in known]
+    under_way = [value for value in values(command_schemas.UNDER_WAY) if value["name"] not in known]
     request = _request(
         action,
         prefer=f"wait={{{{ifempty(parameters.wait, {_LONGEST_WAIT})}}}}",
