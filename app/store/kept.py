@@ -32,6 +32,8 @@ class Kept:
 
 KEPT: tuple[Kept, ...] = (
     Kept("{s0}:events", "events; card numbers sealed", "person", RETENTION, "in part"),
+    Kept("{s0}:rewriting", "a mark", "none", _MOMENT),
+    Kept("{s0}:rewriting:events", "events, while they are written anew", "person", _MOMENT, "in part"),
     Kept("{s0}:events:type:T", "index of events", "none", RETENTION),
     Kept("{s0}:events:device:D", "index of events", "device", RETENTION),
     Kept("{s0}:events:user:U", "index of events", "person", RETENTION),
