@@ -69,11 +69,15 @@ class Traces:
         wanted = self._devices.ids() if person.device_id is None else [person.device_id]
         return [device for device in map(self._devices.refresh, wanted) if device is not None]
 
+    def _keys(self, match: str) -> list[bytes]:
+        """SCAN may name a key twice, and in any order."""
+        return sorted(set(self._connection.redis.scan_iter(match=match, count=1_000)))
+
     def punches(self, shard: Shard, person: Person) -> list[bytes]:
         """The keys of the punches that are remembered to tell duplicates."""
         match = f"{shard.tag}:punches:{_glob(person.device_id)}:{_glob(person.user_id)}:*"
         found = []
-        for key in self._connection.redis.scan_iter(match=match, count=1_000):
+        for key in self._keys(match):
             device_id, user_id, _ = split_punches(key)
             if user_id == person.user_id and person.is_on(device_id):
                 found.append(key)
@@ -151,14 +155,14 @@ class Traces:
         """The punches in the attendance index: fields of its weeks."""
         client = self._connection.redis
         match = f"{shard.tag}:attendance:week:{_glob(person.user_id)}:*"
-        for key in client.scan_iter(match=match, count=1_000):
+        for key in self._keys(match):
             if key.decode(errors="replace").split(":", 3)[3].rpartition(":")[0] == person.user_id:
                 names = [name for name in client.hkeys(key) if person.is_on(name.decode().rpartition(" ")[0])]
                 yield Members(key, names)
 
     def days(self, shard: Shard, person: Person) -> Iterator[Members]:
         """The days on which the person punched: members of each."""
-        for key in self._connection.redis.scan_iter(match=f"{shard.tag}:attendance:day:*", count=1_000):
+        for key in self._keys(f"{shard.tag}:attendance:day:*"):
             names = []
             for member in self._connection.redis.zrange(key, 0, -1):
                 user_id, device_id = split_pair(member.decode())
@@ -177,7 +181,7 @@ class Traces:
         """The days that were published. They, too, are of all devices together."""
         client, name = self._connection.redis, person.user_id.encode()
         if person.device_id is None:
-            for key in client.scan_iter(match=f"{shard.tag}:attendance:told:*", count=1_000):
+            for key in self._keys(f"{shard.tag}:attendance:told:*"):
                 yield Members(key, [name] if client.hexists(key, name) else [])
 
     def lists(self, shard: Shard, person: Person) -> Iterator[tuple[str, bytes]]:
@@ -189,7 +193,7 @@ class Traces:
             "strangers": lambda key: client.hexists(key, name),
         }
         for kind, is_in in has.items():
-            for key in client.scan_iter(match=f"{shard.tag}:{kind}:{_glob(person.device_id)}", count=1_000):
+            for key in self._keys(f"{shard.tag}:{kind}:{_glob(person.device_id)}"):
                 if is_in(key):
                     yield kind, key
 

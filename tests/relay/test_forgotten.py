@@ -19,7 +19,7 @@ import pytest
 
 from app.settings import load
 from app.store import Store
-from app.store.connection import make_client
+from app.store.connection import make_client, rewrite_append_only_files
 from app.store.kept import KEPT, pattern
 from app.store.keys import AUDIT
 from app.store.scrub import Scrub
@@ -253,7 +253,7 @@ def check_files(lived: Lived) -> None:
     """Nor in the append-only file, once it is rewritten, nor in the store's blocks, which it is made of."""
     client = make_client(load(lived.relay.environment))
     client.config_set("rdbcompression", "no")  # else a name could be there and not be found
-    client.bgrewriteaof()
+    rewrite_append_only_files(client)  # waits for the one that `forget` began
     wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"], 20)
     files = [path for path in Path(lived.relay.environment["RELAY_DATA_DIR"]).rglob("*") if path.is_file()]
     assert any(path.suffix == ".rdb" and lived.other.encode() in path.read_bytes() for path in files)
