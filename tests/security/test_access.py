@@ -20,6 +20,7 @@ from app.settings import load
 from app.store import Store
 from app.store.api_keys import SCOPES
 from app.store.tries import MOST, WINDOW_SECONDS, network_of
+from tests.console.tools import Client
 from tests.harness import API_KEY, Device, Relay, wait_for
 from tests.relay.tools import key_with, post, problem, store
 
@@ -334,6 +335,16 @@ def test_who_shares_a_guessers_address_goes_on_and_may_still_be_shut_out(proxied
         assert answer.status_code == 200
     assert proxied.call("DELETE", f"/v1/api-keys/{made['id']}").status_code == 204
     assert status_from(proxied, "198.51.100.3", made["key"]) in (401, 429)
+
+
+def test_who_tries_keys_at_the_consoles_sign_in_is_limited_with_the_rest(proxied: Relay) -> None:
+    client = Client(proxied)
+    client.session.headers["X-Forwarded-For"] = "198.51.100.5"
+    assert client.sign_in(secrets.token_urlsafe(24)).status_code == 401
+    statuses = [status_from(proxied, "198.51.100.5", secrets.token_urlsafe(24)) for _ in range(MOST + 20)]
+    assert statuses[-1] == 429
+    answer = client.sign_in(secrets.token_urlsafe(24))
+    assert answer.status_code == 429 and 0 < int(answer.headers["retry-after"]) <= WINDOW_SECONDS
 
 
 def test_callbacks_are_never_limited(proxied: Relay) -> None:
