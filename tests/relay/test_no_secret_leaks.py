@@ -282,7 +282,7 @@ FOR_SECRETS = {
 def test_no_page_and_no_endpoint_that_reads_holds_a_secret(scenario: Scenario) -> None:
     """Each of the URL map's, the console's too, for a key with every scope: a new one is walked as well."""
     relay = scenario.relay
-    client, ids, walked = Client(relay), real_ids(relay), 0
+    client, program, ids, walked = Client(relay), requests.Session(), real_ids(relay), 0
     assert client.sign_in(API_KEY).status_code == 303
     query = {"date": str(date.today()), "month": f"{date.today():%Y-%m}", "type": "attendance.punch"}
     for rule in create_app(load(relay.environment)).url_map.iter_rules():
@@ -292,8 +292,8 @@ def test_no_page_and_no_endpoint_that_reads_holds_a_secret(scenario: Scenario) -
         for value in ids[named] if named else ["-"]:
             path = re.sub(r"<[^>]+>", lambda _, value=value: value, rule.rule)
             for how in ({}, query):
-                page = client.session if not path.startswith("/v1") else relay.session
-                headers = {"X-API-Key": API_KEY} if page is relay.session else {}
+                page = client.session if not path.startswith("/v1") else program
+                headers = {"X-API-Key": API_KEY} if page is program else {}
                 with page.get(
                     relay.url + path, params=how, headers=headers, timeout=20, stream=True
                 ) as answer:
