@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup run test test-quick test-soak bench docs lock clean
+.PHONY: help setup run test test-quick test-soak bench docs lock audit clean
 
 help:
 	@echo "make setup       .venv with everything Python needs; does nothing when it is up to date"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench       the benchmarks beside their baselines (ARGS go to them)"
 	@echo "make docs        writes docs' generated parts, openapi.yaml and postman/ anew"
 	@echo "make lock        requirements*.txt anew from pyproject.toml"
+	@echo "make audit       known vulnerabilities of what the lock files name; needs the internet"
 	@echo "make clean       removes .venv and caches; .data stays"
 
 setup: .venv/.dev
@@ -52,6 +53,9 @@ lock: .venv/.dev
 		pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--extra dev pyproject.toml -o requirements-dev.txt
+
+audit: .venv/.dev
+	@$(BIN)/python scripts/audit
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -7,6 +7,7 @@ A line that is about a request has its id; one that is about a delivery has the 
 from __future__ import annotations
 
 import logging
+import re
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
@@ -14,6 +15,8 @@ import orjson
 
 MORE = ("request_id", "event_id", "subscription_id")  # what `extra` may hold
 
+REQUEST_ID_HEADER = "X-Request-Id"
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")  # what a caller's may be
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 

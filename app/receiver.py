@@ -22,6 +22,7 @@ from urllib.parse import parse_qs
 import orjson
 import redis
 
+from app import ids
 from app.events.flatten import Receipt
 from app.gateway import callbacks
 from app.gateway.callbacks import Callback, Envelope
@@ -30,7 +31,7 @@ from app.store import Store, StoreAway, is_away
 from app.store.alerts import LISTEN_SECONDS
 from app.store.devices import Device
 from app.store.group import Unconfirmed
-from app.store.ingest import DeviceChanged
+from app.store.ingest import DeviceChanged, Outcome
 from app.store.spool import Spool, Spooled, SpoolFull
 
 log = logging.getLogger("relay.callback")
@@ -42,6 +43,14 @@ _MOST_PARTS = 500_000
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 _AUTH_TOKEN = re.compile(rb'"(?i:AuthToken)"\s*+:\s*+"([ -!#-\[\]-~]{1,200})"')
 _LARGEST_FORM = 4 * 1024 * 1024
+
+
+def _tell(device: Device, outcome: Outcome) -> None:
+    for entry in outcome.entries:
+        event_id = ids.event_id(device.shard.number, entry.decode())
+        log.debug("a callback of device %s is event %s", device.id, event_id, extra={"event_id": event_id})
+    if outcome.duplicates:
+        log.debug("a callback of device %s was here before, %d times", device.id, outcome.duplicates)
 
 
 class Refused(Exception):
@@ -163,7 +172,7 @@ class Receiver:
         ingest = self._store.ingest
         device, callback, document = authentic.device, authentic.callback, authentic.document
         try:
-            ingest.store(device, callback, document, authentic.body, receipt)
+            outcome = ingest.store(device, callback, document, authentic.body, receipt)
         except (redis.RedisError, OSError, DeviceChanged, Unconfirmed):
             raise
         except Exception:
@@ -171,7 +180,9 @@ class Receiver:
             log.exception("a callback could not be read and is kept as it is")
             callback.facts.clear()
             callback.problems[:] = ["The relay failed to read this callback; please report it."]
-            ingest.store(device, callback, document, authentic.body, receipt)
+            outcome = ingest.store(device, callback, document, authentic.body, receipt)
+        if log.isEnabledFor(logging.DEBUG):
+            _tell(device, outcome)
 
     def _spool_it(self, authentic: Authentic, received_at: datetime, base_url: str) -> None:
         """Failure policy: no spool, or no room in it, is 503, and the gateway keeps the callback."""

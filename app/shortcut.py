@@ -18,12 +18,14 @@ from gunicorn.http.body import Body  # type: ignore[import-untyped]
 
 from app.api.callback import DONE
 from app.api.io import LARGEST_BODY, origin
+from app.log import REQUEST_ID, REQUEST_ID_HEADER, request_id
 from app.receiver import Receiver, Refused
 
+_REQUEST_ID = REQUEST_ID_HEADER.upper()
 _PATH = re.compile(r"/callback(?:/([A-Za-z0-9._-]+))?")
 _QUERY = re.compile(r"(?:stgid=([A-Za-z0-9._-]+))?")
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]+)?")
-_ONLY_ONCE = frozenset(("HOST", "CONTENT-LENGTH"))
+_ONLY_ONCE = frozenset(("HOST", "CONTENT-LENGTH", _REQUEST_ID))
 _NOT_HERE = frozenset(("EXPECT", "TRANSFER-ENCODING"))
 
 
@@ -39,6 +41,7 @@ class _Callback(NamedTuple):
     hints: list[str]
     length: int
     host: str
+    request_id: str | None  # the caller's; there is no other here
 
 
 class Shortcut:
@@ -49,13 +52,16 @@ class Shortcut:
 
     def answer(self, connection: str) -> bytes:
         """What a callback that was taken is answered, whole; `connection` is what becomes of it."""
-        return _answer(int(time.time()), connection)
+        named = request_id.get()
+        answer = _answer(int(time.time()), connection)
+        return answer if named is None else _named(answer, named)
 
     def takes(self, req: Any) -> bool:
         """Whether it is a callback, and received; else the view finds the request as it came."""
         callback = _callback(req)
         if callback is None:
             return False
+        request_id.set(callback.request_id)
         body, refused = b"", None
         try:
             body = req.body.read(callback.length)
@@ -104,7 +110,10 @@ def _callback(req: Any) -> _Callback | None:
         or int(length) > LARGEST_BODY
     ):
         return None
-    return _Callback([hint for hint in path.groups() + query.groups() if hint], int(length), host)
+    named = found.get(_REQUEST_ID)
+    if named is not None and REQUEST_ID.fullmatch(named) is None:
+        named = None
+    return _Callback([hint for hint in path.groups() + query.groups() if hint], int(length), host, named)
 
 
 @lru_cache(maxsize=4)  # for every answer of a second
@@ -114,3 +123,8 @@ def _answer(now: int, connection: str) -> bytes:
         f"Content-Type: application/json\r\nContent-Length: {len(DONE)}\r\n\r\n"
     )
     return head.encode() + DONE
+
+
+def _named(answer: bytes, named: str) -> bytes:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return b"%b\r\n%b: %b\r\n\r\n%b" % (head, REQUEST_ID_HEADER.encode(), named.encode(), body)

@@ -1,9 +1,11 @@
-"""Every folder with a package.json is installed as its lock file says, from whichever registry npm is set to."""
+"""What is installed is what the lock files say, from whichever registry, and can be asked about."""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,3 +49,29 @@ def test_every_python_package_is_pinned_with_a_hash(name: str) -> None:
     pinned = [entry for entry in entries if entry.strip() and not entry.lstrip().startswith("#")]
     assert len(pinned) > 20
     assert [entry for entry in pinned if "==" not in entry or "--hash=sha256:" not in entry] == []
+
+
+def test_an_audit_that_could_not_be_made_says_so_and_is_no_success(tmp_path: Path) -> None:
+    """`make audit` where there is neither a package index nor npm."""
+    nowhere = {"PATH": str(tmp_path), "HOME": str(tmp_path), "UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "audit"], env=nowhere, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 2, ran.stdout + ran.stderr
+    missed = {
+        line.split()[2].rstrip(":") for line in ran.stdout.splitlines() if line.startswith("NOT AUDITED")
+    }
+    assert missed == {str(path.relative_to(ROOT)) for path in _locks()} | {
+        "requirements.txt",
+        "requirements-dev.txt",
+    }
+    assert "Nothing is known of them." in ran.stdout
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_python_package_is_exact_and_hashed(name: str) -> None:
+    text = (ROOT / name).read_text().replace("\\\n", " ")
+    wanted = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+    assert len(wanted) > 20
+    for line in wanted:
+        assert "==" in line.split()[0] and "--hash=sha256:" in line, line

@@ -23,6 +23,7 @@ from app.store.connection import rewrite_append_only_files
 from app.store.jobs import queue
 from app.store.keys import REWRITTEN, UPKEEP, Shard
 from app.store.outcomes import CommandKeys
+from app.store.scrub import NotWritten, Scrub
 from workers.pace import MAX_RETRY_AFTER
 
 log = logging.getLogger("relay.jobs")
@@ -31,6 +32,7 @@ _OVERDUE_MS = 4_000
 _OVERDUE_POLL_MS = 15_000
 _UPKEEP_SECONDS = 3_600
 _REWRITE_SECONDS = 86_000
+_SMALL_STREAM = 50_000  # events
 _COMMANDS_MS = 2 * 86_400 * 1000
 _KEEP_RESULT = 60
 _FAR = 1.2  # a retry waits for no longer than its step, and jitter
@@ -164,11 +166,20 @@ def upkeep() -> None:
     kept = store()
     remove_older(kept, int((time.time() - kept.settings.retention_days * 86_400) * 1000))
     kept.audit.trim(int((time.time() - kept.settings.audit_days * 86_400) * 1000))
-    if kept.settings.redis_url is None and kept.connection.redis.set(
-        REWRITTEN, "", nx=True, ex=_REWRITE_SECONDS
-    ):
-        # A small store's file would never be rewritten by itself, and hold what was removed for ever.
-        rewrite_append_only_files(kept.connection.redis)
+    if kept.connection.redis.set(REWRITTEN, "", nx=True, ex=_REWRITE_SECONDS):
+        _write_anew(kept)
+
+
+def _write_anew(kept: Store) -> None:
+    """Has what was removed leave the store's blocks and file, where it would stay for ever or for long."""
+    client = kept.connection.redis
+    for shard in kept.connection.shards:
+        # In a larger stream it is less of what is kept, and copying it costs more.
+        if client.xlen(shard.events) <= _SMALL_STREAM:
+            with suppress(NotWritten):
+                Scrub(kept.connection).run(shard)
+    if kept.settings.redis_url is None:  # a small file would never be rewritten by itself
+        rewrite_append_only_files(client)
 
 
 def remove_older(kept: Store, oldest: int) -> None:
@@ -194,6 +205,16 @@ def _trim(client: Any, shard: Shard, oldest_ms: int) -> None:
             if not client.xlen(name):
                 client.delete(name)
     _trim_commands(client, CommandKeys(shard), oldest_ms)
+    _trim_strangers(client, shard, oldest_ms)
+
+
+def _trim_strangers(client: Any, shard: Shard, oldest_ms: int) -> None:
+    """The list of a device as a whole lives for as long as new ones come."""
+    for name in client.scan_iter(match=f"{shard.tag}:strangers:*", count=1_000):
+        told = client.hgetall(name).items()
+        old = [user_id for user_id, at in told if int(at) * 1000 < oldest_ms]
+        if old:
+            client.hdel(name, *old)
 
 
 def _trim_commands(client: Any, keys: CommandKeys, oldest_ms: int) -> None:

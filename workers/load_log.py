@@ -50,7 +50,7 @@ def _publish(store: Store, device: Device, callback: Callback, receipt: flatten.
     present: Device | None = device
     while present is not None and callback.facts:
         try:
-            return store.ingest.store(present, callback, {}, b"", receipt).events
+            return len(store.ingest.store(present, callback, {}, b"", receipt).entries)
         except DeviceChanged:
             present = store.devices.refresh(device.id)
     return 0

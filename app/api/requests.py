@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from contextlib import suppress
 
@@ -11,10 +10,7 @@ from redis import RedisError
 
 from app.api.auth import store
 from app.api.metrics import API_UNAUTHORISED
-from app.log import request_id
-
-_HEADER = "X-Request-Id"
-_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+from app.log import REQUEST_ID, REQUEST_ID_HEADER, request_id
 
 
 def register(app: Flask) -> None:
@@ -22,14 +18,14 @@ def register(app: Flask) -> None:
 
     @app.before_request
     def begin() -> None:
-        offered = request.headers.get(_HEADER, "")
-        request_id.set(offered if _ID.fullmatch(offered) else f"req_{secrets.token_hex(12)}")
+        offered = request.headers.get(REQUEST_ID_HEADER, "")
+        request_id.set(offered if REQUEST_ID.fullmatch(offered) else f"req_{secrets.token_hex(12)}")
 
     @app.after_request
     def end(response: Response) -> Response:
         named = request_id.get()
         if named is not None:
-            response.headers[_HEADER] = named
+            response.headers[REQUEST_ID_HEADER] = named
         if response.status_code == 401 and not request.path.startswith("/callback"):
             with suppress(RedisError, OSError):
                 store().relay_events.count(API_UNAUTHORISED)

@@ -7,6 +7,7 @@ import binascii
 import re
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, current_app, request
 from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate, validates_schema
@@ -198,6 +199,15 @@ def _check_card_numbers(values: dict[str, Any], subscription: Subscription | Non
         )
 
 
+def _note_card_numbers(values: dict[str, Any], subscription: Subscription) -> None:
+    """Once for all that will be delivered: who had card numbers sent, and to where."""
+    if subscription.include_card_numbers and values.keys() & {"include_card_numbers", "target_url"}:
+        host = urlsplit(subscription.target_url).hostname
+        store().audit.record(
+            caller().id, "card_numbers.subscribed", subject=subscription.id, detail=f"sent to {host}"
+        )
+
+
 @blueprint.post("")
 @needs("subscriptions:write")
 @audited("subscription.created")
@@ -206,6 +216,7 @@ def create() -> Response:
     values = body(SubscriptionBody())
     _check_card_numbers(values)
     subscription = store().subscriptions.create(_fields(values), store().events.last_entries())
+    _note_card_numbers(values, subscription)
     shown = {**_shown(subscription), "secret": subscription.secrets[0][0]}
     return created(shown, f"/v1/subscriptions/{subscription.id}")
 
@@ -241,6 +252,7 @@ def change(subscription_id: str) -> Response:
     for name, value in _fields(values, partial=True).items():
         setattr(subscription, name, value)
     store().subscriptions.save(subscription)
+    _note_card_numbers(values, subscription)
     return answer(_shown(subscription))
 
 

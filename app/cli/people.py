@@ -58,12 +58,18 @@ def forget(settings: Settings, user_id: str, device_id: str | None, yes: bool) -
     delivered already.
     """
     from app.store.connection import rewrite_append_only_files
+    from app.store.scrub import NotWritten
 
     if not yes:
         click.confirm(f"Erase all that is kept of user {user_id!r}? It can't be undone", abort=True)
     with asked_store(settings) as kept:
         _check_device(kept, device_id)
-        erased = kept.persons.forget(user_id, device_id)
+        try:
+            erased = kept.persons.forget(user_id, device_id)
+        except NotWritten as error:
+            raise click.ClickException(
+                f"the events could not be written anew, for {error}: run this again in a while"
+            ) from None
         note(kept, "user.forgotten", user_id=user_id, device_id=device_id)
         rewritten = rewrite_append_only_files(kept.connection.redis)
     for what, count in erased.items():
@@ -73,8 +79,14 @@ def forget(settings: Settings, user_id: str, device_id: str | None, yes: bool) -
         click.echo("nothing is kept of this user")
     if not rewritten:
         click.echo("The store's append-only file or snapshots may hold it until the store writes them anew.")
+    _say_what_waits(settings)
+
+
+def _say_what_waits(settings: Settings) -> None:
     if any((settings.data_dir / "spool").glob("*.spool")):
-        click.echo("Callbacks wait in the spool and may be of this user: run this again once they are in.")
+        click.echo(
+            "Callbacks wait in the spool and may be of this user: run this again once they are in.", err=True
+        )
 
 
 @click.command()
@@ -83,12 +95,13 @@ def forget(settings: Settings, user_id: str, device_id: str | None, yes: bool) -
 @click.option("--templates", is_flag=True, help="With the data of credentials and photos.")
 @with_settings
 def export(settings: Settings, user_id: str, device_id: str | None, templates: bool) -> None:
-    """Prints all that is kept of a person as JSON."""
+    """Prints all that is kept of a person as JSON: what `forget` would erase."""
     import orjson
 
     with asked_store(settings) as kept:
         _check_device(kept, device_id)
         found = kept.persons.export(user_id, device_id, templates=templates)
+        _say_what_waits(settings)
         note(
             kept,
             "user.exported",

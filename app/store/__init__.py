@@ -62,7 +62,7 @@ class Store:
         self.commands = Commands(self.connection)
         self.deliveries = Deliveries(self.connection)
         self.api_keys = ApiKeys(self.connection)
-        self.persons = Persons(self.connection, self.devices, self.users, self.codec)
+        self.persons = Persons(self.connection, self.devices, self.users, self.employees, self.codec)
         self.audit = Audit(self.connection)
         self.attendance_changes = AttendanceChanges(
             self.connection, self.attendance, self.relay_events, self.subscriptions

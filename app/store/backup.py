@@ -1,9 +1,11 @@
-"""A copy of all that is kept in the store, and its way back into an empty one.
+"""A copy of all that is kept in the store, and its way back into an empty one, of whatever kind and version.
 
-The file: one line of JSON that says what it is, then a record for each key (its name, the milliseconds it has left or
-0, and what DUMP says), each part a length and bytes; a record without a name ends it, and a SHA-256 of all before
-closes it. Keys are copied while the relay runs, the queues first and the events last, so that nothing is queued in the
-copy that isn't among its events. What is only of the moment (leases, the words to workers) stays out.
+The file: one line of JSON that says what it is, then records, then a SHA-256 of all before. A record is a count and so
+many parts, each a length and bytes: the key, its type, when it expires (ms since 1970, 0 never), and values as the
+type's command takes them. A large key has several. A record of no parts ends it.
+
+Keys are copied while the relay runs, the queues first and the events last, so that nothing is queued in the copy that
+isn't among its events. What is only of the moment (leases, the words to workers) stays out.
 """
 
 from __future__ import annotations
@@ -11,10 +13,11 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
@@ -22,15 +25,44 @@ from app import __version__
 from app.events.flatten import received_iso
 from app.store.connection import Connection
 
-_FORMAT = "cams-relay backup 1"
+_FORMAT = "cams-relay backup 2"
 _LENGTH = struct.Struct(">Q")
-_CHUNK = 100
+_KEYS_AT_ONCE = 100
+_PARTS_AT_ONCE = 1_000
+_ENTRIES_AT_ONCE = 500
 _DIGEST = 32
-_OF_THE_MOMENT = ("lease", "wake", "commands:wake", "workers", "upkeep", "rewritten")
+_OF_THE_MOMENT = (
+    "lease",
+    "wake",
+    "commands:wake",
+    "workers",
+    "upkeep",
+    "rewritten",
+    "rewriting",
+    "rewriting:events",
+)
+# By type: how it is read whole, and the command that its values are given to.
+_READ: dict[bytes, tuple[str, tuple[Any, ...]]] = {
+    b"string": ("get", ()),
+    b"hash": ("hgetall", ()),
+    b"set": ("smembers", ()),
+    b"zset": ("zrange", (0, -1)),
+    b"list": ("lrange", (0, -1)),
+}
+_WRITE = {b"string": "SET", b"hash": "HSET", b"set": "SADD", b"zset": "ZADD", b"list": "RPUSH"}
 
 
 class BackupError(Exception):
     """A file that is no whole backup, or a store that is not empty."""
+
+
+class _Record(NamedTuple):
+    """What is kept under a key, or a part of it. Of a stream: `id`, how many fields, then those; or its last id."""
+
+    key: bytes
+    kind: bytes
+    expires: int
+    values: list[bytes]
 
 
 def _left_out(key: bytes) -> bool:
@@ -47,13 +79,16 @@ def _rank(key: bytes) -> int:
     return 3 if rest == b"events" else 2
 
 
+# Out
+
+
 def backup(connection: Connection, path: Path) -> int:
     """Writes a backup that only we may read; how many keys it has. The file appears once it is whole."""
     client, vault = connection.redis, connection.vault
-    keys = sorted((key for key in client.scan_iter(count=1_000) if not _left_out(key)), key=_rank)
+    keys = sorted({key for key in client.scan_iter(count=1_000) if not _left_out(key)}, key=_rank)
     partial = path.with_name(f"{path.name}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    count, digest = 0, hashlib.sha256()
+    copied, digest = set(), hashlib.sha256()
     with os.fdopen(descriptor, "wb") as file:
 
         def write(data: bytes) -> None:
@@ -68,34 +103,80 @@ def backup(connection: Connection, path: Path) -> int:
             "shards": len(connection.shards),
         }
         write(orjson.dumps(head) + b"\n")
-        for start in range(0, len(keys), _CHUNK):
-            for key, left, dumped in _dumped(client, keys[start : start + _CHUNK]):
-                for part in (key, str(left).encode(), dumped):
-                    write(_LENGTH.pack(len(part)) + part)
-                count += 1
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            for record in _read(client, keys[start : start + _KEYS_AT_ONCE]):
+                parts = (record.key, record.kind, str(record.expires).encode(), *record.values)
+                write(_LENGTH.pack(len(parts)))
+                for part in parts:
+                    write(_LENGTH.pack(len(part)))
+                    write(part)
+                copied.add(record.key)
         write(_LENGTH.pack(0))
         file.write(digest.digest())
         file.flush()
         os.fsync(file.fileno())
     partial.rename(path)
-    return count
+    return len(copied)
 
 
-def _dumped(client: Any, keys: list[bytes]) -> Iterator[tuple[bytes, int, bytes]]:
+def _read(client: Any, keys: list[bytes]) -> Iterator[_Record]:
     pipeline = client.pipeline(transaction=False)
     for key in keys:
+        pipeline.type(key)
         pipeline.pttl(key)
-        pipeline.dump(key)
-    answers = pipeline.execute()
-    for key, left, dumped in zip(keys, answers[::2], answers[1::2], strict=True):
-        if dumped is not None:  # it may have gone meanwhile
-            yield key, max(0, left), dumped
+    answers, now = pipeline.execute(), int(time.time() * 1000)
+    for key, kind, left in zip(keys, answers[::2], answers[1::2], strict=True):
+        expires = now + left if left > 0 else 0
+        if kind == b"stream":
+            yield from _read_stream(client, key, expires)
+        elif kind in _READ:  # `none`: it has gone meanwhile
+            yield from _read_whole(client, key, kind, expires)
+
+
+def _read_whole(client: Any, key: bytes, kind: bytes, expires: int) -> Iterator[_Record]:
+    command, arguments = _READ[kind]
+    more = {"withscores": True} if kind == b"zset" else {}
+    found: Any = getattr(client, command)(key, *arguments, **more)
+    if kind == b"string":
+        values = [] if found is None else [found]
+    elif kind == b"hash":
+        values = [part for pair in found.items() for part in pair]
+    elif kind == b"zset":
+        values = [part for member, score in found for part in (repr(score).encode(), member)]
+    else:
+        values = list(found)
+    for start in range(0, len(values), _PARTS_AT_ONCE):
+        yield _Record(key, kind, expires, values[start : start + _PARTS_AT_ONCE])
+
+
+def _read_stream(client: Any, key: bytes, expires: int) -> Iterator[_Record]:
+    after = "-"
+    # Before the entries: what comes meanwhile has ids of its own.
+    last = client.xinfo_stream(key)["last-generated-id"]
+    while rows := client.xrange(key, after, "+", count=_ENTRIES_AT_ONCE):
+        values: list[bytes] = []
+        for entry, fields in rows:
+            parts = [part for pair in fields.items() for part in pair]
+            values += (entry, str(len(parts)).encode(), *parts)
+        yield _Record(key, b"stream", expires, values)
+        after = f"({rows[-1][0].decode()}"
+        last = max(last, rows[-1][0], key=_order)
+    yield _Record(key, b"stream", expires, [last])
+
+
+def _order(entry: bytes) -> tuple[int, int]:
+    ms, _, sequence = entry.partition(b"-")
+    return int(ms), int(sequence)
+
+
+# Back
 
 
 def restore(connection: Connection, path: Path) -> int:
     """Puts a backup into an empty store; how many keys. Raises BackupError, before anything is written.
 
     The devices' queues and the streams continue where the copy ended: ids that were given out are not given out again.
+    What would have expired since the backup was made stays away.
     """
     client, vault = connection.redis, connection.vault
     with path.open("rb") as file:
@@ -112,14 +193,38 @@ def restore(connection: Connection, path: Path) -> int:
             raise BackupError("the store is not empty: restore into a new one")
         file.seek(0)
         file.readline()
-        count, records = 0, _records(file)
-        while chunk := [record for _, record in zip(range(_CHUNK), records, strict=False)]:
-            pipeline = client.pipeline(transaction=False)
-            for key, left, dumped in chunk:
-                pipeline.restore(key, left, dumped)
-            pipeline.execute()
-            count += len(chunk)
-    return count
+        restored, now = set(), int(time.time() * 1000)
+        for record in _records(file):
+            if not record.expires or record.expires > now:
+                _write(client, record)
+                restored.add(record.key)
+    return len(restored)
+
+
+def _write(client: Any, record: _Record) -> None:
+    pipeline = client.pipeline(transaction=False)
+    if record.kind == b"stream":
+        _write_stream(pipeline, record)
+    else:
+        pipeline.execute_command(_WRITE[record.kind], record.key, *record.values)
+    if record.expires:
+        pipeline.pexpireat(record.key, record.expires)
+    pipeline.execute()
+
+
+def _write_stream(pipeline: Any, record: _Record) -> None:
+    values = iter(record.values)
+    if len(record.values) == 1:
+        (last,) = values
+        if last != b"0-0":
+            # Also of a stream that has no entry left.
+            pipeline.execute_command("XGROUP", "CREATE", record.key, "-", "0", "MKSTREAM")
+            pipeline.execute_command("XGROUP", "DESTROY", record.key, "-")
+            pipeline.execute_command("XSETID", record.key, last)
+        return
+    for entry in values:
+        fields = [next(values) for _ in range(int(next(values)))]
+        pipeline.execute_command("XADD", record.key, entry, *fields)
 
 
 def _check(file: BinaryIO) -> dict[str, Any]:
@@ -143,11 +248,11 @@ def _check(file: BinaryIO) -> dict[str, Any]:
     return found
 
 
-def _records(file: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:
-    def part() -> bytes:
-        (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
-        return file.read(length)
+def _records(file: BinaryIO) -> Iterator[_Record]:
+    def number() -> int:
+        (read,) = _LENGTH.unpack(file.read(_LENGTH.size))
+        return int(read)
 
-    while key := part():
-        left = int(part())
-        yield key, left, part()
+    while count := number():
+        key, kind, expires, *values = [file.read(number()) for _ in range(count)]
+        yield _Record(key, kind, int(expires), values)

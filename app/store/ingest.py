@@ -47,7 +47,7 @@ class DeviceChanged(Exception):
 class Outcome:
     """What became of a callback."""
 
-    events: int = 0  # published
+    entries: list[bytes] = field(default_factory=list)  # of the events that were published
     duplicates: int = 0
     calls: int = 0  # of the script, that stored something or found a duplicate
 
@@ -328,7 +328,7 @@ class Ingest:
             outcome.duplicates += 1
             return
         outcome.duplicates += answer[1]
-        outcome.events += len(answer) - 2
+        outcome.entries += answer[2:]
 
 
 class _UserChange:

@@ -32,6 +32,8 @@ class Kept:
 
 KEPT: tuple[Kept, ...] = (
     Kept("{s0}:events", "events; card numbers sealed", "person", RETENTION, "in part"),
+    Kept("{s0}:rewriting", "a mark", "none", _MOMENT),
+    Kept("{s0}:rewriting:events", "events, while they are written anew", "person", _MOMENT, "in part"),
     Kept("{s0}:events:type:T", "index of events", "none", RETENTION),
     Kept("{s0}:events:device:D", "index of events", "device", RETENTION),
     Kept("{s0}:events:user:U", "index of events", "person", RETENTION),
@@ -69,7 +71,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("{s0}:attendance:changed", "days and people to be published", "person", _MOMENT),
     Kept("{s0}:attendance:told:DATE", "people and digests of what was published", "person", RETENTION),
     Kept("{s0}:commanded:D", "user IDs", "person", _UNTIL_REMOVED),
-    Kept("{s0}:strangers:D", "user IDs in no list", "person", _UNTIL_REMOVED),
+    Kept("{s0}:strangers:D", "user IDs in no list", "person", RETENTION),
     Kept("{s0}:silent", "silent devices", "device", "until they are heard"),
     Kept("{s0}:fanout", "a position", "none", "always"),
     Kept("{s0}:lease", "which worker delivers", "none", _MOMENT),

@@ -5,6 +5,8 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 
 ```
 {s0}:events                     stream of flat events; b body without id, r raw (deflated), x sealed extras
+{s0}:rewriting                  there while somebody writes the events anew (see `scrub`)
+{s0}:rewriting:events           the copy of the events that will take their place
 {s0}:events:type:T              streams with the same ids, nothing in them: the indexes
 {s0}:events:device:D
 {s0}:events:user:U
@@ -100,6 +102,8 @@ class Shard:
         self.number = number
         self.tag = f"{{s{number}}}"
         self.events = f"{self.tag}:events"
+        self.rewriting = f"{self.tag}:rewriting"
+        self.rewritten_events = f"{self.tag}:rewriting:events"
         self.attendance = f"{self.tag}:attendance"
         self.attendance_changed = f"{self.tag}:attendance:changed"
         self.silent = f"{self.tag}:silent"

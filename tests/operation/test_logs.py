@@ -1,11 +1,13 @@
-"""Requests have ids, which are in their answers and their log lines; deliveries have those of their events."""
+"""Requests have ids, which are in their answers and log lines; lines of callbacks and deliveries have their events'."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from tests.harness import Receiver, Relay, wait_for
@@ -41,3 +43,50 @@ def test_json_lines_have_ids(tmp_path: Path, receiver: Receiver) -> None:
         assert {"at", "level", "logger", "message"} <= lines(relay)[0].keys()
     finally:
         relay.stop()
+
+
+@pytest.fixture(scope="module")
+def telling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    """A relay that logs all in JSON, in one web process."""
+    more = {"RELAY_LOG_FORMAT": "json", "RELAY_LOG_LEVEL": "debug", "WEB_CONCURRENCY": "1"}
+    relay = Relay(tmp_path_factory.mktemp("telling"), **more).start("store", "web")
+    yield relay
+    relay.stop()
+
+
+@pytest.mark.parametrize("past_wsgi", [True, False])
+def test_a_callbacks_event_is_found_by_the_id_of_its_request(telling: Relay, past_wsgi: bool) -> None:
+    """A body without a length goes to Flask's view; an ordinary one never gets there."""
+    device = telling.device()
+
+    def send(document: object, named: str) -> requests.Response:
+        body = json.dumps(document).encode()
+        data: Any = body if past_wsgi else iter((body[:10], body[10:]))
+        headers = {"X-Request-Id": named}
+        return telling.session.post(f"{telling.url}/callback", data=data, headers=headers, timeout=10)
+
+    named, punch = f"made-up.callback_{past_wsgi}", device.punch()
+    answer = send(punch, named)
+    assert (answer.status_code, answer.content) == (200, b'{"status":"done"}')
+    assert answer.headers["x-request-id"] == named
+    (event,) = telling.events(device_id=device.id)
+    (line,) = wait_for(lambda: [one for one in lines(telling) if one.get("event_id") == event["id"]])
+    assert (line["request_id"], line["level"], line["logger"]) == (named, "debug", "relay.callback")
+    assert device.id in line["message"] and event["id"] in line["message"]
+    # Known already; then refused.
+    assert send(punch, f"{named}.2").headers["x-request-id"] == f"{named}.2"
+    again = wait_for(lambda: [one for one in lines(telling) if one.get("request_id") == f"{named}.2"])
+    assert "was here before" in again[0]["message"]
+    refused = send({}, f"{named}.3")
+    assert refused.status_code in (400, 401) and refused.headers["x-request-id"] == f"{named}.3"
+    wait_for(
+        lambda: any(
+            "refused" in one["message"] for one in lines(telling) if one.get("request_id") == f"{named}.3"
+        )
+    )
+    # The next of the connection has not the one before's; what can't be an id is not taken.
+    for odd in ("short", "x" * 65, 'with"quote', "with blank in it"):
+        shown = send(device.punch(), odd).headers.get("x-request-id")
+        assert shown is None if past_wsgi else str(shown).startswith("req_")
+    shown = telling.session.post(f"{telling.url}/callback", json=device.punch(), timeout=10).headers
+    assert "x-request-id" not in shown

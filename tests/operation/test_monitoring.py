@@ -99,3 +99,19 @@ def test_a_backlog_has_an_age(relay: Relay, receiver: Receiver) -> None:
 
     wait_for(lambda: tells("failed_total") >= 1)
     wait_for(lambda: tells("dead") == 1 or tells("oldest_seconds") > 0)
+
+
+def test_the_documentation_lists_all_that_is_told(relay: Relay, receiver: Receiver) -> None:
+    device = relay.device()
+    relay.subscribe(receiver, device)
+    device.send(b"{}")
+    told = relay.call("GET", "/metrics").text
+    helps = dict(re.findall(r"^# HELP (\S+) (.+)$", told, re.MULTILINE))
+    kinds = dict(re.findall(r"^# TYPE (\S+) (\w+)$", told, re.MULTILINE))
+    labels = dict(re.findall(r"^(\w+)\{(\w+)=", told, re.MULTILINE))
+    listed = re.findall(
+        r"^\| `(cams_relay_\w+)` \| (\w+) \| `?(\w*)`? \| (.+) \|$",
+        (ROOT / "docs" / "api.md").read_text(),
+        re.MULTILINE,
+    )
+    assert listed == [(name, kinds[name], labels.get(name, ""), text) for name, text in helps.items()]

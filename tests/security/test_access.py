@@ -20,6 +20,8 @@ from app.settings import load
 from app.store import Store
 from app.store.api_keys import SCOPES
 from app.store.tries import MOST, WINDOW_SECONDS, network_of
+from app.web import create_app as create_web
+from tests.console.tools import Client
 from tests.harness import API_KEY, Device, Relay, wait_for
 from tests.relay.tools import key_with, post, problem, store
 
@@ -336,6 +338,16 @@ def test_who_shares_a_guessers_address_goes_on_and_may_still_be_shut_out(proxied
     assert status_from(proxied, "198.51.100.3", made["key"]) in (401, 429)
 
 
+def test_who_tries_keys_at_the_consoles_sign_in_is_limited_with_the_rest(proxied: Relay) -> None:
+    client = Client(proxied)
+    client.session.headers["X-Forwarded-For"] = "198.51.100.5"
+    assert client.sign_in(secrets.token_urlsafe(24)).status_code == 401
+    statuses = [status_from(proxied, "198.51.100.5", secrets.token_urlsafe(24)) for _ in range(MOST + 20)]
+    assert statuses[-1] == 429
+    answer = client.sign_in(secrets.token_urlsafe(24))
+    assert answer.status_code == 429 and 0 < int(answer.headers["retry-after"]) <= WINDOW_SECONDS
+
+
 def test_callbacks_are_never_limited(proxied: Relay) -> None:
     """One gateway's address serves many devices; a 429 would have it hold up them all."""
     device = proxied.device()
@@ -366,6 +378,67 @@ def test_callbacks_are_never_limited(proxied: Relay) -> None:
 )
 def test_an_address_counts_as_the_network_a_customer_has(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+# The console's session
+
+
+def test_a_session_changes_nothing_without_the_token_of_its_pages(relay: Relay) -> None:
+    """Every endpoint that changes something, also one that is added: another site's form can't do it."""
+    web = create_web(load(relay.environment))
+    client, walked = Client(relay), 0
+    assert client.sign_in(API_KEY).status_code == 303
+    for method, path, scopes in endpoints(web):
+        if method == "GET" or scopes is None or path.startswith("/callback"):
+            continue
+        for how in ({"json": {}}, {"data": {"csrf_token": "0" * 32}}, {"data": {}}):
+            answer = client.session.request(
+                method, relay.url + path, timeout=20, allow_redirects=False, **how
+            )
+            assert answer.status_code == 403, f"{method} {path} {answer.status_code}"
+        walked += 1
+    assert walked > 20 and client.get("/console/health").status_code == 200
+
+
+def test_every_page_says_what_a_browser_may_do_with_it(relay: Relay) -> None:
+    client, walked = Client(relay), 0
+    assert client.sign_in(API_KEY).status_code == 303
+    for method, path, _ in endpoints(create_web(load(relay.environment))):
+        if method != "GET" or path.endswith("/stream"):
+            continue
+        answer = client.get(path)
+        if answer.headers.get("content-type", "").startswith("text/html"):
+            policy = answer.headers["content-security-policy"]
+            assert "frame-ancestors 'none'" in policy and "default-src 'none'" in policy, path
+            assert path.startswith("/docs") or "unsafe" not in policy, path
+            assert answer.headers["x-content-type-options"] == "nosniff", path
+            walked += 1
+    assert walked > 10
+
+
+# Card numbers
+
+
+def test_who_has_card_numbers_sent_and_where_to_is_noted(relay: Relay) -> None:
+    def noted(subject: str) -> list[str]:
+        rows = relay.get("/v1/audit", params={"limit": 200})["data"]
+        mine = [
+            row for row in rows if row["subject"] == subject and row["action"] == "card_numbers.subscribed"
+        ]
+        return [row["detail"] for row in reversed(mine)]
+
+    body = {"target_url": "http://127.0.0.1:9/?token=made-up", "events": ["credential.updated"]}
+    made = post(relay, "/v1/subscriptions", body)
+    path = f"/v1/subscriptions/{made['id']}"
+    assert noted(made["id"]) == []
+    for change in (
+        {"include_card_numbers": True},
+        {"description": "x"},
+        {"target_url": "http://127.0.0.2:9/"},
+    ):
+        assert relay.call("PATCH", path, json=change).status_code == 200
+    assert noted(made["id"]) == ["sent to 127.0.0.1", "sent to 127.0.0.2"]
+    assert relay.call("DELETE", path).status_code == 204
 
 
 # No time tells how much of a secret was right

@@ -51,6 +51,15 @@ def test_a_private_target_is_refused_when_it_is_given(strict: Relay, url: str) -
     assert "RELAY_ALLOW_PRIVATE_TARGETS" in found["errors"][0]["message"]
 
 
+@pytest.mark.parametrize("field", ["hookUrl", "target_url"])
+def test_nor_is_one_taken_by_another_name(strict: Relay, field: str) -> None:
+    """Zapier, Make and n8n subscribe with their own names for it."""
+    body = {field: "http://169.254.169.254/latest/meta-data", "event": "attendance.punch"}
+    found = strict.call("POST", "/v1/subscriptions", json=body)
+    assert found.status_code == 422 and "RELAY_ALLOW_PRIVATE_TARGETS" in found.text, found.text
+    assert strict.get("/v1/subscriptions")["data"] == []
+
+
 def test_a_change_to_a_private_target_is_refused(strict: Relay) -> None:
     made = strict.call(
         "POST", "/v1/subscriptions", json={"target_url": "https://hooks.example/x", "events": ["*"]}

@@ -1,0 +1,109 @@
+"""What lives in one store goes on in another, of any kind: backup, restore, rekey, forget and export, by keys alone.
+
+On every kind of store (see scripts/test): the shared relay's is copied into an empty one of the same kind, and from
+there into the embedded one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.settings import load
+from app.store.connection import make_client
+from tests.harness import Device, Relay, debian_redis
+from tests.relay.test_rekey import NEW, OLD, cli
+from tests.relay.tools import events, now
+from tests.stores import cluster, sentinel_pair
+
+TYPES = "attendance.punch,user.updated,credential.updated"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Relay]:
+    """A relay of its own on an empty store of the kind that is tested, its web process alone running."""
+    with ExitStack() as stack:
+        environment = {"RELAY_SECRET_KEY": OLD, "RELAY_SHARDS": "4"}
+        match os.environ.get("RELAY_TEST_STORE"):
+            case "redis":
+                environment["REDIS_URL"] = stack.enter_context(debian_redis(tmp_path))
+            case "sentinel":
+                environment["REDIS_URL"] = stack.enter_context(sentinel_pair(tmp_path)).url
+                environment["RELAY_DURABILITY"] = "replica"
+            case "cluster":
+                made = stack.enter_context(cluster(tmp_path))
+                environment |= {"REDIS_URL": made.url, "RELAY_RQ_URL": made.rq.url}
+        relay = Relay(tmp_path, **environment)
+        yield relay.start("web") if "REDIS_URL" in environment else relay.start("store", "web")
+        relay.stop()
+
+
+def clear(relay: Relay) -> None:
+    """Takes everything away: the store is as a new one."""
+    client = make_client(load(relay.environment))
+    for key in list(client.scan_iter(count=1_000)):
+        client.delete(key)
+    client.close()
+
+
+def live(relay: Relay) -> list[Device]:
+    """Two people on each of some devices, which are on several shards."""
+    devices = [relay.device(device_id=f"MOVE{number}") for number in range(6)]
+    for device in devices:
+        for user in ("70071", "70072"):
+            templates = [{"Type": "Card", "UserID": user, "Data": "0004829371"}]
+            update = {"UserID": user, "FirstName": f"Name{user}", "Template": templates}
+            device.send_done(device.envelope(UserUpdated=update))
+            device.send_done(device.punch(user))
+    row = {"employee_id": "E-70071", "name": "Name70071"}
+    assert relay.call("PUT", "/v1/employees/70071", json=row).ok
+    return devices
+
+
+def shown(relay: Relay) -> list[str]:
+    return [event["id"] for event in relay.events(type=TYPES)]
+
+
+def test_a_store_moves_into_another_one_and_its_key_is_changed_there(own: Relay, tmp_path: Path) -> None:
+    devices = live(own)
+    before, person = shown(own), cli(own, "export", "--user", "70071", "--templates")
+    assert len(before) == 36 and len(json.loads(person)["users"]) == 6
+    first, second = tmp_path / "first", tmp_path / "second"
+    cli(own, "backup", str(first))
+    own.kill("web")
+    clear(own)
+    # Back into a store of the same kind, where the key is changed.
+    cli(own, "restore", str(first))
+    cli(own, "restore", str(first), status=1)  # it isn't empty any more
+    assert cli(own, "export", "--user", "70071", "--templates") == person
+    own.environment |= {"RELAY_SECRET_KEY": NEW, "RELAY_SECRET_KEY_OLD": OLD}
+    said = cli(own, "rekey")
+    assert "6 devices" in said and "24 profiles and credentials" in said and "1 employees" in said, said
+    del own.environment["RELAY_SECRET_KEY_OLD"]
+    cli(own, "backup", str(second))
+    # And on into the embedded store.
+    (tmp_path / "other").mkdir()
+    other = Relay(tmp_path / "other", RELAY_SECRET_KEY=NEW, RELAY_SHARDS="4").start("store", "web")
+    try:
+        other.kill("web")
+        clear(other)
+        cli(other, "restore", str(second))
+        other.start("web")
+        assert shown(other) == before
+        for device in devices:
+            here = Device(other, device.id, device.token)
+            here.send_done(here.punch("70072", now() - timedelta(hours=1)))
+            newest = events(here, type="attendance.punch")[-1]
+            assert newest["id"] > before[-1] and newest["user_name"] == "Name70072"
+        assert json.loads(cli(other, "export", "--user", "70071"))["employee"]["employee_id"] == "E-70071"
+        said = cli(other, "forget", "--user", "70071", "--yes")
+        assert "18 events" in said and "6 credentials" in said, said
+        assert {event["user_id"] for event in other.events(type=TYPES)} == {"70072"}
+    finally:
+        other.stop()

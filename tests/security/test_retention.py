@@ -1,0 +1,123 @@
+"""What is older than the retention is gone by itself: docs/security.md, line by line. The clock is set, nobody waits.
+
+By Debian's faketime, which the store's processes live under too: what expires expires as it would in that time.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from app.settings import load
+from app.store.connection import make_client
+from tests.faults.test_clock import Clocks
+from tests.harness import Receiver, Relay, wait_for
+from tests.relay.tools import store
+
+DAYS = 60
+PERSON, STRANGER, NAME = "71717171", "71717172", "Planted-in-retention"
+PHOTO = base64.b64encode(b"\xff\xd8\xff" + secrets.token_bytes(40)).decode()
+# Kept for as long as the device has the user, whatever the retention: not told by what came, but by what is.
+STAYS = ("user", "users")
+
+
+@pytest.fixture
+def clocks(tmp_path: Path) -> Iterator[Clocks]:
+    found = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if found is None:
+        pytest.skip("faketime is not installed: run scripts/install-faketime")
+    relay = Relay(
+        tmp_path,
+        WEB_CONCURRENCY="1",
+        RELAY_RETRY_SCHEDULE="0.2",
+        RELAY_RETENTION_DAYS="30",
+        RELAY_DEDUPE_DAYS="30",
+        RELAY_AUDIT_DAYS="40",
+        RELAY_SECRET_KEY="made-up-secret-key-for-tests-only-0123456789",
+    )
+    made = Clocks(relay, found)
+    made.set(f"-{DAYS}d", "store", "web", "worker")
+    yield made
+    relay.stop()
+
+
+def traces(relay: Relay) -> list[str]:
+    """Where the person is found."""
+    return [
+        key
+        for key, value in store(relay).items()
+        if any(text in key or text.encode() in value for text in (PERSON, STRANGER, NAME))
+    ]
+
+
+def kinds(keys: list[str]) -> set[str]:
+    return {key.split(":")[1] for key in keys}
+
+
+def test_what_is_too_old_is_gone_from_everywhere(clocks: Clocks) -> None:
+    relay, good, bad = clocks.relay, Receiver(), Receiver()
+    bad.answer = lambda _: (500, {}, b"")
+    try:
+        clocks.start("store", "web", "worker")
+        then = datetime.now(UTC).replace(microsecond=0) - timedelta(days=DAYS, hours=1)
+        device = relay.device(gateway_url="http://127.0.0.1:9/api")
+        relay.subscribe(good)
+        failing = relay.subscribe(bad, batch_max=5, batch_wait_ms=100)
+        templates = [{"Type": "Card", "UserID": PERSON, "Data": "0004829371"}]
+        update = {"UserID": PERSON, "FirstName": NAME, "Template": templates}
+        device.send_done(device.envelope(UserUpdated=update))
+        device.send_done(device.punch(PERSON, then))
+        photo = {"UserID": PERSON, "LogPhoto": PHOTO, "LogTime": then.strftime("%Y-%m-%d %H:%M:%S GMT +0000")}
+        device.send_done(device.envelope(Log=photo))
+        device.send_done(device.envelope(NewThing={"UserID": PERSON, "Name": NAME}))
+        device.send_done(device.punch(STRANGER, then))  # unknown to the device
+        body = {"device_id": device.id, "user_id": PERSON, "first_name": NAME}
+        relay.call("POST", "/v1/actions/add-user", json=body, headers={"Prefer": "wait=10"})
+        (command,) = relay.get("/v1/commands")["data"]
+        wait_for(lambda: relay.events(type="user.unknown"))
+        wait_for(lambda: relay.get(f"/v1/subscriptions/{failing['id']}")["dead"] > 1)
+        wait_for(lambda: any(":attendance:week:" in key for key in traces(relay)))
+        links = [event.get("photo_url") or event.get("body_url") for event in relay.events()]
+        links = [link for link in links if link]
+        assert len(links) == 2 and all(relay.session.get(link).ok for link in links)
+        before = traces(relay)
+        assert kinds(before) >= {"events", "punches", "attendance", "command", "user", "users"}
+        held = {name.split(":")[1] for name in store(relay)}
+        assert held >= {"blob", "seen", "strangers"}
+        assert len(relay.get("/v1/audit")["data"]) >= 3
+
+        # That long ago. The worker is away meanwhile: it finds the clock as it is, and an event that is new.
+        relay.terminate("worker")
+        clocks.set("+0", "store", "web", "worker")
+        device.send_done(device.punch("1"))
+        clocks.start("worker")
+        wait_for(lambda: kinds(traces(relay)) <= set(STAYS), 30)
+        left = store(relay)
+        assert not [name for name in left if name.split(":")[1] in ("blob", "command", "seen")]
+        assert {event["user_id"] for event in relay.events() if "user_id" in event} == {"1"}
+        assert all(relay.session.get(link).status_code in (403, 404) for link in links)
+        assert relay.call("GET", f"/v1/commands/{command['command_id']}").status_code == 404
+        assert relay.get("/v1/commands")["data"] == []
+        assert relay.get(f"/v1/subscriptions/{failing['id']}")["dead"] <= 1  # the new one's
+        wait_for(lambda: not relay.get("/v1/audit")["data"])
+        # Nor in a file, once the daily upkeep has been at it; nothing is compressed, so that all would be found.
+        client = make_client(load(relay.environment))
+        client.config_set("rdbcompression", "no")
+        assert client.get("{g}:rewritten") is not None
+        wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+        client.bgrewriteaof()
+        wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+        files = [path for path in Path(relay.environment["RELAY_DATA_DIR"]).rglob("*") if path.is_file()]
+        assert any(path.suffix == ".rdb" for path in files)
+        for path in files:
+            assert NAME.encode() not in path.read_bytes(), path
+        # What is about who is there now stays.
+        assert relay.get(f"/v1/users/{PERSON}")["devices"][0]["first_name"] == NAME
+    finally:
+        good.close()
+        bad.close()
