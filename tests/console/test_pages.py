@@ -66,6 +66,7 @@ def paths(stage: Stage) -> list[str]:
         "/console/attendance/employees",
         "/console/health",
         "/console/devices/nobody",
+        "/console/nothing",
     ]
 
 

@@ -52,11 +52,36 @@ def test_every_page_needs_its_scope(stage: Stage, app: Flask) -> None:
         problem(relay.call(method, path, key=key_with(relay, *(set(SCOPES) - {*scopes, "admin"}))), 403)
         checked += 1
     assert checked > 10
-    assert open_ones == {"/", "/console/sign-in", "/console/sign-out", "/console/static/nobody/nobody"}
+    unknown = {"/console/", "/console/nobody"}
+    assert open_ones == {
+        "/",
+        "/console/sign-in",
+        "/console/sign-out",
+        "/console/static/nobody/nobody",
+        *unknown,
+    }
 
 
 def test_a_program_finds_nothing_at_the_root(stage: Stage) -> None:
     problem(stage.relay.call("GET", "/", headers={"Accept": "application/json"}), 404)
+
+
+@pytest.mark.parametrize("path", ["/console/nothing", "/console/devices/a/b", "/console/health/"])
+def test_an_unknown_page_is_one_of_the_console_and_of_the_api_a_problem(
+    stage: Stage, client: Client, path: str
+) -> None:
+    stranger = client.get(path)
+    assert (stranger.status_code, stranger.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert 'href="/"' in stranger.text and "/console/health" not in stranger.text
+    client.sign_in(API_KEY)
+    missing = client.get(path)
+    assert missing.status_code == 404 and 'href="/console/health"' in missing.text
+    assert missing.headers["content-security-policy"]
+    for program in (path, "/v1/nothing"):
+        problem(stage.relay.call("GET", program, headers={"Accept": "application/json"}), 404)
+    problem(client.get("/v1/nothing"), 404)
+    assert client.get("/console").headers["location"].endswith("/console/")
+    assert client.get("/console/").headers["location"] == "/"
 
 
 def test_signing_in_sets_a_cookie_that_scripts_cannot_read_and_the_key_is_nowhere(client: Client) -> None:
