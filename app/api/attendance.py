@@ -94,7 +94,9 @@ def _everybody(make: Callable[..., Response], ending: str) -> Response:
 @blueprint.get("/attendance/<path:user_id>")
 @needs("events:read")
 def show_month(user_id: str) -> Response:
-    """A person's days of a month, and their sums."""
+    """A person's days of a month, and their sums. With `format=json`, also of one whose ID ends like a file's name."""
+    if request.args.get("format", "json") != "json":
+        raise wrong("format", "is json or left out; a file's path ends with .csv or .xlsx")
     year, month = _month()
     rows = store().attendance.month(user_id, year, month, sites())
     worked = sum(row["worked_seconds"] or 0 for row in rows)
@@ -130,6 +132,8 @@ def month_as_xlsx(user_id: str) -> Response:
 
 
 def _one(user_id: str, make: Callable[..., Response], ending: str) -> Response:
+    if "format" in request.args:
+        return show_month(f"{user_id}.{ending}")
     year, month = _month()
     rows = store().attendance.month(user_id, year, month, sites())
     return make(COLUMNS, rows, f"attendance-{year:04d}-{month:02d}.{ending}")
