@@ -147,6 +147,16 @@ def test_events_appear_as_they_come_filtered_and_open_to_all_that_belongs_to_the
     expect(drawer.locator("tbody tr")).to_contain_text("200")
 
 
+def test_live_leads_to_signing_in_once_the_session_has_ended_elsewhere(page: Page, stage: Stage) -> None:
+    page.goto(stage.relay.url)
+    expect(page.locator("#stream-state")).to_have_text("live")
+    other = page.context.new_page()
+    other.goto(f"{stage.relay.url}/console/health")
+    other.get_by_role("button", name="Sign out").click()
+    other.wait_for_url("**/console/sign-in")
+    page.wait_for_url("**/console/sign-in?next=**")
+
+
 def test_a_photo_is_shown(page: Page, stage: Stage) -> None:
     device = stage.new_device()
     stage.machine(device).take_photo("8", make_jpeg("8"))

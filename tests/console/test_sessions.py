@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from app.store.api_keys import SCOPES
 from app.web import create_app
 from tests.console.tools import Client, token_in
 from tests.harness import API_KEY, wait_for
-from tests.relay.tools import key_with, problem
+from tests.relay.tools import key_with, problem, stream_ends
 from tests.stage import Stage
 
 
@@ -154,6 +155,15 @@ def test_a_session_ends_with_its_key(stage: Stage, client: Client) -> None:
     soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
     client.sign_in(key_with(stage.relay, "events:read", expires_at=soon))
     wait_for(lambda: client.get("/").status_code == 303, 10)
+
+
+def test_the_stream_of_events_ends_with_the_session(stage: Stage, client: Client) -> None:
+    client.sign_in(API_KEY)
+    token = token_in(client.get("/console/health").text)
+    with closing(client.session.get(f"{client.url}/v1/events/stream", stream=True, timeout=30)) as answer:
+        assert answer.status_code == 200
+        assert client.post("/console/sign-out", csrf_token=token).status_code == 303
+        stream_ends(answer)
 
 
 def test_the_keys_scopes_decide_what_is_shown(stage: Stage, client: Client) -> None:
