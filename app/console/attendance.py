@@ -12,6 +12,7 @@ from app.api import attendance as attendance_api
 from app.api import employees as employees_api
 from app.api.auth import needs, store
 from app.console.frame import api, page
+from app.console.texts import text
 
 blueprint = Blueprint("attendance", __name__, url_prefix="/console/attendance")
 
@@ -61,6 +62,7 @@ def show_month(user_id: str) -> ResponseReturnValue:
         after=f"{first + timedelta(days=31):%Y-%m}",
         hours=hours,
         clock=clock,
+        weekday=weekday,
     )
 
 
@@ -82,3 +84,8 @@ def clock(at: str | None, day: str) -> str:
     if at is None:
         return ""
     return at[11:16] if at[:10] == day else f"{at[8:10]}. {at[11:16]}"
+
+
+def weekday(day: str) -> str:
+    """`Mon` of `2026-11-23`."""
+    return text("attendance.weekdays").split()[date.fromisoformat(day).weekday()]

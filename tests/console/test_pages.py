@@ -181,6 +181,13 @@ def test_a_day_a_month_and_the_employees(page: Page, stage: Stage, tmp_path: Pat
     assert user in download.value.path().read_text()
     row.get_by_role("link").click()
     expect(page.locator("tbody tr")).to_contain_text("16:45")
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.reload()
+    expect(page.get_by_role("link", name="Attendance")).to_be_in_viewport(ratio=1)
+    assert page.evaluate(
+        "(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth)(document.querySelector('.scroll'))"
+    )
+    page.set_viewport_size({"width": 1440, "height": 900})
     page.goto(f"{stage.relay.url}/console/attendance/employees")
     wrong, right = tmp_path / "wrong.csv", tmp_path / "right.csv"
     wrong.write_text("user,number\n1,2\n")
