@@ -22,6 +22,8 @@ from app.store.devices import Devices, Person
 from app.store.people import People
 
 _CHUNK = 500
+# A file is made of about so many rows at a time: between them a web process answers others.
+_FILE_ROWS = 200
 # A page reads no more people than this to find its rows, however rare they are; its cursor goes on from there.
 _SCAN_LIMIT = 2_000
 # Sorts after every device's id.
@@ -84,7 +86,8 @@ class Attendance:
         """Everybody's rows of some days, person by person."""
         self._index.catch_up()
         people = self._people_of(*window(first, last, self._zone(sites), self._rules), sites, None)
-        while chunk := list(islice(people, _CHUNK)):
+        size = max(10, _FILE_ROWS // ((last - first).days + 1))
+        while chunk := list(islice(people, size)):
             yield from self._named(
                 [
                     {"user_id": user_id, **row}
