@@ -257,6 +257,7 @@ def test_a_subscription_is_made_tested_rotated_replayed_and_deleted(
     page.get_by_role("button", name="Send a test").click()
     (got,) = receiver.wait(1)
     assert verify(first, got)["test"] is True
+    expect(page.locator("#deliveries tbody tr")).to_contain_text("200")  # without a reload
     device.send_done(device.punch("5"))
     receiver.wait(2)
     page.get_by_label("Events received since").fill("2026-01-01T00:00")

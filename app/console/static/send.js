@@ -159,8 +159,10 @@ async function send(element, body) {
 function then(element, value) {
   const what = element.dataset.then;
   if (element.matches("form")) clearErrors(element);
-  if (what === "note") toast(element.dataset.note);
-  else if (what === "reload") location.reload();
+  if (what === "note") {
+    toast(element.dataset.note);
+    htmx.trigger(document.body, "queued");
+  } else if (what === "reload") location.reload();
   else location.href = what.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(value[name]));
 }
 
