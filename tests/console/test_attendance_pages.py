@@ -62,3 +62,6 @@ def test_an_empty_day_leads_to_the_latest_with_punches(stage: Stage, client: Cli
     page = client.get(f"/console/attendance?date=2026-01-01&device_id={device.id}").text
     assert f'href="?date={day:%Y-%m-%d}&amp;device_id={device.id}">The latest day' in page
     assert 'rel="prev">Previous day' in page and "date=2025-12-31" in page and "date=2026-01-02" in page
+    assert stage.relay.call("DELETE", f"/v1/devices/{device.id}").status_code == 204
+    page = client.get(f"/console/attendance?date=2026-01-01&device_id={device.id}").text
+    assert "Nobody punched" in page and "The latest day" not in page
