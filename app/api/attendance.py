@@ -44,7 +44,8 @@ def _month() -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _sites() -> Sites:
+def sites() -> Sites:
+    """The parameters `timezone` and `device_id`."""
     timezone = request.args.get("timezone") or None
     if timezone is not None and not is_timezone(timezone):
         raise wrong("timezone", "is not a time zone's name, e.g. timezone=Asia/Kolkata")
@@ -55,10 +56,10 @@ def _sites() -> Sites:
 @needs("events:read")
 def show_day() -> Response:
     """Who punched on a day: first in, last out, hours, by user id."""
-    day, sites, user_id = _date(), _sites(), request.args.get("user_id")
+    day, chosen, user_id = _date(), sites(), request.args.get("user_id")
     if user_id:
-        return page(store().attendance.person(user_id, day, day, sites), None)
-    found = store().attendance.day(day, sites, limit(), request.args.get("cursor") or None)
+        return page(store().attendance.person(user_id, day, day, chosen), None)
+    found = store().attendance.day(day, chosen, limit(), request.args.get("cursor") or None)
     return page(found.rows, found.next_cursor)
 
 
@@ -77,7 +78,7 @@ def day_as_xlsx() -> Response:
 
 
 def _everybody(make: Callable[..., Response], ending: str) -> Response:
-    sites, user_id = _sites(), request.args.get("user_id")
+    chosen, user_id = sites(), request.args.get("user_id")
     if "month" in request.args:
         year, month = _month()
         first, last = date(year, month, 1), date(year, month, monthrange(year, month)[1])
@@ -86,16 +87,18 @@ def _everybody(make: Callable[..., Response], ending: str) -> Response:
         first = last = _date()
         name = f"attendance-{first.isoformat()}.{ending}"
     kept = store().attendance
-    rows = kept.person(user_id, first, last, sites) if user_id else kept.all(first, last, sites)
+    rows = kept.person(user_id, first, last, chosen) if user_id else kept.all(first, last, chosen)
     return make(COLUMNS, rows, name)
 
 
 @blueprint.get("/attendance/<path:user_id>")
 @needs("events:read")
 def show_month(user_id: str) -> Response:
-    """A person's days of a month, and their sums."""
+    """A person's days of a month, and their sums. With `format=json`, also of one whose ID ends like a file's name."""
+    if request.args.get("format", "json") != "json":
+        raise wrong("format", "is json or left out; a file's path ends with .csv or .xlsx")
     year, month = _month()
-    rows = store().attendance.month(user_id, year, month, _sites())
+    rows = store().attendance.month(user_id, year, month, sites())
     worked = sum(row["worked_seconds"] or 0 for row in rows)
     latest: dict[str, Any] = rows[-1] if rows else {}
     return answer(
@@ -129,6 +132,8 @@ def month_as_xlsx(user_id: str) -> Response:
 
 
 def _one(user_id: str, make: Callable[..., Response], ending: str) -> Response:
+    if "format" in request.args:
+        return show_month(f"{user_id}.{ending}")
     year, month = _month()
-    rows = store().attendance.month(user_id, year, month, _sites())
+    rows = store().attendance.month(user_id, year, month, sites())
     return make(COLUMNS, rows, f"attendance-{year:04d}-{month:02d}.{ending}")

@@ -6,11 +6,12 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import redis
 from flask import current_app, g, request
 
 from app.api.problems import Problem
-from app.api.sessions import caller_by_session
-from app.store import Store
+from app.api.sessions import COOKIE, caller_by_session
+from app.store import Store, is_away
 from app.store.api_keys import ApiKey
 from app.store.audit import ABOUT
 
@@ -90,6 +91,23 @@ def check(*scopes: str) -> None:
     key = caller()
     if ANY_KEY not in scopes and not any(key.may(scope) for scope in scopes):
         raise Problem(403, f"This API key lacks the scope {' or '.join(scopes)}.")
+
+
+def still_may(scope: str) -> Callable[[], bool]:
+    """A check for an answer that goes on: whether its caller may still have it. While the store is away, they may."""
+    kept, token, key = store(), request.cookies.get(COOKIE, ""), _offered_key()
+    digest = kept.api_keys.digest(key) if key else None
+
+    def check_again() -> bool:
+        try:
+            found = kept.api_keys.of_digest(digest) if digest else kept.sessions.holder(token)
+        except redis.RedisError as error:
+            if is_away(error):
+                return True
+            raise
+        return found is not None and found.may(scope)
+
+    return check_again
 
 
 def _offered_key() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 import orjson
@@ -11,7 +11,7 @@ from flask import Blueprint, Response, current_app, request
 
 from app import ids
 from app.api import tables
-from app.api.auth import needs, store
+from app.api.auth import needs, still_may, store
 from app.api.io import answer, limit, moment, page
 from app.api.problems import Problem, wrong
 from app.events.types import EVENT_TYPES, FIELDS, is_pattern, matches, sample
@@ -22,6 +22,7 @@ blueprint = Blueprint("events", __name__, url_prefix="/v1")
 
 _SAMPLES = 3
 _HEARTBEAT_SECONDS = 15.0
+_CHECK_SECONDS = 2.0  # a stream outlives its key or session no longer than some of these
 
 
 def query() -> Query:
@@ -113,20 +114,28 @@ def stream() -> Response:
         after = {shard: place.entry if shard == place.shard else before for shard in after}
     follower: Follower = current_app.extensions["follower"]
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return Response(_stream(follower, wanted, after), content_type="text/event-stream", headers=headers)
+    content = _stream(follower, wanted, after, still_may("events:read"))
+    return Response(content, content_type="text/event-stream", headers=headers)
 
 
-def _stream(follower: Follower, wanted: Query, after: dict[int, str]) -> Iterator[bytes]:
+def _stream(
+    follower: Follower, wanted: Query, after: dict[int, str], still_allowed: Callable[[], bool]
+) -> Iterator[bytes]:
     yield b"retry: 2000\n\n"
-    beat = time.monotonic()
-    for event in follower.listen(after, _HEARTBEAT_SECONDS):
-        if event is None or (not wanted.takes(event) and time.monotonic() - beat > _HEARTBEAT_SECONDS):
-            beat = time.monotonic()
-            yield b": still here\n\n"
-        elif wanted.takes(event):
-            beat = time.monotonic()
+    beat = checked = time.monotonic()
+    for event in follower.listen(after, _CHECK_SECONDS):
+        now = time.monotonic()
+        if now - checked >= _CHECK_SECONDS:
+            if not still_allowed():
+                return
+            checked = now
+        if event is not None and wanted.takes(event):
+            beat = now
             yield b"id: %s\nevent: %s\ndata: %s\n\n" % (
                 event["id"].encode(),
                 event["type"].encode(),
                 orjson.dumps(event),
             )
+        elif now - beat >= _HEARTBEAT_SECONDS:
+            beat = now
+            yield b": still here\n\n"

@@ -29,6 +29,7 @@ _MOST_FILTERED = 1_000
 _LONGEST_DELAY = 600
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\x80-\xff]{0,2000}")
+_HIDDEN = "…"  # what is shown of a header's value; sent back, it leaves the value as it is
 _OWN_HEADERS = (
     "host",
     "content-length",
@@ -80,7 +81,7 @@ def _check_headers(value: dict[str, str]) -> None:
         lower = name.lower()
         if not _HEADER_NAME.fullmatch(name) or lower in _OWN_HEADERS or lower.startswith("webhook-"):
             raise ValidationError(f"{name[:64]!r} is not a header that can be set, e.g. Authorization can")
-        if not _HEADER_VALUE.fullmatch(text):
+        if text != _HIDDEN and not _HEADER_VALUE.fullmatch(text):
             raise ValidationError(
                 f"the value of {name!r} has a line break or another character no header may have"
             )
@@ -163,7 +164,7 @@ def _shown(subscription: Subscription) -> dict[str, Any]:
         "filters": {name: sorted(getattr(subscription, name)) for name in FILTERS},
         "format": subscription.format,
         "description": subscription.description,
-        "headers": dict.fromkeys(subscription.headers, "…"),  # their values may be secrets
+        "headers": dict.fromkeys(subscription.headers, _HIDDEN),  # their values may be secrets
         "max_in_flight": subscription.max_in_flight,
         "batch_max": subscription.batch_max,
         "batch_wait_ms": subscription.batch_wait_ms,
@@ -180,6 +181,14 @@ def _found(subscription_id: str) -> Subscription:
     if subscription is None:
         raise Problem(404, "There is no subscription with this id.")
     return subscription
+
+
+def _revealed(headers: dict[str, str], present: dict[str, str]) -> dict[str, str]:
+    """Headers with the values of those that came back hidden."""
+    for name, text in headers.items():
+        if text == _HIDDEN and name not in present:
+            raise wrong("headers", f"the value of {name!r} is needed: … stands only for one that is kept")
+    return {name: present[name] if text == _HIDDEN else text for name, text in headers.items()}
 
 
 def _check_card_numbers(values: dict[str, Any], subscription: Subscription | None = None) -> None:
@@ -215,6 +224,7 @@ def create() -> Response:
     """Subscribes a URL to events; its secret is shown this once."""
     values = body(SubscriptionBody())
     _check_card_numbers(values)
+    values["headers"] = _revealed(values["headers"], {})
     subscription = store().subscriptions.create(_fields(values), store().events.last_entries())
     _note_card_numbers(values, subscription)
     shown = {**_shown(subscription), "secret": subscription.secrets[0][0]}
@@ -249,6 +259,8 @@ def change(subscription_id: str) -> Response:
     subscription = _found(subscription_id)
     values = body(SubscriptionBody(exclude=("secret",)), partial=True)
     _check_card_numbers(values, subscription)
+    if "headers" in values:
+        values["headers"] = _revealed(values["headers"], subscription.headers)
     for name, value in _fields(values, partial=True).items():
         setattr(subscription, name, value)
     store().subscriptions.save(subscription)

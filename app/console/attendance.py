@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
-from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
+from datetime import date, timedelta
+from urllib.parse import quote, urlencode
 
 from flask import Blueprint, Response, redirect, request
 from flask.typing import ResponseReturnValue
@@ -14,6 +12,7 @@ from app.api import attendance as attendance_api
 from app.api import employees as employees_api
 from app.api.auth import needs, store
 from app.console.frame import api, page
+from app.console.texts import text
 
 blueprint = Blueprint("attendance", __name__, url_prefix="/console/attendance")
 
@@ -23,9 +22,11 @@ blueprint = Blueprint("attendance", __name__, url_prefix="/console/attendance")
 def show_day() -> ResponseReturnValue:
     """Who punched on a day."""
     if not request.args.get("date"):
-        return redirect(f"/console/attendance?{urlencode({'date': _today()})}", 303)
+        wanted = {**request.args, "date": store().attendance.today(attendance_api.sites())}
+        return redirect(f"/console/attendance?{urlencode(wanted)}", 303)
     found = api(attendance_api.show_day)
     day = date.fromisoformat(request.args["date"])
+    latest = None if found["data"] else store().attendance.latest_day(attendance_api.sites())
     kept = {name: value for name, value in request.args.items() if value and name != "cursor"}
     return page(
         "attendance",
@@ -34,6 +35,8 @@ def show_day() -> ResponseReturnValue:
         day=day,
         before=urlencode({**kept, "date": day - timedelta(days=1)}),
         after=urlencode({**kept, "date": day + timedelta(days=1)}),
+        latest=urlencode({**kept, "date": latest}) if latest not in (None, day) else None,
+        today=urlencode({name: value for name, value in kept.items() if name != "date"}),
         kept=urlencode(kept),
         month=f"{day:%Y-%m}",
         device_ids=store().devices.ids(),
@@ -48,7 +51,8 @@ def show_day() -> ResponseReturnValue:
 def show_month(user_id: str) -> ResponseReturnValue:
     """A person's days of a month."""
     if not request.args.get("month"):
-        return redirect(f"{request.path}?month={_today()[:7]}", 303)
+        path = f"/console/attendance/people/{quote(user_id, safe='')}"
+        return redirect(f"{path}?month={store().attendance.today():%Y-%m}", 303)
     found = api(attendance_api.show_month, user_id=user_id)
     first = date.fromisoformat(f"{found['month']}-01")
     return page(
@@ -58,6 +62,7 @@ def show_month(user_id: str) -> ResponseReturnValue:
         after=f"{first + timedelta(days=31):%Y-%m}",
         hours=hours,
         clock=clock,
+        weekday=weekday,
     )
 
 
@@ -67,13 +72,6 @@ def employees() -> Response:
     """The list of employees, and where to import it."""
     found = api(employees_api.show_all)
     return page("employees", employees=found["data"], next_cursor=found["next_cursor"])
-
-
-def _today() -> str:
-    """The date at the first device's place."""
-    known: Any = next(iter(store().devices.ids()), None)
-    device = store().devices.get(known) if known else None
-    return datetime.now(ZoneInfo(device.record["timezone"]) if device else UTC).date().isoformat()
 
 
 def hours(seconds: int | None) -> str:
@@ -86,3 +84,8 @@ def clock(at: str | None, day: str) -> str:
     if at is None:
         return ""
     return at[11:16] if at[:10] == day else f"{at[8:10]}. {at[11:16]}"
+
+
+def weekday(day: str) -> str:
+    """`Mon` of `2026-11-23`."""
+    return text("attendance.weekdays").split()[date.fromisoformat(day).weekday()]

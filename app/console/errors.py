@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -9,17 +10,33 @@ import redis
 from flask import Blueprint, Response, redirect, request
 from flask.typing import ResponseReturnValue
 
+from app.api.auth import PUBLIC, caller, needs
 from app.api.problems import Problem, respond
 from app.console.frame import page, wants_page
 from app.console.texts import text
 from app.store import StoreAway
 
+blueprint = Blueprint("errors", __name__)
 
-def register(blueprint: Blueprint) -> None:
-    """Handles the errors of the console's views."""
-    blueprint.register_error_handler(Problem, _problem)
+
+def register(console: Blueprint) -> None:
+    """Handles the errors of the console's views, and its unknown pages."""
+    console.register_blueprint(blueprint)
+    console.register_error_handler(Problem, _problem)
     for kind in (StoreAway, redis.ConnectionError, redis.TimeoutError):
-        blueprint.register_error_handler(kind, _away)
+        console.register_error_handler(kind, _away)
+
+
+@blueprint.get("/console/")
+@blueprint.get("/console/<path:_page>")
+@needs(PUBLIC)
+def no_page(_page: str = "") -> ResponseReturnValue:
+    """Whatever else is below the console; who has signed in gets the menu, too."""
+    if not _page:
+        return redirect("/", 303)
+    with suppress(Problem):
+        caller()
+    raise Problem(404, text("problem.no_page"))
 
 
 def _problem(error: Problem) -> ResponseReturnValue:

@@ -33,9 +33,7 @@ def show_all() -> Response:
 @needs("subscriptions:write")
 def new() -> Response:
     """The form to make one."""
-    return page(
-        "subscription_new", types=EVENT_TYPES, formats=subscriptions_api.FORMATS, punch_types=PUNCH_TYPES
-    )
+    return page("subscription_new", one=None, **_choices())
 
 
 @blueprint.get("/<subscription_id>")
@@ -60,8 +58,19 @@ def show(subscription_id: str) -> Response:
         rate=rate(drawn),
         taken=taken,
         last=last,
-        formats=subscriptions_api.FORMATS,
+        **_choices(subscription),
     )
+
+
+def _choices(subscription: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What the form offers; also families of types, and other kinds of punch, that the subscription has."""
+    events = subscription["events"] if subscription else ()
+    punch_types = subscription["filters"]["punch_types"] if subscription else ()
+    return {
+        "types": list(dict.fromkeys((*EVENT_TYPES, *(name for name in events if name != "*")))),
+        "punch_types": list(dict.fromkeys((*PUNCH_TYPES, *punch_types))),
+        "formats": subscriptions_api.FORMATS,
+    }
 
 
 def plot(subscription_ids: Sequence[str], steps: int = STEPS) -> dict[str, list[Any]]:

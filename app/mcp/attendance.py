@@ -35,7 +35,7 @@ async def _of_day(relay: Relay, arguments: Json, _: Progress) -> Json:
 
 
 async def _of_month(relay: Relay, arguments: Json, _: Progress) -> Json:
-    query = {name: arguments.get(name) for name in ("month", "timezone", "device_id")}
+    query = {name: arguments.get(name) for name in ("month", "timezone", "device_id")} | {"format": "json"}
     found = await relay.get(f"/v1/attendance/{quote(arguments['user_id'], safe='')}", **query)
     return {**part(found, *_PERSON, *_SUMS), "days": [part(row, "date", *_ROW) for row in found["data"]]}
 

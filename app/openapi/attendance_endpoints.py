@@ -31,6 +31,11 @@ _TIMEZONE = parameter(
 )
 _DEVICE = parameter("device_id", "Only what this device brought.", text("", "ZHM1100001"))
 _USER = parameter("user_id", "Only this person.", text("", "2"))
+_FORMAT = parameter(
+    "format",
+    "For a user ID that itself ends with .csv or .xlsx: json says that it is no file that is wanted.",
+    {"type": "string", "enum": ["json"]},
+)
 _SITES = (_TIMEZONE, _DEVICE)
 _USER_ID = in_path("user_id", "The person's user ID on the devices.", "2")
 _CSV = Answer(
@@ -110,6 +115,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         _USER_ID,
         _MONTH,
         *_SITES,
+        _FORMAT,
     ),
     _endpoint(
         "/v1/attendance/{user_id}.csv",

@@ -22,6 +22,8 @@ from app.store.devices import Devices, Person
 from app.store.people import People
 
 _CHUNK = 500
+# A file is made of about so many rows at a time: between them a web process answers others.
+_FILE_ROWS = 200
 # A page reads no more people than this to find its rows, however rare they are; its cursor goes on from there.
 _SCAN_LIMIT = 2_000
 # Sorts after every device's id.
@@ -84,7 +86,8 @@ class Attendance:
         """Everybody's rows of some days, person by person."""
         self._index.catch_up()
         people = self._people_of(*window(first, last, self._zone(sites), self._rules), sites, None)
-        while chunk := list(islice(people, _CHUNK)):
+        size = max(10, _FILE_ROWS // ((last - first).days + 1))
+        while chunk := list(islice(people, size)):
             yield from self._named(
                 [
                     {"user_id": user_id, **row}
@@ -103,6 +106,34 @@ class Attendance:
         self._index.catch_up()
         found = self._days([user_id], first, last, sites)
         return self._named([{"user_id": user_id, **row} for _, rows in found for row in rows])
+
+    def today(self, sites: Sites = ALL_SITES) -> date:
+        """The latest day that one of the sites has reached: of those that have sent punches, or else of all."""
+        self._index.catch_up()
+        latest = self._index.latest()
+        timezones = self._devices.timezones(self._devices.ids())
+        chosen = [device_id for device_id in timezones if sites.takes(device_id, timezones)]
+        places = {
+            (timezones[device_id], latest.get(device_id, (0, 0))[1])
+            for device_id in [one for one in chosen if one in latest] or chosen
+        }
+        now = int(time.time())
+        return max(day_of(now, site(*place).zone, self._rules) for place in places or {("UTC", 0)})
+
+    def latest_day(self, sites: Sites = ALL_SITES) -> date | None:
+        """The latest day with a punch; None where there is none that is still kept."""
+        self._index.catch_up()
+        latest = self._index.latest()
+        timezones = self._devices.timezones(latest)
+        oldest = time.time() - self._keep_ms / 1000
+        return max(
+            (
+                day_of(at, site(timezones.get(device_id), offset).zone, self._rules)
+                for device_id, (at, offset) in latest.items()
+                if at >= oldest and sites.takes(device_id, timezones)
+            ),
+            default=None,
+        )
 
     def open_day(self, user_id: str, day: date) -> tuple[Row, int] | None:
         """A person's row of a day, and when that day ends (seconds since 1970); None where there is no punch.

@@ -1,14 +1,22 @@
 -- Adds punches to the days of their people, and moves on; both or neither.
--- KEYS 1 state, 2 changed; then the weeks and days that are touched
--- ARGV 1 the entry that was the last, 2 the one that is the last now, 3 seconds to keep it, 4 how many punches;
---      for each: which key is its week, field, value, which key is its day, member; then due (ms), member… of changed
+-- KEYS 1 state, 2 changed, 3 latest; then the weeks and days that are touched
+-- ARGV 1 the entry that was the last, 2 the one that is the last now, 3 seconds to keep it, 4 how many punches,
+--      5 how many devices; for each punch: which key is its week, field, value, which key is its day, member;
+--      for each device: its ID, instant and offset of its latest punch; then due (ms), member… of changed
 -- Answers 1, or 0 where another one was faster
 if (redis.call('HGET', KEYS[1], 'at') or '0-0') ~= ARGV[1] then return 0 end
-local a = 5
+local a = 6
 for _ = 1, ARGV[4] do
   redis.call('HSET', KEYS[tonumber(ARGV[a])], ARGV[a + 1], ARGV[a + 2])
   redis.call('ZADD', KEYS[tonumber(ARGV[a + 3])], 0, ARGV[a + 4])
   a = a + 5
+end
+for _ = 1, ARGV[5] do
+  local known = redis.call('HGET', KEYS[3], ARGV[a])
+  if not known or tonumber(string.match(known, '^-?%d+')) <= tonumber(ARGV[a + 1]) then
+    redis.call('HSET', KEYS[3], ARGV[a], ARGV[a + 1] .. ' ' .. ARGV[a + 2])
+  end
+  a = a + 3
 end
 -- An earlier time stands: what changes again meanwhile waits no longer.
 while a < #ARGV do

@@ -102,6 +102,17 @@ class AttendanceIndex:
         """Takes in what came since, at most so many batches of each shard; how many punches."""
         return sum(self._catch_up_shard(shard, batches) for shard in self._connection.shards)
 
+    def latest(self) -> dict[str, tuple[int, int]]:
+        """When each device's latest punch was (s), and the seconds from UTC that it came with."""
+        pipeline = self._connection.redis.pipeline(transaction=False)
+        for shard in self._connection.shards:
+            pipeline.hgetall(shard.attendance_latest)
+        return {
+            device_id.decode(): (int(at), int(offset))
+            for kept in pipeline.execute()
+            for device_id, (at, offset) in ((device_id, value.split()) for device_id, value in kept.items())
+        }
+
     def _catch_up_shard(self, shard: Shard, batches: int) -> int:
         taken = 0
         for _ in range(batches):
@@ -146,10 +157,15 @@ class AttendanceIndex:
 
     def _store(self, shard: Shard, last: str, newest: str, found: list[Found], fresh: list[Found]) -> bool:
         keys: dict[str, int] = {}
-        arguments: list[Any] = [last, newest, self._keep, len(found)]
+        latest: dict[str, Mark] = {}
+        for punch in found:
+            known = latest.get(punch.mark.device_id)
+            if known is None or known.at <= punch.mark.at:
+                latest[punch.mark.device_id] = punch.mark
+        arguments: list[Any] = [last, newest, self._keep, len(found), len(latest)]
 
         def number(key: str) -> int:
-            return keys.setdefault(key, len(keys) + 3)
+            return keys.setdefault(key, len(keys) + 4)
 
         for punch in found:
             mark = punch.mark
@@ -160,10 +176,13 @@ class AttendanceIndex:
                 number(shard.attendance_day(mark.at // DAY)),
                 pair(punch.user_id, mark.device_id),
             )
+        for device_id, mark in latest.items():
+            arguments += (device_id, mark.at, mark.offset)
         due = int(time.time() * 1000) + GATHER_MS
         for member in self._changed(fresh):
             arguments += (due, member)
-        return bool(self._add(keys=[shard.attendance, shard.attendance_changed, *keys], args=arguments))
+        own = [shard.attendance, shard.attendance_changed, shard.attendance_latest]
+        return bool(self._add(keys=[*own, *keys], args=arguments))
 
     def _changed(self, fresh: list[Found]) -> Iterator[str]:
         """The days that punches belong to."""

@@ -110,6 +110,7 @@ class Devices:
             client.delete(*(shard.user(device_id, user.decode()) for user in users[start : start + 500]))
         client.delete(shard.users(device_id), shard.commanded(device_id), shard.strangers(device_id))
         client.hdel(shard.silent, device_id)
+        client.hdel(shard.attendance_latest, device_id)
         self._connection.forget_shard_of(device_id)
         self._known.pop(device_id, None)
         return True

@@ -68,6 +68,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("{s0}:attendance", "positions", "none", "always"),
     Kept("{s0}:attendance:week:U:WEEK", "a person's punches of a week, by device", "person", RETENTION),
     Kept("{s0}:attendance:day:DAY", "who punched on a day, and where", "person", RETENTION),
+    Kept("{s0}:attendance:latest", "when a device last punched", "device", _UNTIL_REMOVED),
     Kept("{s0}:attendance:changed", "days and people to be published", "person", _MOMENT),
     Kept("{s0}:attendance:told:DATE", "people and digests of what was published", "person", RETENTION),
     Kept("{s0}:commanded:D", "user IDs", "person", _UNTIL_REMOVED),

@@ -19,6 +19,7 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {s0}:attendance                 hash: at (last punch taken in), commands_at, since (ms; from when on changes are told)
 {s0}:attendance:week:U:WEEK     hash: device and instant of a punch → its entry, offset and direction
 {s0}:attendance:day:DAY         sorted set of who punched on a day of UTC, and on which device
+{s0}:attendance:latest          hash: device → instant and offset of its latest punch, "1764057704 19800"
 {s0}:attendance:changed         sorted set of days and people, by when the change is to be published (ms)
 {s0}:attendance:told:DATE       hash: person → revision and digest of what was published last
 {s0}:commanded:D                set of the users whom commands put on a device, or found there
@@ -106,6 +107,7 @@ class Shard:
         self.rewritten_events = f"{self.tag}:rewriting:events"
         self.attendance = f"{self.tag}:attendance"
         self.attendance_changed = f"{self.tag}:attendance:changed"
+        self.attendance_latest = f"{self.tag}:attendance:latest"
         self.silent = f"{self.tag}:silent"
         self.fanout = f"{self.tag}:fanout"
         self.lease = f"{self.tag}:lease"

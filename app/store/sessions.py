@@ -29,6 +29,11 @@ class Sessions:
         digest = self._connection.redis.getex(self._name(token), ex=SECONDS)
         return self._api_keys.of_digest(digest.decode()) if digest else None
 
+    def holder(self, token: str) -> ApiKey | None:
+        """The same for who only goes on listening: the session gets no longer by it."""
+        digest = self._connection.redis.get(self._name(token))
+        return self._api_keys.of_digest(digest.decode()) if digest else None
+
     def end(self, token: str) -> None:
         """Signs out."""
         self._connection.redis.delete(self._name(token))

@@ -107,6 +107,22 @@ def test_a_persons_month_and_its_sums(office: Relay) -> None:
     assert sums == {"days_present": 2, "late_days": 1, "missing_punch_days": 1, "worked_seconds": 28_800}
 
 
+@pytest.mark.parametrize("ending", ["csv", "xlsx"])
+def test_a_user_id_may_end_like_a_files_name(office: Relay, ending: str) -> None:
+    device, day = office.device(timezone=KOLKATA), days_ago(1)
+    plain = a_user()
+    user = f"{plain}.{ending}"
+    punch(device, user, at(day, "09:00"))
+    query = {"month": f"{day:%Y-%m}"}
+    found = office.get(f"/v1/attendance/{user}", params={**query, "format": "json"})
+    assert (found["user_id"], found["days_present"]) == (user, 1)
+    file = office.call("GET", f"/v1/attendance/{user}.csv", params=query)
+    assert file.headers["content-type"] == "text/csv; charset=utf-8" and user in file.text
+    other = office.call("GET", f"/v1/attendance/{user}", params=query)
+    assert "attachment" in other.headers["content-disposition"] and user not in other.text
+    problem(office.call("GET", f"/v1/attendance/{user}", params={**query, "format": "xml"}), 422, "format")
+
+
 @pytest.mark.parametrize("path", ["/v1/attendance", "/v1/attendance/{user}"])
 def test_files_hold_what_is_shown_and_no_formula(office: Relay, path: str) -> None:
     device, user, day = office.device(timezone=KOLKATA), "=1+1 " + a_user(), days_ago(6)

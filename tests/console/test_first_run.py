@@ -48,6 +48,9 @@ def test_where_nobody_can_start_it_there_is_no_button(browser: Browser, tmp_path
         expect(page.locator("#first-run")).to_contain_text("cams-relay up")
         assert page.get_by_role("button", name="Start a virtual device").count() == 0
         assert relay.call("POST", "/console/virtual-device").status_code == 409
+        page.get_by_role("link", name="Actions").click()
+        page.get_by_role("main").get_by_role("link", name="Add a device").click()
+        expect(page.get_by_role("heading", name="Add a device")).to_be_visible()
     finally:
         page.close()
         relay.stop()

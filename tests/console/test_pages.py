@@ -66,6 +66,7 @@ def paths(stage: Stage) -> list[str]:
         "/console/attendance/employees",
         "/console/health",
         "/console/devices/nobody",
+        "/console/nothing",
     ]
 
 
@@ -85,6 +86,7 @@ def test_axe_finds_nothing_and_nothing_overflows(
         for path in paths:
             page.goto(stage.relay.url + path, wait_until="domcontentloaded")
             page.wait_for_timeout(150)  # plots are drawn
+            page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
             page.evaluate(axe)
             found[path] = page.evaluate(AXE)
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
@@ -146,6 +148,16 @@ def test_events_appear_as_they_come_filtered_and_open_to_all_that_belongs_to_the
     expect(drawer.locator("tbody tr")).to_contain_text("200")
 
 
+def test_live_leads_to_signing_in_once_the_session_has_ended_elsewhere(page: Page, stage: Stage) -> None:
+    page.goto(stage.relay.url)
+    expect(page.locator("#stream-state")).to_have_text("live")
+    other = page.context.new_page()
+    other.goto(f"{stage.relay.url}/console/health")
+    other.get_by_role("button", name="Sign out").click()
+    other.wait_for_url("**/console/sign-in")
+    page.wait_for_url("**/console/sign-in?next=**")
+
+
 def test_a_photo_is_shown(page: Page, stage: Stage) -> None:
     device = stage.new_device()
     stage.machine(device).take_photo("8", make_jpeg("8"))
@@ -169,6 +181,13 @@ def test_a_day_a_month_and_the_employees(page: Page, stage: Stage, tmp_path: Pat
     assert user in download.value.path().read_text()
     row.get_by_role("link").click()
     expect(page.locator("tbody tr")).to_contain_text("16:45")
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.reload()
+    expect(page.get_by_role("link", name="Attendance")).to_be_in_viewport(ratio=1)
+    assert page.evaluate(
+        "(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth)(document.querySelector('.scroll'))"
+    )
+    page.set_viewport_size({"width": 1440, "height": 900})
     page.goto(f"{stage.relay.url}/console/attendance/employees")
     wrong, right = tmp_path / "wrong.csv", tmp_path / "right.csv"
     wrong.write_text("user,number\n1,2\n")
@@ -238,6 +257,7 @@ def test_a_subscription_is_made_tested_rotated_replayed_and_deleted(
     page.get_by_role("button", name="Send a test").click()
     (got,) = receiver.wait(1)
     assert verify(first, got)["test"] is True
+    expect(page.locator("#deliveries tbody tr")).to_contain_text("200")  # without a reload
     device.send_done(device.punch("5"))
     receiver.wait(2)
     page.get_by_label("Events received since").fill("2026-01-01T00:00")
@@ -252,6 +272,66 @@ def test_a_subscription_is_made_tested_rotated_replayed_and_deleted(
     page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("button", name="Yes, go on").click()
     page.wait_for_url("**/console/subscriptions")
+
+
+def test_a_subscription_is_changed_with_the_form_it_is_made_with(
+    page: Page, stage: Stage, receiver: Receiver
+) -> None:
+    page.goto(f"{stage.relay.url}/console/subscriptions/new")
+    page.get_by_label("Target URL").fill(receiver.url)
+    page.get_by_label("user.deleted").check()
+    expect(page.get_by_label("all events")).not_to_be_checked()
+    page.get_by_label("check_in").check()
+    page.get_by_label("Headers to send along").fill("Authorization: Bearer made-up\nX-Old: a:b")
+    page.get_by_role("button", name="Add the subscription").click()
+    page.get_by_role("button", name="Close").click()
+    page.wait_for_url(re.compile(r"/console/subscriptions/sub_"))
+    path = f"/v1/subscriptions/{page.url.rpartition('/')[2]}"
+    made = stage.relay.get(path)
+    assert (made["events"], made["filters"]["punch_types"]) == (["user.deleted"], ["check_in"])
+    family = ["user.*", "attendance.punch"]
+    assert stage.relay.call("PATCH", path, json={"events": family}).status_code == 200
+    page.reload()
+    assert "made-up" not in page.content()
+    page.locator("#change summary").focus()
+    page.keyboard.press("Enter")
+    save = page.get_by_role("button", name="Save")
+    expect(page.get_by_label("user.*")).to_be_checked()
+    for field, label, value in (
+        ("target_url", "Target URL", "http://10.1.2.3/hook"),
+        ("batch_max", "Events in a delivery", "501"),
+        ("batch_wait_ms", "Wait for more", "60001"),
+        ("max_in_flight", "Deliveries at a time", "0"),
+        ("headers", "Headers to send along", "Host: elsewhere"),
+    ):
+        before = page.get_by_label(label).input_value()
+        page.get_by_label(label).fill(value)
+        save.click()
+        expect(page.locator(f"#e-{field}")).not_to_be_empty()
+        expect(page.get_by_label(label)).to_be_focused()
+        page.get_by_label(label).fill(before)
+    page.get_by_label("user.*").uncheck()
+    page.get_by_label("check_out").check()
+    page.get_by_label("Only these users").fill("5, 6")
+    page.get_by_label("Events in a delivery").fill("25")
+    page.get_by_label("Headers to send along").fill("Authorization: …\nX-New: 2")
+    page.get_by_label("Description").fill("Payroll")
+    save.press("Enter")
+    expect(page.locator("h1")).to_have_text("Payroll")
+    changed = stage.relay.get(path)
+    assert changed["events"] == ["attendance.punch"] and changed["batch_max"] == 25
+    assert changed["filters"] == made["filters"] | {
+        "user_ids": ["5", "6"],
+        "punch_types": ["check_in", "check_out"],
+    }
+    assert changed["headers"] == {"Authorization": "…", "X-New": "…"}
+    same = ("target_url", "format", "max_in_flight", "batch_wait_ms", "include_card_numbers")
+    assert {name: changed[name] for name in same} == {name: made[name] for name in same}
+    page.get_by_text("Change", exact=True).click()
+    page.get_by_label("Only these users").fill("")
+    save.click()
+    wait_for(lambda: stage.relay.get(path)["filters"]["user_ids"] == [])
+    assert stage.relay.call("DELETE", path).status_code == 204
 
 
 def test_a_failing_target_shows_its_answer_and_its_dead_letters_are_replayed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from app.store.api_keys import SCOPES
 from app.web import create_app
 from tests.console.tools import Client, token_in
 from tests.harness import API_KEY, wait_for
-from tests.relay.tools import key_with, problem
+from tests.relay.tools import key_with, problem, stream_ends
 from tests.stage import Stage
 
 
@@ -52,11 +53,36 @@ def test_every_page_needs_its_scope(stage: Stage, app: Flask) -> None:
         problem(relay.call(method, path, key=key_with(relay, *(set(SCOPES) - {*scopes, "admin"}))), 403)
         checked += 1
     assert checked > 10
-    assert open_ones == {"/", "/console/sign-in", "/console/sign-out", "/console/static/nobody/nobody"}
+    unknown = {"/console/", "/console/nobody"}
+    assert open_ones == {
+        "/",
+        "/console/sign-in",
+        "/console/sign-out",
+        "/console/static/nobody/nobody",
+        *unknown,
+    }
 
 
 def test_a_program_finds_nothing_at_the_root(stage: Stage) -> None:
     problem(stage.relay.call("GET", "/", headers={"Accept": "application/json"}), 404)
+
+
+@pytest.mark.parametrize("path", ["/console/nothing", "/console/devices/a/b", "/console/health/"])
+def test_an_unknown_page_is_one_of_the_console_and_of_the_api_a_problem(
+    stage: Stage, client: Client, path: str
+) -> None:
+    stranger = client.get(path)
+    assert (stranger.status_code, stranger.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert 'href="/"' in stranger.text and "/console/health" not in stranger.text
+    client.sign_in(API_KEY)
+    missing = client.get(path)
+    assert missing.status_code == 404 and 'href="/console/health"' in missing.text
+    assert missing.headers["content-security-policy"]
+    for program in (path, "/v1/nothing"):
+        problem(stage.relay.call("GET", program, headers={"Accept": "application/json"}), 404)
+    problem(client.get("/v1/nothing"), 404)
+    assert client.get("/console").headers["location"].endswith("/console/")
+    assert client.get("/console/").headers["location"] == "/"
 
 
 def test_signing_in_sets_a_cookie_that_scripts_cannot_read_and_the_key_is_nowhere(client: Client) -> None:
@@ -129,6 +155,15 @@ def test_a_session_ends_with_its_key(stage: Stage, client: Client) -> None:
     soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
     client.sign_in(key_with(stage.relay, "events:read", expires_at=soon))
     wait_for(lambda: client.get("/").status_code == 303, 10)
+
+
+def test_the_stream_of_events_ends_with_the_session(stage: Stage, client: Client) -> None:
+    client.sign_in(API_KEY)
+    token = token_in(client.get("/console/health").text)
+    with closing(client.session.get(f"{client.url}/v1/events/stream", stream=True, timeout=30)) as answer:
+        assert answer.status_code == 200
+        assert client.post("/console/sign-out", csrf_token=token).status_code == 303
+        stream_ends(answer)
 
 
 def test_the_keys_scopes_decide_what_is_shown(stage: Stage, client: Client) -> None:

@@ -42,6 +42,24 @@ def test_a_header_beyond_ascii_is_sent(relay: Relay, device: Device, receiver: R
     assert got.headers["x-site"] == "Zürich"
 
 
+def test_a_hidden_header_that_is_sent_back_keeps_its_value(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
+    made = relay.subscribe(receiver, device, headers={"Authorization": "Bearer made-up", "X-Old": "1"})
+    path = f"/v1/subscriptions/{made['id']}"
+    shown = relay.get(path)["headers"]
+    shown.pop("X-Old")
+    changed = relay.call("PATCH", path, json={"headers": {**shown, "X-New": "2"}})
+    assert changed.json()["headers"] == {"Authorization": "…", "X-New": "…"}
+    device.send_done(device.punch())
+    (got,) = receiver.wait(1)
+    assert (got.headers["authorization"], got.headers["x-new"]) == ("Bearer made-up", "2")
+    assert "x-old" not in got.headers
+    problem(relay.call("PATCH", path, json={"headers": {"X-Unknown": "…"}}), 422, "headers")
+    body = {"target_url": receiver.url, "events": ["*"], "headers": {"X-Unknown": "…"}}
+    problem(relay.call("POST", "/v1/subscriptions", json=body), 422, "headers")
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -19,7 +19,7 @@ import requests
 
 from app.events.types import EVENT_TYPES, FIELDS, SCHEMAS
 from tests.harness import API_KEY, Device, Relay, wait_for
-from tests.relay.tools import events, problem
+from tests.relay.tools import events, problem, stream_ends
 
 
 @pytest.fixture(scope="module")
@@ -309,3 +309,13 @@ def test_many_streams_take_nothing_from_callbacks(relay: Relay, device: Device) 
             device.send_done(device.punch(user=str(turn)))
         assert len(events(device)) == 5, "none of them had to be spooled"
         assert relay.get("/health")["store"] == "ok"
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_stream_ends_soon_after_its_key(relay: Relay, device: Device, busy: bool) -> None:
+    made = relay.call("POST", "/v1/api-keys", json={"name": "tv", "scopes": ["events:read"]}).json()
+    url, headers = f"{relay.url}/v1/events/stream", {"X-API-Key": made["key"]}
+    with closing(requests.get(url, headers=headers, stream=True, timeout=30)) as answer:
+        assert answer.status_code == 200
+        assert relay.call("DELETE", f"/v1/api-keys/{made['id']}").status_code == 204
+        stream_ends(answer, lambda: device.send_done(device.punch()) if busy else None)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from app.settings import load
 from app.store.codec import inflate
 from app.store.connection import make_client
-from tests.harness import Device, Relay
+from tests.harness import Device, Relay, wait_for
 
 KEY = "0123456789abcdef0123456789ABCDEF"
 OTHER_KEY = "fedcba9876543210FEDCBA9876543210"
@@ -121,3 +123,10 @@ def store(relay: Relay) -> dict[str, bytes]:
         found[key.decode("utf-8", "replace")] = b"\n".join(parts)
     client.close()
     return found
+
+
+def stream_ends(answer: requests.Response, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """A stream of server-sent events ends by itself, while something else goes on."""
+    reader = threading.Thread(target=lambda: list(answer.iter_lines(chunk_size=1)), daemon=True)
+    reader.start()
+    wait_for(lambda: meanwhile() or not reader.is_alive(), 25, every=0.2)

@@ -139,6 +139,7 @@ export function open(ask) {
     const button = form.querySelector("button.primary");
     button.disabled = true;
     clearErrors(form);
+    document.getElementById("result").replaceChildren();
     const stop = progress();
     try {
       const answer = await call("POST", `/v1/actions/${form.dataset.action}`, body, { Prefer: "respond-async" });

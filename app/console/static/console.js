@@ -64,6 +64,8 @@ document.addEventListener("change", (event) => {
 document.addEventListener("htmx:afterSettle", (event) => { showTimes(document); draw(event.target.parentElement ?? document); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(document));
 
+// On a phone the menu is wider than the page.
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 bind(document);
 showTimes(document);
 setInterval(() => showTimes(document), 10000);

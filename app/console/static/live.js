@@ -1,5 +1,6 @@
 // Events as they come, on top of those that the page came with; one of them in a drawer.
 
+import { call } from "./send.js";
 import { text } from "./texts.js";
 
 const MOST = 200; // rows; older ones are a page further
@@ -68,9 +69,13 @@ function follow(table, showTimes) {
     source.onopen = () => tell("live");
     source.onerror = () => {
       tell("connecting");
-      if (source.readyState === EventSource.CLOSED) setTimeout(open, 3000); // refused, e.g. while the store was away
+      if (source.readyState === EventSource.CLOSED) setTimeout(again, 3000); // refused, e.g. while the store was away
     };
     for (const type of types) source.addEventListener(type, take);
+  }
+  async function again() {
+    const signedIn = await call("GET", "/v1/me").then(({ status }) => status !== 401, () => true); // else it leads to signing in
+    if (signedIn && pause.getAttribute("aria-pressed") !== "true") open();
   }
   pause.addEventListener("click", () => {
     const paused = pause.getAttribute("aria-pressed") !== "true";

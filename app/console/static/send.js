@@ -25,26 +25,59 @@ export function ask(question) {
   });
 }
 
-// The form's fields as the API wants them: nothing for what is empty, lists and nested names put together.
+// The form's fields as the API wants them: lists and nested names put together. What is made leaves out what is empty,
+// what is changed whatever is as it was.
 function values(form) {
   const body = {};
   const changing = form.dataset.api.startsWith("PATCH");
   for (const input of form.elements) {
-    if (!input.name || (input.type === "checkbox" && !input.checked)) continue;
-    const given = input.value.trim();
-    if (given === input.defaultValue && changing && input.tagName !== "SELECT") continue;
-    if (!given && (!changing || input.type === "password")) continue;
-    let value = given || null;
-    if (input.type === "number") value = Number(given);
-    if (input.type === "datetime-local") value = new Date(given).toISOString();
-    if ("list" in input.dataset) value = given.split(",").map((part) => part.trim()).filter(Boolean);
+    if (!input.name || (changing && !isChanged(form, input))) continue;
+    const value = valueOf(input, changing);
+    if (value === undefined) continue;
     const [outer, inner] = input.name.split(".");
-    if (inner) (body[outer] ??= {})[inner] = value;
-    else body[outer] = Array.isArray(value) ? [...(body[outer] ?? []), ...value] : value;
+    const place = inner ? (body[outer] ??= {}) : body;
+    const name = inner ?? outer;
+    place[name] = Array.isArray(value) ? [...(place[name] ?? []), ...value] : value;
   }
-  // "All" is what is said when nothing narrower is.
-  if (Array.isArray(body.events) && body.events.length > 1) body.events = body.events.filter((name) => name !== "*");
   return body;
+}
+
+function isChanged(form, input) {
+  if (input.tagName === "SELECT") return true;
+  if (input.type !== "checkbox") return input.value.trim() !== input.defaultValue.trim();
+  return [...form.elements].some((one) => one.name === input.name && one.checked !== one.defaultChecked);
+}
+
+function valueOf(input, changing) {
+  const given = input.value.trim();
+  const empty = input.type === "checkbox" ? !input.checked : !given;
+  if (empty && (!changing || input.type === "password")) return undefined;
+  if ("list" in input.dataset) return empty ? [] : (input.type === "checkbox" ? [given] : parts(given, ","));
+  if ("headers" in input.dataset) return headers(given);
+  if (input.type === "checkbox") return input.checked;
+  if (empty) return null;
+  if (input.type === "number") return Number(given);
+  return input.type === "datetime-local" ? new Date(given).toISOString() : given;
+}
+
+function parts(given, separator) {
+  return given.split(separator).map((part) => part.trim()).filter(Boolean);
+}
+
+// "Name: value" a line.
+function headers(given) {
+  return Object.fromEntries(parts(given, "\n").map((line) => {
+    const [name, ...value] = line.split(":");
+    return [name.trim(), value.join(":").trim()];
+  }));
+}
+
+// "All" and a choice exclude each other.
+function exclude(box) {
+  const boxes = [...(box.closest(".checks")?.querySelectorAll("input") ?? [])];
+  const all = boxes.find((one) => "all" in one.dataset);
+  if (!all || !box.checked) return;
+  for (const other of boxes) if ((other === all) !== (box === all)) other.checked = false;
 }
 
 export function showErrors(form, problem) {
@@ -126,8 +159,10 @@ async function send(element, body) {
 function then(element, value) {
   const what = element.dataset.then;
   if (element.matches("form")) clearErrors(element);
-  if (what === "note") toast(element.dataset.note);
-  else if (what === "reload") location.reload();
+  if (what === "note") {
+    toast(element.dataset.note);
+    htmx.trigger(document.body, "queued");
+  } else if (what === "reload") location.reload();
   else location.href = what.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(value[name]));
 }
 
@@ -140,6 +175,7 @@ export function bind(root) {
     event.preventDefault();
     send(form, values(form));
   });
+  root.addEventListener("change", (event) => exclude(event.target));
   root.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-api]");
     if (button) send(button, button.dataset.body ? JSON.parse(button.dataset.body) : {});
