@@ -19,6 +19,7 @@ import redis.asyncio.sentinel
 import redis.sentinel
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import ClusterError
 from redis.retry import Retry
 
@@ -90,7 +91,7 @@ def make_async_client(settings: Settings, **options: Any) -> Any:
         )
         return sentinels.master_for(service, connection_pool_class=_AsyncSentinelPool, **options)
     url, options = _place(settings, options)
-    return redis.asyncio.Redis(connection_pool=redis.asyncio.BlockingConnectionPool.from_url(url, **options))
+    return redis.asyncio.Redis(connection_pool=_AsyncPool.from_url(url, **options))
 
 
 def make_rq_client(settings: Settings, **options: Any) -> Any:
@@ -98,6 +99,15 @@ def make_rq_client(settings: Settings, **options: Any) -> Any:
     if settings.rq_url is not None:
         settings = replace(settings, redis_url=settings.rq_url)
     return make_client(settings, **options)
+
+
+class _AsyncPool(redis.asyncio.BlockingConnectionPool):
+    """Connections that write commands with hiredis, as redis-py's sync ones do: a tenth of the dispatcher's work."""
+
+    def make_connection(self) -> Any:
+        connection: Any = super().make_connection()  # type: ignore[no-untyped-call]
+        connection.pack_command = HiredisRespSerializer().pack
+        return connection
 
 
 def _place(settings: Settings, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -186,7 +196,7 @@ class _SentinelPool(redis.sentinel.SentinelConnectionPool, redis.BlockingConnect
         super().release(connection)  # type: ignore[no-untyped-call]
 
 
-class _AsyncSentinelPool(redis.asyncio.sentinel.SentinelConnectionPool, redis.asyncio.BlockingConnectionPool):
+class _AsyncSentinelPool(redis.asyncio.sentinel.SentinelConnectionPool, _AsyncPool):
     """The same for asyncio."""
 
     async def release(self, connection: Any) -> None:
