@@ -114,7 +114,7 @@ class Receiver:
         received_at = datetime.fromtimestamp(item.received_at, UTC)
         device = self._store.devices.get(item.device_id)
         while device is not None:
-            authentic = _authentic(device, *envelope_in(item.body), item.body)
+            authentic = _authentic_anyhow(device, item.body)
             try:
                 self._keep(authentic, self._receipt(device, received_at, item.base_url))
                 return
@@ -322,6 +322,18 @@ def _authentic(device: Device, envelope: Envelope, unread: str | None, body: byt
         callback.facts.clear()
         callback.problems[:] = [unread]
     return Authentic(device, envelope.document, callback, body)
+
+
+def _authentic_anyhow(device: Device, body: bytes) -> Authentic:
+    """The same of what another version of the relay has acknowledged: what this one refuses is kept unread."""
+    try:
+        return _authentic(device, *envelope_in(body), body)
+    except Refused as error:
+        why = error.detail
+    except Exception:
+        log.exception("a spooled callback could not be read and is kept as it is")
+        why = "The relay failed to read this callback; please report it."
+    return _authentic(device, callbacks.envelope_of({"Digest": sha256(body).hexdigest()}), why, body)
 
 
 def parse(text: bytes) -> dict[str, Any]:
