@@ -12,6 +12,7 @@ import math
 import re
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -78,43 +79,51 @@ class Receiver:
         self._store = store
         self._spool = spool
         self._away_until = 0.0
+        self._listened = -math.inf
         self._stopped = threading.Event()
 
     # The store's coming and going
 
     def start(self) -> None:
-        """Reads the devices, and brings in what is spooled, in a thread of its own."""
-        threading.Thread(target=self._replay_for_ever, name="spool", daemon=True).start()
+        """Keeps up with the devices, and brings in what is spooled, each in a thread of its own.
+
+        Bringing it in may take long, and a device that is registered meanwhile is to be known before the store goes
+        away again.
+        """
+        for name, job in (("devices", self._keep_up), ("spool", self._replay)):
+            threading.Thread(target=self._repeat, args=(name, job), name=name, daemon=True).start()
 
     def stop(self) -> None:
         self._stopped.set()
 
-    def _replay_for_ever(self) -> None:
-        loaded, listened = False, -math.inf
+    def _repeat(self, name: str, job: Callable[[], None]) -> None:
         while not self._stopped.is_set():
             try:
-                if not loaded:
-                    self._store.devices.load_all()
-                    loaded = True
-                if time.monotonic() - listened > LISTEN_SECONDS:
-                    self._store.alerts.listening()
-                    listened = time.monotonic()
-                if self._spool is not None:
-                    count = self._spool.replay(self._store_spooled)
-                    if count:
-                        log.info("%d spooled callbacks are in the store now", count)
+                job()
             except (redis.RedisError, OSError) as error:
-                log.debug("the spool waits for the store (%s)", type(error).__name__)
+                log.debug("%s: waiting for the store (%s)", name, type(error).__name__)
             except Exception:
-                log.exception("the spool could not be brought in; trying again")
+                log.exception("%s: failed; trying again", name)
             self._stopped.wait(_RETRY_STORE_SECONDS)
+
+    def _keep_up(self) -> None:
+        if time.monotonic() - self._listened > LISTEN_SECONDS:
+            self._store.alerts.listening()
+            self._listened = time.monotonic()
+        self._store.devices.keep_up()
+
+    def _replay(self) -> None:
+        if self._spool is not None:
+            count = self._spool.replay(self._store_spooled)
+            if count:
+                log.info("%d spooled callbacks are in the store now", count)
 
     def _store_spooled(self, item: Spooled) -> None:
         """It was authentic when it came, so a change of the device's secrets since then is no matter."""
         received_at = datetime.fromtimestamp(item.received_at, UTC)
         device = self._store.devices.get(item.device_id)
         while device is not None:
-            authentic = _authentic(device, *envelope_in(item.body), item.body)
+            authentic = _authentic_anyhow(device, item.body)
             try:
                 self._keep(authentic, self._receipt(device, received_at, item.base_url))
                 return
@@ -322,6 +331,18 @@ def _authentic(device: Device, envelope: Envelope, unread: str | None, body: byt
         callback.facts.clear()
         callback.problems[:] = [unread]
     return Authentic(device, envelope.document, callback, body)
+
+
+def _authentic_anyhow(device: Device, body: bytes) -> Authentic:
+    """The same of what another version of the relay has acknowledged: what this one refuses is kept unread."""
+    try:
+        return _authentic(device, *envelope_in(body), body)
+    except Refused as error:
+        why = error.detail
+    except Exception:
+        log.exception("a spooled callback could not be read and is kept as it is")
+        why = "The relay failed to read this callback; please report it."
+    return _authentic(device, callbacks.envelope_of({"Digest": sha256(body).hexdigest()}), why, body)
 
 
 def parse(text: bytes) -> dict[str, Any]:

@@ -191,6 +191,26 @@ def _revealed(headers: dict[str, str], present: dict[str, str]) -> dict[str, str
     return {name: present[name] if text == _HIDDEN else text for name, text in headers.items()}
 
 
+def _check_kept_headers(values: dict[str, Any], subscription: Subscription) -> None:
+    """Values of headers that are kept go nowhere but where they were meant for: nobody can read them here either."""
+    target = values.get("target_url", subscription.target_url)
+    if _server(target) == _server(subscription.target_url):
+        return
+    sent = values.get("headers")
+    kept = list(subscription.headers) if sent is None else [name for name in sent if sent[name] == _HIDDEN]
+    if kept:
+        raise wrong(
+            "headers",
+            f"the values of {', '.join(kept)} are kept for the present target; for one with another host, port or "
+            "scheme send `headers` with their values again, e.g. {'X-Team': 'payroll'}, or {} for none",
+        )
+
+
+def _server(url: str) -> tuple[str, str | None, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def _check_card_numbers(values: dict[str, Any], subscription: Subscription | None = None) -> None:
     """Card numbers are sent only where a key with templates:read wanted them to be."""
     if caller().may("templates:read"):
@@ -255,10 +275,11 @@ def show(subscription_id: str) -> Response:
 @needs("subscriptions:write")
 @audited("subscription.changed", "subscription_id")
 def change(subscription_id: str) -> Response:
-    """Changes what is sent of it."""
+    """Changes what is sent of it; a target on another host needs its headers sent again."""
     subscription = _found(subscription_id)
     values = body(SubscriptionBody(exclude=("secret",)), partial=True)
     _check_card_numbers(values, subscription)
+    _check_kept_headers(values, subscription)
     if "headers" in values:
         values["headers"] = _revealed(values["headers"], subscription.headers)
     for name, value in _fields(values, partial=True).items():

@@ -129,7 +129,8 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
         path="/v1/subscriptions/{subscription_id}",
         operation_id="updateSubscription",
         summary="Update subscription",
-        description="Changes what is sent of it; what is left out stays.",
+        description="Changes what is sent of it; what is left out stays. With a target_url of another host, port or "
+        "scheme the headers are needed again, with their values, or {} for none.",
         answers=ok("The subscription as it is now.", ref("Subscription")),
         parameters=(_SUBSCRIPTION_ID,),
         body=ref("SubscriptionChange"),

@@ -1,7 +1,8 @@
 """The registered devices: their records, secrets, and how a callback's device is found.
 
 A process keeps what it has read. That is safe, for the ingest script refuses an outdated version of a record; and
-it is what lets a callback be checked and spooled while the store is away.
+it is what lets a callback be checked and spooled while the store is away. So that it knows of what other processes
+registered, too, every change is told in a stream, which `keep_up` follows.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import redis
 
 from app.gateway.cipher import SecurityKey
 from app.store.connection import Connection, StoreAway, is_away
-from app.store.keys import DEVICES, Shard, token
+from app.store.keys import DEVICE_CHANGES, DEVICES, Shard, token
 
 ATTENDANCE_ONLY_MODES = ("hybrid_db", "hybrid_file")
 MODES = ("native", "hybrid_sdk", *ATTENDANCE_ONLY_MODES)
+_CHANGES_KEPT = 1_000
 _COUNTERS = ("callbacks", "events", "duplicates", "unrecognised", "clock_suspect")
 
 
@@ -63,6 +65,7 @@ class Devices:
         self._known: dict[str, Device] = {}
         self._by_token: dict[str, list[str]] = {}
         self._all_loaded = False
+        self._newest_change: list[bytes] | None = None  # none or one that was read; None: nothing was yet
 
     # Registration
 
@@ -77,6 +80,7 @@ class Devices:
         connection.redis.hset(shard.device(device_id), "v", random.getrandbits(48))
         self._write(shard, record, secrets)
         self._add_token(device_id, secrets["auth_token"])
+        self._announce(device_id)
         return record
 
     def change(self, device_id: str, record: dict[str, Any], secrets: dict[str, str | None]) -> Device | None:
@@ -94,6 +98,7 @@ class Devices:
         self._write(device.shard, device.record | record, merged)
         if merged["auth_token"] != kept["auth_token"]:
             client.srem(token(self._digest(kept["auth_token"])), device_id)
+        self._announce(device_id)
         return self.refresh(device_id)
 
     def remove(self, device_id: str) -> bool:
@@ -111,8 +116,8 @@ class Devices:
         client.delete(shard.users(device_id), shard.commanded(device_id), shard.strangers(device_id))
         client.hdel(shard.silent, device_id)
         client.hdel(shard.attendance_latest, device_id)
-        self._connection.forget_shard_of(device_id)
-        self._known.pop(device_id, None)
+        self._announce(device_id)
+        self._forget(device_id)
         return True
 
     def _add_token(self, device_id: str, auth_token: str | None) -> None:
@@ -126,6 +131,12 @@ class Devices:
             shard = self._connection.shard_of(other.decode())
             if shard is not None and client.hexists(shard.device(other.decode()), "record"):
                 client.hincrby(shard.device(other.decode()), "v", 1)
+
+    def _announce(self, device_id: str) -> None:
+        """Tells the other processes, once all of a change is written."""
+        self._connection.redis.xadd(
+            DEVICE_CHANGES, {"device": device_id}, maxlen=_CHANGES_KEPT, approximate=False
+        )
 
     def _write(self, shard: Shard, record: dict[str, Any], secrets: dict[str, str | None]) -> None:
         device_id = record["device_id"]
@@ -218,11 +229,45 @@ class Devices:
 
     def load_all(self) -> None:
         """Reads all devices, so that callbacks can be checked while the store is away."""
-        client = self._connection.redis
+        before = list(self._known)
         shards = {
-            device_id.decode(): Shard(int(number)) for device_id, number in client.hgetall(DEVICES).items()
+            device_id.decode(): Shard(int(number))
+            for device_id, number in self._connection.redis.hgetall(DEVICES).items()
         }
-        pipeline = client.pipeline(transaction=False)
+        self._load(shards)
+        for device_id in before:
+            if device_id not in shards:
+                self._forget(device_id)
+        self._all_loaded = True
+
+    def keep_up(self) -> None:
+        """Reads what any process has registered, changed or removed since the last time; at first, all devices.
+
+        One call that finds nothing, as a rule: it may be made every moment, however many devices there are.
+        """
+        entries = self._connection.redis.xrange(DEVICE_CHANGES, *(self._newest_change or [b"-"]))
+        changes = [change for change, _ in entries]
+        if changes[:1] == self._newest_change:
+            self._load_changed({fields[b"device"].decode() for _, fields in entries[1:]})
+        else:  # more has changed than the stream keeps, or the store was replaced
+            self.load_all()
+        self._newest_change = changes[-1:]
+
+    def _load_changed(self, device_ids: set[str]) -> None:
+        names = list(device_ids)
+        if not names:
+            return
+        numbers = self._connection.redis.hmget(DEVICES, names)
+        for device_id in names:  # it may have been registered anew, elsewhere
+            self._connection.forget_shard_of(device_id)
+        placed = dict(zip(names, numbers, strict=True))
+        self._load({name: Shard(int(number)) for name, number in placed.items() if number is not None})
+        for device_id, number in placed.items():
+            if number is None:
+                self._forget(device_id)
+
+    def _load(self, shards: dict[str, Shard]) -> None:
+        pipeline = self._connection.redis.pipeline(transaction=False)
         for device_id, shard in shards.items():
             pipeline.hmget(shard.device(device_id), "record", "secrets", "v", "n")
         for (device_id, shard), fields in zip(shards.items(), pipeline.execute(), strict=True):
@@ -231,9 +276,10 @@ class Devices:
                 digest = self._digest(device.auth_token)
                 if device_id not in self._by_token.setdefault(digest, []):
                     self._by_token[digest].append(device_id)
-        for gone in self._known.keys() - shards.keys():
-            del self._known[gone]
-        self._all_loaded = True
+
+    def _forget(self, device_id: str) -> None:
+        self._connection.forget_shard_of(device_id)
+        self._known.pop(device_id, None)
 
     # Whose callback is it?
 

@@ -80,6 +80,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("{s0}:wake", "ids of subscriptions", "none", _MOMENT),
     Kept("{s0}:subscriptions:version", "a counter", "none", "always"),
     Kept("{g}:devices", "device ids", "device", _UNTIL_REMOVED),
+    Kept("{g}:device_changes", "device ids", "device", "until a thousand later changes of devices"),
     Kept("{g}:token:DIGEST", "keyed digests of AuthTokens", "device", _UNTIL_REMOVED),
     Kept(
         "{g}:subscriptions",

@@ -40,6 +40,7 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {s0}:sub:S:health               hash: failures in a row, since when, next retry job, counters
 {s0}:sub:S:log                  stream of attempts
 {g}:devices                     hash: device → shard
+{g}:device_changes              stream: devices that were registered, changed or removed, the last thousand times
 {g}:token:DIGEST                set of the devices that use an AuthToken (one, as a rule)
 {g}:subscriptions               hash: id → JSON
 {g}:api_keys                    hash: digest of a key → JSON
@@ -64,6 +65,7 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 from __future__ import annotations
 
 DEVICES = "{g}:devices"
+DEVICE_CHANGES = "{g}:device_changes"
 SUBSCRIPTIONS = "{g}:subscriptions"
 API_KEYS = "{g}:api_keys"
 COUNTERS = "{g}:counters"

@@ -6,6 +6,7 @@ import base64
 import json
 import secrets
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -58,6 +59,29 @@ def test_a_hidden_header_that_is_sent_back_keeps_its_value(
     problem(relay.call("PATCH", path, json={"headers": {"X-Unknown": "…"}}), 422, "headers")
     body = {"target_url": receiver.url, "events": ["*"], "headers": {"X-Unknown": "…"}}
     problem(relay.call("POST", "/v1/subscriptions", json=body), 422, "headers")
+
+
+def test_a_hidden_header_goes_to_no_other_target(relay: Relay, device: Device, receiver: Receiver) -> None:
+    made = relay.subscribe(receiver, device, headers={"Authorization": "Bearer made-up", "X-Team": "payroll"})
+    path = f"/v1/subscriptions/{made['id']}"
+    beside = f"{receiver.url}/other?path=1"
+    changed = relay.call("PATCH", path, json={"target_url": beside})
+    assert (changed.status_code, changed.json()["headers"]) == (200, made["headers"]), "the same server"
+    with closing(Receiver()) as other:
+        for elsewhere in (other.url, receiver.url.replace("127.0.0.1", "127.0.0.2")):
+            for headers in ({}, {"headers": made["headers"]}, {"headers": {"Authorization": "…"}}):
+                found = problem(
+                    relay.call("PATCH", path, json={"target_url": elsewhere, **headers}), 422, "headers"
+                )
+                assert "Authorization" in found["detail"] and "{} for none" in found["detail"]
+        assert relay.get(path)["target_url"] == beside
+        moved = {"target_url": other.url, "headers": {"X-Team": "2"}}
+        assert relay.call("PATCH", path, json=moved).json()["headers"] == {"X-Team": "…"}
+        punch(device)
+        (got,) = other.wait(1)
+        assert got.headers["x-team"] == "2" and "authorization" not in got.headers
+        none = {"target_url": receiver.url, "headers": {}}
+        assert relay.call("PATCH", path, json=none).json()["headers"] == {}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from tests.delivery.tools import shown
 from tests.faults.load import Load, all_came_once, identity_of
 from tests.harness import Device, Received, Receiver, Relay, wait_for
 from tests.processes import children
+from tests.relay.tools import sealed as encrypted
 
 STORED = {"status": "done"}
 
@@ -103,6 +104,34 @@ def test_a_device_with_a_key_is_authenticated_while_the_store_is_away(start: Cal
     assert device.send(forged).status_code in (401, 503)
     assert device.send(b"nonsense").status_code == 400
     device.send_done(device.punch())
+
+
+def test_every_web_process_soon_knows_what_any_has_registered(start: Callable[..., Relay]) -> None:
+    relay = start(WEB_CONCURRENCY="3")
+    device, sealed, changed, removed = (
+        relay.device(),
+        relay.device(security_key="0123456789abcdef0123456789ABCDEF"),
+        relay.device(),
+        relay.device(),
+    )
+    relay.call("PATCH", f"/v1/devices/{changed.id}", json={"auth_token": "f" * 32}).raise_for_status()
+    former, changed.token = changed.token, "f" * 32
+    relay.call("DELETE", f"/v1/devices/{removed.id}").raise_for_status()
+    time.sleep(3)
+    stop_store(relay)
+    elsewhere = {"Connection": "close"}
+    for _ in range(12):  # nobody has sent anything yet; each connection goes to any process
+        assert device.send(device.punch(), headers=elsewhere).status_code == 200
+        assert changed.send(changed.punch(), headers=elsewhere).status_code == 200
+        assert sealed.send(encrypted(sealed.punch()), headers=elsewhere).status_code == 200
+        assert sealed.send(sealed.punch(), headers=elsewhere).status_code == 401
+        assert removed.send(removed.punch(), headers=elsewhere).status_code == 503
+    changed.token = former
+    assert changed.send(changed.punch(), headers=elsewhere).status_code == 503
+    relay.start("store")
+    relay.wait_healthy()
+    for one in (device, changed, sealed):
+        wait_for(lambda one=one: len(relay.events(device_id=one.id)) == 12, 20)
 
 
 def test_a_killed_web_process_leaves_its_spool_to_the_next(

@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 import requests
 
+from app.settings import load
+from app.store import Store
+from app.store.devices import Device as Known
+from app.store.keys import DEVICE_CHANGES
 from tests.harness import Device, Relay
 from tests.relay.tools import KEY, OTHER_KEY, counters, done, events, only, post, problem, sealed, store
 
@@ -319,3 +323,34 @@ def test_a_device_that_sends_in_its_sleep_is_seen(device: Device) -> None:
     device.send_done(device.sample(11))
     first = counters(device)["last_seen_at"]
     assert first is not None and only(device, "attendance.punch")["received_at"][:16] == first[:16]
+
+
+def test_a_process_reads_what_changed_elsewhere_and_nothing_else(relay: Relay) -> None:
+    here = Store(load(relay.environment)).devices
+    elsewhere = Store(load(relay.environment))
+
+    def known(device: Device) -> Known | None:
+        """As this process knows it without asking the store."""
+        return next((one for one in here.known_with_keys() if one.id == device.id), None)
+
+    before = relay.device(security_key=KEY)
+    here.keep_up()
+    kept = known(before)
+    made = relay.device(security_key=KEY)
+    here.keep_up()
+    assert kept is not None and known(before) is kept, "what did not change is not read again"
+    assert known(made) is not None
+    patch(made, security_key=OTHER_KEY)
+    here.keep_up()
+    changed = known(made)
+    assert changed is not None and len(changed.keys) == 2
+    for _ in range(1_001):  # more than is kept of changes
+        elsewhere.devices.change(before.id, {}, {})
+    assert elsewhere.connection.redis.xlen(DEVICE_CHANGES) <= 1_000
+    relay.call("DELETE", f"/v1/devices/{made.id}").raise_for_status()
+    here.keep_up()
+    assert known(made) is None and known(before) is not None
+    elsewhere.connection.redis.delete(DEVICE_CHANGES)  # as in a store that was put in its place
+    late = relay.device(security_key=KEY)
+    here.keep_up()
+    assert known(late) is not None

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 import requests
 
-from tests.harness import Device, Relay
+from app.settings import load
+from app.store import make_vault
+from app.store.spool import Spool, Spooled
+from tests.harness import Device, Relay, wait_for
 from tests.relay.tools import KEY, counters, done, events, only, problem, sealed, types
 
 UNKNOWN = "callback.unrecognised"
@@ -118,6 +123,30 @@ def test_a_reason_never_repeats_what_it_could_not_read(device: Device) -> None:
     done(device.send(device.envelope(UserUpdated={"Template": [template]}, **{"PIN-998877": {"a": 1}})))
     kept = events(device)
     assert kept and "998877" not in json.dumps(kept)
+
+
+def test_what_was_spooled_and_is_refused_now_is_kept_and_holds_up_nothing(
+    relay: Relay, device: Device, tmp_path: Path
+) -> None:
+    """Another version acknowledged it: a body that this one can't tell whose it is, or that it finds malformed."""
+    settings = load(relay.environment)
+    bodies = [b"stgid=1&userid=2&att_time=now", b"no JSON", json.dumps(device.punch("behind")).encode()]
+    spool = Spool(tmp_path, make_vault(settings))
+    for body in bodies:
+        spool.append(Spooled(device.id, time.time(), relay.url, body))
+    (segment,) = tmp_path.glob("*.spool")
+    folder = settings.data_dir / "spool"
+    folder.mkdir(exist_ok=True)
+    segment.rename(tmp_path / "written")
+    unnamed = folder / "written"
+    unnamed.write_bytes((tmp_path / "written").read_bytes())
+    left = unnamed.rename(folder / segment.name)
+    wait_for(lambda: len(events(device)) == 3, 10)
+    wait_for(lambda: not left.exists())
+    assert types(device) == [UNKNOWN, UNKNOWN, "attendance.punch"]
+    kept = events(device, type=UNKNOWN)
+    assert [requests.get(event["body_url"], timeout=10).content for event in kept] == bodies[:2]
+    assert kept[1]["reason"] == "The body is not JSON."
 
 
 # JSON that not every parser takes
