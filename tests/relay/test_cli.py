@@ -314,3 +314,13 @@ def test_up_says_when_its_port_is_taken(tmp_path: Path, relay: Relay) -> None:
     ended = run(tmp_path, "up", PORT=str(relay.port))
     assert ended.returncode != 0
     assert f"PORT={relay.port}" in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("port", ["abc", "-1", "65536"])
+def test_up_says_what_is_wrong_with_the_simulators_port(tmp_path: Path, port: str) -> None:
+    ended = run(tmp_path, "up", SIMULATOR_PORT=port)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"Error: SIMULATOR_PORT: {port!r} is not a whole number from 0 to 65535; "
+        "a right one is SIMULATOR_PORT=8090\n"
+    )
