@@ -12,7 +12,7 @@ from app.bodies import Body, Flag
 from app.gateway import clock
 from app.gateway.commands import FieldError, build
 from app.gateway.operations import COMMANDS, CREDENTIAL_FIELDS, Effect, Operation
-from app.gateway.values import base64_bytes
+from app.gateway.values import LONGEST_ID, base64_bytes
 from app.store.commands import ADD_USER, operation_of
 from app.store.devices import Device
 
@@ -51,7 +51,7 @@ def _index(description: str) -> fields.Field[Any]:
 
 def _flat_fields() -> dict[str, fields.Field[Any]]:
     """Every flat field there is, fresh: a schema keeps its own."""
-    length = validate.Length(1, 128)
+    length = validate.Length(1, LONGEST_ID)
     return {
         "user_id": _text("The user's ID on the device.", "100", validate=length),
         "first_name": _text("The user's first name.", "Manu", validate=validate.Length(max=64)),

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
 
+from app.gateway.values import LONGEST_ID
+
 MOST = 100_000
 COLUMNS = ("user_id", "employee_id", "name")
 _SEPARATORS = (",", ";", "\t")
@@ -36,7 +38,7 @@ class EmployeeRow(Schema):
     class Meta:
         unknown = RAISE
 
-    user_id = fields.String(required=True, validate=validate.Length(1, 64))
+    user_id = fields.String(required=True, validate=validate.Length(1, LONGEST_ID))
     employee_id = fields.String(required=True, validate=validate.Length(1, 100))
     name = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=200))
 

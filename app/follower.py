@@ -66,14 +66,17 @@ class Follower:
         """Until nobody listens."""
         while True:
             try:
-                found = self._store.events.follow(position, _BLOCK_MS)
+                for event in self._store.events.follow(position, _BLOCK_MS):
+                    with self._lock:
+                        self._hand_out(event)
             except (redis.RedisError, OSError) as error:
                 log.debug("waiting for the store (%s)", type(error).__name__)
                 time.sleep(_BLOCK_MS / 1_000)
-                continue
+            except Exception:
+                # Were the thread to end, all streams of this process would be silent from then on.
+                log.exception("following the events stumbled")
+                time.sleep(_BLOCK_MS / 1_000)
             with self._lock:
-                for event in found:
-                    self._hand_out(event)
                 if not self._listeners:
                     self._running = False
                     return

@@ -12,7 +12,7 @@ import click
 import redis
 import requests
 
-from app import wish
+from app import setting_readers, wish
 from app.log import configure
 from app.settings import Settings
 from app.store import Store
@@ -24,11 +24,13 @@ from simulator.cli import DEFAULT_DEVICE, DEFAULT_LABEL
 log = logging.getLogger("relay.up")
 
 _READY_SECONDS = 30.0
+_SIMULATOR_PORT = 8090
 
 
 def run(settings: Settings, *, with_simulator: bool) -> None:
     """Until Ctrl-C or SIGTERM."""
-    configure("warning")
+    configure("warning", settings.log_format)
+    _simulator_port()  # a wrong one is said at once, though the console may ask for the simulator later
     _check_port(settings.host, settings.port, "PORT")
     first_time = settings.api_key is None and not (settings.data_dir / "api_key").exists()
     store = Store(settings)
@@ -104,7 +106,7 @@ def _start_simulator(settings: Settings, store: Store, supervisor: Supervisor) -
     if set(store.devices.ids()) - {DEFAULT_DEVICE}:
         return False
     token = private_file(settings.data_dir / "virtual_device_token", secrets.token_hex(16))
-    port = _free_port(int(os.environ.get("SIMULATOR_PORT", "8090")))
+    port = _free_port(_simulator_port())
     gateway_url = f"http://127.0.0.1:{port}/external/api3.0/biometric"
     record = {
         "device_id": DEFAULT_DEVICE,
@@ -126,6 +128,16 @@ def _start_simulator(settings: Settings, store: Store, supervisor: Supervisor) -
     )
     os.environ["SIMULATOR_URL"] = f"http://127.0.0.1:{port}"
     return True
+
+
+def _simulator_port() -> int:
+    text = os.environ.get("SIMULATOR_PORT", "").strip() or str(_SIMULATOR_PORT)
+    try:
+        return setting_readers.whole(0, 65_535)(text)
+    except ValueError as error:
+        raise click.ClickException(
+            f"SIMULATOR_PORT: {text[:80]!r} {error}; a right one is SIMULATOR_PORT={_SIMULATOR_PORT}"
+        ) from None
 
 
 def _free_port(wanted: int) -> int:

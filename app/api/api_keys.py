@@ -42,7 +42,15 @@ class KeyBody(Schema):
 def me() -> Response:
     """Whose key it is: what platforms call to test a connection."""
     key = caller()
-    return answer({"id": key.id, "name": key.name, "scopes": sorted(key.scopes), "version": __version__})
+    return answer(
+        {
+            "id": key.id,
+            "name": key.name,
+            "scopes": sorted(key.scopes),
+            "version": __version__,
+            "day_starts_minutes": store().settings.day_starts,
+        }
+    )
 
 
 @blueprint.post("/api-keys")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from app.attendance import Rules, day_of, site
 from app.mcp.relay import Json, Relay
 from app.mcp.tools import Progress, Tool, ToolError, line, part, text
 
@@ -62,23 +63,29 @@ async def _who_is_in(relay: Relay, arguments: Json, _: Progress) -> Json:
 
 async def _latest_of_today(relay: Relay, device_id: str | None) -> tuple[list[Json], str | None]:
     """Each person's latest punch of what is today on the device, and a note where not all could be looked at."""
-    now = datetime.now(UTC)
-    since = (now - timedelta(hours=38)).isoformat()  # a day that is today somewhere has begun by then
+    now = datetime.now(UTC).timestamp()
+    since = datetime.fromtimestamp(now - 38 * 3_600, UTC).isoformat()  # a day that is today has begun by then
+    rules = Rules((await relay.get("/v1/me"))["day_starts_minutes"])
+    zones = {row["device_id"]: row["timezone"] for row in await _rows(relay, "/v1/devices")}
     latest: dict[str, Json] = {}
     count, oldest = 0, ""
     async for page in _pages(relay, "/v1/events", type="attendance.punch", since=since, device_id=device_id):
         for punch in page:
             count, oldest = count + 1, punch["received_at"]
-            # The punch's own zone, for nobody may have told the device's.
-            here = datetime.fromisoformat(punch["occurred_at"]).tzinfo
-            today = now.astimezone(here).date().isoformat()
-            if punch["local_date"] == today and not punch["clock_suspect"]:
+            if not punch["clock_suspect"] and _of_today(punch, zones.get(punch["device_id"]), rules, now):
                 known = latest.setdefault(punch["user_id"], punch)
                 if (punch["occurred_at_utc"] or "") > (known["occurred_at_utc"] or ""):
                     latest[punch["user_id"]] = punch
     cut = count == _PAGE * _MOST_PAGES
     note = f"Only the latest {count} punches were looked at, back to {oldest}: ask for one device."
     return list(latest.values()), note if cut else None
+
+
+def _of_today(punch: Json, timezone: str | None, rules: Rules, now: float) -> bool:
+    """Whether it is of the day that it is at the device, as the attendance view has it."""
+    at = datetime.fromisoformat(punch["occurred_at"])
+    zone = site(timezone, int((at.utcoffset() or timedelta()).total_seconds())).zone
+    return day_of(int(at.timestamp()), zone, rules) == day_of(int(now), zone, rules)
 
 
 def _present(punch: Json) -> Json:

@@ -264,6 +264,7 @@ ME = one(
         "name": text("The key's name.", "n8n"),
         "scopes": many("What the key may do.", words("A scope.", *SCOPES)),
         "version": text("The relay's version.", "0.1.0"),
+        "day_starts_minutes": integer("RELAY_DAY_STARTS, in minutes after midnight.", 240),
     }
 )
 HEALTH = one(

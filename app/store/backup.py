@@ -5,7 +5,7 @@ many parts, each a length and bytes: the key, its type, when it expires (ms sinc
 type's command takes them. A large key has several. A record of no parts ends it.
 
 Keys are copied while the relay runs, the queues first and the events last, so that nothing is queued in the copy that
-isn't among its events. What is only of the moment (leases, the words to workers) stays out.
+isn't among its events. What is only of the moment (leases, the words to workers, sessions) stays out.
 """
 
 from __future__ import annotations
@@ -36,11 +36,15 @@ _OF_THE_MOMENT = (
     "wake",
     "commands:wake",
     "workers",
+    "chores",
+    "listening",
+    "sampled",
     "upkeep",
     "rewritten",
     "rewriting",
     "rewriting:events",
 )
+_EACH_OF_THE_MOMENT = ("failed:", "session:")
 # By type: how it is read whole, and the command that its values are given to.
 _READ: dict[bytes, tuple[str, tuple[Any, ...]]] = {
     b"string": ("get", ()),
@@ -66,7 +70,8 @@ class _Record(NamedTuple):
 
 
 def _left_out(key: bytes) -> bool:
-    return not key.startswith(b"{") or key.decode(errors="replace").partition(":")[2] in _OF_THE_MOMENT
+    rest = key.decode(errors="replace").partition(":")[2]
+    return not key.startswith(b"{") or rest in _OF_THE_MOMENT or rest.startswith(_EACH_OF_THE_MOMENT)
 
 
 def _rank(key: bytes) -> int:
@@ -84,38 +89,47 @@ def _rank(key: bytes) -> int:
 
 def backup(connection: Connection, path: Path) -> int:
     """Writes a backup that only we may read; how many keys it has. The file appears once it is whole."""
-    client, vault = connection.redis, connection.vault
-    keys = sorted({key for key in client.scan_iter(count=1_000) if not _left_out(key)}, key=_rank)
     partial = path.with_name(f"{path.name}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            count = _copy(connection, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return count
+
+
+def _copy(connection: Connection, file: BinaryIO) -> int:
+    client, vault = connection.redis, connection.vault
+    keys = sorted({key for key in client.scan_iter(count=1_000) if not _left_out(key)}, key=_rank)
     copied, digest = set(), hashlib.sha256()
-    with os.fdopen(descriptor, "wb") as file:
 
-        def write(data: bytes) -> None:
-            digest.update(data)
-            file.write(data)
+    def write(data: bytes) -> None:
+        digest.update(data)
+        file.write(data)
 
-        head = {
-            "format": _FORMAT,
-            "version": __version__,
-            "made_at": received_iso(datetime.now(UTC)),
-            "key_id": vault.key_id,
-            "shards": len(connection.shards),
-        }
-        write(orjson.dumps(head) + b"\n")
-        for start in range(0, len(keys), _KEYS_AT_ONCE):
-            for record in _read(client, keys[start : start + _KEYS_AT_ONCE]):
-                parts = (record.key, record.kind, str(record.expires).encode(), *record.values)
-                write(_LENGTH.pack(len(parts)))
-                for part in parts:
-                    write(_LENGTH.pack(len(part)))
-                    write(part)
-                copied.add(record.key)
-        write(_LENGTH.pack(0))
-        file.write(digest.digest())
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
+    head = {
+        "format": _FORMAT,
+        "version": __version__,
+        "made_at": received_iso(datetime.now(UTC)),
+        "key_id": vault.key_id,
+        "shards": len(connection.shards),
+    }
+    write(orjson.dumps(head) + b"\n")
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        for record in _read(client, keys[start : start + _KEYS_AT_ONCE]):
+            parts = (record.key, record.kind, str(record.expires).encode(), *record.values)
+            write(_LENGTH.pack(len(parts)))
+            for part in parts:
+                write(_LENGTH.pack(len(part)))
+                write(part)
+            copied.add(record.key)
+    write(_LENGTH.pack(0))
+    file.write(digest.digest())
     return len(copied)
 
 

@@ -144,19 +144,20 @@ class Events:
                 if len(entries) < _CHUNK:
                     break
 
-    def follow(self, after: dict[int, str], block_ms: int) -> list[Followed]:
-        """Events that came after the given entries, oldest first; waits for some. Moves `after` on."""
+    def follow(self, after: dict[int, str], block_ms: int) -> Iterator[Followed]:
+        """Events that came after the given entries, oldest first; waits for some. Moves `after` on with each.
+
+        Where one can't be read, that is raised; `after` is past it then, and has passed no other.
+        """
         names = {shard.events: shard for shard in self._connection.shards}
         answer = self._read_on(
             {shard.events: after[shard.number] for shard in names.values()}, block_ms / 1_000
         )
-        found = []
         for name, entries in answer:
             shard = names[name.decode()]
             for entry, fields in entries:
                 after[shard.number] = entry.decode()
-                found.append(self._followed(shard, entry.decode(), fields))
-        return found
+                yield self._followed(shard, entry.decode(), fields)
 
     def _read_on(self, after: dict[str, str], seconds: float) -> list[Any]:
         """What XREAD answers. A Cluster can wait only for what one server holds: there it is asked again and again."""

@@ -14,6 +14,7 @@ Whom = Literal["person", "device", "none"]
 
 RETENTION = "`RELAY_RETENTION_DAYS`"
 DEDUPE = "`RELAY_DEDUPE_DAYS`"
+_AND_A_WEEK = f"{RETENTION} and a week"
 _UNTIL_REMOVED = "until it is removed"
 _WITH_EVENT = f"until it is delivered; dead letters {RETENTION}"
 _MOMENT = "a moment"
@@ -66,11 +67,16 @@ KEPT: tuple[Kept, ...] = (
     Kept("{s0}:commands:waiting", "ids of commands", "device", "a day"),
     Kept("{s0}:commands:wake", "device ids", "device", _MOMENT),
     Kept("{s0}:attendance", "positions", "none", "always"),
-    Kept("{s0}:attendance:week:U:WEEK", "a person's punches of a week, by device", "person", RETENTION),
-    Kept("{s0}:attendance:day:DAY", "who punched on a day, and where", "person", RETENTION),
-    Kept("{s0}:attendance:latest", "when a device last punched", "device", _UNTIL_REMOVED),
+    Kept("{s0}:attendance:week:U:WEEK", "a person's punches of a week, by device", "person", _AND_A_WEEK),
+    Kept("{s0}:attendance:day:DAY", "who punched on a day, and where", "person", _AND_A_WEEK),
+    Kept(
+        "{s0}:attendance:latest",
+        "when a device last punched",
+        "device",
+        f"{_AND_A_WEEK}, or until it is removed",
+    ),
     Kept("{s0}:attendance:changed", "days and people to be published", "person", _MOMENT),
-    Kept("{s0}:attendance:told:DATE", "people and digests of what was published", "person", RETENTION),
+    Kept("{s0}:attendance:told:DATE", "people and digests of what was published", "person", _AND_A_WEEK),
     Kept("{s0}:commanded:D", "user IDs", "person", _UNTIL_REMOVED),
     Kept("{s0}:strangers:D", "user IDs in no list", "person", RETENTION),
     Kept("{s0}:silent", "silent devices", "device", "until they are heard"),

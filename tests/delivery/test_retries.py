@@ -343,21 +343,21 @@ def test_a_change_of_filters_leaves_the_others(relay: Relay, device: Device, rec
 
 def test_delete_stops_at_once_and_leaves_nothing(relay: Relay, device: Device, receiver: Receiver) -> None:
     receiver.answer = lambda got: (time.sleep(0.05), (500, {}, b""))[1]
-    for batch_max in (1, 10):
-        subscription = relay.subscribe(receiver, device, batch_max=batch_max, batch_wait_ms=0)
-        punch(device, 60)
-        receiver.wait(5)
-        answer = relay.call("DELETE", f"/v1/subscriptions/{subscription['id']}")
-        assert answer.status_code == 204
-        assert relay.call("DELETE", f"/v1/subscriptions/{subscription['id']}").status_code == 404
-        assert relay.call("GET", f"/v1/subscriptions/{subscription['id']}/deliveries").status_code == 404
-        time.sleep(0.5)  # what was on its way has arrived; from now on nothing may
-        count = len(receiver.received)
-        punch(device, 3)
-        time.sleep(2.5)
-        assert len(receiver.received) == count
-        left = [key for key in keys_of(relay, subscription) if not key.startswith("rq:")]
-        assert left == []
+    made = [relay.subscribe(receiver, device, batch_max=batch_max, batch_wait_ms=0) for batch_max in (1, 10)]
+    punch(device, 60)
+    wait_for(lambda: {len(got.events) > 1 for got in receiver.received} == {True, False})
+    for subscription in made:
+        path = f"/v1/subscriptions/{subscription['id']}"
+        assert relay.call("DELETE", path).status_code == 204
+        assert relay.call("DELETE", path).status_code == 404
+        assert relay.call("GET", f"{path}/deliveries").status_code == 404
+    time.sleep(0.5)  # what was on its way has arrived; from now on nothing may
+    count = len(receiver.received)
+    punch(device, 3)
+    time.sleep(2.5)
+    assert len(receiver.received) == count
+    for subscription in made:
+        assert [key for key in keys_of(relay, subscription) if not key.startswith("rq:")] == []
 
 
 def test_a_failing_target_has_one_scheduled_job(patient: Relay, receiver: Receiver) -> None:

@@ -14,6 +14,7 @@ from app.actions import ACTIONS
 from app.cli import main as cli
 from app.events.types import FIELDS
 from app.gateway.operations import OPERATIONS
+from app.openapi.schemas import DEVICE
 from app.settings import VARIABLES, load
 from app.store.api_keys import SCOPES
 from simulator.actions import ACTIONS as SIMULATED
@@ -145,3 +146,23 @@ def test_lock_files_name_no_index_and_pin_all(name: str) -> None:
     for line in text.splitlines():
         if line and not line.startswith((" ", "#")):
             assert re.match(r"[a-z0-9._-]+(\[[a-z,]+\])?==", line), line
+
+
+@pytest.mark.parametrize("subject", ["events", "attendance", "employees", "devices", "users", "audit"])
+def test_the_table_of_scopes_says_what_may_be_read(generator: ModuleType, subject: str) -> None:
+    says = dict(
+        re.findall(r"^\| `([a-z:-]+)` \| (.*) \|$", _page("docs/api.md").split("## Endpoints")[0], re.M)
+    )
+    needed = {
+        scope
+        for method, path, scopes, _ in generator.views()
+        if (method, path) == ("GET", f"/v1/{subject}")
+        for scope in scopes
+    }
+    assert needed
+    assert [scope for scope in needed if subject not in says[scope]] == []
+
+
+def test_every_field_of_a_device_is_told() -> None:
+    section = _page("docs/api.md").split("\n## Devices")[1].split("\n## ")[0]
+    assert [name for name in DEVICE["properties"] if f"`{name}`" not in section] == []

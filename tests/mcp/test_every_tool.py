@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import anyio
 import pytest
 from mcp import Client
 
 from app.actions import ACTIONS
 from app.gateway.operations import COMMANDS
-from tests.harness import Device, Receiver, wait_for
+from app.mcp.reads import TOOLS as READ_TOOLS
+from app.mcp.relay import Relay as ApiClient
+from tests.harness import API_KEY, Device, Receiver, Relay, wait_for
 from tests.mcp.clients import ALL, Assistants, refused, run, said
 
 READS = {
@@ -118,6 +122,21 @@ def test_who_is_in_tells_those_who_came_from_those_who_left(assistants: Assistan
     assert (everybody["in_count"], everybody["left_count"]) == (1, 1)
     assert everybody["in"][0]["device_label"] == "Gate"
     assert {punch["direction"] for punch in one["punches"]} == {"in", "out"} and one["punch_count"] == 2
+
+
+def test_who_is_in_goes_by_the_hour_at_which_a_day_starts(tmp_path: Path) -> None:
+    zone = noon_zone()
+    relay = Relay(tmp_path, RELAY_DAY_STARTS="10:00").start("store", "web")
+    try:
+        device = relay.device(timezone=zone)
+        now = datetime.now(ZoneInfo(zone)).replace(microsecond=0)
+        device.send_done(device.punch("2", now.replace(hour=9), Type="CheckIn"))
+        device.send_done(device.punch("3", now.replace(hour=11), Type="CheckIn"))
+        (tool,) = [tool for tool in READ_TOOLS if tool.name == "who_is_in"]
+        answer: Any = anyio.run(tool.run, ApiClient(relay.url, API_KEY), {}, None)
+    finally:
+        relay.stop()
+    assert [person["user_id"] for person in answer["in"]] == ["3"]
 
 
 def test_days_and_months_of_attendance_are_told(assistants: Assistants, device: Device) -> None:

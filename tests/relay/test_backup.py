@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+from app.settings import load
+from app.store import Store
 from tests.harness import Device, Receiver, Relay, verify, wait_for
 from tests.relay.test_rekey import cli
-from tests.relay.tools import KEY, events, key_with, sealed, store
+from tests.relay.tools import KEY, events, key_with, problem, sealed, store
 
 TYPES = ["attendance.punch", "user.updated", "credential.updated"]  # the relay adds others by itself
 SECRET = "made-up-secret-key-of-a-backup-0123456789"
@@ -84,3 +89,50 @@ def test_a_relay_goes_on_from_its_backup(tmp_path: Path) -> None:
         new.stop()
         good.close()
         bad.close()
+
+
+OF_THE_MOMENT = ("chores", "listening", "sampled", "failed:127.0.0.1", "session:")
+
+
+def test_what_is_of_the_moment_stays_out_and_keeps_no_backup_from_going_back(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    old, new = Relay(tmp_path, RELAY_SECRET_KEY=SECRET), Relay(tmp_path / "new", RELAY_SECRET_KEY=SECRET)
+    file = tmp_path / "copy"
+    try:
+        old.start("store", "web", "worker")
+        old.device()
+        problem(old.call("GET", "/v1/me", key="crk_wrong-and-made-up"), 401)
+        kept = Store(load(old.environment))
+        kept.sessions.begin("crk_made-up-of-nobody")
+        kept.history.sample()
+
+        def there() -> list[str]:
+            return [
+                one for one in OF_THE_MOMENT if any(name.startswith(f"{{g}}:{one}") for name in store(old))
+            ]
+
+        wait_for(lambda: there() == list(OF_THE_MOMENT))
+        cli(old, "backup", str(file))
+        assert [one for one in OF_THE_MOMENT if f"{{g}}:{one}".encode() in file.read_bytes()] == []
+        new.start("store", "web")  # for a moment, by mistake
+        wait_for(lambda: "{g}:listening" in store(new))
+        new.terminate("web")
+        assert "{g}:listening" in store(new)
+        assert "keys are back" in cli(new, "restore", str(file))
+    finally:
+        old.stop()
+        new.stop()
+
+
+def test_a_copy_that_fails_leaves_nothing(relay: Relay, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "app", "backup", str(tmp_path / "copy")],
+        cwd=relay.folder,
+        env=relay.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50)),
+    )
+    assert ended.returncode == 1 and "copy can't be written: File too large" in ended.stderr
+    assert list(tmp_path.iterdir()) == []

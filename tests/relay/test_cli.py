@@ -15,6 +15,7 @@ import requests
 
 from app.settings import VARIABLES
 from tests.harness import API_KEY, ROOT, Relay, free_port, wait_for
+from tests.processes import children as run_by
 
 SECRET = "made-up-secret-key-for-tests-only-0123456789"
 
@@ -314,3 +315,25 @@ def test_up_says_when_its_port_is_taken(tmp_path: Path, relay: Relay) -> None:
     ended = run(tmp_path, "up", PORT=str(relay.port))
     assert ended.returncode != 0
     assert f"PORT={relay.port}" in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("port", ["abc", "-1", "65536"])
+def test_up_says_what_is_wrong_with_the_simulators_port(tmp_path: Path, port: str) -> None:
+    ended = run(tmp_path, "up", SIMULATOR_PORT=port)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"Error: SIMULATOR_PORT: {port!r} is not a whole number from 0 to 65535; "
+        "a right one is SIMULATOR_PORT=8090\n"
+    )
+
+
+def test_up_logs_in_the_format_that_is_set(tmp_path: Path) -> None:
+    """Its own lines, too: here that a process of its has ended."""
+    up = Up(tmp_path, "--no-simulator", RELAY_LOG_FORMAT="json")
+    try:
+        up.wait_for_screen()
+        (jobs,) = [pid for pid, command in run_by(up.process.pid).items() if "rq_worker" in command]
+        os.kill(jobs, 9)
+        wait_for(lambda: '"logger":"relay.supervisor"' in up.text())
+    finally:
+        up.stop()

@@ -12,12 +12,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from app.events.types import EVENT_TYPES, FIELDS, SCHEMAS
+from app.settings import load
+from app.store import Store
 from tests.harness import API_KEY, Device, Relay, wait_for
 from tests.relay.tools import events, problem, stream_ends
 
@@ -277,6 +280,23 @@ def test_the_stream_brings_events_as_they_come(relay: Relay, device: Device) -> 
             device.send_done(device.envelope(UserDeleted={"UserID": "9"}))
             wait_for(lambda wanted=turn: len(found) > wanted, 5)
         assert found == events(device, type="attendance.punch")
+
+
+def test_an_event_that_cannot_be_read_ends_no_stream(tmp_path: Path) -> None:
+    relay = Relay(tmp_path, WEB_CONCURRENCY="1").start("store", "web")
+    try:
+        device = relay.device()
+        with streaming(relay, type="attendance.punch") as found:
+            device.send_done(device.punch())
+            wait_for(lambda: len(found) == 1)
+            Store(load(relay.environment)).connection.redis.xadd(
+                "{s0}:events", {"b": "neither JSON nor deflated"}
+            )
+            device.send_done(device.punch())
+            wait_for(lambda: len(found) == 2)
+        assert "following the events stumbled" in (tmp_path / "web.log").read_text()
+    finally:
+        relay.stop()
 
 
 def test_the_stream_goes_on_after_the_last_event_id(relay: Relay, device: Device) -> None:
