@@ -163,7 +163,7 @@ def test_a_store_whose_disk_is_full_takes_it_up_when_there_is_room(
         assert len(relay.events(type="attendance.punch")) == 1_200
     finally:
         relay.stop()
-        subprocess.run(["umount", str(folder)], check=False)
+        wait_for(lambda: not subprocess.run(["umount", str(folder)], check=False).returncode)
 
 
 @pytest.mark.parametrize(
