@@ -244,6 +244,8 @@ class Receiver:
         envelope, unread = envelope_in(plain)
         device = self._device(envelope, hints)
         if not any(key.opens(sealed) for key in device.keys):
+            device = self._fresh(device)  # it may have a new security key, which another device has, too
+        if not any(key.opens(sealed) for key in device.keys):
             raise Refused(401, "unauthorised", "It is encrypted with another device's security key.")
         return _authentic(device, envelope, unread, plain)
 

@@ -206,8 +206,9 @@ def test_with_a_new_security_key_plain_text_is_refused_at_once(device: Device) -
 
 
 def test_a_changed_security_key_is_read_at_once_by_all(relay: Relay) -> None:
-    device = relay.device(security_key=KEY)
+    device, beside = relay.device(security_key=KEY), relay.device(security_key=OTHER_KEY)
     seen_by_all(device, KEY)
+    seen_by_all(beside, OTHER_KEY)
     patch(device, security_key=OTHER_KEY)
     seen_by_all(device, OTHER_KEY)
     seen_by_all(device, KEY)  # until the gateway has the new one, too
