@@ -1,14 +1,18 @@
 """The MCP server over HTTP (streamable HTTP, `/mcp`): each client presents its own API key of the relay.
 
-Failure policy: no key, or one that the relay doesn't know, is 401; a relay that can't be asked is 503. Nothing is
-remembered of a key: each request asks the relay anew, so that a deleted key ends at once. A session belongs to the key
-that opened it.
+Failure policy: no key, or one that the relay doesn't know, is 401; too many unknown ones are 429; a relay that can't be
+asked is 503. Each request asks the relay anew, so that a deleted key ends at once. A session belongs to the key that
+opened it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import ipaddress
+import secrets
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
 import uvicorn
@@ -27,6 +31,8 @@ from app.mcp.server import Context, build
 
 PATH = "/mcp"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_MOST_UNKNOWN = 100  # half of what the relay lets one address fail in a minute
+_WINDOW_SECONDS = 60
 
 
 def is_loopback(host: str) -> bool:
@@ -70,6 +76,7 @@ class KeyCheck:
 
     def __init__(self, app: ASGIApp, url: str, names: TransportSecurityMiddleware) -> None:
         self._app, self._url, self._names = app, url, names
+        self._keys = _Keys()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
@@ -80,19 +87,67 @@ class KeyCheck:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
             return _refusal(401, "An API key of the relay is needed: send it as `Authorization: Bearer KEY`.")
+        key = key.strip()
+        if not self._keys.may_be_tried(key):
+            return _refusal(
+                429,
+                "Too many unknown API keys were tried here: try again in a minute. One that worked still does.",
+            )
         try:
-            me = await Relay(self._url, key.strip()).get("/v1/me")
+            me = await Relay(self._url, key).get("/v1/me")
         except RelayError as error:
+            if error.status == 401:
+                self._keys.failed(key)
             return _refusal(401 if error.status == 401 else 503, str(error))
-        token = AccessToken(token=key.strip(), client_id=me["id"], scopes=me["scopes"])
+        self._keys.worked(key)
+        token = AccessToken(token=key, client_id=me["id"], scopes=me["scopes"])
         request.scope["user"] = AuthenticatedUser(token)
         return None
 
 
+class _Keys:
+    """Which keys worked, and how many others were tried within the last minute, by all callers together.
+
+    The relay limits wrong keys by address, and sees only this server's: without a limit here, anybody could have it bar
+    this server, and what else calls it from this machine.
+    """
+
+    def __init__(self) -> None:
+        self._salt = secrets.token_bytes(16)
+        self._working: set[bytes] = set()  # digests
+        self._unknown: deque[float] = deque()  # when each was tried (time.monotonic)
+
+    def may_be_tried(self, key: str) -> bool:
+        if self._digest(key) in self._working:
+            return True
+        now = time.monotonic()
+        while self._unknown and self._unknown[0] <= now - _WINDOW_SECONDS:
+            self._unknown.popleft()
+        if len(self._unknown) >= _MOST_UNKNOWN:
+            return False
+        self._unknown.append(now)
+        return True
+
+    def worked(self, key: str) -> None:
+        self._working.add(self._digest(key))
+
+    def failed(self, key: str) -> None:
+        self._working.discard(self._digest(key))
+
+    def _digest(self, key: str) -> bytes:
+        return hashlib.blake2b(key.encode(errors="surrogatepass"), key=self._salt, digest_size=16).digest()
+
+
+_ERRORS = {401: "invalid_token", 429: "too_many_requests", 503: "temporarily_unavailable"}
+
+
 def _refusal(status: int, sentence: str) -> Response:
-    headers = {"WWW-Authenticate": 'Bearer realm="cams-relay"'} if status == 401 else {"Retry-After": "1"}
-    error = "invalid_token" if status == 401 else "temporarily_unavailable"
-    return JSONResponse({"error": error, "error_description": sentence}, status, headers)
+    headers = {
+        401: {"WWW-Authenticate": 'Bearer realm="cams-relay"'},
+        429: {"Retry-After": str(_WINDOW_SECONDS)},
+        503: {"Retry-After": "1"},
+    }
+    return JSONResponse({"error": _ERRORS[status], "error_description": sentence}, status, headers[status])
 
 
 def _relay_of(context: Context, url: str) -> Relay:

@@ -50,6 +50,19 @@ def test_a_deleted_key_ends_at_once(assistants: Assistants) -> None:
     assert _post(assistants.url, made["key"]).status_code == 401
 
 
+def test_wrong_keys_by_the_hundred_bar_nobody_else(assistants: Assistants, tmp_path: Path) -> None:
+    """The relay sees them come from this machine, as it does whatever else runs here."""
+    relay, key = assistants.stage.relay, assistants.key("events:read")
+    with serving(relay.url, tmp_path) as url:
+        assert _post(url, key).status_code == 200
+        answers = [_post(url, f"crk_made-up-{number}") for number in range(250)]
+        assert [answer.status_code for answer in answers] == [401] * 99 + [429] * 151
+        assert answers[-1].headers["Retry-After"] == "60"
+        assert _post(url, assistants.key("events:read")).status_code == 429, "it never worked here"
+        assert _post(url, key).status_code == 200
+        assert relay.call("GET", "/v1/me", key=key).status_code == 200
+
+
 def test_a_session_belongs_to_the_key_that_opened_it(assistants: Assistants) -> None:
     mine, other = assistants.key("events:read"), assistants.key("events:read")
     session = {"Mcp-Session-Id": _post(assistants.url, mine).headers["mcp-session-id"]}
