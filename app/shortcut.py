@@ -18,8 +18,9 @@ from gunicorn.http.body import Body  # type: ignore[import-untyped]
 
 from app.api.callback import DONE
 from app.api.io import LARGEST_BODY, origin
+from app.callback_body import Refused
 from app.log import REQUEST_ID, REQUEST_ID_HEADER, request_id
-from app.receiver import Receiver, Refused
+from app.receiver import Receiver
 
 _REQUEST_ID = REQUEST_ID_HEADER.upper()
 _PATH = re.compile(r"/callback(?:/([A-Za-z0-9._-]+))?")

@@ -11,7 +11,8 @@ from redis import RedisError
 from app.api.auth import PUBLIC, needs, store
 from app.api.io import base_url, raw_body
 from app.api.problems import respond
-from app.receiver import Receiver, Refused
+from app.callback_body import Refused
+from app.receiver import Receiver
 
 log = logging.getLogger("relay.callback")
 

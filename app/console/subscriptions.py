@@ -10,6 +10,7 @@ from flask import Blueprint, Response
 
 from app.api import subscriptions as subscriptions_api
 from app.api.auth import needs, store
+from app.api.subscription_bodies import FORMATS
 from app.console.frame import api, page
 from app.events.types import EVENT_TYPES, PUNCH_TYPES, matches
 
@@ -69,7 +70,7 @@ def _choices(subscription: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "types": list(dict.fromkeys((*EVENT_TYPES, *(name for name in events if name != "*")))),
         "punch_types": list(dict.fromkeys((*PUNCH_TYPES, *punch_types))),
-        "formats": subscriptions_api.FORMATS,
+        "formats": FORMATS,
     }
 
 

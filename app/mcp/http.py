@@ -8,11 +8,7 @@ opened it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import ipaddress
-import secrets
-import time
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
 import uvicorn
@@ -26,13 +22,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.mcp.key_tries import WINDOW_SECONDS, KeyTries
 from app.mcp.relay import Relay, RelayError
 from app.mcp.server import Context, build
 
 PATH = "/mcp"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-_MOST_UNKNOWN = 100  # half of what the relay lets one address fail in a minute
-_WINDOW_SECONDS = 60
+_REFUSALS = {
+    401: ("invalid_token", {"WWW-Authenticate": 'Bearer realm="cams-relay"'}),
+    429: ("too_many_requests", {"Retry-After": str(WINDOW_SECONDS)}),
+    503: ("temporarily_unavailable", {"Retry-After": "1"}),
+}
 
 
 def is_loopback(host: str) -> bool:
@@ -76,7 +76,7 @@ class KeyCheck:
 
     def __init__(self, app: ASGIApp, url: str, names: TransportSecurityMiddleware) -> None:
         self._app, self._url, self._names = app, url, names
-        self._keys = _Keys()
+        self._tries = KeyTries()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
@@ -88,7 +88,7 @@ class KeyCheck:
         if scheme.lower() != "bearer" or not key.strip():
             return _refusal(401, "An API key of the relay is needed: send it as `Authorization: Bearer KEY`.")
         key = key.strip()
-        if not self._keys.may_be_tried(key):
+        if not self._tries.may_be_tried(key):
             return _refusal(
                 429,
                 "Too many unknown API keys were tried here: try again in a minute. One that worked still does.",
@@ -97,57 +97,17 @@ class KeyCheck:
             me = await Relay(self._url, key).get("/v1/me")
         except RelayError as error:
             if error.status == 401:
-                self._keys.failed(key)
+                self._tries.failed(key)
             return _refusal(401 if error.status == 401 else 503, str(error))
-        self._keys.worked(key)
+        self._tries.worked(key)
         token = AccessToken(token=key, client_id=me["id"], scopes=me["scopes"])
         request.scope["user"] = AuthenticatedUser(token)
         return None
 
 
-class _Keys:
-    """Which keys worked, and how many others were tried within the last minute, by all callers together.
-
-    The relay limits wrong keys by address, and sees only this server's: without a limit here, anybody could have it bar
-    this server, and what else calls it from this machine.
-    """
-
-    def __init__(self) -> None:
-        self._salt = secrets.token_bytes(16)
-        self._working: set[bytes] = set()  # digests
-        self._unknown: deque[float] = deque()  # when each was tried (time.monotonic)
-
-    def may_be_tried(self, key: str) -> bool:
-        if self._digest(key) in self._working:
-            return True
-        now = time.monotonic()
-        while self._unknown and self._unknown[0] <= now - _WINDOW_SECONDS:
-            self._unknown.popleft()
-        if len(self._unknown) >= _MOST_UNKNOWN:
-            return False
-        self._unknown.append(now)
-        return True
-
-    def worked(self, key: str) -> None:
-        self._working.add(self._digest(key))
-
-    def failed(self, key: str) -> None:
-        self._working.discard(self._digest(key))
-
-    def _digest(self, key: str) -> bytes:
-        return hashlib.blake2b(key.encode(errors="surrogatepass"), key=self._salt, digest_size=16).digest()
-
-
-_ERRORS = {401: "invalid_token", 429: "too_many_requests", 503: "temporarily_unavailable"}
-
-
 def _refusal(status: int, sentence: str) -> Response:
-    headers = {
-        401: {"WWW-Authenticate": 'Bearer realm="cams-relay"'},
-        429: {"Retry-After": str(_WINDOW_SECONDS)},
-        503: {"Retry-After": "1"},
-    }
-    return JSONResponse({"error": _ERRORS[status], "error_description": sentence}, status, headers[status])
+    error, headers = _REFUSALS[status]
+    return JSONResponse({"error": error, "error_description": sentence}, status, headers)
 
 
 def _relay_of(context: Context, url: str) -> Relay:

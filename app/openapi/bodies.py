@@ -11,7 +11,7 @@ from marshmallow import Schema
 from app.actions import Action
 from app.api.api_keys import KeyBody
 from app.api.devices import DeviceBody
-from app.api.subscriptions import ReplayBody, SubscriptionBody, TestBody
+from app.api.subscription_bodies import ReplayBody, SubscriptionBody, TestBody
 from app.attendance import COLUMNS
 from app.employees import MOST, EmployeeRow
 from app.events.types import SCHEMAS, AttendanceDayChanged, AttendancePunch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -137,10 +138,8 @@ def test_what_was_spooled_and_is_refused_now_is_kept_and_holds_up_nothing(
     (segment,) = tmp_path.glob("*.spool")
     folder = settings.data_dir / "spool"
     folder.mkdir(exist_ok=True)
-    segment.rename(tmp_path / "written")
-    unnamed = folder / "written"
-    unnamed.write_bytes((tmp_path / "written").read_bytes())
-    left = unnamed.rename(folder / segment.name)
+    arriving = shutil.copy(segment, folder / "arriving")  # whole, before a web process looks at it
+    left = arriving.rename(folder / segment.name)
     wait_for(lambda: len(events(device)) == 3, 10)
     wait_for(lambda: not left.exists())
     assert types(device) == [UNKNOWN, UNKNOWN, "attendance.punch"]

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 import atheris
 import orjson
 
-with atheris.instrument_imports(include=["app.gateway", "app.events", "app.receiver"]):
+with atheris.instrument_imports(include=["app.gateway", "app.events", "app.callback_body"]):
+    from app.callback_body import Refused, envelope_in
     from app.gateway import callbacks, clock
     from app.gateway.cipher import CipherError, SecurityKey, ciphertext
-    from app.receiver import Refused, envelope_in
 
 _KEY = SecurityKey("made-up-security-key-of-32-bytes")
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from app.api import create_app
 from app.api.callback import DONE
-from app.receiver import Receiver, Refused
+from app.callback_body import Refused
+from app.receiver import Receiver
 from app.settings import load
 from app.store.devices import Devices
 from tests.harness import Device, Relay
