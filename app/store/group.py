@@ -7,13 +7,13 @@ in the next round, which the first of those who wait sends.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import redis
 from hiredis import pack_command
-from redis.exceptions import AskError
+from redis.exceptions import AskError, NoScriptError
 
 from app.store.cluster import LazyCluster
 from app.store.connection import Connection, is_away
@@ -116,29 +116,14 @@ class GroupedScript:
     # A round
 
     def _send(self, commands: list[_Command]) -> list[Any]:
-        answers = self._answers(commands)
-        unknown = [number for number, answer in enumerate(answers) if _is_unknown(answer)]
-        if unknown:  # the store was restarted
-            self._redis.script_load(self._script.script)
-            for number, answer in zip(
-                unknown, self._answers([commands[number] for number in unknown]), strict=True
-            ):
-                answers[number] = answer
-        return answers
-
-    def _answers(self, commands: list[_Command]) -> list[Any]:
         if not isinstance(self._redis, LazyCluster):
-            return self._answers_of(self._redis, commands)
+            return self._at_one_server(self._redis, commands)
         if self._durability == "os":
-            pipeline = self._redis.pipeline(transaction=False)
-            for command in commands:
-                pipeline.execute_command(*command)
-            found: list[Any] = pipeline.execute(raise_on_error=False)
-            return found
+            return self._with_script(self._pipelined, self._redis.script_load, commands)
         answers: list[Any] = [None] * len(commands)
         for client, numbers in self._by_server(commands):
             try:
-                found = self._answers_of(client, [commands[number] for number in numbers])
+                found = self._at_one_server(client, [commands[number] for number in numbers])
             except Exception as error:
                 if not is_away(error):
                     raise
@@ -149,6 +134,33 @@ class GroupedScript:
                 answers[number] = answer
         return answers
 
+    def _at_one_server(self, client: Any, commands: list[_Command]) -> list[Any]:
+        # Loaded by the connection that had no answer: another may lead to another server, as after a failover.
+        return self._with_script(
+            lambda some: self._confirmed(client, some),
+            lambda script: self._exchange(client, [("SCRIPT", "LOAD", script)]),
+            commands,
+        )
+
+    def _with_script(
+        self, ask: Callable[[list[_Command]], list[Any]], load: Callable[[Any], Any], commands: list[_Command]
+    ) -> list[Any]:
+        """The answers; those asked again that a server gave which doesn't know the script (any more)."""
+        answers = ask(commands)
+        unknown = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            load(self._script.script)
+            for number, answer in zip(unknown, ask([commands[number] for number in unknown]), strict=True):
+                answers[number] = answer
+        return answers
+
+    def _pipelined(self, commands: list[_Command]) -> list[Any]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        answers: list[Any] = pipeline.execute(raise_on_error=False)
+        return answers
+
     def _by_server(self, commands: list[_Command]) -> list[tuple[Any, list[int]]]:
         """The servers of a Cluster, and which commands' keys each holds: confirming is done by connection."""
         servers: dict[int, tuple[Any, list[int]]] = {}
@@ -157,7 +169,7 @@ class GroupedScript:
             servers.setdefault(id(client), (client, []))[1].append(number)
         return list(servers.values())
 
-    def _answers_of(self, client: Any, commands: list[_Command]) -> list[Any]:
+    def _confirmed(self, client: Any, commands: list[_Command]) -> list[Any]:
         confirm = _CONFIRM.get(self._durability)
         answers = self._exchange(client, commands if confirm is None else [*commands, confirm])
         if confirm is None:
@@ -205,10 +217,6 @@ def _answer(connection: Any) -> Any:
         return connection.read_response()
     except redis.ResponseError as error:
         return error
-
-
-def _is_unknown(answer: Any) -> bool:
-    return isinstance(answer, redis.exceptions.NoScriptError)
 
 
 def _worse(answer: Any, failure: Exception) -> Any:

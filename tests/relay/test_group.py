@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from app.settings import load
 from app.store import Store
 from app.store.group import GroupedScript
 from tests.harness import Relay, wait_for
+from tests.stores import sentinel_pair
 
 _CALLS = 300
 
@@ -63,6 +65,31 @@ def test_a_script_the_store_forgot_is_loaded_again(script: GroupedScript) -> Non
     script._redis.script_flush()
     with ThreadPoolExecutor(8) as pool:
         assert {ask_[0] for ask_ in pool.map(lambda _: ask(script, "nobody"), range(50))} == {b"device"}
+
+
+def test_a_connection_to_who_is_the_master_no_more_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sentinel that is behind named it. It has no script, and must not be asked for ever: it can't store anything."""
+    environment = {"RELAY_DATA_DIR": str(tmp_path), "RELAY_SECRET_KEY": "x" * 32}
+    with sentinel_pair(tmp_path, 1) as pair:
+        made = GroupedScript(Store(load({**environment, "REDIS_URL": pair.url})).connection, "ingest")
+        pool, (master, replica) = made._redis.connection_pool, pair.servers
+        made._redis.hset("{s0}:device:even", "v", "1")
+        wait_for(lambda: replica.client().hexists("{s0}:device:even", "v"))
+        pool.disconnect()
+        said = iter([replica.port])
+        monkeypatch.setattr(
+            pool.sentinel_manager, "discover_master", lambda _: ("127.0.0.1", next(said, master.port))
+        )
+
+        def is_stored() -> bool:
+            with suppress(redis.RedisError):
+                return bool(ask(made, "even")[0] == b"stored")
+            return False
+
+        wait_for(is_stored, 5)
+        assert next(said, None) is None
 
 
 def test_when_the_store_is_away_all_who_wait_hear_so_at_once(tmp_path: Path) -> None:
