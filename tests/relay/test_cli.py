@@ -281,7 +281,9 @@ def test_up_shows_a_virtual_punch_within_5_s_and_stops_cleanly(tmp_path: Path) -
         wait_for(
             lambda: up.get("/v1/events?type=attendance.punch", key)["data"], 5 - (time.monotonic() - shown)
         )
-        wait_for(lambda: "check_" in up.text().partition("Ctrl-C")[2], 5 - (time.monotonic() - shown))
+        wait_for(
+            lambda: "attendance.punch" in up.text().partition("Ctrl-C")[2], 5 - (time.monotonic() - shown)
+        )
         children_of_up = children(up.process.pid)
         assert len(children_of_up) >= 4
     finally:
