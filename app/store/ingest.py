@@ -6,32 +6,25 @@ checked by the script; where it has changed, the script says so, and we read aga
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
 import orjson
 
-from app import ids
 from app.events import flatten
 from app.events.types import PUNCH_TYPES
 from app.gateway import callbacks
-from app.gateway.callbacks import (
-    AttendancePhoto,
-    Callback,
-    CredentialUpdated,
-    Punch,
-    TimeChanged,
-    UserDeleted,
-    UserUpdated,
-)
+from app.gateway.callbacks import AttendancePhoto, Callback, Punch
 from app.store import codec
 from app.store.connection import Connection
 from app.store.devices import Device, Devices
+from app.store.facts import Facts
 from app.store.group import GroupedScript
+from app.store.ingest_call import Call, Received
 from app.store.people import People
-from app.store.users import KnownUser, Users, credential_field
+from app.store.users import Users
 
 _PUNCHES_A_CALL = 200  # keeps one script call short: the store does nothing else meanwhile
 _TRIES = 20
@@ -50,23 +43,6 @@ class Outcome:
     entries: list[bytes] = field(default_factory=list)  # of the events that were published
     duplicates: int = 0
     calls: int = 0  # of the script, that stored something or found a duplicate
-
-
-@dataclass(slots=True)
-class _Call:
-    """Keys and arguments of one script call, growing item by item."""
-
-    keys: list[Any]
-    items: list[Any] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, kind: str, keys: Sequence[str], *arguments: Any) -> None:
-        self.keys.extend(keys)
-        self.items.append(kind)
-        self.items.extend(arguments)
-
-    def count(self, name: str) -> None:
-        self.counts[name] = self.counts.get(name, 0) + 1
 
 
 class Ingest:
@@ -91,34 +67,27 @@ class Ingest:
         `document` is the JSON it was read from, `body` its bytes. Raises DeviceChanged, and redis errors: then
         nothing, or a part that will be told as duplicate, is stored.
         """
-        received = flatten.received_iso(receipt.received_at)
+        received = Received(device, callback, receipt, flatten.received_iso(receipt.received_at))
         punches = [fact for fact in callback.facts if isinstance(fact, Punch)]
         others = [fact for fact in callback.facts if not isinstance(fact, Punch)]
         outcome = Outcome()
         if others or callback.problems or not punches:
-            self._store_others(device, callback, others, document, body, receipt, received, outcome)
+            self._store_others(received, others, document, body, outcome)
         for chunk in _chunks(punches):
-            self._store_punches(device, callback, chunk, receipt, received, outcome)
+            self._store_punches(received, chunk, outcome)
         return outcome
 
     # Punches
 
-    def _store_punches(
-        self,
-        device: Device,
-        callback: Callback,
-        punches: list[Punch],
-        receipt: flatten.Receipt,
-        received: str,
-        outcome: Outcome,
-    ) -> None:
+    def _store_punches(self, received: Received, punches: list[Punch], outcome: Outcome) -> None:
+        device = received.device
         expected: dict[int, str] = {}
         for _ in range(_TRIES):
             self._learn_people(device, {punch.user_id for punch in punches})
-            call = _Call([device.shard.events, device.shard.device(device.id)])
+            call = Call([device.shard.events, device.shard.device(device.id)])
             for position, punch in enumerate(punches, 1):
-                self._add_punch(call, device, callback, punch, receipt, received, expected.get(position, ""))
-            answer = self._run(device, device.people_version, receipt, call, outcome)
+                self._add_punch(call, received, punch, expected.get(position, ""))
+            answer = self._run(received, device.people_version, call, outcome)
             if answer[0] == b"punch":
                 stored = answer[2].decode()
                 expected[answer[1]] = stored
@@ -129,25 +98,16 @@ class Ingest:
             elif answer[0] == b"device":
                 raise DeviceChanged(device.id)
             else:
-                self._note(answer, outcome)
+                _note(answer, outcome)
                 return
         raise RuntimeError("the store kept changing while a punch was being stored")
 
-    def _add_punch(
-        self,
-        call: _Call,
-        device: Device,
-        callback: Callback,
-        punch: Punch,
-        receipt: flatten.Receipt,
-        received: str,
-        stored: str,
-    ) -> None:
-        shard, at = device.shard, flatten.instant(punch.at)
+    def _add_punch(self, call: Call, received: Received, punch: Punch, stored: str) -> None:
+        device, at = received.device, flatten.instant(punch.at)
+        shard = device.shard
         revision = int(stored.partition(_SEPARATOR)[0]) + 1 if stored else 1
-        event = flatten.punch_event(
-            punch, receipt, callback, received, device.people[punch.user_id], revision
-        )
+        person = device.people[punch.user_id]
+        event = flatten.punch_event(punch, received.receipt, received.callback, received.at, person, revision)
         call.add(
             "punch",
             (
@@ -173,147 +133,43 @@ class Ingest:
     # Everything else
 
     def _store_others(
-        self,
-        device: Device,
-        callback: Callback,
-        facts: list[Any],
-        document: Any,
-        body: bytes,
-        receipt: flatten.Receipt,
-        received: str,
-        outcome: Outcome,
+        self, received: Received, others: list[Any], document: Any, body: bytes, outcome: Outcome
     ) -> None:
+        device, callback = received.device, received.callback
         raw = codec.deflate(_raw(document, callback))
-        pictured = {fact.user_id for fact in facts if isinstance(fact, AttendancePhoto) and fact.user_id}
+        vault = self._connection.vault
+        pictured = {fact.user_id for fact in others if isinstance(fact, AttendancePhoto) and fact.user_id}
         for _ in range(_TRIES):
             self._learn_people(device, pictured)
-            call = _Call([device.shard.events, device.shard.device(device.id)])
-            if facts or callback.problems:
-                digest = self._connection.vault.digest("content", callbacks.content_digest(document))
-                operation = self._connection.vault.digest("operation", callback.operation_id or "")
+            call = Call([device.shard.events, device.shard.device(device.id)])
+            if others or callback.problems:
+                digest = vault.digest("content", callbacks.content_digest(document))
+                operation = vault.digest("operation", callback.operation_id or "")
                 call.add("seen", [device.shard.seen(device.id, f"{operation}{digest}")], self._remember)
-            self._add_facts(call, device, callback, facts, receipt, received, raw)
+            facts = Facts(call, received, raw, vault=vault, users=self._users, keep_seconds=self._keep)
+            for fact in others:
+                facts.add(fact)
+            facts.finish()
             if callback.problems:
-                self._add_unrecognised(call, device, callback, body, receipt, received, raw)
-            answer = self._run(device, device.people_version if pictured else "", receipt, call, outcome)
+                facts.add_unrecognised(body)
+            answer = self._run(received, device.people_version if pictured else "", call, outcome)
             if answer[0] == b"device":
                 raise DeviceChanged(device.id)
             if answer[0] == b"names":
                 _forget_people(device, answer)
             elif answer[0] != b"user":
-                self._note(answer, outcome)
+                _note(answer, outcome)
                 return
         raise RuntimeError("the store kept changing while a callback was being stored")
 
-    def _add_facts(
-        self,
-        call: _Call,
-        device: Device,
-        callback: Callback,
-        facts: list[Any],
-        receipt: flatten.Receipt,
-        received: str,
-        raw: bytes,
-    ) -> None:
-        shard = device.shard
-        touched: dict[str, _UserChange] = {}
-
-        def change_of(user_id: str) -> _UserChange:
-            if user_id not in touched:
-                touched[user_id] = _UserChange(self._users.known(device, user_id))
-            return touched[user_id]
-
-        for fact in facts:
-            extra = b""
-            match fact:
-                case AttendancePhoto():
-                    photo_id = ids.random_id("pho", shard.number)
-                    sealed = self._connection.vault.seal(
-                        "photo", fact.mime.encode() + b"\n" + fact.data, photo_id
-                    )
-                    call.add("blob", [shard.blob(photo_id)], self._keep, sealed)
-                    person = device.people.get(fact.user_id or "")
-                    event = flatten.photo_event(
-                        fact, receipt, callback, received, photo_id, person.employee_id if person else None
-                    )
-                case UserUpdated():
-                    change = change_of(fact.user_id)
-                    event = flatten.user_event(fact, receipt, callback, received, change.known.profile)
-                    change.profile(event)
-                case CredentialUpdated():
-                    change = change_of(fact.user_id)
-                    digest = self._connection.vault.digest(
-                        "credential", f"{device.id}\n{fact.user_id}\n{fact.data}"
-                    )
-                    event = flatten.credential_event(
-                        fact, receipt, callback, received, digest=digest, is_new=change.is_new(fact)
-                    )
-                    change.credential(fact, digest, received)
-                    if fact.type == "card":
-                        extra = self._connection.vault.seal(
-                            "extra", orjson.dumps({"card_number": fact.data}), device.id
-                        )
-                case UserDeleted():
-                    event = flatten.deleted_event(fact, receipt, callback, received)
-                    touched.pop(fact.user_id, None)
-                    call.add(
-                        "forget", [shard.user(device.id, fact.user_id), shard.users(device.id)], fact.user_id
-                    )
-                case TimeChanged():
-                    event = flatten.time_event(fact, receipt, callback, received)
-                case _:
-                    raise TypeError(f"no event is made of a {type(fact).__name__}")
-            self._add_event(call, device, event, raw, extra)
-        for user_id, change in touched.items():
-            fields = change.sealed(self._users, device.id, user_id)
-            call.add(
-                "user",
-                [shard.user(device.id, user_id), shard.users(device.id)],
-                change.known.version,
-                user_id,
-                int(change.name_changed),
-                len(fields),
-                *(part for pair in fields.items() for part in pair),
-            )
-
-    def _add_event(
-        self, call: _Call, device: Device, event: dict[str, Any], raw: bytes, extra: bytes = b""
-    ) -> None:
-        shard, user_id = device.shard, event.get("user_id")
-        keys = [shard.by_type(event["type"]), shard.by_device(device.id)]
-        if user_id is not None:
-            keys.append(shard.by_user(user_id))
-        call.add("event", keys, int(user_id is not None), orjson.dumps(event), raw, extra)
-
-    def _add_unrecognised(
-        self,
-        call: _Call,
-        device: Device,
-        callback: Callback,
-        body: bytes,
-        receipt: flatten.Receipt,
-        received: str,
-        raw: bytes,
-    ) -> None:
-        body_id = ids.random_id("bod", device.shard.number)
-        sealed = self._connection.vault.seal("body", body, body_id)
-        call.add("blob", [device.shard.blob(body_id)], self._keep, sealed)
-        event = flatten.unrecognised_event(
-            receipt, callback, received, body_id, " ".join(callback.problems[:5])
-        )
-        self._add_event(call, device, event, raw)
-        call.count("unrecognised")
-
     # The call itself
 
-    def _run(
-        self, device: Device, people_version: str, receipt: flatten.Receipt, call: _Call, outcome: Outcome
-    ) -> list[Any]:
+    def _run(self, received: Received, people_version: str, call: Call, outcome: Outcome) -> list[Any]:
         counts = [part for pair in call.counts.items() for part in pair]
         arguments = [
-            device.version,
+            received.device.version,
             people_version,
-            int(receipt.received_at.timestamp() * 1000),
+            int(received.receipt.received_at.timestamp() * 1000),
             int(outcome.calls == 0),
             len(call.counts),
             *counts,
@@ -322,47 +178,15 @@ class Ingest:
         answer: list[Any] = self._script(call.keys, arguments)
         return answer
 
-    def _note(self, answer: list[Any], outcome: Outcome) -> None:
-        outcome.calls += 1
-        if answer[0] == b"duplicate":
-            outcome.duplicates += 1
-            return
-        outcome.duplicates += answer[1]
-        outcome.entries += answer[2:]
 
-
-class _UserChange:
-    """What one callback changes of one user."""
-
-    def __init__(self, known: KnownUser) -> None:
-        self.known = known
-        self.name_changed = False
-        self._profile: dict[str, Any] | None = None
-        self._credentials: dict[str, dict[str, Any]] = {}
-
-    def profile(self, event: dict[str, Any]) -> None:
-        profile = {name: event[name] for name in ("first_name", "last_name", "user_type")}
-        before = {name: self.known.profile.get(name) for name in profile}
-        self.name_changed |= profile != before
-        self._profile = {**profile, "updated_at": event["received_at"]}
-
-    def is_new(self, credential: CredentialUpdated) -> bool:
-        name = credential_field(credential.type, credential.index)
-        return name not in self.known.credentials and name not in self._credentials
-
-    def credential(self, credential: CredentialUpdated, digest: str, received: str) -> None:
-        self._credentials[credential_field(credential.type, credential.index)] = {
-            "data": credential.data,
-            "size_bytes": credential.size_bytes,
-            "digest": digest,
-            "updated_at": received,
-        }
-
-    def sealed(self, users: Users, device_id: str, user_id: str) -> dict[str, bytes]:
-        fields = {name: users.seal(device_id, user_id, value) for name, value in self._credentials.items()}
-        if self._profile is not None:
-            fields["profile"] = users.seal(device_id, user_id, self._profile)
-        return fields
+def _note(answer: list[Any], outcome: Outcome) -> None:
+    """What the script stored."""
+    outcome.calls += 1
+    if answer[0] == b"duplicate":
+        outcome.duplicates += 1
+        return
+    outcome.duplicates += answer[1]
+    outcome.entries += answer[2:]
 
 
 def _forget_people(device: Device, answer: list[Any]) -> None:
