@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import orjson
 from redis.exceptions import RedisError
 
+from app import ids
 from workers.context import Context
 from workers.live import Live
 from workers.settling import Settler
 from workers.subscribers import Subscribers
 from workers.target import Stored, later
+
+log = logging.getLogger("relay.dispatcher")
 
 _READ = 500  # events a fan-out
 _PAIRS = 5_000  # (event, subscription) pairs a script call
@@ -120,11 +124,9 @@ class FanOut:
     async def _queue(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> str:
         """Queues events at all that take them, and starts what may start; the position after them."""
         context = self._context
-        events = [
-            (Stored(entry.decode(), fields[b"b"], fields[b"r"], fields.get(b"x")), orjson.loads(fields[b"b"]))
-            for entry, fields in entries
-        ]
-        last = events[-1][0].entry
+        read = [self._read(entry.decode(), fields) for entry, fields in entries]
+        events = [found for found in read if found is not None]
+        last = entries[-1][0].decode()
         while True:
             version, matched = context.version, self._match(events)
             if await self._queue_matched(matched, last, version):
@@ -136,12 +138,23 @@ class FanOut:
             target = context.targets.get(name)
             if target is None:
                 continue  # removed this moment
-            for event in stored:
-                target.offer(event, now)
+            for one in stored:
+                target.offer(one, now)
             context.pump(target)
-        for stored_event, event in events:
-            self._live.event(context.shard.number, stored_event.entry, event)
+        for one, event in events:
+            self._live.event(context.shard.number, one.entry, event)
         return last
+
+    def _read(self, entry: str, fields: dict[bytes, bytes]) -> Event | None:
+        """None of an event of a damaged store, lest it hold up all that came after it."""
+        try:
+            event = orjson.loads(fields[b"b"])
+            stored = Stored(entry, fields[b"b"], fields[b"r"], fields.get(b"x"))
+        except (ValueError, LookupError):
+            name = ids.event_id(self._context.shard.number, entry)
+            log.error("event %s can't be read, so nobody is sent it; was the store damaged?", name)
+            return None
+        return stored, event
 
     def _match(self, events: list[Event]) -> dict[str, list[Stored]]:
         matched: dict[str, list[Stored]] = {}

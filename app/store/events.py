@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from app.store.cluster import LazyCluster
 from app.store.codec import Codec, inflate
 from app.store.connection import Connection
 from app.store.keys import Shard
+
+log = logging.getLogger("relay.store")
 
 _CHUNK = 200
 _LOOK_SECONDS = 0.05
@@ -203,9 +206,15 @@ class Events:
         for chunk in _in_chunks(self._entries(shard, query, newest, oldest)):
             bodies = self._bodies(keys=[shard.events], args=chunk)
             for entry, stored in zip(chunk, bodies, strict=True):
-                if stored:
+                if not stored:
+                    continue
+                event_id = ids.event_id(shard.number, entry)
+                try:
                     event = self._codec.event(shard.number, entry, stored[0])
-                    yield event["id"], event
+                except (ValueError, LookupError):
+                    log.error("event %s can't be read, so no list has it; was the store damaged?", event_id)
+                    continue
+                yield event_id, event
 
     def _entries(self, shard: Shard, query: Query, newest: str, oldest: str) -> Iterator[str]:
         """Entry ids from the shortest index that holds all of the query's events."""

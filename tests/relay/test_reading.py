@@ -21,7 +21,7 @@ import requests
 from app.events.types import EVENT_TYPES, FIELDS, SCHEMAS
 from app.settings import load
 from app.store import Store
-from tests.harness import API_KEY, Device, Relay, wait_for
+from tests.harness import API_KEY, Device, Receiver, Relay, wait_for
 from tests.relay.tools import events, problem, stream_ends
 
 
@@ -282,10 +282,13 @@ def test_the_stream_brings_events_as_they_come(relay: Relay, device: Device) -> 
         assert found == events(device, type="attendance.punch")
 
 
-def test_an_event_that_cannot_be_read_ends_no_stream(tmp_path: Path) -> None:
-    relay = Relay(tmp_path, WEB_CONCURRENCY="1").start("store", "web")
+def test_an_event_that_cannot_be_read_ends_no_stream_no_list_and_no_delivery(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    relay = Relay(tmp_path, WEB_CONCURRENCY="1").start("store", "web", "worker")
     try:
         device = relay.device()
+        relay.subscribe(receiver, device)
         with streaming(relay, type="attendance.punch") as found:
             device.send_done(device.punch())
             wait_for(lambda: len(found) == 1)
@@ -294,7 +297,11 @@ def test_an_event_that_cannot_be_read_ends_no_stream(tmp_path: Path) -> None:
             )
             device.send_done(device.punch())
             wait_for(lambda: len(found) == 2)
-        assert "following the events stumbled" in (tmp_path / "web.log").read_text()
+        assert ids(found) == ids(relay.events(type="attendance.punch"))
+        assert set(ids(found)) <= set(ids(relay.events()))
+        receiver.wait(2)
+        log = (tmp_path / "web.log").read_text()
+        assert "following the events stumbled" in log and "can't be read, so no list has it" in log
     finally:
         relay.stop()
 
