@@ -214,7 +214,7 @@ class Bench:
 
     def _commands(self) -> list[Row]:
         size = self._size
-        taken = list(islice(keeping.commands(self._folder, size.commands, size.device_seconds), 1))
+        taken = self._take(keeping.commands(self._folder, size.commands, size.device_seconds))
         what = f"{size.commands} commands to devices of {size.device_seconds:g} s each"
         return [Row(what, "s", taken, None, (Goal(size.device_seconds + 7, at_most=True),))]
 
