@@ -138,7 +138,8 @@ class Attempts:
         content = render.body(subscription, shard, delivery, self._context.store.codec)
         message_id = public_id(shard, delivery.name)
         headers = render.headers(subscription, message_id, int(now), content, delivery.batch)
-        return Request(subscription.target_url, content, headers, self._timeout)
+        delivery.url = subscription.target_url
+        return Request(delivery.url, content, headers, self._timeout)
 
     # Ending
 
@@ -158,7 +159,9 @@ class Attempts:
             what, next_ms = self._failed(target, delivery, response)
         self._note(target, delivery, response, what, next_ms)
         self._live.attempt(self._context.shard.number, target.subscription, delivery, what, response)
-        if response.status == 410:
+        if delivery.url != target.subscription.target_url:
+            pass  # it has another target by now, of which this says nothing
+        elif response.status == 410:
             self._subscribers.end(target, gone=True)
         elif not response.ok and target.pace.given_up(time.time()):
             self._subscribers.end(target, gone=False)

@@ -21,7 +21,7 @@ from app.settings import current
 from app.store import Store
 from app.store.connection import rewrite_append_only_files
 from app.store.jobs import queue
-from app.store.keys import REWRITTEN, UPKEEP, Shard
+from app.store.keys import DOUBTED, REWRITTEN, UPKEEP, Shard
 from app.store.outcomes import CommandKeys
 from app.store.scrub import NotWritten, Scrub
 from workers.pace import MAX_RETRY_AFTER
@@ -32,6 +32,7 @@ _OVERDUE_MS = 4_000
 _OVERDUE_POLL_MS = 15_000
 _UPKEEP_SECONDS = 3_600
 _REWRITE_SECONDS = 86_000
+_DOUBTS = 24  # upkeeps
 _SMALL_STREAM = 50_000  # events
 _COMMANDS_MS = 2 * 86_400 * 1000
 _KEEP_RESULT = 60
@@ -184,20 +185,35 @@ def _write_anew(kept: Store) -> None:
 
 def remove_older(kept: Store, oldest: int) -> None:
     """Removes what came before a time (ms). What expires by itself, photos and commands, is not its concern."""
-    known = {subscription.id for subscription in kept.subscriptions.all()}
+    doubted = _clock_is_doubted(kept, oldest)
     for shard in kept.connection.shards:
-        _trim(kept.connection.redis, shard, oldest)
-        _remove_left_overs(kept.connection.redis, shard, known, oldest)
+        if not doubted:
+            _trim(kept.connection.redis, shard, oldest)
+        _remove_left_overs(kept, shard, oldest)
+
+
+def _clock_is_doubted(kept: Store, oldest_ms: int) -> bool:
+    """Whether it has jumped, more likely than that a month was silent; for a day, in which it may be set right."""
+    client = kept.connection.redis
+    newest = [
+        int(entry.partition(b"-")[0])
+        for shard in kept.connection.shards
+        for entry, _ in client.xrevrange(shard.events, count=1)
+    ]
+    if not newest or max(newest) >= oldest_ms:
+        client.delete(DOUBTED)
+        return False
+    left = _DOUBTS - int(client.incr(DOUBTED))
+    if left >= 0:
+        log.warning(
+            "nothing was removed: even the newest event is older than the retention. If the clock is wrong, set it "
+            "right within %d hours: then they will be removed.",
+            left + 1,
+        )
+    return left >= 0
 
 
 def _trim(client: Any, shard: Shard, oldest_ms: int) -> None:
-    newest = client.xrevrange(shard.events, count=1)
-    if newest and int(newest[0][0].partition(b"-")[0]) < oldest_ms:
-        # Not one event within the retention: more likely the clock jumped than that a month was silent.
-        log.warning(
-            "nothing was removed: even the newest event is older than the retention; is the clock right?"
-        )
-        return
     client.xtrim(shard.events, minid=oldest_ms, approximate=False)
     for pattern in (f"{shard.tag}:events:*", f"{shard.tag}:sub:*:log", f"{shard.tag}:sub:*:queue"):
         for name in client.scan_iter(match=pattern, count=1_000):
@@ -225,8 +241,13 @@ def _trim_commands(client: Any, keys: CommandKeys, oldest_ms: int) -> None:
             client.delete(name)
 
 
-def _remove_left_overs(client: Any, shard: Shard, known: set[str], oldest_ms: int) -> None:
-    for name in client.scan_iter(match=f"{shard.tag}:sub:*", count=1_000):
+def _remove_left_overs(kept: Store, shard: Shard, oldest_ms: int) -> None:
+    client = kept.connection.redis
+    found = list(client.scan_iter(match=f"{shard.tag}:sub:*", count=1_000))
+    known = set(
+        kept.subscriptions.ids()
+    )  # read last: one that is made meanwhile has its keys found by the next run
+    for name in found:
         if name.decode().split(":")[2] not in known:
             client.delete(name)
     for subscription_id in known:

@@ -17,6 +17,9 @@ from workers.target import Target
 
 log = logging.getLogger("relay.dispatcher")
 
+_GONE = "The target answered 410 Gone: removed."
+_FAILED = "The target failed for 5 days running."
+
 
 class Subscribers:
     """The targets of one shard, and which of them take an event."""
@@ -110,26 +113,27 @@ class Subscribers:
         """Removes a subscription whose target is gone (410), or disables one that failed for too long."""
         if not target.ending:
             target.ending = True
-            self._context.spawn(self._end(target, gone))
+            self._context.spawn(self._end(target, target.subscription, gone))
 
-    async def _end(self, target: Target, gone: bool) -> None:
+    async def _end(self, target: Target, ended: Subscription, gone: bool) -> None:
         context = self._context
         await context.persist(self._settler.settle)
-        await context.persist(lambda: asyncio.to_thread(_end_subscription, context.store, target.id, gone))
+        await context.persist(lambda: asyncio.to_thread(_end_subscription, context.store, ended, gone))
         target.subscription = replace(target.subscription, status="disabled")
         target.ending = False
         await context.persist(self.reload)
 
 
-def _end_subscription(store: Store, subscription_id: str, gone: bool) -> None:
-    subscription = store.subscriptions.get(subscription_id)
-    if subscription is None or subscription.status != "active":
-        return
+def _end_subscription(store: Store, ended: Subscription, gone: bool) -> None:
+    def is_meant(stored: Subscription) -> bool:
+        return stored.status == "active" and stored.target_url == ended.target_url
+
+    def disable(stored: Subscription) -> None:
+        stored.status, stored.disabled_reason = "disabled", _FAILED
+
     if gone:
-        if store.subscriptions.delete(subscription_id):
-            store.relay_events.subscription_disabled(subscription, "The target answered 410 Gone: removed.")
-        return
-    subscription.status = "disabled"
-    subscription.disabled_reason = "The target failed for 5 days running."
-    store.subscriptions.save(subscription)
-    store.relay_events.subscription_disabled(subscription, subscription.disabled_reason)
+        subscription = store.subscriptions.delete(ended.id, is_meant)
+    else:
+        subscription = store.subscriptions.change(ended.id, disable, is_meant)
+    if subscription is not None:
+        store.relay_events.subscription_disabled(subscription, _GONE if gone else _FAILED)

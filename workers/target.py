@@ -38,6 +38,7 @@ class Delivery:
     step: int = 0
     history: list[list[Any]] = field(default_factory=list)
     first_at: float = 0.0  # wall clock of its first attempt
+    url: str = ""  # where its last attempt went
 
 
 @dataclass(slots=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from app.api.problems import Problem, wrong
 from app.api.subscription_bodies import HIDDEN, ReplayBody, SubscriptionBody, TestBody
 from app.events.types import EVENT_TYPES, matches, sample
 from app.store.jobs import enqueue_replay, enqueue_test
-from app.store.subscriptions import FILTERS, ROTATION_SECONDS, Subscription, new_secret
+from app.store.subscriptions import FILTERS, Subscription
 
 blueprint = Blueprint("subscriptions", __name__, url_prefix="/v1/subscriptions")
 
@@ -56,8 +57,19 @@ def _shown(subscription: Subscription) -> dict[str, Any]:
 def _found(subscription_id: str) -> Subscription:
     subscription = store().subscriptions.get(subscription_id)
     if subscription is None:
-        raise Problem(404, "There is no subscription with this id.")
+        raise _not_there()
     return subscription
+
+
+def _changed(subscription_id: str, how: Callable[[Subscription], None]) -> Subscription:
+    subscription = store().subscriptions.change(subscription_id, how)
+    if subscription is None:
+        raise _not_there()
+    return subscription
+
+
+def _not_there() -> Problem:
+    return Problem(404, "There is no subscription with this id.")
 
 
 def _revealed(headers: dict[str, str], present: dict[str, str]) -> dict[str, str]:
@@ -150,15 +162,19 @@ def show(subscription_id: str) -> Response:
 @audited("subscription.changed", "subscription_id")
 def change(subscription_id: str) -> Response:
     """Changes what is sent of it; a target on another host needs its headers sent again."""
-    subscription = _found(subscription_id)
+    _found(subscription_id)  # 404 comes before what is wrong with the body
     values = body(SubscriptionBody(exclude=("secret",)), partial=True)
-    _check_card_numbers(values, subscription)
-    _check_kept_headers(values, subscription)
-    if "headers" in values:
-        values["headers"] = _revealed(values["headers"], subscription.headers)
-    for name, value in _fields(values, partial=True).items():
-        setattr(subscription, name, value)
-    store().subscriptions.save(subscription)
+
+    def how(subscription: Subscription) -> None:
+        _check_card_numbers(values, subscription)
+        _check_kept_headers(values, subscription)
+        changed = dict(values)
+        if "headers" in values:
+            changed["headers"] = _revealed(values["headers"], subscription.headers)
+        for name, value in _fields(changed, partial=True).items():
+            setattr(subscription, name, value)
+
+    subscription = _changed(subscription_id, how)
     _note_card_numbers(values, subscription)
     return answer(_shown(subscription))
 
@@ -168,8 +184,8 @@ def change(subscription_id: str) -> Response:
 @audited("subscription.deleted", "subscription_id")
 def delete(subscription_id: str) -> Response:
     """Unsubscribes."""
-    if not store().subscriptions.delete(subscription_id):
-        raise Problem(404, "There is no subscription with this id.")
+    if store().subscriptions.delete(subscription_id) is None:
+        raise _not_there()
     return Response(status=204)
 
 
@@ -223,11 +239,7 @@ def replay(subscription_id: str) -> Response:
 @audited("subscription.secret_rotated", "subscription_id")
 def rotate_secret(subscription_id: str) -> Response:
     """Makes a new secret, shown this once; both sign for 24 hours."""
-    subscription = _found(subscription_id)
-    expires = time.time() + ROTATION_SECONDS
-    former = [[secret, min(until or expires, expires)] for secret, until in subscription.secrets]
-    subscription.secrets = [[new_secret(), None], *(pair for pair in former if pair[1] > time.time())][:4]
-    store().subscriptions.save(subscription)
+    subscription = _changed(subscription_id, Subscription.rotate_secret)
     return answer({**_shown(subscription), "secret": subscription.secrets[0][0]})
 
 
@@ -239,9 +251,11 @@ def enable(subscription_id: str) -> Response:
     subscription = _found(subscription_id)
     if subscription.status != "active":
         store().deliveries.forgive(subscription_id)
-    subscription.status, subscription.disabled_reason = "active", None
-    store().subscriptions.save(subscription)
-    return answer(_shown(subscription))
+
+    def how(subscription: Subscription) -> None:
+        subscription.status, subscription.disabled_reason = "active", None
+
+    return answer(_shown(_changed(subscription_id, how)))
 
 
 @blueprint.get("/<subscription_id>/deliveries")

@@ -117,6 +117,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("{g}:workers", "tokens of workers", "none", _MOMENT),
     Kept("{g}:rewritten", "a mark", "none", "a day"),
     Kept("{g}:upkeep", "a mark", "none", "an hour"),
+    Kept("{g}:doubted", "a number", "none", "until the clock is right, or a day has passed"),
 )
 
 _VARIABLE = re.compile(r"\b[A-Z]+\b")

@@ -48,6 +48,7 @@ Valkey Cluster keeps them on one node. `{g}` holds the few things that belong to
 {g}:rekeyed                     which secret key everything is sealed under, as `rekey` found
 {g}:audit                       stream: who did what that matters, JSON
 {g}:upkeep                      there while the upkeep need not run again
+{g}:doubted                     how often in a row the upkeep has doubted the clock
 {g}:rewritten                   there while the append-only file need not be rewritten again
 {g}:employees                   hash: user ID → employee ID and name, sealed
 {g}:failed:NETWORK              how often a caller's address has failed to authenticate, for a minute
@@ -74,6 +75,8 @@ VAULT = "{g}:vault"
 REWRITTEN = "{g}:rewritten"
 REKEYED = "{g}:rekeyed"
 UPKEEP = "{g}:upkeep"
+
+DOUBTED = "{g}:doubted"
 WORKERS = "{g}:workers"
 ALERTS = "{g}:alerts"
 CHORES = "{g}:chores"

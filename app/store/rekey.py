@@ -65,7 +65,7 @@ class Rekey:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._reseal = connection.script("reseal")
+        self._swap = connection.script("swap")
 
     def run(self) -> Rekeyed:
         """Until nothing is left that the old key sealed."""
@@ -96,7 +96,7 @@ class Rekey:
         if sealed is not None:
             value = place.wrap(place.value, sealed)
             done.sealed[place.purpose] += int(
-                self._reseal(keys=[place.key], args=[place.field, place.value, value])
+                self._swap(keys=[place.key], args=[place.field, place.value, value])
             )
 
     # Where what is

@@ -6,7 +6,7 @@ import base64
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -59,6 +59,13 @@ class Subscription:
         """The keys that sign now, newest first."""
         now = time.time()
         return [_key(secret) for secret, until in self.secrets if until is None or until > now]
+
+    def rotate_secret(self) -> None:
+        """Makes a new secret; the present ones sign on beside it for a day."""
+        now = time.time()
+        expires = now + ROTATION_SECONDS
+        former = [[secret, min(until or expires, expires)] for secret, until in self.secrets]
+        self.secrets = [[new_secret(), None], *(pair for pair in former if pair[1] > now)][:4]
 
     def takes(self, event: dict[str, Any]) -> bool:
         """Whether an event passes the filters; `punch_types` is asked of punches only."""
@@ -136,6 +143,7 @@ class Subscriptions:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._swap = connection.script("swap")
 
     def create(self, fields: dict[str, Any], after: dict[int, str]) -> Subscription:
         """A new subscription from checked fields; `after` is the newest event of each shard."""
@@ -149,23 +157,52 @@ class Subscriptions:
             secrets=[[fields.pop("secret", None) or new_secret(), None]],
             **fields,
         )
-        self.save(subscription)
-        return subscription
-
-    def save(self, subscription: Subscription) -> None:
-        """Writes it. On return every event stored later is matched against what was written."""
         self._connection.redis.hset(SUBSCRIPTIONS, subscription.id, self._pack(subscription))
         self._announce(subscription.id)
+        return subscription
 
-    def delete(self, subscription_id: str) -> bool:
-        """Removes it with its queue and log; whether there was one."""
-        client = self._connection.redis
-        if not client.hdel(SUBSCRIPTIONS, subscription_id):
-            return False
+    def change(
+        self,
+        subscription_id: str,
+        how: Callable[[Subscription], None],
+        whether: Callable[[Subscription], bool] = lambda _: True,
+    ) -> Subscription | None:
+        """Changes one in place with `how`, if `whether` says so of it; None if there is none, or it does not.
+
+        Both are called anew, with what is stored then, where another change came between. What they raise leaves all
+        as it was. On return every event stored later is matched against what was written.
+        """
+        while True:
+            stored, subscription = self._read(subscription_id)
+            if subscription is None or not whether(subscription):
+                return None
+            how(subscription)
+            if self._swapped(subscription_id, stored, self._pack(subscription)):
+                self._announce(subscription_id)
+                return subscription
+
+    def delete(
+        self, subscription_id: str, whether: Callable[[Subscription], bool] = lambda _: True
+    ) -> Subscription | None:
+        """Removes one with its queue and log, if `whether` says so of it; what was removed."""
+        while True:
+            stored, subscription = self._read(subscription_id)
+            if subscription is None or not whether(subscription):
+                return None
+            if self._swapped(subscription_id, stored, b""):
+                break
         self._announce(subscription_id)
         for shard in self._connection.shards:
-            client.delete(*(shard.subscription(subscription_id, part) for part in SUBSCRIPTION_PARTS))
-        return True
+            parts = (shard.subscription(subscription_id, part) for part in SUBSCRIPTION_PARTS)
+            self._connection.redis.delete(*parts)
+        return subscription
+
+    def _read(self, subscription_id: str) -> tuple[bytes, Subscription | None]:
+        stored = self._connection.redis.hget(SUBSCRIPTIONS, subscription_id) or b""
+        return stored, self.unpack(subscription_id, stored) if stored else None
+
+    def _swapped(self, subscription_id: str, before: bytes, after: bytes) -> bool:
+        return bool(self._swap(keys=[SUBSCRIPTIONS], args=[subscription_id, before, after]))
 
     def _announce(self, subscription_id: str) -> None:
         for shard in self._connection.shards:
@@ -176,8 +213,7 @@ class Subscriptions:
 
     def get(self, subscription_id: str) -> Subscription | None:
         """One subscription."""
-        stored = self._connection.redis.hget(SUBSCRIPTIONS, subscription_id)
-        return self.unpack(subscription_id, stored) if stored else None
+        return self._read(subscription_id)[1]
 
     def all(self) -> list[Subscription]:
         """All of them, oldest first."""

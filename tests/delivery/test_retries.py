@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.delivery.tools import (
+    Answer,
     act,
     change,
     client,
@@ -25,7 +27,7 @@ from tests.delivery.tools import (
     shown,
     wait_rows,
 )
-from tests.harness import Device, Receiver, Relay, verify, wait_for
+from tests.harness import Device, Received, Receiver, Relay, verify, wait_for
 from tests.http.raw_servers import Behaviour, Connection
 from tests.relay.tools import problem
 
@@ -169,6 +171,28 @@ def test_410_removes_the_subscription(relay: Relay, device: Device, receiver: Re
     assert [event["subscription_id"] for event in told].count(subscription["id"]) == 1
     wait_for(lambda: keys_of(relay, subscription) == [])
     watcher.close()
+
+
+def test_410_of_a_former_target_says_nothing_of_the_present_one(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
+    asked, moved = threading.Event(), threading.Event()
+
+    def gone(_: Received) -> Answer:
+        asked.set()
+        moved.wait(10)
+        return 410, {}, b""
+
+    present = Receiver()
+    receiver.answer = gone
+    subscription = relay.subscribe(receiver, device, max_in_flight=1)
+    punch(device, 5)
+    assert asked.wait(10)
+    change(relay, subscription, target_url=present.url)
+    moved.set()
+    present.wait(5, 15)
+    assert shown(relay, subscription)["status"] == "active"
+    present.close()
 
 
 def test_after_the_schedule_it_is_a_dead_letter_that_can_be_replayed(

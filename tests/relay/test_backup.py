@@ -75,7 +75,8 @@ def test_a_relay_goes_on_from_its_backup(tmp_path: Path) -> None:
         good.wait(5)
         time.sleep(0.5)
         ids = [one.headers["webhook-id"] for one in good.received]
-        assert len(ids) == 5 and len(set(ids)) == 5 and sorted(ids) == ids
+        # The first three may have been under way at once.
+        assert len(ids) == 5 and len(set(ids)) == 5 and sorted(ids[:3]) + ids[3:] == sorted(ids)
         assert good.received[-1].json["user_name"] == "Asha"
         assert new.get(f"/v1/subscriptions/{dead_id}")["dead"] >= 3
         bad.answer = lambda _: (200, {}, b"")

@@ -16,6 +16,7 @@ from app.store.kept import KEPT, RETENTION, pattern
 from tests.harness import Device, Receiver, Relay, wait_for
 from tests.relay.test_rekey import cli
 from tests.relay.tools import events, store
+from workers import jobs
 from workers.jobs import remove_older
 
 PERSON, OTHER = "70001", "70002"
@@ -164,3 +165,57 @@ def test_what_is_older_than_the_retention_is_gone(lived: tuple[Relay, Device, De
     left = {name.split(":")[1] for name in traces if name not in index}
     assert left <= allowed, left
     assert all(one["dead"] <= 1 for one in relay.get("/v1/subscriptions")["data"])
+
+
+def test_a_clock_that_jumped_is_doubted_for_a_day_and_a_shard_beside_a_busy_one_is_not(
+    tmp_path: Path,
+) -> None:
+    with Relay(tmp_path, RELAY_SHARDS="2") as relay:
+        kept = Store(load(relay.environment))
+        devices = [relay.device() for _ in range(8)]
+        by_shard = {kept.connection.shard_of(device.id).number: device for device in devices}
+        assert len(by_shard) == 2
+        quiet, busy = by_shard.values()
+        quiet.send_done(quiet.punch("1"))
+        busy.send_done(busy.punch("2"))
+        time.sleep(0.01)
+        edge = int(time.time() * 1000)
+        for _ in range(24):
+            remove_older(kept, edge)
+            assert len(relay.events()) == 2
+        time.sleep(0.01)
+        busy.send_done(busy.punch("3"))
+        remove_older(kept, edge)
+        assert [event["user_id"] for event in relay.events()] == ["3"]
+        later = int(time.time() * 1000) + 1
+        for _ in range(24):
+            remove_older(kept, later)
+            assert len(relay.events()) == 1
+        remove_older(kept, later)
+        assert relay.events() == []
+
+
+def test_the_upkeep_leaves_alone_what_is_subscribed_meanwhile(
+    lived: tuple[Relay, Device, Device, Receiver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay, first, _, _ = lived
+    kept, failing = Store(load(relay.environment)), Receiver()
+    failing.answer = lambda _: (500, {}, b"")
+    made: list[str] = []
+
+    def trim(*_: object) -> None:
+        if not made:
+            made.append(relay.subscribe(failing, first)["id"])
+            first.send_done(first.punch("5"))
+            wait_for(lambda: failing.received)
+            wait_for(lambda: _held(relay, made[0]))
+
+    monkeypatch.setattr(jobs, "_trim", trim)
+    remove_older(kept, 0)
+    assert _held(relay, made[0])
+    failing.close()
+
+
+def _held(relay: Relay, subscription_id: str) -> bool:
+    shown = relay.get(f"/v1/subscriptions/{subscription_id}")
+    return bool(shown["retrying"] or shown["dead"])

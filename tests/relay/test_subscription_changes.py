@@ -1,0 +1,59 @@
+"""Two changes of one subscription at once: neither is lost, and what was removed stays removed."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.settings import load
+from app.store import Store
+from app.store.subscriptions import Subscription
+from tests.harness import Device, Receiver, Relay
+
+
+@pytest.fixture
+def subscription_id(relay: Relay, device: Device, receiver: Receiver) -> str:
+    return str(relay.subscribe(receiver, device)["id"])
+
+
+def test_a_change_that_another_came_before_is_made_of_what_is_stored_then(
+    relay: Relay, subscription_id: str
+) -> None:
+    kept, secrets = Store(load(relay.environment)), []
+
+    def describe(subscription: Subscription) -> None:
+        subscription.description = "changed"
+        if not secrets:
+            path = f"/v1/subscriptions/{subscription_id}/rotate-secret"
+            secrets.append(relay.call("POST", path).json()["secret"])
+
+    changed = kept.subscriptions.change(subscription_id, describe)
+    stored = kept.subscriptions.get(subscription_id)
+    assert changed is not None and stored is not None
+    assert stored.description == "changed"
+    assert changed.secrets == stored.secrets
+    assert [secret for secret, _ in stored.secrets][:1] == secrets
+
+
+def test_a_change_does_not_bring_back_what_was_removed(relay: Relay, subscription_id: str) -> None:
+    kept = Store(load(relay.environment))
+
+    def remove(_: Subscription) -> None:
+        assert relay.call("DELETE", f"/v1/subscriptions/{subscription_id}").status_code == 204
+
+    assert kept.subscriptions.change(subscription_id, remove) is None
+    assert relay.call("GET", f"/v1/subscriptions/{subscription_id}").status_code == 404
+
+
+def test_a_removal_looks_again_at_what_was_changed_meanwhile(relay: Relay, subscription_id: str) -> None:
+    kept, looked = Store(load(relay.environment)), []
+
+    def is_meant(subscription: Subscription) -> bool:
+        looked.append(subscription.description)
+        if len(looked) == 1:
+            body = {"description": "moved"}
+            relay.call("PATCH", f"/v1/subscriptions/{subscription_id}", json=body)
+        return subscription.description != "moved"
+
+    assert kept.subscriptions.delete(subscription_id, is_meant) is None
+    assert looked[1:] == ["moved"]
+    assert relay.call("GET", f"/v1/subscriptions/{subscription_id}").status_code == 200
