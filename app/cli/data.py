@@ -60,12 +60,18 @@ def rekey(settings: Settings) -> None:
     First give every process both keys and restart it. Then run this, while the relay runs or without. Then take
     RELAY_SECRET_KEY_OLD away. Breaking it off does no harm: run it again.
     """
-    from app.store.rekey import PURPOSES, Rekey
+    from app.store.rekey import PURPOSES, Rekey, WrongKeys
 
     if not settings.secret_key_old:
         raise click.ClickException("RELAY_SECRET_KEY_OLD is not set: there is no key to change from")
     with asked_store(settings) as kept:
-        done = Rekey(kept.connection).run()
+        try:
+            done = Rekey(kept.connection).run()
+        except WrongKeys:
+            raise click.ClickException(
+                "Nothing was changed: RELAY_SECRET_KEY_OLD opens nothing of what RELAY_SECRET_KEY doesn't. "
+                "It must be the key that was in use before, to the letter."
+            ) from None
         note(kept, "secret_key.changed", detail=f"{done.sealed.total()} sealed anew")
     for purpose, count in sorted(done.sealed.items()):
         click.echo(f"{count} {PURPOSES[purpose]} sealed under the new key")

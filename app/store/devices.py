@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
@@ -62,6 +62,7 @@ class Devices:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._put = connection.script("device_write")
         self._known: dict[str, Device] = {}
         self._by_token: dict[str, list[str]] = {}
         self._all_loaded = False
@@ -75,40 +76,66 @@ class Devices:
         shard = connection.new_shard_for(device_id)
         record = {**record, "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
         if not connection.redis.hsetnx(DEVICES, device_id, shard.number):
-            raise DeviceExists(device_id)
+            shard = connection.shard_of(device_id) or shard
+            if connection.redis.hexists(shard.device(device_id), "record"):
+                raise DeviceExists(device_id)
+            self._clear(shard, device_id)  # its registration or removal was broken off
         # Not 1: a device registered anew must not have the version of the one before, which processes remember.
-        connection.redis.hset(shard.device(device_id), "v", random.getrandbits(48))
-        self._write(shard, record, secrets)
+        if not self._write(shard, device_id, (b"", b""), record, secrets, version=random.getrandbits(48)):
+            raise DeviceExists(device_id)
         self._add_token(device_id, secrets["auth_token"])
         self._announce(device_id)
         return record
 
     def change(self, device_id: str, record: dict[str, Any], secrets: dict[str, str | None]) -> Device | None:
-        """Changes fields of the record and of the secrets; the former security key stays valid for reading."""
-        device = self.refresh(device_id)
-        if device is None:
-            return None
-        kept = self._secrets(device_id, device.shard)
-        if secrets.get("security_key", kept["security_key"]) != kept["security_key"]:
-            secrets = {**secrets, "previous_security_key": kept["security_key"]}
-        merged = kept | secrets
-        client = self._connection.redis
-        if merged["auth_token"] != kept["auth_token"]:
-            self._add_token(device_id, merged["auth_token"])
-        self._write(device.shard, device.record | record, merged)
-        if merged["auth_token"] != kept["auth_token"]:
-            client.srem(token(self._digest(kept["auth_token"])), device_id)
-        self._announce(device_id)
-        return self.refresh(device_id)
+        """Changes fields of the record and of the secrets; the former security key stays valid for reading.
+
+        Of changes made at once none is lost. None if the device isn't registered, or is removed meanwhile.
+        """
+        connection = self._connection
+        while (shard := connection.shard_of(device_id)) is not None:
+            stored = connection.redis.hmget(shard.device(device_id), "record", "secrets")
+            if None in stored:
+                break
+            kept = orjson.loads(connection.vault.open("device", stored[1], device_id))
+            merged = kept | secrets
+            if merged["security_key"] != kept["security_key"]:
+                merged["previous_security_key"] = kept["security_key"]
+            is_new_token = merged["auth_token"] != kept["auth_token"]
+            if is_new_token:
+                self._add_token(device_id, merged["auth_token"])
+            if self._write(shard, device_id, stored, orjson.loads(stored[0]) | record, merged):
+                if is_new_token:
+                    self._remove_token(device_id, kept["auth_token"])
+                self._announce(device_id)
+                return self.refresh(device_id)
+            connection.forget_shard_of(device_id)  # it may have been registered anew
+        if secrets.get("auth_token"):
+            self._remove_token(device_id, secrets["auth_token"])
+        self._forget(device_id)
+        return None
 
     def remove(self, device_id: str) -> bool:
-        """Removes a device with its users and their credentials; its events stay until they are too old."""
-        device = self.refresh(device_id)
-        if device is None:
+        """Removes a device with its users and their credentials; its events stay until they are too old.
+
+        Where it is broken off the id stays taken, so that it can be called again, or the device registered anew.
+        """
+        device, shard = self.refresh(device_id), self._connection.shard_of(device_id)
+        if shard is None:
             return False
-        client, shard = self._connection.redis, device.shard
-        client.srem(token(self._digest(device.auth_token)), device_id)
-        client.hdel(DEVICES, device_id)
+        if device is not None:
+            self._remove_token(device_id, device.auth_token)
+        self._clear(shard, device_id)
+        client = self._connection.redis
+        if not client.hexists(shard.device(device_id), "record"):  # nobody has registered it anew
+            client.hdel(DEVICES, device_id)
+        self._announce(device_id)
+        self._forget(device_id)
+        return True
+
+    def _clear(self, shard: Shard, device_id: str) -> None:
+        """Removes all that is kept of a device but where it is: itself first, so that nothing is added."""
+        client = self._connection.redis
         client.delete(shard.device(device_id))
         users = client.zrange(shard.users(device_id), 0, -1)
         for start in range(0, len(users), 500):
@@ -116,9 +143,9 @@ class Devices:
         client.delete(shard.users(device_id), shard.commanded(device_id), shard.strangers(device_id))
         client.hdel(shard.silent, device_id)
         client.hdel(shard.attendance_latest, device_id)
-        self._announce(device_id)
-        self._forget(device_id)
-        return True
+
+    def _remove_token(self, device_id: str, auth_token: str | None) -> None:
+        self._connection.redis.srem(token(self._digest(auth_token)), device_id)
 
     def _add_token(self, device_id: str, auth_token: str | None) -> None:
         """Makes the device found by its token; other devices with the same one count as changed by that.
@@ -138,13 +165,20 @@ class Devices:
             DEVICE_CHANGES, {"device": device_id}, maxlen=_CHANGES_KEPT, approximate=False
         )
 
-    def _write(self, shard: Shard, record: dict[str, Any], secrets: dict[str, str | None]) -> None:
-        device_id = record["device_id"]
+    def _write(
+        self,
+        shard: Shard,
+        device_id: str,
+        stored: Sequence[bytes],
+        record: dict[str, Any],
+        secrets: dict[str, str | None],
+        *,
+        version: int | str = "",
+    ) -> bool:
+        """Puts them in the place of what was read; False where that has been changed meanwhile."""
         sealed = self._connection.vault.seal("device", orjson.dumps(secrets), device_id)
-        pipeline = self._connection.redis.pipeline(transaction=True)
-        pipeline.hset(shard.device(device_id), mapping={"record": orjson.dumps(record), "secrets": sealed})
-        pipeline.hincrby(shard.device(device_id), "v", 1)
-        pipeline.execute()
+        arguments = [*stored, orjson.dumps(record), sealed, version]
+        return bool(self._put(keys=[shard.device(device_id)], args=arguments))
 
     # Reading
 
@@ -329,13 +363,6 @@ class Devices:
     def known_with_keys(self) -> list[Device]:
         """Those of them that this process knows already."""
         return [device for device in self._known.values() if device.keys]
-
-    def _secrets(self, device_id: str, shard: Shard) -> dict[str, Any]:
-        sealed = self._connection.redis.hget(shard.device(device_id), "secrets")
-        secrets: dict[str, Any] = orjson.loads(
-            self._connection.vault.open("device", sealed or b"", device_id)
-        )
-        return secrets
 
     def _digest(self, auth_token: str | None) -> str:
         return self._connection.vault.digest("token", auth_token or "")

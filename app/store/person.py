@@ -30,6 +30,7 @@ from app.store.traces import (
     Traces,
     blob,
     chunks,
+    is_id,
     loaded_rows,
     split_punches,
 )
@@ -375,7 +376,7 @@ def _without(value: Any, user_id: str) -> Any:
         return [one for one in left if one not in ({}, None)]
     if not isinstance(value, dict):
         return value
-    named = any(str(value[name]) == user_id for name in ("UserID", "UserId") if name in value)
+    named = any(is_id(one, user_id) for name, one in value.items() if name.lower() == "userid")
     return {
         name: _without(one, user_id)
         for name, one in value.items()

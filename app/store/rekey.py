@@ -60,6 +60,10 @@ class _Place:
     wrap: Callable[[bytes, bytes], bytes] = lambda _, sealed: sealed
 
 
+class WrongKeys(Exception):
+    """There is what neither key opens, and nothing that RELAY_SECRET_KEY_OLD does."""
+
+
 class Rekey:
     """Seals everything in the store and in the spool anew."""
 
@@ -68,8 +72,9 @@ class Rekey:
         self._swap = connection.script("swap")
 
     def run(self) -> Rekeyed:
-        """Until nothing is left that the old key sealed."""
+        """Until nothing is left that the old key sealed. Raises WrongKeys, with nothing changed."""
         done, vault = Rekeyed(), self._connection.vault
+        self._check_keys()
         self._connection.redis.set(VAULT, vault.former_to_keep())
         for _ in range(_PASSES):
             done.unreadable.clear()
@@ -86,6 +91,18 @@ class Rekey:
         if not done.busy_segments:
             self._connection.redis.set(REKEYED, vault.key_id)
         return done
+
+    def _check_keys(self) -> None:
+        """Before anything is written: digests made with a mistyped key would lock every API key out for good."""
+        unreadable = 0
+        for place in self._places():
+            try:
+                if self._connection.vault.seal_anew(place.purpose, place.unwrap(place.value), place.context):
+                    return
+            except SealError:
+                unreadable += 1
+        if unreadable:
+            raise WrongKeys
 
     def _seal_anew(self, place: _Place, done: Rekeyed) -> None:
         try:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from app.gateway import values
 from app.store.attendance_index import split_changed, split_pair
 from app.store.codec import split_link
 from app.store.connection import Connection
@@ -236,13 +237,21 @@ def loaded_rows(fields: dict[bytes, bytes]) -> list[dict[str, Any]]:
     return logs if isinstance(logs, list) else []
 
 
+def is_id(value: Any, user_id: str) -> bool:
+    """Whether a value of a callback's JSON is the user ID, as callbacks are read: " 7 " and 7.0 are "7"."""
+    try:
+        return values.identifier(value) == user_id
+    except ValueError:
+        return False
+
+
 def _names(value: Any, user_id: str) -> bool:
     """Whether JSON has the user ID as a value of its own."""
     if isinstance(value, dict):
         return any(_names(one, user_id) for one in value.values())
     if isinstance(value, list):
         return any(_names(one, user_id) for one in value)
-    return not isinstance(value, bool) and str(value) == user_id
+    return is_id(value, user_id)
 
 
 def chunks(events: Iterable[StoredEvent]) -> Iterator[list[StoredEvent]]:

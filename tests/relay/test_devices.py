@@ -284,6 +284,88 @@ def test_a_device_registered_anew_has_nothing_of_the_one_before(relay: Relay, de
     seen_by_all(again)
 
 
+class BrokenOff(Exception):
+    """Stands for the end of the process."""
+
+
+def broken_off(*_: Any, **__: Any) -> Any:
+    raise BrokenOff
+
+
+@pytest.mark.parametrize("method", ["_write", "_add_token"])
+def test_a_registration_that_was_broken_off_does_not_take_the_id(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    kept, registered = Store(load(relay.environment)), relay.device()
+    record, token = kept.devices.get(registered.id).record, registered.token  # type: ignore[union-attr]
+    record, secret = (
+        {**record, "device_id": f"{registered.id}-2"},
+        {"auth_token": token, "security_key": None},
+    )
+    with monkeypatch.context() as patched, pytest.raises(BrokenOff):
+        patched.setattr(kept.devices, method, broken_off)
+        kept.devices.register(record, secret)
+    path = f"/v1/devices/{record['device_id']}"
+    if method == "_add_token":
+        assert relay.call("DELETE", path).status_code == 204
+    problem(relay.call("GET", path), 404)
+    seen_by_all(relay.device(device_id=record["device_id"]))
+
+
+def test_a_removal_that_was_broken_off_can_be_finished(
+    relay: Relay, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = {"Type": "Password", "UserID": "2", "Data": "998877"}
+    device.send_done(device.envelope(UserUpdated={"UserID": "2", "Template": [template]}))
+    kept = Store(load(relay.environment))
+    with monkeypatch.context() as patched, pytest.raises(BrokenOff):
+        patched.setattr(kept.connection.redis, "zrange", broken_off)
+        kept.devices.remove(device.id)
+    problem(relay.call("GET", f"/v1/devices/{device.id}"), 404)
+    assert relay.call("DELETE", f"/v1/devices/{device.id}").status_code == 204
+    assert not [key for key in store(relay) if f":user:{device.id}:" in key]
+    problem(relay.call("DELETE", f"/v1/devices/{device.id}"), 404)
+
+
+# Two changes at once
+
+
+def test_a_change_of_a_device_that_another_came_before_keeps_both(
+    relay: Relay, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, token = Store(load(relay.environment)), secrets.token_hex(16)
+    write = kept.devices._write
+
+    def after_another(*arguments: Any, **named: Any) -> bool:
+        monkeypatch.setattr(kept.devices, "_write", write)
+        patch(device, auth_token=token)
+        return write(*arguments, **named)
+
+    monkeypatch.setattr(kept.devices, "_write", after_another)
+    changed = kept.devices.change(device.id, {"label": "Gate"}, {})
+    assert changed is not None and (changed.record["label"], changed.auth_token) == ("Gate", token)
+    problem(send(device, device.punch()), 401)
+    device.token = token
+    seen_by_all(device)
+
+
+def test_a_change_of_a_device_does_not_bring_back_what_was_removed(
+    relay: Relay, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, token = Store(load(relay.environment)), secrets.token_hex(16)
+    write = kept.devices._write
+
+    def after_its_removal(*arguments: Any, **named: Any) -> bool:
+        assert relay.call("DELETE", f"/v1/devices/{device.id}").status_code == 204
+        return write(*arguments, **named)
+
+    monkeypatch.setattr(kept.devices, "_write", after_its_removal)
+    assert kept.devices.change(device.id, {}, {"auth_token": token}) is None
+    problem(relay.call("GET", f"/v1/devices/{device.id}"), 404)
+    assert not [key for key in store(relay) if f"{{s0}}:device:{device.id}" in key]
+    assert kept.devices.by_token(token, anew=True) == []
+
+
 # Counting and listing
 
 

@@ -59,7 +59,7 @@ def _leave_traces(device: Device, user: str) -> None:
     device.send_done(device.punch(user))
     photo = {"UserID": user, "LogPhoto": "/9j/AAAA", "LogTime": "2026-11-24 09:00:00 GMT +0530"}
     device.send_done(device.envelope(Log=photo))
-    device.send_done(device.envelope(NewThing={"UserID": user}))
+    device.send_done(device.envelope(NewThing={"UserID": f" {user} "}))
 
 
 def _traces(relay: Relay, of: str) -> list[str]:

@@ -89,6 +89,24 @@ def test_all_is_there_after_a_change_of_the_key(tmp_path: Path, receiver: Receiv
         relay.stop()
 
 
+def test_a_mistyped_old_key_changes_nothing(tmp_path: Path) -> None:
+    relay = Relay(tmp_path, RELAY_SECRET_KEY=OLD).start()
+    try:
+        device, api_key = relay.device(), key_with(relay, "events:read")
+        relay.stop()
+        relay.environment.update(RELAY_SECRET_KEY=NEW, RELAY_SECRET_KEY_OLD=f"{OLD}x")
+        relay.start("store")
+        wait_for(lambda: (tmp_path / "data" / "store" / "valkey.sock").exists())
+        cli(relay, "rekey", status=1)
+        relay.stop()
+        restart(relay, RELAY_SECRET_KEY=NEW, RELAY_SECRET_KEY_OLD=OLD)
+        assert "1 devices" in cli(relay, "rekey")
+        assert relay.call("GET", "/v1/me", key=api_key).ok
+        device.send_done(device.punch("7"))
+    finally:
+        relay.stop()
+
+
 def test_what_another_key_spooled_is_brought_back(tmp_path: Path) -> None:
     before = Spool(tmp_path, Vault(OLD))
     before.append(Spooled("DEV1", 1.0, "http://relay", b"{}"))
