@@ -14,6 +14,9 @@ from typing import NamedTuple
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
+_ENTRY = re.compile(
+    r"(?!0+-0+$)[0-9]{1,15}-[0-9]{1,15}"
+)  # a stream has no 0-0, and Redis refuses what is before it
 _EVENT = re.compile(r"evt_([0-9a-hjkmnp-tv-z]{10})([0-9a-hjkmnp-tv-z]{4})([0-9a-hjkmnp-tv-z]{2})")
 
 
@@ -56,7 +59,13 @@ def event_place(public: str) -> Place | None:
     if match is None:
         return None
     ms, sequence, shard = (decode(part) for part in match.groups())
-    return Place(shard, f"{ms}-{sequence}")
+    entry = f"{ms}-{sequence}"
+    return Place(shard, entry) if is_entry(entry) else None
+
+
+def is_entry(text: str) -> bool:
+    """Whether it can be the id of a stream's entry, `ms-seq`."""
+    return _ENTRY.fullmatch(text) is not None
 
 
 def random_id(prefix: str, shard: int | None = None) -> str:

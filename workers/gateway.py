@@ -6,6 +6,7 @@ LoadLog is asked for window by window and page by page. Another call in progress
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ _BOM = b"\xef\xbb\xbf"
 _NO_ANSWER = ("timeout", "reset", "closed")
 _SHORTEST_SECRET = 4  # shorter ones are in half of all texts
 _LONGEST_STATUS = 200
+_PART = 16  # characters of a secret that are no coincidence
 
 
 @dataclass(slots=True)
@@ -233,9 +235,19 @@ def _decode(device: Device, body: bytes) -> object:
 
 
 def _without_secrets(text: str, device: Device, values: Mapping[str, Any]) -> str:
-    """The gateway's own text, should it repeat what it was sent."""
+    """The gateway's own text, should it repeat what it was sent, or a part that is long enough to be told."""
+    text = text.replace("\\/", "/")
     sent = [device.auth_token, *(values.get(name) for name in CREDENTIAL_FIELDS.values())]
     for secret in sent:
         if isinstance(secret, str) and len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, "…")
+            text = _without_parts(text.replace(secret, "…")[: _LONGEST_STATUS + _PART], secret)
     return text[:_LONGEST_STATUS]
+
+
+def _without_parts(text: str, secret: str) -> str:
+    """`text` with "…" for whatever run of `_PART` characters and more is of `secret`."""
+    said = list(text)
+    for start in range(len(text) - _PART + 1):
+        if text[start : start + _PART] in secret:
+            said[start : start + _PART] = ["…"] * _PART
+    return re.sub("…+", "…", "".join(said))

@@ -18,6 +18,10 @@ blueprint = Blueprint("api_keys", __name__, url_prefix="/v1")
 
 
 def _in_future(value: datetime) -> None:
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        raise ValidationError("is too far away; leave it out for a key that doesn't expire") from None
     if value <= datetime.now(UTC):
         raise ValidationError("is in the past; leave it out for a key that doesn't expire")
 

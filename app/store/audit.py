@@ -6,12 +6,12 @@ What is written here is written before the answer is given, or the request fails
 from __future__ import annotations
 
 import logging
-import re
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from app import ids
 from app.events.flatten import received_iso
 from app.store.connection import Connection
 from app.store.keys import AUDIT
@@ -20,7 +20,6 @@ log = logging.getLogger("relay.audit")
 
 COMMAND_LINE = "command line"
 ABOUT = ("device_id", "user_id", "subject", "detail")
-_CURSOR = re.compile(r"[0-9]{1,15}-[0-9]{1,20}")
 _LONGEST = 200
 
 
@@ -46,7 +45,7 @@ class Audit:
 
     def page(self, limit: int, cursor: str | None = None) -> tuple[list[dict[str, Any]], str | None]:
         """Entries, newest first, each with its `id`. Raises ValueError for a cursor that isn't one."""
-        if cursor and not _CURSOR.fullmatch(cursor):
+        if cursor and not ids.is_entry(cursor):
             raise ValueError("cursor")
         found = self._connection.redis.xrevrange(AUDIT, f"({cursor}" if cursor else "+", "-", count=limit + 1)
         rows = [{"id": entry.decode(), **orjson.loads(fields[b"b"])} for entry, fields in found[:limit]]

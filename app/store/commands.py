@@ -41,7 +41,7 @@ ENDED = ("completed", "failed", "unknown", "cancelled")
 STATUSES = ("queued", "sending", "waiting", *ENDED)
 IDEMPOTENCY_SECONDS = 86_400
 _SCAN = 100
-_CURSOR = re.compile(r"([0-9]{1,4}):([0-9]{1,15})-([0-9]{1,15})")
+_CURSOR = re.compile(r"([0-9]{1,4}):(([0-9]+)-([0-9]+))")
 _SHOWN = (  # of a command's hash; its payload and its result may be large
     *(b"record", b"status", b"attempts", b"status_code", b"gateway_status", b"message", b"http_status"),
     *(b"sent_at", b"ended_at", b"next_poll_at", b"field"),
@@ -119,9 +119,9 @@ _Entry = tuple[int, int, int]  # ms, sequence, shard: where a command is in the 
 
 def _place(cursor: str) -> _Entry:
     match = _CURSOR.fullmatch(cursor)
-    if match is None:
+    if match is None or not ids.is_entry(match[2]):
         raise ValueError("cursor")
-    return int(match[2]), int(match[3]), int(match[1])
+    return int(match[3]), int(match[4]), int(match[1])
 
 
 def _iso(ms: int) -> str:

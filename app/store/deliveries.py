@@ -118,7 +118,11 @@ class Deliveries:
         """
         shards = self._connection.shards
         number, _, before = (cursor or "0:+").partition(":")
-        if not number.isdecimal() or int(number) >= len(shards) or not _is_entry(before):
+        if (
+            not (number.isascii() and number.isdecimal())
+            or int(number) >= len(shards)
+            or not _is_entry(before)
+        ):
             raise ValueError("cursor")
         rows: list[dict[str, Any]] = []
         place = before
@@ -322,5 +326,4 @@ def _place(public: str) -> ids.Place | None:
 
 
 def _is_entry(text: str) -> bool:
-    ms, _, sequence = text.partition("-")
-    return text == "+" or (ms.isdecimal() and sequence.isdecimal() and len(text) < 40)
+    return text == "+" or ids.is_entry(text)

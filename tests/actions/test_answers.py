@@ -146,6 +146,14 @@ def test_the_gateways_own_text_never_repeats_what_it_was_sent(one: Machine) -> N
     assert secret not in answer.text and "918273645" not in answer.text
 
 
+def test_nor_does_it_repeat_a_part_of_a_template(one: Machine) -> None:
+    template = "".join(f"{number:03d}/" for number in range(400))
+    quoted = template[100:140].replace("/", "\\/")
+    one.fault(Fault(status_code=1, status=f"can't read {quoted} of it"))
+    answer = one.act("add-user", user_id="1", face_data=template)
+    assert (answer.status_code, answer.json()["gateway_status"]) == (422, "can't read … of it")
+
+
 def test_device_information_is_flat_with_numbers_and_dates(one: Machine) -> None:
     information = {
         "DeviceModel": "Hawking Plus (f38+)",

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import secrets
 import socket
 import threading
 from collections.abc import Iterator
@@ -317,9 +316,21 @@ def test_the_stream_goes_on_after_the_last_event_id(relay: Relay, device: Device
         assert ids(found) == ids(events(device))[2:]
 
 
-def test_a_wrong_last_event_id_is_422(relay: Relay) -> None:
-    answer = relay.call("GET", "/v1/events/stream", headers={"Last-Event-ID": secrets.token_hex(4)})
+@pytest.mark.parametrize("last", ["0123abcd", "evt_0000000000000000"])
+def test_a_wrong_last_event_id_is_422(relay: Relay, last: str) -> None:
+    answer = relay.call("GET", "/v1/events/stream", headers={"Last-Event-ID": last})
     problem(answer, 422, "Last-Event-ID")
+
+
+@pytest.mark.parametrize("list_", ["/v1/commands", "/v1/audit", "/v1/events", "deliveries"])
+@pytest.mark.parametrize(
+    "entry", ["0-0", "000-0", "٣-١", "9999999999999999999999-1", "1-99999999999999999999"]
+)
+def test_what_can_be_no_cursor_is_422(relay: Relay, receiver: Receiver, list_: str, entry: str) -> None:
+    if list_ == "deliveries":
+        list_ = f"/v1/subscriptions/{relay.subscribe(receiver)['id']}/deliveries"
+    cursor = {"/v1/audit": entry, "/v1/events": "evt_0000000000000000"}.get(list_, f"0:{entry}")
+    problem(relay.call("GET", list_, params={"cursor": cursor}), 422, "cursor")
 
 
 def test_many_streams_take_nothing_from_callbacks(relay: Relay, device: Device) -> None:

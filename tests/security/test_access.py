@@ -170,6 +170,11 @@ def test_a_deleted_key_ends_working_at_once(relay: Relay) -> None:
     problem(relay.call("DELETE", f"/v1/api-keys/{made['id']}"), 404)
 
 
+def test_a_key_cannot_expire_after_the_last_year_there_is(relay: Relay) -> None:
+    wanted = {"name": "n8n", "scopes": ["events:read"], "expires_at": "9999-12-31T23:59:59-23:59"}
+    problem(relay.call("POST", "/v1/api-keys", json=wanted), 422, "expires_at")
+
+
 def test_a_key_expires(relay: Relay) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=2)
     key = key_with(relay, "events:read", expires_at=soon.isoformat())
