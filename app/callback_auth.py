@@ -18,6 +18,8 @@ from app.store.devices import Device, Devices
 
 log = logging.getLogger("relay.callback")
 
+_AROUND = b" \t\r\n\0\xef\xbb\xbf"  # what a body may have around it, a byte order mark among it
+
 
 @dataclass(frozen=True, slots=True)
 class Authentic:
@@ -40,7 +42,7 @@ class Authenticator:
 
         `hints` are device ids from the URL, which must all be the device's.
         """
-        text = body.strip(b" \t\r\n\0\xef\xbb\xbf")
+        text = body.strip(_AROUND)
         if text.startswith(b"{"):
             return self._plain(text, hints)
         sealed = ciphertext(text)
@@ -62,7 +64,7 @@ class Authenticator:
         return _authentic(device, envelope, unread, text)
 
     def _sealed(self, sealed: bytes, hints: list[str]) -> Authentic:
-        plain = self._open(sealed, hints)
+        plain = self._open(sealed, hints).strip(_AROUND)
         envelope, unread = envelope_in(plain)
         device = self._device(envelope, hints)
         if not any(key.opens(sealed) for key in device.keys):

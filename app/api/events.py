@@ -110,7 +110,7 @@ def stream() -> Response:
         if place is None:
             raise wrong("Last-Event-ID", "is not an event's id, e.g. evt_01kay8ds0r000000")
         # Other shards go on from the millisecond before: one that was seen may come again, none is left out.
-        before = f"{int(place.entry.partition('-')[0]) - 1}-{2**64 - 1}"
+        before = f"{max(0, int(place.entry.partition('-')[0]) - 1)}-{2**64 - 1}"
         after = {shard: place.entry if shard == place.shard else before for shard in after}
     follower: Follower = current_app.extensions["follower"]
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}

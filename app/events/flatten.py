@@ -106,7 +106,7 @@ def punch_event(
         "local_date": occurred_at[:10],
         "local_time": occurred_at[11:19],
         "delay_seconds": int(delay.total_seconds()),
-        "is_late_arrival": delay.total_seconds() > LATE_AFTER_SECONDS,
+        "is_late_arrival": int(delay.total_seconds()) > LATE_AFTER_SECONDS,
         "clock_suspect": delay < -AHEAD_SUSPECT or delay > receipt.retention,
     }
     return event

@@ -16,6 +16,7 @@ LONGEST_ID = 128
 LONGEST_NAME = 256
 LONGEST_WORD = 64
 
+_INEXACT = 2.0**53
 _LARGEST = 10**LONGEST_ID
 _CONTROL = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)])
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -59,6 +60,8 @@ def text(value: object) -> str:
         return clean(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("is not a text")
+    if isinstance(value, float) and abs(value) >= _INEXACT:  # another ID may have become the same
+        raise ValueError("is too large for a number; it must be a text")
     # The limit keeps clear of Python's own on the digits of str().
     if not -_LARGEST < value < _LARGEST or value != int(value):
         raise ValueError("is not a text")

@@ -227,6 +227,7 @@ def test_of_two_spellings_of_the_user_the_one_that_holds_something_counts() -> N
         (True, "PunchLog.UserID is not a text."),
         (False, "PunchLog.UserID is not a text."),
         (12.5, "PunchLog.UserID is not a text."),
+        (2.0**64, "PunchLog.UserID is too large for a number; it must be a text."),
         (float("nan"), "PunchLog.UserID is not a text."),
         pytest.param(10**5000, "PunchLog.UserID is not a text.", id="5000 digits"),
         ([], "PunchLog.UserID is not a text."),

@@ -280,6 +280,12 @@ def test_a_bom_and_blanks_around_the_json_are_fine(device: Device, before: bytes
     assert types(device) == ["attendance.punch"]
 
 
+def test_a_bom_inside_of_what_is_encrypted_is_fine(keyed: Device) -> None:
+    before = len(events(keyed))
+    done(keyed.send(sealed(b"\xef\xbb\xbf" + json.dumps(keyed.punch()).encode())))
+    assert len(events(keyed)) == before + 1
+
+
 # The size
 
 

@@ -218,6 +218,7 @@ def test_late_punches_and_wrong_clocks_are_marked(
     device.send_done(punch)  # which is not published again, nor counted
     event = only(device, "attendance.punch")
     assert abs(event["delay_seconds"] - seconds) <= 5
+    assert event["is_late_arrival"] == (event["delay_seconds"] > 300)
     assert (event["is_late_arrival"], event["clock_suspect"]) == (late, suspect)
     assert counters(device)["clock_suspect"] == int(suspect)
 
