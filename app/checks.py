@@ -177,7 +177,7 @@ def settings_warnings(settings: Settings) -> list[str]:
         warnings.append(
             "RELAY_SECRET_KEY is shorter than 32 characters: make one with `openssl rand -hex 32`."
         )
-    if settings.allow_private_targets == "all":
+    if "all" in (item.strip().lower() for item in settings.allow_private_targets.split(",")):
         warnings.append(
             "RELAY_ALLOW_PRIVATE_TARGETS=all lets webhooks reach everything in your network: name the networks."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import secrets
@@ -13,6 +14,7 @@ import redis
 import requests
 
 from app import setting_readers, wish
+from app.checks import writable
 from app.log import configure
 from app.settings import Settings
 from app.store import Store
@@ -33,6 +35,10 @@ def run(settings: Settings, *, with_simulator: bool) -> None:
     _simulator_port()  # a wrong one is said at once, though the console may ask for the simulator later
     _check_port(settings.host, settings.port, "PORT")
     first_time = settings.api_key is None and not (settings.data_dir / "api_key").exists()
+    if not writable(settings.data_dir):
+        raise click.ClickException(
+            f"RELAY_DATA_DIR={settings.data_dir} can't be written: make it or choose another"
+        )
     store = Store(settings)
     supervisor = Supervisor()
     supervisor.handle_signals()
@@ -66,6 +72,10 @@ def _check_port(host: str, port: int, name: str) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                raise click.ClickException(
+                    f"HOST={host}: it is no address of this machine; take 127.0.0.1, or 0.0.0.0 for all of them"
+                ) from None
             raise click.ClickException(
                 f"{name}={port}: {host}:{port} can't be listened on ({error.strerror}); try {name}={port + 1}"
             ) from None

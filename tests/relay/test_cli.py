@@ -147,7 +147,7 @@ def test_doctor_says_what_is_wrong_a_line_each_and_exits_1(tmp_path: Path) -> No
         "doctor",
         REDIS_URL="redis://:hidden-password@127.0.0.1:1/0",
         RELAY_SECRET_KEY="short",
-        RELAY_ALLOW_PRIVATE_TARGETS="all",
+        RELAY_ALLOW_PRIVATE_TARGETS="10.0.0.0/8, ALL",
     )
     assert ended.returncode == 1
     lines = ended.stdout.strip().splitlines()
@@ -317,6 +317,15 @@ def test_up_says_when_its_port_is_taken(tmp_path: Path, relay: Relay) -> None:
     ended = run(tmp_path, "up", PORT=str(relay.port))
     assert ended.returncode != 0
     assert f"PORT={relay.port}" in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "name, value", [("HOST", "192.0.2.1"), ("HOST", "no-such.invalid"), ("RELAY_DATA_DIR", "/proc/nothing")]
+)
+def test_up_names_the_setting_that_is_wrong(tmp_path: Path, name: str, value: str) -> None:
+    ended = run(tmp_path, "up", **{name: value})
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"Error: {name}={value}") and "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("port", ["abc", "-1", "65536"])
