@@ -272,15 +272,25 @@ def test_events_that_come_while_they_are_written_anew_are_all_there_and_delivere
     kept = Store(load(relay.environment))
     shard = kept.connection.shard_of(device.id)
     assert shard is not None
-    sending = threading.Thread(target=lambda: [device.send_done(device.punch()) for _ in range(300)])
+    sent, enough = [0], threading.Event()
+
+    def send() -> None:
+        while not enough.is_set():
+            device.send_done(device.punch())
+            sent[0] += 1
+
+    sending = threading.Thread(target=send)
     sending.start()
-    written = 0
-    while sending.is_alive():
-        Scrub(kept.connection).run(shard)
-        written += 1
-    sending.join()
+    try:
+        written = 0
+        while sending.is_alive() and (written < 10 or sent[0] < 200):
+            Scrub(kept.connection).run(shard)
+            written += 1
+    finally:
+        enough.set()
+        sending.join()
     found = [event["id"] for event in events(device)]
-    assert written > 5 and len(found) == len(set(found)) == 300
-    receiver.wait(300, 30)
+    assert sent[0] >= 200 and len(found) == len(set(found)) == sent[0]
+    receiver.wait(sent[0], 30)
     assert sorted(event["id"] for event in receiver.events()) == found
     assert not kept.connection.redis.exists(shard.rewriting, shard.rewritten_events)
