@@ -14,9 +14,7 @@ from typing import NamedTuple
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
-_ENTRY = re.compile(
-    r"(?!0+-0+$)[0-9]{1,16}-[0-9]{1,16}"
-)  # a stream has no 0-0, and Redis refuses what is before it
+_ENTRY = re.compile(r"(?!0+-0+$)[0-9]{1,16}-[0-9]{1,16}")  # nothing is before 0-0: Redis refuses to be asked
 _EVENT = re.compile(r"evt_([0-9a-hjkmnp-tv-z]{10})([0-9a-hjkmnp-tv-z]{4})([0-9a-hjkmnp-tv-z]{2})")
 
 

@@ -244,9 +244,7 @@ def _trim_commands(client: Any, keys: CommandKeys, oldest_ms: int) -> None:
 def _remove_left_overs(kept: Store, shard: Shard, oldest_ms: int) -> None:
     client = kept.connection.redis
     found = list(client.scan_iter(match=f"{shard.tag}:sub:*", count=1_000))
-    known = set(
-        kept.subscriptions.ids()
-    )  # read last: one that is made meanwhile has its keys found by the next run
+    known = set(kept.subscriptions.ids())  # read last: what is subscribed meanwhile is known
     for name in found:
         if name.decode().split(":")[2] not in known:
             client.delete(name)

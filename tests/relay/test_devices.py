@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import requests
 from app.settings import load
 from app.store import Store
 from app.store.devices import Device as Known
+from app.store.devices import Devices
 from app.store.keys import DEVICE_CHANGES
 from tests.harness import Device, Relay
 from tests.relay.tools import KEY, OTHER_KEY, counters, done, events, only, post, problem, sealed, store
@@ -330,19 +332,28 @@ def test_a_removal_that_was_broken_off_can_be_finished(
 # Two changes at once
 
 
+def devices_with_a_change_before(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch, another: Callable[[], Any]
+) -> Devices:
+    """A view of the store in which another change comes between the first one's reading and writing."""
+    devices = Store(load(relay.environment)).devices
+    write = devices._write
+
+    def write_after_another(*arguments: Any, **named: Any) -> bool:
+        monkeypatch.setattr(devices, "_write", write)
+        another()
+        return write(*arguments, **named)
+
+    monkeypatch.setattr(devices, "_write", write_after_another)
+    return devices
+
+
 def test_a_change_of_a_device_that_another_came_before_keeps_both(
     relay: Relay, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, token = Store(load(relay.environment)), secrets.token_hex(16)
-    write = kept.devices._write
-
-    def after_another(*arguments: Any, **named: Any) -> bool:
-        monkeypatch.setattr(kept.devices, "_write", write)
-        patch(device, auth_token=token)
-        return write(*arguments, **named)
-
-    monkeypatch.setattr(kept.devices, "_write", after_another)
-    changed = kept.devices.change(device.id, {"label": "Gate"}, {})
+    token = secrets.token_hex(16)
+    devices = devices_with_a_change_before(relay, monkeypatch, lambda: patch(device, auth_token=token))
+    changed = devices.change(device.id, {"label": "Gate"}, {})
     assert changed is not None and (changed.record["label"], changed.auth_token) == ("Gate", token)
     problem(send(device, device.punch()), 401)
     device.token = token
@@ -352,18 +363,14 @@ def test_a_change_of_a_device_that_another_came_before_keeps_both(
 def test_a_change_of_a_device_does_not_bring_back_what_was_removed(
     relay: Relay, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, token = Store(load(relay.environment)), secrets.token_hex(16)
-    write = kept.devices._write
-
-    def after_its_removal(*arguments: Any, **named: Any) -> bool:
-        assert relay.call("DELETE", f"/v1/devices/{device.id}").status_code == 204
-        return write(*arguments, **named)
-
-    monkeypatch.setattr(kept.devices, "_write", after_its_removal)
-    assert kept.devices.change(device.id, {}, {"auth_token": token}) is None
+    token = secrets.token_hex(16)
+    devices = devices_with_a_change_before(
+        relay, monkeypatch, lambda: relay.call("DELETE", f"/v1/devices/{device.id}")
+    )
+    assert devices.change(device.id, {}, {"auth_token": token}) is None
     problem(relay.call("GET", f"/v1/devices/{device.id}"), 404)
     assert not [key for key in store(relay) if f"{{s0}}:device:{device.id}" in key]
-    assert kept.devices.by_token(token, anew=True) == []
+    assert devices.by_token(token, anew=True) == []
 
 
 # Counting and listing
