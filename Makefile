@@ -1,19 +1,23 @@
 # make run: the relay.  make test: everything.  Both set up .venv first; only Python 3.11 or later is needed.
 PYTHON ?= python3
 ARGS ?=
+OUT ?= build/make-app
 BIN := .venv/bin
 
-.PHONY: help setup run test test-quick test-soak bench docs lock audit clean
+.PHONY: help setup run test test-quick test-soak simulate bench docs make-app catalogs lock audit clean
 
 help:
 	@echo "make setup       .venv with everything Python needs; does nothing when it is up to date"
-	@echo "make run         the relay with an embedded store and a virtual device (ARGS=--no-simulator)"
+	@echo "make run         the relay with an embedded store and a simulated device (ARGS=--no-simulator)"
 	@echo "make test        lint, types, import contracts, all tests, also on Debian's Redis, under Sentinel and on a Cluster"
 	@echo "make test-quick  lint, types and the tests of protocol, HTTP client and relay"
 	@echo "make test-soak   the tests that take minutes: 100 kills at random, ten minutes of load, longer fuzzing (ARGS go to pytest)"
+	@echo "make simulate    runs the simulation of failures (SEED=4711, SEEDS=0:2000 or SECONDS=600; docs/simulation.md)"
 	@echo "make bench       the benchmarks beside their baselines (ARGS go to them)"
-	@echo "make docs        writes docs' generated parts, openapi.yaml and postman/ anew"
-	@echo "make lock        requirements*.txt anew from pyproject.toml"
+	@echo "make docs        updates the generated parts of docs, openapi.yaml, asyncapi.yaml and postman/"
+	@echo "make make-app    builds the app for Make into build/make-app, or into the folder that OUT names"
+	@echo "make catalogs    builds the catalogs of n8n-nodes/ and zapier-app/, as their own npm scripts do"
+	@echo "make lock        updates requirements*.txt from pyproject.toml"
 	@echo "make audit       known vulnerabilities of what the lock files name; needs the internet"
 	@echo "make clean       removes .venv and caches; .data stays"
 
@@ -33,6 +37,8 @@ test: .venv/.dev
 	@scripts/install-faketime
 	@scripts/install-postgres
 	@scripts/install-mariadb
+	@scripts/install-buildah
+	@scripts/install-caddy
 	@$(BIN)/python scripts/test
 
 test-quick: .venv/.dev
@@ -41,12 +47,22 @@ test-quick: .venv/.dev
 test-soak: .venv/.dev
 	@$(BIN)/python -m pytest -m soak tests $(ARGS)
 
+simulate: .venv/.dev
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED) $(if $(STEPS),--steps '$(STEPS)'),--jobs 2 \
+		$(if $(SECONDS),--seconds $(SECONDS),--seeds $(or $(SEEDS),0:2000)))
+
 bench: .venv/.dev
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 docs: .venv/.dev
 	@$(BIN)/python scripts/docs
 	@$(BIN)/python scripts/openapi
+
+make-app: .venv/.run
+	@$(BIN)/python scripts/make-app "$(OUT)"
+
+catalogs: .venv/.run
+	@$(BIN)/python scripts/catalog n8n-nodes/nodes/catalog.json zapier-app/catalog.json
 
 lock: .venv/.dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
@@ -63,22 +79,19 @@ clean:
 # What is installed: .run what running needs, .dev that and what tests need.
 
 .venv/.dev: requirements-dev.txt requirements.txt pyproject.toml | $(BIN)/python
-	@echo "Installing what running and testing need into .venv"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(BIN)/python scripts/setup requirements-dev.txt
 	@touch .venv/.run $@
 
 .venv/.run: requirements.txt pyproject.toml | $(BIN)/python
-	@echo "Installing what the relay needs into .venv"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(BIN)/python scripts/setup requirements.txt
 	@touch $@
 
 $(BIN)/python:
+	@echo "[1/4] Creating .venv. The first time, this and the next steps take about a minute."
 	@command -v "$(PYTHON)" >/dev/null || { \
 		echo "cams-relay needs Python 3.11 or later, and there is no $(PYTHON): install it, or name one, e.g. make $(MAKECMDGOALS) PYTHON=python3.12"; \
 		exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "cams-relay needs Python 3.11 or later, and $(PYTHON) is $$("$(PYTHON)" -V 2>&1): name a later one, e.g. make $(MAKECMDGOALS) PYTHON=python3.12"; \
 		exit 1; }
-	@"$(PYTHON)" -m venv .venv || { rm -rf .venv; exit 1; }
+	@"$(PYTHON)" -m venv --without-pip .venv || { rm -rf .venv; exit 1; }

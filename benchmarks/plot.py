@@ -15,7 +15,7 @@ def plot(record: Record) -> bytes:
     rows = [row for row in reversed(record.rows) if row.ratio is not None and _wanted(row) is not None]
     chart = pygal.HorizontalBar(
         style=CleanStyle(background="#ffffff", plot_background="#ffffff", colors=("#2a6f97", "#c9ccd1")),
-        title="Beside the baseline of each (1 = the baseline; logarithmic)",
+        title="Compared with each baseline (1 = the baseline; logarithmic)",
         logarithmic=True,
         range=(0.1, 30),
         width=960,
@@ -30,7 +30,7 @@ def plot(record: Record) -> bytes:
     chart.uuid = "bench"  # or it would be another in every run
     chart.x_labels = [row.what for row in rows]
     chart.add("measured", [row.ratio for row in rows])
-    chart.add("to reach", [_wanted(row) for row in rows])
+    chart.add("target", [_wanted(row) for row in rows])
     rendered: str = chart.render(is_unicode=True)
     return re.sub(r"<!--.*?-->", "", rendered).encode() + b"\n"  # pygal's comments name today's date
 

@@ -19,9 +19,9 @@ from typing import Any
 import redis
 import requests
 
-from app.settings import load
-from app.store.connection import make_client
-from app.store.keys import Shard
+from app.settings.table import load
+from app.store.server.connection import make_client
+from app.store.server.keys import Shard
 from benchmarks import payloads
 
 KEY = "crk_made-up-key-for-benchmarks"
@@ -64,7 +64,7 @@ def wait_for_http(url: str) -> None:
 def gunicorn(application: str, **environment: str) -> Iterator[str]:
     """A baseline under the relay's own gunicorn settings; its URL."""
     port = str(free_port())
-    command = (sys.executable, "-m", "gunicorn", "-c", "python:app.gunicorn", application)
+    command = (sys.executable, "-m", "gunicorn", "-c", "python:app.web.gunicorn", application)
     with process(*command, PORT=port, HOST="127.0.0.1", WEB_CONCURRENCY="2", **environment):
         wait_for_http(f"http://127.0.0.1:{port}/callback")
         time.sleep(1)
@@ -99,7 +99,7 @@ class RelayUnderTest:
     def subscribe(self, target: str, device_id: str, **fields: Any) -> str:
         body = {
             "target_url": target,
-            "events": ["attendance.punch"],
+            "event_types": ["attendance.punch"],
             "filters": {"device_ids": [device_id]},
             **fields,
         }
@@ -173,6 +173,10 @@ def parts(folder: Path, *names: str, **environment: str) -> Iterator[RelayUnderT
             "RELAY_DATA_DIR": str(folder / secrets.token_hex(4)),
             "RELAY_API_KEY": KEY,
             "RELAY_ALLOW_PRIVATE_TARGETS": "127.0.0.0/8",
+            # One device sends what thousands would.
+            "RELAY_DEVICE_EVENTS_PER_MINUTE": "10000000",
+            "RELAY_DEVICE_MIB_PER_MINUTE": "65536",
+            "RELAY_DEVICE_MIB_PER_DAY": "1048576",
             **environment,
         }
     )

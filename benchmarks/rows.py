@@ -40,7 +40,7 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        """Whether all goals are; None where there are none."""
+        """Whether all goals are; None if there are none."""
         if not self.goals:
             return None
         found = [(self.ratio if goal.ratio else self.median, goal) for goal in self.goals]
@@ -73,7 +73,7 @@ class Record:
 def table(rows: Sequence[Row]) -> str:
     """Markdown: median, minimum, maximum, the baseline's median, the ratio, and whether that is what was wanted."""
     lines = [
-        "| what | unit | median | min | max | baseline | ratio | to reach | |",
+        "| measurement | unit | median | min | max | baseline | ratio | target | |",
         "|---|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for row in rows:

@@ -1,4 +1,4 @@
-"""`python -m simulator`: the virtual gateway in a process of its own."""
+"""`python -m simulator`: the simulator in a separate process."""
 
 from simulator.cli import simulator
 

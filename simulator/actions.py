@@ -1,6 +1,6 @@
-"""What a person at a device can do, as the control API's actions: one function each, from its JSON fields.
+"""The control API's actions, which do what a person at a device can do: one function each, from JSON fields.
 
-Names are cams-relay's (`check_in`, `user_photo`); the gateway's own spelling is taken as well.
+Names are those of cams-relay (`check_in`, `user_photo`); the gateway's spelling is also accepted.
 """
 
 from collections.abc import Callable
@@ -98,7 +98,7 @@ def flood(device: Device, fields: Fields) -> Done:
     fields.done()
     if count is None:
         if rate is None or seconds is None:
-            raise ValueError("give count, or rate and seconds")
+            raise ValueError("send count, or rate and seconds")
         count = int(rate * seconds)
     start_flood(device, rate, count)
     return {"count": count, "rate": rate}

@@ -1,4 +1,4 @@
-"""The bodies of the 11 callbacks, each with exactly the keys of its documented sample."""
+"""The bodies of the callbacks, each with exactly the keys of its documented sample."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ _WITH_TEMPLATE = {
     "Palm": "ManuallyUserUpdatedWithPalm",
     "UserPhoto": "ManuallyUserUpdatedWithUserPhoto",
 }
-# Those of them whose documented sample has the user's profile beside the template.
+# Those whose documented sample has the user's profile beside the template.
 _PROFILE_WITH = frozenset({"Card", "Password", "UserPhoto"})
 
 
 @dataclass(frozen=True)
 class Callback:
-    """One thing that happened at a device, not yet handed to the gateway."""
+    """Something that happened at a device and isn't sent to the gateway yet."""
 
     operation: str
     content: Mapping[str, object]
     # #1, #2 and #10 come without LabelName and SerialNumber.
     labelled: bool = True
-    # Historical batches were seen outside the `RealTime` object too.
+    # Real gateways also send historical batches outside the `RealTime` object.
     top_level: bool = False
 
     def stamp(self, spec: DeviceSpec) -> dict[str, object]:
-        """The whole body: what the gateway adds on receiving it from the device."""
+        """Return the whole body, with the fields that the gateway adds."""
         label = {"LabelName": spec.label, "SerialNumber": spec.serial} if self.labelled else {}
         common = {
             "OperationID": new_operation_id(),

@@ -1,4 +1,4 @@
-"""AES-256/ECB/PKCS5 in Base64, as the specification's section "Encryption" has it."""
+"""AES-256/ECB/PKCS5 in Base64, as in the specification's section "Encryption"."""
 
 import base64
 import binascii
@@ -14,14 +14,14 @@ _BLOCK_BYTES = 16
 
 
 def check_key(key: str) -> str:
-    """The key itself, if its UTF-8 bytes are 32. ValueError otherwise."""
+    """Return the key, if it has 32 bytes in UTF-8. ValueError otherwise."""
     if len(key.encode()) != KEY_BYTES:
         raise ValueError(f"security_key must be {KEY_BYTES} bytes, not {len(key.encode())}")
     return key
 
 
 def encrypt(text: bytes, key: str) -> bytes:
-    """Base64 of the encrypted text."""
+    """Encrypt a text. Returns Base64."""
     padder = PKCS7(_BLOCK_BYTES * 8).padder()
     padded = padder.update(text) + padder.finalize()
     encryptor = _aes(key).encryptor()
@@ -29,13 +29,13 @@ def encrypt(text: bytes, key: str) -> bytes:
 
 
 def decrypt(body: bytes, key: str) -> bytes:
-    """The text in an encrypted body.
+    """Return the text in an encrypted body.
 
-    Refused 4 where the body cannot be ciphertext at all, 13 where it is but this key does not open it.
+    Refused 4 if the body can't be a ciphertext, 13 if this key doesn't decrypt it.
     """
     blocks = cipher_blocks(body)
     if blocks is None:
-        raise Refused(Code.INVALID_ENCRYPTION, "the body is not Base64 of whole AES blocks")
+        raise Refused(Code.INVALID_ENCRYPTION, "the body is not Base64 of complete AES blocks")
     decryptor = _aes(key).decryptor()
     padded = decryptor.update(blocks) + decryptor.finalize()
     unpadder = PKCS7(_BLOCK_BYTES * 8).unpadder()
@@ -44,7 +44,7 @@ def decrypt(body: bytes, key: str) -> bytes:
         text.decode()
     except ValueError as error:
         raise Refused(
-            Code.INVALID_SECURITY_KEY, "the device's security key does not open the body"
+            Code.INVALID_SECURITY_KEY, "the body can't be decrypted with the device's Security Key"
         ) from error
     return text
 

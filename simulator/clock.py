@@ -1,6 +1,6 @@
 """The gateway's time format, and a device's clock that may be wrong.
 
-`YYYY-MM-DD HH:MM:SS GMT +0530` everywhere but in UpdateAccessTime, which has no offset.
+`YYYY-MM-DD HH:MM:SS GMT +0530` everywhere except in UpdateAccessTime, which has no offset.
 """
 
 import re
@@ -20,22 +20,22 @@ def parse_offset(text: str) -> timezone:
 
 
 def to_wire(moment: datetime) -> str:
-    """An aware moment as `2020-09-17 07:48:22 GMT +0530`."""
+    """Return an aware time as `2020-09-17 07:48:22 GMT +0530`."""
     return moment.strftime("%Y-%m-%d %H:%M:%S GMT %z")
 
 
 def from_wire(text: str) -> datetime:
-    """The moment a wire time means. ValueError where it is not exactly of that form."""
+    """Read a time in that form. ValueError if it isn't exactly of that form."""
     match = _WIRE.fullmatch(text)
     if not match:
-        raise ValueError(f"not a time like 2020-09-17 07:48:22 GMT +0530: {text!r}")
+        raise ValueError(f"{text!r} is not a time such as 2020-09-17 07:48:22 GMT +0530")
     zone = parse_offset(f"{match[7]}{match[8]}{match[9]}")
     year, month, day, hour, minute, second = (int(match[n]) for n in range(1, 7))
     return datetime(year, month, day, hour, minute, second, tzinfo=zone)
 
 
 class Clock:
-    """A device's clock: the true time in the device's zone, plus what it is wrong by."""
+    """A device's clock: the true time in the device's zone, plus its error."""
 
     def __init__(self, offset: str) -> None:
         self.zone = parse_offset(offset)
@@ -45,15 +45,15 @@ class Clock:
         return datetime.now(UTC).astimezone(self.zone)
 
     def now(self) -> datetime:
-        """What the device's display says, to the second."""
+        """Return the time on the device's display, to the second."""
         return (self.true_time() + self.skew).replace(microsecond=0)
 
     def set_to(self, moment: datetime) -> None:
-        """Somebody sets the clock by hand; it runs on from there."""
+        """Set the clock by hand. It continues from there."""
         self.skew = moment - self.true_time()
 
     def read(self, text: str) -> datetime:
-        """A time given by a person: the wire form or ISO 8601; without an offset it is the device's own."""
+        """Read a time from a person: the gateway's form or ISO 8601; without an offset, in the device's time zone."""
         try:
             moment = from_wire(text)
         except ValueError:

@@ -1,13 +1,13 @@
 """Status codes of the command answers, and the refusal that carries one.
 
-The documented table of the Cams Web API 3.0 ("Response Status Codes"), and the codes seen in the wild.
+The documented table of the Cams Web API 3.0 ("Response Status Codes"), and other codes from real gateways.
 """
 
 from enum import IntEnum
 
 
 class Code(IntEnum):
-    """A `StatusCode`. 19 to 38 are not documented; public consumers of the API report them."""
+    """A `StatusCode`. 19 to 38 aren't documented, but users of the API have reported them."""
 
     SUCCESS = 0
     INVALID_REQUEST_DATA = 1
@@ -31,7 +31,7 @@ class Code(IntEnum):
 
 
 def status_text(code: int) -> str:
-    """The `Status` beside a code: `done`, or the upper-case form that real error bodies have."""
+    """Return the `Status` for a code: `done`, or the upper-case form in real errors."""
     if code == Code.SUCCESS:
         return "done"
     try:
@@ -41,7 +41,7 @@ def status_text(code: int) -> str:
 
 
 class Refused(Exception):
-    """The gateway or the device says no. `code` is what a command's answer carries."""
+    """The gateway or the device refuses. `code` is the StatusCode of the answer."""
 
     def __init__(self, code: Code, why: str) -> None:
         super().__init__(why)
@@ -50,4 +50,4 @@ class Refused(Exception):
 
 
 class AccessDenied(Exception):
-    """A person at the device is turned away (disabled, or outside the access time): no log, no callback."""
+    """A person is refused at the device (disabled, or outside the access time): no log row, no callback."""

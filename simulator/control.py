@@ -1,7 +1,8 @@
-"""The control API under `/control`: make devices, use them as a person would, break them, look into them.
+"""The control API under `/control`: creates devices, uses them like a person, breaks and inspects them.
 
-For people and tests on this machine; it has no password and listens on loopback. JSON in, JSON out;
-a wrong field is 400, an unknown device or user 404, a device that says no 409.
+It is for people and tests on this machine. It has no password, listens on loopback, and only accepts loopback names in
+Host and Origin (otherwise 403), so that no web page can use it through a browser. It reads and writes JSON. A wrong
+field is 400, an unknown device or user 404, a refusal by a device 409.
 """
 
 import dataclasses
@@ -16,14 +17,26 @@ from simulator.device import Device
 from simulator.faults import faults_from_json
 from simulator.fields import Fields
 from simulator.gateway import Gateway
+from simulator.hosts import AllowedHosts
 from simulator.spec import change_spec, spec_from_json
 from simulator.view import show_device
 
 
-def make_control(gateway: Gateway) -> Blueprint:
-    """The blueprint that controls one gateway."""
+def make_control(gateway: Gateway, hosts: AllowedHosts) -> Blueprint:
+    """Create the blueprint that controls a gateway, for callers that reach it by one of `hosts`."""
     control = Blueprint("control", __name__, url_prefix="/control")
     _add_error_handlers(control)
+
+    @control.before_request
+    def check_host() -> ResponseReturnValue | None:
+        origin = request.headers.get("Origin")
+        if hosts.allow(request.headers.get("Host", "")) and (origin is None or hosts.allow_origin(origin)):
+            return None
+        return _problem(
+            403,
+            "The control API accepts only loopback names. For another name, start the simulator with --control-host, "
+            "for example --control-host simulator.lan.",
+        )
 
     @control.get("/devices")
     def list_devices() -> ResponseReturnValue:
@@ -56,11 +69,11 @@ def make_control(gateway: Gateway) -> Blueprint:
 
     @control.post("/devices/<stgid>/<action>")
     def act(stgid: str, action: str) -> ResponseReturnValue:
-        """What happens at the device: punch, user, photo, delete-user, time, batch, resend, flood, raw."""
+        """Do something at the device: punch, user, photo, delete-user, time, batch, resend, flood, raw."""
         device, perform = _device(stgid), actions.ACTIONS.get(action)
         if perform is None:
-            raise KeyError(f"no action {action}; one of {', '.join(actions.ACTIONS)}")
-        # An action without any field needs no body.
+            raise KeyError(f"there is no action {action}; use one of {', '.join(actions.ACTIONS)}")
+        # An action without fields needs no body.
         fields = Fields(request.get_json() if request.content_length else {})
         done = perform(device, fields)
         return jsonify({**done, "device": device.spec.label, "queue_length": len(device.outbox)}), 201
@@ -87,7 +100,7 @@ def make_control(gateway: Gateway) -> Blueprint:
         if skew is not None:
             device.drift(skew)
         device.switch(online, timeout)
-        # A new callback URL or key may be what the held callback was waiting for.
+        # With a new Callback URL or key, the held callback may succeed.
         device.outbox.hurry()
 
     return control

@@ -1,8 +1,8 @@
-"""The gateway's side of a device's commands: checks them, holds them, remembers what became of them.
+"""The gateway's part of a device's commands: checks them, holds them, and remembers their results.
 
-The checks come in this order: encryption (4, 13, 19), JSON (1), AuthToken (7), structure and values
-(3, 1, 10, 15), connection mode (15), one call at a time (37). Then, after the device's delay, either the
-device is there and carries the command out, or the gateway keeps it (5, 6) until the device is.
+The checks come in this order: encryption (4, 13, 19), JSON (1), AuthToken (7), structure and values (3, 1, 10, 15),
+connection mode (15), one call at a time (37). Then, after the device's delay, either the device is there and carries
+the command out, or the gateway keeps it (5, 6) until the device is.
 """
 
 import hmac
@@ -25,17 +25,17 @@ from simulator.operations import Command, Rules, parse
 
 _RECEIVED_KEPT = 1000
 _RESULTS_KEPT = 10000
-# Whoever sent what the device's key cannot open could not read an answer in that key either.
+# A caller whose body the device's key can't decrypt couldn't decrypt the answer, either.
 _ANSWERED_PLAIN = frozenset({Code.INVALID_ENCRYPTION, Code.INVALID_SECURITY_KEY, Code.PLAIN_TEXT_NOT_ALLOWED})
 
 Answer = dict[str, object]
-# What tells a command asked again from a new one: public samples use one OperationID for many operations.
+# Distinguishes a repeated command from a new one: public samples use one OperationID for many operations.
 CommandKey = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back over HTTP. With `drop` the connection is closed without a word."""
+    """The answer over HTTP. With `drop`, the connection is closed without an answer."""
 
     body: bytes = b""
     http_status: int = 200
@@ -44,7 +44,7 @@ class Reply:
 
 @dataclass
 class Receipt:
-    """One command as it was received, for tests: `body` with its secrets, or the text if it was no JSON."""
+    """A command as it was received, for tests: `body` with its secrets, or the text if it wasn't JSON."""
 
     received_at: str
     operation: str | None
@@ -71,7 +71,7 @@ class Desk:
 
     @property
     def held_count(self) -> int:
-        """Commands that wait for the device to come back."""
+        """Return how many commands wait for the device to come back."""
         return len(self._held)
 
     @property
@@ -79,12 +79,12 @@ class Desk:
         return len(self._faults)
 
     def set_faults(self, faults: list[Fault]) -> None:
-        """What the next answers are to be, one a command; an empty list is the truth again."""
+        """Set the next answers, one per command. With an empty list, answers are true again."""
         with self._device.lock:
             self._faults = deque(faults)
 
     def answer(self, raw: bytes) -> Reply:
-        """The reply to a command's body as it came over HTTP."""
+        """Return the reply to a command's body as it came over HTTP."""
         spec = self._device.spec
         envelope = open_envelope(raw, spec.security_key)
         command = self._read(envelope)
@@ -117,11 +117,11 @@ class Desk:
             return refused
 
     def _check(self, envelope: Envelope, command: Command | Refused) -> Command:
-        """The command, if everything about it that the gateway can tell is right."""
+        """Return the command, if everything that the gateway can check is right."""
         if envelope.problem is None and isinstance(envelope.body, dict):
             token = str(envelope.body.get("AuthToken")).encode()
             if not hmac.compare_digest(token, self._device.spec.auth_token.encode()):
-                raise Refused(Code.INVALID_AUTH_TOKEN, "the AuthToken is not the device's")
+                raise Refused(Code.INVALID_AUTH_TOKEN, "this is not the device's AuthToken")
         if isinstance(command, Refused):
             raise command
         if self._device.spec.attendance_only:
@@ -131,7 +131,7 @@ class Desk:
     # --- carrying out ---
 
     def _attend(self, envelope: Envelope, command: Command | Refused, extra_delay: float) -> Answer:
-        """The true answer, after the time it takes."""
+        """Return the true answer, after the time it takes."""
         checked = self._check(envelope, command)
         with self._one_call():
             self._device.closed.wait(self._device.spec.delay_seconds + extra_delay)
@@ -150,14 +150,14 @@ class Desk:
     def _do_or_hold(self, command: Command) -> Answer:
         if self._device.reachable:
             return self._do(command)
-        # Asking again for a held command finds it here: it is never carried out twice.
+        # A held command that is sent again is found here, so it is never carried out twice.
         self._held.setdefault(_key(command), command)
         # Out of reach means switched off or not acknowledging; the second is what is to be seen of both.
         code = Code.OPERATION_TIMEOUT if self._device.timeout else Code.DEVICE_OFFLINE
-        raise Refused(code, "kept for the device")
+        raise Refused(code, "the gateway holds the command for the device")
 
     def _carry_out_held(self) -> None:
-        """The device is back: carry out what was kept for it, in order. The device's lock is held."""
+        """Carry out the held commands in order, because the device is back. The caller holds the device's lock."""
         while self._held:
             _, command = self._held.popitem(last=False)
             self._do(command)
@@ -190,7 +190,7 @@ class Desk:
     def _wrong_reply(
         self, fault: Fault, envelope: Envelope, command: Command | Refused, receipt: Receipt
     ) -> Reply:
-        """The answer a test asked for; with `carry_out` the device has done what it was told all the same."""
+        """Return the wrong answer that a test requested. With `carry_out`, the command has been carried out anyway."""
         receipt.why = "a fault was asked for"
         if fault.carry_out:
             try:
@@ -213,7 +213,7 @@ class Desk:
 
 
 def make_answer(operation_id: str, code: int, status: str | None = None) -> Answer:
-    """The documented body of an answer."""
+    """Return the documented body of an answer."""
     return {
         "Status": status_text(code) if status is None else status,
         "OperationID": operation_id,
@@ -232,7 +232,7 @@ def _code(answer: Answer) -> int:
 
 
 def to_json(answer: Answer) -> bytes:
-    """An answer's bytes, before any encryption."""
+    """Return an answer's bytes, before encryption."""
     return json.dumps(answer, ensure_ascii=False).encode()
 
 

@@ -1,7 +1,7 @@
-"""One virtual machine: its users, templates, logs, photos and clock, and what people do at it.
+"""A simulated device: its users, templates, logs, photos and clock, and the actions of people.
 
-Everything here happens at the device itself, so it pushes callbacks; commands from outside
-(`simulator.execute`) change the same state and push none, but for enrolments and resends.
+Everything here happens at the device itself, so it sends callbacks. Commands (`simulator.execute`) change the same
+state and send none, except for enrolments and resends.
 """
 
 import base64
@@ -31,7 +31,7 @@ class Device:
         self.lock = threading.RLock()
         self.closed = threading.Event()
         self.users: dict[str, User] = {}
-        # A full log memory forgets its oldest rows, as machines do.
+        # A full log memory forgets its oldest rows, like real devices.
         self.logs: deque[LogRow] = deque(maxlen=spec.max_logs)
         self.photos: deque[datetime] = deque(maxlen=_PHOTOS_KEPT)
         self.online = True
@@ -46,7 +46,7 @@ class Device:
 
     @property
     def reachable(self) -> bool:
-        """Whether a command gets through: the device is connected and acknowledges."""
+        """Return whether commands reach the device: it is connected and acknowledges them."""
         return self.online and not self.timeout
 
     def on_reachable(self, hook: Callable[[], None]) -> None:
@@ -56,7 +56,7 @@ class Device:
     def switch(self, online: bool | None = None, timeout: bool | None = None) -> None:
         """Disconnect or connect the device, or make it stop acknowledging commands.
 
-        On its return it first carries out what the gateway kept for it, then hands over what it kept itself.
+        When it is back, it first carries out the commands held by the gateway, and then sends its own callbacks.
         """
         with self.lock:
             was_reachable = self.reachable
@@ -72,11 +72,11 @@ class Device:
 
     @property
     def kept_on_device(self) -> int:
-        """Callbacks the device could not hand to the gateway because it is offline."""
+        """Return the callbacks that the device couldn't send to the gateway because it is offline."""
         return len(self._unsent)
 
     def emit(self, callback: Callback) -> None:
-        """Tell the gateway of something, now or when the device is connected again."""
+        """Report something to the gateway, now or when the device is connected again."""
         if self.spec.attendance_only and callback.operation != "RealTimePunchLog":
             return
         with self.lock:
@@ -111,7 +111,7 @@ class Device:
     def _hand_over(self, callback: Callback) -> None:
         self.outbox.put(callback.operation, callback.stamp(self.spec))
 
-    # --- what people do at the device ---
+    # --- actions of people at the device ---
 
     def punch(
         self,
@@ -123,10 +123,11 @@ class Device:
         at: datetime | None = None,
         photo: bytes | None = None,
     ) -> LogRow:
-        """A person punches: one log row, callback #11, and #10 where a photo was taken.
+        """Let a person punch: one log row, callback #11, and #10 if a photo was taken.
 
-        `type` and `input_type` are the gateway's words. An ID that is not in the user list is taken: a user
-        can be known to a machine and to nobody else. AccessDenied for a user who is disabled or out of hours.
+        `type` and `input_type` are the gateway's words. An ID that isn't in the user list is accepted, because a real
+        device can have users that nobody else knows. AccessDenied for a user who is disabled or outside the access
+        time.
         """
         with self.lock:
             user = self.users.get(user_id)
@@ -141,7 +142,7 @@ class Device:
             return row
 
     def take_photo(self, user_id: str, photo: bytes, at: datetime | None = None) -> datetime:
-        """The camera takes a picture of somebody punching: callback #10."""
+        """Take a photo of somebody punching: callback #10."""
         with self.lock:
             moment = at or self.clock.now()
             self.photos.append(moment)
@@ -150,7 +151,7 @@ class Device:
             return moment
 
     def push_batch(self, rows: Sequence[LogRow], top_level: bool = False) -> None:
-        """Hand over rows in one historical batch."""
+        """Send rows in one historical batch."""
         with self.lock:
             self.logs.extend(rows)
             self.emit(callbacks.punch_batch(rows, top_level))
@@ -164,9 +165,9 @@ class Device:
         templates: Sequence[Template] = (),
         grouped: bool = False,
     ) -> User:
-        """Somebody makes or changes a user at the keypad: callbacks #3 to #9, one a template unless grouped.
+        """Add or change a user at the keypad: callbacks #3 to #9, one per template unless grouped.
 
-        Refused 11 where the device is full.
+        Refused 11 if the device is full.
         """
         with self.lock:
             named = (first_name, last_name, user_type) != (None, None, None)
@@ -180,13 +181,13 @@ class Device:
             return user
 
     def remove_user(self, user_id: str) -> None:
-        """Somebody deletes a user at the keypad: callback #1. Refused 9 for an ID the device has not."""
+        """Delete a user at the keypad: callback #1. Refused 9 for an unknown ID."""
         with self.lock:
             self.drop_user(user_id)
             self.emit(callbacks.user_deleted(user_id, self.clock.now()))
 
     def set_clock(self, moment: datetime) -> None:
-        """Somebody sets the clock at the keypad: callback #2, stamped by the clock as it was before."""
+        """Set the clock at the keypad: callback #2, with the time of the clock before the change."""
         with self.lock:
             before = self.clock.now()
             self.clock.set_to(moment)
@@ -194,7 +195,7 @@ class Device:
             self.emit(callbacks.date_modified(moment, before))
 
     def drift(self, seconds: float) -> None:
-        """The clock is wrong by so much, and nobody is told."""
+        """Make the clock wrong by this much, without reporting it."""
         with self.lock:
             self.clock.skew = timedelta(seconds=seconds)
             self._last_punch.clear()
@@ -202,7 +203,7 @@ class Device:
     # --- state shared with the commands ---
 
     def find_user(self, user_id: str) -> User:
-        """Refused 9 where there is none."""
+        """Return a user. Refused 9 if there is none."""
         user = self.users.get(user_id)
         if user is None:
             raise Refused(Code.USER_NOT_FOUND, f"no user {user_id}")
@@ -213,7 +214,7 @@ class Device:
         del self.users[user_id]
 
     def store_user(self, user: User, templates: Sequence[Template] = ()) -> User:
-        """Keep a new user or further templates of a known one. Refused 11 where there is no room."""
+        """Store a new user or more templates of a known one. Refused 11 if there is no room."""
         new = {template.key for template in templates} - user.templates.keys()
         if user.user_id not in self.users and len(self.users) >= self.spec.max_users:
             raise Refused(Code.DEVICE_MEMORY_FULL, f"room for {self.spec.max_users} users")
@@ -224,11 +225,11 @@ class Device:
         return user
 
     def template_count(self, kind: str | None = None) -> int:
-        """All templates of the device, or those of one type."""
+        """Count all templates of the device, or those of one type."""
         return sum(kind in (None, key[0]) for user in self.users.values() for key in user.templates)
 
     def push_user(self, user: User) -> None:
-        """Push a whole user again, profile and every template."""
+        """Send a whole user again, with the profile and all templates."""
         for callback in self._user_callbacks(user, list(user.templates.values()), named=True, grouped=False):
             self.emit(callback)
 
@@ -240,11 +241,11 @@ class Device:
             return [callbacks.user_updated(user, templates, at)]
         made = [callbacks.user_updated(user, [template], at) for template in templates]
         told = any("UserID" in _updated(callback) for callback in made)
-        # Fingerprints, faces and palms travel without the name: where only those changed, #3 tells it.
+        # Fingerprints, faces and palms are sent without the name. If only those changed, #3 reports the name.
         return made if told or not named else [callbacks.user_updated(user, [], at), *made]
 
     def _free_second(self, user_id: str) -> datetime:
-        """Now, or the second after this user's last punch: a machine does not log one person twice in one."""
+        """Return now, or the second after this user's last punch: devices don't log a person twice in one second."""
         now, last = self.clock.now(), self._last_punch.get(user_id)
         moment = now if last is None else max(now, last + timedelta(seconds=1))
         self._last_punch[user_id] = moment

@@ -1,4 +1,4 @@
-"""Opening a command's body: encryption and JSON, before anybody asks what it says."""
+"""Decrypts a command's body and reads its JSON, before its content is checked."""
 
 import json
 from dataclasses import dataclass
@@ -32,10 +32,12 @@ def open_envelope(raw: bytes, key: str | None) -> Envelope:
         except Refused as refused:
             return Envelope(_shown(raw), encrypted, refused)
     elif key and _is_json(raw):
-        why = "plain text, though the device has a security key"
+        why = "the body is not encrypted, but the device has a Security Key"
         return Envelope(json.loads(raw), encrypted, Refused(Code.PLAIN_TEXT_NOT_ALLOWED, why))
     elif key or encrypted:
-        return Envelope(_shown(raw), encrypted, Refused(Code.INVALID_ENCRYPTION, "cannot be decrypted"))
+        return Envelope(
+            _shown(raw), encrypted, Refused(Code.INVALID_ENCRYPTION, "the body can't be decrypted")
+        )
     if not _is_json(text):
         return Envelope(_shown(text), encrypted, Refused(Code.INVALID_REQUEST_DATA, "the body is not JSON"))
     body = json.loads(text)

@@ -1,4 +1,4 @@
-"""What a command does to a device, and what its answer carries beside the status."""
+"""The effects of commands on a device, and the content of their answers."""
 
 import base64
 import binascii
@@ -20,9 +20,9 @@ Result = Mapping[str, object]
 
 
 def execute(device: Device, command: Command) -> Result:
-    """Carry a command out. The caller holds the device's lock. Refused where the device says no."""
+    """Carry out a command. The caller holds the device's lock. Refused if the device refuses."""
     if command.operation in device.spec.unsupported:
-        raise Refused(Code.FEATURE_NOT_SUPPORTED, f"this model has no {command.operation}")
+        raise Refused(Code.FEATURE_NOT_SUPPORTED, f"this model doesn't support {command.operation}")
     if command.operation.startswith("AddUser"):
         return _add_user(device, command)
     return _ACTIONS[command.operation](device, command)
@@ -64,7 +64,7 @@ def _page_start(offset: str) -> int:
             return int(number)
     except (binascii.Error, ValueError):
         pass
-    raise Refused(Code.INVALID_REQUEST_DATA, "OffSet is not one that this gateway gave out")
+    raise Refused(Code.INVALID_REQUEST_DATA, "this OffSet did not come from this gateway")
 
 
 def _rows_between(device: Device, command: Command) -> list[LogRow]:
@@ -127,7 +127,7 @@ def _resend_all_user(device: Device, command: Command) -> Result:
 def _enroll(device: Device, command: Command) -> Result:
     """The device asks for a finger: the answer comes at once, callback #6 when the finger was there."""
     if device.template_count() >= device.spec.max_templates:
-        raise Refused(Code.DEVICE_MEMORY_FULL, "no room for another template")
+        raise Refused(Code.DEVICE_MEMORY_FULL, "there is no space for another template")
     user = device.users.get(command.user_id)
     if user is None:
         # Enroll carries names, so it makes a user that is not there.

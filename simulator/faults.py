@@ -1,4 +1,4 @@
-"""Wrong answers on order: what the next commands of a device get instead of the truth."""
+"""Wrong answers on request, which the next commands of a device get instead of the true ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -33,7 +33,7 @@ def faults_from_json(data: object) -> list[Fault]:
 
 def _read(item: object) -> list[Fault]:
     if not isinstance(item, Mapping):
-        raise ValueError("a fault is an object")
+        raise ValueError("a fault must be an object")
     values = dict(item)
     times = values.pop("times", 1)
     if not isinstance(times, int) or not 1 <= times <= 10000:
@@ -42,7 +42,7 @@ def _read(item: object) -> list[Fault]:
     for name, value in values.items():
         shape = shapes.get(name)
         if shape is None:
-            raise ValueError(f"unknown fault {name!r}; one of {', '.join(shapes)}, times")
+            raise ValueError(f"there is no fault {name!r}; use {', '.join(shapes)} or times")
         allowed = int | float if shape is float else shape
         if not isinstance(value, allowed):  # type: ignore[arg-type]  # a class or a union of classes
             raise ValueError(f"the fault's {name} has the wrong type")

@@ -20,9 +20,9 @@ _MOST = 1_000_000
 def start_flood(device: Device, rate: float | None, count: int) -> None:
     """Punch `count` times in the background, `rate` times a second; without a rate, as fast as it goes."""
     if not 1 <= count <= _MOST:
-        raise ValueError(f"count must be 1 to {_MOST}")
+        raise ValueError(f"count must be between 1 and {_MOST}")
     if rate is not None and not 0 < rate <= _MOST:
-        raise ValueError("rate must be above 0")
+        raise ValueError(f"rate must be above 0 and at most {_MOST}")
     threading.Thread(
         target=_flood, args=(device, rate, count), name=f"flood-{device.spec.stgid}", daemon=True
     ).start()
@@ -31,7 +31,7 @@ def start_flood(device: Device, rate: float | None, count: int) -> None:
 def past_rows(device: Device, count: int) -> list[LogRow]:
     """Rows of the past for a historical batch: the device's users (or made-up ones) a minute apart."""
     if not 1 <= count <= _MOST:
-        raise ValueError(f"count must be 1 to {_MOST}")
+        raise ValueError(f"count must be between 1 and {_MOST}")
     users = list(device.users) or [str(_FIRST_USER + n) for n in range(5)]
     first = device.clock.now() - timedelta(minutes=count)
     return [

@@ -1,4 +1,4 @@
-"""The virtual gateway: its devices by stgid, and where a command goes. All in memory."""
+"""The simulated gateway: finds its devices by stgid, and passes commands on. Everything is in memory."""
 
 import threading
 import time
@@ -25,21 +25,21 @@ class Gateway:
         self._desks: dict[str, Desk] = {}
 
     def add_device(self, spec: DeviceSpec) -> Device:
-        """Put a device into service. ValueError where its stgid is taken."""
+        """Put a device into service. ValueError if its stgid is taken."""
         with self._lock:
             if spec.stgid in self._devices:
-                raise ValueError(f"there is a device {spec.stgid} already")
+                raise ValueError(f"there is already a device {spec.stgid}")
             device = Device(spec, self.relay_url)
             self._devices[spec.stgid] = device
             self._desks[spec.stgid] = Desk(device)
             return device
 
     def device(self, stgid: str) -> Device:
-        """KeyError where there is none."""
+        """KeyError if there is none."""
         return self._devices[stgid]
 
     def desk(self, stgid: str) -> Desk:
-        """What answers a device's commands. KeyError where there is none."""
+        """What answers a device's commands. KeyError if there is none."""
         return self._desks[stgid]
 
     @property
@@ -48,7 +48,7 @@ class Gateway:
         return list(self._devices.values())
 
     def remove_device(self, stgid: str) -> None:
-        """Take a device out of service, with all that waits. KeyError where there is none."""
+        """Take a device out of service, with all that waits. KeyError if there is none."""
         with self._lock:
             device = self._devices.pop(stgid)
             del self._desks[stgid]

@@ -1,4 +1,4 @@
-"""A device that is used: somebody punches every few seconds, and now and then something else happens."""
+"""A device in use: somebody punches every few seconds, and sometimes something else happens."""
 
 import random
 import threading

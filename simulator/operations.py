@@ -1,7 +1,7 @@
-"""Which of the 27 commands a body is, checked as strictly as the documentation describes it.
+"""Recognise the command in a body, and check the body as strictly as the documentation describes it.
 
-A virtual gateway is stricter than a real one may be, so that a body that is not exactly as documented
-shows here and not at a customer's: a field too many is refused (3), a number instead of a string too (1).
+The simulator is stricter than a real gateway may be, so that a body that isn't exactly as documented is noticed here
+and not at a customer's site: an additional field is refused (3), and so is a number instead of a string (1).
 """
 
 import base64
@@ -77,12 +77,12 @@ Reader = Callable[[Fields, Rules], Fields]
 def parse(body: Fields, rules: Rules) -> Command:
     """The command in a decrypted body.
 
-    Refused with 3 where the structure is of no operation, 1 where a value is wrong, 10 for a template,
-    15 for an operation unknown here.
+    Refused with 3 where the structure is of no operation, 1 if a value is wrong, 10 for a template, 15 for an
+    operation unknown here.
     """
     verbs = [name for name in body if name not in _COMMON]
     if len(verbs) != 1 or len(body) != len(_COMMON) + 1:
-        raise Refused(Code.INVALID_REQUEST, "a body has one operation, OperationID, AuthToken and Time")
+        raise Refused(Code.INVALID_REQUEST, "a body must have one operation, OperationID, AuthToken and Time")
     operation_id = _text(body["OperationID"], "OperationID")
     if len(operation_id) > _MAX_ID_LENGTH:
         raise Refused(Code.INVALID_REQUEST_DATA, "OperationID is too long")
@@ -110,14 +110,14 @@ def _add(content: Fields, rules: Rules) -> Fields:
     user_id = _text(user["UserID"], "UserID")
     user_type = _text(user["UserType"], "UserType").capitalize()
     if user_type not in ("User", "Admin"):
-        raise Refused(Code.INVALID_REQUEST_DATA, f"UserType {user['UserType']!r} is neither User nor Admin")
+        raise Refused(Code.INVALID_REQUEST_DATA, f"UserType must be User or Admin, not {user['UserType']!r}")
     items = content.get("Template", [])
     if not isinstance(items, list):
         raise Refused(Code.INVALID_REQUEST, "Template must be an array")
     templates = tuple(_template(item, user_id, rules) for item in items)
     for key, same in groupby(sorted(template.key for template in templates)):
         if len(list(same)) > 1:
-            raise Refused(Code.INVALID_REQUEST_DATA, f"template {key} is given twice")
+            raise Refused(Code.INVALID_REQUEST_DATA, f"template {key} appears twice")
     types = frozenset(template.type for template in templates)
     return {
         # The array "accepts multiple entries": sets without a name of their own are taken too.
@@ -132,27 +132,27 @@ def _add(content: Fields, rules: Rules) -> Fields:
 
 def _template(item: object, user_id: str, rules: Rules) -> Template:
     if not isinstance(item, dict) or item.get("Type") not in TEMPLATE_TYPES:
-        raise Refused(Code.INVALID_REQUEST, "a Template item needs one of the documented Types")
+        raise Refused(Code.INVALID_REQUEST, "a Template item must have one of the documented Types")
     kind = str(item["Type"])
     extra = ({"Index"} if kind in INDEXED else set()) | ({"Size"} if kind in SIZED else set())
     _exactly(item, {"Type", "UserID", "Data"} | extra)
     if item["UserID"] != user_id:
-        raise Refused(Code.INVALID_REQUEST_DATA, "a Template's UserID must be the user's")
+        raise Refused(Code.INVALID_REQUEST_DATA, "the UserID of a Template must be the user's UserID")
     data = _text(item["Data"], "Data", empty=True)
     index = _digits(item["Index"], "Index") if kind in INDEXED else 0
     if kind == "Fingerprint" and index > 9:
-        raise Refused(Code.INVALID_REQUEST_DATA, "a finger's Index is 0 to 9")
+        raise Refused(Code.INVALID_REQUEST_DATA, "the Index of a fingerprint must be 0 to 9")
     if kind in ("Card", "Password"):
         if not data or (kind in _DIGITS_ONLY and not data.isdigit()):
-            raise Refused(Code.INVALID_REQUEST_DATA, f"{kind} data is not of digits")
+            raise Refused(Code.INVALID_REQUEST_DATA, f"the data of a {kind} must be digits")
         return Template(kind, data)
     size = _digits(item["Size"], "Size") if kind in SIZED else None
     try:
         length = len(base64.b64decode(data, validate=True))
     except (binascii.Error, ValueError) as error:
-        raise Refused(Code.TEMPLATE_ERROR, f"{kind} data is not Base64") from error
+        raise Refused(Code.TEMPLATE_ERROR, f"the data of a {kind} is not Base64") from error
     if length == 0 or (rules.strict_sizes and size not in (None, length)):
-        raise Refused(Code.TEMPLATE_ERROR, f"{kind} data has {length} bytes, its Size says {size}")
+        raise Refused(Code.TEMPLATE_ERROR, f"the data of a {kind} has {length} bytes, but its Size is {size}")
     return Template(kind, data, index)
 
 
@@ -189,7 +189,7 @@ def _delete_user(content: Fields, rules: Rules) -> Fields:
 def _enroll(content: Fields, rules: Rules) -> Fields:
     user = _object(content["User"], {"UserID", "Type", "FirstName", "LastName"})
     if user["Type"] != "Fingerprint":
-        raise Refused(Code.FEATURE_NOT_SUPPORTED, f"only fingerprints are enrolled, not {user['Type']!r}")
+        raise Refused(Code.FEATURE_NOT_SUPPORTED, f"only fingerprints can be enrolled, not {user['Type']!r}")
     return {
         "operation": "EnrollFingerPrint",
         "user_id": _text(user["UserID"], "UserID"),
@@ -206,7 +206,7 @@ def _access_time(content: Fields, rules: Rules) -> Fields:
             for name in ("Start", "End")
         )
     except ValueError as error:
-        raise Refused(Code.INVALID_REQUEST_DATA, f"not an access time: {error}") from error
+        raise Refused(Code.INVALID_REQUEST_DATA, f"the access time is invalid: {error}") from error
     if start > end:
         raise Refused(Code.INVALID_REQUEST_DATA, "Start is after End")
     user_id = _text(given["UserID"], "UserID")
@@ -218,7 +218,7 @@ def _access(content: Fields, rules: Rules) -> Fields:
     names = {"enable": "EnableUser", "disable": "DisableUser"}
     name = names.get(_text(user["Access"], "Access"))
     if name is None:
-        raise Refused(Code.INVALID_REQUEST_DATA, f"Access {user['Access']!r} is neither enable nor disable")
+        raise Refused(Code.INVALID_REQUEST_DATA, f"Access must be enable or disable, not {user['Access']!r}")
     return {"operation": name, "user_id": _text(user["UserID"], "UserID")}
 
 
@@ -261,21 +261,21 @@ def _exactly(fields: Fields, needed: Collection[str], optional: Collection[str] 
 
 def _object(value: object, needed: Collection[str], optional: Collection[str] = ()) -> Fields:
     if not isinstance(value, dict):
-        raise Refused(Code.INVALID_REQUEST, f"an object with {', '.join(sorted(needed))} is expected")
+        raise Refused(Code.INVALID_REQUEST, f"an object with {', '.join(sorted(needed))} is required")
     _exactly(value, needed, optional)
     return value
 
 
 def _text(value: object, name: str, empty: bool = False) -> str:
     if not isinstance(value, str) or not (value or empty):
-        raise Refused(Code.INVALID_REQUEST_DATA, f"{name} must be a string that is not empty")
+        raise Refused(Code.INVALID_REQUEST_DATA, f"{name} must be a string and not empty")
     return value
 
 
 def _digits(value: object, name: str) -> int:
     text = _text(value, name)
     if not (text.isascii() and text.isdigit()):
-        raise Refused(Code.INVALID_REQUEST_DATA, f"{name} must be digits in a string")
+        raise Refused(Code.INVALID_REQUEST_DATA, f"{name} must be a string of digits")
     return int(text)
 
 

@@ -1,7 +1,7 @@
-"""A device's callbacks on their way to the relay.
+"""A device's queue of callbacks to the relay.
 
-In order and one at a time: a callback that is not answered 200 `{"status":"done"}` holds back all that
-come after it, and is sent again, the same to the byte, until it is. That is what the real gateway does.
+They are sent in order and one at a time. A callback that isn't answered with 200 `{"status":"done"}` holds back all
+later ones, and is sent again, byte for byte, until it is. The real gateway does the same.
 """
 
 import json
@@ -77,7 +77,7 @@ class Outbox:
             )
 
     def close(self) -> None:
-        """Tell the thread to end. What is still queued is lost, as everything of a virtual gateway is."""
+        """Tell the thread to end. Callbacks that are still queued are lost, like all data of the simulator."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -136,10 +136,10 @@ class Outbox:
         return True
 
     def _attempt(self, session: requests.Session, parcel: Parcel) -> str | None:
-        """None where the relay answered "done", else what was wrong with its answer."""
+        """None if the relay answered "done", else what was wrong with its answer."""
         url, key = self.url, self._spec.security_key
         if url is None:
-            return "there is no callback URL"
+            return "there is no Callback URL"
         try:
             answer = session.post(
                 url,

@@ -1,4 +1,4 @@
-"""What a device keeps: users, their templates, and log rows; with the gateway's words for them."""
+"""A device's data: users, their templates, and log rows, with the gateway's words for them."""
 
 import base64
 import os
@@ -28,7 +28,7 @@ PUNCH_TYPES = {
 
 @dataclass(frozen=True)
 class Template:
-    """One credential. `index` is 0 where the type has none; biometric `data` is Base64."""
+    """One credential. `index` is 0 if the type has none; biometric `data` is Base64."""
 
     type: str
     data: str
@@ -90,7 +90,7 @@ def template_type(name: str) -> str:
     for known in TEMPLATE_TYPES:
         if known.lower() == wanted:
             return known
-    raise ValueError(f"unknown credential type {name!r}; one of {', '.join(TEMPLATE_TYPES)}")
+    raise ValueError(f"there is no credential type {name!r}; use one of {', '.join(TEMPLATE_TYPES)}")
 
 
 def camel(name: str) -> str:

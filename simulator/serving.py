@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -28,7 +29,9 @@ class SimulatorServer:
             requests.post(simulator.command_url("VIRTUAL01"), json=…)
     """
 
-    def __init__(self, gateway: Gateway, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, gateway: Gateway, host: str = "127.0.0.1", port: int = 0, control_hosts: Iterable[str] = ()
+    ) -> None:
         self.gateway = gateway
         self._host = host
         # Bound here because werkzeug ends the whole process where a port is taken; this raises OSError.
@@ -37,7 +40,7 @@ class SimulatorServer:
             self._server = make_server(
                 host,
                 port,
-                create_app(gateway),
+                create_app(gateway, control_hosts),
                 threaded=True,
                 request_handler=_QuietHandler,
                 fd=listener.fileno(),

@@ -1,4 +1,4 @@
-"""What a virtual device is made from, and the checks on what a caller asks for."""
+"""The settings of a simulated device, and the checks of a caller's values."""
 
 import os
 import secrets
@@ -46,7 +46,7 @@ class DeviceSpec:
     strict_sizes: bool = False
     # Names of operations that this model does not have: answered 15.
     unsupported: list[str] = field(default_factory=list)
-    # How often `?stgid=` is put on the callback URL. 2 was seen in the wild.
+    # How often `?stgid=` is put on the Callback URL. 2 was seen in the wild.
     stgid_in_url: int = 1
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ _FIXED = frozenset({"stgid", "serial", "timezone", "max_logs"})
 
 
 def spec_from_json(data: Mapping[str, object]) -> DeviceSpec:
-    """A device as the control API's POST describes it. ValueError where a field is unknown or wrong."""
+    """A device as the control API's POST describes it. ValueError if a field is unknown or wrong."""
     values = dict(data)
     _check_shapes(values)
     if "stgid" not in values:
@@ -93,7 +93,7 @@ def change_spec(spec: DeviceSpec, changes: Mapping[str, object]) -> None:
     values = dict(changes)
     _check_shapes(values)
     for name in _FIXED & values.keys():
-        raise ValueError(f"{name} cannot be changed; delete the device and add it anew")
+        raise ValueError(f"{name} can't be changed; delete the device and add it again")
     before = {name: getattr(spec, name) for name in values}
     try:
         for name, value in values.items():

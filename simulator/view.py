@@ -1,4 +1,4 @@
-"""What the control API shows of a device. Its secrets stay inside; they were given by the caller."""
+"""A device as the control API shows it, without its secrets."""
 
 from simulator.callbacks import log_row
 from simulator.clock import to_wire

@@ -21,7 +21,7 @@ _FLAGS = [
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A headless browser of its own, with an empty profile."""
+    """Run a separate headless browser, with an empty profile."""
     program = shutil.which("chromium")
     assert program, "chromium is not installed: run scripts/install-chromium"
     with sync_playwright() as playwright:

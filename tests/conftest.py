@@ -1,4 +1,4 @@
-"""Fixtures of all tests. `relay` is shared by a session: tests use devices and subscriptions of their own."""
+"""Fixtures of all tests. `relay` is shared in a session, so tests create their own devices and subscriptions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,19 @@ import pytest
 from tests.harness import Device, Receiver, Relay, debian_redis
 from tests.stores import cluster, sentinel_pair
 
+_LAST = 4_000  # characters of a report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Report why a test needed a second try, because that is also a defect."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"first try of {report.nodeid}", sep="_")
+        terminalreporter.line(report.longreprtext[-_LAST:])
+
 
 @pytest.fixture(scope="session")
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    """A running relay: on the embedded store, or on the one that RELAY_TEST_STORE names."""
+    """A running relay, with the embedded store or the one in RELAY_TEST_STORE."""
     folder = tmp_path_factory.mktemp("relay")
     with ExitStack() as stack:
         environment = {}

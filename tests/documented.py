@@ -1,4 +1,4 @@
-"""What the gateway's documentation says, written down once for the tests: never taken from the program."""
+"""Facts from the gateway's documentation for the tests, never taken from the program."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FLAT = {
 
 
 def flat_credentials(body: dict[str, Any], data: bytes) -> dict[str, Any]:
-    """The flat fields that the Template items of a documented body come of; truncated data become `data` in both."""
+    """Return the flat fields for the Template items of a documented body. Truncated data become `data` in both."""
     flat: dict[str, Any] = {}
     for item in body.get("Template", []):
         if item["Data"].endswith("..."):

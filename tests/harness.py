@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import requests
 from standardwebhooks import Webhook
 
-from app.store.embedded import die_with_parent
+from app.store.server.embedded import die_with_parent
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = Path(__file__).parent / "samples"
@@ -32,14 +32,14 @@ API_KEY = "crk_made-up-key-for-tests"
 
 
 def free_port() -> int:
-    """A TCP port nobody listens on just now."""
+    """Return a TCP port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 10.0, every: float = 0.02) -> Any:
-    """The first true value of `what()`; fails the test after so many seconds."""
+    """Return the first true value of `what()`. Fails the test after so many seconds."""
     deadline = time.monotonic() + seconds
     while True:
         value = what()
@@ -51,7 +51,7 @@ def wait_for(what: Callable[[], Any], seconds: float = 10.0, every: float = 0.02
 
 @dataclass
 class Received:
-    """One request that a receiver got."""
+    """A request that a receiver got."""
 
     at: float
     headers: dict[str, str]  # lower-case names
@@ -63,13 +63,13 @@ class Received:
 
     @cached_property
     def events(self) -> list[dict[str, Any]]:
-        """The event, or those of a batch."""
+        """Return the event, or the events of a batch."""
         content = self.json
         return content if isinstance(content, list) else [content]
 
 
 class Target(Protocol):
-    """What can be subscribed."""
+    """Anything that can be subscribed."""
 
     url: str
 
@@ -79,13 +79,13 @@ class Receiver:
 
     def __init__(self, port: int = 0) -> None:
         self.received: list[Received] = []
-        self.accepted: list[Received] = []  # what was answered 2xx
+        self.accepted: list[Received] = []  # requests that were answered with 2xx
         self.answer: Callable[[Received], tuple[int, dict[str, str], bytes]] = lambda _: (200, {}, b"")
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True  # head and body go at once, though written apart
+            disable_nagle_algorithm = True  # head and body are sent at once, although written separately
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -121,18 +121,18 @@ class Receiver:
         self._server.server_close()
 
     def events(self) -> list[dict[str, Any]]:
-        """All events received, those of batches one by one, in order."""
+        """Return all received events in order, those of batches one by one."""
         return [event for got in list(self.received) for event in got.events]
 
     def wait(self, count: int, seconds: float = 10.0) -> list[Received]:
-        """The requests, once there are at least `count`."""
+        """Wait until there are at least `count` requests, and return them."""
         wait_for(lambda: len(self.received) >= count, seconds)
         return list(self.received)
 
 
 @dataclass
 class Device:
-    """A registered device and what it sends."""
+    """A registered device and its callbacks."""
 
     relay: Relay
     id: str
@@ -141,7 +141,7 @@ class Device:
     _clock: Iterator[int] = field(default_factory=lambda: iter(range(10**9)))
 
     def punch(self, user: str = "2", at: datetime | None = None, **fields: Any) -> dict[str, Any]:
-        """A RealTimePunchLog document; each without `at` a second apart from the last."""
+        """Return a RealTimePunchLog document. Without `at`, each is a second apart from the last one."""
         at = at or datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=86_400 - next(self._clock))
         log = {
             "Type": "CheckIn",
@@ -153,7 +153,7 @@ class Device:
         return self.envelope(PunchLog=log)
 
     def envelope(self, **section: Any) -> dict[str, Any]:
-        """A callback document with a fresh OperationID."""
+        """Return a callback document with a new OperationID."""
         return {
             "RealTime": {
                 "OperationID": secrets.token_hex(6),
@@ -164,25 +164,25 @@ class Device:
         }
 
     def sample(self, number: int) -> dict[str, Any]:
-        """A documented callback, with this device's token."""
+        """Return a documented callback, with this device's token."""
         (path,) = SAMPLES.glob(f"{number:02d}-*.request.json")
         document: dict[str, Any] = json.loads(path.read_text())
         document["RealTime"]["AuthToken"] = self.token
         return document
 
     def send(self, document: Any, **how: Any) -> requests.Response:
-        """POSTs a callback; a document as JSON, bytes as they are."""
+        """POST a callback: a document as JSON, or bytes as they are."""
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         return self.relay.session.post(f"{self.relay.url}/callback", data=body, timeout=15, **how)
 
     def send_done(self, document: Any) -> None:
-        """The same, and it must be acknowledged."""
+        """POST a callback that must be acknowledged."""
         answer = self.send(document)
         assert (answer.status_code, answer.json()) == (200, {"status": "done"}), answer.text
 
 
 class Relay:
-    """A relay of its own: `store`, `web` and `worker` processes on a folder and a port of their own."""
+    """A separate relay: `store`, `web` and `worker` processes with their own folder and port."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
@@ -204,12 +204,12 @@ class Relay:
             **environment,
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.wrapper: list[str] = []  # a command that the processes are started by
+        self.wrapper: list[str] = []  # a command that starts the processes
 
     # Processes
 
     def start(self, *names: str) -> Relay:
-        """Starts processes (all by default) and waits until the web answers where it is among them."""
+        """Start processes (all by default), and wait until the web process answers, if it is among them."""
         wanted = names or (
             ("web", "worker") if "REDIS_URL" in self.environment else ("store", "web", "worker")
         )
@@ -228,10 +228,10 @@ class Relay:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=die_with_parent,  # a test run that is killed leaves nothing behind
+                preexec_fn=die_with_parent,  # so that a test run that is killed leaves nothing behind
             )
 
-    def wait_healthy(self, seconds: float = 20.0) -> None:
+    def wait_healthy(self, seconds: float = 60.0) -> None:
         def healthy() -> bool:
             with suppress(requests.RequestException):
                 return bool(requests.get(f"{self.url}/health", timeout=2).json().get("store") == "ok")
@@ -240,14 +240,14 @@ class Relay:
         wait_for(healthy, seconds)
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
-        """Kills a process with all its children, as `kill -9` of its group."""
+        """Kill a process with all its children, like `kill -9` of its group."""
         process = self.processes.pop(name)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         process.wait(15)
 
     def terminate(self, name: str) -> float:
-        """SIGTERM, as a platform sends it; how many seconds it took to end."""
+        """Send SIGTERM, as platforms do; return how many seconds the process took to end."""
         process = self.processes.pop(name)
         began = time.monotonic()
         process.terminate()
@@ -266,7 +266,7 @@ class Relay:
         self.stop()
 
     def logs(self) -> str:
-        """What all processes have printed."""
+        """Return the output of all processes."""
         return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
 
     # The API
@@ -277,21 +277,21 @@ class Relay:
         return self.session.request(method, self.url + path, headers=headers, **how)
 
     def get(self, path: str, **how: Any) -> Any:
-        """The JSON of a 200."""
+        """GET a path that must be answered with 200; return the JSON."""
         answer = self.call("GET", path, **how)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def device(self, **fields: Any) -> Device:
-        """Registers a device with a made-up id and token."""
+        """Register a device with a made-up ID and token."""
         body = {"device_id": f"DEV{secrets.token_hex(4)}", "auth_token": secrets.token_hex(16), **fields}
         answer = self.call("POST", "/v1/devices", json=body)
         assert answer.status_code == 201, answer.text
         return Device(self, body["device_id"], body["auth_token"], body.get("security_key"))
 
     def subscribe(self, target: Target, *devices: Device, **fields: Any) -> dict[str, Any]:
-        """Subscribes a target to the events of devices (of all without)."""
-        body = {"target_url": target.url, "events": ["*"], **fields}
+        """Subscribe a target to the events of devices (of all, by default)."""
+        body = {"target_url": target.url, "event_types": fields.pop("events", ["*"]), **fields}
         if devices:
             body.setdefault("filters", {})["device_ids"] = [device.id for device in devices]
         answer = self.call("POST", "/v1/subscriptions", json=body)
@@ -300,7 +300,7 @@ class Relay:
         return found
 
     def events(self, **query: Any) -> list[dict[str, Any]]:
-        """All stored events of a query, oldest first."""
+        """Return all stored events of a query, oldest first."""
         found: list[dict[str, Any]] = []
         cursor = None
         while True:
@@ -312,13 +312,13 @@ class Relay:
 
 
 def verify(secret: str, got: Received) -> Any:
-    """The delivery's JSON, once its Standard Webhooks signature is verified."""
+    """Verify a delivery's Standard Webhooks signature, and return its JSON."""
     return Webhook(secret).verify(got.body, got.headers)
 
 
 @contextmanager
 def debian_redis(folder: Path) -> Iterator[str]:
-    """A Redis server from Debian's packages; its URL."""
+    """Run a Redis server from Debian's packages; yield its URL."""
     program = shutil.which("redis-server")
     assert program, "redis-server is not installed: run scripts/install-redis"
     port = free_port()

@@ -1,7 +1,8 @@
-"""Folders with a package.json: installed once as their lock file says, and npm run in them."""
+"""Installs folders with a package.json once, according to their lock files, and runs npm in them."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ _DONE = ".installed"
 def run(
     folder: Path, *command: str | Path, timeout: float = 120, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """A program in a folder; what it prints, errors too, is in `stdout`."""
+    """Run a program in a folder. Its output, including errors, is in `stdout`."""
     return subprocess.run(
         [str(part) for part in command],
         cwd=folder,
@@ -30,17 +31,19 @@ def run(
 def npm(
     folder: Path, *arguments: str, timeout: float = 120, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """npm in a folder."""
+    """Run npm in a folder."""
     program = shutil.which("npm")
     assert program, "Node.js with npm is needed: https://nodejs.org, or apt-get install nodejs npm"
     return run(folder, program, *arguments, timeout=timeout, **environment)
 
 
 def installed(folder: Path) -> Path:
-    """The folder, once what its lock file says is in its `node_modules`."""
+    """Return the folder, after installing its lock file's packages in `node_modules`."""
     lock, done = folder / "package-lock.json", folder / "node_modules" / _DONE
-    if not done.exists() or done.read_text() != lock.read_text():
-        made = npm(folder, "ci", "--ignore-scripts", "--no-audit", "--no-fund", timeout=400)
-        assert made.returncode == 0, made.stdout
-        done.write_text(lock.read_text())
+    with lock.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # another test run may be doing the same
+        if not done.exists() or done.read_text() != lock.read_text():
+            made = npm(folder, "ci", "--ignore-scripts", "--no-audit", "--no-fund", timeout=400)
+            assert made.returncode == 0, made.stdout
+            done.write_text(lock.read_text())
     return folder

@@ -1,4 +1,4 @@
-"""Looking at the processes that a test has started, by way of /proc."""
+"""Inspects the processes that a test has started, through /proc."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.harness import Relay
 
 
 def children(pid: int) -> dict[int, str]:
-    """The children of a process and what they run."""
+    """Return the children of a process and their commands."""
     found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -20,19 +20,19 @@ def children(pid: int) -> dict[int, str]:
 
 
 def child(relay: Relay, process: str, module: str) -> int:
-    """The pid of the child of a relay's process that runs this."""
+    """Return the PID of the child with this command, of one of a relay's processes."""
     pids = [pid for pid, command in children(relay.processes[process].pid).items() if module in command]
     assert len(pids) == 1, pids
     return pids[0]
 
 
 def descriptors(pid: int) -> int:
-    """How many files, sockets and the like a process has open."""
+    """Return how many files, sockets and so on a process has open."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def tree(pid: int) -> dict[int, str]:
-    """A process with all below it, and what they run."""
+    """Return a process with all its descendants, and their commands."""
     found = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()}
     for below in children(pid):
         found |= tree(below)
@@ -40,6 +40,6 @@ def tree(pid: int) -> dict[int, str]:
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory that a process uses."""
+    """Return the bytes of memory that a process uses."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""Database servers from Debian's packages, run as an ordinary user in a folder of the test's own."""
+"""Database servers from Debian's packages, run as an ordinary user in a temporary folder."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pymysql
 
-from app.store.embedded import die_with_parent
+from app.store.server.embedded import die_with_parent
 from tests.harness import free_port, wait_for
 
 _MARIADB = Path("/usr/share/mysql")
-NOBODY = 65534  # neither server runs as root
+NOBODY = 65534  # neither server accepts to run as root
 
 
 def _program(name: str, script: str) -> str:
@@ -31,12 +31,12 @@ def _postgres_folders() -> list[str]:
 
 
 def _own(*folders: Path) -> dict[str, int]:
-    """Arguments for a process that may not be root: it is nobody's then, and so are the folders."""
+    """Return arguments for a process that must not be root: it then runs as nobody, who also owns the folders."""
     if os.getuid() != 0:
         return {}
     for path in (folders[0], *folders[0].parents):
         if Path(tempfile.gettempdir()) in path.parents:
-            path.chmod(path.stat().st_mode | 0o011)  # to be passed through
+            path.chmod(path.stat().st_mode | 0o011)  # so that others can pass through it
     for folder in folders:
         os.chown(folder, NOBODY, NOBODY)
     return {"user": NOBODY, "group": NOBODY}
@@ -66,7 +66,7 @@ def _served(folder: Path, command: list[str], socket: Path, owner: dict[str, int
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """A Postgres server; the URL of an empty database."""
+    """Run a Postgres server; yield the URL of an empty database."""
     home, port = folder / "pg", free_port()
     home.mkdir(0o700)
     owner = _own(home)
@@ -89,14 +89,14 @@ def postgres(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def mariadb(folder: Path) -> Iterator[str]:
-    """A MariaDB server; the URL of an empty database, which anybody may use."""
+    """Run a MariaDB server; yield the URL of an empty database that anybody may use."""
     home, port = folder / "my", free_port()
     home.mkdir(0o700)
     (home / "data").mkdir()
     owner = _own(home, home / "data")
     server, socket = _program("mariadbd", "install-mariadb"), home / "socket"
     options = ["--no-defaults", f"--datadir={home}/data", "--innodb-flush-log-at-trx-commit=0"]
-    # What mariadb-install-db does; that wants more packages than the server's.
+    # Does the same as mariadb-install-db, which needs more packages than the server's.
     tables = [(_MARIADB / f"mysql_system_{name}.sql").read_text() for name in ("tables", "tables_data")]
     subprocess.run(
         [server, *options, "--bootstrap", "--skip-networking"],

@@ -1,4 +1,4 @@
-"""A relay with a virtual gateway behind it."""
+"""A relay with the simulator behind it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.harness import Device, Relay
 
 @dataclass
 class Stage:
-    """A running relay, and a virtual gateway with a device that is registered at the relay and has reported a user."""
+    """A running relay, and the simulator with a device that is registered in the relay and has reported a user."""
 
     relay: Relay
     simulator: SimulatorServer
     device: Device
 
     def new_device(self) -> Device:
-        """Another device at both ends, with a user 8 who has a card."""
+        """Add another device to both, with a user 8 who has a card."""
         stgid, token = f"SIM{secrets.token_hex(4)}", secrets.token_hex(16)
         self.simulator.gateway.add_device(
             DeviceSpec(stgid, auth_token=token, delay_seconds=0, enroll_seconds=0.05)
@@ -35,20 +35,20 @@ class Stage:
             device_id=stgid, auth_token=token, gateway_url=self.simulator.command_url()
         )
         device.send_done(device.sample(4))
-        device.send_done(device.punch("8"))  # one who is known: else the relay would speak of a stranger
+        device.send_done(device.punch("8"))  # a known user: otherwise, the relay would publish user.unknown
         return device
 
     def machine(self, device: Device) -> Machine:
-        """The virtual machine itself."""
+        """Return the simulated device itself."""
         return self.simulator.gateway.device(device.id)
 
     def add_user(self, device: Device) -> None:
-        """A user 100 with a card, on the machine alone."""
+        """Add a user 100 with a card, only on the device."""
         user, card = User("100", "Manu", "Mona", "User"), Template("Card", "102836")
         self.machine(device).store_user(user, [card])
 
     def received(self, device: Device) -> list[tuple[str | None, dict[str, Any]]]:
-        """What the gateway got for a device: operations and bodies, without what differs from call to call."""
+        """Return the operations and bodies that the gateway got for a device, without parts that always differ."""
         found = []
         for receipt in self.simulator.gateway.desk(device.id).received:
             assert isinstance(receipt.body, dict)
@@ -60,7 +60,7 @@ class Stage:
 
 @contextmanager
 def stage(folder: Path, **environment: str) -> Iterator[Stage]:
-    """A relay of its own, its settings beside the harness's, and a virtual gateway."""
+    """Run a separate relay, with settings in addition to the harness's, and the simulator."""
     with Relay(folder, **environment) as relay, SimulatorServer(Gateway(relay.url)) as simulator:
         made = Stage(relay, simulator, device=Device(relay, "", ""))
         made.device = made.new_device()

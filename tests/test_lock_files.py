@@ -1,4 +1,4 @@
-"""What is installed is what the lock files say, from whichever registry, and can be asked about."""
+"""The lock files determine what is installed, from any registry, and can be audited."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The worker's main loop: holds the leases of shards, dispatches for them, and keeps RQ's clock.
+"""The worker's main loop: holds leases of shards, delivers their events, and moves RQ's due jobs into their queue.
 
-RQ's own scheduler keeps a lock for a minute after a kill -9; here whoever holds shard 0 moves due jobs into their
-queue, so that retries are taken over within seconds like everything else.
+RQ's own scheduler keeps a lock for a minute after a kill -9. Here, the dispatcher with shard 0 moves due jobs into
+their queue, so that retries are taken over within seconds, like everything else.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
 
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from rq.scheduler import RQScheduler
 
-from app.addresses import AddressGuard
-from app.log import configure
-from app.settings import current
+from app.base.addresses import AddressGuard
+from app.base.log import configure
+from app.base.loops import LOOPS
+from app.settings.table import current
 from app.store import Store
-from app.store.connection import make_async_client, source
-from app.store.jobs import QUEUE, queue
-from app.store.keys import WORKERS, Shard
-from workers import jobs
-from workers.commands import CommandRunner
-from workers.context import Context
-from workers.http import Client
-from workers.lease import LeaseLost
-from workers.live import Live
-from workers.render import USER_AGENT
-from workers.shard import ShardDispatcher
+from app.store.jobs import enqueue_due
+from app.store.server.connection import make_async_client, note_failure, source
+from app.store.server.keys import WORKERS, Shard
+from workers.commands.runner import CommandRunner
+from workers.delivery.lease_errors import LeaseLost
+from workers.delivery.log_lines import Live
+from workers.delivery.render import USER_AGENT
+from workers.delivery.shard import ShardDispatcher
+from workers.delivery.shard_context import Context
+from workers.http.client import Client
+from workers.rq import jobs
 
 log = logging.getLogger("relay.dispatcher")
 
 LEASE_MS = 4_000
 _RENEW_SECONDS = 1.0
+_WELL_SECONDS = 10.0  # after this time without an error, deliveries count as healthy again
 _TICK_SECONDS = 0.5
 _SWEEP_SECONDS = 5.0
 _SET_BACK_SECONDS = 2.0
@@ -53,7 +53,7 @@ _CONNECTIONS = 8_000
 
 
 class Dispatcher:
-    """Delivers for all shards whose lease it gets."""
+    """Delivers the events of all shards whose leases it gets."""
 
     def __init__(self, store: Store, *, live: bool = False) -> None:
         self._store = store
@@ -64,23 +64,18 @@ class Dispatcher:
             store.settings,
             socket_timeout=10.0,
             retry=Retry(NoBackoff(), 0),
-            # Two a shard wait for what comes, all the time.
+            # Two per shard always wait for new entries.
             max_connections=max(store.settings.redis_connections, 2 * store.settings.shards + 8),
         )
         self._lease = self._redis.register_script(source("lease"))
         self._workers = self._redis.register_script(source("workers"))
-        self._share = len(
-            store.connection.shards
-        )  # how many shards are ours, of those that all workers share
+        self._share = len(store.connection.shards)  # our share of the shards
         self._surplus = {shard.number: asyncio.Event() for shard in store.connection.shards}
         self._held: list[Shard] = []
         self._taking = asyncio.Lock()
-        self._queue = queue(store.connection.rq)
-        # Idle, it is never started: only its way of enqueuing what is due is used.
-        self._clock: Any = RQScheduler([QUEUE], connection=store.connection.rq, logging_level="WARNING")
 
     async def run(self) -> None:
-        """Until SIGTERM or SIGINT."""
+        """Run until SIGTERM or SIGINT."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -88,6 +83,7 @@ class Dispatcher:
         guard = AddressGuard(self._store.settings.allow_private_targets)
         http = Client(guard, user_agent=USER_AGENT, max_connections=_CONNECTIONS)
         shards = self._store.connection.shards
+        await self._await_admission()
         if len(shards) > 1:
             await self._count_workers()
         keepers = [asyncio.create_task(self._keep(shard, http)) for shard in shards]
@@ -97,15 +93,23 @@ class Dispatcher:
         self._stop.set()
         await asyncio.gather(*keepers)
         sharing.cancel()
-        with suppress(RedisError, OSError):  # so that the others need not wait
+        with suppress(RedisError, OSError):  # so that the others don't have to wait
             await self._redis.zrem(WORKERS, self._token)
         await http.close()
         await self._redis.aclose()
 
+    async def _await_admission(self) -> None:
+        """Return once the store is there and may be used with these settings, or after a signal to stop."""
+        while not self._stop.is_set():
+            with suppress(RedisError, OSError):
+                if await asyncio.to_thread(self._store.admission.look):
+                    return
+            await self._pause(_RENEW_SECONDS / 2)
+
     # Leases
 
     async def _keep(self, shard: Shard, http: Client) -> None:
-        """Dispatches for a shard whenever its lease can be had."""
+        """Deliver a shard's events whenever its lease is available."""
         while not self._stop.is_set():
             async with self._taking:
                 until = self._lease_from_now()
@@ -119,7 +123,7 @@ class Dispatcher:
             await self._pause(_RENEW_SECONDS / 2)
 
     async def _keep_to_share(self) -> None:
-        """Lets go of shards when more workers come: each has as many as the others."""
+        """Release shards when more workers start, so that all have the same number."""
         while len(self._store.connection.shards) > 1:
             await asyncio.sleep(_RENEW_SECONDS)
             await self._count_workers()
@@ -127,22 +131,32 @@ class Dispatcher:
                 self._surplus[shard.number].set()
 
     async def _count_workers(self) -> None:
-        """Says that we are here, and learns how many are."""
-        with suppress(RedisError, OSError):
+        """Register this dispatcher, and count all of them."""
+        loop = LOOPS.get("leases.sharing")
+        try:
             count = int(await self._workers(keys=[WORKERS], args=[self._token, LEASE_MS]))
-            self._share = math.ceil(len(self._store.connection.shards) / max(1, count))
+        except (RedisError, OSError) as error:
+            note_failure(loop, error)
+            return
+        self._share = math.ceil(len(self._store.connection.shards) / max(1, count))
+        loop.worked()
 
     async def _take(self, shard: Shard) -> bool:
-        with suppress(RedisError, OSError):
-            return bool(await self._hold(shard, LEASE_MS))
-        return False
+        loop = LOOPS.get(f"leases {shard.number}")
+        try:
+            taken = bool(await self._hold(shard, LEASE_MS))
+        except (RedisError, OSError) as error:
+            note_failure(loop, error)
+            return False
+        loop.worked()
+        return taken
 
     async def _hold(self, shard: Shard, milliseconds: int) -> int:
-        """Takes or keeps a lease; how many writes there were under it, or 0 where it is another's."""
+        """Take or renew a lease; return the number of writes under it, or 0 if another worker has it."""
         return int(await self._lease(keys=[shard.lease, shard.writes], args=[self._token, milliseconds]))
 
     async def _dispatch(self, shard: Shard, http: Client, until: float) -> None:
-        """For as long as the lease is held, which was taken till that loop time."""
+        """Deliver as long as the lease is held. It was taken until that loop time."""
         dispatcher = ShardDispatcher(
             self._store, self._redis, http, shard, self._token, self._live, self._schedule_retry
         )
@@ -170,29 +184,33 @@ class Dispatcher:
         for task in ended:
             failure = None if task.cancelled() else _failure(task.exception())
             if failure is not None:
-                log.error("dispatching for shard %d failed; starting over", shard.number, exc_info=failure)
+                LOOPS.get(_deliveries_of(shard)).failed(failure)
         if stopped:
-            with suppress(RedisError, OSError):  # so that the next worker need not wait
+            with suppress(RedisError, OSError):  # so that the next worker doesn't have to wait
                 await self._hold(shard, 1)
 
     def _lease_from_now(self) -> float:
-        """Till when a lease is ours that is asked for now, by the loop's clock."""
+        """Return until when a lease that is requested now is ours, by the loop's clock."""
         return asyncio.get_running_loop().time() + LEASE_MS / 1000
 
     async def _renew(self, shard: Shard, context: Context) -> None:
-        """Ends when another worker has the lease. Raises WritesLost."""
+        """Renew the lease until another worker has it. Raises WritesLost."""
+        loop, began = LOOPS.get(f"leases.renewal {shard.number}"), time.monotonic()
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
+            if time.monotonic() - began > _WELL_SECONDS:
+                LOOPS.get(_deliveries_of(shard)).worked()
             try:
                 known, until = context.writes, self._lease_from_now()
                 writes = await self._hold(shard, LEASE_MS)
                 if not writes:
-                    log.warning("another worker delivers for shard %d now", shard.number)
+                    log.warning("another worker now delivers for shard %d", shard.number)
                     return
                 context.note_writes(writes, known)
                 context.renewed(until)
-            except (RedisError, OSError):
-                continue  # away: nobody else can take the lease either
+                loop.worked()
+            except (RedisError, OSError) as error:
+                note_failure(loop, error)  # nobody else can take the lease, either
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -208,55 +226,58 @@ class Dispatcher:
                 log.warning("the clock was set back by %.0f s", before - ahead)
                 set_back = True
             if set_back:
-                set_back = not await self._quietly(self._release_all_retries)
-            await self._quietly(self._enqueue_due)
+                set_back = not await self._quietly("deliveries.clock set back", self._release_all_retries)
+            await self._quietly("RQ's clock", self._enqueue_due)
             if time.monotonic() - swept > _SWEEP_SECONDS:
                 swept = time.monotonic()
-                await self._quietly(self._sweep)
+                await self._quietly("deliveries.sweep", self._sweep)
             await asyncio.sleep(_TICK_SECONDS)
 
-    async def _quietly(self, act: Callable[[], None]) -> bool:
-        """Whether it went well."""
+    async def _quietly(self, name: str, act: Callable[[], None]) -> bool:
+        """Return whether it succeeded. A failure is noted under this name."""
+        loop = LOOPS.get(name)
         try:
             await asyncio.to_thread(act)
-            return True
-        except (RedisError, OSError) as error:
-            log.debug("RQ's clock waits for the store (%s)", type(error).__name__)
-        except Exception:
-            log.exception("RQ's clock stumbled")
-        return False
+        except Exception as error:
+            note_failure(loop, error)
+            return False
+        loop.worked()
+        return True
 
     def _enqueue_due(self) -> None:
-        self._clock.prepare_registries([QUEUE])
-        self._clock.enqueue_scheduled_jobs()
+        enqueue_due(self._store.connection)
 
     def _sweep(self) -> None:
         jobs.sweep(self._store)
 
     def _release_all_retries(self) -> None:
-        """Their times were set by a clock that was ahead."""
+        """Release all retries, because their times were set by a clock that was ahead."""
         jobs.release_all(self._store)
 
     async def _schedule_retry(self, subscription_id: str, shard: int, at_ms: int, before_ms: int) -> None:
         with suppress(RedisError, OSError):  # lost: the sweep finds it
             await asyncio.to_thread(
-                jobs.schedule_retry, self._store, self._queue, subscription_id, shard, at_ms, before_ms
+                jobs.schedule_retry, self._store, subscription_id, shard, at_ms, before_ms
             )
 
     async def _schedule_poll(self, device_id: str, command_id: str, at: float) -> None:
         with suppress(RedisError, OSError):  # lost: the sweep finds it
             await asyncio.to_thread(
-                jobs.schedule_poll, self._queue, device_id, command_id, datetime.fromtimestamp(at, UTC)
+                jobs.schedule_poll, self._store, device_id, command_id, datetime.fromtimestamp(at, UTC)
             )
 
 
 def _wall_clock_ahead() -> float:
-    """Seconds that it is ahead of the clock that nobody sets."""
+    """Return by how many seconds the wall clock is ahead of the monotonic clock."""
     return time.time() - time.monotonic()
 
 
+def _deliveries_of(shard: Shard) -> str:
+    return f"deliveries {shard.number}"
+
+
 def _failure(result: object) -> BaseException | None:
-    """What of a task's result is a mistake of ours; None where there is nothing."""
+    """Return an unexpected error from a task's result; None if there is none."""
     if isinstance(result, BaseExceptionGroup):
         return result.subgroup(lambda error: not isinstance(error, LeaseLost | asyncio.CancelledError))
     if isinstance(result, BaseException) and not isinstance(result, LeaseLost | asyncio.CancelledError):
@@ -272,13 +293,15 @@ def _allow_many_sockets() -> None:
 
 
 def main() -> None:
-    """The dispatcher's process."""
+    """Run the dispatcher's process."""
     settings = current()
     configure(settings.log_level, settings.log_format)
+    store = Store(settings)
+    LOOPS.start(store.loop_reports.write)
     loop = asyncio.new_event_loop()
-    loop.run_until_complete(Dispatcher(Store(settings), live=os.environ.get("RELAY_LIVE") == "1").run())
+    loop.run_until_complete(Dispatcher(store, live=os.environ.get("RELAY_LIVE") == "1").run())
     logging.shutdown()
-    # All is written down. asyncio.run would wait for tasks that a dead connection keeps from being cancelled.
+    # Everything is saved. asyncio.run would wait for tasks that can't be cancelled because of a dead connection.
     os._exit(0)
 
 

@@ -12,7 +12,7 @@ async function test(z, bundle) {
 		const url = relayUrl(z, bundle);
 		throw failure(
 			z,
-			`There is no cams-relay at ${url}. It is the URL without a path.`,
+			`There is no cams-relay at ${url}. Enter its URL without a path.`,
 			'no_relay',
 			422,
 		);
@@ -34,14 +34,14 @@ module.exports = {
 			required: true,
 			isNoSecret: true,
 			placeholder: 'https://relay.example.com',
-			helpText: `Where your cams-relay is reached from the internet, without a path. [How to set it up](${DOCS}).`,
+			helpText: `Public URL of your cams-relay, without a path. [How to set it up](${DOCS}).`,
 		},
 		{
 			key: 'api_key',
 			label: 'API Key',
 			type: 'password',
 			required: true,
-			helpText: `A key of the relay with the scopes \`events:read\`, \`subscriptions:write\`, \`actions:read\` and \`actions:write\`. [How to make one](${DOCS}#connect).`,
+			helpText: `An API key of the relay with the scopes \`events:read\`, \`subscriptions:write\`, \`actions:read\` and \`actions:write\`. [How to create one](${DOCS}#connect).`,
 		},
 	],
 };

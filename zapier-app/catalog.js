@@ -1,6 +1,6 @@
 'use strict';
 
-/** What the relay's registry says of itself; catalog.json is written by the relay's `scripts/openapi`. */
+/** Events and actions of the relay's registry; `npm run catalog` builds the file. */
 const catalog = require('./catalog.json');
 
 function find(list, name, value) {

@@ -14,12 +14,17 @@ function relayUrl(z, bundle) {
 	try {
 		url = new URL(given);
 	} catch {
-		throw failure(z, `The Relay URL ${given} is no URL. It starts with https://`, 'relay_url', 422);
+		throw failure(
+			z,
+			`The Relay URL ${given} is not a URL. It must start with https://`,
+			'relay_url',
+			422,
+		);
 	}
 	if (url.protocol !== 'https:' && !LOOPBACK.includes(url.hostname)) {
 		throw failure(
 			z,
-			'The Relay URL must start with https://: the key goes there.',
+			'The Relay URL must start with https://, because the API key is sent to it.',
 			'relay_url',
 			422,
 		);
@@ -54,7 +59,12 @@ async function raiseProblem(response, z, bundle) {
 	if (fine || !isForRelay(z, request, bundle)) return response;
 	if (status < 400) {
 		const location = response.getHeader('location');
-		throw failure(z, `The relay's URL redirects to ${location}: set that one.`, 'redirect', status);
+		throw failure(
+			z,
+			`The relay's URL redirects to ${location}. Enter that URL instead.`,
+			'redirect',
+			status,
+		);
 	}
 	throw problem(z, response, request.raw ? parsed(await response.text()) : response.data);
 }
@@ -67,6 +77,10 @@ function parsed(text) {
 	}
 }
 
+/** The name of the field, parameter or header that is at fault. */
+const placeOf = ({ pointer, parameter, header }) =>
+	pointer?.slice(1).replaceAll('/', '.') || parameter || header || 'body';
+
 /** The relay's problem+json as Zapier's error: its sentence, and which field or command it was about. */
 function problem(z, { status, getHeader }, body) {
 	const known = typeof body === 'object' && body !== null ? body : {};
@@ -74,7 +88,7 @@ function problem(z, { status, getHeader }, body) {
 	const more = [
 		...(known.errors ?? [])
 			.filter(({ message }) => !sentence.includes(message))
-			.map(({ field, message }) => `${field}: ${message}.`),
+			.map((fault) => `${placeOf(fault)}: ${fault.message}.`),
 		known.gateway_status && `The gateway said: ${known.gateway_status}.`,
 		known.command_id && `Command: ${known.command_id}.`,
 	];

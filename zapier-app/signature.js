@@ -27,7 +27,7 @@ function refusal(secret, headers, body, now = Date.now()) {
 		const given = Buffer.from(value ?? '', 'base64');
 		return version === 'v1' && given.length === expected.length && timingSafeEqual(given, expected);
 	});
-	return fits ? null : 'The signature does not fit.';
+	return fits ? null : 'The signature is not valid.';
 }
 
 /** Zapier hands a hook's headers on as `Http-Webhook-Id`. */
@@ -50,7 +50,7 @@ function verified(z, { rawRequest, subscribeData }) {
 	const body = rawRequest?.content ?? '';
 	const refused = subscribeData?.secret
 		? refusal(subscribeData.secret, plainHeaders(rawRequest?.headers), body)
-		: 'There is no subscription: turn the Zap off and on again.';
+		: 'There is no subscription. Turn the Zap off and on again.';
 	if (refused) throw plainly(new z.errors.HaltedError(refused));
 	return z.JSON.parse(body);
 }

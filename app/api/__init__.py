@@ -7,49 +7,75 @@ from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import PathConverter
 
-from app.addresses import AddressGuard
 from app.api import (
     actions,
     api_keys,
     attendance,
     audit,
     callback,
+    deliveries,
     descriptions,
     devices,
     employees,
     events,
-    files,
+    health_and_metrics,
+    idempotency,
     problems,
-    requests,
+    refused,
+    replays,
+    request_ids,
+    signed_files,
     subscriptions,
-    system,
     users,
 )
-from app.follower import Follower
-from app.receiver import Receiver
-from app.settings import Settings
+from app.base.addresses import AddressGuard
+from app.callbacks.receiver import Receiver
+from app.callbacks.refusals import Refusals
+from app.limits.callers import Callers
+from app.limits.connections import Connections
+from app.limits.key_quotas import KeyQuotas
+from app.limits.streams import Streams
+from app.live.command_waiter import CommandWaiter
+from app.live.event_feed import EventFeed
+from app.settings.table import Settings
 from app.store import Store
-from app.store.spool import Spool
-from app.waiter import CommandWaiter
+from app.store.spool.spool import Spool
+
+
+class AnyText(PathConverter):
+    """The rest of a path, line breaks too: a user's ID may have them."""
+
+    regex = "(?s:[^/].*?)"
 
 
 def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
     """The web application. `sync` flushes a file to disk (a gevent server passes one that doesn't block it)."""
     app = Flask(__name__, static_folder=None)
+    app.url_map.converters["path"] = AnyText
     store = Store(settings)
     spool = Spool(settings.data_dir / "spool", store.vault, sync) if settings.spool else None
     app.extensions["store"] = store
     app.extensions["spool"] = spool
     app.extensions["guard"] = AddressGuard(settings.allow_private_targets)
+    app.extensions["connections"] = Connections(
+        settings.limits, Callers(), by_proxy=settings.trusted_proxies > 0
+    )
+    app.extensions["streams"] = Streams(settings.limits)
+    app.extensions["key_quotas"] = KeyQuotas(settings.limits)
     app.extensions["receiver"] = Receiver(store, spool)
-    app.extensions["follower"] = Follower(store)
+    app.extensions["refusals"] = Refusals(store)
+    app.extensions["event_feed"] = EventFeed(store)
     app.extensions["waiter"] = CommandWaiter(store)
     problems.register(app)
-    requests.register(app)
+    request_ids.register(app)
+    idempotency.register(app)
     for module in (
         callback,
         subscriptions,
+        deliveries,
+        replays,
         events,
         devices,
         users,
@@ -58,8 +84,9 @@ def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
         actions,
         api_keys,
         audit,
-        files,
-        system,
+        refused,
+        signed_files,
+        health_and_metrics,
         descriptions,
     ):
         app.register_blueprint(module.blueprint)

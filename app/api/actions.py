@@ -1,4 +1,4 @@
-"""`/v1/actions`: the 27 commands and `add-user`, and `/v1/commands`: what became of them. Contract §6."""
+"""`/v1/actions`, an endpoint per action, and `/v1/commands`, the commands they became. Contract §6."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ import re
 from typing import Any
 
 import orjson
+import redis
 from flask import Blueprint, Response, current_app, request
 
-from app.actions import ACTIONS, Action, check_fit
+from app.api import cursors
 from app.api.auth import caller, check, needs, store
-from app.api.io import answer, base_url, body, limit, page
+from app.api.idempotency import HEADER, REPLAYED, idempotency_key, key_reused, repeats_by_itself
+from app.api.own_url import base_url
 from app.api.problems import Problem, respond, wrong
-from app.gateway import codes
+from app.api.query_parameters import takes
+from app.api.request_helpers import LARGEST_BODY, answer, body, limit, page
+from app.api.typed_confirmation import check_named
+from app.gateway import status_codes
 from app.gateway.values import identifier
-from app.store.commands import STATUSES, Command, KeyReused
-from app.store.devices import ATTENDANCE_ONLY_MODES, Device
-from app.waiter import CommandWaiter
+from app.live.command_waiter import CommandWaiter
+from app.schemas.actions import ACTIONS, Action, check_fit
+from app.store.access.idempotency import KeyReused
+from app.store.commands.records import STATUSES, Command, operation_of
+from app.store.devices.registry import ATTENDANCE_ONLY_MODES, Device
+from app.store.server.connection import is_away
 
 blueprint = Blueprint("actions", __name__, url_prefix="/v1")
 
@@ -27,21 +35,62 @@ _WAIT = re.compile(r"\s*wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)\"?\s*")
 
 @blueprint.post("/actions/<name>")
 @needs("actions:read", "actions:write", "actions:destructive")
+@repeats_by_itself
 def act(name: str) -> Response:
-    """Carries an action out on a device, and waits for its result for a while."""
+    """Sends a command to a device and waits for its result."""
     action = ACTIONS.get(name)
     if action is None:
-        raise Problem(404, f"There is no action {name[:64]!r}; there are {', '.join(ACTIONS)}.")
+        raise Problem(404, f"There is no action {name[:64]!r}. The actions are: {', '.join(ACTIONS)}.")
     check(action.scope)
-    values = {key: value for key, value in body(action.schema()).items() if value is not None}
+    sent = body(action.schema(), largest=LARGEST_BODY)
+    values = {key: value for key, value in sent.items() if value is not None}
     device = _device(action, values.pop("device_id"))
+    check_named(action, device)
     check_fit(action, values, device)
     if "user_id" in values:
         values["user_id"] = identifier(values["user_id"])  # as it is sent
     if action.scope == "actions:destructive":
         store().audit.record(caller().id, "action.destructive", device_id=device.id, subject=name)
-    command_id = _create(action, device, values)
-    return _respond(_waiter().wait(command_id, _patience()), command_id)
+    try:
+        command_id, is_new = _create(action, device, values)
+    except redis.RedisError as error:
+        if not is_away(error) or not _is_harmful_twice(action, values) or request.headers.get(HEADER):
+            raise
+        raise _not_confirmed() from None
+    seconds, preference = _patience()
+    try:
+        command = _waiter().wait(command_id, seconds)
+    except redis.RedisError as error:
+        if not is_away(error):
+            raise
+        return _accepted(_not_seen(action, device, values, command_id))
+    response = _respond(command, command_id)
+    if preference:
+        response.headers["Preference-Applied"] = preference
+    if not is_new:
+        response.headers[REPLAYED] = "true"
+    return response
+
+
+def _is_harmful_twice(action: Action, values: dict[str, Any]) -> bool:
+    return not operation_of(action.name, values).repeatable
+
+
+def _not_confirmed() -> Problem:
+    """The store went away while it was asked to queue a command that must not be sent twice."""
+    return Problem(
+        422,
+        "The store didn't confirm that it saved the command. When the store is back, check whether GET /v1/commands "
+        "lists the command before you send it again.",
+        code="outcome_unknown",
+    )
+
+
+def _not_seen(action: Action, device: Device, values: dict[str, Any], command_id: str) -> dict[str, Any]:
+    """What is known of a command that was queued just before the store went away."""
+    names = ("operation_id", "status_code", "status_name", "message", "gateway_status")
+    shown = {"id": command_id, "command_id": command_id, "action": action.name, "device_id": device.id}
+    return {**shown, "user_id": values.get("user_id"), "status": "queued", **dict.fromkeys(names)}
 
 
 def _device(action: Action, device_id: str) -> Device:
@@ -51,37 +100,38 @@ def _device(action: Action, device_id: str) -> Device:
     mode = device.record["mode"]
     if mode in ATTENDANCE_ONLY_MODES:
         raise Problem(
-            501,
-            f"Device {device.id} is connected in mode {mode}, which only reports attendance: it takes no commands.",
-            status_code=15,
-            status_name=codes.status_name(15),
+            422,
+            f"Device {device.id} is connected in mode {mode}. In this mode, a device only reports "
+            "attendance and accepts no commands.",
+            [("device_id", f"the device is connected in mode {mode}")],
+            code=status_codes.problem_code(status_codes.NOT_SUPPORTED),
+            status_code=status_codes.NOT_SUPPORTED,
+            status_name=status_codes.status_name(status_codes.NOT_SUPPORTED),
             gateway_status=None,
             command_id=None,
         )
     if not device.record["gateway_url"]:
         raise wrong(
             "device_id",
-            "this device has no gateway_url: PATCH it with the RESTful endpoint URL from the API Monitor",
+            "this device has no gateway_url. Set it with PATCH to the RESTful endpoint URL from the API "
+            "Monitor",
         )
     return device
 
 
-def _create(action: Action, device: Device, values: dict[str, Any]) -> str:
-    commands, key = store().commands, request.headers.get("Idempotency-Key", "").strip()
+def _create(action: Action, device: Device, values: dict[str, Any]) -> tuple[str, bool]:
+    """The command's id, and whether it is new: not that of an earlier request with the same Idempotency-Key."""
+    commands, key = store().commands, idempotency_key()
     if not key:
-        return commands.create(device, action.name, values, caller().name)
-    if len(key) > 255:
-        raise wrong("Idempotency-Key", "is longer than 255 characters")
+        return commands.create(device, action.name, values, caller().name), True
     content = orjson.dumps([action.name, device.id, values], option=orjson.OPT_SORT_KEYS)
     try:
         command_id, is_new = commands.reserve(caller().id, key, content, device)
     except KeyReused:
-        raise Problem(
-            409, "This Idempotency-Key was used with another body: use a fresh one for another command."
-        ) from None
+        raise key_reused() from None
     if is_new:
         commands.create(device, action.name, values, caller().name, command_id)
-    return command_id
+    return command_id, is_new
 
 
 def _waiter() -> CommandWaiter:
@@ -89,18 +139,20 @@ def _waiter() -> CommandWaiter:
     return waiter
 
 
-def _patience() -> float:
-    """How many seconds to wait for the result: by the header Prefer (RFC 7240), else RELAY_COMMAND_WAIT.
+def _patience() -> tuple[float, str]:
+    """How many seconds to wait for the result, and which preference of the header Prefer (RFC 7240) says so.
 
+    Without one, RELAY_COMMAND_WAIT does.
     With both `wait` and `respond-async` it is the time after which the answer is 202.
     """
     preferences = ",".join(request.headers.getlist("Prefer")).replace(";", ",").split(",")
     for preference in preferences:
         if match := _WAIT.fullmatch(preference):
-            return min(float(match[1]), _LONGEST_WAIT)
+            seconds = min(float(match[1]), _LONGEST_WAIT)
+            return seconds, f"wait={seconds:g}"
     if any(preference.strip().lower() == "respond-async" for preference in preferences):
-        return 0.0
-    return store().settings.command_wait
+        return 0.0, "respond-async"
+    return store().settings.command_wait, ""
 
 
 def _respond(command: Command | None, command_id: str) -> Response:
@@ -109,14 +161,18 @@ def _respond(command: Command | None, command_id: str) -> Response:
     `status_url`, in `Location` too, is a whole URL, for a platform that can only GET what it is given.
     """
     if command is None:
-        raise Problem(404, f"There is no command {command_id[:64]!r} (any more).")
+        raise Problem(404, f"There is no command {command_id[:64]!r}, or it has been removed.")
     if command.status == "completed":
         return answer(_with_result(_brief(command), command.result))
     if command.ended:
         return _failed(command)
-    status_url = f"{base_url()}/v1/commands/{command.id}"
+    return _accepted(_brief(command))
+
+
+def _accepted(shown: dict[str, Any]) -> Response:
+    status_url = f"{base_url()}/v1/commands/{shown['command_id']}"
     return answer(
-        {**_brief(command), "status_url": status_url},
+        {**shown, "status_url": status_url},
         202,
         Location=status_url,
         Retry_After=_RETRY_AFTER,
@@ -130,19 +186,44 @@ def _with_result(shown: dict[str, Any], result: dict[str, Any]) -> dict[str, Any
 
 def _brief(command: Command) -> dict[str, Any]:
     shown = command.shown()
-    names = ("command_id", "action", "device_id", "user_id", "operation_id", "status")
+    names = ("id", "command_id", "action", "device_id", "user_id", "operation_id", "status")
     return {name: shown[name] for name in (*names, "status_code", "status_name", "message", "gateway_status")}
 
 
 def _failed(command: Command) -> Response:
     shown = _brief(command)
-    status = command.http_status or codes.http_status(command.status_code)
-    detail = command.message or codes.advice(command.status_code)
-    more = {name: value for name, value in shown.items() if name != "message"}
+    status = _http_status(command)
+    detail = command.message or status_codes.advice(command.status_code)
+    more = {name: value for name, value in shown.items() if name not in ("id", "message")}
     # The problem's own `status` is the HTTP status; the command's is beside it.
     more["command_status"] = more.pop("status")
-    at_fault = [(command.field or "body", detail)] if status == 422 else None
-    return respond(status, detail, at_fault, **more)
+    refused = command.status_code in status_codes.VALUE_REFUSED
+    at_fault = [(command.field or "body", detail)] if command.field or refused else None
+    return respond(status, detail, at_fault, code=_problem_code(command), **more)
+
+
+def _http_status(command: Command) -> int:
+    """4xx if the command was taken or may have been: what repeats a 5xx by itself must not send it again.
+
+    Commands that ended before version 1.0 have other statuses stored.
+    """
+    stored = command.http_status or 502
+    if command.status == "unknown":
+        return 422
+    if stored >= 500 and command.status_code is not None:
+        stored = status_codes.http_status(command.status_code)
+    return 422 if stored >= 500 and command.attempts > 1 else stored
+
+
+def _problem_code(command: Command) -> str | None:
+    """The kind of failure; None if the HTTP status says it."""
+    if command.status == "unknown":
+        return "outcome_unknown"
+    if command.status_code is not None:
+        return status_codes.problem_code(command.status_code)
+    if command.status == "cancelled":
+        return "command_cancelled"
+    return "command_failed" if command.http_status == 422 and not command.field else None
 
 
 # What became of them
@@ -150,44 +231,72 @@ def _failed(command: Command) -> Response:
 
 @blueprint.get("/commands")
 @needs("actions:read")
+@takes("device_id", "status", "limit", "cursor")
 def show_all() -> Response:
-    """Who commanded what, newest first; without data."""
+    """Commands and who sent them, newest first, without data."""
     status = request.args.get("status") or None
     if status not in (None, *STATUSES):
-        raise wrong("status", f"is not one of {', '.join(STATUSES)}")
+        raise wrong("status", f"must be one of {', '.join(STATUSES)}")
     device_id = request.args.get("device_id") or None
     try:
-        rows, more = store().commands.page(device_id, status, limit(), request.args.get("cursor") or None)
+        rows, more = store().commands.page(device_id, status, limit(), cursors.after())
     except ValueError:
-        raise wrong("cursor", "is not a next_cursor of this list") from None
+        raise cursors.invalid() from None
     return page((row.shown() for row in rows), more)
 
 
 @blueprint.get("/commands/<command_id>")
 @needs("actions:read", "actions:write", "actions:destructive")
 def show(command_id: str) -> Response:
-    """One command, with its result when it has ended: for who may read, and who may give it."""
+    """A command, with its result once it has ended."""
     command = _found(command_id)
     check("actions:read", _scope_of(command))
+    return _shown(command)
+
+
+def _shown(command: Command) -> Response:
     shown = _with_result(command.shown(), command.result)
     return answer(shown) if command.ended else answer(shown, Retry_After=_RETRY_AFTER)
 
 
-@blueprint.delete("/commands/<command_id>")
+@blueprint.post("/commands/<command_id>/cancel")
 @needs("actions:read", "actions:write", "actions:destructive")
 def cancel(command_id: str) -> Response:
-    """Cancels a command that was not sent yet: for who may give it."""
+    """Cancels a command that has not been sent yet, or stops asking the gateway for its result."""
+    return _shown(_cancelled(command_id))
+
+
+@blueprint.delete("/commands/<command_id>")
+@needs("actions:read", "actions:write", "actions:destructive")
+def remove(command_id: str) -> Response:
+    """The same, answered without a body."""
+    _cancelled(command_id)
+    return Response(status=204)
+
+
+def _cancelled(command_id: str) -> Command:
+    """The command, which was cancelled now or before. Raises a 409 Problem if it can't be."""
     command = _found(command_id)
     check(_scope_of(command))
-    if not store().commands.cancel(command):
-        raise Problem(409, "It was sent already, or has ended: it can't be cancelled.", command_id=command_id)
-    return Response(status=204)
+    if not command.was_cancelled:
+        store().commands.cancel(command)
+        command = _found(command_id)
+    if command.was_cancelled:
+        return command
+    if command.ended:
+        detail, code = (
+            f"The command can't be cancelled, because it has ended as {command.status}.",
+            "command_ended",
+        )
+    else:
+        detail, code = "The command can't be cancelled, because it is being sent.", "command_being_sent"
+    raise Problem(409, detail, code=code, command_id=command_id, command_status=command.shown_status)
 
 
 def _found(command_id: str) -> Command:
     command = store().commands.get(command_id)
     if command is None:
-        raise Problem(404, "There is no command with this id (any more).")
+        raise Problem(404, "There is no command with this ID, or it has been removed.")
     return command
 
 

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import date
 from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, Response, request
 
-from app.api import tables
+from app.api import cursors
 from app.api.auth import needs, store
-from app.api.devices import is_timezone
-from app.api.io import answer, limit, page
-from app.api.problems import wrong
-from app.attendance import COLUMNS
-from app.store.attendance import Sites
+from app.api.problems import Problem, wrong
+from app.api.query_parameters import takes
+from app.api.request_helpers import answer, limit, page
+from app.api.tables import as_csv
+from app.api.workbook import as_xlsx
+from app.attendance.rules import COLUMNS
+from app.schemas.devices import is_timezone
+from app.store.access.scopes import PEOPLE_READERS
+from app.store.attendance.view import Sites
 
 blueprint = Blueprint("attendance", __name__, url_prefix="/v1")
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a file's name
+_LONGEST_NAMED = 64  # characters of a user ID
 _YEARS = range(1971, 9_998)
 
 
@@ -34,71 +42,95 @@ def _date() -> date:
                 return day
         except ValueError:
             pass
-    raise wrong("date", "is needed: a day such as date=2026-11-24")
+    raise wrong("date", "is required, e.g. date=2026-11-24")
 
 
 def _month() -> tuple[int, int]:
     match = _MONTH.fullmatch(request.args.get("month", ""))
     if match is None or int(match[1]) not in _YEARS or not 1 <= int(match[2]) <= 12:
-        raise wrong("month", "is needed: a month such as month=2026-11")
+        raise wrong("month", "is required, e.g. month=2026-11")
     return int(match[1]), int(match[2])
 
 
 def sites() -> Sites:
-    """The parameters `timezone` and `device_id`."""
+    """The parameters `timezone`, `device_id` and `employee_id`."""
     timezone = request.args.get("timezone") or None
     if timezone is not None and not is_timezone(timezone):
-        raise wrong("timezone", "is not a time zone's name, e.g. timezone=Asia/Kolkata")
-    return Sites(timezone, request.args.get("device_id") or None)
+        raise wrong("timezone", "is not an IANA time zone, e.g. timezone=Asia/Kolkata")
+    device_id, employee_id = (request.args.get(name) or None for name in ("device_id", "employee_id"))
+    return Sites(timezone, device_id, employee_id=employee_id)
+
+
+def _exported_sites() -> Sites:
+    """The same for a file: without simulated devices, unless they are asked for with `simulated` or by `device_id`."""
+    asked = request.args.get("simulated", "false")
+    if asked not in ("true", "false"):
+        raise wrong("simulated", "must be true or false, e.g. simulated=true")
+    chosen = sites()
+    return replace(chosen, without_simulated=asked == "false" and chosen.device_id is None)
 
 
 @blueprint.get("/attendance")
-@needs("events:read")
+@needs(*PEOPLE_READERS)
+@takes("date", "timezone", "device_id", "user_id", "employee_id", "limit", "cursor")
 def show_day() -> Response:
-    """Who punched on a day: first in, last out, hours, by user id."""
+    """Who punched on a day, with first in, last out and hours, sorted by user ID."""
     day, chosen, user_id = _date(), sites(), request.args.get("user_id")
     if user_id:
         return page(store().attendance.person(user_id, day, day, chosen), None)
-    found = store().attendance.day(day, chosen, limit(), request.args.get("cursor") or None)
+    found = store().attendance.day(day, chosen, limit(), cursors.after())
     return page(found.rows, found.next_cursor)
 
 
 @blueprint.get("/attendance.csv")
-@needs("events:read")
+@needs(*PEOPLE_READERS)
+@takes("date", "month", "timezone", "device_id", "user_id", "employee_id", "simulated")
 def day_as_csv() -> Response:
-    """The same as a CSV file, of a day or, with `month`, of all days of a month; everybody in one."""
-    return _everybody(tables.as_csv, "csv")
+    """The same for a day or, with `month`, a whole month, as a CSV file."""
+    return _everybody(_csv, "csv")
 
 
 @blueprint.get("/attendance.xlsx")
-@needs("events:read")
+@needs(*PEOPLE_READERS)
+@takes("date", "month", "timezone", "device_id", "user_id", "employee_id", "simulated")
 def day_as_xlsx() -> Response:
     """The same as an Excel workbook."""
-    return _everybody(tables.as_xlsx, "xlsx")
+    return _everybody(as_xlsx, "xlsx")
+
+
+def _csv(rows: Iterable[dict[str, Any]], name: str) -> Response:
+    return as_csv(COLUMNS, rows, name)
 
 
 def _everybody(make: Callable[..., Response], ending: str) -> Response:
-    chosen, user_id = sites(), request.args.get("user_id")
+    chosen, user_id = _exported_sites(), request.args.get("user_id")
+    whose = _file_name_part(user_id) if user_id else ""
     if "month" in request.args:
         year, month = _month()
         first, last = date(year, month, 1), date(year, month, monthrange(year, month)[1])
-        name = f"attendance-{year:04d}-{month:02d}.{ending}"
+        name = f"attendance-{whose}{year:04d}-{month:02d}.{ending}"
     else:
         first = last = _date()
-        name = f"attendance-{first.isoformat()}.{ending}"
+        name = f"attendance-{whose}{first.isoformat()}.{ending}"
     kept = store().attendance
     rows = kept.person(user_id, first, last, chosen) if user_id else kept.all(first, last, chosen)
-    return make(COLUMNS, rows, name)
+    return make(rows, name)
 
 
 @blueprint.get("/attendance/<path:user_id>")
-@needs("events:read")
+@needs(*PEOPLE_READERS)
+@takes("month", "timezone", "device_id", "employee_id", "format")
 def show_month(user_id: str) -> Response:
-    """A person's days of a month, and their sums. With `format=json`, also of one whose ID ends like a file's name."""
+    """A person's attendance in a month, by day. If the user ID ends with .csv or .xlsx, add `format=json`.
+
+    Raises a 409 Problem if the days are several people's: their totals would be paid to one of them.
+    """
     if request.args.get("format", "json") != "json":
-        raise wrong("format", "is json or left out; a file's path ends with .csv or .xlsx")
+        raise wrong("format", "must be json or left out. For a file, end the path with .csv or .xlsx")
     year, month = _month()
     rows = store().attendance.month(user_id, year, month, sites())
+    if len({row["employee_id"] for row in rows}) > 1:
+        raise _several_people(user_id, rows)
     worked = sum(row["worked_seconds"] or 0 for row in rows)
     latest: dict[str, Any] = rows[-1] if rows else {}
     return answer(
@@ -117,23 +149,49 @@ def show_month(user_id: str) -> Response:
     )
 
 
+def _several_people(user_id: str, rows: list[dict[str, Any]]) -> Problem:
+    """A 409 whose `people` say who they are and on which devices they punched first or last."""
+    people: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: row["employee_id"] or ""):
+        names = {name: row[name] for name in ("employee_id", "user_name")}
+        devices = people.setdefault(row["employee_id"] or "", {**names, "device_ids": []})["device_ids"]
+        for device_id in (row["first_in_device_id"], row["last_out_device_id"]):
+            if device_id is not None and device_id not in devices:
+                devices.append(device_id)
+    ids = [employee_id for employee_id in people if employee_id]
+    nobody = "" if len(ids) == len(people) else " and a person without an employee ID"
+    return Problem(
+        409,
+        f"User ID {user_id} belongs to several people: {', '.join(ids)}{nobody}. Add employee_id= or device_id=, "
+        f"e.g. employee_id={quote(ids[0], safe='')}",
+        people=list(people.values()),
+    )
+
+
 @blueprint.get("/attendance/<path:user_id>.csv")
-@needs("events:read")
+@needs(*PEOPLE_READERS)
+@takes("month", "timezone", "device_id", "employee_id", "simulated", "format")
 def month_as_csv(user_id: str) -> Response:
     """The same as a CSV file."""
-    return _one(user_id, tables.as_csv, "csv")
+    return _one(user_id, _csv, "csv")
 
 
 @blueprint.get("/attendance/<path:user_id>.xlsx")
-@needs("events:read")
+@needs(*PEOPLE_READERS)
+@takes("month", "timezone", "device_id", "employee_id", "simulated", "format")
 def month_as_xlsx(user_id: str) -> Response:
     """The same as an Excel workbook."""
-    return _one(user_id, tables.as_xlsx, "xlsx")
+    return _one(user_id, as_xlsx, "xlsx")
 
 
 def _one(user_id: str, make: Callable[..., Response], ending: str) -> Response:
     if "format" in request.args:
         return show_month(f"{user_id}.{ending}")
     year, month = _month()
-    rows = store().attendance.month(user_id, year, month, sites())
-    return make(COLUMNS, rows, f"attendance-{year:04d}-{month:02d}.{ending}")
+    rows = store().attendance.month(user_id, year, month, _exported_sites())
+    return make(rows, f"attendance-{_file_name_part(user_id)}{year:04d}-{month:02d}.{ending}")
+
+
+def _file_name_part(user_id: str) -> str:
+    """Return a user ID and a hyphen, safe in a file's name and in a header. Other characters become `_`."""
+    return f"{_UNSAFE.sub('_', user_id)[:_LONGEST_NAMED]}-"

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
+from app.api import cursors
 from app.api.auth import needs, store
-from app.api.io import limit, page
-from app.api.problems import wrong
+from app.api.query_parameters import takes
+from app.api.request_helpers import limit, page
 
 blueprint = Blueprint("audit", __name__, url_prefix="/v1/audit")
 
 
 @blueprint.get("")
 @needs("admin")
+@takes("limit", "cursor")
 def show_all() -> Response:
-    """The audit log, newest first: reads of templates, changes of keys, devices and subscriptions, and the like."""
+    """The audit log, newest first, such as template reads and changes to keys, devices and subscriptions."""
     try:
-        rows, more = store().audit.page(limit(), request.args.get("cursor") or None)
+        rows, more = store().audit.page(limit(), cursors.after())
     except ValueError:
-        raise wrong("cursor", "is not a next_cursor of this list") from None
+        raise cursors.invalid() from None
     return page(rows, more)

@@ -10,10 +10,12 @@ import redis
 from flask import current_app, g, request
 
 from app.api.problems import Problem
-from app.api.sessions import COOKIE, caller_by_session
+from app.api.query_parameters import check_query
+from app.api.request_helpers import connection
+from app.api.sessions import caller_by_session, session_token
 from app.store import Store, is_away
-from app.store.api_keys import ApiKey
-from app.store.audit import ABOUT
+from app.store.access.api_keys import ApiKey
+from app.store.access.audit import ABOUT
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -30,17 +32,29 @@ def store() -> Store:
 def caller() -> ApiKey:
     """Who calls. Raises a 401 Problem, or TooManyTries (429)."""
     if "caller" not in g:
+        if not store().admission.admitted and not store().admission.look():
+            raise Problem(503, store().admission.problem or "The store can't be used with these settings.")
         key = _offered_key()
         found = store().api_keys.authenticate(key, request.remote_addr or "") if key else caller_by_session()
         if found is None and not key:
             raise Problem(
-                401, "An API key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
+                401, "An API key is required. Send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
             )
         if found is None:
-            raise Problem(401, "This API key is wrong, deleted or expired.")
+            raise Problem(401, "This API key is wrong, has been deleted, or has expired.")
         g.caller = found
+        came_by = connection()
+        if came_by is not None:
+            came_by.vouch()
     key_of_caller: ApiKey = g.caller
     return key_of_caller
+
+
+def caller_if_any() -> ApiKey | None:
+    """Who calls; None without a key and a session. Raises a 401 Problem for a key that is wrong."""
+    if not _offered_key() and caller_by_session() is None:
+        return None
+    return caller()
 
 
 def needs(*scopes: str) -> Callable[[View], View]:
@@ -51,6 +65,7 @@ def needs(*scopes: str) -> Callable[[View], View]:
         def checked(*args: Any, **kwargs: Any) -> Any:
             if PUBLIC not in scopes:
                 check(*scopes)
+            check_query(view)
             return view(*args, **kwargs)
 
         checked.scopes = scopes  # type: ignore[attr-defined]
@@ -87,15 +102,15 @@ def audited(action: str, *named: str) -> Callable[[View], View]:
 
 
 def check(*scopes: str) -> None:
-    """Raises a 403 Problem where the caller has none of the scopes."""
+    """Raises a 403 Problem if the caller has none of the scopes."""
     key = caller()
     if ANY_KEY not in scopes and not any(key.may(scope) for scope in scopes):
-        raise Problem(403, f"This API key lacks the scope {' or '.join(scopes)}.")
+        raise Problem(403, f"This API key doesn't have the scope {' or '.join(scopes)}.")
 
 
 def still_may(scope: str) -> Callable[[], bool]:
     """A check for an answer that goes on: whether its caller may still have it. While the store is away, they may."""
-    kept, token, key = store(), request.cookies.get(COOKIE, ""), _offered_key()
+    kept, token, key = store(), session_token(), _offered_key()
     digest = kept.api_keys.digest(key) if key else None
 
     def check_again() -> bool:
@@ -108,6 +123,11 @@ def still_may(scope: str) -> Callable[[], bool]:
         return found is not None and found.may(scope)
 
     return check_again
+
+
+def is_by_session() -> bool:
+    """Whether an authenticated caller is a person who signed in to the console, rather than the holder of a key."""
+    return not _offered_key()
 
 
 def _offered_key() -> str:

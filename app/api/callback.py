@@ -3,49 +3,76 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 
 from flask import Blueprint, Response, current_app, request
 from redis import RedisError
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.api.auth import PUBLIC, needs, store
-from app.api.io import base_url, raw_body
+from app.api.auth import PUBLIC, needs
+from app.api.own_url import base_url
 from app.api.problems import respond
-from app.callback_body import Refused
-from app.receiver import Receiver
+from app.api.request_helpers import LARGEST_BODY, EncodedBody, connection, raw_body
+from app.base.throttle import OnceAMinute
+from app.callbacks.body import Refused
+from app.callbacks.receiver import Receiver
+from app.callbacks.refusals import Refusals
+from app.callbacks.url import form_in, url_parts
+from app.gateway.legacy_callbacks import old_version
 
 log = logging.getLogger("relay.callback")
+_once = OnceAMinute()
+_SEARCHED = 65_536
 
 blueprint = Blueprint("callback", __name__)
 
 DONE = b'{"status":"done"}'
+OK = b"ok"  # what version 1.0 is answered
 
 
 @blueprint.post("/callback", strict_slashes=False)  # the gateway follows no redirect to another spelling
 @blueprint.post("/callback/<device_id>", strict_slashes=False)
 @needs(PUBLIC)
 def callback(device_id: str | None = None) -> Response:
-    """Its AuthToken says whose it is; the id in the path or `?stgid=` must then match. Contract §2."""
-    refused: Refused | None = getattr(
-        request.environ["wsgi.input"], "refused", None
-    )  # by app.shortcut, before
+    """Receives a callback. The AuthToken identifies the device; an ID in the URL must match it. Contract §2."""
+    query = request.query_string.decode("utf-8", "replace")
+    found_in_query, secret = url_parts(query)
+    hints = [*filter(None, [device_id]), *found_in_query]
+    replayed = request.environ["wsgi.input"]
+    refused: Refused | None = getattr(replayed, "refused", None)  # by app.web.fast_path, before
+    body = b"" if refused is None else replayed.data
     if refused is None:
         receiver: Receiver = current_app.extensions["receiver"]
         try:
-            receiver.receive(raw_body(), _hints(device_id), base_url())
+            body = raw_body() or form_in(query)
+            receiver.receive(body, hints, base_url(), secret, connection())
+        except RequestEntityTooLarge as error:
+            too_large = Refused(413, "too_large", error.description or "")
+            _note(too_large, hints, b"", request.content_length or LARGEST_BODY)
+            raise
         except Refused as error:
             refused = error
+        except EncodedBody as error:
+            _note(Refused(415, "malformed", error.description or ""), hints, b"", request.content_length or 0)
+            raise
     if refused is not None:
-        log.info("a callback was refused: %d %s", refused.status, refused.detail)
-        with suppress(RedisError, OSError):
-            store().relay_events.count(f"callbacks_{refused.counter}")
+        log.debug("a callback was refused: %d %s", refused.status, refused.detail)
+        _note(refused, hints, body, len(body))
         return respond(refused.status, refused.detail)
+    if is_version_1(body):
+        return Response(OK, content_type="text/plain; charset=utf-8")
     return Response(DONE, content_type="application/json")
 
 
-def _hints(device_id: str | None) -> list[str]:
-    """Device ids from the URL. The gateway was seen to append `?stgid=` to a URL that had one already."""
-    hints = [] if device_id is None else [device_id]
-    for value in request.args.getlist("stgid"):
-        hints.extend(part for part in value.replace("?stgid=", "&").split("&") if part)
-    return hints
+def is_version_1(body: bytes) -> bool:
+    """Whether a callback that was accepted is of version 1.0, which expects another answer."""
+    return body[:1] != b"{" and b"att_time" in body[:_SEARCHED].lower() and old_version(body) == "1.0"
+
+
+def _note(refused: Refused, hints: list[str], body: bytes, size: int) -> None:
+    refusals: Refusals = current_app.extensions["refusals"]
+    try:
+        refusals.note(refused, request.remote_addr or "unknown", hints, body, size)
+    except (RedisError, OSError):
+        pass  # it is written later
+    except Exception as error:  # a mistake of ours must not change the answer to the gateway
+        _once.say_failure(log, error, "a refused callback could not be noted")

@@ -2,95 +2,40 @@
 
 from __future__ import annotations
 
-import re
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
-from zoneinfo import ZoneInfo
 
-from flask import Blueprint, Response, current_app, request
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from flask import Blueprint, Response
 
-from app import working_hours
-from app.addresses import UrlRefused
-from app.api.auth import audited, needs, store
-from app.api.io import answer, base_url, body, created, limit, page
+from app.api import cursors, device_changes, etags
+from app.api.auth import audited, caller, needs, store
+from app.api.own_url import base_url
 from app.api.problems import Problem
-from app.gateway.cipher import SecurityKey
-from app.store.devices import MODES, Device, DeviceExists
+from app.api.query_parameters import takes
+from app.api.request_helpers import answer, body, created, limit, page
+from app.base.simulated_devices import is_simulated
+from app.events.flatten import received_iso
+from app.health.refused_checks import of_device
+from app.schemas.devices import DeviceBody, DeviceChange
+from app.store.access.scopes import DEVICE_READERS
+from app.store.alerts.refused import Source
+from app.store.devices import record as device_record
+from app.store.devices.record import Secrets
+from app.store.devices.registry import Device, DeviceExists
+from app.store.server.connection import is_away
+from app.store.server.damage import DAMAGED, left_out
 
 blueprint = Blueprint("devices", __name__, url_prefix="/v1/devices")
 
 # What a device that was registered before there was this has.
-_NOT_SAID = dict.fromkeys(("silent_after_minutes", "working_hours"))
+_NOT_SAID: dict[str, Any] = {
+    **dict.fromkeys(("silent_after_minutes", "working_hours")),
+    "direction": "by_type",
+    "require_callback_secret": False,
+    "legacy_callbacks": "off",
+}
 _SECRETS = ("auth_token", "security_key")
-_ID = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}")  # "." and ".." are no segments of a URL
-
-
-def _check_id(value: str) -> None:
-    if not _ID.fullmatch(value):
-        raise ValidationError(
-            "is not a Service Tag ID: 1 to 64 letters, digits, dots, dashes, e.g. ZHM1100001"
-        )
-
-
-def _check_token(value: str) -> None:
-    if len(value) != 32 or not value.isascii() or not value.isprintable():
-        raise ValidationError("is not the device's AuthToken: exactly 32 characters, from the API Monitor")
-
-
-def _check_security_key(value: str) -> None:
-    try:
-        SecurityKey(value)
-    except ValueError as error:
-        raise ValidationError(str(error)) from None
-
-
-def is_timezone(name: str) -> bool:
-    """Whether there is a time zone of this name."""
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, LookupError):
-        return False
-    return True
-
-
-def _check_timezone(value: str) -> None:
-    if not is_timezone(value):
-        raise ValidationError("is not a time zone's name, e.g. Asia/Kolkata")
-
-
-def _check_working_hours(value: str) -> None:
-    try:
-        working_hours.parse(value)
-    except ValueError as error:
-        raise ValidationError(str(error)) from None
-
-
-def _check_gateway_url(value: str) -> None:
-    try:
-        current_app.extensions["guard"].check_url(value)
-    except UrlRefused as error:
-        raise ValidationError(str(error)) from None
-
-
-class DeviceBody(Schema):
-    """What is sent to register a device."""
-
-    class Meta:
-        unknown = RAISE
-
-    device_id = fields.String(required=True, validate=_check_id)
-    auth_token = fields.String(required=True, validate=_check_token)
-    gateway_url = fields.String(load_default=None, allow_none=True, validate=_check_gateway_url)
-    security_key = fields.String(load_default=None, allow_none=True, validate=_check_security_key)
-    label = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=200))
-    serial_number = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=100))
-    mode = fields.String(load_default="native", validate=validate.OneOf(MODES))
-    timezone = fields.String(load_default="UTC", validate=_check_timezone)
-    silent_after_minutes = fields.Integer(
-        load_default=None, allow_none=True, strict=True, validate=validate.Range(0, 43_200)
-    )
-    working_hours = fields.String(load_default=None, allow_none=True, validate=_check_working_hours)
 
 
 def without_stgid(url: str) -> str:
@@ -102,27 +47,66 @@ def without_stgid(url: str) -> str:
     return urlunsplit(parts._replace(query=query))
 
 
-def _split(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(values: dict[str, Any]) -> tuple[dict[str, Any], Secrets]:
     """The public record and the secrets."""
     secrets = {name: values.pop(name) for name in _SECRETS if name in values}
+    if "security_key_old_until" in values:
+        until = values.pop("security_key_old_until")
+        secrets["previous_security_key_until"] = until.timestamp() if until else None
     if values.get("gateway_url"):
         values["gateway_url"] = without_stgid(values["gateway_url"])
     return values, secrets
 
 
-def _shown(device: Device) -> dict[str, Any]:
+def _shown(
+    device: Device, callback_secret: str | None = None, refused: list[Source] | None = None
+) -> dict[str, Any]:
+    """A device as the API shows it; `callback_secret` is in its `callback_url` only when it has just been made.
+
+    `refused` are the sources of refused callbacks, if they have been read already.
+    """
+    query = f"?k={callback_secret}" if callback_secret else ""
+    former_key_until = device.former_key_until if len(device.keys) > 1 else None
     return {
+        "id": device.id,
         **_NOT_SAID,
         **device.record,
+        "created_at": received_iso(datetime.fromisoformat(device.record["created_at"])),
+        "simulated": is_simulated(device.id),
         "has_security_key": bool(device.keys),
+        "security_key_old_until": _iso(former_key_until),
         "auth_token_hint": device.auth_token[-4:],
-        "callback_url": f"{base_url()}/callback/{quote(device.id)}",
+        "callback_url": f"{base_url()}/callback/{quote(device.id)}{query}",
         **store().devices.status(device.id),
+        **_refused(device, store().refused.all() if refused is None else refused),
     }
 
 
+def _refused(device: Device, sources: list[Source]) -> dict[str, Any]:
+    """Of refused callbacks, what may be the device's: those from before it was registered, too."""
+    found = of_device(store(), device, sources)
+    return {
+        "refused_callbacks": found.callbacks,
+        "refused_since": _iso(found.since),
+        "refused_note": found.note,
+    }
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else received_iso(datetime.fromtimestamp(seconds, UTC))
+
+
 def _found(device_id: str) -> Device:
-    device = store().devices.refresh(device_id)
+    try:
+        device = store().devices.refresh(device_id)
+    except DAMAGED as error:
+        if is_away(error):
+            raise
+        raise Problem(
+            409,
+            f"The stored data of device {device_id[:64]!r} can't be read. Remove the device and register it again. "
+            "Its callbacks are kept until then.",
+        ) from None
     if device is None:
         raise Problem(404, f"No device {device_id[:64]!r} is registered.")
     return device
@@ -134,57 +118,116 @@ def _found(device_id: str) -> Device:
 def register() -> Response:
     """Registers a device."""
     record, secrets = _split(body(DeviceBody()))
+    most = store().settings.limits.most_devices
+    if store().devices.count() >= most:
+        raise Problem(
+            409,
+            f"There are already {most} devices, the maximum set by RELAY_MOST_DEVICES. Remove unused devices or raise "
+            "the limit.",
+        )
+    proven = device_changes.check_registered_anew(
+        record["device_id"], record["gateway_url"], secrets["auth_token"]
+    )
+    secrets["auth_token_unproven"] = not proven
+    if record["legacy_callbacks"] == "1.0":
+        record["require_callback_secret"] = True
+    if record["require_callback_secret"]:
+        secrets = device_record.with_callback_secret(secrets)
     try:
         store().devices.register(record, secrets)
     except DeviceExists:
         raise Problem(
             409,
-            f"Device {record['device_id']} is registered already: change it with PATCH.",
-            [("device_id", "is registered already")],
+            f"Device {record['device_id']} is already registered. Use PATCH to change it.",
+            [("device_id", "is already registered")],
         ) from None
-    return created(_shown(_found(record["device_id"])), f"/v1/devices/{quote(record['device_id'])}")
+    gateway = device_changes.host(record["gateway_url"])
+    store().audit.record(
+        caller().id, "device.gateway_set", device_id=record["device_id"], detail=f"to {gateway}"
+    )
+    shown = _shown(_found(record["device_id"]), secrets.get("callback_secret"))
+    return created(shown, f"/v1/devices/{quote(record['device_id'])}")
 
 
 @blueprint.get("")
-@needs("devices:write", "events:read", "actions:read")
+@needs(*DEVICE_READERS)
+@takes("limit", "cursor")
 def show_all() -> Response:
-    """The devices, by id."""
-    count, after = limit(), request.args.get("cursor", "")
+    """The devices, sorted by ID."""
+    count, after = limit(), cursors.after() or ""
     ids = [device_id for device_id in store().devices.ids() if device_id > after]
-    devices = [store().devices.refresh(device_id) for device_id in ids[:count]]
-    rows = [_shown(device) for device in devices if device is not None]
+    refused = store().refused.all()
+    rows = []
+    for device_id in ids[:count]:
+        with left_out(f"device {device_id}"):
+            device = store().devices.refresh(device_id)
+            if device is not None:
+                rows.append(_shown(device, refused=refused))
     return page(rows, ids[count - 1] if len(ids) > count else None)
 
 
 @blueprint.get("/<device_id>")
-@needs("devices:write", "events:read", "actions:read")
+@needs(*DEVICE_READERS)
 def show(device_id: str) -> Response:
-    """One device, with when it was last seen and its counters."""
-    return answer(_shown(_found(device_id)))
+    """A device with its counters and when it was last seen."""
+    device = _found(device_id)
+    return etags.shown(_shown(device), etags.of_device(device))
 
 
 @blueprint.patch("/<device_id>")
 @needs("devices:write")
 @audited("device.changed", "device_id")
 def change(device_id: str) -> Response:
-    """Changes a device. The former security key stays valid for reading, so that both ends can be changed in turn."""
+    """Changes a device. A new origin of gateway_url or a new Security Key requires the current AuthToken in the body.
+
+    The former Security Key stays valid for reading for a day, so that both ends can be changed in turn.
+    """
     _found(device_id)
-    values = body(DeviceBody(exclude=("device_id",)), partial=True)
-    for name in ("auth_token", "mode", "timezone"):
-        if name in values and values[name] is None:
-            raise Problem(422, f"{name}: it can't be removed.", [(name, "It can't be removed.")])
+    values = body(DeviceChange(), partial=True)
     record, secrets = _split(values)
-    device = store().devices.change(device_id, record, secrets)
+    if record.get("legacy_callbacks") == "1.0":
+        record.setdefault("require_callback_secret", True)
+    secrets["auth_token_unproven"] = not caller().may("admin")
+    before: dict[str, Any] = {}
+    replaced: list[str] = []
+
+    def check(stored: dict[str, Any], kept: Secrets) -> None:
+        device_changes.check(device_id, stored, record, secrets, kept)
+        before.update(stored)
+        replaced[:] = device_changes.replaced_by(secrets, kept)
+
+    device = store().devices.change(device_id, record, secrets, check, check_version=etags.check_version)
     if device is None:
         raise Problem(404, f"No device {device_id[:64]!r} is registered.")
-    return answer(_shown(device))
+    device_changes.note(device_id, before, device.record, replaced)
+    is_new = device.wants_callback_secret and not before.get("require_callback_secret")
+    return etags.shown(_shown(device, device.callback_secret if is_new else None), etags.of_device(device))
+
+
+@blueprint.post("/<device_id>/rotate-callback-secret")
+@needs("devices:write")
+@audited("device.callback_secret_rotated", "device_id")
+def rotate_callback_secret(device_id: str) -> Response:
+    """Creates a new callback secret, shown once in callback_url. The previous one is accepted for 24 hours."""
+    device = _found(device_id)
+    if not device.wants_callback_secret:
+        raise Problem(
+            409,
+            "This device doesn't require a callback secret. To create one, set require_callback_secret to true.",
+        )
+    rotated = store().devices.rotate_callback_secret(device_id)
+    if rotated is None:
+        raise Problem(404, f"No device {device_id[:64]!r} is registered.")
+    return answer(_shown(rotated, rotated.callback_secret))
 
 
 @blueprint.delete("/<device_id>")
 @needs("devices:write")
 @audited("device.removed", "device_id")
 def remove(device_id: str) -> Response:
-    """Removes a device, its users and their templates. Its events stay until they are too old."""
+    """Removes a device with its users and their templates. Its events are kept for the retention period."""
+    if etags.is_conditional():
+        etags.check_version(_found(device_id).version)
     if not store().devices.remove(device_id):
         raise Problem(404, f"No device {device_id[:64]!r} is registered.")
     return Response(status=204)

@@ -7,11 +7,15 @@ from typing import Any
 
 import orjson
 from flask import Blueprint, Response, request
+from marshmallow import ValidationError
 
+from app.api import cursors, etags
 from app.api.auth import needs, store
-from app.api.io import answer, body, limit, page, raw_body
-from app.api.problems import Problem
-from app.employees import Employee, EmployeeRow, Wrong, employee, from_csv, from_rows
+from app.api.problems import Problem, placed
+from app.api.query_parameters import takes
+from app.api.request_helpers import answer, body, limit, page, raw_body
+from app.attendance.employees import Employee, EmployeeRow, Fault, Wrong, employee, from_csv, from_rows
+from app.store.access.scopes import PEOPLE_READERS
 
 blueprint = Blueprint("employees", __name__, url_prefix="/v1/employees")
 
@@ -25,69 +29,136 @@ def _list() -> list[Employee]:
         value = orjson.loads(data)
         rows = value.get("employees") if isinstance(value, dict) and len(value) == 1 else None
         if not isinstance(rows, list):
-            raise Wrong(("employees", "is needed: an array of objects with user_id, employee_id and name"))
+            what = "is required: an array of objects with user_id, employee_id and name"
+            raise Wrong(Fault("employees", what, "/employees"))
         return from_rows(rows)
     except orjson.JSONDecodeError as error:
-        raise Problem(422, f"The body is not JSON: {error}", [("body", "Send JSON or CSV.")]) from None
+        raise Problem(400, f"The body is not JSON: {error}. Send JSON or CSV.") from None
     except Wrong as wrong:
-        detail = "; ".join(f"{where}: {what}" for where, what in wrong.errors[:5])
-        raise Problem(422, detail, list(wrong.errors)) from None
+        raise Problem(
+            422, "; ".join(map(str, wrong.faults[:5])), [_error(one) for one in wrong.faults]
+        ) from None
+
+
+def _error(fault: Fault) -> tuple[str, str]:
+    """Return an item of `errors`. A line of a CSV file has no JSON Pointer, so the message names it."""
+    is_line = not fault.pointer and fault.where != "body"
+    return placed(fault.where, pointer=fault.pointer), str(fault) if is_line else fault.what
+
+
+def _wrong_address(error: ValidationError) -> Problem:
+    """Return a 422 for the user ID in the path or the device ID in the query."""
+    found: Any = error.messages
+    errors: list[tuple[str, str]] = [
+        (placed(name, parameter=name), texts[0]) for name, texts in found.items()
+    ]
+    return Problem(422, "; ".join(f"{name}: {text}" for name, text in errors), errors)
 
 
 def _nobody() -> Problem:
-    return Problem(404, "The list of employees has nobody with this user ID.")
+    return Problem(404, "There is no employee with this user ID.")
 
 
-def _found(user_id: str) -> dict[str, Any]:
-    found = store().employees.of([user_id])
-    if user_id not in found:
-        raise _nobody()
-    return found[user_id]._asdict()
+def _device_id() -> str | None:
+    return request.args.get("device_id") or None
 
 
 @blueprint.post("")
 @needs("devices:write")
 def add() -> Response:
-    """Adds and changes employees: a list as JSON or CSV, all of it or nothing."""
+    """Adds and changes employees from a JSON or CSV list. If any row is wrong, nothing is changed."""
     return answer(asdict(store().employees.take(_list())))
 
 
 @blueprint.put("")
 @needs("devices:write")
 def replace() -> Response:
-    """The same, and removes whoever is not in the list."""
+    """The same, and removes employees that are not in the list."""
     return answer(asdict(store().employees.take(_list(), replace=True)))
 
 
 @blueprint.get("")
-@needs("events:read")
+@needs(*PEOPLE_READERS)
+@takes("limit", "cursor")
 def show_all() -> Response:
-    """The employees, by user id."""
-    count = limit()
-    found, more = store().employees.page(request.args.get("cursor", ""), count)
-    return page([one._asdict() for one in found], found[-1].user_id if more and found else None)
+    """The employees, sorted by user ID."""
+    found, cursor = store().employees.page(cursors.after() or "", limit())
+    return page([_row(one) for one in found], cursor)
 
 
 @blueprint.get("/<path:user_id>")
-@needs("events:read")
+@needs(*PEOPLE_READERS)
+@takes("device_id")
 def show(user_id: str) -> Response:
-    """One employee."""
-    return answer(_found(user_id))
+    """An employee: the entry for all devices, or with `device_id` that for one."""
+    found = store().employees.get(user_id, _device_id())
+    if found is None:
+        raise _nobody()
+    return _shown(found)
 
 
 @blueprint.put("/<path:user_id>")
 @needs("devices:write")
+@takes("device_id")
 def change(user_id: str) -> Response:
-    """Adds or changes one employee."""
-    values = body(EmployeeRow(exclude=("user_id",)))
-    store().employees.take([employee({**values, "user_id": user_id})])
-    return answer(_found(user_id))
+    """Adds or changes an employee, with `device_id` on one device."""
+    values = body(EmployeeRow(exclude=("user_id", "device_id")))
+    try:
+        one = employee({**values, "user_id": user_id, "device_id": _device_id()})
+    except ValidationError as error:
+        raise _wrong_address(error) from None
+
+    def how(before: Employee | None) -> Employee:
+        _check_match(before)
+        return one
+
+    store().employees.change(user_id, _device_id(), how)
+    return _shown(one)
+
+
+@blueprint.patch("/<path:user_id>")
+@needs("devices:write")
+@takes("device_id")
+def merge(user_id: str) -> Response:
+    """Changes the fields of an employee that you send (RFC 7396)."""
+    values = body(EmployeeRow(exclude=("user_id", "device_id")), partial=True)
+    if values.get("name") == "":
+        values["name"] = None
+
+    def how(before: Employee | None) -> Employee:
+        if before is None:
+            raise _nobody()
+        _check_match(before)
+        return before._replace(**values)
+
+    changed = store().employees.change(user_id, _device_id(), how)
+    assert changed is not None
+    return _shown(changed)
 
 
 @blueprint.delete("/<path:user_id>")
 @needs("devices:write")
+@takes("device_id")
 def remove(user_id: str) -> Response:
-    """Removes one employee from the list. Events that were published keep what they carry."""
-    if not store().employees.remove(user_id):
-        raise _nobody()
+    """Removes an employee from the list. Events that have already been published don't change."""
+
+    def how(before: Employee | None) -> None:
+        if before is None:
+            raise _nobody()
+        _check_match(before)
+
+    store().employees.change(user_id, _device_id(), how)
     return Response(status=204)
+
+
+def _shown(one: Employee) -> Response:
+    return etags.shown(_row(one), etags.of_employee(one._asdict()))
+
+
+def _row(one: Employee) -> dict[str, Any]:
+    return {"id": one.user_id, **one._asdict()}
+
+
+def _check_match(before: Employee | None) -> None:
+    if etags.is_conditional():
+        etags.check(None if before is None else etags.of_employee(before._asdict()))

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 
 import orjson
 from flask import Blueprint, Response, current_app, request
 
-from app import ids
-from app.api import tables
-from app.api.auth import needs, still_may, store
-from app.api.io import answer, limit, moment, page
+from app.api import cursors, tables
+from app.api.auth import caller, needs, still_may, store
 from app.api.problems import Problem, wrong
+from app.api.query_parameters import takes
+from app.api.request_helpers import answer, limit, page, time_range
+from app.base import ids
 from app.events.types import EVENT_TYPES, FIELDS, is_pattern, matches, sample
-from app.follower import Follower
-from app.store.events import Query
+from app.limits.callers import network
+from app.limits.streams import Streams, TooManyStreams
+from app.live.event_feed import EventFeed
+from app.store.events.reading import Query
 
 blueprint = Blueprint("events", __name__, url_prefix="/v1")
 
@@ -27,49 +31,56 @@ _CHECK_SECONDS = 2.0  # a stream outlives its key or session no longer than some
 
 def query() -> Query:
     """The filters among the parameters. Times are of receipt."""
-    types = tuple(
-        part.strip() for value in request.args.getlist("type") for part in value.split(",") if part.strip()
-    )
+    types = tuple(part.strip() for part in request.args.get("type", "").split(",") if part.strip())
     for pattern in types:
         if not is_pattern(pattern):
-            raise wrong("type", f"{pattern[:64]!r} is no event type; there are {', '.join(EVENT_TYPES)}")
+            raise wrong(
+                "type", f"{pattern[:64]!r} is not an event type. Use one of: {', '.join(EVENT_TYPES)}"
+            )
+    since, until = time_range()
     return Query(
         types=() if "*" in types else types,
         device_id=request.args.get("device_id") or None,
         user_id=request.args.get("user_id") or None,
-        since=moment("since"),
-        until=moment("until"),
+        since=since,
+        until=until,
     )
 
 
 @blueprint.get("/events")
 @needs("events:read")
+@takes("type", "device_id", "user_id", "since", "until", "limit", "cursor")
 def show_page() -> Response:
-    """A page of events, newest first."""
+    """Events, newest first."""
     try:
-        found = store().events.page(query(), limit(), request.args.get("cursor") or None)
+        found = store().events.page(query(), limit(), cursors.after())
     except ValueError:
-        raise wrong("cursor", "is not a next_cursor of this list") from None
+        raise cursors.invalid() from None
     return page(found.events, found.next_cursor)
 
 
 @blueprint.get("/events/<event_id>")
 @needs("events:read")
 def show(event_id: str) -> Response:
-    """One event."""
+    """An event."""
     event = store().events.get(event_id)
     if event is None:
-        raise Problem(404, "There is no event with this id, or it is older than the retention.")
+        raise Problem(
+            404,
+            "There is no event with this ID, or it has been removed because it was older than "
+            "the retention period.",
+        )
     return answer(event)
 
 
 @blueprint.get("/events/samples")
 @needs("events:read")
+@takes("type")
 def samples() -> Response:
-    """One to three events of a type, as a bare array: real ones, or a made-up one where there is none yet."""
+    """One to three events of a type as a plain array. If there are no real events yet, a sample is returned."""
     event_type = request.args.get("type") or "attendance.punch"
     if not is_pattern(event_type):
-        raise wrong("type", f"is no event type; there are {', '.join(EVENT_TYPES)}")
+        raise wrong("type", f"is not an event type. Use one of: {', '.join(EVENT_TYPES)}")
     found = store().events.newest(event_type, _SAMPLES)
     made = [sample(name) for name in EVENT_TYPES if matches(event_type, name)]
     return answer(found or made[:_SAMPLES])
@@ -77,15 +88,16 @@ def samples() -> Response:
 
 @blueprint.get("/events.csv")
 @needs("events:read")
+@takes("type", "device_id", "user_id", "since", "until", "limit", "cursor")
 def as_csv() -> Response:
-    """The same as a CSV file; without `limit` all pages in one."""
+    """The same as a CSV file. Without `limit`, it contains all events."""
     wanted = query()
     columns = _columns(wanted)
     most = limit() if "limit" in request.args else None
     try:
-        rows = islice(store().events.all(wanted, request.args.get("cursor") or None), most)
+        rows = islice(store().events.all(wanted, cursors.after("/v1/events")), most)
     except ValueError:
-        raise wrong("cursor", "is not a next_cursor of this list") from None
+        raise cursors.invalid() from None
     return tables.as_csv(columns, rows, "events.csv")
 
 
@@ -100,30 +112,46 @@ def _columns(wanted: Query) -> list[str]:
 
 @blueprint.get("/events/stream")
 @needs("events:read")
+@takes("type", "device_id", "user_id", "since", "until", "last_event_id")
 def stream() -> Response:
-    """Server-sent events as they come; with `Last-Event-ID`, those after that one first."""
+    """New events as server-sent events. With `Last-Event-ID`, the stream resumes after that event."""
     wanted = query()
     after = store().events.last_entries()
     last = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
     if last:
         place = ids.event_place(last)
         if place is None:
-            raise wrong("Last-Event-ID", "is not an event's id, e.g. evt_01kay8ds0r000000")
+            raise wrong("Last-Event-ID", "is not an event ID, e.g. evt_01kay8ds0r000000")
         # Other shards go on from the millisecond before: one that was seen may come again, none is left out.
         before = f"{max(0, int(place.entry.partition('-')[0]) - 1)}-{2**64 - 1}"
         after = {shard: place.entry if shard == place.shard else before for shard in after}
-    follower: Follower = current_app.extensions["follower"]
+    feed: EventFeed = current_app.extensions["event_feed"]
+    close = _counted_stream()
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    content = _stream(follower, wanted, after, still_may("events:read"))
-    return Response(content, content_type="text/event-stream", headers=headers)
+    content = _stream(feed, wanted, after, still_may("events:read"))
+    response = Response(content, content_type="text/event-stream", headers=headers)
+    response.call_on_close(close)
+    return response
+
+
+def _counted_stream() -> Callable[[], None]:
+    """Counts a stream of the caller's; what ends that. Raises a 429 Problem if there are too many."""
+    streams: Streams = current_app.extensions["streams"]
+    key_id, address = caller().id, network(request.remote_addr or "")
+    try:
+        streams.open(key_id, address)
+    except TooManyStreams as error:
+        raise Problem(429, str(error)) from None
+    return partial(streams.close, key_id, address)
 
 
 def _stream(
-    follower: Follower, wanted: Query, after: dict[int, str], still_allowed: Callable[[], bool]
+    feed: EventFeed, wanted: Query, after: dict[int, str], still_allowed: Callable[[], bool]
 ) -> Iterator[bytes]:
-    yield b"retry: 2000\n\n"
+    # A blank line ends an event: after these lines some readers would report one without data.
+    yield b"retry: 2000\n"
     beat = checked = time.monotonic()
-    for event in follower.listen(after, _CHECK_SECONDS):
+    for event in feed.listen(after, _CHECK_SECONDS):
         now = time.monotonic()
         if now - checked >= _CHECK_SECONDS:
             if not still_allowed():
@@ -138,4 +166,4 @@ def _stream(
             )
         elif now - beat >= _HEARTBEAT_SECONDS:
             beat = now
-            yield b": still here\n\n"
+            yield b": still here\n"

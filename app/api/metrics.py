@@ -1,6 +1,7 @@
 """What `/metrics` tells, read from the store for all processes at once.
 
-Labels are ids of devices and subscriptions, and reasons: nothing of people, nothing that callers make up.
+Labels are ids of devices and subscriptions, reasons and background loops: nothing of people, nothing that
+callers make up.
 
 docs/monitoring/ has alerts and a dashboard on these; a test checks that they name no other.
 """
@@ -15,34 +16,50 @@ import redis
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector as PrometheusCollector
 
-from app.checks import disk_free
+from app.health.checks import disk_free
+from app.health.delivery_checks import unheard
+from app.health.refused_checks import recent_sources
 from app.store import Store
-from app.store.connection import masters
-from app.store.outcomes import CommandKeys
-from app.store.spool import Spool
+from app.store.commands.outcomes import CommandKeys
+from app.store.intake.unknown_shapes import NOT_REPORTED
+from app.store.jobs import REFUSED as JOBS_REFUSED
+from app.store.server.connection import is_away, masters
+from app.store.server.damage import left_out
+from app.store.spool.spool import Spool, Summary
+from app.store.upkeep.loop_reports import LOOP_FAILURES
 
 Family = CounterMetricFamily | GaugeMetricFamily
 
 API_UNAUTHORISED = "api_unauthorised"
+SPOOL_DROPPED = "spool_dropped"
 _CALLBACKS = "callbacks_"
-_RETRIES_LOOKED_AT = 200
 
 
 class Collector(PrometheusCollector):
-    """Collects anew for each scrape. While the store is away, it tells that, and what is on this machine."""
+    """Collects again for each scrape. While the store is away, it tells that, and what is on this machine."""
 
     def __init__(self, kept: Store, spool: Spool | None) -> None:
         self._store = kept
         self._spool = spool
 
     def collect(self) -> Iterator[Family]:
-        up = GaugeMetricFamily("cams_relay_store_up", "1 where the store answers")
+        up = GaugeMetricFamily("cams_relay_store_up", "1 if the store can be reached, else 0")
         found: list[Family] = []
         try:
-            found += [*self._server(), *self._devices(), *self._subscriptions(), *self._counted()]
-            found += [*self._commands(), self._unattended()]
+            for name, collect in (
+                ("store", self._server),
+                ("devices", self._devices),
+                ("subscriptions", self._subscriptions),
+                ("counters", self._counted),
+                ("commands", self._commands),
+                ("shards", self._unattended),
+            ):
+                with left_out(f"the metrics of {name}"):
+                    found += [*collect()]
             up.add_metric([], 1)
-        except (redis.RedisError, OSError):
+        except (redis.RedisError, OSError) as error:
+            if not is_away(error):
+                raise
             found.clear()
             up.add_metric([], 0)
         yield from (up, *found, *self._machine())
@@ -50,12 +67,31 @@ class Collector(PrometheusCollector):
     def _machine(self) -> Iterator[Family]:
         yield _gauge(
             "spool_bytes",
-            "Bytes of callbacks waiting on this machine's disk",
+            "Size of the callbacks waiting on this machine's disk, in bytes",
             self._spool.size() if self._spool is not None else 0,
         )
+        yield from self._spooled()
         free = disk_free(self._store.settings.data_dir)
         if free is not None:
-            yield _gauge("disk_free_ratio", "Part of RELAY_DATA_DIR's disk that is free", free)
+            yield _gauge("disk_free_ratio", "Free space on the disk of RELAY_DATA_DIR, from 0 to 1", free)
+
+    def _spooled(self) -> Iterator[Family]:
+        empty = Summary(0, None, 0, None, (), ())
+        found = self._spool.summary() if self._spool is not None else empty
+        now = time.time()
+        for name, text, since in (
+            ("spool", "callback waiting on this machine's disk, in seconds", found.oldest_waiting),
+            ("spool_parked", "parked callback, which can't be stored, in seconds", found.oldest_parked),
+        ):
+            age = 0.0 if since is None else max(0.0, now - since)
+            yield _gauge(f"{name}_oldest_seconds", f"Age of the oldest {text}", age)
+        yield _gauge("spool_callbacks", "Callbacks waiting on this machine's disk", found.waiting)
+        yield _gauge("spool_parked_callbacks", "Parked callbacks, which can't be stored", found.parked)
+        yield _gauge(
+            "spool_damaged_files",
+            "Spool files that are kept because they are damaged or can't be decrypted",
+            len(found.damaged) + len(found.unreadable),
+        )
 
     def _server(self) -> Iterator[Family]:
         failing = 0
@@ -63,44 +99,84 @@ class Collector(PrometheusCollector):
             told = server.info("persistence")
             states = (told.get("aof_last_write_status"), told.get("rdb_last_bgsave_status"))
             failing += any(state not in (None, "ok") for state in states)
-        yield _gauge("store_writes_failing", "Servers of the store that can't write to their disk", failing)
+        yield _gauge("store_writes_failing", "Store servers that can't write to their disk", failing)
 
-    def _unattended(self) -> Family:
+    def _unattended(self) -> Iterator[Family]:
         connection = self._store.connection
-        unattended = sum(not connection.redis.exists(shard.lease) for shard in connection.shards)
-        return _gauge("shards_without_worker", "Shards that no worker delivers for", unattended)
+        pipeline = connection.redis.pipeline(transaction=False)
+        for shard in connection.shards:
+            pipeline.exists(shard.lease)
+        unattended = sum(not held for held in pipeline.execute())
+        yield _gauge("shards_without_worker", "Shards that no worker delivers for", unattended)
 
     def _counted(self) -> Iterator[Family]:
+        self._store.counts.write()  # of the other processes a few seconds may be missing
         counters = self._store.relay_events.counters()
         refused = CounterMetricFamily(
-            "cams_relay_callbacks_refused", "Callbacks that were not kept", labels=["reason"]
+            "cams_relay_callbacks_refused", "Callbacks that were refused", labels=["reason"]
         )
         for name, value in counters.items():
             if name.startswith(_CALLBACKS):
                 refused.add_metric([name.removeprefix(_CALLBACKS)], value)
         yield refused
+        failures = CounterMetricFamily(
+            "cams_relay_loop_failures", "Failures of background loops", labels=["loop"]
+        )
+        for name, value in counters.items():
+            if name.startswith(LOOP_FAILURES):
+                failures.add_metric([name.removeprefix(LOOP_FAILURES)], value)
+        yield failures
+        yield _gauge(
+            "callbacks_refused_sources",
+            "Sources that seem to be devices and whose callbacks were refused within the last hour",
+            len(recent_sources(self._store)),
+        )
+        unreadable, _ = self._store.event_reader.noted()
+        yield _gauge("events_unreadable", "Stored events that can't be read", unreadable)
+        yield CounterMetricFamily(
+            "cams_relay_jobs_refused",
+            "Jobs found in Redis that didn't come from the relay and were not run",
+            value=counters.get(JOBS_REFUSED, 0),
+        )
+        yield CounterMetricFamily(
+            "cams_relay_spool_dropped",
+            "Spooled callbacks that were dropped because their device had been removed",
+            value=counters.get(SPOOL_DROPPED, 0),
+        )
         yield CounterMetricFamily(
             "cams_relay_api_unauthorised",
-            "Requests with a wrong API key, or none",
+            "Requests with a wrong API key or without one",
             value=counters.get(API_UNAUTHORISED, 0),
+        )
+        yield CounterMetricFamily(
+            "cams_relay_unknown_fields_not_reported",
+            "Callbacks with unknown fields that were not reported, because of the limit per device and day",
+            value=counters.get(NOT_REPORTED, 0),
         )
 
     def _commands(self) -> Iterator[Family]:
-        client, queued, waiting = self._store.connection.redis, 0, 0
-        for shard in self._store.connection.shards:
-            keys = CommandKeys(shard)
-            waiting += client.zcard(keys.waiting)
-            queued += sum(client.llen(keys.queue(device.decode())) for device in client.smembers(keys.busy))
-        yield _gauge("commands_queued", "Commands that wait for their turn, or are being sent", queued)
-        yield _gauge("commands_waiting", "Commands that the gateway holds for its device", waiting)
+        pipeline = self._store.connection.redis.pipeline(transaction=False)
+        all_keys = [CommandKeys(shard) for shard in self._store.connection.shards]
+        for keys in all_keys:
+            pipeline.zcard(keys.waiting)
+            pipeline.smembers(keys.busy)
+        answers = pipeline.execute()
+        waiting, busy = sum(answers[::2]), answers[1::2]
+        for keys, devices in zip(all_keys, busy, strict=True):
+            for device in devices:
+                pipeline.llen(keys.queue(device.decode()))
+        queued = sum(pipeline.execute())
+        yield _gauge("commands_queued", "Commands that are queued or being sent", queued)
+        yield _gauge("commands_waiting", "Commands that the gateway holds for a device", waiting)
 
     def _devices(self) -> Iterator[Family]:
         helps = {
-            "callbacks": "Callbacks taken",
+            "callbacks": "Callbacks accepted",
             "events": "Events published",
-            "duplicates": "Callbacks or punches that were known already",
-            "unrecognised": "Callbacks that could not be read, in part",
-            "clock_suspect": "Punches far ahead of our clock or very old",
+            "duplicates": "Duplicate callbacks and punches",
+            "unrecognised": "Callbacks that could not be read completely",
+            "clock_suspect": "Punches whose time is far in the future or very old",
+            "stale": "User changes ignored because a newer one had already arrived",
         }
         families = {
             name: CounterMetricFamily(f"cams_relay_device_{name}", text, labels=["device_id"])
@@ -108,29 +184,40 @@ class Collector(PrometheusCollector):
         }
         seen = GaugeMetricFamily(
             "cams_relay_device_last_seen_timestamp_seconds",
-            "When a device's last callback came",
+            "Time of the device's last callback, as a Unix timestamp",
             labels=["device_id"],
         )
-        for device_id in self._store.devices.ids():
-            status = self._store.devices.status(device_id)
+        silence = GaugeMetricFamily(
+            "cams_relay_device_silent",
+            "1 if the device was reported silent and isn't back, else 0",
+            labels=["device_id"],
+        )
+        silent = self._store.devices.silent()
+        for device_id, (counters, last_seen) in self._store.devices.counted().items():
+            silence.add_metric([device_id], device_id in silent)
             for name, family in families.items():
-                family.add_metric([device_id], status.get(name, 0))
-            last = self._store.devices.last_seen(device_id)
-            if last is not None:
-                seen.add_metric([device_id], last / 1000)
+                family.add_metric([device_id], counters[name])
+            if last_seen is not None:
+                seen.add_metric([device_id], last_seen / 1000)
         yield from families.values()
         yield seen
+        yield silence
+        yield _gauge(
+            "devices_never_heard",
+            "Devices that were registered more than ten minutes ago and have never sent a callback",
+            len(unheard(self._store)),
+        )
 
     def _subscriptions(self) -> Iterator[Family]:
         counters = {
-            "delivered": "Deliveries that succeeded",
-            "failed": "Attempts that failed",
+            "delivered": "Successful deliveries",
+            "failed": "Failed delivery attempts",
         }
         gauges = {
-            "pending": "Deliveries whose attempt is to come",
+            "pending": "Deliveries waiting for their first attempt",
             "retrying": "Deliveries waiting for a retry",
             "dead": "Dead letters",
-            "oldest_seconds": "Age of the oldest event that is not delivered",
+            "oldest_seconds": "Age of the oldest undelivered event, in seconds",
         }
         families: dict[str, Any] = {
             name: CounterMetricFamily(f"cams_relay_deliveries_{name}", text, labels=["subscription_id"])
@@ -140,14 +227,20 @@ class Collector(PrometheusCollector):
             for name, text in gauges.items()
         }
         disabled = 0
-        for subscription in self._store.subscriptions.all():
+        subscriptions = self._store.subscriptions.all()
+        told = self._store.delivery_counts.overview([one.id for one in subscriptions], time.time())
+        for subscription in subscriptions:
             disabled += subscription.status != "active"
-            told = self._store.deliveries.health(subscription.id)
-            told |= self._store.deliveries.trouble(subscription.id, time.time(), _RETRIES_LOOKED_AT)
             for name, family in families.items():
-                family.add_metric([subscription.id], told[name])
+                family.add_metric([subscription.id], told[subscription.id][name])
         yield from families.values()
-        yield _gauge("subscriptions_disabled", "Subscriptions that take no events", disabled)
+        yield _gauge("subscriptions_disabled", "Disabled subscriptions", disabled)
+        parked = len(self._store.parked.all())
+        yield _gauge(
+            "subscriptions_parked",
+            "Parked subscriptions, whose deliveries are waiting because their data is damaged",
+            parked,
+        )
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import logging
-from http import HTTPStatus
 from typing import Any
 
 import orjson
 import redis
-from flask import Flask, Response
+from flask import Flask, Response, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
+from app.api.own_url import base_url
+from app.base.json_pointer import json_pointer
+from app.base.log import request_id
+from app.base.problem_document import CONTENT_TYPE, problem_document
+from app.base.store_errors import is_wrong_type
+from app.base.throttle import OnceAMinute
 from app.store import StoreAway, is_away
-from app.store.tries import TooManyTries
+from app.store.access.failed_attempts import TooManyTries
+from app.store.subscriptions.records import Unreadable
 
 log = logging.getLogger("relay.api")
 
+WRONG_TYPE = (
+    "The stored data for this can't be read, because a key in the store has the wrong type. `cams-relay doctor` names "
+    "the key."
+)
+_once = OnceAMinute()
+
+_TOLD = 5  # of many fields at fault, so many are in `detail`
+_LISTED = 50  # and so many in `errors`
+_HEADERS = ("Idempotency-Key", "Prefer", "Last-Event-ID", "Content-Type", "If-Match")
+_RETRY_AFTER = {429: "10", 503: "1"}  # seconds
+
 
 class Problem(Exception):
-    """An error to be shown. `errors` are (field, message) where fields are at fault."""
+    """An error to be shown. `errors` are (name, message) if fields, parameters or headers are at fault."""
 
     def __init__(
         self, status: int, detail: str, errors: list[tuple[str, str]] | None = None, **more: Any
@@ -29,27 +46,48 @@ class Problem(Exception):
 
 
 def wrong(field: str, message: str) -> Problem:
-    """A 422 for one field or parameter."""
+    """A 422 for one field, parameter or header."""
     return Problem(422, f"{field}: {message}", [(field, message)])
 
 
 def respond(status: int, detail: str, errors: list[tuple[str, str]] | None = None, **more: Any) -> Response:
     """The problem as a response."""
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        **more,
-    }
+    body = problem_document(
+        status, detail, code=more.pop("code", None), origin=base_url(), request_id=request_id.get()
+    )
+    body |= more
     if errors:
-        body["errors"] = [{"field": field, "message": message} for field, message in errors]
-    response = Response(orjson.dumps(body), status, content_type="application/problem+json")
+        body["errors"] = [{**_place(name), "message": message} for name, message in errors]
+    response = Response(orjson.dumps(body), status, content_type=CONTENT_TYPE)
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="cams-relay"'
-    if status == 503:
-        response.headers["Retry-After"] = "1"
+    if status in _RETRY_AFTER:
+        response.headers["Retry-After"] = _RETRY_AFTER[status]
     return response
+
+
+class Placed(str):
+    """A name that knows where in the request it is."""
+
+    place: dict[str, str]
+
+
+def placed(name: str, **place: str) -> Placed:
+    """A name at a `pointer`, `parameter` or `header`."""
+    made = Placed(name)
+    made.place = place
+    return made
+
+
+def _place(name: str) -> dict[str, str]:
+    """Where in the request something is wrong: a header, a parameter, or a JSON pointer into the body (RFC 6901)."""
+    if isinstance(name, Placed):
+        return name.place
+    if name in _HEADERS:
+        return {"header": name}
+    if name in (request.view_args or {}) or request.method in ("GET", "HEAD", "DELETE"):
+        return {"parameter": name}
+    return {"pointer": "" if name == "body" else json_pointer(*name.split("."))}
 
 
 def register(app: Flask) -> None:
@@ -62,13 +100,16 @@ def register(app: Flask) -> None:
     @app.errorhandler(ValidationError)
     def invalid(error: ValidationError) -> Response:
         errors = sorted(_flat(error.messages))
-        return respond(422, "; ".join(f"{field}: {message}" for field, message in errors[:5]), errors)
+        told = [f"{field}: {message}" for field, message in errors[:_TOLD]]
+        if len(errors) > _TOLD:
+            told.append(f"and {len(errors) - _TOLD} more")
+        return respond(422, "; ".join(told), errors[:_LISTED])
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:
         response = respond(error.code or 500, error.description or "")
         for name, value in error.get_headers():
-            if name.lower() in ("allow", "location"):
+            if name.lower() in ("accept-encoding", "allow", "location"):
                 response.headers[name] = value
         return response
 
@@ -80,25 +121,43 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(StoreAway)
     def away(_error: StoreAway) -> Response:
-        return respond(503, "The store can't be reached just now; try again in a moment.")
+        return respond(503, "The store can't be reached. Try again in a moment.")
+
+    @app.errorhandler(Unreadable)
+    def unreadable(_error: Unreadable) -> Response:
+        return respond(
+            409,
+            "The stored data of this subscription can't be read. Delete the subscription and "
+            "create a new one.",
+        )
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:
         if isinstance(error, redis.RedisError) and is_away(error):
-            return respond(503, "The store can't be reached just now; try again in a moment.")
+            return respond(503, "The store can't be reached. Try again in a moment.")
+        if is_wrong_type(error):
+            if _once.may_say():
+                log.error(
+                    "a request failed because a key in the store has the wrong type; `cams-relay doctor` names it"
+                )
+            return respond(503, WRONG_TYPE)
         log.exception("a request failed")
-        return respond(500, "The relay failed at this request; its log says why.")
+        return respond(500, "An internal error occurred. See the relay's log for details.")
 
 
-def _flat(messages: Any, path: str = "") -> list[tuple[str, str]]:
+def _flat(messages: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """marshmallow's messages as (name with dots, message)."""
     if isinstance(messages, dict):
-        return [pair for key, value in messages.items() for pair in _flat(value, _join(path, str(key)))]
+        return [
+            pair
+            for key, value in messages.items()
+            for pair in _flat(value, path if _is_marshmallows(key, value, path) else (*path, str(key)))
+        ]
     if isinstance(messages, list):
         return [pair for value in messages for pair in _flat(value, path)]
-    return [(path or "body", str(messages))]
+    return [(placed(".".join(path) or "body", pointer=json_pointer(*path)), str(messages))]
 
 
-def _join(path: str, key: str) -> str:
-    if key in ("_schema", "key", "value"):
-        return path
-    return f"{path}.{key}" if path else key
+def _is_marshmallows(key: object, value: object, path: tuple[str, ...]) -> bool:
+    """Whether a key is not a field's: `_schema`, or `key` and `value` of an entry of an object, as in headers."""
+    return key == "_schema" or (key in ("key", "value") and len(path) > 1 and isinstance(value, list))

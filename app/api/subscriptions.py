@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, request
 
+from app.api import cursors, etags
 from app.api.auth import audited, caller, needs, store
-from app.api.io import answer, body, created, limit, page, parse_moment
+from app.api.delivery_formats import check_format, merged_mapping
+from app.api.find_subscription import find_subscription, no_subscription
 from app.api.problems import Problem, wrong
-from app.api.subscription_bodies import HIDDEN, ReplayBody, SubscriptionBody, TestBody
-from app.events.types import EVENT_TYPES, matches, sample
-from app.store.jobs import enqueue_replay, enqueue_test
-from app.store.subscriptions import FILTERS, Subscription
+from app.api.query_parameters import takes
+from app.api.request_helpers import answer, body, created, limit, page
+from app.api.subscription_checks import (
+    check_card_numbers,
+    check_kept_headers,
+    merged_headers,
+    note_card_numbers,
+)
+from app.schemas.subscriptions import HIDDEN, SubscriptionBody
+from app.store.access.scopes import SUBSCRIPTION_READERS
+from app.store.deliveries.parked import Note
+from app.store.deliveries.rows import iso
+from app.store.subscriptions.records import FILTERS, Subscription, Unreadable
+
+_BY_REQUEST = "It was disabled by a request."
 
 blueprint = Blueprint("subscriptions", __name__, url_prefix="/v1/subscriptions")
-
-STATUSES = ("delivered", "retrying", "dead", "dropped")
 
 
 def _fields(values: dict[str, Any], *, partial: bool = False) -> dict[str, Any]:
@@ -29,226 +39,192 @@ def _fields(values: dict[str, Any], *, partial: bool = False) -> dict[str, Any]:
         for name in FILTERS:
             if not partial or name in filters:
                 values[name] = frozenset(filters.get(name) or ())
+    if "expires_in" in values:
+        seconds = values.pop("expires_in")
+        values["expires_at"] = None if seconds is None else time.time() + seconds
     if "events" in values:
         values["events"] = tuple(dict.fromkeys(values["events"]))
     return values
 
 
-def _shown(subscription: Subscription) -> dict[str, Any]:
+def _shown(
+    subscription: Subscription, parked: dict[str, Note] | None = None, devices: Collection[str] | None = None
+) -> dict[str, Any]:
+    """Return a subscription as the API shows it.
+
+    `parked` are the notes about all subscriptions, and `devices` the IDs of all devices, if they were read already.
+    """
+    note = (store().parked.all() if parked is None else parked).get(subscription.id)
+    status = subscription.status
     return {
         "id": subscription.id,
-        "target_url": subscription.target_url,
-        "events": list(subscription.events),
+        "target_url": subscription.target_url
+        if caller().may("subscriptions:write")
+        else subscription.target_origin,
+        "event_types": list(subscription.events),
         "filters": {name: sorted(getattr(subscription, name)) for name in FILTERS},
+        "unknown_device_ids": _unknown_device_ids(subscription, devices),
         "format": subscription.format,
+        "field_mapping": subscription.field_mapping,
         "description": subscription.description,
         "headers": dict.fromkeys(subscription.headers, HIDDEN),  # their values may be secrets
         "max_in_flight": subscription.max_in_flight,
         "batch_max": subscription.batch_max,
         "batch_wait_ms": subscription.batch_wait_ms,
         "include_card_numbers": subscription.include_card_numbers,
-        "status": subscription.status,
+        "status": "parked" if note and status == "active" else status,
+        "parked_reason": note.reason if note else None,
         "disabled_reason": subscription.disabled_reason,
         "created_at": subscription.created_at,
-        **store().deliveries.health(subscription.id),
+        "created_by": subscription.created_by,
+        "expires_at": None if subscription.expires_at is None else iso(subscription.expires_at * 1000),
+        **store().delivery_counts.health(subscription.id),
     }
 
 
-def _found(subscription_id: str) -> Subscription:
-    subscription = store().subscriptions.get(subscription_id)
-    if subscription is None:
-        raise _not_there()
-    return subscription
+def _unknown_device_ids(subscription: Subscription, devices: Collection[str] | None) -> list[str]:
+    """Return the IDs in the filter that no device has: none of their events can come."""
+    if not subscription.device_ids:
+        return []
+    return sorted(subscription.device_ids.difference(store().devices.ids() if devices is None else devices))
+
+
+def _check_match(subscription: Subscription) -> None:
+    if etags.is_conditional():
+        etags.check(etags.of_subscription(subscription))
 
 
 def _changed(subscription_id: str, how: Callable[[Subscription], None]) -> Subscription:
     subscription = store().subscriptions.change(subscription_id, how)
     if subscription is None:
-        raise _not_there()
+        raise no_subscription()
     return subscription
-
-
-def _not_there() -> Problem:
-    return Problem(404, "There is no subscription with this id.")
-
-
-def _revealed(headers: dict[str, str], present: dict[str, str]) -> dict[str, str]:
-    """Headers with the values of those that came back hidden."""
-    for name, text in headers.items():
-        if text == HIDDEN and name not in present:
-            raise wrong("headers", f"the value of {name!r} is needed: … stands only for one that is kept")
-    return {name: present[name] if text == HIDDEN else text for name, text in headers.items()}
-
-
-def _check_kept_headers(values: dict[str, Any], subscription: Subscription) -> None:
-    """Values of headers that are kept go nowhere but where they were meant for: nobody can read them here either."""
-    target = values.get("target_url", subscription.target_url)
-    if (
-        urlsplit(target)[:2] == urlsplit(subscription.target_url)[:2]
-    ):  # scheme, and host with port, both normalised
-        return
-    sent = values.get("headers")
-    kept = list(subscription.headers) if sent is None else [name for name in sent if sent[name] == HIDDEN]
-    if kept:
-        raise wrong(
-            "headers",
-            f"the values of {', '.join(kept)} are kept for the present target; for one with another host, port or "
-            "scheme send `headers` with their values again, e.g. {'X-Team': 'payroll'}, or {} for none",
-        )
-
-
-def _check_card_numbers(values: dict[str, Any], subscription: Subscription | None = None) -> None:
-    """Card numbers are sent only where a key with templates:read wanted them to be."""
-    if caller().may("templates:read"):
-        return
-    field = "include_card_numbers" if values.get("include_card_numbers") else None
-    if subscription is not None and subscription.include_card_numbers:
-        elsewhere = values.get("target_url", subscription.target_url) != subscription.target_url
-        if elsewhere and values.get("include_card_numbers") is not False:
-            field = "target_url"
-    if field is not None:
-        raise Problem(
-            403,
-            f"{field}: sending card numbers there needs an API key with the scope templates:read.",
-            [(field, "needs the scope templates:read")],
-        )
-
-
-def _note_card_numbers(values: dict[str, Any], subscription: Subscription) -> None:
-    """Once for all that will be delivered: who had card numbers sent, and to where."""
-    if subscription.include_card_numbers and values.keys() & {"include_card_numbers", "target_url"}:
-        host = urlsplit(subscription.target_url).hostname
-        store().audit.record(
-            caller().id, "card_numbers.subscribed", subject=subscription.id, detail=f"sent to {host}"
-        )
 
 
 @blueprint.post("")
 @needs("subscriptions:write")
 @audited("subscription.created")
 def create() -> Response:
-    """Subscribes a URL to events; its secret is shown this once."""
+    """Subscribes a URL to events. The secret is shown only once."""
     values = body(SubscriptionBody())
-    _check_card_numbers(values)
-    values["headers"] = _revealed(values["headers"], {})
-    subscription = store().subscriptions.create(_fields(values), store().events.last_entries())
-    _note_card_numbers(values, subscription)
+    check_card_numbers(values)
+    most = store().settings.limits.most_subscriptions
+    if store().subscriptions.count() >= most:
+        raise Problem(
+            409,
+            f"There are already {most} subscriptions, the maximum set by RELAY_MOST_SUBSCRIPTIONS. Delete "
+            "unused subscriptions or raise the limit.",
+        )
+    values["headers"] = merged_headers(values["headers"], {})
+    values["field_mapping"] = merged_mapping(values, None)
+    check_format(values["format"], values["batch_max"], values["field_mapping"])
+    fields = {**_fields(values), "created_by": caller().id}
+    subscription = store().subscriptions.create(fields, store().events.last_entries())
+    note_card_numbers(values, subscription)
     shown = {**_shown(subscription), "secret": subscription.secrets[0][0]}
     return created(shown, f"/v1/subscriptions/{subscription.id}")
 
 
 @blueprint.get("")
-@needs("subscriptions:write")
+@needs(*SUBSCRIPTION_READERS)
+@takes("limit", "cursor")
 def show_all() -> Response:
     """The subscriptions, oldest first."""
-    count, after = limit(), request.args.get("cursor")
+    count, after = limit(), cursors.after()
     subscriptions = store().subscriptions.all()
     if after:
-        names = [subscription.id for subscription in subscriptions]
-        subscriptions = subscriptions[names.index(after) + 1 :] if after in names else []
-    more = subscriptions[count - 1].id if len(subscriptions) > count else None
-    return page([_shown(subscription) for subscription in subscriptions[:count]], more)
+        subscriptions = [one for one in subscriptions if _place(one) > after]
+    shown, parked = subscriptions[:count], store().parked.all()
+    more = _place(shown[-1]) if len(subscriptions) > count else None
+    devices = set(store().devices.ids()) if any(one.device_ids for one in shown) else ()
+    return page([_shown(subscription, parked, devices) for subscription in shown], more)
+
+
+def _place(subscription: Subscription) -> str:
+    """Where a subscription is in the list."""
+    return f"{subscription.created_at}~{subscription.id}"
 
 
 @blueprint.get("/<subscription_id>")
-@needs("subscriptions:write")
+@needs(*SUBSCRIPTION_READERS)
 def show(subscription_id: str) -> Response:
-    """One subscription, with the state of its deliveries."""
-    return answer(_shown(_found(subscription_id)))
+    """A subscription with the state of its deliveries."""
+    subscription = find_subscription(subscription_id)
+    return etags.shown(_shown(subscription), etags.of_subscription(subscription))
 
 
 @blueprint.patch("/<subscription_id>")
 @needs("subscriptions:write")
 @audited("subscription.changed", "subscription_id")
 def change(subscription_id: str) -> Response:
-    """Changes what is sent of it; a target on another host needs its headers sent again."""
-    _found(subscription_id)  # 404 comes before what is wrong with the body
+    """Changes the fields that you send (RFC 7396). If the target's host changes, send the headers again."""
+    find_subscription(subscription_id)  # 404 comes before what is wrong with the body
     values = body(SubscriptionBody(exclude=("secret",)), partial=True)
 
     def how(subscription: Subscription) -> None:
-        _check_card_numbers(values, subscription)
-        _check_kept_headers(values, subscription)
+        _check_match(subscription)
+        check_card_numbers(values, subscription)
+        check_kept_headers(values, subscription)
         changed = dict(values)
         if "headers" in values:
-            changed["headers"] = _revealed(values["headers"], subscription.headers)
+            changed["headers"] = merged_headers(values["headers"], subscription.headers)
+        changed["field_mapping"] = merged_mapping(values, subscription.field_mapping)
         for name, value in _fields(changed, partial=True).items():
             setattr(subscription, name, value)
+        check_format(subscription.format, subscription.batch_max, subscription.field_mapping)
 
     subscription = _changed(subscription_id, how)
-    _note_card_numbers(values, subscription)
-    return answer(_shown(subscription))
+    note_card_numbers(values, subscription)
+    return etags.shown(_shown(subscription), etags.of_subscription(subscription))
 
 
 @blueprint.delete("/<subscription_id>")
 @needs("subscriptions:write")
+@takes("now")
 @audited("subscription.deleted", "subscription_id")
 def delete(subscription_id: str) -> Response:
-    """Unsubscribes."""
-    if store().subscriptions.delete(subscription_id) is None:
-        raise _not_there()
+    """Deletes a subscription. Its queue is kept for 60 s for a new one with the same target, unless `now` is true."""
+    now = request.args.get("now", "false")
+    if now not in ("true", "false"):
+        raise wrong("now", "must be true or false, e.g. now=true")
+    known = store().subscriptions
+    try:
+        deleted = (known.delete if now == "true" else known.retire)(subscription_id, _check_match)
+        if deleted is None and not (now == "true" and known.delete_kept(subscription_id)):
+            raise no_subscription()
+    except Unreadable:
+        store().subscriptions.delete_unreadable(subscription_id)
     return Response(status=204)
-
-
-@blueprint.post("/<subscription_id>/test")
-@needs("subscriptions:write")
-def send_test(subscription_id: str) -> Response:
-    """Sends a made-up event, with `test` true, of the first type that is subscribed to, or of a given one."""
-    subscription = _found(subscription_id)
-    values = body(TestBody())
-    if subscription.status != "active":
-        raise Problem(409, "The subscription is disabled: enable it first.")
-    taken = [name for name in EVENT_TYPES if any(matches(pattern, name) for pattern in subscription.events)]
-    event_type = values.get("event_type", taken[0])
-    if event_type not in taken:
-        raise wrong("event_type", f"is not subscribed to; there are {', '.join(taken)}")
-    event = sample(event_type)
-    if values["delay_seconds"]:
-        enqueue_test(store().connection.rq, subscription.id, event, values["delay_seconds"])
-        event["id"] = None  # it gets one when it is sent
-    else:
-        store().deliveries.send_test(subscription, event)
-    return answer({"status": "queued", "event_id": event["id"], "event": event}, 202)
-
-
-@blueprint.post("/<subscription_id>/replay")
-@needs("subscriptions:write")
-def replay(subscription_id: str) -> Response:
-    """Delivers stored events again: those of a time range that it takes, or those with the given ids."""
-    _found(subscription_id)
-    values = body(ReplayBody())
-    event_ids = values.get("event_ids")
-    if event_ids is not None:
-        kept = store()
-        for public in event_ids:
-            if not kept.deliveries.has_batch(subscription_id, public) and kept.events.get(public) is None:
-                raise wrong("event_ids", f"there is no event {public[:64]!r} (any more)")
-        count = kept.deliveries.replay_ids(subscription_id, event_ids)
-        return answer({"status": "queued", "event_count": count}, 202)
-    if "since" not in values:
-        raise wrong("since", "is needed, or event_ids, e.g. 2026-11-24T00:00:00Z")
-    since = parse_moment("since", values["since"])
-    until = parse_moment("until", values["until"]) if "until" in values else int(time.time() * 1000)
-    if since > until:
-        raise wrong("until", "is before since")
-    enqueue_replay(store().connection.rq, subscription_id, since, until)
-    return answer({"status": "queued", "event_count": None}, 202)
 
 
 @blueprint.post("/<subscription_id>/rotate-secret")
 @needs("subscriptions:write")
 @audited("subscription.secret_rotated", "subscription_id")
 def rotate_secret(subscription_id: str) -> Response:
-    """Makes a new secret, shown this once; both sign for 24 hours."""
+    """Creates a new secret, which is shown only once. Deliveries are signed with both secrets for 24 hours."""
     subscription = _changed(subscription_id, Subscription.rotate_secret)
     return answer({**_shown(subscription), "secret": subscription.secrets[0][0]})
+
+
+@blueprint.post("/<subscription_id>/disable")
+@needs("subscriptions:write")
+@audited("subscription.disabled", "subscription_id")
+def disable(subscription_id: str) -> Response:
+    """Disables a subscription, and keeps its queue until it is enabled."""
+
+    def how(subscription: Subscription) -> None:
+        if subscription.status == "active":
+            subscription.status, subscription.disabled_reason = "disabled", _BY_REQUEST
+
+    return answer(_shown(_changed(subscription_id, how)))
 
 
 @blueprint.post("/<subscription_id>/enable")
 @needs("subscriptions:write")
 @audited("subscription.enabled", "subscription_id")
 def enable(subscription_id: str) -> Response:
-    """Lets a disabled subscription take events again; what waited for a retry goes first."""
-    subscription = _found(subscription_id)
+    """Enables a disabled subscription. Deliveries that were waiting for a retry are sent first."""
+    subscription = find_subscription(subscription_id)
     if subscription.status != "active":
         store().deliveries.forgive(subscription_id)
 
@@ -256,20 +232,3 @@ def enable(subscription_id: str) -> Response:
         subscription.status, subscription.disabled_reason = "active", None
 
     return answer(_shown(_changed(subscription_id, how)))
-
-
-@blueprint.get("/<subscription_id>/deliveries")
-@needs("subscriptions:write")
-def deliveries(subscription_id: str) -> Response:
-    """Deliveries with their attempts, latest first."""
-    _found(subscription_id)
-    status = request.args.get("status") or None
-    if status not in (None, *STATUSES):
-        raise wrong("status", f"is not one of {', '.join(STATUSES)}")
-    try:
-        rows, more = store().deliveries.log(
-            subscription_id, limit(), request.args.get("cursor") or None, status
-        )
-    except ValueError:
-        raise wrong("cursor", "is not a next_cursor of this list") from None
-    return page(rows, more)

@@ -2,64 +2,84 @@
 
 from __future__ import annotations
 
+from heapq import nsmallest
+
 from flask import Blueprint, Response, request
 
+from app.api import cursors
 from app.api.auth import caller, needs, store
-from app.api.io import answer, limit, page
 from app.api.problems import Problem, wrong
-from app.store.devices import Device
+from app.api.query_parameters import takes
+from app.api.request_helpers import answer, limit, page
+from app.base.yielding import in_turns
+from app.store.access.scopes import PEOPLE_READERS
+from app.store.devices.registry import Device
+from app.store.server.damage import left_out
 
 blueprint = Blueprint("users", __name__, url_prefix="/v1/users")
 
+_DEVICES_A_TURN = 50
+
 
 def _devices() -> list[Device]:
-    """The device in the parameters, or all of them; none where it is not registered."""
+    """The device in the parameters, or all of them; none if it is not registered."""
     wanted = request.args.get("device_id")
     if wanted:
         device = store().devices.refresh(wanted)
         return [] if device is None else [device]
-    found = (store().devices.get(device_id) for device_id in store().devices.ids())
-    return [device for device in found if device is not None]
+    found = []
+    for device_id in store().devices.ids():
+        with left_out(f"device {device_id}"):
+            device = store().devices.get(device_id)
+            if device is not None:
+                found.append(device)
+    return found
 
 
 @blueprint.get("")
-@needs("events:read")
+@needs(*PEOPLE_READERS)
+@takes("device_id", "limit", "cursor")
 def show_all() -> Response:
-    """A row for each user of each device, by user id."""
+    """The users reported by devices, one row per user and device, sorted by user ID."""
     count = limit()
-    after_user, _, after_device = request.args.get("cursor", "").partition("\n")
-    places: list[tuple[str, Device]] = []
-    for device in _devices():
+    # A user's ID may have line breaks in it, a device's can't.
+    after_user, _, after_device = (cursors.after() or "").rpartition("\n")
+    places: list[tuple[str, str, Device]] = []
+    for device in in_turns(_devices(), _DEVICES_A_TURN):
         # The row the cursor names was shown; the same user's rows of later devices were not.
         inclusive = after_user and device.id > after_device
         ids = store().users.page(device, after_user or None, count + 1)
         if inclusive and store().users.show(device, [after_user])[0] is not None:
             ids.insert(0, after_user)
-        places.extend((user_id, device) for user_id in ids)
-    places.sort(key=lambda place: (place[0], place[1].id))
+        # Of all devices' users no more are needed than the page shows, and one that says whether there are others.
+        places = nsmallest(count + 1, [*places, *((user_id, device.id, device) for user_id in ids)])
     shown = places[:count]
-    rows = [store().users.show(device, [user_id])[0] for user_id, device in shown]
-    more = f"{shown[-1][0]}\n{shown[-1][1].id}" if len(places) > count else None
+    rows = [store().users.show(device, [user_id])[0] for user_id, _, device in shown]
+    more = f"{shown[-1][0]}\n{shown[-1][1]}" if len(places) > count else None
     return page([row for row in rows if row is not None], more)
 
 
 @blueprint.get("/<path:user_id>")
-@needs("events:read")
+@needs(*PEOPLE_READERS)
+@takes("device_id")
 def show(user_id: str) -> Response:
-    """One user: profile and credentials on each device that has them."""
+    """A user's profile and credentials on each device."""
     rows = [store().users.show(device, [user_id])[0] for device in _devices()]
     found = [row for row in rows if row is not None]
     if not found:
         raise Problem(404, "No device has reported a user with this ID.")
-    return answer({"user_id": user_id, "full_name": found[0]["full_name"], "devices": found})
+    return answer({"id": user_id, "user_id": user_id, "full_name": found[0]["full_name"], "devices": found})
 
 
 @blueprint.get("/<path:user_id>/credentials/<credential_type>/<int:index>")
 @needs("templates:read")
+@takes("device_id")
 def credential(user_id: str, credential_type: str, index: int) -> Response:
-    """A credential with its data. Who read it is written to the audit log."""
+    """A credential with its data. Each read is recorded in the audit log."""
     if not request.args.get("device_id"):
-        raise wrong("device_id", "is needed: the device whose template it is, e.g. ?device_id=ZHM1100001")
+        raise wrong(
+            "device_id", "is required: the device that the credential is on, e.g. ?device_id=ZHM1100001"
+        )
     devices = _devices()
     if not devices:
         raise wrong("device_id", "is not a registered device")
@@ -74,7 +94,7 @@ def credential(user_id: str, credential_type: str, index: int) -> Response:
         detail=None if found is not None else "there was none",
     )
     if found is None:
-        raise Problem(404, "This user has no such credential on this device.")
+        raise Problem(404, "This user doesn't have this credential on this device.")
     shown = {
         "user_id": user_id,
         "device_id": device.id,

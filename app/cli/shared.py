@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from app.settings import Settings, SettingsError, current
+from app.settings.data_folder import explain_data_dir, explain_ignored_data
+from app.settings.env_file import WITHOUT_ENV_FILE, explain_ignored_env_file
+from app.settings.table import Settings, SettingsError, current
 
 if TYPE_CHECKING:
     from app.store import Store
@@ -18,12 +20,25 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def checked_settings() -> Settings:
-    """The settings; ends the command with one sentence on the wrong one."""
+def checked_settings(*, need_env_file: bool = False) -> Settings:
+    """The settings; ends the command with one sentence on the wrong one.
+
+    Says on standard error if a `.env` or a `.data` that another user may have planted is ignored. With
+    `need_env_file`, an ignored `.env` ends the command.
+    """
+    ignored_env = explain_ignored_env_file()
+    if ignored_env and need_env_file:
+        raise click.ClickException(f"{ignored_env} {WITHOUT_ENV_FILE}")
+    if ignored_env:
+        click.echo(ignored_env, err=True)
     try:
-        return current()
+        settings = current()
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
+    ignored = explain_ignored_data(settings.data_dir)
+    if ignored:
+        click.echo(ignored, err=True)
+    return settings
 
 
 def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
@@ -36,9 +51,50 @@ def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P,
     return checked
 
 
+def with_settings_to_run(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
+    """Passes the settings to a process of the relay, which doesn't start on defaults while a `.env` is ignored."""
+
+    @wraps(command)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        return command(checked_settings(need_env_file=True), *args, **kwargs)
+
+    return checked
+
+
+def store_away(settings: Settings, error: Exception) -> str:
+    """The message if the store can't be reached: which one, in which folder, and what to do."""
+    if settings.redis_url:
+        return f"The store at REDIS_URL can't be reached: {type(error).__name__}. Start it, or correct REDIS_URL."
+    return (
+        f"No relay is running on the folder {settings.data_dir.absolute()} ({type(error).__name__}). Start it with "
+        "`cams-relay up`, or set RELAY_DATA_DIR to the folder that the running relay uses."
+    )
+
+
+def say_data_folder(settings: Settings) -> None:
+    """Tells on standard error if the current folder decides which data is used."""
+    explained = explain_data_dir(settings.data_dir)
+    if explained:
+        click.echo(explained, err=True)
+
+
+def refuse_wrong_store(settings: Settings) -> None:
+    """Ends the command where the store must not be used with these settings; one that is away is looked at later."""
+    import redis
+
+    from app.store import Store, StoreRefused
+
+    try:
+        Store(settings).admission.check()
+    except StoreRefused as error:
+        raise click.ClickException(str(error)) from None
+    except (redis.RedisError, OSError):
+        pass
+
+
 def note(kept: Store, action: str, **about: str | None) -> None:
     """Writes to the audit log that somebody did this on the command line."""
-    from app.store.audit import COMMAND_LINE
+    from app.store.access.audit import COMMAND_LINE
 
     kept.audit.record(COMMAND_LINE, action, **about)
 
@@ -48,11 +104,21 @@ def asked_store(settings: Settings) -> Iterator[Store]:
     """The store, for a command that needs it; ends the command where it can't be reached."""
     import redis
 
-    from app.store import Store
+    from app.store import Store, StoreRefused
+    from app.store.server.embedded import NotMade
 
     try:
-        yield Store(settings)
+        kept = Store(settings)
+        kept.admission.check()
+    except (StoreRefused, NotMade) as error:
+        raise click.ClickException(str(error)) from None
     except (redis.RedisError, OSError) as error:
-        raise click.ClickException(
-            f"the store can't be reached ({type(error).__name__}): is the relay running?"
-        ) from None
+        raise click.ClickException(store_away(settings, error)) from None
+    try:
+        yield kept
+    except (StoreRefused, NotMade) as error:
+        raise click.ClickException(str(error)) from None
+    except BrokenPipeError:  # whoever reads what is printed has gone; click ends quietly
+        raise
+    except (redis.RedisError, ConnectionError, TimeoutError) as error:
+        raise click.ClickException(store_away(settings, error)) from None

@@ -1,6 +1,7 @@
 """The Hybrid Connector: rows of a file or a database, pushed as the gateway's RealTimePunchLog callbacks.
 
-`lines` follows a file, `database` a query; `rows` makes punches of what they read, `callbacks` the documented
-body of a punch. `sender` posts it until it is acknowledged, `place` remembers how far that went, `push` ties
-them together. It needs no store and no other process of the relay: it may run beside the machine's software.
+`lines` reads a growing file, and `database` a query. `rows` turns their rows into punches, and `callbacks` turns a
+punch into the documented body. `sender` posts it until it is acknowledged, `progress` saves the position, and `push`
+combines all of them. It needs neither a store nor any other process of the relay, so it may run beside the device's
+software.
 """

@@ -1,4 +1,4 @@
-"""The documented body of a RealTimePunchLog callback (#11), and the OperationID of a row."""
+"""Builds the documented body of a RealTimePunchLog callback (#11), and the OperationID of a row."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from app.gateway import clock
 from app.gateway.cipher import SecurityKey
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
-_LENGTH = 12  # the gateway's own have 12 or 13 characters
+_LENGTH = 12  # those of the gateway have 12 or 13 characters
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Whom the punches are of: what the gateway would say of itself in each callback."""
+    """The device of the punches, with the fields that the gateway would add to each callback."""
 
     stgid: str
     auth_token: str
@@ -30,7 +30,7 @@ class Device:
 
 
 def operation_id(device: Device, punch: Punch) -> str:
-    """12 letters and digits made of what the punch says: the same on every try and after every restart."""
+    """Return 12 letters and digits derived from the punch: the same for every try and after every restart."""
     said = "\n".join((device.stgid, *_punch_log(punch).values()))
     number = int.from_bytes(hashlib.sha256(said.encode()).digest()[:16], "big")
     digits = []
@@ -40,8 +40,13 @@ def operation_id(device: Device, punch: Punch) -> str:
     return "".join(digits)
 
 
+def contents(punch: Punch) -> tuple[str, ...]:
+    """Return the content of a punch, for the memory of those that were sent."""
+    return (*_punch_log(punch).values(), *(() if punch.mask is None else (str(punch.mask),)))
+
+
 def body(device: Device, punch: Punch) -> bytes:
-    """The callback as the gateway sends it: JSON, or the Base64 of it encrypted where there is a key."""
+    """Return the callback as the gateway sends it: JSON or, with a key, the Base64 of encrypted JSON."""
     document = {
         "RealTime": {
             "OperationID": operation_id(device, punch),

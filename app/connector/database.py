@@ -1,14 +1,16 @@
-"""Following the rows that a query gives, by a column that grows.
+"""Reads the new rows of a query, by a column that increases.
 
-The place is the greatest value of that column so far. Rows may be committed late, below it, and several may have
-the same value. So each look goes back by an overlap from the place and leaves out what was seen: the digests of
-the rows within the overlap are part of the place. A row that was changed there is sent again, as it is now.
+The place is the greatest value of that column so far. Rows with lower values may be committed later, and several may
+have the same value. So each query begins at an overlap before the place, and known rows are left out: the digests of
+the rows within the overlap are part of the place. A row that has changed there is sent again in its present form.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -17,9 +19,15 @@ from typing import Any, Final
 
 from app.connector.errors import Away, Stop
 from app.connector.push import Read
+from app.connector.rows import NEEDED
+
+log = logging.getLogger("connector")
 
 _AT_ONCE = 500  # rows read before they are sent, so that no query is open while a receiver is waited for
 DEFAULT_OVERLAP: Final = {"number": 1000.0, "time": 3600.0}
+_TABLE_IS_MISSING = re.compile(
+    r"no such table|does(?:n't| not) exist|invalid object name|cannot find the input table", re.IGNORECASE
+)
 _EXTRA = "pip install 'cams-relay[connector]'"
 _DRIVERS: Final[Mapping[str, tuple[str, str]]] = {
     "mysql": ("mysql+pymysql", _EXTRA),
@@ -38,11 +46,11 @@ def open_engine(url: str, password: str | None) -> Any:
         import sqlalchemy
         from sqlalchemy import exc
     except ModuleNotFoundError:
-        raise Stop(f"reading a database needs SQLAlchemy: {_EXTRA}") from None
+        raise Stop(f"reading from a database requires SQLAlchemy: {_EXTRA}") from None
     try:
         parsed = sqlalchemy.make_url(url)
     except exc.ArgumentError:
-        raise Stop("the URL is not one of a database; a right one is mysql://user@host/database") from None
+        raise Stop("the URL is not a database URL; use, for example, mysql://user@host/database") from None
     scheme = parsed.drivername
     named, install = _DRIVERS.get(scheme, (scheme, _DRIVERS.get(scheme.partition("+")[0], ("", ""))[1]))
     parsed = parsed.set(drivername=named)
@@ -53,9 +61,13 @@ def open_engine(url: str, password: str | None) -> Any:
     try:
         return sqlalchemy.create_engine(parsed, pool_pre_ping=True, pool_recycle=300)
     except exc.NoSuchModuleError:
-        raise Stop(f"there is no driver for {scheme}:// here: {install or _EXTRA}") from None
+        raise Stop(f"no driver is installed for {scheme}://: {install or _EXTRA}") from None
     except ImportError as error:
         raise Stop(f"the driver for {scheme}:// is missing ({error}): {install or _EXTRA}") from None
+
+
+class QueryFailed(Exception):
+    """The query of one month failed: its table, or a column of it, is missing."""
 
 
 class QuerySource:
@@ -83,18 +95,55 @@ class QuerySource:
         kept = place or {}
         self._place = _load(kept.get("value"))
         self._floor = _load(kept["floor"]) if "floor" in kept else _read_start(start)
+        # Months whose table is missing or can't be read, and from where on they are to be.
+        self._unread: dict[str, Any] = {month: _load(low) for month, low in kept.get("unread", {}).items()}
+        self._told: set[str] = set()
         self._seen: dict[str, Any] = {row: _load(value) for row, value in kept.get("seen", {}).items()}
         if engine.dialect.name == "sqlite" and isinstance(self._floor, datetime):
             self._floor = self._floor.isoformat(" ")  # SQLite has times as texts
         if self._monthly and not isinstance(self._place or self._floor, datetime | str):
-            raise Stop("a query with {month} needs --start, the time to begin at, e.g. --start 2026-11-01")
+            raise Stop(
+                "a query with {month} requires --start with the time to begin at, e.g. --start 2026-11-01"
+            )
 
     def rows(self) -> Iterator[Read]:
         """The rows that are new, by the column. Raises Away."""
-        for query in self._queries():
-            while found := self._look(query):
-                for value, key, row in found:
-                    yield self._read(value, key, row)
+        if not self._monthly:
+            yield from self._rows_of(self._query, self._from())
+            return
+        problem, was_read = "", False
+        for month in self._months():
+            low = self._unread.get(month, self._from())
+            try:
+                yield from self._rows_of(self._of_month(month), low)
+                was_read = True
+                self._unread.pop(month, None)
+            except QueryFailed as error:
+                self._unread.setdefault(month, low)
+                if self._place is None or not _TABLE_IS_MISSING.search(str(error)):
+                    problem = str(error)
+                if month not in self._told:
+                    self._told.add(month)
+                    log.warning(
+                        "no rows were read for %s: %s. The connector will try this month again, and reads the others",
+                        month,
+                        error,
+                    )
+        if problem and not was_read:
+            raise Away(f"the database can't be read: {problem}")
+
+    def _rows_of(self, query: str, low: Any) -> Iterator[Read]:
+        """The rows of one query from `low` on. Each look begins where the one before ended."""
+        taken: set[str] = set()
+        while found := self._look(query, low, taken):
+            for value, key, row in found:
+                yield self._read(value, key, row)
+                taken.add(key)
+            low = found[-1][0]
+
+    def waiting(self) -> int:
+        """0: how many rows are still to be read can't be said."""
+        return 0
 
     def place(self) -> dict[str, Any]:
         low = self._from()
@@ -102,21 +151,25 @@ class QuerySource:
         return {
             "value": _dump(self._place),
             "floor": _dump(self._floor),
+            "unread": {month: _dump(low) for month, low in self._unread.items()},
             "seen": {row: _dump(value) for row, value in self._seen.items()},
         }
 
-    def _queries(self) -> list[str]:
-        if not self._monthly:
-            return [self._query]
+    def _months(self) -> list[str]:
+        """The months to be read, such as 2026-11: those that couldn't be read before, and from the place up to now."""
         moment = self._from()
         if isinstance(moment, str):
             moment = datetime.fromisoformat(moment)
         now = datetime.now(self._zone)
         months = range(moment.year * 12 + moment.month - 1, now.year * 12 + now.month)
+        return sorted({f"{month // 12:04}-{month % 12 + 1:02}" for month in months} | self._unread.keys())
+
+    def _of_month(self, month: str) -> str:
+        year, number = map(int, month.split("-"))
         try:
-            return [self._query.format(year=month // 12, month=month % 12 + 1) for month in months]
+            return self._query.format(year=year, month=number)
         except (KeyError, IndexError, ValueError):
-            raise Stop("--query: only {month}, {month:02} and {year} may stand in braces") from None
+            raise Stop("--query: only {month}, {month:02} and {year} may be used in braces") from None
 
     def _from(self) -> Any:
         """What is looked at begins here: the overlap before the place, but not before the start."""
@@ -125,14 +178,13 @@ class QuerySource:
         back = _back(self._place, self._overlap)
         return back if self._floor is None else max(back, _like(self._floor, back))
 
-    def _look(self, query: str) -> list[tuple[Any, str, Mapping[str, Any]]]:
-        """Up to 500 rows that weren't seen: the column's value, a digest of the row, the row."""
+    def _look(self, query: str, low: Any, taken: set[str]) -> list[tuple[Any, str, Mapping[str, Any]]]:
+        """Up to 500 rows that weren't seen or taken: the column's value, a digest of the row, the row."""
         import sqlalchemy as sql
 
         escaped = query.replace(":", "\\:")  # a colon in it begins no parameter
         column: Any = sql.column(self._since)
         every = sql.select(sql.text("*")).select_from(sql.text(f"({escaped}) AS rows_of_query"))
-        low = self._from()
         wanted = every.where(column.is_not(None) if low is None else column >= low).order_by(column)
         found: list[tuple[Any, str, Mapping[str, Any]]] = []
         try:
@@ -144,30 +196,55 @@ class QuerySource:
                 for row in connection.execute(wanted).mappings():
                     if self._since not in row:
                         raise Stop(
-                            f"--since-column: the query gives no column {self._since!r}; it gives {', '.join(row)}"
+                            f"--since-column: the query returns no column {self._since!r}. It returns "
+                            f"{', '.join(row)}"
                         )
                     key = _key(row)
-                    if key not in self._seen:
+                    if key not in self._seen and key not in taken:
                         found.append((_supported(row[self._since]), key, dict(row)))
                     if len(found) == _AT_ONCE:
                         break
         except ImportError as error:
             raise Stop(f"a driver is missing: {error}") from None
         except sql.exc.SQLAlchemyError as error:
+            if self._monthly and not self._is_away(error):
+                raise QueryFailed(_said(error)) from None
             raise Away(f"the database can't be read: {_said(error)}") from None
         return found
 
+    def _is_away(self, error: Exception) -> bool:
+        """Whether no query would do: the server can't be reached."""
+        import sqlalchemy as sql
+
+        if getattr(error, "connection_invalidated", False):
+            return True
+        try:
+            with self._engine.connect():
+                return False
+        except sql.exc.SQLAlchemyError:
+            return True
+
     def _read(self, value: Any, key: str, row: Mapping[str, Any]) -> Read:
-        missing = next((column for column in self._mapping.values() if column not in row), None)
-        if missing is not None:
-            raise Stop(f"--map: the query gives no column {missing!r}; it gives {', '.join(row)}")
+        for field, column in self._mapping.items():
+            if column in row:
+                continue
+            if field in NEEDED:
+                raise Stop(f"--map: the query returns no column {column!r}. It returns {', '.join(row)}")
+            if column not in self._told:
+                self._told.add(column)
+                log.warning(
+                    "--map: the query returns no column %r, so %s is left out. It returns %s",
+                    column,
+                    field,
+                    ", ".join(row),
+                )
 
         def done() -> None:
             if self._place is None or value > self._place:
                 self._place = value
             self._seen[key] = value
 
-        fields = {field: row[column] for field, column in self._mapping.items()}
+        fields = {field: row[column] for field, column in self._mapping.items() if column in row}
         return Read(fields, f"row with {self._since} {value}", str(row), done)
 
 
@@ -197,8 +274,8 @@ def _supported(value: Any) -> Any:
     if isinstance(value, int | float):
         return value
     raise Stop(
-        "--since-column: its values are neither numbers nor times that sort as they should: choose a column that "
-        "grows, such as an automatic number"
+        "--since-column: the values of this column are neither numbers nor sortable times. Choose a column whose "
+        "values always increase, such as an auto-increment number"
     )
 
 
@@ -217,14 +294,15 @@ def _seconds(overlap: float | None) -> float:
 
 
 def _like(floor: Any, value: Any) -> Any:
-    """The start in the form of the column's values. Raises Stop where it is none."""
+    """The start in the form of the column's values. Raises Stop if it is none."""
     if isinstance(value, str) and isinstance(floor, datetime):
         return floor.isoformat(value[10:11] or " ")
     if isinstance(value, datetime) and isinstance(floor, datetime):
         return floor.replace(tzinfo=value.tzinfo)
     if isinstance(value, str | datetime) != isinstance(floor, str | datetime):
         raise Stop(
-            "--start is not of the kind of --since-column: a number such as 1, or a time such as 2026-11-24"
+            "--start doesn't match the type of --since-column. Use a number such as 1, or a date such as "
+            "2026-11-24"
         )
     return floor
 

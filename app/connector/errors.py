@@ -1,15 +1,15 @@
-"""What ends the connector, and what doesn't."""
+"""Errors that end the connector, and errors that don't."""
 
 from __future__ import annotations
 
 
 class Stop(Exception):
-    """Going on would be no use: the message is a sentence for a person. The place is kept."""
+    """The connector can't continue. The message is a sentence for people. The place is kept."""
 
 
 class RowError(ValueError):
-    """A row that can't be read: the message says which field and what is wrong. It is put aside."""
+    """A row can't be read. The message says which field and what is wrong. The row is put aside."""
 
 
 class Away(Exception):
-    """A file or a database that can't be read just now: the message says why. It is tried again."""
+    """A file or a database can't be read at the moment. The message says why. It is tried again."""

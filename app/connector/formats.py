@@ -1,16 +1,31 @@
-"""A line of text to fields: CSV, TSV, fixed width, and ZKTeco's attlog.dat."""
+"""Splits lines of text into fields: CSV, TSV, fixed width, and ZKTeco's attlog.dat."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
-from app.connector.errors import RowError, Stop
-from app.connector.rows import place_in_line, read_map
+from app.connector import cells
+from app.connector.errors import Away, RowError, Stop
+from app.connector.rows import NEEDED, place_in_line, read_map
+from app.gateway import values
+
+log = logging.getLogger("connector")
 
 ATTLOG_MAP: Final = "user=1,time=2,type=4,input=5"
 """attlog.dat: user, time, machine number, state, way to verify, work code; tabs between, blanks before."""
+
+
+_DEVICE_COLUMNS: Final = frozenset(
+    (
+        *("sn", "serial", "serialno", "serialnumber", "device", "deviceid", "devicesn", "deviceserial"),
+        *("deviceserialno", "deviceserialnumber", "machine", "machineid", "machinesn", "terminal"),
+        *("terminalid", "terminalsn", "stgid"),
+    )
+)
 
 
 class Format(Protocol):
@@ -21,8 +36,17 @@ class Format(Protocol):
     def fields(self, line: str, header: Sequence[str] | None) -> Mapping[str, object]:
         """The mapped fields of a line. Raises RowError."""
 
-    def header(self, line: str) -> list[str]:
-        """The columns that the first line names. Raises Stop where a mapped one is missing."""
+    def header(self, line: str) -> list[str] | None:
+        """The columns that a line names; None if it isn't the heading."""
+
+    def device_column(self, header: Sequence[str], lines: Iterable[str], ours: frozenset[str]) -> str | None:
+        """The column that holds one of `ours`, a device's names, if none is mapped."""
+
+    def map_device(self, column: str) -> None:
+        """Reads the device of each row from this column."""
+
+    def no_heading(self, where: str) -> Stop | Away:
+        """What to raise when no line so far was the heading: Stop if one was nearly."""
 
 
 class Columns:
@@ -31,40 +55,101 @@ class Columns:
     def __init__(self, mapping: Mapping[str, str], delimiter: str, *, has_header: bool | None = None) -> None:
         self._mapping = mapping
         self._delimiter = delimiter
+        self._nearest: tuple[list[str], bool] | None = None
         self._by_name = not all(column.isdecimal() for column in mapping.values())
         self.has_header = self._by_name if has_header is None else has_header
         if self._by_name and not self.has_header:
             raise Stop(
-                "--map names columns, so the first line must name them: map numbers, or leave --no-header out"
+                "--map uses column names, so the first line must contain them. Use column numbers in --map, "
+                "or leave out --no-header"
             )
 
-    def header(self, line: str) -> list[str]:
+    def header(self, line: str) -> list[str] | None:
         try:
-            names = [name.strip() for name in self._split(line)]
-        except RowError as error:
-            raise Stop(f"the first line, which should name the columns, can't be read: {error}") from None
-        for field, column in self._mapping.items():
-            if self._by_name and column not in names:
-                raise Stop(
-                    f"--map: the first line names no column {column!r} for {field}; it names {', '.join(names)[:300]}"
-                )
+            names = [cells.text(name) for name in self._split(line)]
+        except RowError:
+            return None
+        if not self._by_name:
+            return names
+        missing = {field: column for field, column in self._mapping.items() if _index(column, names) is None}
+        needed = {field for field in self._mapping if field in NEEDED}
+        if missing.keys() & needed:
+            if len(missing.keys() & needed) < len(needed) or not self._nearest:
+                self._nearest = (names, missing.keys() & needed < needed)
+            return None
+        for field, column in missing.items():
+            log.warning(
+                "--map: the header row has no column %r for %s, so %s is omitted. Its columns are %s",
+                column,
+                field,
+                field,
+                ", ".join(names)[:300],
+            )
         return names
 
-    def fields(self, line: str, header: Sequence[str] | None) -> Mapping[str, object]:
-        parts = self._split(line)
-        found = {}
-        for field, column in self._mapping.items():
-            index = header.index(column) if self._by_name and header else int(column) - 1
-            if not 0 <= index < len(parts):
-                raise RowError(f"{field} should be column {index + 1}, but there are {len(parts)}")
-            found[field] = parts[index]
-        return found
+    def no_heading(self, where: str) -> Stop | Away:
+        names, is_near = self._nearest or ([], False)
+        columns = ", ".join(
+            f"{column!r} for {field}"
+            for field, column in self._mapping.items()
+            if field in NEEDED and _index(column, names) is None
+        )
+        problem = f"--map: {where} has no column {columns}. It has {', '.join(names)[:300]}"
+        return Stop(problem) if is_near else Away(problem)
 
-    def _split(self, line: str) -> list[str]:
+    def fields(self, line: str, header: Sequence[str] | None) -> Mapping[str, object]:
+        parts = self._split(line, len(header or ()))
+        if header and len(parts) < len(header):
+            named = [name for name in header if name]
+            header = named if len(named) == len(parts) else header  # a heading with more tabs than its rows
+        found: dict[str, object] = {}
+        for field, column in self._mapping.items():
+            index = _index(column, header) if self._by_name and header else int(column) - 1
+            if index is not None and 0 <= index < len(parts):
+                found[field] = parts[index]
+            elif field in NEEDED:
+                wanted = column if index is None else index + 1
+                raise RowError(f"{field} should be column {wanted}, but there are {len(parts)}")
+        return {} if header and self._is_heading(found) else found
+
+    def _is_heading(self, found: Mapping[str, object]) -> bool:
+        """Whether a row is the heading once more, as in files that were joined."""
+        return self._by_name and all(
+            _folded(cells.text(found[field])) == _folded(column)
+            for field, column in self._mapping.items()
+            if field in NEEDED
+        )
+
+    def device_column(self, header: Sequence[str], lines: Iterable[str], ours: frozenset[str]) -> str | None:
+        """The column by which rows can be told to be of another device, where --map names none.
+
+        It is named like one that holds a device, and holds ours (stgid or serial, in lower case) in a line.
+        """
+        if not self._by_name or "device" in self._mapping:
+            return None
+        named = [name for name in header if values.squeeze(name) in _DEVICE_COLUMNS]
+        for line in lines if named else ():
+            with suppress(RowError):
+                parts = self._split(line, len(header))
+                for name in named:
+                    index = header.index(name)
+                    if index < len(parts) and cells.text(parts[index]).lower() in ours:
+                        return name
+        return None
+
+    def map_device(self, column: str) -> None:
+        """Reads the device of each row from this column."""
+        self._mapping = {**self._mapping, "device": column}
+
+    def _split(self, line: str, expected: int = 0) -> list[str]:
+        """The cells; if quotes don't match, what stands between delimiters, if that gives as many as expected."""
         try:
             rows = list(csv.reader([line], delimiter=self._delimiter, strict=True, skipinitialspace=True))
         except csv.Error as error:
-            raise RowError(f"its quotes don't match ({error})") from None
+            plain = line.split(self._delimiter)
+            if len(plain) == expected:
+                return plain
+            raise RowError(f"the quotes in the line don't match ({error})") from None
         return rows[0] if rows else []
 
 
@@ -76,21 +161,42 @@ class FixedWidth:
     def __init__(self, mapping: Mapping[str, str]) -> None:
         self._places = {field: place_in_line(column) for field, column in mapping.items()}
 
-    def header(self, line: str) -> list[str]:
+    def header(self, line: str) -> list[str] | None:
         return []
 
+    def device_column(self, header: Sequence[str], lines: Iterable[str], ours: frozenset[str]) -> str | None:
+        return None
+
+    def map_device(self, column: str) -> None:
+        self._places["device"] = place_in_line(column)
+
+    def no_heading(self, where: str) -> Stop | Away:
+        return Away(f"{where} has no header row")
+
     def fields(self, line: str, header: Sequence[str] | None) -> Mapping[str, object]:
-        needed = max(place.start for field, place in self._places.items() if field in ("user", "time"))
+        needed = max(place.start for field, place in self._places.items() if field in NEEDED)
         if len(line) <= needed:
-            raise RowError(f"it is {len(line)} characters long, shorter than --map says")
+            raise RowError(f"the line has {len(line)} characters, fewer than --map requires")
         return {field: line[place].strip() for field, place in self._places.items()}
 
 
+def _index(column: str, header: Sequence[str]) -> int | None:
+    """Where a column is: by its exact name, else in any case."""
+    if column in header:
+        return header.index(column)
+    folded = _folded(column)
+    return next((index for index, name in enumerate(header) if _folded(name) == folded), None)
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.split()).casefold()
+
+
 def make(name: str, mapping: str | None, delimiter: str | None, has_header: bool | None) -> Format:
-    """The format of that name. Raises Stop where its options don't fit."""
+    """The format of that name. Raises Stop if its options don't fit."""
     if mapping is None:
         if name != "attlog":
-            raise Stop(f"--format {name} needs --map, e.g. --map user=EmpCode,time=LogDate,type=Direction")
+            raise Stop(f"--format {name} requires --map, e.g. --map user=EmpCode,time=LogDate,type=Direction")
         mapping = ATTLOG_MAP
     if name == "fixed":
         return FixedWidth(read_map(mapping, ranges=True))
@@ -100,5 +206,5 @@ def make(name: str, mapping: str | None, delimiter: str | None, has_header: bool
         "attlog": lambda: Columns(read_map(mapping), "\t", has_header=has_header),
     }
     if delimiter is not None and (name != "csv" or len(delimiter) != 1):
-        raise Stop("--delimiter is one character, of --format csv, e.g. --delimiter ';'")
+        raise Stop("--delimiter must be one character and requires --format csv, e.g. --delimiter ';'")
     return makers[name]()

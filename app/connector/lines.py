@@ -1,26 +1,26 @@
-"""Following a text file that other software writes: appends, rotation, truncation, half-written lines.
+"""Reads new lines of a text file that other software writes, with rotation, truncation and incomplete lines.
 
-What is followed is not a name but a text, known by a digest of its beginning and one of what stands just before
-the place. So it doesn't matter how a file came to be another one: renamed with a new one in its place, copied and
-truncated, written anew, restored; nor whether we were running then. Where the text under the name is another
-one, the former is looked for among the files beside it that begin with the same name (`attlog.dat.1`), is read
-to its end, then those that are newer, then the new one from its start. Failure policy: when in doubt, rows are
-read again rather than skipped, since what is sent twice is told by its OperationID.
+It follows a text rather than a file name. The text is recognised by a digest of its beginning, and one of the bytes
+just before the place. So it doesn't matter how the file was replaced (renamed, copied and truncated, written again,
+restored), nor whether the connector was running then. If the file has another text, the former one is searched for
+among the files whose names begin alike (`attlog.dat.1`) and read to its end, then newer ones, then the new file from
+its start. Failure policy: when in doubt, rows are read again rather than skipped, because duplicates are detected by
+their OperationID.
 """
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
+from app.connector import text_lines
 from app.connector.errors import Away, RowError, Stop
 from app.connector.formats import Format
 from app.connector.push import Read
@@ -31,7 +31,9 @@ _CHUNK = 256 * 1024
 _LONGEST_LINE = 64 * 1024
 _WITNESS = 512  # bytes that a digest is of
 _PACKED = frozenset((".gz", ".zip", ".bz2", ".xz", ".zst", ".7z"))
-_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_LOOKED_AT = 16 * 1024 * 1024  # bytes that are searched for a row of our device
+_PREAMBLE_LINES = 100  # that a heading is looked for in
+_NOTHING = "\0\x1a \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Place:
     tail_bytes: int = 0
     encoding: str = ""
     header: list[str] | None = field(default=None)
+    device_column: str = ""  # the column found to hold devices, though --map names none
     begun: int = 0  # where not a byte is known yet: files beside that are newer (mtime, ns) are unread
 
     @classmethod
@@ -57,19 +60,39 @@ class LineSource:
     """The rows of a file."""
 
     def __init__(
-        self, path: Path, layout: Format, encoding: str | None, place: dict[str, Any] | None
+        self,
+        path: Path,
+        layout: Format,
+        encoding: str | None,
+        place: dict[str, Any] | None,
+        own: Iterable[Path] = (),
+        *,
+        finished: bool = False,
+        ours: Iterable[str] = (),
     ) -> None:
+        """`own` are files that the connector writes: they are never mistaken for the rotated file.
+
+        `finished`: nobody writes to it any more, so a last line without a line break is a row. `ours`: names of
+        the device; where a column holds one of them, rows of other devices are left out.
+        """
         self._path = path
+        self._finished = finished
+        self._last_taken: tuple[int, bytes] | None = None
+        self._own = frozenset(one.absolute() for one in own)
         self._layout = layout
-        self._encoding = _checked(encoding) if encoding else None
+        self._encoding = text_lines.checked(encoding) if encoding else None
+        self._device_column = ""
+        self._ours = frozenset(name.lower() for name in ours)
         self._place = Place.load(place)
+        if self._place.device_column:
+            self._choose(self._place.device_column)
         if place is None:
             self._meet()
 
     def _meet(self) -> None:
         """Notes which text it is before any of it is read: it may be rotated, and we killed, before a row is sent."""
         with suppress(OSError):
-            self._place = Place(begun=self._newest())
+            self._place = Place(device_column=self._device_column, begun=self._newest())
             with self._path.open("rb") as file:
                 head = file.read(_WITNESS)
             self._place = replace(self._place, head=_digest(head) if head else "", head_bytes=len(head))
@@ -83,6 +106,18 @@ class LineSource:
             for read in self.rows():
                 read.done()
 
+    def waiting(self) -> int:
+        """The lines of the file that are still to be read; 0 if that can't be said."""
+        place, total = self._place, 0
+        with suppress(OSError), self._path.open("rb") as file:
+            encoding = place.encoding or self._encoding or text_lines.encoding_of(file)
+            line_break = text_lines.line_break_of(file, encoding)
+            is_same = self._is_the_text(self._path)
+            total = text_lines.count(file, place.offset if is_same else 0, line_break)
+            if is_same and self._last_taken is not None and self._last_taken[0] == place.offset:
+                total -= 1  # it is done, though the place stays before it
+        return max(total, 0)
+
     def rows(self) -> Iterator[Read]:
         """The whole lines that are new, of rotated files first."""
         try:
@@ -92,10 +127,12 @@ class LineSource:
                 with path.open("rb") as file:
                     if former is None and self._former() is not None:
                         continue  # rotated just before it was opened
-                    yield from self._read(path, file)
+                    yield from self._read(path, file, is_former=former is not None)
                     if former is None:
                         return
-                    self._place = Place(begun=os.fstat(file.fileno()).st_mtime_ns)
+                    self._place = Place(
+                        device_column=self._device_column, begun=os.fstat(file.fileno()).st_mtime_ns
+                    )
         except FileNotFoundError:
             raise Away(f"there is no file {self._path}") from None
         except OSError as error:
@@ -115,7 +152,7 @@ class LineSource:
             return not place.tail_bytes or _digest(file.read(place.tail_bytes)) == place.tail
 
     def _former(self) -> Path | None:
-        """The file to read before the one under the name: of the former text, or a newer one; None where none is."""
+        """The file to read before the one under the name: of the former text, or a newer one; None if none is."""
         place = self._place
         if place.head_bytes and self._is_the_text(self._path):
             return None
@@ -125,15 +162,15 @@ class LineSource:
             return next((path for path in beside if path.stat().st_mtime_ns > place.begun), None)
         for path in beside:
             if self._is_the_text(path):
-                log.info("%s goes on in a new file; the former is %s", self._path, path.name)
+                log.info("%s was rotated; the rest of the old file, %s, is read first", self._path, path.name)
                 return path
         log.warning(
-            "%s is another text than before, and the former is not beside it: it is read from its start. "
-            "Rows that were added to the former after its line %d were not seen.",
+            "%s has new content, and the old file is not in the same folder. The new file is read from its start. "
+            "Rows added to the old file after line %d were not read.",
             self._path,
             place.line,
         )
-        self._place = Place(begun=self._newest())
+        self._place = Place(device_column=self._device_column, begun=self._newest())
         return None
 
     def _beside(self) -> list[Path]:
@@ -148,6 +185,7 @@ class LineSource:
         """`attlog.dat.1`, `attlog.dat-20261124`, `attlog-1.dat`; not what the connector itself keeps, nor archives."""
         return (
             path != self._path
+            and path.absolute() not in self._own
             and path.name.startswith(self._path.stem)
             and path.suffix.lower() not in _PACKED
             and not path.name.endswith((".connector.json", ".lock", ".new", ".rejects.jsonl"))
@@ -156,64 +194,146 @@ class LineSource:
 
     # Reading it
 
-    def _read(self, path: Path, file: Any) -> Iterator[Read]:
+    def _read(self, path: Path, file: IO[bytes], *, is_former: bool) -> Iterator[Read]:
         place = self._place
         if not place.encoding:
-            place = replace(place, encoding=self._encoding or _encoding_of(file))
-        head = b"" if place.head_bytes >= _WITNESS else _at(file, 0, _WITNESS)
-        line_break = "\n".encode(place.encoding)
+            place = replace(place, encoding=self._encoding or text_lines.encoding_of(file))
+        line_break = text_lines.line_break_of(file, place.encoding)
+        header, first = place.header, place.line
+        for line, after in self._lines(path, file, place, line_break):
+            number = first + 1 if after is None else after.line
+            first = number
+            if header is None and self._layout.has_header:
+                header = self._heading(path, number, self._text(line, line_break, place.encoding))
+                if header is None:
+                    continue
+                self._find_device_column(path, header, place.encoding, line_break)
+                read = Read(None, f"{path}, line {number}", "", lambda: None)
+            else:
+                read = self._line(path, number, header, line, line_break, place.encoding)
+            if after is None:
+                yield self._last(read, line, cut_off=is_former and not self._finished)
+            else:
+                yield replace(read, done=partial(self._move, replace(after, header=header)))
+        if header is None and self._layout.has_header and first > place.line:
+            raise self._layout.no_heading(str(path))
+
+    def _lines(
+        self, path: Path, file: IO[bytes], place: Place, line_break: bytes
+    ) -> Iterator[tuple[bytes, Place | None]]:
+        """The lines that are new and the place after each; None for a last one without a line break."""
+        head = b"" if place.head_bytes >= _WITNESS else text_lines.at(file, 0, _WITNESS)
         file.seek(place.offset)
         rest = b""
         while chunk := file.read(_CHUNK):
             rest += chunk
-            for line in _lines(rest, line_break):
+            for line in text_lines.lines(rest, line_break):
                 rest = rest[len(line) :]
                 place = _moved(place, line, head)
-                read = self._line(place, line, line_break, path)
-                if read.fields is None and place.header is None and self._layout.has_header:
-                    place = replace(place, header=self._layout.header(read.text))
-                yield replace(read, done=partial(self._move, place))
+                yield line, place
             if len(rest) > _LONGEST_LINE:
                 raise Stop(
-                    f"{path}, line {place.line + 1} is longer than {_LONGEST_LINE // 1024} KiB: this is no file "
-                    "of rows, or not in the encoding that --encoding says"
+                    f"{path}, line {place.line + 1} is longer than {_LONGEST_LINE // 1024} KiB. The file "
+                    "doesn't consist of rows, or --encoding is wrong"
                 )
+        is_over = self._finished or path != self._path
+        if is_over and rest.strip(_NOTHING.encode()) and self._last_taken != (place.offset, rest):
+            yield rest, None
+
+    def _last(self, read: Read, line: bytes, *, cut_off: bool) -> Read:
+        """A last line without a line break. The place stays before it, for its rest may come one day."""
+        if cut_off:
+            problem = RowError("the file was rotated before this line had a line break, so it may be cut off")
+            read = replace(read, fields=problem)
+        return replace(read, done=partial(self._take_last, (self._place.offset, line)))
+
+    def _take_last(self, taken: tuple[int, bytes]) -> None:
+        self._last_taken = taken
 
     def _move(self, place: Place) -> None:
-        self._place = place
+        self._place = replace(place, device_column=self._device_column)
 
-    def _line(self, place: Place, line: bytes, line_break: bytes, path: Path) -> Read:
-        where = f"{path}, line {place.line}"
-
-        def made(fields: Any, text: str) -> Read:
-            return Read(fields, where, text, lambda: None)
-
+    def _text(self, line: bytes, line_break: bytes, encoding: str) -> str:
+        """A line as text; bytes that aren't of the encoding become lone surrogates."""
         try:
-            text = (
-                line.removesuffix(line_break).decode(place.encoding).removesuffix("\r").removeprefix("\ufeff")
-            )
-        except UnicodeDecodeError as error:
-            shown = line.decode(place.encoding, "backslashreplace").rstrip()
-            problem = (
-                f"byte {error.start + 1} is not {place.encoding}: say --encoding, e.g. --encoding cp1252"
-            )
-            return made(RowError(problem), shown)
-        if not text.strip("\0\x1a \t") or (self._layout.has_header and place.header is None):
-            return made(None, text)
+            text = line.removesuffix(line_break).decode(encoding, "surrogateescape")
+        except UnicodeDecodeError:
+            text = line.removesuffix(line_break).decode(encoding, "replace")
+        return text.strip("\r\n").removeprefix("\ufeff")
+
+    def _heading(self, path: Path, number: int, text: str) -> list[str] | None:
+        """The columns, if the line names them; None for a line before it. Raises Stop."""
+        if not text.strip(_NOTHING):
+            return None
+        header = self._layout.header(text)
+        if header is None and number >= _PREAMBLE_LINES:
+            raise Stop(str(self._layout.no_heading(str(path))))
+        if header is not None and number > 1:
+            log.info("%s: line %d contains the column names", path, number)
+        return header
+
+    def _find_device_column(self, path: Path, header: list[str], encoding: str, line_break: bytes) -> None:
+        if self._device_column or not self._ours:
+            return
+        with path.open("rb") as file:
+            content = text_lines.lines(file.read(_LOOKED_AT), line_break)
+            texts = (self._text(line, line_break, encoding) for line in content)
+            column = self._layout.device_column(header, texts, self._ours)
+        if column is not None:
+            log.info("%s: column %s names the device, so rows of other devices are left out", path, column)
+            self._choose(column)
+
+    def _choose(self, column: str) -> None:
+        self._device_column = column
+        self._layout.map_device(column)
+
+    def _line(
+        self,
+        path: Path,
+        number: int,
+        header: list[str] | None,
+        line: bytes,
+        line_break: bytes,
+        encoding: str,
+    ) -> Read:
+        text = self._text(line, line_break, encoding)
+        shown = text if text.isascii() else line.removesuffix(line_break).decode(encoding, "backslashreplace")
+        return Read(
+            self._fields(text, header, line, encoding),
+            f"{path}, line {number}",
+            shown.strip("\r"),
+            lambda: None,
+        )
+
+    def _fields(
+        self, text: str, header: list[str] | None, line: bytes, encoding: str
+    ) -> Mapping[str, object] | RowError | None:
+        if not text.strip(_NOTHING):
+            return None
         try:
-            return made(self._layout.fields(text, place.header), text)
+            fields = self._layout.fields(text, header)
         except RowError as error:
-            return made(error, text)
+            return error
+        if not text.isascii() and any(_is_spoilt(fields.get(name)) for name in ("user", "date", "time")):
+            return RowError(_not_in(line, encoding))
+        return fields or None
+
+
+def _is_spoilt(value: object) -> bool:
+    return isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _not_in(line: bytes, encoding: str) -> str:
+    """What to do about bytes of another encoding."""
+    try:
+        line.decode(encoding)
+    except UnicodeDecodeError as error:
+        return f"byte {error.start + 1} is not {encoding}. Set the encoding, e.g. --encoding cp1252"
+    return f"it is not {encoding}. Set the encoding, e.g. --encoding cp1252"
 
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
-
-
-def _at(file: Any, offset: int, size: int) -> bytes:
-    file.seek(offset)
-    content: bytes = file.read(size)
-    return content
 
 
 def _moved(place: Place, line: bytes, head: bytes) -> Place:
@@ -225,31 +345,3 @@ def _moved(place: Place, line: bytes, head: bytes) -> Place:
         known = head[: max(min(offset, _WITNESS), place.head_bytes)]
         moved = replace(moved, head=_digest(known), head_bytes=len(known))
     return moved
-
-
-def _lines(content: bytes, line_break: bytes) -> Iterator[bytes]:
-    """The whole lines in it, with their breaks; of UTF-16, breaks at whole characters only."""
-    width, start = len(line_break), 0
-    found = content.find(line_break)
-    while found >= 0:
-        if (found - start) % width:
-            found = content.find(line_break, found + 1)
-            continue
-        yield content[start : found + width]
-        start = found + width
-        found = content.find(line_break, start)
-
-
-def _encoding_of(file: Any) -> str:
-    """By its byte order mark, else UTF-8."""
-    start = _at(file, 0, 4)
-    return next((name for mark, name in _MARKS if start.startswith(mark)), "utf-8")
-
-
-def _checked(encoding: str) -> str:
-    """The name, if Python knows it; UTF-16 without a byte order is a little-endian one, as Windows writes it."""
-    try:
-        name = codecs.lookup(encoding).name
-    except LookupError:
-        raise Stop(f"--encoding: there is no {encoding!r}; right ones are utf-8, utf-16-le, cp1252") from None
-    return {"utf-16": "utf-16-le", "utf-8-sig": "utf-8"}.get(name, name)

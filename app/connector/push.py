@@ -1,18 +1,20 @@
-"""The loop: rows in their order, each acknowledged or put aside before the place moves past it."""
+"""The connector's loop: takes rows in order, and only moves on when each is acknowledged or put aside."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from app.connector import callbacks
 from app.connector.errors import Away, RowError
-from app.connector.place import PlaceFile, Rejects
-from app.connector.rows import Reader
+from app.connector.memory import Memory
+from app.connector.progress import PlaceFile, Rejects
+from app.connector.rows import Punch
 from app.connector.sender import Sender
+from app.connector.targets import Targets
 
 log = logging.getLogger("connector")
 
@@ -31,84 +33,137 @@ class Source(Protocol):
     """Where rows come from."""
 
     def rows(self) -> Iterator[Read]:
-        """What is new now, in order. Raises Away where it can't be read just now."""
+        """What is new now, in order. Raises Away if it can't be read just now."""
 
     def place(self) -> dict[str, Any]:
         """How far it has come, as JSON."""
 
+    def waiting(self) -> int:
+        """How many rows are still to be read, as far as that can be said."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the rows of one run."""
+
+    read: int = 0
+    sent: int = 0
+    sent_before: int = 0
+    put_aside: int = 0
+    of_others: int = 0
+
+    def __str__(self) -> str:
+        """Such as "12 rows read: 9 sent, 2 sent before, 1 rejected"."""
+        more = {"sent before": self.sent_before, "of other devices": self.of_others}
+        said = "".join(f", {count} {what}" for what, count in more.items() if count)
+        return f"{self.read} rows read: {self.sent} sent{said}, {self.put_aside} rejected"
+
 
 class Push:
-    """One source, one receiver."""
+    """One source, one receiver. `counts` says what became of its rows so far."""
 
     def __init__(
         self,
         source: Source,
-        reader: Reader,
-        device: callbacks.Device,
+        targets: Targets,
         sender: Sender,
         place: PlaceFile,
+        memory: Memory,
         rejects: Rejects,
         stopping: threading.Event,
     ) -> None:
         self._source = source
-        self._reader = reader
-        self._device = device
+        self._targets = targets
         self._sender = sender
         self._place = place
+        self._memory = memory
         self._rejects = rejects
         self._stopping = stopping
-        self.sent = 0
-        self.put_aside = 0
+        self._in_hand = 0  # rows read and neither acknowledged nor put aside
+        self.counts = Counts()
 
     def run(self, poll_seconds: float, *, once: bool = False) -> None:
         """Until told to stop; with `once`, until there is nothing new. Raises Stop."""
         said = ""
         while not self._stopping.is_set():
-            before = self.sent + self.put_aside
+            before = replace(self.counts)
             try:
                 self._drain()
                 said = ""
             except Away as error:
                 if str(error) != said:
                     said = str(error)
-                    log.warning("%s; tried again every %g s", said, poll_seconds)
+                    log.warning("%s; retrying every %g s", said, poll_seconds)
                 if once:
                     raise
-            if self.sent + self.put_aside > before:
-                log.info("%d rows sent so far, %d put aside", self.sent, self.put_aside)
-                continue
-            if once:
+            if self.counts != before:
+                log.info("%s, so far", self.counts)
+                if not once:
+                    continue
+            if once and self._has_ended(before):
                 break
-            self._stopping.wait(poll_seconds)
+            self._stopping.wait(0 if once else poll_seconds)
+
+    def waiting(self) -> int:
+        """How many rows are neither acknowledged nor put aside yet."""
+        return max(self._source.waiting(), self._in_hand)
+
+    def _has_ended(self, before: Counts) -> bool:
+        """Whether the last look brought nothing but what was known."""
+        now = self.counts
+        return (now.sent, now.put_aside, now.of_others) == (before.sent, before.put_aside, before.of_others)
 
     def _drain(self) -> None:
         moved = False
         try:
             for read in self._source.rows():
+                self._in_hand = int(read.fields is not None)
                 if not self._take(read):
                     break
+                self._in_hand = 0
                 read.done()
                 moved = True
                 if self._place.is_due():
-                    self._place.save(self._source.place())
+                    self._save()
         finally:
             if moved:
-                self._place.save(self._source.place())
+                self._save()
+
+    def _save(self) -> None:
+        self._memory.save()
+        self._place.save(self._source.place())
 
     def _take(self, read: Read) -> bool:
-        """False where the row is still to be sent, since we were told to stop."""
+        """False if the row is still to be sent, since we were told to stop."""
+        if self._stopping.is_set():
+            return False
         if read.fields is None:
-            return not self._stopping.is_set()
+            return True
         try:
             if isinstance(read.fields, RowError):
                 raise read.fields
-            punch = self._reader.punch(read.fields)
+            target = self._targets.of(read.fields)
+            punch = None if target is None else target.reader.punch(read.fields)
         except RowError as error:
-            log.warning("%s: %s; put aside into %s", read.where, error, self._rejects.path)
+            log.warning("%s: %s; rejected, saved to %s", read.where, error, self._rejects.path)
             self._rejects.put(read.where, str(error), read.text)
-            self.put_aside += 1
+            self.counts.read += 1
+            self.counts.put_aside += 1
             return True
-        if not self._sender.send(callbacks.body(self._device, punch)):
+        if target is None or punch is None:
+            self.counts.read += 1
+            self.counts.of_others += 1
+            return True
+        return self._send(target.device, punch)
+
+    def _send(self, device: callbacks.Device, punch: Punch) -> bool:
+        said = callbacks.contents(punch)
+        if self._memory.has(device.stgid, said):
+            self.counts.sent_before += 1
+        elif self._sender.send(callbacks.body(device, punch), device.stgid):
+            self._memory.add(device.stgid, said)
+            self.counts.sent += 1
+        else:
             return False
-        self.sent += 1
+        self.counts.read += 1
         return True

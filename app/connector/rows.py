@@ -1,54 +1,24 @@
-"""A row of the machine's software to a punch: which column is what, how times are written, what its codes mean."""
+"""Turns a row from the device's software into a punch, by the columns, the format of times, and the codes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, tzinfo
+from datetime import datetime
 from typing import Final, TypeVar
 
+from app.connector import cells
 from app.connector.errors import RowError, Stop
-from app.gateway import clock, values
+from app.connector.times import Times
+from app.connector.words import EMPTY, INPUT_WORDS, TYPE_WORDS, Unknown, Words
 
-FIELDS: Final = ("user", "time", "date", "type", "input", "temperature", "mask")
+FIELDS: Final = ("user", "time", "date", "type", "input", "temperature", "mask", "device")
+NEEDED: Final = ("user", "time", "date", "device")  # a row without one of these, if mapped, is no punch
 T = TypeVar("T")
 
 MAP_EXAMPLE: Final = "user=EmpCode,time=LogDate,type=Direction"
 
-PUNCH_TYPES: Final = (
-    "CheckIn",
-    "CheckOut",
-    "BreakOut",
-    "BreakIn",
-    "OverTimeIn",
-    "OverTimeOut",
-    "MealIn",
-    "MealOut",
-)
-INPUT_TYPES: Final = ("Fingerprint", "Face", "Palm", "Card", "Password")
-
-# What software writes, squeezed (small letters and digits only). The numbers are ZKTeco's states.
-_TYPE_WORDS: Final[Mapping[str, str]] = {
-    **{values.squeeze(name): name for name in PUNCH_TYPES},
-    **dict.fromkeys(("0", "in", "i", "cin", "entry"), "CheckIn"),
-    **dict.fromkeys(("1", "out", "o", "cout", "exit"), "CheckOut"),
-    "2": "BreakOut",
-    "3": "BreakIn",
-    "4": "OverTimeIn",
-    "5": "OverTimeOut",
-    "otin": "OverTimeIn",
-    "otout": "OverTimeOut",
-}
-# The numbers are ZKTeco's ways to verify, of older machines (0 to 2) and of newer ones.
-_INPUT_WORDS: Final[Mapping[str, str]] = {
-    **{values.squeeze(name): name for name in INPUT_TYPES},
-    **dict.fromkeys(("1", "fp", "finger"), "Fingerprint"),
-    **dict.fromkeys(("0", "3", "pw", "pin", "pwd"), "Password"),
-    **dict.fromkeys(("2", "4", "rf", "rfid"), "Card"),
-    "15": "Face",
-    "25": "Palm",
-}
 _RANGE = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?", re.ASCII)
 
 
@@ -70,32 +40,20 @@ def read_map(text: str, *, ranges: bool = False) -> dict[str, str]:
     for part in text.split(","):
         name, equals, column = (piece.strip() for piece in part.partition("="))
         if not equals or not column:
-            raise Stop(f"--map: {part.strip()!r} is not FIELD=COLUMN; a right one is {MAP_EXAMPLE}")
+            raise Stop(f"--map: {part.strip()!r} is not FIELD=COLUMN; use, for example, {MAP_EXAMPLE}")
         if name not in FIELDS:
-            raise Stop(f"--map: there is no field {name!r}; there are {', '.join(FIELDS)}")
+            raise Stop(f"--map: there is no field {name!r}. The fields are: {', '.join(FIELDS)}")
         if name in found:
-            raise Stop(f"--map: {name} is there twice")
+            raise Stop(f"--map: {name} appears twice")
         if ranges and not _RANGE.fullmatch(column):
-            raise Stop(f"--map: {column!r} is no place in a line; a right map is user=1-9,time=10-28,type=30")
+            raise Stop(
+                f"--map: {column!r} is not a range of positions; use, for example, "
+                "user=1-9,time=10-28,type=30"
+            )
         found[name] = column
     for name in ("user", "time"):
         if name not in found:
-            raise Stop(f"--map says not which column is the {name}; a right one is {MAP_EXAMPLE}")
-    return found
-
-
-def read_words(text: str, known: Sequence[str], option: str) -> dict[str, str]:
-    """`100=CheckIn,200=CheckOut` as what the software writes → the gateway's word. Raises Stop."""
-    found = {}
-    for part in text.split(","):
-        written, equals, word = (piece.strip() for piece in part.partition("="))
-        right = {values.squeeze(name): name for name in known}.get(values.squeeze(word))
-        if not equals or right is None:
-            example = f"100={known[0]},200={known[1]}"
-            raise Stop(
-                f"{option}: {part.strip()!r} names none of {', '.join(known)}; a right one is {example}"
-            )
-        found[values.squeeze(written) or written.lower()] = right
+            raise Stop(f"--map: no column is given for {name}; use, for example, {MAP_EXAMPLE}")
     return found
 
 
@@ -103,7 +61,7 @@ def place_in_line(column: str) -> slice:
     """`10-28`, counted from 1, both ends included."""
     first, last = (int(part) if part else 0 for part in _RANGE.fullmatch(column).groups())  # type: ignore[union-attr]
     if first < 1 or (last and last < first):
-        raise Stop(f"--map: {column} is no place in a line; places are counted from 1, such as 10-28")
+        raise Stop(f"--map: {column} is not a range of positions. Positions start at 1, such as 10-28")
     return slice(first - 1, last or first)
 
 
@@ -111,104 +69,48 @@ def place_in_line(column: str) -> slice:
 class Reader:
     """How rows become punches.
 
-    `time_formats`: strptime's, tried in order; none: ISO 8601 and the gateway's own form. `zone`: of times
-    without an offset. `type_words` and `input_words` go before the words that are known anyway.
+    Only user and time must be readable. What is unknown of the other columns is left out of the punch and
+    counted in `unknown`.
     """
 
-    zone: tzinfo | None
-    time_formats: Sequence[str] = ()
-    type_words: Mapping[str, str] = field(default_factory=dict)
-    input_words: Mapping[str, str] = field(default_factory=dict)
+    times: Times
+    types: Words = field(default_factory=lambda: Words("type", TYPE_WORDS))
+    inputs: Words = field(default_factory=lambda: Words("input", INPUT_WORDS))
     default_type: str | None = None
     default_input: str | None = None
+    unknown: Unknown = field(default_factory=Unknown)
 
     def punch(self, row: Mapping[str, object]) -> Punch:
         """A punch of the fields by FIELDS' names. Raises RowError."""
         return Punch(
-            user=_take(row, "user", values.identifier),
-            at=self._at(row),
-            type=_word(row, "type", {**_TYPE_WORDS, **self.type_words}, PUNCH_TYPES) or self.default_type,
-            input=_word(row, "input", {**_INPUT_WORDS, **self.input_words}, INPUT_TYPES)
-            or self.default_input,
-            temperature=_optional(row, "temperature", lambda value: f"{values.number(value):.1f}"),
-            mask=_optional(row, "mask", values.flag),
+            user=_user(row.get("user")),
+            at=self.times.read(row.get("date"), row.get("time")),
+            type=self._word(row, self.types, self.default_type),
+            input=self._word(row, self.inputs, self.default_input),
+            temperature=self._optional(row, "temperature", lambda value: f"{cells.number(value):.1f}"),
+            mask=self._optional(row, "mask", cells.flag),
         )
 
-    def _at(self, row: Mapping[str, object]) -> datetime:
-        moment = _joined(row.get("date"), row["time"])
-        if isinstance(moment, datetime):
-            return self._placed(moment.replace(microsecond=0))
-        text = values.clean(str(moment if moment is not None else ""))
-        if not text:
-            raise RowError("time is empty")
-        for form in self.time_formats:
-            try:
-                return self._placed(datetime.strptime(text, form).replace(microsecond=0))
-            except ValueError:
-                continue
-        if self.time_formats:
-            raise RowError(f"time {text[:40]!r} is not written as --time-format says: {self.time_formats[0]}")
+    def _word(self, row: Mapping[str, object], words: Words, default: str | None) -> str | None:
+        """The gateway's word; the default for an empty column, None for an unknown value."""
+        written = cells.text(row.get(words.name))
+        found = words.read(written, self.unknown)
+        return default if found is None and words.is_empty(written) else found
+
+    def _optional(self, row: Mapping[str, object], name: str, read: Callable[[object], T]) -> T | None:
+        value = row.get(name)
+        written = cells.text(value)
+        if written.lower() in EMPTY:
+            return None
         try:
-            return clock.parse(text, default_tz=self.zone)
-        except ValueError:
-            if self.zone is None and _parses(text):
-                raise RowError(f"time {text[:40]!r} has no offset: say --timezone") from None
-            raise RowError(
-                f"time {text[:40]!r} is not written like 2026-11-24 08:36:08: say how with --time-format, "
-                "e.g. '%d/%m/%Y %H:%M:%S'"
-            ) from None
-
-    def _placed(self, moment: datetime) -> datetime:
-        if moment.year < 1970:
-            raise RowError(f"time {moment:%Y-%m-%d} is before 1970")
-        if moment.tzinfo is not None:
-            return moment
-        if self.zone is None:
-            raise RowError("time has no offset: say --timezone, e.g. Asia/Kolkata")
-        return clock.in_zone(moment, self.zone)
+            return read(value)
+        except ValueError as error:
+            self.unknown.note(name, written, f"It {error}.")
+            return None
 
 
-def _parses(text: str) -> bool:
+def _user(value: object) -> str:
     try:
-        clock.parse(text + "Z")
-    except ValueError:
-        return False
-    return True
-
-
-def _joined(day: object, moment: object) -> object:
-    """Date and time of two columns as one; of one column as it is."""
-    if day is None:
-        return moment
-    if isinstance(day, date) and isinstance(moment, time):
-        return datetime.combine(day, moment)
-    if isinstance(day, datetime):
-        day = day.date()
-    return f"{day} {moment}"
-
-
-def _take(row: Mapping[str, object], name: str, read: Callable[[object], T]) -> T:
-    value = row.get(name)
-    try:
-        return read("" if value is None else value)
+        return cells.identifier("" if value is None else value)
     except ValueError as error:
-        raise RowError(f"{name} {error}") from None
-
-
-def _optional(row: Mapping[str, object], name: str, read: Callable[[object], T]) -> T | None:
-    value = row.get(name)
-    return None if value is None or str(value).strip() == "" else _take(row, name, read)
-
-
-def _word(row: Mapping[str, object], name: str, words: Mapping[str, str], known: Sequence[str]) -> str | None:
-    """One of the gateway's words; None where the column is empty or not mapped."""
-    value = row.get(name)
-    text = "" if value is None else values.clean(str(value))
-    if not text:
-        return None
-    found = words.get(values.squeeze(text)) or words.get(text.lower())
-    if found is None:
-        raise RowError(
-            f"{name} {text[:40]!r} is unknown: say what it means with --{name}-words {text[:20]}={known[0]}"
-        )
-    return found
+        raise RowError(f"user {error}") from None

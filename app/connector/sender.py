@@ -1,4 +1,4 @@
-"""Posts callbacks as the gateway does: until they are acknowledged, or refused for good."""
+"""Posts callbacks like the gateway, until they are acknowledged or permanently refused."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ log = logging.getLogger("connector")
 TIMEOUT_SECONDS = 30
 LONGEST_WAIT = 60.0  # between two tries
 _FOR_GOOD = {
-    400: "it can't read the callback: compare the security key with the receiver's",
-    401: "it doesn't know the AuthToken, or wants the callback encrypted: compare both with the receiver's",
-    403: "it doesn't let us in",
-    405: "it takes no POST there: see that the URL is the callback URL",
-    410: "it is gone for good",
-    413: "it is too large for it",
-    422: "it takes no callback like this",
+    400: "it can't read the callback. Compare the Security Key with the receiver's",
+    401: "it doesn't know the AuthToken, or requires encryption. Compare the AuthToken and Security Key with "
+    "the receiver's",
+    403: "access is forbidden",
+    405: "it doesn't accept POST at this URL. Check that this is the Callback URL",
+    410: "the URL no longer exists",
+    413: "the callback is too large",
+    422: "it doesn't accept this type of callback",
 }
 _LONGEST_ANSWER = 64 * 1024
 
@@ -30,36 +31,40 @@ _LONGEST_ANSWER = 64 * 1024
 class Sender:
     """One receiver. `stopping` ends a wait between two tries."""
 
-    def __init__(self, url: str, stgid: str, stopping: threading.Event) -> None:
+    def __init__(self, url: str, stopping: threading.Event) -> None:
         self._url = url
-        self._stgid = stgid
         self._stopping = stopping
         self._session = requests.Session()
         self._session.headers["content-type"] = "application/json"
         self.where = _shown(url)
 
-    def send(self, body: bytes) -> bool:
-        """True once it is acknowledged; False if told to stop before. Raises Stop where it is refused for good."""
+    def send(self, body: bytes, stgid: str) -> bool:
+        """True once it is acknowledged; False if told to stop before. Raises Stop if it is refused for good."""
         tries = 0
         while not self._stopping.is_set():
-            problem, wait = self._try(body)
+            problem, wait = self._try(body, stgid)
             if problem is None:
                 if tries:
-                    log.info("%s takes callbacks again", self.where)
+                    log.info("%s accepts callbacks again", self.where)
                 return True
             tries += 1
             wait = max(wait, min(LONGEST_WAIT, 0.25 * 2 ** min(tries, 9)) * random.uniform(0.5, 1))
             if tries in (1, 3) or tries % 10 == 0:
-                log.warning("%s %s; tried again until it takes it, next in %.0f s", self.where, problem, wait)
+                log.warning(
+                    "%s %s; the connector will retry until it succeeds, next in %.0f s",
+                    self.where,
+                    problem,
+                    wait,
+                )
             self._stopping.wait(wait)
         return False
 
-    def _try(self, body: bytes) -> tuple[str | None, float]:
+    def _try(self, body: bytes, stgid: str) -> tuple[str | None, float]:
         """What went wrong (None: acknowledged), and for how many seconds it asks us to wait."""
         try:
             answer = self._session.post(
                 self._url,
-                params={"stgid": self._stgid},
+                params={"stgid": stgid},
                 data=body,
                 timeout=TIMEOUT_SECONDS,
                 allow_redirects=False,
@@ -68,26 +73,26 @@ class Sender:
             with answer:
                 content = _beginning(answer)
         except requests.exceptions.InvalidURL:
-            raise Stop(f"--to: {self.where} is not a URL that can be posted to") from None
+            raise Stop(f"--to: {self.where} is not a URL that accepts POST") from None
         except (requests.RequestException, OSError) as error:
-            return f"can't be reached, or gave no whole answer ({type(error).__name__})", 0
+            return f"can't be reached, or its response was incomplete ({type(error).__name__})", 0
         status = answer.status_code
         if status in _FOR_GOOD:
             raise Stop(
-                f"{self.where} refused a callback with {status}: {_FOR_GOOD[status]}. The place is kept; start "
-                "the connector again once that is put right."
+                f"{self.where} refused a callback with {status}: {_FOR_GOOD[status]}. The position is saved. "
+                "Fix the problem and start the connector again."
             )
         if 300 <= status < 400:
-            raise Stop(f"{self.where} answered {status}, a redirect: give its final URL with --to")
+            raise Stop(f"{self.where} answered {status}, a redirect. Set --to to the final URL")
         if status != 200:
             return f"answered {status}", _retry_after(answer)
         if not _is_done(content):
-            return 'answered 200 without {"status":"done"}, so that it may not have it', 0
+            return 'answered 200 without {"status":"done"}, so it may not have stored the callback', 0
         return None, 0
 
 
 def _beginning(answer: requests.Response) -> bytes:
-    """What is read of an answer's body. Raises requests.RequestException where it breaks off or can't be unpacked."""
+    """What is read of an answer's body. Raises requests.RequestException if it breaks off or can't be unpacked."""
     content = b""
     for part in answer.iter_content(_LONGEST_ANSWER):
         content += part

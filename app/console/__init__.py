@@ -1,7 +1,7 @@
-"""The console: pages for people at `/` and `/console`, over the API's own functions.
+"""The console: pages for people at `/` and `/console`, on top of the API's functions.
 
-A page reads through the API's views (`ask.api`), so that scopes, filters and errors are the API's. What changes
-something is sent to `/v1` by the page itself, with the session's cookie and its CSRF token.
+A page reads data through the API's views (`ask.api`), so that scopes, filters and errors are the same. The page itself
+sends changes to `/v1`, with the session's cookie and its CSRF token.
 """
 
 from __future__ import annotations
@@ -11,21 +11,34 @@ from flask import Flask
 from app.console import (
     actions,
     attendance,
+    confirm,
     devices,
     errors,
     files,
     frame,
     health,
     live,
+    refused,
     sign_in,
     subscriptions,
 )
 
-for module in (sign_in, live, devices, subscriptions, actions, attendance, health, files):
+for module in (
+    sign_in,
+    live,
+    devices,
+    subscriptions,
+    actions,
+    confirm,
+    attendance,
+    health,
+    refused,
+    files,
+):
     frame.blueprint.register_blueprint(module.blueprint)
 errors.register(frame.blueprint)
 
 
 def register(app: Flask) -> None:
-    """Adds the console to the web application."""
+    """Add the console to the web application."""
     app.register_blueprint(frame.blueprint)

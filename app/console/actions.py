@@ -1,4 +1,4 @@
-"""Actions: a form and a JSON editor for each of the machines' commands, and what became of those that were sent."""
+"""Actions: a form and a JSON editor for each command, and the results of commands that were sent."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ from typing import Any
 from flask import Blueprint, Response, request
 from marshmallow import Schema, fields, validate
 
-from app.actions import ACTIONS, Action
 from app.api import actions as actions_api
 from app.api.auth import caller, check, needs, store
 from app.api.problems import Problem
+from app.api.typed_confirmation import is_named
 from app.console.frame import api, page
 from app.console.texts import text
-from app.store.devices import ATTENDANCE_ONLY_MODES
+from app.schemas.actions import ACTIONS, Action
+from app.store.devices.registry import ATTENDANCE_ONLY_MODES
 
 blueprint = Blueprint("actions", __name__, url_prefix="/console/actions")
 
 _EFFECTS = ("write", "read", "destructive")
-_NOT_TYPED = ("device_id", "confirm")  # picked above, and asked for in a dialog
+_NOT_TYPED = ("device_id", "confirm")  # chosen above the form, and requested in a dialog
 
 
 @blueprint.get("")
 @needs("actions:read", "actions:write", "actions:destructive")
 def show_all() -> Response:
-    """The actions to choose from, and what was sent lately."""
+    """Show the actions to choose from, and recent commands."""
     return _page(None)
 
 
 @blueprint.get("/<name>")
 @needs("actions:read", "actions:write", "actions:destructive")
 def show(name: str) -> Response:
-    """The form of one action."""
+    """Show the form of an action."""
     action = ACTIONS.get(name)
     if action is None:
         raise Problem(404, text("actions.unknown"))
@@ -42,7 +43,7 @@ def show(name: str) -> Response:
 @blueprint.get("/commands/<command_id>")
 @needs("actions:read", "actions:write", "actions:destructive")
 def command(command_id: str) -> Response:
-    """A command that was sent, with its result."""
+    """Show a command that was sent, with its result."""
     found = api(actions_api.show, command_id=command_id)
     return page("command", command=found)
 
@@ -55,6 +56,7 @@ def _page(action: Action | None) -> Response:
     return page(
         "actions",
         action=action,
+        named=action is not None and is_named(action),
         groups=groups,
         inputs=_inputs(action.schema()) if action is not None else [],
         devices=_devices(),
@@ -64,7 +66,7 @@ def _page(action: Action | None) -> Response:
 
 
 def _devices() -> list[dict[str, Any]]:
-    """The devices that take commands."""
+    """Return the devices that accept commands."""
     found = (store().devices.get(device_id) for device_id in store().devices.ids())
     return [
         device.record for device in found if device and device.record["mode"] not in ATTENDANCE_ONLY_MODES
@@ -72,7 +74,7 @@ def _devices() -> list[dict[str, Any]]:
 
 
 def _inputs(schema: Schema) -> list[dict[str, Any]]:
-    """The fields of an action's body, and what to type each into."""
+    """Return the fields of an action's body, each with its input element."""
     rows = []
     for name, field in schema.fields.items():
         if name in _NOT_TYPED:

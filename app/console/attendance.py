@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 from urllib.parse import quote, urlencode
 
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from app.api import attendance as attendance_api
 from app.api import employees as employees_api
 from app.api.auth import needs, store
-from app.console.frame import api, page
+from app.api.problems import Problem
+from app.api.query_parameters import parameters_of
+from app.base.simulated_devices import is_simulated
+from app.console.frame import api, go_to, page
 from app.console.texts import text
+from app.store.access.scopes import PEOPLE_READERS
 
 blueprint = Blueprint("attendance", __name__, url_prefix="/console/attendance")
 
 
 @blueprint.get("")
-@needs("events:read")
+@needs(*PEOPLE_READERS)
 def show_day() -> ResponseReturnValue:
-    """Who punched on a day."""
+    """Show the people who punched on a day."""
     if not request.args.get("date"):
         wanted = {**request.args, "date": store().attendance.today(attendance_api.sites())}
-        return redirect(f"/console/attendance?{urlencode(wanted)}", 303)
+        return go_to(f"/console/attendance?{urlencode(wanted)}")
     found = api(attendance_api.show_day)
     day = date.fromisoformat(request.args["date"])
     latest = None if found["data"] else store().attendance.latest_day(attendance_api.sites())
-    kept = {name: value for name, value in request.args.items() if value and name != "cursor"}
+    names = parameters_of(attendance_api.day_as_csv)
+    kept = {name: value for name in names if (value := request.args.get(name))}
     return page(
         "attendance",
         rows=found["data"],
+        is_simulated=is_simulated,
+        left_out=_left_out(found["data"]),
         more=urlencode({**kept, "cursor": found["next_cursor"]}) if found["next_cursor"] else None,
         day=day,
         before=urlencode({**kept, "date": day - timedelta(days=1)}),
@@ -47,45 +55,77 @@ def show_day() -> ResponseReturnValue:
 
 
 @blueprint.get("/people/<path:user_id>")
-@needs("events:read")
+@needs(*PEOPLE_READERS)
 def show_month(user_id: str) -> ResponseReturnValue:
-    """A person's days of a month."""
-    if not request.args.get("month"):
+    """Show a person's days of a month."""
+    names = parameters_of(attendance_api.month_as_csv)
+    kept = {name: value for name in names if (value := request.args.get(name))}
+    if "month" not in kept:
         path = f"/console/attendance/people/{quote(user_id, safe='')}"
-        return redirect(f"{path}?month={store().attendance.today():%Y-%m}", 303)
-    found = api(attendance_api.show_month, user_id=user_id)
+        return go_to(f"{path}?{urlencode({**kept, 'month': f'{store().attendance.today():%Y-%m}'})}")
+    try:
+        found = api(attendance_api.show_month, user_id=user_id)
+    except Problem as problem:
+        if problem.status != 409:
+            raise
+        return page("attendance_people", user_id=user_id, choices=_choices(problem.more["people"], kept))
     first = date.fromisoformat(f"{found['month']}-01")
     return page(
         "attendance_person",
         person=found,
-        before=f"{first - timedelta(days=1):%Y-%m}",
-        after=f"{first + timedelta(days=31):%Y-%m}",
+        left_out=_left_out(found["data"]),
+        kept=urlencode(kept),
+        before=urlencode({**kept, "month": f"{first - timedelta(days=1):%Y-%m}"}),
+        after=urlencode({**kept, "month": f"{first + timedelta(days=31):%Y-%m}"}),
         hours=hours,
         clock=clock,
         weekday=weekday,
     )
 
 
+def _left_out(rows: list[dict[str, Any]]) -> bool:
+    """Return whether files leave out some of these rows' punches, as they are a simulated device's."""
+    if request.args.get("device_id") or request.args.get("simulated") == "true":
+        return False
+    return any(
+        is_simulated(row[name] or "") for row in rows for name in ("first_in_device_id", "last_out_device_id")
+    )
+
+
+def _choices(people: list[dict[str, Any]], kept: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Return what to show for each person: employee ID or else device, the name, and the query for their month."""
+    choices = []
+    for one in people:
+        if one["employee_id"]:
+            places = [("employee_id", one["employee_id"])]
+        else:  # there is no ID to ask for
+            places = [("device_id", device_id) for device_id in one["device_ids"]]
+        choices += [
+            (value, one["user_name"] or "", urlencode({**kept, name: value})) for name, value in places
+        ]
+    return choices
+
+
 @blueprint.get("/employees")
-@needs("events:read")
+@needs(*PEOPLE_READERS)
 def employees() -> Response:
-    """The list of employees, and where to import it."""
+    """Show the list of employees, and the form to import it."""
     found = api(employees_api.show_all)
     return page("employees", employees=found["data"], next_cursor=found["next_cursor"])
 
 
 def hours(seconds: int | None) -> str:
-    """`7:45` of 27,900 seconds."""
+    """Return `7:45` for 27,900 seconds."""
     return "" if seconds is None else f"{seconds // 3600}:{seconds % 3600 // 60:02d}"
 
 
 def clock(at: str | None, day: str) -> str:
-    """The time of day of a time at its place, with the date where it is another day."""
+    """Return the local time of day, with the date if it is another day."""
     if at is None:
         return ""
     return at[11:16] if at[:10] == day else f"{at[8:10]}. {at[11:16]}"
 
 
 def weekday(day: str) -> str:
-    """`Mon` of `2026-11-23`."""
+    """Return `Mon` for `2026-11-23`."""
     return text("attendance.weekdays").split()[date.fromisoformat(day).weekday()]

@@ -1,4 +1,4 @@
-"""Devices: adding one, how it has been doing, what it says of itself."""
+"""Devices: adding a device, its state, and its own information."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from typing import Any
 from flask import Blueprint, Response
 
 from app.api import devices as devices_api
-from app.api.auth import needs, store
-from app.api.io import base_url
+from app.api.auth import caller, needs, store
+from app.api.own_url import base_url
+from app.base.simulated_devices import is_simulated
+from app.console.device_steps import steps
 from app.console.frame import api, page
-from app.store.devices import ATTENDANCE_ONLY_MODES, MODES
+from app.gateway.legacy_callbacks import CHOICES
+from app.store.access.scopes import DEVICE_READERS
+from app.store.devices.registry import ATTENDANCE_ONLY_MODES, DIRECTIONS, MODES
 
 blueprint = Blueprint("devices", __name__, url_prefix="/console/devices")
 
@@ -19,41 +23,55 @@ _SEARCHED = 50  # commands of a device, newest first
 
 
 @blueprint.get("")
-@needs("devices:write", "events:read", "actions:read")
+@needs(*DEVICE_READERS)
 def show_all() -> Response:
-    """The devices, with when they were last heard of."""
+    """Show the devices, with their last contact."""
     found = api(devices_api.show_all)
     for device in found["data"]:
         device["queued"] = store().commands.queued(device["device_id"])
-    return page("devices", devices=found["data"], next_cursor=found["next_cursor"])
+    return page(
+        "devices",
+        devices=found["data"],
+        next_cursor=found["next_cursor"],
+        simulated=list(filter(is_simulated, store().devices.ids())),
+    )
 
 
 @blueprint.get("/new")
 @needs("devices:write")
 def new() -> Response:
-    """The form to add one, which says where each value is found."""
-    return page("device_new", modes=MODES, callback_url=f"{base_url()}/callback")
+    """Show the form to add a device, which says where to find each value."""
+    return page(
+        "device_new",
+        modes=MODES,
+        directions=DIRECTIONS,
+        legacy_callbacks=CHOICES,
+        callback_url=f"{base_url()}/callback",
+    )
 
 
 @blueprint.get("/<device_id>")
-@needs("devices:write", "events:read", "actions:read")
+@needs(*DEVICE_READERS)
 def show(device_id: str) -> Response:
-    """One device."""
+    """Show a device."""
     device = api(devices_api.show, device_id=device_id)
     return page(
         "device",
         device=device,
         queued=store().commands.queued(device_id),
-        information=_information(device_id),
+        information=_information(device_id) if caller().may("actions:read") else None,
         takes_commands=device["mode"] not in ATTENDANCE_ONLY_MODES,
         modes=MODES,
+        directions=DIRECTIONS,
+        legacy_callbacks=CHOICES,
+        steps=steps(store(), device, base_url()),
         local=base_url().startswith(("http://127.", "http://localhost", "http://[::1]")),
         local_url=base_url(),
     )
 
 
 def _information(device_id: str) -> tuple[dict[str, Any], str | None] | None:
-    """What the device last said of itself, and when."""
+    """Return the device's latest information about itself, and when it was received."""
     commands, _ = store().commands.page(device_id, "completed", _SEARCHED, None)
     for command in commands:
         if command.record["action"] == _INFORMATION:

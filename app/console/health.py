@@ -1,4 +1,4 @@
-"""Health: rates, latencies, what waits, the store, versions, and what `doctor` would say."""
+"""Health: rates, latencies, queues, the store, versions, and the findings of `doctor`."""
 
 from __future__ import annotations
 
@@ -9,26 +9,33 @@ from typing import Any
 
 import redis
 from flask import Blueprint, Response
+from flask.typing import ResponseReturnValue
 
-from app.api import system
+from app.api import health_and_metrics
 from app.api.auth import needs, store
-from app.checks import settings_warnings
-from app.console.frame import api, page
+from app.api.problems import Problem, respond
+from app.console.errors import show_problem
+from app.console.frame import api, page, wants_page
 from app.console.subscriptions import plot
-from app.store.connection import masters
+from app.console.texts import text
+from app.health.checks import durability_in_force, settings_warnings
+from app.health.findings import problems
+from app.store import StoreAway
+from app.store.server.connection import masters
 
 blueprint = Blueprint("health", __name__, url_prefix="/console/health")
 
+_AWAY = (StoreAway, redis.ConnectionError, redis.TimeoutError)
 _RATES = ("callbacks", "events", "delivered", "failed")
 _BACKLOG = ("pending", "retrying", "dead")
-_PLOTTED = 360  # points; more are no wider than a pixel
+_PLOTTED = 360  # points; with more, each would be narrower than a pixel
 
 
 @blueprint.get("")
 @needs("metrics:read")
 def show() -> Response:
-    """How the relay does."""
-    health = api(system.health)
+    """Show the health of the relay."""
+    health = api(health_and_metrics.health)
     samples = store().history.samples()
     totals = store().history.totals()
     return page(
@@ -39,15 +46,43 @@ def show() -> Response:
         backlog=_columns(_thinned(samples), _BACKLOG),
         latency=plot(store().subscriptions.ids()[:20]),
         servers=[_server(client) for client in masters(store().connection.redis)],
-        findings=[*health["warnings"], *settings_warnings(store().settings)],
+        findings=_findings(health),
         versions={
             "cams-relay": health["version"],
             "Python": platform.python_version(),
             **{name: version(name) for name in ("flask", "rq", "redis", "gunicorn", "pycurl")},
         },
-        durability=store().settings.durability,
+        durability=durability_in_force(store()),
         retention_days=store().settings.retention_days,
     )
+
+
+def _findings(health: dict[str, Any]) -> list[tuple[bool, str]]:
+    """Return the findings of `/health` and of the settings: is it a problem, and the sentence; problems first."""
+    of_settings = settings_warnings(store().settings)
+    broken = {*health["problems"], *problems(of_settings)}
+    return sorted(
+        ((one in broken, one) for one in [*health["warnings"], *of_settings]), key=lambda one: not one[0]
+    )
+
+
+def _show_away(_error: Exception) -> Response:
+    """Show only the public data of `GET /health`, because sessions aren't known without the store."""
+    if not wants_page():
+        return respond(503, text("problem.away"))
+    return page("health_away", health=api(health_and_metrics.health))
+
+
+@blueprint.errorhandler(Problem)
+def _not_signed_in(error: Problem) -> ResponseReturnValue:
+    """Show the page without a session while the store is away, because nobody can sign in then."""
+    if error.status == 401 and wants_page() and api(health_and_metrics.health)["store"] == "away":
+        return _show_away(error)
+    return show_problem(error)
+
+
+for _kind in _AWAY:
+    blueprint.register_error_handler(_kind, _show_away)
 
 
 def _thinned(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -59,7 +94,7 @@ def _columns(rows: list[dict[str, Any]], names: tuple[str, ...]) -> dict[str, li
 
 
 def _rates(samples: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """What came to the counters a minute; a counter that fell (a device was removed) counts as nothing new."""
+    """Return the increase of the counters per minute. A counter that fell (after removing a device) counts as zero."""
     rows = []
     for before, after in pairwise(_thinned(samples)):
         minutes = max(1, after["at"] - before["at"]) / 60
@@ -69,7 +104,7 @@ def _rates(samples: list[dict[str, Any]]) -> dict[str, list[Any]]:
 
 
 def _server(client: Any) -> dict[str, Any]:
-    """What a server of the store says of itself; many hosted ones don't say all."""
+    """Return a store server's information about itself, which is incomplete with many hosted ones."""
     try:
         info = client.info()
     except (redis.RedisError, OSError):

@@ -1,4 +1,4 @@
-"""Live: events as they come, and one of them with all that belongs to it."""
+"""Live: new events, and a single event with all its details."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
-from app import wish
+from app.api import devices as devices_api
 from app.api import events as events_api
 from app.api.auth import PUBLIC, caller, needs, store
-from app.api.io import base_url
+from app.api.own_url import base_url
 from app.api.problems import Problem
-from app.console.frame import api, first_page, page, wants_page
+from app.api.query_parameters import parameters_of
+from app.base import simulated_device_request
+from app.base.simulated_devices import is_simulated
+from app.console.frame import api, first_page, go_to, page, wants_page
 from app.console.texts import text
 from app.events.types import EVENT_TYPES
+from app.store.access.scopes import SUBSCRIPTION_READERS
 
 blueprint = Blueprint("live", __name__)
 
@@ -29,27 +33,41 @@ _WISH_SECONDS = 8.0
 @blueprint.get("/")
 @needs(PUBLIC)
 def show() -> ResponseReturnValue:
-    """The newest events; a program finds nothing at `/`."""
+    """Show the newest events. Programs get 404 at `/`."""
     if not wants_page() and "HX-Request" not in request.headers:
         raise NotFound()
     if not caller().may("events:read"):
         first = first_page()
         if first is None:
             raise Problem(403, text("problem.no_scope"))
-        return redirect(first, 303)
+        return go_to(first)
     found = api(events_api.show_page)
     device_ids = store().devices.ids()
+    is_first_run = not (device_ids or _has_events(found["data"]) or request.args or store().identity.foreign)
     return page(
         "live",
         events=found["data"],
         more=_link(found["next_cursor"]) if found["next_cursor"] else None,
         types=EVENT_TYPES,
         device_ids=device_ids,
-        chosen=request.args,
-        first_run=not device_ids and not found["data"] and not request.args,
-        can_start_virtual=wish.can_be_granted(),
+        chosen=_chosen(),
+        filters={name: value for name, value in _chosen().items() if name != "cursor"},
+        first_run=is_first_run,
+        are_refused=is_first_run and bool(store().refused.all()),
+        can_start_virtual=simulated_device_request.can_be_granted(),
         callback_url=f"{base_url()}/callback",
     )
+
+
+def _chosen() -> dict[str, str]:
+    """Return the filters in the page's URL for links to the API, and the page of the list."""
+    names = [name for name in parameters_of(events_api.show_page) if name != "limit"]
+    return {name: value for name in names if (value := request.args.get(name))}
+
+
+def _has_events(events: list[dict[str, Any]]) -> bool:
+    """Return whether anything has arrived. A refused callback shows that a step is missing."""
+    return any(event["type"] != "callback.refused" for event in events)
 
 
 def _link(cursor: str) -> dict[str, str]:
@@ -59,7 +77,7 @@ def _link(cursor: str) -> dict[str, str]:
 @blueprint.get("/console/events/<event_id>")
 @needs("events:read")
 def event(event_id: str) -> Response:
-    """One event: its fields, photo, deliveries and the callback it came from."""
+    """Show an event: its fields, photo, deliveries, and the callback it came from."""
     found = api(events_api.show, event_id=event_id)
     link = _LINKS.get(found["type"])
     return page(
@@ -67,13 +85,13 @@ def event(event_id: str) -> Response:
         event=found,
         shown=_pretty({**found, **({link: text("event.link_hidden")} if link else {})}),
         link=_path(found[link]) if link else None,
-        deliveries=_deliveries(found) if caller().may("subscriptions:write") else None,
+        deliveries=_deliveries(found) if any(map(caller().may, SUBSCRIPTION_READERS)) else None,
         raw=_raw(event_id),
     )
 
 
 def _path(url: str) -> str:
-    """A signed link without its host: the page may show only what comes from its own."""
+    """Return a signed link without its host, because the page may only load from its own host."""
     parts = urlsplit(url)
     return f"{parts.path}?{parts.query}"
 
@@ -88,22 +106,35 @@ def _pretty(value: Any) -> str:
 
 
 def _deliveries(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """For each subscription that takes the event: how its delivery stands."""
+    """Return the state of the event's delivery for each subscription that matches it."""
     rows = []
     for subscription in store().subscriptions.all():
         if subscription.takes(found):
-            delivery = store().deliveries.of_event(subscription, found["id"])
+            delivery = store().delivery_log.of_event(subscription, found["id"])
             rows.append({"subscription": subscription, "delivery": delivery})
     return rows
+
+
+@blueprint.post("/console/simulator/clear")
+@needs("devices:write")
+def clear_simulator() -> ResponseReturnValue:
+    """Make `cams-relay up` stop its simulated device, and remove all simulated devices with their users."""
+    if simulated_device_request.can_be_granted() and not simulated_device_request.stop(
+        store().settings.data_dir
+    ):
+        raise Problem(503, text("devices.clear_busy"))
+    for device_id in filter(is_simulated, store().devices.ids()):
+        devices_api.remove(device_id=device_id)
+    return Response(status=204)
 
 
 @blueprint.post("/console/virtual-device")
 @needs("devices:write")
 def start_virtual_device() -> ResponseReturnValue:
-    """Has `cams-relay up` start its virtual device, and waits until it is registered."""
-    if not wish.can_be_granted():
+    """Make `cams-relay up` start its simulated device, and wait until it is registered."""
+    if not simulated_device_request.can_be_granted():
         raise Problem(409, text("first_run.not_here"))
-    wish.make(store().settings.data_dir)
+    simulated_device_request.make(store().settings.data_dir)
     deadline = time.monotonic() + _WISH_SECONDS
     while time.monotonic() < deadline:
         if store().devices.ids():

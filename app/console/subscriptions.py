@@ -1,31 +1,42 @@
-"""Subscriptions: making and trying them, how their targets do, dead letters."""
+"""Subscriptions: creating and trying them, the state of their targets, dead letters."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
+from app.api import deliveries as deliveries_api
 from app.api import subscriptions as subscriptions_api
 from app.api.auth import needs, store
-from app.api.subscription_bodies import FORMATS
+from app.api.find_subscription import find_subscription
+from app.api.problems import Problem
+from app.api.replays import replay_times
+from app.api.request_helpers import answer
 from app.console.frame import api, page
+from app.console.texts import text
+from app.events.formats import FORMATS
 from app.events.types import EVENT_TYPES, PUNCH_TYPES, matches
+from app.store.access.scopes import SUBSCRIPTION_READERS
+from app.store.deliveries.lists import DeliveryQuery
+from app.store.subscriptions.records import target_origin
 
 blueprint = Blueprint("subscriptions", __name__, url_prefix="/console/subscriptions")
 
 _DAY_MS = 86_400_000
-STEPS = 48  # of half an hour
+STEPS = 48  # of half an hour each
 
 
 @blueprint.get("")
-@needs("subscriptions:write")
+@needs(*SUBSCRIPTION_READERS)
 def show_all() -> Response:
-    """The subscriptions, with how their targets did in the last day."""
+    """Show the subscriptions, with the success of their targets in the last day."""
     found = api(subscriptions_api.show_all)
     for subscription in found["data"]:
+        subscription["origin"] = target_origin(subscription["target_url"])
         subscription["rate"] = rate(plot([subscription["id"]], steps=6))
     return page("subscriptions", subscriptions=found["data"], next_cursor=found["next_cursor"])
 
@@ -33,28 +44,55 @@ def show_all() -> Response:
 @blueprint.get("/new")
 @needs("subscriptions:write")
 def new() -> Response:
-    """The form to make one."""
+    """Show the form to create one."""
     return page("subscription_new", one=None, **_choices())
 
 
-@blueprint.get("/<subscription_id>")
+@blueprint.get("/<subscription_id>/replay")
 @needs("subscriptions:write")
+def ask_before_replay(subscription_id: str) -> Response:
+    """Show how many events a replay would send, as a question; a note if there are none."""
+    subscription = store().subscriptions.get(subscription_id)
+    if subscription is None:
+        raise Problem(404, text("problem.missing"))
+    since, until = replay_times(request.args)
+    count, is_all = store().replays.count(subscription, since, until)
+    if not count and is_all:
+        return answer({"note": text("confirm.replay_none")})
+    name = "confirm.more_events" if not is_all else "confirm.one_event" if count == 1 else "confirm.events"
+    events = text(name, count=f"{count:,}")
+    host = urlsplit(subscription.target_url).netloc
+    return answer(
+        {
+            "question": text("confirm.replay", events=events, host=host),
+            "button": text("confirm.replay_yes", events=events),
+        }
+    )
+
+
+@blueprint.get("/<subscription_id>")
+@needs(*SUBSCRIPTION_READERS)
 def show(subscription_id: str) -> Response:
-    """One subscription: its target's success and latency over time, its deliveries, dead letters."""
+    """Show a subscription: its target's success and latency over time, its deliveries, dead letters."""
     subscription = api(subscriptions_api.show, subscription_id=subscription_id)
-    deliveries = api(subscriptions_api.deliveries, subscription_id=subscription_id)
+    deliveries = api(deliveries_api.show_all, subscription_id=subscription_id)
     dead, _ = (
-        store().deliveries.log(subscription_id, 50, None, "dead") if subscription["dead"] else ([], None)
+        store().delivery_lists.page(find_subscription(subscription_id), 50, None, DeliveryQuery("dead"))
+        if subscription["dead"]
+        else ([], None)
     )
     drawn = plot([subscription_id])
-    taken = [name for name in EVENT_TYPES if any(matches(one, name) for one in subscription["events"])]
+    taken = [name for name in EVENT_TYPES if any(matches(one, name) for one in subscription["event_types"])]
     last = deliveries["data"][0] if deliveries["data"] else None
     return page(
         "subscription",
         subscription=subscription,
+        host=urlsplit(subscription["target_url"]).netloc,
+        origin=target_origin(subscription["target_url"]),
         deliveries=deliveries["data"],
         next_cursor=deliveries["next_cursor"],
         dead=dead,
+        webhook_ids=[row["batch_id"] or row["event_id"] for row in dead],
         plot=drawn,
         rate=rate(drawn),
         taken=taken,
@@ -64,8 +102,8 @@ def show(subscription_id: str) -> Response:
 
 
 def _choices(subscription: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What the form offers; also families of types, and other kinds of punch, that the subscription has."""
-    events = subscription["events"] if subscription else ()
+    """Return the form's choices, including families of types and kinds of punch that the subscription has."""
+    events = subscription["event_types"] if subscription else ()
     punch_types = subscription["filters"]["punch_types"] if subscription else ()
     return {
         "types": list(dict.fromkeys((*EVENT_TYPES, *(name for name in events if name != "*")))),
@@ -75,7 +113,7 @@ def _choices(subscription: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 def plot(subscription_ids: Sequence[str], steps: int = STEPS) -> dict[str, list[Any]]:
-    """Success and latency of the last day for uPlot: columns, null where nothing was attempted."""
+    """Return success and latency of the last day for uPlot: columns, with null if nothing was attempted."""
     now = int(time.time() * 1000)
     found = store().deliveries.series(subscription_ids, now - _DAY_MS, now, steps)
     return {
@@ -89,6 +127,6 @@ def plot(subscription_ids: Sequence[str], steps: int = STEPS) -> dict[str, list[
 
 
 def rate(drawn: dict[str, list[Any]]) -> float | None:
-    """Percent of attempts that succeeded, on the average of the steps that had any."""
+    """Return the percentage of successful attempts, averaged over the steps with attempts."""
     known = [value for value in drawn["success"] if value is not None]
     return round(sum(known) / len(known), 1) if known else None

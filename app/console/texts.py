@@ -1,4 +1,4 @@
-"""All texts of the console, from `texts.en.toml`: a translation is another such file."""
+"""All texts of the console, from `texts.en.toml`. A translation is another file like it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _all() -> dict[str, Any]:
 
 
 def text(name: str, /, **values: object) -> str:
-    """The text `section.name`, with `{…}` filled in. Raises KeyError where there is none."""
+    """Return the text `section.name`, with `{…}` filled in. Raises KeyError if there is none."""
     found: Any = _all()
     for part in name.split("."):
         found = found[part]
@@ -25,6 +25,6 @@ def text(name: str, /, **values: object) -> str:
 
 
 def section(name: str) -> dict[str, str]:
-    """A section, for scripts."""
+    """Return a section, for scripts."""
     found: dict[str, str] = _all()[name]
     return found

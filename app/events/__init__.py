@@ -1,1 +1,1 @@
-"""The flat events: their types, how facts of a callback become them, and what makes two the same."""
+"""The flat events: their types, how they are made from a callback's facts, and when two are the same."""

@@ -1,6 +1,6 @@
-"""From the facts of a callback to flat events, still without the id that the store gives them.
+"""Turns the facts of a callback into flat events, without the ID that the store will give them.
 
-Pure: what depends on what is stored (names, revisions, is_new) is passed in.
+Pure: values that depend on stored data (names, revisions, is_new) are arguments.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ AHEAD_SUSPECT = timedelta(hours=2)
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Whose callback it is and when it came."""
+    """The device of a callback, and when it was received."""
 
     device_id: str
     device_label: str | None
@@ -41,7 +41,7 @@ class Receipt:
 
 
 def received_iso(at: datetime) -> str:
-    """UTC with milliseconds: `2026-11-24T03:31:46.120Z`."""
+    """Return a time in UTC with milliseconds: `2026-11-24T03:31:46.120Z`."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
@@ -53,7 +53,7 @@ def common(
     at: datetime | None,
     received: str,
 ) -> dict[str, Any]:
-    """The fields that all events share, but for the id."""
+    """Return the fields that all events share, except the ID."""
     occurred = at or callback.time
     return {
         "type": event_type,
@@ -70,13 +70,16 @@ def common(
 
 
 def instant(at: datetime) -> int:
-    """Seconds since 1970 in UTC: what makes two punches of a user on a device the same."""
+    """Return seconds since 1970. Two punches of a user on a device with the same value are the same."""
     return int(at.timestamp())
 
 
-def punch_id(device_id: str, user_id: str, at: datetime) -> str:
-    """`pun_…`, the same for the same device, user and instant."""
-    identity = orjson.dumps([device_id, user_id, instant(at)])
+def punch_id(device_id: str, user_id: str, at: datetime, place: int = 1) -> str:
+    """Return `pun_…`, the same for the same device, user and instant.
+
+    `place` is 2 for the second punch at one instant: an out if the first is an in, or the other way round.
+    """
+    identity = orjson.dumps([device_id, user_id, instant(at), *([place] if place > 1 else [])])
     return "pun_" + hashlib.blake2b(identity, digest_size=12).hexdigest()
 
 
@@ -87,13 +90,14 @@ def punch_event(
     received: str,
     person: tuple[str | None, str | None],
     revision: int,
+    place: int = 1,
 ) -> dict[str, Any]:
-    """An `attendance.punch`. `person` is their name and employee ID."""
+    """Return an `attendance.punch`. `person` is their name and employee ID, `place` as for `punch_id`."""
     delay = receipt.received_at - punch.at
     event = common("attendance.punch", receipt, callback, punch.operation, punch.at, received)
     occurred_at = event["occurred_at"]
     event |= {
-        "punch_id": punch_id(receipt.device_id, punch.user_id, punch.at),
+        "punch_id": punch_id(receipt.device_id, punch.user_id, punch.at, place),
         "revision": revision,
         "user_id": punch.user_id,
         "user_name": person[0],
@@ -120,7 +124,7 @@ def photo_event(
     photo_id: str,
     employee_id: str | None,
 ) -> dict[str, Any]:
-    """An `attendance.photo`; its URL is signed when the event is shown."""
+    """Return an `attendance.photo`. Its URL is signed when the event is shown."""
     event = common("attendance.photo", receipt, callback, photo.operation, photo.at, received)
     event |= {
         "user_id": photo.user_id,
@@ -133,18 +137,17 @@ def photo_event(
 
 
 def user_event(
-    user: UserUpdated, receipt: Receipt, callback: Callback, received: str, known: Mapping[str, Any]
+    user: UserUpdated, receipt: Receipt, callback: Callback, received: str, profile: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A `user.updated`. An empty name says nothing new, so the known one stands."""
-    first = user.first_name or known.get("first_name")
-    last = user.last_name or known.get("last_name")
+    """Return a `user.updated`. `profile` is the user's new one; for an empty name, it has the known name."""
+    first, last = profile.get("first_name"), profile.get("last_name")
     event = common("user.updated", receipt, callback, user.operation, user.at, received)
     event |= {
         "user_id": user.user_id,
         "first_name": first,
         "last_name": last,
         "full_name": " ".join(part for part in (first, last) if part) or None,
-        "user_type": user.user_type or known.get("user_type"),
+        "user_type": profile.get("user_type"),
         "credentials_changed": ",".join(dict.fromkeys(user.credential_types)),
     }
     return event
@@ -159,7 +162,7 @@ def credential_event(
     digest: str,
     is_new: bool,
 ) -> dict[str, Any]:
-    """A `credential.updated`, without the credential."""
+    """Return a `credential.updated`, without the credential."""
     card = credential.data if credential.type == "card" else ""
     event = common("credential.updated", receipt, callback, credential.operation, credential.at, received)
     event |= {
@@ -178,14 +181,14 @@ def credential_event(
 def deleted_event(
     deleted: UserDeleted, receipt: Receipt, callback: Callback, received: str
 ) -> dict[str, Any]:
-    """A `user.deleted`."""
+    """Return a `user.deleted`."""
     event = common("user.deleted", receipt, callback, deleted.operation, deleted.at, received)
     event["user_id"] = deleted.user_id
     return event
 
 
 def time_event(change: TimeChanged, receipt: Receipt, callback: Callback, received: str) -> dict[str, Any]:
-    """A `device.time_changed`."""
+    """Return a `device.time_changed`."""
     event = common("device.time_changed", receipt, callback, change.operation, change.at, received)
     shift = int((change.changed_to - change.at).total_seconds()) if change.at else None
     event |= {
@@ -199,7 +202,7 @@ def time_event(change: TimeChanged, receipt: Receipt, callback: Callback, receiv
 def unrecognised_event(
     receipt: Receipt, callback: Callback, received: str, body_id: str, reason: str
 ) -> dict[str, Any]:
-    """A `callback.unrecognised`; its URL is signed when the event is shown."""
+    """Return a `callback.unrecognised`. Its URL is signed when the event is shown."""
     event = common("callback.unrecognised", receipt, callback, callback.operation, None, received)
     event |= {"body_url": f"{receipt.base_url}/bodies/{body_id}", "reason": reason[:500]}
     return event

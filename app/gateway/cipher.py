@@ -11,10 +11,12 @@ import re
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-_BLOCK = 16
+BLOCK = 16
 _KEY_BYTES = 32
-# Trailing blanks and control characters after the padding were seen in the wild.
+_USUAL_STARTS = (b'{"RealTime":{"Op', b'{"RealTime": {"O')  # how callbacks begin: one block each
+# Real gateways send trailing blanks and control characters after the padding.
 _JUNK = bytes(range(0x21)) + b"\x7f"
+_LINE_BREAKS = b" \t\n\r\v\f"
 _BOM = b"\xef\xbb\xbf"
 # The start of a JSON object, cut anywhere: blanks, a brace, a quote (or the other brace), then text.
 _OBJECT_STARTS = re.compile(
@@ -25,28 +27,28 @@ _MAY_START = frozenset(b"{ \t\r\n\xef")
 
 
 class CipherError(ValueError):
-    """A body can't be decrypted: it is no ciphertext, or not one of this key."""
+    """A body can't be decrypted: it isn't a ciphertext, or was encrypted with another key."""
 
 
 def ciphertext(body: bytes) -> bytes | None:
-    """The ciphertext in a body: bare Base64, or a JSON string of it in quotes, with or without line breaks.
+    """Return the ciphertext in a body: bare Base64, or a JSON string with it, with or without line breaks.
 
     None if it can't be one: empty, not Base64, or not a whole number of 16-byte blocks.
     """
     text = body.removeprefix(_BOM).strip(_JUNK)
     if text[:1] == b"{":
-        return None  # the usual body that isn't one: spares reading all of it
+        return None  # an ordinary JSON body: saves reading all of it
     if text[:1] == b'"':
         unquoted = _unquoted(text)
         if unquoted is None:
             return None
         text = unquoted
-    text = b"".join(text.split())
+    text = text.translate(None, _LINE_BREAKS)
     try:
         sealed = binascii.a2b_base64(text + b"=" * (-len(text) % 4), strict_mode=True)
     except binascii.Error:
         return None
-    return sealed if sealed and len(sealed) % _BLOCK == 0 else None
+    return sealed if sealed and len(sealed) % BLOCK == 0 else None
 
 
 def _unquoted(text: bytes) -> bytes | None:
@@ -55,75 +57,77 @@ def _unquoted(text: bytes) -> bytes | None:
     if b"\\" not in text:
         return text[1:-1]
     try:
-        # Not strict: raw line breaks inside the quotes were meant.
+        # Not strict: line breaks within the quotes are intended.
         return str(json.loads(text, strict=False)).encode("ascii")
     except ValueError:
         return None
 
 
 class SecurityKey:
-    """A device's security key: encrypts what goes to the gateway, decrypts what comes from it."""
+    """A device's Security Key: encrypts bodies to the gateway, decrypts bodies from it."""
 
-    __slots__ = ("_decryptor", "_encryptor")
+    __slots__ = ("_decryptor", "_encryptor", "usual_first_blocks")
 
     def __init__(self, key: str) -> None:
-        """Raises ValueError, with a sentence for a person, if the key's UTF-8 bytes are not 32."""
+        """Raises ValueError, with a readable message, if the key doesn't have 32 bytes in UTF-8."""
         try:
             secret = key.encode()
         except UnicodeEncodeError:
-            raise ValueError("The security key contains a character that is not Unicode text.") from None
+            raise ValueError("The Security Key contains a character that isn't valid Unicode.") from None
         if len(secret) != _KEY_BYTES:
             raise ValueError(
-                f"The security key must be exactly {_KEY_BYTES} bytes long in UTF-8 (AES-256); "
-                f"this one has {len(secret)}."
+                f"The Security Key must be exactly {_KEY_BYTES} bytes long in UTF-8 (AES-256), but this one "
+                f"has {len(secret)} bytes."
             )
         cipher = Cipher(algorithms.AES(secret), modes.ECB())
-        # ECB has no state between blocks, so one context serves for good; making one costs ten times its use.
+        # ECB has no state between blocks, so one context can be reused. Creating one costs ten times as much as using
+        # it.
         self._encryptor = cipher.encryptor()
         self._decryptor = cipher.decryptor()
+        self.usual_first_blocks = tuple(self._encryptor.update(start) for start in _USUAL_STARTS)
 
     def __repr__(self) -> str:
         return "SecurityKey(…)"
 
     def encrypt(self, plain: bytes) -> bytes:
-        """Base64 of the ciphertext, on one line: the body of a request."""
-        missing = _BLOCK - len(plain) % _BLOCK
+        """Encrypt the body of a request. Returns Base64 on one line."""
+        missing = BLOCK - len(plain) % BLOCK
         return binascii.b2a_base64(self._encryptor.update(plain + bytes([missing]) * missing), newline=False)
 
     def decrypt(self, body: bytes) -> bytes:
-        """The plaintext of a request's body or an answer. Raises CipherError."""
+        """Decrypt the body of a request or an answer. Raises CipherError."""
         sealed = ciphertext(body)
         if sealed is None:
-            raise CipherError("The body is not the Base64 of a ciphertext.")
+            raise CipherError("The body is not Base64-encoded ciphertext.")
         return self.open(sealed)
 
     def opens(self, sealed: bytes) -> bool:
-        """Whether the first block decrypts to the start of a JSON object: tells the right key of thousands.
+        """Return whether the first block decrypts to the start of a JSON object, to find a key among thousands.
 
-        Cheap (a microsecond or two); a wrong key passes less than once in a million times.
+        It takes one or two microseconds. A wrong key passes less than once in a million times.
         """
-        if len(sealed) < _BLOCK:
+        if len(sealed) < BLOCK:
             return False
-        plain = self._decryptor.update(sealed[:_BLOCK])
+        plain = self._decryptor.update(sealed[:BLOCK])
         if plain[0] not in _MAY_START:
             return False
-        if len(sealed) == _BLOCK:
+        if len(sealed) == BLOCK:
             plain = plain.rstrip(_JUNK)  # the padding is in the only block
         return _OBJECT_STARTS.fullmatch(plain) is not None
 
     def open(self, sealed: bytes) -> bytes:
-        """The plaintext of a ciphertext, without padding and what may trail it. Raises CipherError."""
-        if not sealed or len(sealed) % _BLOCK:
+        """Decrypt a ciphertext. Returns the plaintext without padding and trailing characters. Raises CipherError."""
+        if not sealed or len(sealed) % BLOCK:
             raise CipherError("The ciphertext is not a whole number of 16-byte blocks.")
         plain = self._decryptor.update(sealed)
         padding = plain[-1]
-        padded = 1 <= padding <= _BLOCK and plain.endswith(bytes([padding]) * padding)
+        padded = 1 <= padding <= BLOCK and plain.endswith(bytes([padding]) * padding)
         if padded:
             plain = plain[:-padding]
         plain = plain.rstrip(_JUNK)
-        # A wrong key's noise ends in what looks like padding once in 256 times, but then it is no text.
+        # With a wrong key, the result looks padded once in 256 times, but then it isn't text.
         if not (padded and _is_text(plain)) and not _is_object(plain):
-            raise CipherError("The body does not decrypt with this security key.")
+            raise CipherError("The body can't be decrypted with this Security Key.")
         return plain
 
 
@@ -136,5 +140,5 @@ def _is_text(plain: bytes) -> bool:
 
 
 def _is_object(plain: bytes) -> bool:
-    """Whether it begins and ends as a JSON object; between, a device may have put names of another encoding."""
-    return _OBJECT_STARTS.fullmatch(plain[:_BLOCK].rstrip(_JUNK)) is not None and plain[-1:] == b"}"
+    """Return whether it begins and ends like a JSON object. Names within it may have another encoding."""
+    return _OBJECT_STARTS.fullmatch(plain[:BLOCK].rstrip(_JUNK)) is not None and plain[-1:] == b"}"

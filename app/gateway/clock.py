@@ -1,7 +1,7 @@
-"""The gateway's times: `2020-09-17 07:48:22 GMT +0530` in and out, and ISO 8601 out.
+"""Reads and writes the gateway's times (`2020-09-17 07:48:22 GMT +0530`), and writes ISO 8601.
 
-Read by hand: dateutil drops the offset of `GMT +0530` and inverts that of `GMT+0530`. Everything is to the
-second, the gateway's resolution; a fraction is dropped. Spec: Common Fields.
+They are parsed here, because dateutil drops the offset of `GMT +0530` and inverts that of `GMT+0530`. All times have a
+resolution of one second, like the gateway's; fractions are dropped. Spec: Common Fields.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TIME = re.compile(
     r"(\d{4})-(\d\d?)-(\d\d?)(?:\s+|\s*T\s*)(\d\d?):(\d\d?)(?::(\d\d?)(?:[.,]\d+)?)?\s*(\D.*)?",
     re.ASCII | re.IGNORECASE,
 )
-# An offset of three digits is refused: it is a misprint of something.
+# An offset with three digits is refused, because a digit is missing.
 _ZONE = re.compile(
     r"Z|(?:UTC|GMT)?\s*(?:([+-])(?:(\d\d)(\d\d)|(\d\d?)(?::(\d\d))?))?", re.ASCII | re.IGNORECASE
 )
@@ -28,7 +28,7 @@ _ZONE = re.compile(
 
 @lru_cache(maxsize=512)
 def _zone(text: str) -> timezone:
-    """The fixed offset in what follows the time of day, e.g. "GMT +0530". Raises ValueError."""
+    """Return the fixed offset in the text after the time of day, e.g. "GMT +0530". Raises ValueError."""
     match = _ZONE.fullmatch(text)
     if match is None:
         raise ValueError("offset")
@@ -43,24 +43,24 @@ def _zone(text: str) -> timezone:
 
 
 def in_zone(moment: datetime, zone: tzinfo) -> datetime:
-    """The instant in `zone`, or a naive time as one in it, with the offset the zone has then, fixed.
+    """Convert a time to `zone`, or read a naive time in it. The result has the zone's offset at that time, fixed.
 
-    Fixed, for two times of one zone compare by the wall clock, and wrongly in the hour the clock is set back.
-    Raises OverflowError past the calendar's ends.
+    The offset is fixed, because Python compares two times of one zone by the wall clock, which is wrong in the hour in
+    which the clock is set back. Raises OverflowError beyond the calendar.
     """
     local = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
     return local.replace(tzinfo=timezone(local.utcoffset() or timedelta()), fold=0)
 
 
 def parse(text: object, *, default_tz: tzinfo | None = None) -> datetime:
-    """An aware time with a fixed offset, to the second, from the gateway's form or ISO 8601.
+    """Parse the gateway's form or ISO 8601 as an aware time with a fixed offset, to the second.
 
-    Taken too: `+HH:MM`, `+HH`, `GMT+0530`, GMT, UTC or Z alone (+0000), T for the blank, single digits, no
-    seconds. A time without any offset is one in `default_tz`. Raises ValueError for anything else; the
-    message shows a right one, and no more than 40 characters of the wrong.
+    Also accepted: `+HH:MM`, `+HH`, `GMT+0530`, GMT, UTC or Z alone (+0000), T instead of the blank, single digits, no
+    seconds. A time without an offset is in `default_tz`. Raises ValueError for anything else. The message shows a
+    valid time, and at most 40 characters of the invalid one.
     """
     if not isinstance(text, str):
-        raise ValueError(f"a time is a text such as {EXAMPLE}")
+        raise ValueError(f"a time must be a string such as {EXAMPLE}")
     match = _TIME.fullmatch(text.strip()) if len(text) <= _LONGEST else None
     if match is None:
         raise _wrong(text)
@@ -82,12 +82,12 @@ def parse(text: object, *, default_tz: tzinfo | None = None) -> datetime:
     if zone is not None:
         return moment
     if default_tz is None:
-        raise ValueError(f"{_excerpt(text)} has no offset; a right time is {EXAMPLE}")
+        raise ValueError(f"{_excerpt(text)} has no offset, e.g. {EXAMPLE}")
     return in_zone(moment, default_tz)
 
 
 def _wrong(text: str) -> ValueError:
-    return ValueError(f"{_excerpt(text)} is not a time; a right one is {EXAMPLE}")
+    return ValueError(f"{_excerpt(text)} is not a time, e.g. {EXAMPLE}")
 
 
 def _excerpt(text: str) -> str:
@@ -110,7 +110,7 @@ def format_gateway(moment: datetime) -> str:
 
 
 def format_local(moment: datetime) -> str:
-    """`2022-07-11 00:00:00`: the time on the device's own clock, as UpdateAccessTime (#36) wants it."""
+    """`2022-07-11 00:00:00`: the time on the device's own clock, for UpdateAccessTime (#36)."""
     return moment.replace(tzinfo=None).isoformat(" ", "seconds")
 
 
@@ -121,7 +121,7 @@ def iso(moment: datetime) -> str:
 
 
 def iso_utc(moment: datetime) -> str:
-    """`2020-09-17T02:18:22Z`; past the calendar's ends, its end. Raises ValueError for a naive time."""
+    """`2020-09-17T02:18:22Z`; beyond the calendar, its first or last moment. Raises ValueError for a naive time."""
     local, offset = moment.replace(tzinfo=None), _offset(moment)
     try:
         utc = local - offset

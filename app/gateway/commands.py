@@ -1,6 +1,6 @@
-"""Commands (#12 to #38): flat fields to the documented body, and the windows a long period is asked for in.
+"""Builds commands from flat fields, and splits a long period into windows.
 
-Spec: RESTful APIs; contract §6. Their answers are read by `answers`.
+Spec: RESTful APIs; contract §6. `command_answers` reads the answers.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 from app.gateway import clock
-from app.gateway.answers import Answer, parse_answer
-from app.gateway.bodies import Body, Field, Form, fields_in
+from app.gateway.command_answers import Answer, parse_answer
+from app.gateway.command_bodies import Body, Field, Form, fields_in
 from app.gateway.operations import Operation
 from app.gateway.values import LONGEST_NAME, LONGEST_WORD, base64_bytes, identifier, text, whole
 
@@ -30,7 +30,7 @@ _SECOND = timedelta(seconds=1)
 
 
 class FieldError(ValueError):
-    """A flat field is wrong. `field` names it; the message is a sentence for whoever sent it."""
+    """A flat field is wrong. `field` is its name; the message is a sentence for the caller."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field} {problem}.")
@@ -46,11 +46,11 @@ def build(
     now: datetime,
     timezone: tzinfo,
 ) -> dict[str, object]:
-    """The documented body of a command, key for key, from flat fields.
+    """Build the documented body of a command, key by key, from flat fields.
 
-    Times without an offset are in the device's `timezone`; all are sent in it. An optional field that is
-    missing, null or "" is sent as documented for none: "", index "0", user type "USER". `offset` asks for a
-    further page of LoadLog. Raises FieldError for a field that is missing, wrong or not this operation's.
+    Times without an offset are in the device's `timezone`, and all times are sent in it. An optional field that is
+    missing, null or "" is sent as documented for an empty one: "", index "0", user type "USER". `offset` requests
+    another page of LoadLog. Raises FieldError for a field that is missing, wrong, or not one of this operation.
     """
     given = {name: value for name, value in values.items() if value not in (None, "")}
     taken = RELAY_FIELDS.union(place.name for place in fields_in(operation.body))
@@ -79,7 +79,7 @@ def _fill(body: Mapping[str, Body], write: Callable[[Field], str | None]) -> dic
 
 
 def _write(place: Field, value: object, zone: tzinfo) -> str | None:
-    """A value as it is sent; None where its key is to be left out."""
+    """Return a value as it is sent; None if its key must be left out."""
     if value is None:
         if place.required:
             raise FieldError(place.name, "is required")
@@ -100,7 +100,7 @@ def _check_periods(operation: Operation, given: Mapping[str, object], zone: tzin
                 except (ValueError, OverflowError) as error:
                     raise FieldError(name, str(error)) from None
             if times[1] < times[0]:
-                raise FieldError(end, f"is before {start}")
+                raise FieldError(end, f"must not be before {start}")
 
 
 def _in_zone(value: object, zone: tzinfo) -> datetime:
@@ -118,7 +118,7 @@ def _text(name: str, value: object, zone: tzinfo) -> str:
 def _user_type(value: object) -> str:
     found = text(value).lower()
     if found not in ("user", "admin"):
-        raise ValueError("is neither user nor admin")
+        raise ValueError("must be user or admin")
     return found
 
 
@@ -137,7 +137,7 @@ def _digits(name: str, value: object, zone: tzinfo) -> str:
 
 
 def _base64(value: object) -> tuple[str, bytes]:
-    """The Base64 as it is sent, padded and on one line, and what it holds. A data: URL's head is cut off."""
+    """Return the Base64 to send, padded and on one line, and the decoded data. A data: URL's head is removed."""
     data = "".join(_DATA_URL.sub("", value, count=1).split()) if isinstance(value, str) else ""
     held = base64_bytes(data)
     if held is None:
@@ -166,18 +166,18 @@ _WRITERS: Final[Mapping[Form, Callable[[str, object, tzinfo], str]]] = {
 
 
 def windows(start: datetime, end: datetime, days: int = 30) -> list[tuple[datetime, datetime]]:
-    """`start` to `end` in consecutive windows of at most `days`, both ends of each included.
+    """Split the time from `start` to `end` into consecutive windows of at most `days`, with both ends included.
 
-    To the second, with neither gap nor overlap: each begins a second after the end of the one before. With
-    the offsets of the time zone of `start`. Raises ValueError if `end` is before `start`, a time is naive, or
-    `days` is below 1.
+    There are no gaps or overlaps: each window begins one second after the end of the previous one. The offsets are
+    those of the time zone of `start`. Raises ValueError if `end` is before `start`, a time is naive, or `days` is
+    below 1.
     """
     zone = start.tzinfo
     if zone is None or end.tzinfo is None:
-        raise ValueError("a window's times need an offset")
+        raise ValueError("the times of a window must have an offset")
     if end < start or days < 1:
-        raise ValueError("the period's end is before its start, or its windows have no length")
-    # In UTC: a day of a local clock may have 23 or 25 hours.
+        raise ValueError("the period ends before it starts, or its windows have no length")
+    # In UTC, because a local day may have 23 or 25 hours.
     first, last = (moment.astimezone(UTC).replace(microsecond=0) for moment in (start, end))
     length = timedelta(days=days) - _SECOND
     found = []

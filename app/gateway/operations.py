@@ -1,6 +1,7 @@
-"""The one registry of the gateway's 38 operations: endpoints, descriptions, tools and tests are made from it.
+"""The registry of the gateway's operations. Endpoints, descriptions, tools and tests are generated from it.
 
-Which flat fields a command takes follows from its body (`bodies`), so that a 39th operation is one entry.
+A command's flat fields are derived from its body (`command_bodies`), so a new operation is one entry
+(docs/develop/add-an-operation.md).
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from app.gateway import bodies
-from app.gateway.bodies import CREDENTIAL_FIELDS, Body, fields_in
+from app.gateway import command_bodies
+from app.gateway.command_bodies import CREDENTIAL_FIELDS, Body, fields_in
 
 __all__ = [
     "BY_ACTION",
@@ -33,13 +34,14 @@ Subject = Literal["user", "log", "device"]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One of the 38 operations.
+    """An operation of the gateway.
 
-    `subject`: what a command is about; tools list their commands under it.
+    `subject`: the subject of a command, under which tools list it.
     `credentials`: flat types in the order of the documented Template array, e.g. ("card", "fingerprint").
-    `required`, `optional`: the flat fields a command takes (the relay's own, such as device_id, apart).
-    `repeatable`: may be sent again while its fate is unknown. `done_when_repeated`: the StatusCode that, in
-    answer to a repetition, says that an earlier try was carried out (8 after an add, 9 after a delete).
+    `required`, `optional`: the command's flat fields, without those of the relay, such as device_id.
+    `repeatable`: may be sent again while its result is unknown.
+    `done_when_repeated`: the StatusCode by which the answer to a repetition shows that an earlier try was carried out
+    (8 after an add, 9 after a delete).
     """
 
     number: int
@@ -58,7 +60,7 @@ class Operation:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """All flat fields it takes."""
+        """Return all its flat fields."""
         return self.required + self.optional
 
 
@@ -110,7 +112,7 @@ def _add(number: int, name: str, action: str, credentials: tuple[str, ...], desc
         name,
         action,
         "write",
-        bodies.add_user(credentials),
+        command_bodies.add_user(credentials),
         description=description,
         credentials=credentials,
         done_when_repeated=8,
@@ -121,71 +123,71 @@ OPERATIONS: tuple[Operation, ...] = (
     _callback(
         1,
         "ManuallyUserDeleted",
-        "Triggered when a user is deleted directly on the device. Contains the UserID and deletion time.",
+        "A user was deleted on the device. The callback contains the UserID and the time of the deletion.",
     ),
     _callback(
         2,
         "ManuallyDateModified",
-        "Triggered when the device's date/time is manually changed. Reports the new value set.",
+        "The device's date or time was changed manually. The callback contains the new value.",
     ),
     _callback(
         3,
         "ManuallyUserUpdatedWithoutTemplate",
-        "User profile (name/type) updated on device — no biometric change. Template array is empty.",
+        "A user's name or type was changed on the device. The Template array is empty.",
     ),
     _callback(
         4,
         "ManuallyUserUpdatedWithCard",
-        "User updated on device with a card/RFID template. Data holds the card number.",
+        "A user's card was added or changed on the device. Data contains the card number.",
         "card",
     ),
     _callback(
         5,
         "ManuallyUserUpdatedWithPassword",
-        "User updated on device with a PIN/password. Data is the numeric PIN string.",
+        "A user's PIN was added or changed on the device. Data contains its digits.",
         "password",
     ),
     _callback(
         6,
         "ManuallyUserUpdatedWithFingerPrint",
-        "User updated with fingerprint. Index = finger slot 0 to 9, Data = Base64 binary.",
+        "A user's fingerprint was added or changed. Index is its number, 0 to 9, and Data is the template in Base64.",
         "fingerprint",
     ),
     _callback(
         7,
         "ManuallyUserUpdatedWithFace",
-        "User updated with a face template. Data is Base64 of a JPEG or face binary.",
+        "A user's face was added or changed. Data is a JPEG or a face template in Base64.",
         "face",
     ),
     _callback(
         8,
         "ManuallyUserUpdatedWithPalm",
-        "User updated with a palm vein template. Data is Base64-encoded palm binary.",
+        "A user's palm was added or changed. Data is a palm vein template in Base64.",
         "palm",
     ),
     _callback(
         9,
         "ManuallyUserUpdatedWithUserPhoto",
-        "User updated with a profile photo. Data is Base64-encoded JPEG.",
+        "A user's profile photo was added or changed. Data is a JPEG in Base64.",
         "user_photo",
     ),
     _callback(
         10,
         "RealTimeAttendancePhoto",
-        "Real-time punch event with a captured snapshot. LogPhoto is Base64-encoded JPEG.",
+        "The device took a photo when a user punched. LogPhoto is a JPEG in Base64.",
     ),
     _callback(
         11,
         "RealTimePunchLog",
-        "Fires on every punch. Includes type, input method, temperature, and face-mask status.",
+        "Someone punched. The callback contains the type, the input method, the temperature and the face mask.",
     ),
     _command(
         12,
         "LoadLog",
         "load-log",
         "read",
-        {"Load": {"PunchLog": bodies.PERIOD}},
-        description="Retrieves punch logs within a time window. Recommended max range: 30 days.",
+        {"Load": {"PunchLog": command_bodies.PERIOD}},
+        description="Retrieves the punches in a time range. The gateway recommends at most 30 days.",
         subject="log",
     ),
     _command(
@@ -194,7 +196,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "load-device-information",
         "read",
         {"Load": {"DeviceInformation": "All"}},
-        description="Retrieves hardware details, capacity limits, user/template counts, and license dates.",
+        description="Retrieves the device's hardware, capacity, number of users and templates, and licence dates.",
         subject="device",
     ),
     _add(
@@ -202,106 +204,106 @@ OPERATIONS: tuple[Operation, ...] = (
         "AddUserWithCard",
         "add-user-with-card",
         ("card",),
-        "Registers a new user with a card/RFID number as their only credential.",
+        "Adds a user with a card (RFID) as the only credential.",
     ),
     _add(
         15,
         "AddUserWithPassword",
         "add-user-with-password",
         ("password",),
-        "Registers a new user with a numeric PIN/password as their only credential.",
+        "Adds a user with a numeric PIN as the only credential.",
     ),
     _add(
         16,
         "AddUserWithFace",
         "add-user-with-face",
         ("face",),
-        "Registers a user with a face template. Data is Base64 of a JPEG or device-specific binary.",
+        "Adds a user with a face: a JPEG or a template of this type of device, in Base64.",
     ),
     _add(
         17,
         "AddUserWithFingerPrint",
         "add-user-with-fingerprint",
         ("fingerprint",),
-        "Registers a user with one fingerprint template. Index specifies the finger slot (0 to 9).",
+        "Adds a user with a fingerprint template. The index is the finger's number, from 0 to 9.",
     ),
     _add(
         18,
         "AddUserWithPalm",
         "add-user-with-palm",
         ("palm",),
-        "Registers a user with a palm vein template. Data is Base64-encoded palm binary.",
+        "Adds a user with a palm vein template in Base64.",
     ),
     _add(
         19,
         "AddUserWithUserPhoto",
         "add-user-with-user-photo",
         ("user_photo",),
-        "Registers a user with a profile photo stored on the device. Data is Base64-encoded JPEG.",
+        "Adds a user with a profile photo, a JPEG in Base64, which is stored on the device.",
     ),
     _add(
         20,
         "AddUserWithCardAndPassword",
         "add-user-with-card-and-password",
         ("card", "password"),
-        "Registers a user with both a card number and a PIN — two entries in the Template array.",
+        "Adds a user with a card and a PIN.",
     ),
     _add(
         21,
         "AddUserWithCardAndFingerPrint",
         "add-user-with-card-and-fingerprint",
         ("card", "fingerprint"),
-        "Registers a user with a card number and one fingerprint template.",
+        "Adds a user with a card and a fingerprint template.",
     ),
     _add(
         22,
         "AddUserWithPalmAndFace",
         "add-user-with-palm-and-face",
         ("palm", "face"),
-        "Registers a user with both a palm vein and a face template.",
+        "Adds a user with a palm vein template and a face.",
     ),
     _add(
         23,
         "AddUserWithCard_FingerPrintAndFace",
         "add-user-with-card-fingerprint-and-face",
         ("card", "fingerprint", "face"),
-        "Registers a user with card, fingerprint, and face — three templates.",
+        "Adds a user with a card, a fingerprint template and a face.",
     ),
     _add(
         24,
         "AddUserWithCard_PalmAndUserPhoto",
         "add-user-with-card-palm-and-user-photo",
         ("card", "palm", "user_photo"),
-        "Registers a user with card, palm vein, and profile photo — three templates.",
+        "Adds a user with a card, a palm vein template and a profile photo.",
     ),
     _add(
         25,
         "AddUserWithCard_Password_FingerPrintAndFace",
         "add-user-with-card-password-fingerprint-and-face",
         ("card", "password", "fingerprint", "face"),
-        "Registers a user with card, password, fingerprint, and face — four templates.",
+        "Adds a user with a card, a PIN, a fingerprint template and a face.",
     ),
     _add(
         26,
         "AddUserWithCard_Password_PalmAndUserPhoto",
         "add-user-with-card-password-palm-and-user-photo",
         ("card", "password", "palm", "user_photo"),
-        "Registers a user with card, password, palm vein, and profile photo — four templates.",
+        "Adds a user with a card, a PIN, a palm vein template and a profile photo.",
     ),
     _add(
         27,
         "AddUserWithCard_FingerPrint_Password_Face_PalmAndUserPhoto",
         "add-user-with-card-fingerprint-password-face-palm-and-user-photo",
         ("card", "password", "fingerprint", "face", "palm", "user_photo"),
-        "Registers a user with card, fingerprint, password, face, palm, and profile photo.",
+        "Adds a user with a card, a PIN, a fingerprint template, a face, a palm vein template and a profile photo.",
     ),
     _command(
         28,
         "AddUserWithoutTemplate",
         "add-user-without-template",
         "write",
-        bodies.add_user(()),
-        description="Creates a user record with no biometric data, to enroll templates later.",
+        command_bodies.add_user(()),
+        description="Adds a user without credentials, which can be added later.",
         done_when_repeated=8,
     ),
     _command(
@@ -309,8 +311,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "DeleteUser",
         "delete-user",
         "write",
-        {"Delete": {"User": bodies.USER}},
-        description="Deletes a specific user and all their biometric templates from the device.",
+        {"Delete": {"User": command_bodies.USER}},
+        description="Deletes a user and all their templates from the device.",
         done_when_repeated=9,
     ),
     _command(
@@ -319,7 +321,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "delete-all-user",
         "destructive",
         {"Delete": {"User": "All"}},
-        description="Deletes all users and their biometric templates from the device. Irreversible.",
+        description="Deletes all users and their templates from the device. This can't be undone.",
     ),
     _command(
         31,
@@ -327,7 +329,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "delete-log-all",
         "destructive",
         {"Delete": {"Log": "All"}},
-        description="Clears all punch logs from the device, no users or templates. Irreversible.",
+        description="Deletes all punch logs from the device, but no users or templates. This can't be undone.",
         subject="log",
     ),
     _command(
@@ -336,7 +338,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "delete-attendance-photo",
         "destructive",
         {"Delete": {"PunchPhoto": "All"}},
-        description="Deletes all punch photos stored on the device. Irreversible.",
+        description="Deletes all punch photos from the device. This can't be undone.",
         subject="log",
     ),
     _command(
@@ -344,8 +346,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "ResendAttendance",
         "resend-attendance",
         "write",
-        {"Resend": {"PunchLog": bodies.PERIOD}},
-        description="Instructs the device to push its logs of a time range again, to recover missed records.",
+        {"Resend": {"PunchLog": command_bodies.PERIOD}},
+        description="Makes the device send its punches in a time range again, to recover missed ones.",
         subject="log",
     ),
     _command(
@@ -354,15 +356,15 @@ OPERATIONS: tuple[Operation, ...] = (
         "resend-all-user",
         "write",
         {"Resend": {"User": "All"}},
-        description="Instructs the device to push all its users (profiles and templates) again.",
+        description="Makes the device send all its users again, with profiles and templates.",
     ),
     _command(
         35,
         "EnrollFingerPrint",
         "enroll-fingerprint",
         "write",
-        {"Enroll": {"User": bodies.ENROLLED_USER}},
-        description="Starts a fingerprint enrollment session on the device. The user must be present there.",
+        {"Enroll": {"User": command_bodies.ENROLLED_USER}},
+        description="Starts the enrolment of a fingerprint on the device. The user must be at the device.",
         repeatable=False,
     ),
     _command(
@@ -370,24 +372,24 @@ OPERATIONS: tuple[Operation, ...] = (
         "UpdateAccessTime",
         "update-access-time",
         "write",
-        {"Update": {"AccessTime": bodies.ACCESS_TIME}},
-        description="Sets an access window for a user, who can only authenticate from its start to its end.",
+        {"Update": {"AccessTime": command_bodies.ACCESS_TIME}},
+        description="Sets the period in which a user can authenticate on the device.",
     ),
     _command(
         37,
         "EnableUser",
         "enable-user",
         "write",
-        bodies.access("enable"),
-        description="Re-enables a disabled user, who can authenticate on the device again.",
+        command_bodies.access("enable"),
+        description="Enables a disabled user, who can then authenticate on the device again.",
     ),
     _command(
         38,
         "DisableUser",
         "disable-user",
         "write",
-        bodies.access("disable"),
-        description="Disables a user: record and templates are kept, authentication is blocked.",
+        command_bodies.access("disable"),
+        description="Disables a user, who can then no longer authenticate. The user's record and templates are kept.",
     ),
 )
 
@@ -400,11 +402,11 @@ _ADDS = tuple(operation for operation in COMMANDS if operation.name.startswith("
 
 
 def adding(credentials: Collection[str]) -> Operation:
-    """The operation that adds a user with exactly these credential types (the action `add-user`).
+    """Return the operation that adds a user with exactly these credential types (the action `add-user`).
 
-    Where no documented one has them exactly, the smallest that has them all, its Template cut to them: the
-    Template array accepts any entries (FAQ, "Can I add a user with multiple biometric templates at once?").
-    Raises ValueError for an unknown type.
+    If no documented operation has exactly these, return the smallest one that has them all, with its Template reduced
+    to them: the Template array accepts any entries (FAQ, "Can I add a user with multiple biometric templates at
+    once?"). Raises ValueError for an unknown type.
     """
     wanted = set(credentials)
     if unknown := wanted - CREDENTIAL_FIELDS.keys():
@@ -416,5 +418,5 @@ def adding(credentials: Collection[str]) -> Operation:
     kept = tuple(name for name in best.credentials if name in wanted)
     if kept == best.credentials:
         return best
-    body = bodies.add_user(kept)
+    body = command_bodies.add_user(kept)
     return replace(best, credentials=kept, required=_flat(body, True), optional=_flat(body, False), body=body)

@@ -1,59 +1,72 @@
-"""The gateway's JSON without what must not leave the relay, and the digest that tells two documents apart.
+"""Removes from the gateway's JSON what must not leave the relay, and computes the digest that distinguishes documents.
 
-All of it copes with any document a JSON decoder can make; what it returns can be written as JSON.
+All functions accept any document that a JSON decoder can return, and their results can be written as JSON.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
+from app.base.yielding import in_turns, let_others_run
 from app.gateway.values import LONGEST_NAME, LONGEST_WORD, clean, squeeze
 
 _SECRETS = frozenset(
     {"authtoken", "securitykey", "password", "pin", "data", "logphoto", "photo", "userphoto"}
 )
-# Of a Template only these are known to be harmless; whatever else is in it goes.
+# Only documented as types of a Template. A value with such a name is also a secret.
+_CREDENTIALS = frozenset({"card", "cardno", "cardnumber", "cardid", "rfid", "fingerprint", "face", "palm"})
+# In a Template, only these are known to be harmless. Everything else in it is removed.
 _HARMLESS_IN_TEMPLATE = frozenset({"type", "userid", "size", "index"})
 _ENVELOPE = frozenset({"operationid", "time", "labelname", "serialnumber"})
 _DEEPEST = 32
 _LARGEST_INT = 2**63
 _UNKNOWN_MOST = 1000
+_MANY = 1000  # larger documents take so long that others must run meanwhile
 
 
 def is_secret(key: str) -> bool:
-    """Whether a key's value is a token, a key, a PIN, a template or a photo, however the key is spelled."""
+    """Return whether a key's value is a token, a key, a PIN, a template or a photo, however the key is spelled."""
     return key.lower() in _SECRETS or (not key.isalpha() and squeeze(key[:LONGEST_WORD]) in _SECRETS)
 
 
-def redact(document: Mapping[str, object]) -> dict[str, object]:
-    """A deep copy with tokens, security keys, PINs, template and photo data "" (contract §4, format `raw`).
+def _is_credential(key: str) -> bool:
+    return key.lower() in _CREDENTIALS or (not key.isalpha() and squeeze(key[:LONGEST_WORD]) in _CREDENTIALS)
 
-    Everything nested deeper than 32 is null.
+
+def redact(document: Mapping[str, object]) -> dict[str, object]:
+    """Return a deep copy with "" for tokens, Security Keys, PINs, cards, template and photo data (contract §4, `raw`).
+
+    Values nested deeper than 32 are null.
     """
-    return {_writable(key): _redacted(key, value, _DEEPEST, False) for key, value in document.items()}
+    return {_writable(key): _redacted(key, value, _DEEPEST, False) for key, value in _items(document)}
 
 
 def _redacted(key: str, value: object, depth: int, in_template: bool) -> object:
     folded = key.lower()
     in_template = in_template or folded == "template"
-    if is_secret(key):
+    if is_secret(key) or _is_credential(key):
         return "" if value is not None else None
     if isinstance(value, dict | list):
         if depth == 0:
             return None
         if isinstance(value, list):
-            return [_redacted(key, item, depth - 1, in_template) for item in value]
+            items = value if len(value) <= _MANY else in_turns(value)
+            return [_redacted(key, item, depth - 1, in_template) for item in items]
         return {
-            _writable(name): _redacted(name, item, depth - 1, in_template) for name, item in value.items()
+            _writable(name): _redacted(name, item, depth - 1, in_template) for name, item in _items(value)
         }
     if in_template and value is not None and folded not in _HARMLESS_IN_TEMPLATE:
         return ""
     return leaf(value)
 
 
+def _items(found: Mapping[str, object]) -> Iterable[tuple[str, object]]:
+    return found.items() if len(found) <= _MANY else in_turns(found.items())
+
+
 def leaf(value: object) -> object:
-    """A text or number as any JSON encoder takes it: no lone surrogates, an integer past 64 bits null."""
+    """Return a text or number for any JSON encoder: no lone surrogates, and null for integers beyond 64 bits."""
     if isinstance(value, str):
         return _writable(value)
     if isinstance(value, int) and not -_LARGEST_INT <= value < _LARGEST_INT:
@@ -62,15 +75,15 @@ def leaf(value: object) -> object:
 
 
 def _writable(text: str) -> str:
-    """`text` with its lone surrogates replaced: no JSON encoder takes them."""
+    """Return `text` with its lone surrogates replaced, because no JSON encoder accepts them."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def redact_unknown(document: object) -> object:
-    """What may be shown of a document nobody knows: its keys.
+    """Return what may be shown of an unknown document: its keys.
 
-    Texts are "", all else null, but for the envelope's OperationID, Time, LabelName and SerialNumber. At most
-    1000 values, no deeper than 32, keys no longer than 64.
+    Texts are "", and all other values null, except the envelope's OperationID, Time, LabelName and SerialNumber. It
+    has at most 1000 values, nested no deeper than 32, and keys of at most 64 characters.
     """
     return _Outline().of(document, _DEEPEST, envelope=True)
 
@@ -102,29 +115,35 @@ class _Outline:
 
 
 def content_digest(document: Mapping[str, object]) -> bytes:
-    """16 bytes, the same for the same content: keys in any order, without AuthToken and the envelope's Time.
+    """Return a 16-byte digest of the content, whatever the order of keys, without AuthToken and the envelope's Time.
 
-    Of two callbacks with the same OperationID it tells the repetition from new content (contract §3).
+    If two callbacks have the same OperationID, it distinguishes a repetition from new content (contract §3).
     """
     hasher = blake2b(digest_size=16)
-    # Walked by hand: no JSON encoder takes every depth, integer and surrogate that a decoder lets in.
+    # Traversed here, because no JSON encoder accepts every depth, integer and surrogate that a decoder accepts.
     stack: list[object] = [_without_envelope(document)]
+    parts: list[bytes] = []
     while stack:
         node = stack.pop()
         if isinstance(node, str):
             encoded = node.encode("utf-8", "surrogatepass")
-            hasher.update(b"s%d:" % len(encoded) + encoded)
+            parts.append(b"s%d:" % len(encoded) + encoded)
         elif isinstance(node, dict):
-            hasher.update(b"{%d:" % len(node))
+            parts.append(b"{%d:" % len(node))
             for key in sorted(node, reverse=True):
                 stack += (node[key], key)
         elif isinstance(node, list):
-            hasher.update(b"[%d:" % len(node))
+            parts.append(b"[%d:" % len(node))
             stack += reversed(node)
         elif isinstance(node, bool) or not isinstance(node, int):
-            hasher.update(f"v{node!r};".encode())
+            parts.append(f"v{node!r};".encode())
         else:
-            hasher.update(f"i{node:x};".encode())  # hexadecimal has no limit on digits
+            parts.append(b"i%x;" % node)  # hexadecimal, as Python limits decimal digits
+        if len(parts) == _MANY:
+            hasher.update(b"".join(parts))
+            parts.clear()
+            let_others_run()
+    hasher.update(b"".join(parts))
     return hasher.digest()
 
 

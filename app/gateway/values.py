@@ -1,7 +1,7 @@
-"""Single values of the gateway's JSON, read tolerantly.
+"""Reads single values of the gateway's JSON, tolerantly.
 
-A reader raises ValueError with the end of a sentence ("is not a number"), which never repeats the value: it
-may be a PIN or a template.
+A reader raises ValueError with the end of a sentence ("is not a number"). It never quotes the value, which may be a
+PIN or a template.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BETWEEN_WORDS = re.compile(r"[^\w]+|_+")
 
 
 def fold(document: Mapping[str, object]) -> dict[str, object]:
-    """The same with lower-case keys; where two become one, the first that holds something stays."""
+    """Return the object with lower-case keys. If two keys become one, the first value that isn't empty stays."""
     folded = {key.lower(): value for key, value in document.items()}
     if len(folded) != len(document):
         folded = {}
@@ -48,43 +48,49 @@ def fold(document: Mapping[str, object]) -> dict[str, object]:
 
 
 def clean(text: str) -> str:
-    """`text` without control characters and surrounding blanks, a lone surrogate replaced by U+FFFD."""
+    """Return `text` without control characters and surrounding blanks, and with U+FFFD for lone surrogates."""
     if not text.isprintable():
         text = _SURROGATE.sub("\ufffd", text.translate(_CONTROL))
     return text.strip()
 
 
 def text(value: object) -> str:
-    """A cleaned text; a whole number is taken as its digits."""
+    """Return a cleaned text. A whole number becomes its digits."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("is not a text")
-    if isinstance(value, float) and abs(value) >= _INEXACT:  # another ID may have become the same
-        raise ValueError("is too large for a number; it must be a text")
-    # The limit keeps clear of Python's own on the digits of str().
+    if isinstance(value, float) and abs(value) >= _INEXACT:  # another ID may have become the same number
+        raise ValueError("is too large for a JSON number. Send it as a string")
+    # The limit is below Python's own limit on the digits of str().
     if not -_LARGEST < value < _LARGEST or value != int(value):
         raise ValueError("is not a text")
     return str(int(value))
 
 
 def identifier(value: object) -> str:
-    """A user's or an operation's ID: 1 to 128 characters. 12 and 12.0 are "12"; a boolean is none."""
-    found = text(value)
-    if not found:
+    """Return a user's or an operation's ID exactly as it came: 1 to 128 characters, at least one of them visible.
+
+    The numbers 12 and 12.0 are "12"; a boolean isn't an ID. Nothing is trimmed or replaced, because two IDs could
+    become one. A lone surrogate can't be stored, so it is refused.
+    """
+    found = value if isinstance(value, str) else text(value)
+    if not clean(found):
         raise ValueError("is empty")
+    if not found.isprintable() and _SURROGATE.search(found):
+        raise ValueError("contains half of a surrogate pair")
     if len(found) > LONGEST_ID:
         raise ValueError(f"is longer than {LONGEST_ID} characters")
     return found
 
 
 def name(value: object) -> str | None:
-    """A name of a person or a device, cut at 256 characters; None if there is nothing in it."""
+    """Return the name of a person or a device, cut at 256 characters; None if it is empty."""
     return text(value)[:LONGEST_NAME] or None
 
 
 def number(value: object) -> float:
-    """A finite number, also from a text with a decimal comma or a unit ("36,8", "36.8 °C")."""
+    """Return a finite number, also from a text with a decimal comma or a unit ("36,8", "36.8 °C")."""
     if isinstance(value, str):
         match = _DECIMAL.fullmatch(value)
         if match is None:
@@ -103,7 +109,7 @@ def number(value: object) -> float:
 
 
 def flag(value: object) -> bool:
-    """A boolean, also from true/false, yes/no, 0/1 as text or number."""
+    """Return a boolean, also from true/false, yes/no, or 0/1 as text or number."""
     if isinstance(value, bool):
         return value
     found = None
@@ -112,12 +118,12 @@ def flag(value: object) -> bool:
     elif isinstance(value, int | float) and value in (0, 1):
         found = value == 1
     if found is None:
-        raise ValueError("is neither true nor false")
+        raise ValueError("must be true or false")
     return found
 
 
 def whole(value: object, most: int = 10**15) -> int:
-    """A whole number from 0 to `most`, also from a text of digits."""
+    """Return a whole number from 0 to `most`, also from a text of digits."""
     found: float | None = None
     if isinstance(value, str):
         match = _WHOLE.fullmatch(value)
@@ -127,23 +133,24 @@ def whole(value: object, most: int = 10**15) -> int:
     if found is None or (-_LARGEST < found < _LARGEST and found != int(found)):
         raise ValueError("is not a whole number")
     if not 0 <= found <= most:
-        raise ValueError(f"is not between 0 and {most}")
+        raise ValueError(f"must be between 0 and {most}")
     return int(found)
 
 
 def squeeze(value: str) -> str:
-    """The letters and digits alone, in lower case: "Over Time-In" and "OverTimeIn" are "overtimein"."""
-    return "".join(character for character in value.lower() if character.isalnum())
+    """Return only the letters and digits, in lower case: "Over Time-In" and "OverTimeIn" become "overtimein"."""
+    lower = value.lower()
+    return lower if lower.isalnum() else "".join([character for character in lower if character.isalnum()])
 
 
 def snake(value: str) -> str:
-    """A name in snake_case, cut at 64 characters: "FingerVein" is "finger_vein", "IPAddress" "ip_address"."""
+    """Return a name in snake_case, cut at 64 characters: "FingerVein" becomes "finger_vein"."""
     words = _BETWEEN_WORDS.sub(" ", _WORD_STARTS.sub(" ", value[:LONGEST_WORD])).split()
     return "_".join(words).lower()
 
 
 def word(value: object, known: Mapping[str, str]) -> str | None:
-    """One of the gateway's words in snake_case, by `known` (squeezed to ours) if there; None if empty."""
+    """Return one of the gateway's words in snake_case, or the value in `known` (squeezed → ours); None if empty."""
     if not isinstance(value, str):
         raise ValueError("is not a text")
     value = clean(value)[: LONGEST_WORD * 2]
@@ -156,7 +163,7 @@ def word(value: object, known: Mapping[str, str]) -> str | None:
 
 
 def base64_bytes(data: str) -> bytes | None:
-    """What a Base64 text holds, with or without line breaks and padding; None if it isn't one or is empty."""
+    """Decode a Base64 text, with or without line breaks and padding; None if it isn't Base64 or is empty."""
     return _unpacked(data) or _unpacked("".join(data.split()))
 
 
@@ -166,7 +173,7 @@ def _unpacked(data: str) -> bytes | None:
     if len(data) - len(packed) > missing > 0:
         return None
     try:
-        # 30 times as fast as binascii's, which took a tenth of what a photo costs.
+        # 30 times as fast as binascii, which took a tenth of the time for a photo.
         return pybase64.b64decode(packed + "=" * missing, validate=True) or None
     except ValueError:
         return None

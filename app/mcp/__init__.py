@@ -1,9 +1,10 @@
 """`cams-relay mcp`: the relay for AI assistants, by the Model Context Protocol.
 
-A client of the relay's HTTP API, as any other: what a caller may do is what the API key may do. `tools` is what a tool
-is and which of them a key gets to see, `commands` makes tools of the machines' commands, `reads` and `attendance`
-answer questions, `reference` and `prompts` are texts, `server` puts them together, `http` serves it beside stdio.
+It is a client of the relay's HTTP API like any other, with the permissions of the API key. `tools` defines tools and
+which of them a key can see, `commands` turns the devices' commands into tools, `reads` and `attendance` answer
+questions, `reference` and `prompts` are texts, `server` combines them, and `http` serves them over HTTP, in addition
+to stdio.
 
-Nothing that identifies a body, and no credential, passes here: a tool takes only the fields it lists, and answers
-only with those it names (`app/mcp/commands.py`).
+No biometric data and no credentials pass through it: a tool only accepts the fields that it lists, and only answers
+with the fields that it names (`app/mcp/commands.py`).
 """

@@ -1,9 +1,9 @@
-"""The machines' commands as tools, made from the registry, and the tool that says what became of one.
+"""The devices' commands as tools, made from the registry, and the tool that shows a command's result.
 
-What never passes a model, in either direction: fingerprints, faces, palms and photos. A command that needs one is no
-tool here; one that could carry one is a tool without it. Card numbers and PINs are keys to a door: they are left out
-too, unless whoever starts the server lets them in (`--cards-and-pins`); they are taken then, but still never returned.
-Answers are made of named fields, so that nothing else gets into them, whatever a device says.
+Fingerprints, faces, palms and photos never pass through a model, in either direction. A command that requires one
+isn't a tool; if it is optional, the tool doesn't have it. Card numbers and PINs open doors, so they are also left out,
+unless the server is started with `--cards-and-pins`. They are then accepted, but never returned. Answers only have
+named fields, whatever a device sends.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any, TypeVar
 
 import anyio
 
-from app.actions import ACTIONS, Action
 from app.gateway.operations import CREDENTIAL_FIELDS
-from app.mcp.relay import Json, Relay, RelayError
+from app.mcp.api_client import Json, Relay, RelayError
 from app.mcp.tools import Progress, Tool, line, text
 from app.openapi.action_endpoints import ACTION_SCOPES, description_of, summary_of
 from app.openapi.bodies import action_body
 from app.openapi.command_schemas import COMPLETED, COMPONENTS, completed
+from app.schemas.actions import ACTIONS, Action
 
 T = TypeVar("T")
 
 CARDS_AND_PINS = frozenset({CREDENTIAL_FIELDS["card"], CREDENTIAL_FIELDS["password"]})
 _ADDITIVE = ("add-", "resend-", "enroll-", "enable-")
 _DESCRIPTIONS = {
-    "load-log": "Retrieves the punches a device holds for a time window. Prefer punches_of_person and who_is_in, which "
-    "read what the relay has already and need no device.",
-    "add-user": "Adds a person to a device. Fingers are enrolled at the device afterwards: enroll_fingerprint.",
+    "load-log": "Retrieves the punches that a device has stored for a time range. Prefer punches_of_person and "
+    "who_is_in, which read the relay's own data and don't wait for a device.",
+    "add-user": "Adds a person to a device. To enrol a fingerprint at the device afterwards, use enroll_fingerprint.",
 }
 _ANSWER = ("command_id", "action", "device_id", "user_id", "status", "status_name", "message")
 _ROW = ("user_id", "user_name", "punch_type", "direction", "input_type", "local_date", "local_time")
@@ -89,7 +89,7 @@ def tools(*, cards_and_pins: bool = False) -> Iterator[Tool]:
 def _tool(action: Action, kept: Fit) -> Tool:
     async def run(relay: Relay, arguments: Json, progress: Progress) -> Json:
         asked = relay.call("POST", f"/v1/actions/{action.name}", body=arguments)
-        waiting_for = f"waiting for device {arguments['device_id'][:64]}, which usually takes some 15 s"
+        waiting_for = f"waiting for device {arguments['device_id'][:64]}, which usually takes about 15 s"
         return answer_of(await _patiently(asked, progress, waiting_for))
 
     return Tool(
@@ -136,8 +136,8 @@ def answer_of(command: Json) -> Json:
     shown = {name: command.get(name) for name in _ANSWER if command.get(name) is not None}
     if command.get("status") not in _ENDED:
         shown["what_to_do"] = (
-            "The device has not answered yet. Call get_command with this command_id to hear how it ended; "
-            "do not give the command again."
+            "The device has not responded yet. To get the result, call get_command with this command_id. "
+            "Don't send the command again."
         )
     if command.get("status") == "completed":
         shown |= _result(command)
@@ -149,7 +149,9 @@ def _result(command: Json) -> Json:
         rows = command.get("logs") or []
         shown = {"row_count": command.get("row_count"), "punches": [_row(row) for row in rows[-_MOST_ROWS:]]}
         if len(rows) > _MOST_ROWS:
-            shown["note"] = f"Only the last {_MOST_ROWS} are shown: ask for a shorter time."
+            shown["note"] = (
+                f"Only the last {_MOST_ROWS} are shown. To see others, ask for a shorter time range."
+            )
         return shown
     documented = COMPONENTS[completed(command["action"])]["properties"]
     names = (name for name in documented if name not in COMPLETED["properties"])
@@ -177,7 +179,7 @@ async def _get_command(relay: Relay, arguments: Json, progress: Progress) -> Jso
 
 _COMMAND_ID: dict[str, Any] = {
     "command_id": text(
-        "As the tool that gave the command answered it.",
+        "The command_id returned by the tool that sent the command.",
         "cmd_004h3gw8x2m1k6p9r5t7v3y2b1",
         pattern="^cmd_[0-9a-z]+$",
     )
@@ -185,7 +187,7 @@ _COMMAND_ID: dict[str, Any] = {
 _GET_COMMAND = Tool(
     name="get_command",
     title="Get command",
-    description="What became of a command that the device had not answered yet. Waits up to 15 s for its end.",
+    description="Returns the status of a command that the device had not responded to. Waits up to 15 s for a result.",
     scopes=ACTION_SCOPES,
     run=_get_command,
     fields=_COMMAND_ID,

@@ -1,7 +1,7 @@
 """The MCP server over HTTP (streamable HTTP, `/mcp`): each client presents its own API key of the relay.
 
 Failure policy: no key, or one that the relay doesn't know, is 401; too many unknown ones are 429; a relay that can't be
-asked is 503. Each request asks the relay anew, so that a deleted key ends at once. A session belongs to the key that
+asked is 503. Each request asks the relay again, so that a deleted key ends at once. A session belongs to the key that
 opened it.
 """
 
@@ -22,8 +22,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.mcp.key_tries import WINDOW_SECONDS, KeyTries
-from app.mcp.relay import Relay, RelayError
+from app.mcp.api_client import Relay, RelayError
+from app.mcp.key_attempts import WINDOW_SECONDS, KeyTries
 from app.mcp.server import Context, build
 
 PATH = "/mcp"
@@ -86,12 +86,14 @@ class KeyCheck:
     async def _check(self, request: Request) -> Response | None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
-            return _refusal(401, "An API key of the relay is needed: send it as `Authorization: Bearer KEY`.")
+            return _refusal(
+                401, "An API key of the relay is required. Send it as `Authorization: Bearer KEY`."
+            )
         key = key.strip()
         if not self._tries.may_be_tried(key):
             return _refusal(
                 429,
-                "Too many unknown API keys were tried here: try again in a minute. One that worked still does.",
+                "Too many unknown API keys were tried. Try again in a minute. Keys that have worked before still work.",
             )
         try:
             me = await Relay(self._url, key).get("/v1/me")
@@ -118,6 +120,6 @@ def _relay_of(context: Context, url: str) -> Relay:
 
 
 def serve(url: str, host: str, port: int, hosts: Sequence[str], *, cards_and_pins: bool = False) -> None:
-    """Serves until it is told to stop."""
+    """Serves until a signal stops it."""
     app = application(url, hosts, cards_and_pins=cards_and_pins)
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)

@@ -34,13 +34,13 @@ class Prompt:
 
 def _report(arguments: dict[str, str]) -> str:
     device = arguments.get("device_id")
-    where = f" Look at the device {device!r} only." if device else ""
+    where = f" Use only data from the device {device!r}." if device else ""
     return (
-        f"Write today's attendance report.{where} Use who_is_in for who is in and who has left, attendance_of_day for "
-        "who came late, and list_devices to see whether a machine has not been heard of, for then punches may be "
-        "missing. Begin with the counts. Then a table of the people with the time of their latest punch. Then what "
-        "deserves a look: people who came late or whose latest punch is unusual, and machines that are silent. Say so "
-        "where the figures may be incomplete. Don't guess reasons."
+        f"Write today's attendance report.{where} Use who_is_in to see who is in and who has left, attendance_of_day "
+        "to see who was late, and list_devices to see whether a machine has not been in contact, because punches may "
+        "then be missing. Begin with the counts. Continue with a table of the people and the time of their latest "
+        "punch. Then list what needs attention: people who were late or whose latest punch is unusual, and machines "
+        "that are silent. If figures may be incomplete, say so. Don't guess reasons."
     )
 
 
@@ -49,11 +49,11 @@ def _enrol(arguments: dict[str, str]) -> str:
     return (
         f"Enrol a new employee: ID {arguments['user_id']!r}, name {person!r}, on the device "
         f"{arguments['device_id']!r}.\n"
-        "1. Look with find_person whether the ID is taken. If it is, stop and say by whom.\n"
-        "2. Add the person with add_user. If it answers that the device has not answered yet, ask get_command.\n"
-        "3. Ask me whether the person stands at the machine. Once I say so, start enroll_fingerprint: the machine "
-        "then asks for the finger.\n"
-        "4. Say what was done. Never ask me for a fingerprint, a photo, a card number or a PIN: cards and PINs are "
+        "1. Use find_person to check whether the ID is taken. If it is, stop and say who has it.\n"
+        "2. Add the person with add_user. If it says that the device has not responded yet, call get_command.\n"
+        "3. Ask me whether the person is at the machine. Once I confirm, start enroll_fingerprint. The machine then "
+        "asks for the finger.\n"
+        "4. Report what was done. Never ask me for a fingerprint, a photo, a card number or a PIN: cards and PINs are "
         "set at the machine or through the relay's API."
     )
 
@@ -64,14 +64,14 @@ PROMPTS: dict[str, Prompt] = {
         Prompt(
             name="daily_attendance_report",
             title="Daily attendance report",
-            description="Who is in, who has left, and which machines are silent.",
-            arguments={"device_id": ("Only this device; left out: all.", False)},
+            description="Reports who is in, who has left, and which machines are silent.",
+            arguments={"device_id": ("Only this device. By default, all devices.", False)},
             write=_report,
         ),
         Prompt(
             name="enrol_new_employee",
             title="Enrol a new employee",
-            description="Adds a person to a machine and starts the enrolment of a finger.",
+            description="Adds a person to a machine and starts the enrolment of a fingerprint.",
             arguments={
                 "device_id": ("The machine's Service Tag ID.", True),
                 "user_id": ("The new ID.", True),

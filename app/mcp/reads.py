@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from app.attendance import Rules, day_of, site
-from app.mcp.relay import Json, Relay
+from app.attendance.rules import Rules, day_of, site
+from app.mcp.api_client import Json, Relay
 from app.mcp.tools import Progress, Tool, ToolError, line, part, text
+from app.store.access.scopes import DEVICE_READERS, PEOPLE_READERS, SUBSCRIPTION_READERS
 
 _PAGE = 200
 _MOST_PAGES = 25
@@ -20,12 +21,12 @@ _MOST_ROWS = 100
 _MOST_FAILED = 30
 _SILENT_SECONDS = 3600
 _PUNCH = (
-    *("local_date", "local_time", "punch_type", "direction", "input_type"),
+    *("employee_id", "local_date", "local_time", "punch_type", "direction", "input_type"),
     *("device_id", "device_label", "is_late_arrival"),
 )
 
-_DEVICE_ID = text("Only this device, by its Service Tag ID; list_devices has them.", "ZHM1100001")
-_USER_ID = text("The person's ID on the devices; find_person has it for a name.", "100", minLength=1)
+_DEVICE_ID = text("Service Tag ID of a device: only this device. list_devices returns the IDs.", "ZHM1100001")
+_USER_ID = text("The person's ID on the devices. find_person returns it for a name.", "100", minLength=1)
 
 
 async def _pages(relay: Relay, path: str, most: int = _MOST_PAGES, **query: Any) -> AsyncIterator[list[Json]]:
@@ -57,7 +58,7 @@ async def _who_is_in(relay: Relay, arguments: Json, _: Progress) -> Json:
     for side, punches in sides.items():
         answer |= {f"{side}_count": len(punches), side: [_present(punch) for punch in punches[:_MOST_ROWS]]}
     if max(len(punches) for punches in sides.values()) > _MOST_ROWS:
-        answer["note"] = f"The first {_MOST_ROWS} of each are shown; the counts are of all."
+        answer["note"] = f"Only the first {_MOST_ROWS} of each are shown, but all are counted."
     return answer | ({"note": note} if note else {})
 
 
@@ -67,18 +68,23 @@ async def _latest_of_today(relay: Relay, device_id: str | None) -> tuple[list[Js
     since = datetime.fromtimestamp(now - 38 * 3_600, UTC).isoformat()  # a day that is today has begun by then
     rules = Rules((await relay.get("/v1/me"))["day_starts_minutes"])
     zones = {row["device_id"]: row["timezone"] for row in await _rows(relay, "/v1/devices")}
-    latest: dict[str, Json] = {}
+    latest: dict[tuple[str, str | None], Json] = {}
     count, oldest = 0, ""
     async for page in _pages(relay, "/v1/events", type="attendance.punch", since=since, device_id=device_id):
         for punch in page:
             count, oldest = count + 1, punch["received_at"]
             if not punch["clock_suspect"] and _of_today(punch, zones.get(punch["device_id"]), rules, now):
-                known = latest.setdefault(punch["user_id"], punch)
-                if (punch["occurred_at_utc"] or "") > (known["occurred_at_utc"] or ""):
-                    latest[punch["user_id"]] = punch
+                who = (punch["user_id"], punch.get("employee_id"))
+                if who not in latest or _in_order(punch) > _in_order(latest[who]):
+                    latest[who] = punch
     cut = count == _PAGE * _MOST_PAGES
-    note = f"Only the latest {count} punches were looked at, back to {oldest}: ask for one device."
+    note = f"Only the latest {count} punches, back to {oldest}, were read. To see others, ask for one device."
     return list(latest.values()), note if cut else None
+
+
+def _in_order(punch: Json) -> tuple[str, bool]:
+    """To compare punches by time. With an out and an in in the same second, the person is in."""
+    return punch["occurred_at_utc"] or "", punch["direction"] == "in"
 
 
 def _of_today(punch: Json, timezone: str | None, rules: Rules, now: float) -> bool:
@@ -89,7 +95,7 @@ def _of_today(punch: Json, timezone: str | None, rules: Rules, now: float) -> bo
 
 
 def _present(punch: Json) -> Json:
-    return part(punch, "user_id", "user_name", "punch_type", "local_time", "device_label")
+    return part(punch, "user_id", "user_name", "employee_id", "punch_type", "local_time", "device_label")
 
 
 async def _punches_of_person(relay: Relay, arguments: Json, _: Progress) -> Json:
@@ -105,14 +111,23 @@ async def _punches_of_person(relay: Relay, arguments: Json, _: Progress) -> Json
     punches = page["data"]
     answer = {
         "user_id": arguments["user_id"],
-        "user_name": line(next((punch["user_name"] for punch in punches if punch["user_name"]), None)),
+        "user_name": line(_name_in(punches)),
         "since": since,
         "punch_count": len(punches),
         "punches": [part(punch, *_PUNCH) for punch in punches],
     }
     if page["next_cursor"]:
-        answer["note"] = f"These are the latest {_MOST_ROWS}; there are more: ask for a shorter time."
+        answer["note"] = (
+            f"Only the latest {_MOST_ROWS} are shown. To see others, ask for a shorter time range."
+        )
     return answer
+
+
+def _name_in(punches: list[Json]) -> str | None:
+    """The name in the latest punch that has one; None if the punches are several people's."""
+    if len({punch.get("employee_id") for punch in punches} - {None}) > 1:
+        return None
+    return next((punch["user_name"] for punch in punches if punch["user_name"]), None)
 
 
 async def _find_person(relay: Relay, arguments: Json, _: Progress) -> Json:
@@ -127,9 +142,9 @@ async def _find_person(relay: Relay, arguments: Json, _: Progress) -> Json:
                 found.append(row)
     answer: Json = {"found_count": len(found), "people": [_person(row) for row in found[:_MOST_FAILED]]}
     if len(found) > _MOST_FAILED:
-        answer["note"] = f"The first {_MOST_FAILED} are shown: give more of the name."
+        answer["note"] = f"Only the first {_MOST_FAILED} are shown. To see others, give more of the name."
     elif seen == _PAGE * _MOST_PAGES:
-        answer["note"] = f"Only the first {seen} users were looked at: ask for one device."
+        answer["note"] = f"Only the first {seen} users were searched. To search others, ask for one device."
     return answer
 
 
@@ -195,6 +210,8 @@ def _subscription(row: Json) -> Json:
         "description",
         "status",
         "disabled_reason",
+        "parked_reason",
+        "unknown_device_ids",
         "pending",
         "retrying",
         "dead",
@@ -205,7 +222,7 @@ def _subscription(row: Json) -> Json:
     return {
         **part(row, *names),
         "target_host": urlsplit(row["target_url"]).hostname,
-        "events": row["events"],
+        "event_types": row["event_types"],
     }
 
 
@@ -213,7 +230,9 @@ async def _failed_deliveries(relay: Relay, arguments: Json, _: Progress) -> Json
     wanted = arguments.get("subscription_id")
     rows = await _rows(relay, "/v1/subscriptions")
     if wanted and not any(row["id"] == wanted for row in rows):
-        raise ToolError("subscription_id: there is no such subscription; list_subscriptions has them")
+        raise ToolError(
+            "subscription_id: there is no such subscription. list_subscriptions lists all of them"
+        )
     troubled = [
         row for row in rows if row["id"] == wanted or (not wanted and (row["retrying"] or row["dead"]))
     ]
@@ -233,7 +252,7 @@ async def _failed_deliveries(relay: Relay, arguments: Json, _: Progress) -> Json
 
 def _delivery(subscription: Json, row: Json) -> Json:
     names = (
-        *("id", "event_id", "status", "attempt_count", "response_status", "error"),
+        *("id", "event_id", "event_type", "status", "attempt_count", "response_status", "error"),
         *("last_attempt_at", "next_attempt_at"),
     )
     host = urlsplit(subscription["target_url"]).hostname
@@ -244,21 +263,27 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         name="who_is_in",
         title="Who is in",
-        description="Who is in today and who has left, by each person's latest punch of the device's day.",
+        description="Lists who is in today and who has left, by each person's latest punch on the device's day.",
         scopes=("events:read",),
         run=_who_is_in,
         fields={"device_id": _DEVICE_ID},
     ),
     Tool(
         name="punches_of_person",
-        title="Punches of a person",
-        description="A person's latest punches, newest first, at most 100. Without times: of the last 7 days.",
+        title="A person's punches",
+        description="Lists a person's latest punches, newest first, at most 100. By default, those of the last 7 days.",
         scopes=("events:read",),
         run=_punches_of_person,
         fields={
             "user_id": _USER_ID,
-            "since": text("Received since (ISO 8601; UTC without an offset).", "2026-11-24T00:00:00+05:30"),
-            "until": text("Received until (ISO 8601); left out: now.", "2026-11-25T00:00:00+05:30"),
+            "since": text(
+                "Received at this time or later (ISO 8601; UTC if there is no offset).",
+                "2026-11-24T00:00:00+05:30",
+            ),
+            "until": text(
+                "Received at this time or earlier (ISO 8601). The default is the current time.",
+                "2026-11-25T00:00:00+05:30",
+            ),
             "device_id": _DEVICE_ID,
         },
         required=("user_id",),
@@ -266,11 +291,11 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         name="find_person",
         title="Find person",
-        description="Finds people on the devices by a part of their name or by their ID.",
-        scopes=("events:read",),
+        description="Finds people on the devices by part of their name or by their ID.",
+        scopes=PEOPLE_READERS,
         run=_find_person,
         fields={
-            "name_or_id": text("A part of the name, or the ID.", "Asha", minLength=1),
+            "name_or_id": text("Part of the name, or the ID.", "Asha", minLength=1),
             "device_id": _DEVICE_ID,
         },
         required=("name_or_id",),
@@ -278,26 +303,26 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         name="list_devices",
         title="List devices",
-        description="The attendance machines: name, when each was last heard of, and whether it takes commands.",
-        scopes=("events:read", "actions:read", "devices:write"),
+        description="Lists the attendance machines: name, last contact, and whether each accepts commands.",
+        scopes=DEVICE_READERS,
         run=_list_devices,
     ),
     Tool(
         name="list_subscriptions",
         title="List subscriptions",
-        description="The webhooks that events are delivered to, and how that goes. Of a URL only the host is shown.",
-        scopes=("subscriptions:write",),
+        description="Lists the webhooks that events are delivered to, by host, with the state of deliveries.",
+        scopes=SUBSCRIPTION_READERS,
         run=_list_subscriptions,
     ),
     Tool(
         name="failed_deliveries",
         title="Failed deliveries",
-        description="Deliveries to webhooks that failed lately: those that wait for a retry, and those given up.",
-        scopes=("subscriptions:write",),
+        description="Lists deliveries to webhooks that failed: those waiting for a retry, and dead letters.",
+        scopes=SUBSCRIPTION_READERS,
         run=_failed_deliveries,
         fields={
             "subscription_id": text(
-                "Only this subscription; list_subscriptions has them.", "sub_4h3gw8x2m1k6p9r5t7v3y2b1"
+                "Only this subscription. list_subscriptions returns the IDs.", "sub_4h3gw8x2m1k6p9r5t7v3y2b1"
             )
         },
     ),

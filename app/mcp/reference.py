@@ -6,11 +6,11 @@ import json
 
 from mcp.types import Resource
 
-from app.actions import ACTIONS
-from app.gateway import codes
+from app.gateway import status_codes
 from app.gateway.operations import OPERATIONS, Operation
+from app.mcp.api_client import Json
 from app.mcp.commands import fit, tool_name
-from app.mcp.relay import Json
+from app.schemas.actions import ACTIONS
 
 _OPERATIONS = "cams-relay://operations"
 _STATUS_CODES = "cams-relay://status-codes"
@@ -19,14 +19,14 @@ RESOURCES: tuple[Resource, ...] = (
     Resource(
         uri=_OPERATIONS,
         name="operations",
-        title="Operations of the gateway",
-        description="All 38 operations, which tool does each, and why some have none.",
+        title="Gateway operations",
+        description="All operations, each with its tool, or the reason why there is none.",
         mime_type="application/json",
     ),
     Resource(
         uri=_STATUS_CODES,
         name="status-codes",
-        title="Status codes of the gateway",
+        title="Gateway status codes",
         description="What each StatusCode means, and what to do about it.",
         mime_type="application/json",
     ),
@@ -34,7 +34,7 @@ RESOURCES: tuple[Resource, ...] = (
 
 
 def read(uri: str, *, cards_and_pins: bool) -> str | None:
-    """A resource's JSON; None where there is none of this URI."""
+    """A resource's JSON; None if there is no resource with this URI."""
     if uri == _OPERATIONS:
         return _json([_operation(operation, cards_and_pins) for operation in OPERATIONS])
     if uri == _STATUS_CODES:
@@ -43,10 +43,10 @@ def read(uri: str, *, cards_and_pins: bool) -> str | None:
                 {
                     "code": number,
                     "name": name,
-                    "http_status": codes.http_status(number),
-                    "what_to_do": codes.advice(number),
+                    "http_status": status_codes.http_status(number),
+                    "what_to_do": status_codes.advice(number),
                 }
-                for number, name in codes.STATUS_NAMES.items()
+                for number, name in status_codes.STATUS_NAMES.items()
             ]
         )
     return None
@@ -68,7 +68,7 @@ def _operation(operation: Operation, cards_and_pins: bool) -> Json:
         if not kept.is_tool:
             missing = ", ".join(name for name in kept.withheld if name in kept.required)
             shown["why_no_tool"] = (
-                f"It needs {missing}, which an assistant is not given: use the relay's API or a form."
+                f"It requires {missing}, which assistants can't send. Use the relay's API or the console."
             )
     return shown
 

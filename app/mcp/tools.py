@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from mcp.types import Tool as Listed
 from mcp.types import ToolAnnotations
 
-from app.mcp.relay import Json, Relay, RelayError
+from app.mcp.api_client import Json, Relay, RelayError
 
 _LONGEST_LINE = 80
 # Controls, marks that turn the direction of writing, and tags, which a person doesn't see and a model reads.
@@ -83,7 +83,7 @@ class Tool:
         for name in arguments:
             if name not in self.fields:
                 takes = ", ".join(self.fields) or "no arguments"
-                raise ToolError(f"{name[:64]}: {self.name} does not take this; it takes {takes}")
+                raise ToolError(f"{name[:64]}: {self.name} doesn't accept this argument. It accepts {takes}")
         for name in self.required:
             if name not in arguments:
                 raise ToolError(f"{name}: is required{_hint(self.fields[name])}")
@@ -105,7 +105,7 @@ def _fault(error: ValidationError) -> str:
             return f"is too {'short' if error.validator == 'minLength' else 'long'} ({wanted} characters)"
         case "minimum" | "maximum":
             return f"must be at {'least' if error.validator == 'minimum' else 'most'} {wanted}"
-    return "has not the form it must have"
+    return "has the wrong format"
 
 
 def _hint(schema: Json) -> str:

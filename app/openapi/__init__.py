@@ -1,27 +1,31 @@
 """The published descriptions: OpenAPI 3.1, 3.0, Swagger 2.0 and Postman collections, made from the program.
 
 `endpoints` are tables (`*_endpoints`), bodies and events come of the marshmallow schemas that check them (`bodies`),
-answers are in `schemas`; `build` puts 3.1 together, `older` and `swagger` make the other versions of it. Contract §7.
+answers are in `schemas`; `build` puts 3.1 together, with `titles`; `sharing` moves what is repeated into components;
+`openapi_30` and `swagger` make the other versions. Contract §7.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
-import json
+import hashlib
+from typing import Any
 
 import orjson
 import yaml
 
-from app.openapi.build import build, only_tag
+from app.openapi.asyncapi import asyncapi
+from app.openapi.build import build, only_tag, with_webhooks
 from app.openapi.catalog import catalog
 from app.openapi.gemini import declarations
-from app.openapi.older import to_3_0
-from app.openapi.parts import LOCAL_URL, TAGS, Json
+from app.openapi.openapi_30 import to_3_0
 from app.openapi.postman_gateway import gateway_collection
 from app.openapi.postman_relay import relay_collection
-from app.openapi.swagger import to_2_0
+from app.openapi.sharing import shared
+from app.openapi.swagger import place_of, to_2_0
 from app.openapi.system_endpoints import COLLECTIONS, VERSIONS
+from app.openapi.vocabulary import LOCAL_URL, TAGS, Json
 
 __all__ = [
     "COLLECTIONS",
@@ -30,11 +34,14 @@ __all__ = [
     "VERSIONS",
     "as_json",
     "as_yaml",
+    "asyncapi_as_yaml",
     "catalog",
     "document",
     "gateway_collection",
     "gemini",
     "relay_collection",
+    "served",
+    "served_collection",
 ]
 
 # Stands for the server's URL while the rest of a text is kept: a Host header must not fill our memory.
@@ -53,9 +60,14 @@ def _whole() -> Json:
     return build()
 
 
-def document(version: str = "3.1", tag: str | None = None, base_url: str = LOCAL_URL) -> Json:
-    """The description in one of VERSIONS, whole or of one of TAGS, as served at `base_url`. The caller's own."""
-    return copy.deepcopy(_document(version, tag, base_url))
+def document(
+    version: str = "3.1", tag: str | None = None, base_url: str = LOCAL_URL, webhooks: bool = False
+) -> Json:
+    """The description in one of VERSIONS, whole or of one of TAGS, as served at `base_url`. The caller's own.
+
+    Only 3.1 can have `webhooks`: what subscribed URLs are sent.
+    """
+    return copy.deepcopy(_document(version, tag, base_url, webhooks))
 
 
 def gemini(tag: str | None = "actions") -> Json:
@@ -63,8 +75,12 @@ def gemini(tag: str | None = "actions") -> Json:
     return {"functionDeclarations": declarations(_document("3.1", tag, LOCAL_URL))}
 
 
-def _document(version: str, tag: str | None, base_url: str) -> Json:
+def _document(version: str, tag: str | None, base_url: str, webhooks: bool = False) -> Json:
     found = _whole() if tag is None else only_tag(_whole(), tag)
+    if webhooks:
+        found = with_webhooks(found)
+    if tag is None and version != "2.0":
+        found = shared(found)
     if version == "3.1":
         return _with_server(found, base_url)
     found = to_3_0(found)
@@ -76,23 +92,70 @@ def _with_server(found: Json, base_url: str) -> Json:
     return {**first, "servers": [{"url": base_url}], **found}
 
 
-def as_json(version: str, tag: str | None, base_url: str) -> bytes:
+def as_json(version: str, tag: str | None, base_url: str, webhooks: bool = False) -> bytes:
     """The description as JSON."""
-    return orjson.dumps(_document(version, tag, base_url), option=orjson.OPT_INDENT_2)
+    return served("json", version, tag, base_url, webhooks)[0]
 
 
-def as_yaml(version: str = "3.1", tag: str | None = None, base_url: str = LOCAL_URL) -> str:
+def as_yaml(
+    version: str = "3.1", tag: str | None = None, base_url: str = LOCAL_URL, webhooks: bool = False
+) -> str:
     """The description as YAML."""
-    if version == "2.0":  # the URL is in three places of it
-        return _dumped(_document(version, tag, base_url))
-    return _yaml(version, tag).replace(_HERE, json.dumps(base_url), 1)
+    return served("yaml", version, tag, base_url, webhooks)[0].decode()
+
+
+def asyncapi_as_yaml() -> str:
+    """The AsyncAPI 3.0 description of what the relay sends, as YAML."""
+    return _dumped(asyncapi())
+
+
+def served(
+    kind: str, version: str, tag: str | None, base_url: str, webhooks: bool = False
+) -> tuple[bytes, str]:
+    """The description as `json` or `yaml`, as served at `base_url`, and a digest that changes with it."""
+    text, digest = _text(kind, version, tag, webhooks)
+    place = _place(kind, version, base_url)
+    if kind == "yaml" and version != "2.0":
+        place = b"url: %b\n" % orjson.dumps(base_url)  # in quotes, whatever is in it
+    made = text.replace(_place(kind, version, _HERE), place, 1)
+    return made, _digest(digest, base_url)
+
+
+def served_collection(base_url: str) -> tuple[bytes, str]:
+    """The Postman collection of the relay's own API as JSON, and a digest that changes with it."""
+    text, digest = _collection_text()
+    return text.replace(orjson.dumps(_HERE), orjson.dumps(base_url)), _digest(digest, base_url)
 
 
 @functools.cache
-def _yaml(version: str, tag: str | None) -> str:
-    return _dumped(_document(version, tag, _HERE))
+def _text(kind: str, version: str, tag: str | None, webhooks: bool) -> tuple[bytes, bytes]:
+    """The whole of it but for the server's URL, and its digest. There are only so many: tags are ours."""
+    found = _document(version, tag, _HERE, webhooks)
+    text = orjson.dumps(found, option=orjson.OPT_INDENT_2) if kind == "json" else _dumped(found).encode()
+    assert text.count(_place(kind, version, _HERE)) == 1
+    return text, hashlib.sha256(text).digest()
 
 
-def _dumped(value: Json) -> str:
+@functools.cache
+def _collection_text() -> tuple[bytes, bytes]:
+    text = orjson.dumps(relay_collection(_HERE))
+    return text, hashlib.sha256(text).digest()
+
+
+def _place(kind: str, version: str, base_url: str) -> bytes:
+    """How the server's URL stands in a description."""
+    if version != "2.0":
+        return orjson.dumps(base_url) if kind == "json" else f"url: {_dumped(base_url)}".encode()
+    parts = place_of(base_url)
+    if kind == "json":
+        return orjson.dumps(parts, option=orjson.OPT_INDENT_2)[2:-2]
+    return _dumped(parts).encode()
+
+
+def _digest(digest: bytes, base_url: str) -> str:
+    return hashlib.sha256(digest + base_url.encode()).hexdigest()[:32]
+
+
+def _dumped(value: Any) -> str:
     text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
     return text

@@ -1,13 +1,12 @@
-"""The 28 actions and the commands they become, as endpoints."""
+"""The actions and the commands they become, as endpoints."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from app.actions import ACTIONS, Action
-from app.openapi.bodies import action_body, action_examples
+from app.openapi.bodies import action_examples, described_body
 from app.openapi.command_schemas import completed
-from app.openapi.parts import (
+from app.openapi.vocabulary import (
     CURSOR,
     LIMIT,
     Answer,
@@ -21,21 +20,26 @@ from app.openapi.parts import (
     ref,
     text,
 )
-from app.store.commands import STATUSES
+from app.schemas.actions import ACTIONS, Action
+from app.store.commands.records import STATUSES
 
+ACTIONS_TAG = "actions"
+MOST_OPERATIONS = 30  # the limit of GPT actions
 ACTION_SCOPES = ("actions:read", "actions:write", "actions:destructive")
-ACTION_PROBLEMS = (404, 409, 501, 502, 503, 504, 507)
+ACTION_PROBLEMS = (404, 409, 502, 503)
 
 _ADDS_MORE = {
-    "load-log": "Longer ones are asked for in pieces and joined. publish: true makes events of punches not known yet.",
-    "load-device-information": "Use it to see whether a device is there and how full it is.",
-    "add-user": "It picks the gateway's operation by what is there. Use this one unless you need a certain operation.",
-    "resend-attendance": "They arrive as attendance.punch events, not as the result.",
-    "resend-all-user": "They arrive as user.updated and credential.updated events, not as the result.",
-    "enroll-fingerprint": "It is never sent twice: where its fate is unknown, look at the device.",
+    "load-log": "The relay fetches longer ranges in parts and combines them. With publish: true, new punches "
+    "become events.",
+    "load-device-information": "Use it to check whether a device is online and how full it is.",
+    "add-user": "The relay chooses the matching gateway operation. Use this action unless you need a specific "
+    "operation.",
+    "resend-attendance": "The punches arrive as attendance.punch events, not in the result.",
+    "resend-all-user": "The users arrive as user.updated and credential.updated events, not in the result.",
+    "enroll-fingerprint": "This command is never sent twice. If the result is unknown, check the device.",
     "update-access-time": "Times are in the device's time zone.",
-    "enable-user": "Undoes disable-user.",
-    "disable-user": "Undone by enable-user.",
+    "enable-user": "This undoes disable-user.",
+    "disable-user": "You can undo this with enable-user.",
 }
 _SUMMARIES = {
     "load-log": "Load punch log",
@@ -47,23 +51,21 @@ _SUMMARIES = {
     "add-user": "Add user with any credentials",
     "add-user-without-template": "Add user without credentials",
 }
-_RETRY_AFTER: Json = {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}}
-_LOCATION: Json = {"description": "Where it is to be found.", "schema": {"type": "string"}}
+_RETRY_AFTER: Json = {
+    "description": "Number of seconds to wait before asking again.",
+    "schema": {"type": "integer"},
+}
+_LOCATION: Json = {"description": "URL of the resource.", "schema": {"type": "string"}}
 
 _PREFER = parameter(
     "Prefer",
-    "`wait=N` waits up to N seconds (at most 120) for the result; `respond-async` answers 202 at once.",
+    "`wait=N` waits up to N seconds (at most 120) for the result. `respond-async` answers 202 immediately. "
+    "The answer's `Preference-Applied` says which was followed.",
     text("", "wait=20"),
     place="header",
 )
-_IDEMPOTENCY_KEY = parameter(
-    "Idempotency-Key",
-    "A value of your own. The same key with the same body gives the same command for 24 hours; with another "
-    "body 409.",
-    {"type": "string", "maxLength": 255, "examples": ["9f1c7c0e-2a54-4b43-9d6a-0d2f3b8f5c11"]},
-    place="header",
-)
-HEADERS: dict[str, Json] = {"Prefer": _PREFER, "IdempotencyKey": _IDEMPOTENCY_KEY}
+# Idempotency-Key is described in words: importers would send a parameter's example with every call.
+HEADERS: dict[str, Json] = {"Prefer": _PREFER}
 
 
 def camel(name: str) -> str:
@@ -82,7 +84,7 @@ def summary_of(action: Action) -> str:
 
 
 def description_of(action: Action) -> str:
-    more = "Needs confirm: true." if action.effect == "destructive" else _ADDS_MORE.get(action.name)
+    more = "Requires confirm: true." if action.effect == "destructive" else _ADDS_MORE.get(action.name)
     return f"{action.description} {more}" if more else action.description
 
 
@@ -90,30 +92,48 @@ def _endpoint(action: Action) -> Endpoint:
     examples = action_examples(action)
     return Endpoint(
         method="post",
-        path=f"/v1/actions/{action.name}",
+        path=_path(action),
         operation_id=camel(action.name),
-        tags=("actions",),
+        tag=ACTIONS_TAG,
         summary=summary_of(action),
         description=description_of(action),
         answers={
-            200: Answer("Carried out.", ref(completed(action.name))),
+            200: Answer("The command was carried out.", ref(completed(action.name))),
             202: Answer(
-                "Under way: the device takes longer. Follow `status_url`.",
+                "The device needs more time. Poll `status_url` for the result.",
                 ref("ActionUnderWay"),
                 headers={"Location": _LOCATION, "Retry-After": _RETRY_AFTER},
             ),
         },
         scopes=(action.scope,),
         parameters=tuple(HEADERS),
-        body=action_body(action),
+        body=described_body(action),
         examples=examples,
         problems=ACTION_PROBLEMS,
     )
 
 
-_COMMAND_ID = in_path("command_id", "The command's id.", "cmd_004h3gw8x2m1k6p9r5t7v3y2b1")
+def beyond(count: int) -> list[str]:
+    """The paths of so many actions that a tool can do without if it takes only so many operations.
 
-_command = partial(Endpoint, tags=("commands",), scopes=ACTION_SCOPES)
+    `add-user` can do what they do; those with the most credentials go first.
+    """
+    covered = [action for action in ACTIONS.values() if action.operation and action.operation.credentials]
+    covered.sort(key=lambda action: -len(action.operation.credentials) if action.operation else 0)
+    return [_path(action) for action in covered[: max(0, count)]]
+
+
+def _path(action: Action) -> str:
+    return f"/v1/actions/{action.name}"
+
+
+_CANCELS = (
+    "Cancels a queued command. A waiting one isn't asked for any more: it ends as unknown, or as cancelled if it only "
+    "reads. 409 while it is being sent or if it has ended. Also requires its action's scope."
+)
+_COMMAND_ID = in_path("command_id", "The command's ID.", "cmd_004h3gw8x2m1k6p9r5t7v3y2b1")
+
+_command = partial(Endpoint, tag="commands", scopes=ACTION_SCOPES)
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *(_endpoint(action) for action in ACTIONS.values()),
@@ -121,10 +141,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         method="get",
         path="/v1/commands/{command_id}",
         operation_id="getCommand",
-        tags=("commands", "actions"),
+        also_in=ACTIONS_TAG,
         summary="Get command",
-        description="What became of an action that answered 202. Ask again while `status` is queued, sending or "
-        "waiting; completed, failed, unknown and cancelled are final. The result is beside.",
+        description="Returns the status of a command, for example after an action answered 202. Repeat the request "
+        "while `status` is queued, sending or waiting. completed, failed, unknown and cancelled "
+        "are final. A completed command includes its result.",
         answers=ok("The command.", ref("CommandWithResult"), headers={"Retry-After": _RETRY_AFTER}),
         parameters=(_COMMAND_ID,),
     ),
@@ -133,22 +154,34 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         path="/v1/commands",
         operation_id="listCommands",
         summary="List commands",
-        description="Who commanded what, newest first, without data.",
+        description="Returns the commands and who sent them, newest first, without their data.",
         answers=ok("A page of commands.", page_of("Command")),
         scopes=("actions:read",),
         parameters=(
-            parameter("device_id", "Only commands to this device.", text("", "ZHM1100001")),
-            parameter("status", "Only commands that are so far.", text("", "completed", enum=list(STATUSES))),
+            parameter("device_id", "Only commands for this device.", text("", "ZHM1100001")),
+            parameter(
+                "status", "Only commands with this status.", text("", "completed", enum=list(STATUSES))
+            ),
             LIMIT,
             CURSOR,
         ),
     ),
     _command(
-        method="delete",
-        path="/v1/commands/{command_id}",
+        method="post",
+        path="/v1/commands/{command_id}/cancel",
         operation_id="cancelCommand",
         summary="Cancel command",
-        description="Cancels a command that was not sent yet; 409 where it was. Needs the scope of its action too.",
+        description=_CANCELS,
+        answers=ok("The command, which has ended.", ref("CommandWithResult")),
+        parameters=(_COMMAND_ID,),
+        problems=(409,),
+    ),
+    _command(
+        method="delete",
+        path="/v1/commands/{command_id}",
+        operation_id="deleteCommand",
+        summary="Cancel command, answered without a body",
+        description=_CANCELS,
         answers=no_content("Cancelled."),
         parameters=(_COMMAND_ID,),
         problems=(409,),

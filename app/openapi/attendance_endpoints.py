@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.openapi.parts import (
+from app.openapi.vocabulary import (
     CURSOR,
     LIMIT,
     Answer,
@@ -14,39 +14,49 @@ from app.openapi.parts import (
     ref,
     text,
 )
+from app.store.access.scopes import PEOPLE_READERS
 
 _DATE = parameter(
     "date",
-    "Which day, by the clock of each site and RELAY_DAY_STARTS.",
+    "The day, in each site's time zone and according to RELAY_DAY_STARTS.",
     text("", "2026-11-24", format="date"),
     required=True,
 )
-_MONTH = parameter("month", "Which month.", text("", "2026-11", pattern=r"^\d{4}-\d{2}$"), required=True)
+_MONTH = parameter("month", "The month.", text("", "2026-11", pattern=r"^\d{4}-\d{2}$"), required=True)
 _DATE_OR_MONTH = (
-    {**_DATE, "required": False, "description": "Which day; needed where there is no month."},
-    {**_MONTH, "required": False, "description": "All days of a month instead of one day."},
+    {**_DATE, "required": False, "description": "The day. Required unless month is given."},
+    {**_MONTH, "required": False, "description": "The month, if you want a whole month instead of one day."},
 )
-_TIMEZONE = parameter(
-    "timezone", "Only what the devices in this time zone brought.", text("", "Asia/Kolkata")
+_TIMEZONE = parameter("timezone", "Only punches on devices in this time zone.", text("", "Asia/Kolkata"))
+_DEVICE = parameter("device_id", "Only punches on this device.", text("", "ZHM1100001"))
+_USER = parameter("user_id", "Only this user.", text("", "2"))
+_EMPLOYEE_ID = parameter(
+    "employee_id",
+    "Only this employee. Use it if a user ID belongs to different people on different devices.",
+    text("", "EMP-0042"),
 )
-_DEVICE = parameter("device_id", "Only what this device brought.", text("", "ZHM1100001"))
-_USER = parameter("user_id", "Only this person.", text("", "2"))
 _FORMAT = parameter(
     "format",
-    "For a user ID that itself ends with .csv or .xlsx: json says that it is no file that is wanted.",
+    "Needed only for a user ID that ends with .csv or .xlsx. `json` returns JSON instead of a file.",
     {"type": "string", "enum": ["json"]},
 )
 _SITES = (_TIMEZONE, _DEVICE)
+_SIMULATED = parameter(
+    "simulated",
+    "true includes the punches of simulated devices, such as VIRTUAL01. By default, they are left out, unless "
+    "device_id names a simulated device.",
+    {"type": "string", "enum": ["true", "false"], "default": "false"},
+)
 _USER_ID = in_path("user_id", "The person's user ID on the devices.", "2")
 _CSV = Answer(
     "The file.",
-    {"type": "string", "description": "A heading, then a row for each person and day."},
+    {"type": "string", "description": "A header row, followed by one row per person and day."},
     media="text/csv",
     example="date,user_id,user_name\r\n2026-11-24,2,Asha Rao\r\n",
 )
 _XLSX = Answer(
     "The workbook.",
-    {"type": "string", "format": "binary", "description": "A sheet with a row for each person and day."},
+    {"type": "string", "format": "binary", "description": "A sheet with one row per person and day."},
     media="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     example="PK…",
 )
@@ -59,17 +69,19 @@ def _endpoint(
     description: str,
     answer: Answer,
     *parameters: Json,
+    problems: tuple[int, ...] = (),
 ) -> Endpoint:
     return Endpoint(
         method="get",
         path=path,
         operation_id=operation_id,
-        tags=("attendance",),
+        tag="attendance",
         summary=summary,
         description=description,
         answers={200: answer},
-        scopes=("events:read",),
+        scopes=PEOPLE_READERS,
         parameters=parameters,
+        problems=problems,
     )
 
 
@@ -78,11 +90,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "/v1/attendance",
         "listAttendance",
         "List a day's attendance",
-        "Who punched on a day: first in, last out, hours, a missing punch and being late, by user ID.",
+        "Returns who punched on a day, with first in, last out, hours, missing punches and lateness, sorted "
+        "by user ID.",
         Answer("A page of people.", page_of("AttendanceDay")),
         _DATE,
         *_SITES,
         _USER,
+        _EMPLOYEE_ID,
         LIMIT,
         CURSOR,
     ),
@@ -90,87 +104,103 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "/v1/attendance.csv",
         "exportAttendance",
         "Export attendance as CSV",
-        "Everybody's day, or all days of a month, as a CSV file.",
+        "Returns everyone's attendance for a day or a month as a CSV file.",
         _CSV,
         *_DATE_OR_MONTH,
         *_SITES,
         _USER,
+        _EMPLOYEE_ID,
+        _SIMULATED,
     ),
     _endpoint(
         "/v1/attendance.xlsx",
         "exportAttendanceWorkbook",
         "Export attendance as an Excel workbook",
-        "Everybody's day, or all days of a month, as an Excel workbook.",
+        "Returns everyone's attendance for a day or a month as an Excel workbook.",
         _XLSX,
         *_DATE_OR_MONTH,
         *_SITES,
         _USER,
+        _EMPLOYEE_ID,
+        _SIMULATED,
     ),
     _endpoint(
         "/v1/attendance/{user_id}",
         "getAttendance",
         "Get a person's month",
-        "A person's days of a month, and their sums.",
+        "Returns a person's attendance in a month, by day, with totals. If the user ID belongs to several people in "
+        "this month, the answer is 409, and `people` lists them. Add employee_id for one of them.",
         Answer("The month.", ref("AttendanceMonth")),
         _USER_ID,
         _MONTH,
         *_SITES,
+        _EMPLOYEE_ID,
         _FORMAT,
+        problems=(409,),
     ),
     _endpoint(
         "/v1/attendance/{user_id}.csv",
         "exportAttendanceMonth",
         "Export a person's month as CSV",
-        "A person's days of a month as a CSV file.",
+        "Returns a person's attendance in a month as a CSV file.",
         _CSV,
         _USER_ID,
         _MONTH,
         *_SITES,
+        _EMPLOYEE_ID,
+        _SIMULATED,
     ),
     _endpoint(
         "/v1/attendance/{user_id}.xlsx",
         "exportAttendanceMonthWorkbook",
         "Export a person's month as an Excel workbook",
-        "A person's days of a month as an Excel workbook.",
+        "Returns a person's attendance in a month as an Excel workbook.",
         _XLSX,
         _USER_ID,
         _MONTH,
         *_SITES,
+        _EMPLOYEE_ID,
+        _SIMULATED,
     ),
 )
 
 _LIST = (
-    "A list as JSON, or as CSV with the columns user_id, employee_id and name; all of it is taken or nothing."
+    "Send JSON, or CSV with the columns user_id, employee_id and name. If any row is wrong, nothing is "
+    "changed."
 )
-_TAKEN = Answer("How many were taken.", ref("EmployeesTaken"))
+_TAKEN = Answer("The number of changes.", ref("EmployeesTaken"))
 _EMPLOYEE = Answer("The employee.", ref("Employee"))
 _EXAMPLE_OF_LIST = {
     "two": {
         "employees": [
-            {"user_id": "2", "employee_id": "EMP-0042", "name": "Asha Rao"},
-            {"user_id": "3", "employee_id": "EMP-0043", "name": None},
+            {"user_id": "2", "employee_id": "EMP-0042", "name": "Asha Rao", "device_id": None},
+            {"user_id": "3", "employee_id": "EMP-0043", "name": None, "device_id": None},
         ]
     }
 }
 _CSV_OF_LIST = "user_id,employee_id,name\r\n2,EMP-0042,Asha Rao\r\n3,EMP-0043,\r\n"
+
+_ON_DEVICE = parameter(
+    "device_id", "The entry for this device instead of the one for all devices.", {"type": "string"}
+)
 
 EMPLOYEES: tuple[Endpoint, ...] = (
     Endpoint(
         method="get",
         path="/v1/employees",
         operation_id="listEmployees",
-        tags=("attendance",),
+        tag="attendance",
         summary="List employees",
-        description="Who user IDs are, by user ID.",
+        description="Returns the employees, sorted by user ID.",
         answers={200: Answer("A page of employees.", page_of("Employee"))},
-        scopes=("events:read",),
+        scopes=PEOPLE_READERS,
         parameters=(LIMIT, CURSOR),
     ),
     Endpoint(
         method="post",
         path="/v1/employees",
         operation_id="addEmployees",
-        tags=("attendance",),
+        tag="attendance",
         summary="Add employees",
         description=f"Adds and changes employees. {_LIST}",
         answers={200: _TAKEN},
@@ -183,9 +213,9 @@ EMPLOYEES: tuple[Endpoint, ...] = (
         method="put",
         path="/v1/employees",
         operation_id="replaceEmployees",
-        tags=("attendance",),
+        tag="attendance",
         summary="Replace employees",
-        description=f"Adds and changes employees, and removes whoever is not in the list. {_LIST}",
+        description=f"Adds and changes employees, and removes those that are not in the list. {_LIST}",
         answers={200: _TAKEN},
         scopes=("devices:write",),
         body=ref("EmployeesBody"),
@@ -196,35 +226,51 @@ EMPLOYEES: tuple[Endpoint, ...] = (
         method="get",
         path="/v1/employees/{user_id}",
         operation_id="getEmployee",
-        tags=("attendance",),
+        tag="attendance",
         summary="Get employee",
-        description="Who a user ID is.",
+        description="Returns the employee with this user ID.",
         answers={200: _EMPLOYEE},
-        scopes=("events:read",),
-        parameters=(_USER_ID,),
+        scopes=PEOPLE_READERS,
+        parameters=(_USER_ID, _ON_DEVICE),
     ),
     Endpoint(
         method="put",
         path="/v1/employees/{user_id}",
         operation_id="putEmployee",
-        tags=("attendance",),
+        tag="attendance",
         summary="Add or change employee",
-        description="Says who a user ID is.",
+        description="Sets the employee ID and name for a user ID.",
         answers={200: _EMPLOYEE},
         scopes=("devices:write",),
-        parameters=(_USER_ID,),
+        parameters=(_USER_ID, _ON_DEVICE),
         body=ref("EmployeeChange"),
         examples={"employee": {"employee_id": "EMP-0042", "name": "Asha Rao"}},
+        problems=(412,),
+    ),
+    Endpoint(
+        method="patch",
+        path="/v1/employees/{user_id}",
+        operation_id="updateEmployee",
+        tag="attendance",
+        summary="Update employee",
+        description="Changes the fields that you send. null removes the name.",
+        answers={200: _EMPLOYEE},
+        scopes=("devices:write",),
+        parameters=(_USER_ID, _ON_DEVICE),
+        body=ref("EmployeePatch"),
+        examples={"employee": {"name": "Asha Rao"}},
+        problems=(412,),
     ),
     Endpoint(
         method="delete",
         path="/v1/employees/{user_id}",
         operation_id="deleteEmployee",
-        tags=("attendance",),
+        tag="attendance",
         summary="Remove employee",
-        description="Removes an employee from the list. Events that were published keep what they carry.",
-        answers={204: Answer("It is removed.")},
+        description="Removes an employee from the list. Events that have already been published don't change.",
+        answers={204: Answer("The employee was removed.")},
         scopes=("devices:write",),
-        parameters=(_USER_ID,),
+        parameters=(_USER_ID, _ON_DEVICE),
+        problems=(412,),
     ),
 )

@@ -6,17 +6,19 @@ from typing import Any
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
-from marshmallow import Schema
+from marshmallow import Schema, missing
 
-from app.actions import Action
-from app.api.api_keys import KeyBody
-from app.api.devices import DeviceBody
-from app.api.subscription_bodies import ReplayBody, SubscriptionBody, TestBody
-from app.attendance import COLUMNS
-from app.employees import MOST, EmployeeRow
-from app.events.types import SCHEMAS, AttendanceDayChanged, AttendancePunch
+from app.attendance.employees import MOST, EmployeeRow
+from app.attendance.rules import COLUMNS
+from app.events.types import COMMAND_ENDS, EVENT_TYPES, SCHEMAS, AttendanceDayChanged, AttendancePunch, sample
 from app.gateway.operations import CREDENTIAL_FIELDS
-from app.openapi.parts import Json
+from app.openapi.field_mapping import CONSTANT, DESCRIPTION, EXAMPLE, field_mapping
+from app.openapi.titles import pascal
+from app.openapi.vocabulary import Json, timed
+from app.schemas.actions import Action
+from app.schemas.api_keys import KeyBody
+from app.schemas.devices import DeviceBody, DeviceChange
+from app.schemas.subscriptions import ReplayBody, SubscriptionBody, TestBody
 
 
 def _no_name(_schema: type[Schema]) -> str:
@@ -27,100 +29,162 @@ def _no_name(_schema: type[Schema]) -> str:
 _PLUGIN = MarshmallowPlugin(schema_name_resolver=_no_name)
 APISpec("", "", "3.1.0", plugins=[_PLUGIN])  # tells the plugin its version
 
-# What a row of LoadLog's result lacks of an event (workers/load_log.py).
+# What a row of LoadLog's result lacks of an event (workers/commands/load_log.py).
 _ROW_LACKS = ("id", "type", "received_at", "test", "revision", "operation", "operation_id")
 
 _DEVICE_TEXTS: dict[str, tuple[str, Any]] = {
-    "device_id": ("The gateway's Service Tag ID (stgid) of the machine.", "ZHM1100001"),
+    "device_id": ("The device's Service Tag ID (stgid) at the gateway.", "ZHM1100001"),
     "auth_token": (
-        "The device's AuthToken from the API Monitor, exactly 32 characters. Never shown again.",
+        "The device's AuthToken from the API Monitor, exactly 32 characters. It is never shown again. A PATCH "
+        "must include the current one if it changes the origin of gateway_url, changes or removes "
+        "security_key, or sets require_callback_secret to false.",
         "made-up-token-of-32-characters-.",
     ),
     "gateway_url": (
-        "The RESTful endpoint URL of the API Monitor, with or without ?stgid=. Needed for actions.",
+        "The RESTful endpoint URL from the API Monitor, with or without ?stgid=. Required for actions.",
         "https://robot.camsunit.com/external/api3.0/biometric",
     ),
     "security_key": (
-        "The security key, 32 bytes, where one is set in the API Monitor. Never shown again.",
+        "The Security Key, 32 bytes, if one is set in the API Monitor. It is never shown again.",
         "made-up-security-key-of-32-bytes",
     ),
-    "label": ("A name of your own for the device.", "Front Door"),
-    "serial_number": ("The machine's serial number.", "ZHM1100001"),
+    "label": ("A name for the device.", "Front Door"),
+    "serial_number": ("The device's serial number.", "ZHM1100001"),
     "mode": (
-        "How the machine is connected. hybrid_db and hybrid_file only report attendance: they take no actions.",
+        "How the device is connected. hybrid_db and hybrid_file only report attendance and accept no actions.",
         "native",
     ),
     "timezone": (
-        "The IANA time zone of times that come without an offset, of attendance's days and of working hours.",
+        "The device's IANA time zone. It is used for times without an offset, days in the attendance view and "
+        "working hours.",
         "Asia/Kolkata",
     ),
+    "direction": (
+        "Direction of the device's punches. by_type follows the type of each punch. in or out applies to all of "
+        "them, for a device at an entrance or exit that has no buttons and sends every punch as CheckIn.",
+        "by_type",
+    ),
     "silent_after_minutes": (
-        "Minutes of working hours without a word from it until device.silent is published; 0: never; null: "
-        "RELAY_SILENT_AFTER_MINUTES.",
+        "Minutes without contact during working hours after which device.silent is published. 0 turns this "
+        "off; null uses RELAY_SILENT_AFTER_MINUTES.",
         60,
     ),
     "working_hours": (
-        "When it is expected to be heard, by its time zone; parts separated by commas; null: RELAY_WORKING_HOURS.",
+        "Hours during which contact is expected, in the device's time zone, as comma-separated parts; null "
+        "uses RELAY_WORKING_HOURS.",
         "Mon-Fri 08:00-18:00",
     ),
+    "require_callback_secret": (
+        "Accept callbacks only if their URL contains the device's secret, ?k=…. The relay generates the "
+        "secret and shows it once, in the callback_url of this response.",
+        True,
+    ),
+    "legacy_callbacks": (
+        "Older version of the Web API that the device uses. Its callbacks become events like those of 3.0, which are "
+        "always accepted. 1.0 has no AuthToken, so it sets require_callback_secret to true.",
+        "off",
+    ),
 }
+_DEVICE_CHANGE_TEXTS: dict[str, tuple[str, Any]] = {
+    **_DEVICE_TEXTS,
+    "security_key_old_until": (
+        "When the previous Security Key stops being accepted, at most 30 days ahead. null stops it immediately. If "
+        "you change security_key without this field, the previous key is accepted for 24 hours.",
+        "2026-11-25T09:00:00Z",
+    ),
+}
+_CREDENTIALS = frozenset(CREDENTIAL_FIELDS.values()) | {"fingerprint_index", "face_index", "palm_index"}
 _SUBSCRIPTION_TEXTS: dict[str, tuple[str, Any]] = {
     "target_url": (
-        "Where events are sent with POST. `hookUrl` is taken too.",
+        "URL that events are sent to with POST. `hookUrl` is also accepted.",
         "https://hooks.example.com/punches",
     ),
-    "events": (
-        "Event types, families such as user.*, or * for all. A single `event` is taken too.",
+    "event_types": (
+        "Event types, families such as user.*, or * for all. `events`, the name in earlier versions, and `event`, for "
+        "a single type, are also accepted.",
         ["attendance.punch"],
     ),
-    "filters": ("Only events of these devices, users or kinds of punch.", {"device_ids": ["ZHM1100001"]}),
-    "device_ids": ("Only these devices; empty: all.", ["ZHM1100001"]),
-    "user_ids": ("Only these users; empty: all.", ["100"]),
-    "punch_types": ("Only these kinds of punch, e.g. check_in; empty: all.", ["check_in"]),
-    "command_ids": ("Only the ends of these commands; empty: all.", ["cmd_004h3gw8x2m1k6p9r5t7v3y2b1"]),
+    "filters": ("Filters by device, user, punch type or command.", {"device_ids": ["ZHM1100001"]}),
+    "device_ids": ("Only these devices. If empty, all devices.", ["ZHM1100001"]),
+    "user_ids": ("Only these users. If empty, all users.", ["100"]),
+    "punch_types": ("Only these punch types, e.g. check_in. If empty, all types.", ["check_in"]),
+    "command_ids": (
+        "Only the results of these commands. If empty, the results of all commands.",
+        ["cmd_004h3gw8x2m1k6p9r5t7v3y2b1"],
+    ),
     "format": (
-        "flat: the event; cloudevents: CloudEvents 1.0 around it; raw: the gateway's JSON without its secrets.",
+        "flat is the event itself, cloudevents wraps it in CloudEvents 1.0, and raw is the gateway's JSON "
+        "without secrets. slack, teams, google_chat and discord are messages for incoming webhooks of these platforms. "
+        "text is a line of text, and form is the event as an HTML form.",
         "flat",
     ),
-    "description": ("What it is for.", "Punches to payroll"),
+    "field_mapping": (DESCRIPTION, EXAMPLE),
+    "description": ("A description of its purpose.", "Punches to payroll"),
     "secret": (
-        "whsec_ and the Base64 of 24 to 64 bytes, to verify deliveries with; left out, one is made.",
+        "Secret for verifying deliveries: whsec_ followed by the Base64 of 24 to 64 bytes. If this is left out, one "
+        "is generated.",
         "whsec_bm8gcmVhbCBzZWNyZXQsIGp1c3QgbWFkZSB1cA==",
     ),
-    "headers": ("Headers to send along, at most 20.", {"X-Team": "payroll"}),
-    "max_in_flight": ("How many deliveries may be under way at once; with 1, in strict order.", 16),
-    "batch_max": ("How many events a delivery may carry; above 1 its body is an array.", 1),
-    "batch_wait_ms": ("How many milliseconds a batch waits to fill.", 500),
-    "include_card_numbers": ("Send card numbers; needs the scope templates:read.", False),
+    "headers": ("Headers to send with each delivery, at most 20.", {"X-Team": "payroll"}),
+    "max_in_flight": (
+        "Maximum number of deliveries in progress at once. With 1, deliveries are in strict order.",
+        16,
+    ),
+    "batch_max": (
+        "Maximum number of events per delivery. If it is above 1, the body is an array, or a message with a line per "
+        "event. It must be 1 for the format form.",
+        1,
+    ),
+    "batch_wait_ms": ("How long a batch waits for more events, in milliseconds.", 500),
+    "include_card_numbers": ("Whether to send card numbers. Requires the scope templates:read.", False),
+    "expires_in": (
+        "Seconds until the subscription is deleted automatically. If null, it doesn't expire.",
+        86_400,
+    ),
 }
 _REPLAY_TEXTS: dict[str, tuple[str, Any]] = {
     "since": (
-        "From this time of receipt (ISO 8601). Needed unless event_ids is there.",
+        "Replay events received at this time or later (ISO 8601). Required unless event_ids is given.",
         "2026-11-24T00:00:00Z",
     ),
-    "until": ("Until this time of receipt (ISO 8601); left out: now.", "2026-11-25T00:00:00Z"),
-    "event_ids": ("These events instead of a time range.", ["evt_01kay8ds0r000000"]),
+    "until": (
+        "Replay events received at this time or earlier (ISO 8601). The default is the current time.",
+        "2026-11-25T00:00:00Z",
+    ),
+    "event_ids": ("Replay these events instead of a time range.", ["evt_01kay8ds0r000000"]),
 }
 _TEST_TEXTS: dict[str, tuple[str, Any]] = {
-    "event_type": ("Of which type; left out: the first that is subscribed to.", "attendance.punch"),
-    "delay_seconds": ("After how many seconds; nothing is sent to a subscription that is gone by then.", 0),
+    "event_type": (
+        "Type of the test event. The default is the subscription's first type.",
+        "attendance.punch",
+    ),
+    "delay_seconds": (
+        "Delay in seconds. If the subscription is deleted in the meantime, nothing is sent.",
+        0,
+    ),
 }
 _KEY_TEXTS: dict[str, tuple[str, Any]] = {
-    "name": ("Whose key it is.", "n8n"),
-    "scopes": ("What it may do.", ["events:read", "subscriptions:write"]),
-    "expires_at": ("When it ends working (ISO 8601); left out: never.", "2036-11-24T00:00:00Z"),
+    "name": ("A name for the key, such as the app that uses it.", "n8n"),
+    "scopes": ("Scopes of the key.", ["events:read", "subscriptions:write"]),
+    "expires_at": ("When the key expires (ISO 8601). By default, it never expires.", "2036-11-24T00:00:00Z"),
 }
 
 _EMPLOYEE_TEXTS: dict[str, tuple[str, Any]] = {
     "user_id": ("The user's ID on the devices.", "2"),
-    "employee_id": ("What the company knows them by.", "EMP-0042"),
-    "name": ("Their name; left out or null: what the device calls them.", "Asha Rao"),
+    "employee_id": ("The company's ID for the employee.", "EMP-0042"),
+    "name": ("The employee's name. If null or left out, the name on the device is used.", "Asha Rao"),
+    "device_id": (
+        "Only if the user ID belongs to another person on this device. If null or left out, the entry is for all "
+        "devices.",
+        "ZHM1100001",
+    ),
 }
 
 
 def _json_schema(schema: Schema) -> Json:
     assert _PLUGIN.converter is not None
     made: Json = _PLUGIN.converter.schema2jsonschema(schema)  # type: ignore[no-untyped-call]
+    made["properties"] = {name: timed(name, part) for name, part in made["properties"].items()}
     if made.get("required"):
         made["required"] = [name for name in made["properties"] if name in made["required"]]
     return made
@@ -133,7 +197,11 @@ def _described(schema: Schema, texts: dict[str, tuple[str, Any]], **formats: str
         made = {}
         for name, part in properties.items():
             description, example = texts[name]
-            part = {key: value for key, value in part.items() if (key, value) != ("default", None)}
+            part = {
+                key: value
+                for key, value in part.items()
+                if key != "examples" and (key, value) != ("default", None)
+            }
             part |= {"description": description, "examples": [example]}
             if name in formats:
                 part["format"] = formats[name]
@@ -144,6 +212,17 @@ def _described(schema: Schema, texts: dict[str, tuple[str, Any]], **formats: str
 
     made = _json_schema(schema)
     return {**made, "properties": describe(made["properties"])}
+
+
+def _null_is_the_default(body: Json) -> Json:
+    """A PATCH's body in which null also stands for the default of a field that can't be empty (RFC 7396)."""
+    for field in DeviceChange().fields.values():
+        if field.load_default not in (None, missing) and field.name:
+            part = body["properties"][field.name]
+            part["type"] = [part["type"], "null"]
+            if "enum" in part:
+                part["enum"] = [*part["enum"], None]
+    return body
 
 
 def _change_of(body: Json, *fixed: str) -> Json:
@@ -160,22 +239,31 @@ def _change_of(body: Json, *fixed: str) -> Json:
 DEVICE = _described(DeviceBody(), _DEVICE_TEXTS, gateway_url="uri")
 DEVICE["properties"]["device_id"] |= {"pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"}
 DEVICE["properties"]["auth_token"] |= {"minLength": 32, "maxLength": 32}
-DEVICE_CHANGE = _change_of(DEVICE, "device_id")
+DEVICE_CHANGE = _null_is_the_default(
+    _change_of(
+        _described(
+            DeviceChange(), _DEVICE_CHANGE_TEXTS, gateway_url="uri", security_key_old_until="date-time"
+        )
+    )
+)
+DEVICE_CHANGE["properties"]["auth_token"] |= {"minLength": 32, "maxLength": 32}
 SUBSCRIPTION = _described(SubscriptionBody(), _SUBSCRIPTION_TEXTS, target_url="uri")
+SUBSCRIPTION["properties"]["field_mapping"] = field_mapping(DESCRIPTION)
 SUBSCRIPTION_CHANGE = _change_of(SUBSCRIPTION, "secret")
 REPLAY = _described(ReplayBody(), _REPLAY_TEXTS, since="date-time", until="date-time")
 TEST = _described(TestBody(), _TEST_TEXTS)
 KEY = _described(KeyBody(), _KEY_TEXTS)
 EMPLOYEE = _described(EmployeeRow(), _EMPLOYEE_TEXTS)
-EMPLOYEE_CHANGE = _described(EmployeeRow(exclude=("user_id",)), _EMPLOYEE_TEXTS)
+EMPLOYEE_CHANGE = _described(EmployeeRow(exclude=("user_id", "device_id")), _EMPLOYEE_TEXTS)
+EMPLOYEE_PATCH = _change_of(EMPLOYEE_CHANGE)
 EMPLOYEES: Json = {
     "type": "object",
     "properties": {
         "employees": {
             "type": "array",
-            "items": EMPLOYEE,
+            "items": {"title": "EmployeeRow", **EMPLOYEE},
             "maxItems": MOST,
-            "description": "The employees, each user ID once.",
+            "description": "The employees. Each user ID may appear once per device, and once without a device.",
             "examples": [[{name: example for name, (_, example) in _EMPLOYEE_TEXTS.items()}]],
         }
     },
@@ -188,30 +276,60 @@ COMPONENTS: dict[str, Json] = {
     "DeviceChange": DEVICE_CHANGE,
     "SubscriptionBody": SUBSCRIPTION,
     "SubscriptionChange": SUBSCRIPTION_CHANGE,
+    "FieldMappingConstant": CONSTANT,
     "ReplayBody": REPLAY,
     "TestBody": TEST,
     "ApiKeyBody": KEY,
     "EmployeeChange": EMPLOYEE_CHANGE,
+    "EmployeePatch": EMPLOYEE_PATCH,
     "EmployeesBody": EMPLOYEES,
 }
 
 
-def event(event_type: str) -> Json:
-    """The schema of an event type."""
-    made = _json_schema(SCHEMAS[event_type]())
-    made["properties"]["type"] |= {"enum": [event_type], "examples": [event_type]}
+# Event types with the same fields have one schema: a reader can't tell two of the same shape apart.
+_SAME_FIELDS = dict.fromkeys(COMMAND_ENDS.values(), "CommandEndedEvent")
+
+
+def event_schemas() -> dict[str, Json]:
+    """The schemas of all event types by name."""
+    types: dict[str, list[str]] = {}
+    for event_type in EVENT_TYPES:
+        types.setdefault(event_schema_name(event_type), []).append(event_type)
+    return {name: event(*found) for name, found in types.items()}
+
+
+def event_catalogue() -> list[Json]:
+    """Each event type with its meaning, JSON Schema and a sample."""
+    return [
+        {
+            "type": name,
+            "summary": schema.summary,
+            "schema_version": 1,
+            "deprecated": False,
+            "schema": {key: value for key, value in event(name).items() if key != "examples"},
+            "sample": sample(name),
+        }
+        for name, schema in SCHEMAS.items()
+    ]
+
+
+def event(*event_types: str) -> Json:
+    """The schema of event types with the same fields."""
+    made = _json_schema(SCHEMAS[event_types[0]]())
+    made["properties"]["type"] |= {"enum": list(event_types), "examples": [event_types[0]]}
+    made["examples"] = [sample(event_type) for event_type in event_types]
     # A subscriber must bear with fields of a later version.
     return {key: value for key, value in made.items() if key != "additionalProperties"}
 
 
 def event_schema_name(event_type: str) -> str:
     """`attendance.punch` → `AttendancePunchEvent`."""
-    return "".join(word.title() for word in event_type.replace(".", "_").split("_")) + "Event"
+    return _SAME_FIELDS.get(event_type) or f"{pascal(event_type)}Event"
 
 
 def punch_row() -> Json:
     """A row of LoadLog's result: a punch without what only an event has."""
-    made = _json_schema(AttendancePunch(exclude=_ROW_LACKS))
+    made = {"title": "PunchRow", **_json_schema(AttendancePunch(exclude=_ROW_LACKS))}
     return {key: value for key, value in made.items() if key != "additionalProperties"}
 
 
@@ -240,6 +358,18 @@ def action_body(action: Action) -> Json:
     return made
 
 
+def described_body(action: Action) -> Json:
+    """The same for the published description: optional credentials have no example.
+
+    Importers fill in the examples of all fields and send them. A user would get a card and a PIN that nobody chose.
+    """
+    made = action_body(action)
+    for name, part in made["properties"].items():
+        if name not in made["required"] and name in _CREDENTIALS:
+            del part["examples"]
+    return made
+
+
 def action_examples(action: Action) -> dict[str, Json]:
     """Bodies that the action takes, by name."""
     properties = action_body(action)["properties"]
@@ -249,4 +379,4 @@ def action_examples(action: Action) -> dict[str, Json]:
     # add-user: a usual one, and everything at once.
     person = {name: full[name] for name in ("device_id", "user_id", "first_name", "last_name", "user_type")}
     card = {name: full[name] for name in (CREDENTIAL_FIELDS["card"], CREDENTIAL_FIELDS["password"])}
-    return {"card_and_pin": {**person, **card}, "profile_only": person, "everything": full}
+    return {"profile_only": person, "card_and_pin": {**person, **card}, "everything": full}

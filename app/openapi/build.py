@@ -8,7 +8,8 @@ from typing import Any
 from apispec import APISpec
 
 from app import __version__
-from app.events.types import EVENT_TYPES, sample
+from app.base.problem_document import problem_document
+from app.events.types import sample
 from app.openapi import (
     action_endpoints,
     attendance_endpoints,
@@ -18,7 +19,8 @@ from app.openapi import (
     schemas,
     system_endpoints,
 )
-from app.openapi.parts import PUBLIC, TAGS, Answer, Endpoint, Json, example_of, ref
+from app.openapi.titles import titled_component, titled_operation
+from app.openapi.vocabulary import PUBLIC, TAGS, WEBHOOKS_TAG, Answer, Endpoint, Json, example_of, ref
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *action_endpoints.ENDPOINTS,
@@ -34,39 +36,47 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 _ORDER = {tag: number for number, tag in enumerate(TAGS)}
 
 _ABOUT = """\
-Events of biometric attendance machines as flat JSON, sent to webhooks, and the machines' 27 commands as plain HTTP
-calls. Send an API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Errors are `application/problem+json`
-(RFC 9457). An action waits some 20 seconds for its result and answers 200; where the machine takes longer, 202
-with a `status_url`."""
+This API sends events from biometric attendance machines to webhooks as flat JSON, and offers the machines' commands
+as HTTP calls. Send an API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Errors are `application/problem+json`
+(RFC 9457). An action waits up to about 20 seconds for its result and answers 200. If the machine takes longer, the
+answer is 202 with a `status_url`. With the header `Idempotency-Key: VALUE`, every POST can be repeated safely. For 24
+hours, the same request with the same value gets the first answer again, with the header `Idempotent-Replayed: true`. A
+different request with the same value is answered with 409. Devices, subscriptions and employees have an `ETag`. With
+`If-Match: ETAG`, a change of another caller in between makes a PATCH, PUT or DELETE fail with 412. With
+`If-None-Match: ETAG`, a GET of what hasn't changed answers 304. PATCH merges (RFC 7396); null means the default."""
 _PROBLEMS = {
-    400: "It can't be read.",
-    401: "The API key is missing, wrong, deleted or expired.",
-    403: "The API key lacks the scope; or a signed link is altered or has expired.",
-    404: "There is no such thing, or it is older than the retention.",
-    409: "It exists already, or its state doesn't allow it.",
-    413: "The body is larger than 16 MiB.",
-    422: "A body, field or parameter is wrong; `errors` says which.",
-    429: "Too many wrong API keys came from your address: `Retry-After` says for how many seconds to wait.",
-    503: "The store can't be reached just now: try again in a moment.",
+    400: "The request can't be read, or its body isn't JSON.",
+    401: "The API key is missing or wrong, or it has been deleted or has expired.",
+    403: "The API key doesn't have the required scope, or a signed link is invalid or has expired.",
+    404: "The object doesn't exist, or was removed because it was older than the retention period.",
+    408: "The request body arrived too slowly. Send at least 16 KiB per second.",
+    409: "The object already exists, its state doesn't allow the request, the maximum number of objects has been "
+    "reached, or the user ID belongs to several people.",
+    412: "It was changed after you read it: its ETag is no longer the one in `If-Match`.",
+    413: "The body is too large. The limit is 1 MiB, or 16 MiB for callbacks, actions and lists of employees.",
+    422: "The body, a field or a parameter is wrong. See `errors`.",
+    429: "Too many requests with an invalid API key came from your IP address, or another limit was reached. Wait for "
+    "the number of seconds in `Retry-After`.",
+    503: "The store can't be reached, or the relay is overloaded. Try again in a moment.",
 }
 _ACTION_PROBLEMS = {
-    404: "No user with this ID is on the device, or the gateway doesn't know the device.",
-    409: "A user with this ID is on the device already; or the Idempotency-Key was used with another body.",
-    422: "A field is wrong, or the gateway or the device could not use it.",
-    501: "This device, or the way it is connected, can't do this.",
-    502: "The gateway failed, refused the device's AuthToken or key, or answered something unknown.",
-    503: "The device is offline or busy, or the store can't be reached: try again later.",
-    504: "The device did not answer in time; it may still carry it out.",
-    507: "The device is full.",
+    404: "There is no user with this ID on the device, or the gateway doesn't know the device.",
+    409: "A user with this ID already exists on the device, the command was cancelled, or the Idempotency-Key was "
+    "already used with a different body.",
+    422: "A field is wrong, the gateway or the device rejected the command, or its outcome is unknown. See `code`. "
+    "Before you repeat the request, change it or check the device.",
+    502: "The gateway can't be reached, or another server answers at `gateway_url`.",
+    503: "Another call for the device is in progress, or the store can't be reached. The command was not "
+    "accepted. Try again later.",
 }
 _SECURITY: dict[str, Json] = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key of the relay."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key for the relay."},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
 }
 
 
 def build() -> Json:
-    """The whole document, OpenAPI 3.1, without `servers`."""
+    """The whole document, OpenAPI 3.1, without `servers` and webhooks, and without shared parts."""
     spec = APISpec(
         "cams-relay",
         __version__,
@@ -83,26 +93,40 @@ def build() -> Json:
         spec.components.security_scheme(name, scheme)
     components = _schemas()
     for name, schema in components.items():
-        spec.components.schema(name, schema)
+        spec.components.schema(name, titled_component(name, schema))
     for name, parameter in action_endpoints.HEADERS.items():
         place, rest = parameter["in"], {key: value for key, value in parameter.items() if key != "in"}
         spec.components.parameter(name, place, rest)
     for name, response in _problem_responses(components).items():
         spec.components.response(name, response)
-    for endpoint in sorted(ENDPOINTS, key=lambda endpoint: _ORDER[endpoint.tags[0]]):
-        spec.path(endpoint.path, operations={endpoint.method: _operation(endpoint, components)})
+    for endpoint in sorted(ENDPOINTS, key=lambda endpoint: _ORDER[endpoint.tag]):
+        operation = titled_operation(_operation(endpoint, components))
+        spec.path(endpoint.path, operations={endpoint.method: operation})
     document: Json = spec.to_dict()
-    document["webhooks"] = event_endpoints.webhooks()
-    first = ("openapi", "info", "tags", "security", "paths", "webhooks", "components")
+    first = ("openapi", "info", "tags", "security", "paths", "components")
     return {name: document[name] for name in first}
 
 
+def with_webhooks(document: Json) -> Json:
+    """The document with what subscribed URLs are sent, and with the events' schemas."""
+    components = document["components"]
+    schemas = {**components.get("schemas", {}), **_titled_events()}
+    made = {name: part for name, part in document.items() if name != "components"}
+    return {
+        **made,
+        "tags": [*document["tags"], WEBHOOKS_TAG],
+        "webhooks": event_endpoints.webhooks(),
+        "components": {**components, "schemas": schemas},
+    }
+
+
 def _schemas() -> dict[str, Json]:
-    events = {bodies.event_schema_name(name): bodies.event(name) for name in EVENT_TYPES}
-    for name in EVENT_TYPES:
-        events[bodies.event_schema_name(name)]["examples"] = [sample(name)]
     event = {**event_endpoints.EVENT, "examples": [sample("attendance.punch")]}
-    return {**bodies.COMPONENTS, **schemas.COMPONENTS, "Event": event, **events}
+    return {**bodies.COMPONENTS, **schemas.COMPONENTS, "Event": event, **bodies.event_schemas()}
+
+
+def _titled_events() -> dict[str, Json]:
+    return {name: titled_component(name, schema) for name, schema in bodies.event_schemas().items()}
 
 
 # Responses
@@ -116,12 +140,7 @@ def _problem_responses(components: dict[str, Json]) -> dict[str, Json]:
             example |= {"title": HTTPStatus(status).phrase, "status": status}
             if status != example_of(ref(schema), components)["status"]:
                 # The details of the schema's example are of another status.
-                example = {
-                    "type": "about:blank",
-                    "title": example["title"],
-                    "status": status,
-                    "detail": description,
-                }
+                example = problem_document(status, description, origin="https://relay.example.com")
             made[f"{schema}{status}"] = {
                 "description": description,
                 "content": {"application/problem+json": {"schema": ref(schema), "example": example}},
@@ -163,7 +182,7 @@ def _description(endpoint: Endpoint) -> str:
 def _operation(endpoint: Endpoint, components: dict[str, Json]) -> Json:
     made: Json = {
         "operationId": endpoint.operation_id,
-        "tags": list(endpoint.tags),
+        "tags": [endpoint.tag],
         "summary": endpoint.summary,
         "description": _description(endpoint),
         "x-openai-isConsequential": endpoint.scopes != ("actions:read",) and endpoint.method != "get",
@@ -200,23 +219,24 @@ def _body(endpoint: Endpoint) -> Json:
 
 
 def only_tag(document: Json, tag: str) -> Json:
-    """The operations under one tag, and of the components only what they use."""
+    """The operations under one tag, at most MOST_OPERATIONS, and of the components only what they use."""
     made = {**document, "tags": [item for item in document["tags"] if item["name"] == tag]}
-    for section in ("paths", "webhooks"):
-        made[section] = _tagged(document[section], tag)
-    if not made["webhooks"]:
-        del made["webhooks"]
+    made["paths"] = _tagged(document["paths"], tag)
+    if tag == action_endpoints.ACTIONS_TAG:
+        for path in action_endpoints.beyond(len(made["paths"]) - action_endpoints.MOST_OPERATIONS):
+            del made["paths"][path]
     made["components"] = _used(made, document["components"])
     return made
 
 
 def _tagged(paths: Json, tag: str) -> Json:
+    wanted = {endpoint.operation_id for endpoint in ENDPOINTS if tag in (endpoint.tag, endpoint.also_in)}
     found: Json = {}
     for path, operations in paths.items():
         kept = {
             method: {**operation, "tags": [tag]}
             for method, operation in operations.items()
-            if tag in operation["tags"]
+            if operation["operationId"] in wanted
         }
         if kept:
             found[path] = kept
@@ -225,7 +245,7 @@ def _tagged(paths: Json, tag: str) -> Json:
 
 def _used(document: Json, components: Json) -> Json:
     wanted: set[str] = set()
-    waiting: list[Any] = [document["paths"], document.get("webhooks", {})]
+    waiting: list[Any] = [document["paths"]]
     while waiting:
         node = waiting.pop()
         if isinstance(node, list):

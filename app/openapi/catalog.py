@@ -1,19 +1,20 @@
 """What the no-code packages are made of: events and actions with labels and kinds of field, as one JSON document.
 
-n8n-nodes/, zapier-app/ and make-app/ keep a copy (written by `scripts/openapi`, compared by a test) and build their
-nodes, triggers and modules from it. So an operation, an event or a field that is new here is new there.
+n8n-nodes/ and zapier-app/ make their nodes and triggers from it (their build calls `scripts/catalog`), and
+`app/openapi/make` makes the app for Make. So an operation, an event or a field that is new here is
+new there.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from app.actions import ACTIONS, Action
 from app.events.types import PUNCH_TYPES, SCHEMAS, sample
 from app.gateway.operations import CREDENTIAL_FIELDS, Subject
 from app.openapi import bodies, command_schemas, schemas
 from app.openapi.action_endpoints import description_of, summary_of
-from app.openapi.parts import Json
+from app.openapi.vocabulary import Json
+from app.schemas.actions import ACTIONS, Action
 
 _LOWER = ("a", "and", "of", "the", "to", "with", "without")
 _WORDS = {"id": "ID", "pin": "PIN", "url": "URL", "utc": "UTC", "mime": "MIME", "mac": "MAC"}

@@ -6,9 +6,12 @@ from functools import partial
 
 from app.events.types import EVENT_TYPES, SCHEMAS, sample
 from app.openapi.bodies import event_schema_name
-from app.openapi.parts import (
+from app.openapi.titles import pascal
+from app.openapi.vocabulary import (
+    ANY_KEY,
     CURSOR,
     LIMIT,
+    WEBHOOKS_TAG,
     Endpoint,
     Json,
     in_path,
@@ -19,40 +22,44 @@ from app.openapi.parts import (
     ref,
     text,
 )
+from app.store.access.scopes import PEOPLE_READERS
 
-_EVENT_ID = in_path("event_id", "The event's id.", "evt_01kay8ds0r000000")
+_EVENT_ID = in_path("event_id", "The event's ID.", "evt_01kay8ds0r000000")
 _USER_ID = in_path("user_id", "The user's ID on the device.", "100")
 _TYPE = parameter(
     "type",
-    "An event type or a family such as user.*; several, separated by commas: "
+    "One or more event types or families such as user.*, separated by commas: "
     + ", ".join(EVENT_TYPES)
-    + ". Left out: all.",
+    + ". The default is all types.",
     text("", "attendance.punch"),
 )
 _ONE_TYPE = parameter(
     "type",
-    f"An event type or a family such as user.*: {', '.join(EVENT_TYPES)}. Left out: attendance.punch.",
+    f"An event type or a family such as user.*: {', '.join(EVENT_TYPES)}. The default is attendance.punch.",
     text("", "attendance.punch"),
 )
-_DEVICE = parameter("device_id", "Only of this device.", text("", "ZHM1100001"))
-_USER = parameter("user_id", "Only of this user.", text("", "100"))
+_DEVICE = parameter("device_id", "Only events for this device.", text("", "ZHM1100001"))
+_USER = parameter("user_id", "Only events about this user.", text("", "100"))
 _SINCE = parameter(
     "since",
-    "Received at this time or later (ISO 8601; UTC where it has no offset).",
+    "Only events received at this time or later (ISO 8601; UTC if there is no offset).",
     text("", "2026-11-24T00:00:00Z"),
 )
 _UNTIL = parameter(
     "until",
-    "Received at this time or earlier (ISO 8601; UTC where it has no offset).",
+    "Only events received at this time or earlier (ISO 8601; UTC if there is no offset).",
     text("", "2036-11-25T00:00:00Z"),
 )
 _FILTERS = (_TYPE, _DEVICE, _USER, _SINCE, _UNTIL)
 _LAST_EVENT_ID = parameter(
-    "Last-Event-ID", "Begin after this event.", text("", "evt_01kay8ds0r000000"), place="header"
+    "Last-Event-ID", "The stream starts after this event.", text("", "evt_01kay8ds0r000000"), place="header"
+)
+_AFTER = parameter(
+    "last_event_id", "The same, for clients that can't set a header.", text("", "evt_01kay8ds0r000000")
 )
 
 EVENT: Json = {
-    "oneOf": [ref(event_schema_name(name)) for name in EVENT_TYPES],
+    "oneOf": [ref(name) for name in dict.fromkeys(event_schema_name(name) for name in EVENT_TYPES)],
     "discriminator": {
         "propertyName": "type",
         "mapping": {name: f"#/components/schemas/{event_schema_name(name)}" for name in EVENT_TYPES},
@@ -66,19 +73,30 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _read(
         path="/v1/events",
         operation_id="listEvents",
-        tags=("events",),
+        tag="events",
         summary="List events",
-        description="A page of stored events, newest first, by type, device, user and time of receipt.",
+        description="Returns stored events, newest first, filtered by type, device, user or time of receipt.",
         answers=ok("A page of events.", page_of("Event"), example={"data": [_EXAMPLE], "next_cursor": None}),
         parameters=(*_FILTERS, LIMIT, CURSOR),
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/event-types",
+        operation_id="listEventTypes",
+        tag="events",
+        scopes=ANY_KEY,
+        summary="List event types",
+        description="Returns every event type with its meaning, JSON Schema and a sample, all in one page. Any "
+        "version can add types and fields.",
+        answers=ok("The event types.", page_of("EventType"), example={"data": [], "next_cursor": None}),
     ),
     _read(
         path="/v1/events/samples",
         operation_id="sampleEvents",
-        tags=("events",),
+        tag="events",
         summary="Get sample events",
-        description="One to three events of a type as a bare array: real ones, or made-up ones where there are none "
-        "yet. For a platform's field mapping.",
+        description="Returns one to three events of a type as a plain array, for field mapping in a no-code "
+        "platform. If there are no real events yet, samples are returned.",
         answers=ok(
             "Samples.", many("The samples.", ref("Event"), minItems=1, maxItems=3), example=[_EXAMPLE]
         ),
@@ -87,28 +105,28 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _read(
         path="/v1/events/stream",
         operation_id="streamEvents",
-        tags=("events",),
+        tag="events",
         summary="Stream events",
-        description="Server-sent events as they come, for as long as you listen. With Last-Event-ID, those after "
-        "that one first.",
+        description="Streams new events as server-sent events until you close the connection. With "
+        "Last-Event-ID, the stream resumes after that event.",
         answers=ok(
-            "The stream: `id`, `event` (the type) and `data` (the flat event).",
+            "A stream of events with `id`, `event` (the type) and `data` (the flat event).",
             {"type": "string", "description": "Server-sent events."},
             media="text/event-stream",
             example="id: evt_01kay8ds0r000000\nevent: attendance.punch\ndata: {}\n\n",
         ),
-        parameters=(*_FILTERS, _LAST_EVENT_ID),
+        parameters=(*_FILTERS, _LAST_EVENT_ID, _AFTER),
     ),
     _read(
         path="/v1/events.csv",
         operation_id="exportEvents",
-        tags=("events",),
+        tag="events",
         summary="Export events as CSV",
-        description="The events that the filters let through as a CSV file, newest first; without `limit` all of "
-        "them.",
+        description="Returns the events that match the filters as a CSV file, newest first. Without `limit`, "
+        "the file contains all of them.",
         answers=ok(
             "The file.",
-            {"type": "string", "description": "A heading, then a row for each event."},
+            {"type": "string", "description": "A header row, followed by one row per event."},
             media="text/csv",
             example="id,type,occurred_at\r\nevt_01kay8ds0r000000,attendance.punch,2026-11-24T09:01:44+05:30\r\n",
         ),
@@ -117,48 +135,57 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _read(
         path="/v1/events/{event_id}",
         operation_id="getEvent",
-        tags=("events",),
+        tag="events",
         summary="Get event",
-        description="One event, with fresh signed URLs.",
+        description="Returns an event with new signed URLs.",
         answers=ok("The event.", ref("Event"), example=_EXAMPLE),
         parameters=(_EVENT_ID,),
     ),
     _read(
         path="/v1/users",
+        scopes=PEOPLE_READERS,
         operation_id="listUsers",
-        tags=("users",),
+        tag="users",
         summary="List users",
-        description="A row for each user of each device that reported one, by user ID.",
+        description="Returns the users that devices have reported, one row per user and device, sorted by "
+        "user ID.",
         answers=ok("A page of users.", page_of("User")),
         parameters=(_DEVICE, LIMIT, CURSOR),
     ),
     _read(
         path="/v1/users/{user_id}",
+        scopes=PEOPLE_READERS,
         operation_id="getUser",
-        tags=("users",),
+        tag="users",
         summary="Get user",
-        description="One user on each device: profile, and credentials without their data.",
+        description="Returns a user's profile and credentials on each device, without the credentials' data.",
         answers=ok("The user.", ref("UserEverywhere")),
         parameters=(_USER_ID, _DEVICE),
     ),
     _read(
         path="/v1/users/{user_id}/credentials/{credential_type}/{index}",
         operation_id="getCredential",
-        tags=("users",),
+        tag="users",
         summary="Get credential",
-        description="A credential with its data. Who read it is written to the audit log.",
+        description="Returns a credential with its data. Each read is recorded in the audit log.",
         answers=ok("The credential.", ref("Credential")),
         scopes=("templates:read",),
         parameters=(
             _USER_ID,
             in_path(
                 "credential_type",
-                "What kind of credential.",
+                "The credential type.",
                 "card",
                 enum=["card", "password", "fingerprint", "face", "palm", "user_photo"],
             ),
-            in_path("index", "Which of its kind; 0 where the type has none.", 0, minimum=0, maximum=99),
-            {**_DEVICE, "description": "The device whose credential it is.", "required": True},
+            in_path(
+                "index",
+                "The credential's index, for example the finger. It is 0 if the type has no index.",
+                0,
+                minimum=0,
+                maximum=99,
+            ),
+            {**_DEVICE, "description": "The device that the credential is on.", "required": True},
         ),
     ),
 )
@@ -170,12 +197,17 @@ def _header(name: str, description: str, example: str) -> Json:
     return parameter(name, description, text("", example), place="header", required=True)
 
 
-_DELIVERY_HEADERS = (
-    _header("webhook-id", "The event's id, the same on every try; of a batch bat_….", "evt_01kay8ds0r000000"),
-    _header("webhook-timestamp", "When this try was made, in seconds since 1970.", "1795491104"),
+DELIVERY_HEADERS = (
+    _header(
+        "webhook-id",
+        "The event's ID, or the batch's ID (bat_…). It is the same on every attempt.",
+        "evt_01kay8ds0r000000",
+    ),
+    _header("webhook-timestamp", "Time of this attempt, as a Unix timestamp in seconds.", "1795491104"),
     _header(
         "webhook-signature",
-        "v1, and the Base64 of HMAC-SHA256 over id.timestamp.body (Standard Webhooks); two while a secret is changed.",
+        "v1, followed by the Base64 of the HMAC-SHA256 of id.timestamp.body (Standard Webhooks). While a "
+        "secret is being rotated, there are two signatures.",
         "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
     ),
 )
@@ -187,25 +219,26 @@ def webhooks() -> Json:
 
 
 def _webhook(event_type: str) -> Json:
-    name = event_schema_name(event_type)
     return {
-        "operationId": f"on{name.removesuffix('Event')}",
-        "tags": ["events"],
+        "operationId": f"on{pascal(event_type)}",
+        "tags": [WEBHOOKS_TAG["name"]],
         "summary": SCHEMAS[event_type].summary.rstrip("."),
-        "description": f"{SCHEMAS[event_type].summary} Sent to every subscription that takes {event_type}.",
+        "description": f"{SCHEMAS[event_type].summary} Sent to every webhook subscribed to {event_type}.",
         "security": [],
-        "parameters": list(_DELIVERY_HEADERS),
+        "parameters": list(DELIVERY_HEADERS),
         "requestBody": {
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": ref(name),
+                    "schema": ref(event_schema_name(event_type)),
                     "examples": {"sample": {"summary": "A sample", "value": sample(event_type)}},
                 }
             },
         },
         "responses": {
-            "2XX": {"description": "Taken. Anything else but 410 is tried again on the schedule."},
-            "410": {"description": "Gone: the subscription is removed."},
+            "2XX": {
+                "description": "The delivery was accepted. After any other response except 410, it is retried."
+            },
+            "410": {"description": "The URL no longer exists. The subscription is disabled."},
         },
     }

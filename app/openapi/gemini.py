@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.openapi.parts import Json
+from app.openapi.vocabulary import Json
 
 # What Gemini documents of a schema, and this API needs. Lengths are numbers as texts there (int64).
 _KEPT = ("description", "minimum", "maximum", "pattern")
@@ -81,7 +81,7 @@ def _schema(schema: Json, document: Json) -> Json:
 
 
 def _with_example(description: str, example: Any) -> str:
-    """`example` of a schema is only read at its root; so it is said in words, where it is short."""
+    """`example` of a schema is only read at its root; so it is said in words, if it is short."""
     shown = str(example)
     if isinstance(example, bool | list | dict) or len(shown) > 40:
         return description

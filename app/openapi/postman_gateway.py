@@ -1,21 +1,22 @@
-"""The Postman collection of the gateway's own 27 REST operations, with the documented bodies."""
+"""The Postman collection of the gateway's own REST operations, with the documented bodies."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from app.actions import ACTIONS
 from app.gateway.commands import RELAY_FIELDS, build
 from app.gateway.operations import COMMANDS, Operation
 from app.openapi.bodies import action_examples
-from app.openapi.parts import Json
 from app.openapi.postman import FRESH_USER, collection, json_body, replaced, script
+from app.openapi.vocabulary import Json
+from app.schemas.actions import ACTIONS
 
 _ABOUT = (
-    "The 27 RESTful operations of Cams Web API 3.0, as documented. `base_url` is the RESTful endpoint URL of your API "
-    "Monitor account without `?stgid=`, `stgid` the device's Service Tag ID, `auth_token` its AuthToken. `OperationID` "
-    "and `Time` are made for each request, and a `user_id` for each user that is added. For devices without a "
-    "security key. Run as a whole it ends with deleting everything on the device."
+    f"The {len(COMMANDS)} RESTful operations of Cams Web API 3.0, as documented. `base_url` is the RESTful "
+    "endpoint URL of your API Monitor account without `?stgid=`, `stgid` is the device's Service Tag ID, and "
+    "`auth_token` is its AuthToken. `OperationID` and `Time` are generated for each request, and a new "
+    "`user_id` for each user that is added. Only for devices without a Security Key. If you run the whole collection, "
+    "it ends by deleting everything on the device."
 )
 _NOW = (
     "const two = (number) => String(number).padStart(2, '0');",
@@ -91,7 +92,7 @@ def _item(operation: Operation) -> Json:
 
 
 def gateway_collection() -> Json:
-    """The gateway's 27 REST operations, by what they do."""
+    """The gateway's REST operations, in a folder for each kind."""
     folders: dict[str, Json] = {name: {"name": name, "item": []} for name in _FOLDERS}
     folders[_ADD]["event"] = [script("prerequest", FRESH_USER)]
     for operation in COMMANDS:

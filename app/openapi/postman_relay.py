@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from app.actions import ACTIONS
 from app.openapi.build import ENDPOINTS
-from app.openapi.parts import LOCAL_URL, PUBLIC, Endpoint, Json
 from app.openapi.postman import FRESH_USER, collection, json_body, replaced, script
+from app.openapi.vocabulary import LOCAL_URL, PUBLIC, Endpoint, Json
+from app.schemas.actions import ACTIONS
 
 _ABOUT = (
-    "The API of cams-relay. `base_url` is the relay's URL, `api_key` a key with every scope, `device_id` and "
-    "`auth_token` those of a registered device without a security key. What a request makes, the next ones use. Run as "
-    "a whole it ends with deleting everything on the device."
+    "The API of cams-relay. `base_url` is the relay's URL, `api_key` is a key with all scopes, and "
+    "`device_id` and `auth_token` are those of a registered device without a Security Key. Requests use the "
+    "objects created by earlier requests. If you run the whole collection, it ends by deleting everything on "
+    "the device."
 )
 _VARIABLES = {
     "base_url": LOCAL_URL,
@@ -45,13 +46,17 @@ _KEPT: dict[str, tuple[str, str]] = {
 }
 _NEW_DEVICE = ("registerDevice", "updateDevice", "removeDevice")
 _ASKED = (("listUsers", "device_id"),)  # the user it keeps must be one of this device
-_ALSO_RIGHT: dict[str, tuple[int, ...]] = {"cancelCommand": (409,)}  # it may have been sent
+_ALSO_RIGHT: dict[str, tuple[int, ...]] = {
+    "cancelCommand": (409,),  # it may have been sent
+    "deleteCommand": (409,),
+    "rotateCallbackSecret": (409,),  # the device may require none
+}
 
 
 def _variables_of(endpoint: Endpoint) -> Mapping[str, str]:
     """What stands for a path's parameter or a field of a body."""
     device = "{{new_device_id}}" if endpoint.operation_id in _NEW_DEVICE else "{{device_id}}"
-    user = "{{known_user_id}}" if endpoint.tags[0] == "users" else "{{user_id}}"
+    user = "{{known_user_id}}" if endpoint.tag == "users" else "{{user_id}}"
     return {
         "device_id": device,
         "user_id": user,
@@ -139,7 +144,7 @@ def relay_collection(base_url: str = LOCAL_URL) -> Json:
     """The relay's endpoints by tag, with `base_url` set."""
     folders = []
     for tag in _FOLDERS:
-        inside = [item for item in ENDPOINTS if item.tags[0] == tag and item.operation_id not in _LEFT_OUT]
+        inside = [item for item in ENDPOINTS if item.tag == tag and item.operation_id not in _LEFT_OUT]
         folders.append({"name": tag, "item": [_item(item) for item in sorted(inside, key=_late)]})
     auth = {"type": "bearer", "bearer": [{"key": "token", "value": "{{api_key}}", "type": "string"}]}
     return collection("cams-relay", _ABOUT, {**_VARIABLES, "base_url": base_url}, folders, auth=auth)

@@ -5,11 +5,15 @@ Commands and errors are in `command_schemas`, events in `app.events.types`.
 
 from __future__ import annotations
 
+from app.events.formats import FORMATS
+from app.gateway.legacy_callbacks import CHOICES
 from app.openapi import command_schemas
 from app.openapi.bodies import attendance_row
-from app.openapi.parts import Json, flag, integer, many, number, one, ref, text, words
-from app.store.api_keys import SCOPES
-from app.store.devices import MODES
+from app.openapi.field_mapping import field_mapping
+from app.openapi.vocabulary import Json, flag, integer, many, number, one, ref, text, words
+from app.store.access.scopes import SCOPES
+from app.store.deliveries.lists import STATUSES
+from app.store.devices.registry import DIRECTIONS, MODES
 
 _AT = "2026-11-24T03:31:46.120Z"
 _DEVICE_ID = text("The device's Service Tag ID (stgid).", "ZHM1100001")
@@ -18,34 +22,70 @@ _DEVICE_ID = text("The device's Service Tag ID (stgid).", "ZHM1100001")
 
 DEVICE = one(
     {
+        "id": _DEVICE_ID,
         "device_id": _DEVICE_ID,
         "gateway_url": text(
-            "Where commands for it are sent.",
+            "URL that the device's commands are sent to.",
             "https://robot.camsunit.com/external/api3.0/biometric",
             null=True,
         ),
         "label": text("Its name.", "Front Door", null=True),
-        "serial_number": text("Its serial number.", "ZHM1100001", null=True),
-        "mode": words("How it is connected to the gateway.", *MODES),
-        "timezone": text("The time zone of times without an offset.", "Asia/Kolkata"),
-        "silent_after_minutes": integer(
-            "Minutes of working hours until it is silent; 0: never; null: as the relay's.", 60, null=True
+        "serial_number": text("The device's serial number.", "ZHM1100001", null=True),
+        "mode": words("How the device is connected to the gateway.", *MODES),
+        "timezone": text("Time zone for times without an offset.", "Asia/Kolkata"),
+        "direction": words(
+            "Direction of the device's punches: `by_type` follows the type of each punch; `in` or `out` applies "
+            "to all of them.",
+            *DIRECTIONS,
         ),
-        "working_hours": text("When it is expected to be heard; null: as the relay's.", None, null=True),
-        "created_at": text("When it was registered.", "2026-11-24T03:31:46+00:00"),
-        "has_security_key": flag("Whether its callbacks and commands are encrypted."),
-        "auth_token_hint": text("The last four characters of its AuthToken.", "OuKs"),
+        "silent_after_minutes": integer(
+            "Minutes without contact during working hours after which the device counts as silent. 0 turns this off. "
+            "null uses RELAY_SILENT_AFTER_MINUTES.",
+            60,
+            null=True,
+        ),
+        "working_hours": text(
+            "Hours during which contact is expected. null uses RELAY_WORKING_HOURS.", None, null=True
+        ),
+        "created_at": text("When the device was registered.", _AT),
+        "simulated": flag("Whether this is a simulated device, such as VIRTUAL01."),
+        "has_security_key": flag("Whether callbacks and commands are encrypted."),
+        "security_key_old_until": text(
+            "When the previous Security Key stops being accepted; null if there is none.", None, null=True
+        ),
+        "require_callback_secret": flag("Whether the Callback URL must contain the device's secret, ?k=…."),
+        "legacy_callbacks": words(
+            "Older version of the Web API whose callbacks become events, too.", *CHOICES
+        ),
+        "auth_token_hint": text("Last four characters of the device's AuthToken.", "OuKs"),
         "callback_url": text(
-            "Set this as the Callback URL in the API Monitor.",
+            "Set this as the Callback URL in the API Monitor. It contains the callback secret only in the "
+            "response that created the secret.",
             "https://relay.example.com/callback/ZHM1100001",
         ),
-        "last_seen_at": text("When it last sent something.", "2026-11-24T03:31:46Z", null=True),
-        "silent_since": text("Where device.silent was published, when it was last heard.", None, null=True),
-        "callbacks": integer("Callbacks taken.", 120),
-        "events": integer("Events made of them.", 131),
-        "duplicates": integer("Callbacks or punches that were known already.", 2),
-        "unrecognised": integer("Callbacks that could not be read, in part.", 0),
-        "clock_suspect": integer("Punches far ahead of our clock, or very old.", 0),
+        "last_seen_at": text("When the device last sent a callback.", _AT, null=True),
+        "silent_since": text(
+            "When the device was last in contact, if device.silent was published; otherwise null.",
+            None,
+            null=True,
+        ),
+        "callbacks": integer("Callbacks accepted.", 120),
+        "events": integer("Events created from callbacks.", 131),
+        "duplicates": integer("Duplicate callbacks and punches.", 2),
+        "unrecognised": integer("Callbacks that could not be read completely.", 0),
+        "clock_suspect": integer("Punches whose time is far in the future or very old.", 0),
+        "stale": integer("User changes ignored because a newer one had already arrived.", 0),
+        "refused_callbacks": integer(
+            "Callbacks refused in the last seven days that contained the device's AuthToken or were sent to its "
+            "Callback URL, including those from before it was registered.",
+            3,
+        ),
+        "refused_since": text("When the first of these callbacks was refused.", _AT, null=True),
+        "refused_note": text(
+            "A sentence that explains these refusals; null once a callback from the device has been accepted again.",
+            "3 callbacks with this device's AuthToken were refused since 09:12. The gateway sends them again.",
+            null=True,
+        ),
     },
     optional=(
         "last_seen_at",
@@ -55,38 +95,47 @@ DEVICE = one(
         "duplicates",
         "unrecognised",
         "clock_suspect",
+        "stale",
     ),
     description="A registered device. Its secrets are never shown.",
 )
 
 _CREDENTIAL: dict[str, Json] = {
     "credential_type": text("card, password, fingerprint, face, palm or user_photo.", "fingerprint"),
-    "credential_index": integer("Which of its kind; 0 where the type has none.", 6),
-    "credential_size_bytes": integer("Size of its data.", 1176, null=True),
-    "credential_digest": text(
-        "Keyed digest: another value means other data.", "5b0c4f0c9d1e3a77b1f2c3d4e5f60718"
+    "credential_index": integer(
+        "The credential's index, for example the finger. It is 0 if the type has no index.", 6
     ),
-    "updated_at": text("When it was last changed.", "2026-11-24T09:01:44+05:30", null=True),
+    "credential_size_bytes": integer("Size of the data in bytes.", 1176, null=True),
+    "credential_digest": text(
+        "Keyed digest of the data. If the digest has changed, the data has changed.",
+        "5b0c4f0c9d1e3a77b1f2c3d4e5f60718",
+    ),
+    "updated_at": text("When the credential was last changed.", _AT, null=True),
 }
 USER = one(
     {
+        "id": text("The user's ID on the device.", "100"),
         "user_id": text("The user's ID on the device.", "100"),
         "device_id": _DEVICE_ID,
         "device_label": text("The device's name.", "Front Door", null=True),
+        "simulated": flag("Whether the device, and so the user, is simulated."),
         "first_name": text("First name.", "Manu", null=True),
         "last_name": text("Last name.", "Mona", null=True),
         "user_type": text("user or admin.", "user", null=True),
         "full_name": text("Both names.", "Manu Mona", null=True),
-        "updated_at": text("When the profile was last changed.", "2026-11-24T09:01:44+05:30", null=True),
-        "credentials": many("Credentials by type and index, without their data.", one(_CREDENTIAL)),
+        "updated_at": text("When the profile was last changed.", _AT, null=True),
+        "credentials": many(
+            "Credentials by type and index, without their data.", one(_CREDENTIAL, title="UserCredential")
+        ),
     },
     description="A user on one device.",
 )
 USER_EVERYWHERE = one(
     {
+        "id": text("The user's ID.", "100"),
         "user_id": text("The user's ID.", "100"),
         "full_name": text("Both names.", "Manu Mona", null=True),
-        "devices": many("The user on each device that reported one.", ref("User")),
+        "devices": many("The user's data on each device that reported it.", ref("User")),
     }
 )
 CREDENTIAL = one(
@@ -94,7 +143,7 @@ CREDENTIAL = one(
         "user_id": text("The user's ID on the device.", "100"),
         "device_id": _DEVICE_ID,
         **_CREDENTIAL,
-        "data": text("A card's number, a PIN, or Base64.", "TW9TUzIxAAAELC4E"),
+        "data": text("Card number, PIN, or Base64 data.", "TW9TUzIxAAAELC4E"),
     },
     description="A credential with its data.",
 )
@@ -105,184 +154,328 @@ ATTENDANCE_DAY = attendance_row()
 ATTENDANCE_MONTH = one(
     {
         "user_id": text("The person's user ID on the devices.", "2"),
-        "user_name": text("The person's name, where the relay knows it.", "Asha Rao", null=True),
+        "user_name": text("The person's name, if known.", "Asha Rao", null=True),
         "employee_id": text("The person's employee ID.", "EMP-0042", null=True),
-        "month": text("Which month.", "2026-11"),
-        "days_present": integer("On how many days there was a punch.", 1),
-        "late_days": integer("How many of them began late.", 0),
-        "missing_punch_days": integer("How many of them lack an end.", 0),
-        "worked_seconds": integer("From first in to last out of all days.", 32898),
+        "month": text("The month.", "2026-11"),
+        "days_present": integer("Number of days with a punch.", 1),
+        "late_days": integer("Number of days on which the person was late (`is_late`).", 0),
+        "missing_punch_days": integer("Number of days with a missing first in or last out.", 0),
+        "worked_seconds": integer("Total time from first in to last out, in seconds.", 32898),
         "worked_hours": number("The same in hours.", 9.14),
-        "data": many("The days with a punch, by date.", ref("AttendanceDay")),
+        "data": many("Days with a punch, by date.", ref("AttendanceDay")),
     },
-    description="A person's month.",
+    description="A person's attendance in a month.",
 )
 
 EMPLOYEE = one(
     {
+        "id": text("The user's ID on the devices.", "2"),
         "user_id": text("The user's ID on the devices.", "2"),
-        "employee_id": text("What the company knows them by.", "EMP-0042"),
+        "employee_id": text("The company's ID for the employee.", "EMP-0042"),
         "name": text("Their name.", "Asha Rao", null=True),
+        "device_id": text(
+            "The device on which this user ID belongs to the employee. If null, it applies to all devices.",
+            None,
+            null=True,
+        ),
     },
-    description="Who a user ID is.",
+    description="An employee.",
 )
 EMPLOYEES_TAKEN = one(
     {
-        "added": integer("How many were new.", 12),
-        "changed": integer("How many were different before.", 1),
-        "unchanged": integer("How many were the same before.", 87),
-        "removed": integer("How many were taken away.", 0),
+        "added": integer("Number of employees added.", 12),
+        "changed": integer("Number of employees changed.", 1),
+        "unchanged": integer("Number of employees that didn't change.", 87),
+        "removed": integer("Number of employees removed.", 0),
+        "unknown_device_ids": many(
+            "Device IDs in the list that are not registered, at most 100. Check their spelling.",
+            text("A device.", "SITE-B"),
+        ),
     }
 )
 
 # Subscriptions
 
 SUBSCRIPTION_PARTS: dict[str, Json] = {
-    "id": text("The subscription's id.", "sub_4h3gw8x2m1k6p9r5t7v3y2b1"),
-    "target_url": text("Where events are sent.", "https://hooks.example.com/punches"),
-    "events": many(
+    "id": text("The subscription's ID.", "sub_4h3gw8x2m1k6p9r5t7v3y2b1"),
+    "target_url": text(
+        "URL that events are sent to. Without the scope subscriptions:write, only its scheme, host and port.",
+        "https://hooks.example.com/punches",
+    ),
+    "event_types": many(
         "Event types, families such as user.*, or * for all.", text("A pattern.", "attendance.punch")
     ),
     "filters": one(
         {
-            "device_ids": many("Only these devices; empty: all.", text("A device.", "ZHM1100001")),
-            "user_ids": many("Only these users; empty: all.", text("A user.", "100")),
-            "punch_types": many("Only these kinds of punch; empty: all.", text("A kind.", "check_in")),
+            "device_ids": many("Only these devices. If empty, all devices.", text("A device.", "ZHM1100001")),
+            "user_ids": many("Only these users. If empty, all users.", text("A user.", "100")),
+            "punch_types": many("Only these punch types. If empty, all types.", text("A kind.", "check_in")),
             "command_ids": many(
-                "Only the ends of these commands; empty: all.",
+                "Only the results of these commands. If empty, the results of all commands.",
                 text("A command.", "cmd_004h3gw8x2m1k6p9r5t7v3y2b1"),
             ),
-        }
+        },
+        title="SubscriptionFilters",
     ),
-    "format": words("The form of a delivery's body.", "flat", "cloudevents", "raw"),
-    "description": text("What it is for.", "Punches to payroll", null=True),
+    "unknown_device_ids": many(
+        "Device IDs in filters that are not registered. Nothing is sent for them until they are. Check their spelling.",
+        text("A device.", "ZHM1100001"),
+    ),
+    "format": words("Format of the delivery's body.", *FORMATS),
+    "field_mapping": field_mapping(
+        "Names in the body, and what they are filled from; null if the event's own fields are sent."
+    ),
+    "description": text("A description of its purpose.", "Punches to payroll", null=True),
     "headers": {
         "type": "object",
-        "description": "Headers sent along; their values are not shown.",
+        "description": "Headers sent with each delivery. Their values are not shown.",
         "additionalProperties": {"type": "string"},
         "examples": [{"Authorization": "…"}],
     },
-    "max_in_flight": integer("How many deliveries may be under way at once.", 16),
-    "batch_max": integer("How many events a delivery may carry.", 1),
-    "batch_wait_ms": integer("How long a batch waits to fill.", 500),
+    "max_in_flight": integer("Maximum number of deliveries in progress at once.", 16),
+    "batch_max": integer("Maximum number of events per delivery.", 1),
+    "batch_wait_ms": integer("How long a batch waits for more events, in milliseconds.", 500),
     "include_card_numbers": flag("Whether card numbers are sent."),
-    "status": words("Whether it gets events.", "active", "disabled"),
-    "disabled_reason": text("Why it was disabled.", None, null=True),
-    "created_at": text("When it was made.", _AT),
-    "pending": integer("Deliveries whose attempt is to come.", 0),
+    "status": words(
+        "Whether the subscription gets events. `parked` means that deliveries are waiting because its stored data "
+        "is damaged.",
+        "active",
+        "disabled",
+        "parked",
+    ),
+    "parked_reason": text("The damaged data in the store.", None, null=True),
+    "disabled_reason": text("Why the subscription was disabled.", None, null=True),
+    "created_at": text("When it was created.", _AT),
+    "created_by": text(
+        "ID of the API key that created it; null if that isn't known.",
+        "key_4h3gw8x2m1k6p9r5t7v3y2b1",
+        null=True,
+    ),
+    "expires_at": text(
+        "When it is deleted automatically; null if it doesn't expire.", _AT, null=True, format="date-time"
+    ),
+    "pending": integer("Deliveries waiting for their first attempt.", 0),
     "retrying": integer("Deliveries waiting for a retry.", 0),
-    "dead": integer("Dead letters: given up, to be replayed.", 0),
-    "delivered": integer("Deliveries that succeeded.", 131),
-    "failing_since": text("Since when its target fails.", None, null=True),
+    "dead": integer("Dead letters. They are not retried, but can be replayed.", 0),
+    "delivered": integer("Successful deliveries.", 131),
+    "failing_since": text("When the target started failing; null if it is working.", None, null=True),
 }
 SUBSCRIPTION = one(SUBSCRIPTION_PARTS, description="A subscription and the state of its deliveries.")
 SUBSCRIPTION_WITH_SECRET = one(
     {
         **SUBSCRIPTION_PARTS,
         "secret": text(
-            "Verifies webhook-signature (Standard Webhooks). Shown this once.",
+            "Secret for verifying webhook-signature (Standard Webhooks). It is not shown again.",
             "whsec_bm8gcmVhbCBzZWNyZXQsIGp1c3QgbWFkZSB1cA==",
         ),
     }
 )
 ATTEMPT = one(
     {
-        "at": text("When.", _AT),
-        "response_status": integer("The target's HTTP status; null where it gave none.", 200, null=True),
-        "duration_ms": integer("How long it took.", 84, null=True),
+        "at": text("When the attempt was made.", _AT),
+        "response_status": integer(
+            "The target's HTTP status; null if there was no response.", 200, null=True
+        ),
+        "duration_ms": integer("Duration in milliseconds.", 84, null=True),
         "error": text("What went wrong.", None, null=True),
-    }
+        "response_body": text(
+            "The first 2 KiB of the response to the latest failed attempt. Null if there was no body, if it isn't "
+            "kept any more, or if your key may not read it.",
+            None,
+            null=True,
+        ),
+    },
+    title="DeliveryAttempt",
 )
 DELIVERY = one(
     {
-        "id": text("The delivery's id: the event's, or bat_… for a batch.", "evt_01kay8ds0r000000"),
-        "event_id": text("The event; null for a batch.", "evt_01kay8ds0r000000", null=True),
-        "event_count": integer("How many events it carries.", 1),
-        "status": words("What became of it.", "delivered", "retrying", "dead", "dropped"),
-        "attempt_count": integer("How often it was tried.", 1),
-        "response_status": integer("The HTTP status of the latest attempt.", 200, null=True),
-        "duration_ms": integer("How long the latest attempt took.", 84, null=True),
-        "error": text("What went wrong with it.", None, null=True),
-        "last_attempt_at": text("When it was last tried.", _AT),
-        "next_attempt_at": text("When it will be tried again.", None, null=True),
+        "id": text("The delivery's ID.", "dlv_4h3gw8x2m1k6p9r5t7v3y2b101kay8ds0r000000"),
+        "subscription_id": text("The subscription.", "sub_4h3gw8x2m1k6p9r5t7v3y2b1"),
+        "event_id": text(
+            "The event, which is also the webhook-id; null for a batch.", "evt_01kay8ds0r000000", null=True
+        ),
+        "batch_id": text("The batch (bat_…), which is also the webhook-id.", None, null=True),
+        "event_ids": many(
+            "The events; empty for a batch that ended.", text("An event.", "evt_01kay8ds0r000000")
+        ),
+        "event_count": integer("Number of events in the delivery.", 1),
+        "event_type": text(
+            "The event's type; null for a batch, or if the event has been removed.",
+            "attendance.punch",
+            null=True,
+        ),
+        "trigger": words(
+            "Why the latest attempt was made, or why a pending delivery will be attempted.",
+            "first",
+            "retry",
+            "replay",
+            "test",
+        ),
+        "status": words(
+            "Status of the delivery.", "delivered", *(name for name in STATUSES if name != "delivered")
+        ),
+        "created_at": text("When its event was received; of a planned test, when it will be sent.", _AT),
+        "attempt_count": integer("Number of attempts.", 1),
+        "response_status": integer("HTTP status of the latest attempt.", 200, null=True),
+        "duration_ms": integer("Duration of the latest attempt, in milliseconds.", 84, null=True),
+        "error": text("Error of the latest attempt.", None, null=True),
+        "last_attempt_at": text("When the latest attempt was made.", _AT, null=True),
+        "next_attempt_at": text("When the next attempt will be made.", None, null=True),
         "attempts": many("The attempts, oldest first.", ATTEMPT),
     }
 )
 TEST_SENT = one(
     {
-        "status": words("It is on its way.", "queued"),
+        "status": words("The status.", "queued"),
+        "delivery_id": text(
+            "The delivery. Get it to see the result.", "dlv_4h3gw8x2m1k6p9r5t7v3y2b101kay8ds0r000000t4h3gw8"
+        ),
         "event_id": text(
-            "The id of the made-up event; null where it is sent later.", "evt_01kay8ds0r000000", null=True
+            "The ID of the sample event; null if it is sent later.", "evt_01kay8ds0r000000", null=True
         ),
         "event": {
+            "title": "TestEvent",
             "type": "object",
-            "description": "The event as it is sent.",
+            "description": "The event that is sent.",
             "additionalProperties": True,
             "examples": [{"id": "evt_01kay8ds0r000000", "type": "attendance.punch", "test": True}],
         },
     }
 )
-REPLAYED = one(
+REPLAY = one(
     {
-        "status": words("It is on its way.", "queued"),
-        "event_count": integer("How many are sent again; null for a time range.", 2, null=True),
+        "id": text("The replay's ID.", "rpl_4h3gw8x2m1k6p9r5t7v3y2b14h3gw8x2m1k6p9r5"),
+        "subscription_id": text("The subscription.", "sub_4h3gw8x2m1k6p9r5t7v3y2b1"),
+        "status": words("The status.", "queued", "running", "completed", "cancelled", "failed"),
+        "since": text("Start of the time range; null for a replay of given events.", _AT, null=True),
+        "until": text("End of the time range.", "2026-11-25T00:00:00.000Z", null=True),
+        "event_count": integer("Number of events; null until it is completed.", 2, null=True),
+        "progress": integer("Number of events that it has queued so far.", 2),
+        "created_at": text("When it was requested.", _AT),
+        "ended_at": text("When it was completed or cancelled.", None, null=True),
     }
 )
 
 # Keys and the relay itself
 
 KEY_PARTS: dict[str, Json] = {
-    "id": text("The key's id.", "key_4h3gw8x2m1k6p9r5t7v3y2b1"),
-    "name": text("Whose key it is.", "n8n"),
-    "scopes": many("What it may do.", words("A scope.", *SCOPES)),
+    "id": text("The key's ID.", "key_4h3gw8x2m1k6p9r5t7v3y2b1"),
+    "name": text("Name of the key.", "n8n"),
+    "scopes": many("Scopes of the key.", words("A scope.", *SCOPES)),
     "key_hint": text("The last four characters of the key.", "x7Qd"),
-    "created_at": text("When it was made.", _AT),
-    "expires_at": text("When it ends working; null for never.", None, null=True),
+    "created_at": text("When it was created.", _AT),
+    "expires_at": text("When the key expires; null if it never expires.", None, null=True),
 }
-API_KEY = one(KEY_PARTS, description="An API key, without itself.")
+API_KEY = one(KEY_PARTS, description="An API key, without the key itself.")
 API_KEY_WITH_KEY = one(
-    {**KEY_PARTS, "key": text("The key. Shown this once.", "crk_made-up-key-of-the-documentation")}
+    {**KEY_PARTS, "key": text("The key. It is not shown again.", "crk_made-up-key-of-the-documentation")}
+)
+REFUSED = one(
+    {
+        "id": text("The source's ID.", "ref_4c1c3b5f0d3e8a9b77d01c2f"),
+        "address": text("IP address that sent the callbacks.", "203.0.113.7"),
+        "claimed_device_id": text(
+            "The device ID in the Callback URL. It has not been verified.", "ZHM1100001", null=True
+        ),
+        "auth_token_hint": text("Last four characters of the AuthToken, if there is one.", "OuKs", null=True),
+        "http_status": integer("The HTTP status that the gateway received.", 401),
+        "reason": text(
+            "unauthorised, malformed, undecryptable, too_large, over_quota or unavailable.", "unauthorised"
+        ),
+        "message": text(
+            "What is wrong and, if the callbacks match no registered device, what to do about it.",
+            "No device has this AuthToken. Register the device. The gateway then sends the callbacks again.",
+        ),
+        "count": integer("Number of refused callbacks from this source.", 3),
+        "size_bytes": integer("Size of the latest refused callback, in bytes.", 412),
+        "first_refused_at": text("When the first callback was refused.", _AT),
+        "last_refused_at": text("When the latest callback was refused.", "2026-11-24T03:36:46.120Z"),
+        "registered_device_id": text(
+            "The device that is now registered with this AuthToken.", None, null=True
+        ),
+    },
+    description="Refused callbacks from one source. A source is an address, a claimed device and a reason.",
 )
 AUDIT_ENTRY = one(
     {
-        "id": text("The entry's id.", "1795491104000-0"),
-        "at": text("When, UTC.", "2026-11-24T03:31:44.000Z"),
+        "id": text("The entry's ID.", "1795491104000-0"),
+        "at": text("When it was done (UTC).", "2026-11-24T03:31:44.000Z"),
         "actor": text(
-            "The id of the API key that did it, or `command line`.", "key_4h3gw8x2m1k6p9r5t7v3y2b1"
+            "ID of the API key that was used, `command line`, or `relay` for what the relay did by itself.",
+            "key_4h3gw8x2m1k6p9r5t7v3y2b1",
         ),
         "action": text("What was done.", "template.read"),
-        "device_id": text("The device it was about.", "ZHM1100001", null=True),
-        "user_id": text("The user it was about.", "2", null=True),
-        "subject": text("What else it was about: a key, a subscription, a credential.", "face:0", null=True),
-        "detail": text("More of it.", None, null=True),
+        "device_id": text("The device concerned.", "ZHM1100001", null=True),
+        "user_id": text("The user concerned.", "2", null=True),
+        "subject": text(
+            "Another object that was affected, such as a key, subscription or credential.",
+            "face:0",
+            null=True,
+        ),
+        "detail": text("Details.", None, null=True),
     },
-    description="Something that matters, and who did it.",
+    description="An entry in the audit log.",
 )
 ME = one(
     {
-        "id": text("The key's id.", "key_4h3gw8x2m1k6p9r5t7v3y2b1"),
+        "id": text("The key's ID.", "key_4h3gw8x2m1k6p9r5t7v3y2b1"),
         "name": text("The key's name.", "n8n"),
-        "scopes": many("What the key may do.", words("A scope.", *SCOPES)),
+        "scopes": many("The key's scopes.", words("A scope.", *SCOPES)),
         "version": text("The relay's version.", "0.1.0"),
         "day_starts_minutes": integer("RELAY_DAY_STARTS, in minutes after midnight.", 240),
     }
 )
 HEALTH = one(
     {
-        "status": words("Whether callbacks can be taken.", "ok", "unavailable"),
+        "status": words("Whether callbacks can be accepted.", "ok", "unavailable"),
         "version": text("The relay's version.", "0.1.0"),
-        "store": words("Whether the store answers.", "ok", "away"),
-        "spooled_bytes": integer("Callbacks waiting on this process's disk.", 0),
+        "store": words(
+            "Status of the store. `foreign` means that it isn't the store that this machine's callbacks belong to. "
+            "`refused` means that it can't be used with these settings.",
+            *("ok", "away", "foreign", "refused"),
+        ),
+        "store_away_since": text("Since when the store can't be reached; null if it can.", None, null=True),
+        "spooled_bytes": integer("Size of the callbacks waiting on this process's disk, in bytes.", 0),
+        "newest_backup_at": text(
+            "When the relay last made a backup automatically (`RELAY_BACKUP_TO`); null if no such backup is known.",
+            "2026-11-24T00:00:12.000Z",
+            null=True,
+        ),
+        "instance": text(
+            "An ID that is the same for all processes of this relay and different for other relays.",
+            "4c1c3b5f0d3e",
+        ),
+        "problems": many(
+            "The warnings that mean that something isn't working now.",
+            text("A sentence.", "The store can't write its append-only file. Check its log and its disk."),
+        ),
         "warnings": many(
-            "What is wrong with the store's settings.", text("A sentence.", "The store evicts keys.")
+            "All findings about the store, the spool, background loops, targets, devices and refused callbacks.",
+            text("A sentence.", "The store evicts keys."),
         ),
     }
 )
-CALLBACK_DONE = one({"status": words("It is stored.", "done")})
+CALLBACK_DONE = one({"status": words("It is stored.", "done")}, title="CallbackDone")
+
+EVENT_TYPE = one(
+    {
+        "type": text("The event type.", "attendance.punch"),
+        "summary": text("What it tells.", "Someone punched."),
+        "schema_version": integer("Version of the schema. Added fields don't change it.", 1),
+        "deprecated": flag("Whether a later version will stop publishing it."),
+        "schema": {"type": "object", "description": "Its JSON Schema.", "examples": [{"type": "object"}]},
+        "sample": {
+            "type": "object",
+            "description": "A made-up event.",
+            "examples": [{"type": "attendance.punch", "test": True}],
+        },
+    }
+)
 
 COMPONENTS: dict[str, Json] = {
     **command_schemas.COMPONENTS,
     "Device": DEVICE,
+    "EventType": EVENT_TYPE,
     "User": USER,
     "UserEverywhere": USER_EVERYWHERE,
     "Credential": CREDENTIAL,
@@ -294,10 +487,11 @@ COMPONENTS: dict[str, Json] = {
     "SubscriptionWithSecret": SUBSCRIPTION_WITH_SECRET,
     "Delivery": DELIVERY,
     "TestSent": TEST_SENT,
-    "Replayed": REPLAYED,
-    "ApiKey": API_KEY,
+    "Replay": REPLAY,
+    "ApiKeyDetails": API_KEY,  # not ApiKey: generators name a class of their own so
     "ApiKeyWithKey": API_KEY_WITH_KEY,
     "AuditEntry": AUDIT_ENTRY,
+    "RefusedCallbacks": REFUSED,
     "Me": ME,
     "Health": HEALTH,
 }

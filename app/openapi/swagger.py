@@ -11,19 +11,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app.events.types import EVENT_TYPES
-from app.openapi.parts import Json
+from app.openapi.vocabulary import Json
 
 _SUBSCRIBE = "/v1/subscriptions"
 _UNSUBSCRIBE = "/v1/subscriptions/{subscription_id}"
 _DEVICES = "/v1/devices"
 _TRIGGER = {
-    "summary": "When a machine reports an event",
-    "description": "Starts a flow with each event: a punch, a photo, a change of a user, the end of a command.",
+    "summary": "When a device reports an event",
+    "description": "Starts a flow for each event, such as a punch, a photo, a user change or the end of a "
+    "command.",
     "x-ms-trigger": "single",
-    "x-ms-trigger-hint": "To see it work now, punch at the machine, or send a test event.",
+    "x-ms-trigger-hint": "To test it now, punch on the device, or send a test event.",
 }
 # With them a delivery is not the single flat event that the trigger announces, or they do nothing for a flow.
-_NOT_FOR_A_TRIGGER = ("format", "batch_max", "batch_wait_ms", "headers", "secret")
+_NOT_FOR_A_TRIGGER = ("format", "field_mapping", "batch_max", "batch_wait_ms", "headers", "secret")
 _DEVICE_CHOICE = {
     "operationId": "listDevices",
     "value-collection": "data",
@@ -47,21 +48,24 @@ _PARAMETER_KEYS = (
 )
 
 
+def place_of(base_url: str) -> Json:
+    """Where a Swagger document says that it is served."""
+    parts = urlsplit(base_url)
+    return {"host": parts.netloc, "basePath": parts.path or "/", "schemes": [parts.scheme]}
+
+
 def to_2_0(document: Json, base_url: str) -> Json:
     """The 3.0 document as Swagger 2.0, served at `base_url`."""
     components = document["components"]
-    parts = urlsplit(base_url)
     made: Json = {
         "swagger": "2.0",
         "info": document["info"],
-        "host": parts.netloc,
-        "basePath": parts.path or "/",
-        "schemes": [parts.scheme],
+        **place_of(base_url),
         "consumes": ["application/json"],
         "produces": ["application/json"],
         "tags": document["tags"],
         "securityDefinitions": {
-            "apiKey": {**components["securitySchemes"]["apiKey"], "description": "An API key of the relay."}
+            "apiKey": {**components["securitySchemes"]["apiKey"], "description": "An API key for the relay."}
         },
         "security": [{"apiKey": []}],
         "paths": {path: _path(path, item, document) for path, item in document["paths"].items()},
@@ -85,7 +89,7 @@ def to_2_0(document: Json, base_url: str) -> Json:
 def _announce_trigger(properties: Json) -> None:
     """What a person sees of subscribing, where the flow is the subscriber."""
     properties["target_url"] |= {"x-ms-notification-url": True, "x-ms-visibility": "internal"}
-    properties["events"]["items"]["enum"] = list(EVENT_TYPES)
+    properties["event_types"]["items"]["enum"] = list(EVENT_TYPES)
     for name in _NOT_FOR_A_TRIGGER:
         properties[name]["x-ms-visibility"] = "internal"
 
@@ -211,6 +215,8 @@ def _schema(schema: Json, components: Json) -> Json:
         return _merged([_target(part, components) for part in schema["oneOf"]], components)
     made: Json = {}
     for name, value in schema.items():
+        if name in ("title", "anyOf"):
+            continue  # Power Automate would show a title to people, and 2.0 has no anyOf
         if name == "nullable":
             made["x-nullable"] = value
         elif name == "properties":
@@ -218,6 +224,10 @@ def _schema(schema: Json, components: Json) -> Json:
             made[name] = {
                 key: _property(key, part, key in required, components) for key, part in value.items()
             }
+        elif name == "required":
+            # 2.0 has no null: a field that may be null can't be required of a reader.
+            if needed := [key for key in value if not schema["properties"][key].get("nullable")]:
+                made[name] = needed
         elif name == "example" and not isinstance(value, str | int | float | list):
             pass  # null, or with nulls in it, which 2.0 has no word for
         elif name in ("items", "additionalProperties") and isinstance(value, dict):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from app.openapi.bodies import KEY
-from app.openapi.parts import (
+from app.openapi.schemas import CALLBACK_DONE
+from app.openapi.vocabulary import (
     ANY_KEY,
     CURSOR,
     LIMIT,
@@ -22,28 +23,33 @@ from app.openapi.parts import (
     parameter,
     ref,
     text,
+    words,
 )
-from app.openapi.schemas import CALLBACK_DONE
 
 VERSIONS = ("3.1", "3.0", "2.0")
 COLLECTIONS = ("gateway", "relay")
 
 _VERSION = parameter(
     "version",
-    "Which OpenAPI: 3.1 (the default), 3.0, or 2.0 (Swagger, for Power Automate).",
+    "OpenAPI version: 3.1 (the default), 3.0, or 2.0 (Swagger, for Power Automate).",
     text("", "3.1", enum=list(VERSIONS), default="3.1"),
 )
 _TAG = parameter(
-    "tag", "Only the operations under this tag; GPT actions take 30.", text("", "actions", enum=list(TAGS))
+    "tag",
+    "Only operations with this tag. GPT actions accept at most 30.",
+    text("", "actions", enum=list(TAGS)),
+)
+_WEBHOOKS = parameter(
+    "webhooks",
+    "1 adds the deliveries that subscribed URLs receive (OpenAPI 3.1 only). Some tools can't import webhooks.",
+    text("", "1", enum=["0", "1"], default="0"),
 )
 _COLLECTION = parameter(
     "collection",
-    "gateway (the default): the gateway's own 27 commands; relay: this API.",
+    "`gateway` (the default) is for the gateway's own commands, and `relay` is for this API.",
     text("", "gateway", enum=list(COLLECTIONS), default="gateway"),
 )
-_STGID = parameter(
-    "stgid", "The device's Service Tag ID, where it is not in the path.", text("", "ZHM1100001")
-)
+_STGID = parameter("stgid", "The device's Service Tag ID, if it is not in the path.", text("", "ZHM1100001"))
 _PUNCH = {
     "RealTime": {
         "OperationID": "9nu1wak5616p",
@@ -61,14 +67,20 @@ _PUNCH = {
 }
 _CALLBACK_BODY: Json = {
     "type": "object",
-    "description": "The gateway's JSON; where the device has a security key, Base64 of its encryption instead.",
+    "description": "The gateway's JSON. If the device has a Security Key, the body is the encrypted JSON in Base64.",
     "additionalProperties": True,
 }
+_PAGE = ok(
+    "The page.",
+    {"type": "string", "description": "HTML."},
+    media="text/html",
+    example="<!doctype html>",
+)
 _FILE: Json = {"type": "string", "description": "The file's bytes."}
 _DOCUMENT: Json = {"type": "object", "description": "The description.", "additionalProperties": True}
 
 
-_public = partial(Endpoint, method="get", tags=("system",), scopes=PUBLIC)
+_public = partial(Endpoint, method="get", tag="system", scopes=PUBLIC)
 
 
 def _callback(path: str, operation_id: str, *parameters: Json) -> Endpoint:
@@ -76,14 +88,15 @@ def _callback(path: str, operation_id: str, *parameters: Json) -> Endpoint:
         method="post",
         path=path,
         operation_id=operation_id,
-        summary="Take a callback of the gateway",
-        description="Where the gateway delivers what a device reports. The AuthToken in the body says whose it is; an "
-        "id in the path or stgid must then match. Answers only once it is stored.",
+        summary="Receive a callback from the gateway",
+        description="The gateway sends callbacks from devices to this URL. The AuthToken in the body "
+        "identifies the device. An ID in the path or stgid must match it. The response is sent "
+        "once the callback is stored.",
         answers=ok("Stored.", CALLBACK_DONE),
         parameters=parameters,
         body=_CALLBACK_BODY,
         examples={"punch": _PUNCH},
-        problems=(400, 401, 503),
+        problems=(400, 401, 408, 429, 503),
     )
 
 
@@ -92,7 +105,7 @@ def _document(path: str, operation_id: str, media: str, what: str, *parameters: 
         path=path,
         operation_id=operation_id,
         summary=what,
-        description=f"{what}. Needs no key.",
+        description=f"{what}. Requires no API key.",
         answers=ok(what, _DOCUMENT, media=media, example={"openapi": "3.1.0"}),
         parameters=parameters,
     )
@@ -116,7 +129,7 @@ def _signed_file(
     )
 
 
-_key = partial(Endpoint, tags=("keys",), scopes=("admin",))
+_key = partial(Endpoint, tag="keys", scopes=("admin",))
 
 KEYS: tuple[Endpoint, ...] = (
     _key(
@@ -124,8 +137,8 @@ KEYS: tuple[Endpoint, ...] = (
         path="/v1/me",
         operation_id="getMe",
         summary="Test the connection",
-        description="The key's name and scopes, and the relay's version.",
-        answers=ok("Whose key it is.", ref("Me")),
+        description="Returns the key's name and scopes, and the relay's version.",
+        answers=ok("The key.", ref("Me")),
         scopes=ANY_KEY,
     ),
     _key(
@@ -133,8 +146,8 @@ KEYS: tuple[Endpoint, ...] = (
         path="/v1/api-keys",
         operation_id="listApiKeys",
         summary="List API keys",
-        description="The keys, without themselves.",
-        answers=ok("A page of keys.", page_of("ApiKey")),
+        description="Returns the API keys, without the keys themselves.",
+        answers=ok("A page of keys.", page_of("ApiKeyDetails")),
         parameters=(LIMIT, CURSOR),
     ),
     _key(
@@ -142,27 +155,36 @@ KEYS: tuple[Endpoint, ...] = (
         path="/v1/api-keys",
         operation_id="createApiKey",
         summary="Create API key",
-        description="Makes a key with the given scopes, shown this once.",
+        description="Creates a key with the given scopes. The key is shown only in this response.",
         answers=created("Made.", ref("ApiKeyWithKey")),
         body=ref("ApiKeyBody"),
         examples={"example": {name: KEY["properties"][name]["examples"][0] for name in ("name", "scopes")}},
+        problems=(409,),
     ),
     _key(
         method="delete",
         path="/v1/api-keys/{key_id}",
         operation_id="deleteApiKey",
         summary="Delete API key",
-        description="Deletes a key; it ends working at once.",
+        description="Deletes a key, which stops working immediately. The subscriptions that it created continue, "
+        "unless you set subscriptions to delete.",
         answers=no_content("Deleted."),
-        parameters=(in_path("key_id", "The key's id.", "key_4h3gw8x2m1k6p9r5t7v3y2b1"),),
+        parameters=(
+            in_path("key_id", "The key's ID.", "key_4h3gw8x2m1k6p9r5t7v3y2b1"),
+            parameter(
+                "subscriptions",
+                "What to do with the subscriptions that the key created.",
+                {**words("", "keep", "delete"), "default": "keep"},
+            ),
+        ),
     ),
     _key(
         method="get",
         path="/v1/audit",
         operation_id="listAuditEntries",
         summary="Read the audit log",
-        description="Who did what that matters, newest first: reads of templates, changes of keys, devices and "
-        "subscriptions, and the like.",
+        description="Returns important actions and who did them, newest first, such as template reads and "
+        "changes to keys, devices and subscriptions.",
         answers=ok("A page of the audit log.", page_of("AuditEntry")),
         parameters=(LIMIT, CURSOR),
     ),
@@ -179,9 +201,9 @@ SYSTEM: tuple[Endpoint, ...] = (
         path="/health",
         operation_id="getHealth",
         summary="Health",
-        description="200 when callbacks can be taken, on disk if need be; 503 otherwise.",
+        description="Answers 200 if callbacks can be accepted (on disk if necessary), else 503.",
         answers={
-            200: Answer("Callbacks can be taken.", ref("Health")),
+            200: Answer("Callbacks can be accepted.", ref("Health")),
             503: Answer("They can't.", ref("Health")),
         },
     ),
@@ -189,7 +211,8 @@ SYSTEM: tuple[Endpoint, ...] = (
         path="/metrics",
         operation_id="getMetrics",
         summary="Metrics",
-        description="Prometheus text, for a key with the scope metrics:read; open with RELAY_METRICS_OPEN=1.",
+        description="Returns metrics as Prometheus text. Requires a key with the scope metrics:read, unless "
+        "RELAY_METRICS_OPEN=1.",
         answers=ok(
             "The metrics.",
             {"type": "string", "description": "Prometheus text."},
@@ -202,33 +225,37 @@ SYSTEM: tuple[Endpoint, ...] = (
         "/photos/{blob_id}",
         "getPhoto",
         "Get photo",
-        "The photo of an attendance.photo, by the signed link in the event.",
+        "Returns the photo of an attendance.photo event, using the signed link in the event.",
         ok("The photo.", _FILE, media="image/*", example=""),
-        in_path("blob_id", "The photo's id.", "pho_004h3gw8x2m1k6p9r5t7v3y2b1"),
+        in_path("blob_id", "The photo's ID.", "pho_004h3gw8x2m1k6p9r5t7v3y2b1"),
     ),
     _signed_file(
         "/bodies/{blob_id}",
         "getUnrecognisedBody",
         "Get unrecognised body",
-        "The body of a callback.unrecognised as it came, decrypted, by the signed link in the event.",
+        "Returns the body of a callback.unrecognised event, using the signed link in the event. Tokens, PINs, "
+        "cards, templates and photos are blanked. With a key that has templates:read, the whole body is "
+        "returned and the read is audited.",
         ok("The body.", _FILE, media="application/octet-stream", example=""),
-        in_path("blob_id", "The body's id.", "bod_004h3gw8x2m1k6p9r5t7v3y2b1"),
+        in_path("blob_id", "The body's ID.", "bod_004h3gw8x2m1k6p9r5t7v3y2b1"),
     ),
     _document(
         "/openapi.json",
         "getOpenApiJson",
         "application/json",
-        "This description as JSON",
+        "Get this description as JSON",
         _VERSION,
         _TAG,
+        _WEBHOOKS,
     ),
     _document(
         "/openapi.yaml",
         "getOpenApiYaml",
         "application/yaml",
-        "This description as YAML",
+        "Get this description as YAML",
         _VERSION,
         _TAG,
+        _WEBHOOKS,
     ),
     _document(
         "/postman.json",
@@ -241,19 +268,21 @@ SYSTEM: tuple[Endpoint, ...] = (
         path="/docs",
         operation_id="getDocs",
         summary="Documentation page",
-        description="This description as a page to read and to try in. Needs no key.",
-        answers=ok(
-            "The page.",
-            {"type": "string", "description": "HTML."},
-            media="text/html",
-            example="<!doctype html>",
-        ),
+        description="Returns this description as an interactive page. No API key is required.",
+        answers=_PAGE,
+    ),
+    _public(
+        path="/docs/errors",
+        operation_id="getErrorCodes",
+        summary="Get the codes of errors",
+        description="Returns a page that explains each `code` of an error. No API key is required.",
+        answers=_PAGE,
     ),
     _public(
         path="/docs/{name}",
         operation_id="getDocsFile",
-        summary="File of the documentation page",
-        description="A script, style or picture of the documentation page. Needs no key.",
+        summary="Get a file of the documentation page",
+        description="Returns a script, style or picture of the documentation page. No API key is required.",
         answers=ok("The file.", _FILE, media="*/*", example=""),
         parameters=(in_path("name", "The file's name.", "docs.js"),),
     ),

@@ -1,71 +1,111 @@
-"""All that is kept in Redis or Valkey: one module a thing, the layout in `keys`."""
+"""All data in Redis or Valkey. Each kind of data has its module; `server/keys.py` has the layout."""
 
 from __future__ import annotations
 
 import secrets
 
-from app.settings import Settings
-from app.store.alerts import Alerts
-from app.store.api_keys import ApiKeys
-from app.store.attendance import Attendance
-from app.store.attendance_changes import AttendanceChanges
-from app.store.attendance_index import AttendanceIndex
-from app.store.audit import Audit
-from app.store.codec import Codec
-from app.store.commands import Commands
-from app.store.connection import Connection, StoreAway, is_away
-from app.store.deliveries import Deliveries
-from app.store.devices import Devices
-from app.store.embedded import private_file
-from app.store.employees import Employees
-from app.store.events import Events
-from app.store.history import History
-from app.store.ingest import Ingest
-from app.store.people import People
-from app.store.person import Persons
-from app.store.relay_events import RelayEvents
-from app.store.sessions import Sessions
-from app.store.subscriptions import Subscriptions
-from app.store.unknown_users import UnknownUsers
-from app.store.users import Users
-from app.vault import Vault
+from app.base.vault import Vault
+from app.settings.table import Settings
+from app.store.access.api_keys import ApiKeys
+from app.store.access.audit import Audit
+from app.store.access.idempotency import IdempotencyKeys
+from app.store.access.sessions import Sessions
+from app.store.alerts.refused import RefusedCallbacks
+from app.store.alerts.refused_events import RefusedEvents
+from app.store.alerts.silence import Alerts
+from app.store.alerts.unknown_users import UnknownUsers
+from app.store.attendance.changes import AttendanceChanges
+from app.store.attendance.index import AttendanceIndex
+from app.store.attendance.view import Attendance
+from app.store.commands.records import Commands
+from app.store.counts import Counts
+from app.store.deliveries.counts import DeliveryCounts
+from app.store.deliveries.lists import DeliveryLists
+from app.store.deliveries.log import DeliveryLog
+from app.store.deliveries.parked import ParkedSubscriptions
+from app.store.deliveries.records import Deliveries
+from app.store.deliveries.replay_records import ReplayRecords
+from app.store.deliveries.replays import Replays
+from app.store.devices.registry import Devices
+from app.store.events.reading import Events
+from app.store.events.relay_events import RelayEvents
+from app.store.events.unreadable import EventReader
+from app.store.intake.ingest import Ingest
+from app.store.people.employees import Employees
+from app.store.people.names import People
+from app.store.people.users import Users
+from app.store.privacy.erasure import PersonErasure
+from app.store.privacy.export import PersonExport
+from app.store.privacy.traces import Traces
+from app.store.server.admission import Admission, StoreRefused, find_secret_key
+from app.store.server.codec import Codec
+from app.store.server.connection import Connection, StoreAway, is_away
+from app.store.server.embedded import private_file
+from app.store.server.store_id import StoreIdentity
+from app.store.subscriptions.records import Subscriptions
+from app.store.upkeep.backup_reports import BackupReports
+from app.store.upkeep.history import History
+from app.store.upkeep.loop_reports import LoopReports
 
-__all__ = ["Store", "StoreAway", "is_away", "make_vault"]
+__all__ = ["Store", "StoreAway", "StoreRefused", "is_away", "make_vault"]
 
 
 def make_vault(settings: Settings) -> Vault:
-    """The vault under RELAY_SECRET_KEY, or under a key made once in the data folder."""
-    key = settings.secret_key or private_file(settings.data_dir / "secret_key", secrets.token_hex(32))
+    """Create the vault with RELAY_SECRET_KEY, or with the key generated in the data folder. Raises StoreRefused."""
+    key = find_secret_key(settings) or private_file(settings.data_dir / "secret_key", secrets.token_hex(32))
     return Vault(key, settings.secret_key_old)
 
 
 class Store:
-    """What is kept, thing by thing, over one connection."""
+    """All stored data, by kind, over one connection."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.vault = make_vault(settings)
         self.connection = Connection(settings, self.vault)
+        self.admission = Admission(self.connection)
         self.codec = Codec(self.vault)
+        self.identity = StoreIdentity(
+            self.connection, settings.data_dir / "spool" if settings.spool else None
+        )
         self.devices = Devices(self.connection)
         self.users = Users(self.connection)
         self.employees = Employees(self.connection, self.devices)
         self.people = People(self.users, self.employees)
-        self.ingest = Ingest(self.connection, self.devices, self.users, self.people)
-        self.events = Events(self.connection, self.codec)
+        self.counts = Counts(self.connection)
+        self.ingest = Ingest(self.connection, self.devices, self.users, self.people, self.counts)
+        self.event_reader = EventReader(self.connection, self.codec)
+        self.events = Events(self.connection, self.event_reader)
         self.relay_events = RelayEvents(self.connection)
         self.alerts = Alerts(self.connection, self.devices, self.relay_events)
-        self.unknown_users = UnknownUsers(self.connection, self.devices, self.employees, self.relay_events)
-        self.attendance_index = AttendanceIndex(self.connection, self.devices, self.unknown_users.look)
+        self.refused = RefusedCallbacks(self.connection)
+        self.refused_events = RefusedEvents(self.connection, self.refused, self.relay_events)
+        self.unknown_users = UnknownUsers(
+            self.connection, self.devices, self.employees, self.relay_events, self.event_reader
+        )
+        self.attendance_index = AttendanceIndex(
+            self.connection, self.devices, self.event_reader, self.unknown_users.look
+        )
         self.attendance = Attendance(self.connection, self.devices, self.people, self.attendance_index)
         self.subscriptions = Subscriptions(self.connection)
         self.commands = Commands(self.connection)
-        self.deliveries = Deliveries(self.connection)
+        self.deliveries = Deliveries(self.connection, self.event_reader)
+        self.delivery_counts = DeliveryCounts(self.connection)
+        self.delivery_log = DeliveryLog(self.connection)
+        self.delivery_lists = DeliveryLists(self.connection, self.delivery_log, self.event_reader)
+        self.replay_records = ReplayRecords(self.connection)
+        self.replays = Replays(self.connection, self.deliveries, self.replay_records)
+        self.parked = ParkedSubscriptions(self.connection, self.deliveries)
         self.api_keys = ApiKeys(self.connection)
-        self.persons = Persons(self.connection, self.devices, self.users, self.employees, self.codec)
+        self.idempotency = IdempotencyKeys(self.connection)
+        traces = Traces(self.connection, self.devices, self.event_reader)
+        self.person_erasure = PersonErasure(self.connection, self.devices, traces)
+        self.person_export = PersonExport(self.connection, self.users, self.employees, self.codec, traces)
         self.audit = Audit(self.connection)
         self.attendance_changes = AttendanceChanges(
             self.connection, self.attendance, self.relay_events, self.subscriptions
         )
         self.sessions = Sessions(self.connection, self.api_keys)
+        self.backup_reports = BackupReports(self.connection)
         self.history = History(self.connection)
+        self.loop_reports = LoopReports(self.connection)

@@ -4,12 +4,13 @@ Needs `pip install requests standardwebhooks`. See docs/integrations/erpnext.md.
 
 import json
 import os
+import re
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import requests
-from standardwebhooks import Webhook, WebhookVerificationError
+from standardwebhooks import Webhook
 
 WEBHOOK = Webhook(os.environ["WEBHOOK_SECRET"])
 URL = os.environ["ERPNEXT_URL"].rstrip("/")
@@ -28,8 +29,9 @@ def take(body: bytes, headers: dict[str, str]) -> int:
     """The status to answer a delivery with. 2xx only once ERPNext has all of it, or won't have it."""
     try:
         events = WEBHOOK.verify(body, headers)
-    except WebhookVerificationError:
+    except Exception:  # not genuine, or so odd that it can't be checked
         return 401
+    status = 204
     for event in events if isinstance(events, list) else [events]:
         if event["type"] != "attendance.punch" or event["test"]:
             continue
@@ -38,13 +40,12 @@ def take(body: bytes, headers: dict[str, str]) -> int:
         except NotBooked as error:
             outcome = f"not booked: {error}"
         except (Away, requests.RequestException) as error:
-            print(
-                json.dumps({"event": event["id"], "outcome": f"later: {str(error) or type(error).__name__}"}),
-                flush=True,
-            )
-            return 503
+            status = 503
+            outcome = f"later: {str(error) or type(error).__name__}"
         print(json.dumps({"event": event["id"], "user": event["user_id"], "outcome": outcome}), flush=True)
-    return 204
+        if outcome.startswith("later: ") and not outcome.startswith("later: ERPNext answered"):
+            break  # it can't be reached, so the others of a batch would wait in vain
+    return status
 
 
 def book(punch: dict[str, Any]) -> str:
@@ -68,13 +69,29 @@ def book(punch: dict[str, Any]) -> str:
         return "there already"
     if "No Employee found" in answer.text:
         raise NotBooked(f"no employee has the Attendance Device ID {punch['user_id']}")
+    if answer.status_code in (409, 417, 422):  # what Frappe answers where a rule of it forbids the entry
+        raise NotBooked(f"ERPNext refused it: {reason(answer)}")
     raise Away(f"ERPNext answered {answer.status_code}")
+
+
+def reason(answer: requests.Response) -> str:
+    """Frappe's own words: a list of JSON texts in a JSON text."""
+    try:
+        messages = json.loads(answer.json()["_server_messages"])
+        return " ".join(str(json.loads(message)["message"]) for message in messages)[:300]
+    except (ValueError, LookupError, TypeError):
+        return f"status {answer.status_code}"
 
 
 class Receiver(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        self.send_response(take(body, {name.lower(): value for name, value in self.headers.items()}))
+        length = self.headers.get("content-length", "0")
+        if re.fullmatch("[0-9]{1,8}", length):
+            body = self.rfile.read(int(length))
+            self.send_response(take(body, {name.lower(): value for name, value in self.headers.items()}))
+        else:
+            self.close_connection = True
+            self.send_response(400)
         self.end_headers()
 
 

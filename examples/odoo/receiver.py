@@ -4,16 +4,19 @@ Needs `pip install requests standardwebhooks`. See docs/integrations/odoo.md. Su
 
 import json
 import os
+import re
 import sys
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import requests
-from standardwebhooks import Webhook, WebhookVerificationError
+from standardwebhooks import Webhook
 
 WEBHOOK = Webhook(os.environ["WEBHOOK_SECRET"])
 URL = os.environ["ODOO_URL"].rstrip("/")
 DATABASE = os.environ["ODOO_DATABASE"]
+LONGEST_SHIFT = timedelta(hours=float(os.environ.get("ODOO_LONGEST_SHIFT_HOURS", "16")))
 
 
 class NotBooked(Exception):
@@ -28,7 +31,7 @@ def take(body: bytes, headers: dict[str, str]) -> int:
     """The status to answer a delivery with. 2xx only once Odoo has all of it, or won't have it."""
     try:
         events = WEBHOOK.verify(body, headers)
-    except WebhookVerificationError:
+    except Exception:  # not genuine, or so odd that it can't be checked
         return 401
     for event in events if isinstance(events, list) else [events]:
         if event["type"] != "attendance.punch" or event["test"]:
@@ -52,7 +55,7 @@ def book(punch: dict[str, Any]) -> str:
     found = odoo("hr.employee", "search_read", [[["barcode", "=", punch["user_id"]]]], fields=["id"], limit=1)
     if not found:
         raise NotBooked(f"no employee has the Badge ID {punch['user_id']}")
-    employee, moment = found[0]["id"], punch["occurred_at_utc"].replace("T", " ").removesuffix("Z")
+    employee, moment = found[0]["id"], punch["occurred_at_utc"][:19].replace("T", " ")
     if punch["direction"] is None:
         raise NotBooked(f"{punch['punch_type']} is neither in nor out")
     side = "check_in" if punch["direction"] == "in" else "check_out"
@@ -60,16 +63,33 @@ def book(punch: dict[str, Any]) -> str:
         return "there already"
     open_now = attendances(employee, ["check_out", "=", False])
     if side == "check_in":
+        forgotten = ""
         if open_now:
-            raise NotBooked(f"checked in already, at {open_now[0]['check_in']} UTC, and not out since")
+            came = open_now[0]["check_in"]
+            if since(came, moment) <= LONGEST_SHIFT:
+                raise NotBooked(f"already checked in at {came} UTC, and not checked out since")
+            # Odoo takes no second open attendance. Nobody knows when that one ended, so it gets no hours.
+            odoo("hr.attendance", "write", [[open_now[0]["id"]], {"check_out": came}])
+            forgotten = (
+                f"; the check-out of {came} UTC is missing, so that attendance was closed with 0 hours"
+            )
         odoo("hr.attendance", "create", [[{"employee_id": employee, "check_in": moment}]])
-        return "checked in"
+        return f"checked in{forgotten}"
     if not open_now:
         raise NotBooked("checked out without a check-in")
     if open_now[0]["check_in"] > moment:
-        raise NotBooked(f"came late: the open attendance begins afterwards, at {open_now[0]['check_in']} UTC")
+        raise NotBooked(f"arrived late: the open attendance begins later, at {open_now[0]['check_in']} UTC")
+    if since(open_now[0]["check_in"], moment) > LONGEST_SHIFT:
+        raise NotBooked(
+            f"the open attendance began too long before the punch, at {open_now[0]['check_in']} UTC: a check-out and a "
+            "check-in are missing"
+        )
     odoo("hr.attendance", "write", [[open_now[0]["id"]], {"check_out": moment}])
     return "checked out"
+
+
+def since(earlier: str, later: str) -> timedelta:
+    return datetime.fromisoformat(later) - datetime.fromisoformat(earlier)
 
 
 def attendances(employee: int, term: list[Any]) -> list[dict[str, Any]]:
@@ -102,8 +122,13 @@ def rpc(service: str, method: str, arguments: list[Any]) -> Any:
 
 class Receiver(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        self.send_response(take(body, {name.lower(): value for name, value in self.headers.items()}))
+        length = self.headers.get("content-length", "0")
+        if re.fullmatch("[0-9]{1,8}", length):
+            body = self.rfile.read(int(length))
+            self.send_response(take(body, {name.lower(): value for name, value in self.headers.items()}))
+        else:
+            self.close_connection = True
+            self.send_response(400)
         self.end_headers()
 
 

@@ -3,8 +3,8 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 
 export default {
   key: 'cams_relay-new-event',
-  name: 'New Event of an Attendance Machine (Instant)',
-  description: 'Emit new event when a machine reports a punch, a photo, a change of a user, or the end of a command.',
+  name: 'New Event from an Attendance Machine (Instant)',
+  description: 'Emit new event when a machine reports a punch, a photo, a user change, or the end of a command.',
   version: '0.1.0',
   type: 'source',
   dedupe: 'unique',
@@ -21,7 +21,7 @@ export default {
       label: 'Event Types',
       description: 'Types, families such as `user.*`, or `*` for all',
       async options() {
-        const { webhooks } = await this.call('GET', '/openapi.json');
+        const { webhooks } = await this.call('GET', '/openapi.json?webhooks=1');
         return [...Object.keys(webhooks), '*'];
       },
     },
@@ -39,7 +39,7 @@ export default {
       }
     },
     async activate() {
-      const body = { target_url: this.http.endpoint, events: this.events, description: 'Pipedream' };
+      const body = { target_url: this.http.endpoint, event_types: this.events, description: 'Pipedream' };
       const { id, secret } = await this.call('POST', '/v1/subscriptions', body);
       this.db.set('subscription', { id, secret });
     },

@@ -2,7 +2,7 @@
 export default {
   key: 'cams_relay-run-action',
   name: 'Run an Action on an Attendance Machine',
-  description: 'Add, change or delete users, read logs and figures: all actions of cams-relay.',
+  description: 'Add, change or delete users, or read logs and device information, with any action of cams-relay.',
   version: '0.1.0',
   type: 'action',
   props: {

@@ -4,6 +4,7 @@ import base64
 import hmac
 import json
 import os
+import re
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,14 +18,22 @@ seen = set()  # of webhook-ids; in earnest, a unique column beside what you stor
 def is_genuine(webhook_id: str, timestamp: str, signatures: str, body: bytes) -> bool:
     signed = f"{webhook_id}.{timestamp}.".encode() + body
     expected = b"v1," + base64.b64encode(hmac.digest(KEY, signed, "sha256"))
-    fresh = timestamp.isdecimal() and abs(time.time() - int(timestamp)) < 300
+    fresh = re.fullmatch("[0-9]{1,12}", timestamp) and abs(time.time() - int(timestamp)) < 300
     # One of several: while a secret is changed, both sign.
-    return fresh and any(hmac.compare_digest(expected, given.encode()) for given in signatures.split(" "))
+    return bool(fresh) and any(
+        hmac.compare_digest(expected, given.encode()) for given in signatures.split(" ")
+    )
 
 
 class Receiver(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        length = self.headers.get("content-length", "0")
+        if not re.fullmatch("[0-9]{1,8}", length):
+            self.close_connection = True
+            self.send_response(400)
+            self.end_headers()
+            return
+        body = self.rfile.read(int(length))
         sent = [self.headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature")]
         genuine, webhook_id = is_genuine(*sent, body), sent[0]
         if genuine and webhook_id not in seen:

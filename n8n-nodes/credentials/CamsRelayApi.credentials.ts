@@ -23,7 +23,7 @@ export class CamsRelayApi implements ICredentialType {
 			type: 'string',
 			default: '',
 			placeholder: 'https://relay.example.com',
-			description: 'Where your cams-relay is reached from n8n, without a path',
+			description: 'URL at which n8n can reach your cams-relay, without a path',
 			required: true,
 		},
 		{
@@ -33,7 +33,7 @@ export class CamsRelayApi implements ICredentialType {
 			typeOptions: { password: true },
 			default: '',
 			description:
-				'A key of the relay. The trigger needs the scopes subscriptions:write and events:read, commands need actions:read and actions:write, deleting everything on a device needs actions:destructive.',
+				'An API key of the relay. The trigger requires the scopes subscriptions:write and events:read. Commands require actions:read and actions:write. Deleting everything on a device requires actions:destructive.',
 			required: true,
 		},
 	];
@@ -55,7 +55,7 @@ export class CamsRelayApi implements ICredentialType {
 				type: 'responseCode',
 				properties: {
 					value: 401,
-					message: 'The relay doesn’t know this API key. Copy it again, or make one at the relay.',
+					message: 'The relay doesn’t know this API key. Copy it again, or create a new one.',
 				},
 			},
 			{
@@ -64,7 +64,7 @@ export class CamsRelayApi implements ICredentialType {
 				properties: {
 					key: 'scopes',
 					value: undefined,
-					message: 'There is no cams-relay at this URL. It is the URL without a path.',
+					message: 'There is no cams-relay at this URL. Enter its URL without a path.',
 				},
 			},
 		] as ICredentialTestRequest['rules'],

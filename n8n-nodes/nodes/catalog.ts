@@ -2,7 +2,7 @@ import type { INodePropertyOptions } from 'n8n-workflow';
 
 import data from './catalog.json';
 
-/** What the relay's registry says of itself; catalog.json is written by the relay's `scripts/openapi`. */
+/** Events and actions of the relay's registry; `npm run catalog` builds catalog.json. */
 export interface Catalog {
 	events: EventType[];
 	punch_types: Choice[];

@@ -26,10 +26,17 @@ export interface Call {
 	itemIndex?: number;
 }
 
+interface Fault {
+	pointer?: string;
+	parameter?: string;
+	header?: string;
+	message: string;
+}
+
 interface Problem extends IDataObject {
 	title?: string;
 	detail?: string;
-	errors?: Array<{ field: string; message: string }>;
+	errors?: Fault[];
 	command_id?: string;
 	gateway_status?: string;
 }
@@ -62,7 +69,7 @@ export async function call(
 		const reason = (error as { code?: string }).code ?? (error as Error).message;
 		throw new NodeApiError(this.getNode(), error as JsonObject, {
 			message: `The relay can't be reached at ${baseURL} (${reason})`,
-			description: 'Check the Relay URL of the credential, and that the relay runs.',
+			description: 'Check the credential’s Relay URL, and that the relay is running.',
 			itemIndex,
 		});
 	}
@@ -71,6 +78,11 @@ export async function call(
 		return { status, headers: response.headers, body: response.body };
 	}
 	throw problem.call(this, status, response.body as Problem, itemIndex);
+}
+
+/** The name of the field, parameter or header that is at fault. */
+function placeOf({ pointer, parameter, header }: Fault): string {
+	return pointer?.slice(1).replace(/\//g, '.') || parameter || header || 'body';
 }
 
 /** The relay's problem+json as n8n's error: its sentence, and beneath which field or command it was about. */
@@ -83,7 +95,7 @@ function problem(
 	// Anything else than the relay answers in HTML or text.
 	const known: Problem = typeof body === 'object' && body !== null ? body : {};
 	const more = [
-		...(known.errors ?? []).map(({ field, message }) => `${field}: ${message}`),
+		...(known.errors ?? []).map((fault) => `${placeOf(fault)}: ${fault.message}`),
 		known.gateway_status && `The gateway said: ${known.gateway_status}`,
 		known.command_id && `Command: ${known.command_id}`,
 	].filter(Boolean);

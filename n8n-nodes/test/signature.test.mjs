@@ -59,7 +59,7 @@ test('whatever is changed is refused', () => {
 		],
 	];
 	for (const [changed, body] of changes) {
-		assert.equal(refusal(SECRET, changed, body, NOW), 'The signature does not fit.');
+		assert.equal(refusal(SECRET, changed, body, NOW), 'The signature is not valid.');
 	}
 });
 

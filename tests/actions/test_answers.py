@@ -13,15 +13,21 @@ from tests.actions.tools import KEY, Machine, Maker, problem
 from tests.documented import STATUS_NAMES
 from tests.harness import Receiver
 
-HTTP = {1: 422, 2: 404, 3: 422, 4: 502, 7: 502, 8: 409, 9: 404, 10: 422, 11: 507, 13: 502, 15: 501}
-HTTP |= {12: 502, 14: 502, 19: 502, 29: 502, 33: 502, 35: 502, 38: 502, 77: 502, 999: 502, 123456: 502}
+HTTP = {1: 422, 2: 404, 3: 422, 4: 422, 7: 422, 8: 409, 9: 404, 10: 422, 11: 422, 13: 422, 15: 422}
+HTTP |= dict.fromkeys((12, 14, 19, 29, 33, 35, 38, 77, 999, 123456), 422)
+CODES = {
+    4: "invalid_encryption",
+    8: "user_already_exists",
+    11: "device_memory_full",
+    77: "unrecognised_status",
+}
 ADVICE = {
     3: "API Monitor",
-    4: "security key",
+    4: "Security Key",
     7: "AuthToken",
-    9: "add the user",
+    9: "Add the user",
     11: "full",
-    19: "set the security key",
+    19: "Set its Security Key",
 }
 
 
@@ -35,8 +41,8 @@ def test_each_status_code_has_its_http_status(code: int, key: str | None, make: 
     assert found["gateway_status"] == f"API_RESPONSE_MADE_UP_{code}"
     assert found["status_name"] == STATUS_NAMES.get(code, found["status_name"]) and found["status_name"]
     assert ADVICE.get(code, "") in found["detail"]
-    if HTTP[code] == 422:
-        assert found["errors"]
+    assert found["code"] == CODES.get(code, found["code"])
+    assert ("errors" in found) == (code in (1, 3, 10)), "a value is at fault"
     shown = one.command(found["command_id"])
     assert (shown["status"], shown["status_code"], shown["message"]) == ("failed", code, found["detail"])
     assert len(one.bodies) == 1
@@ -66,6 +72,36 @@ def test_a_body_that_is_not_the_protocols_is_502(kind: str, key: str | None, mak
     assert found["status_code"] is None and one.command(found["command_id"])["status"] == "failed"
 
 
+ELSEWHERE = {
+    "a page": (200, "text/html; charset=utf-8", b"<html>Welcome</html>"),
+    "not found": (404, "text/html", b"<html>no such page</html>"),
+    "an API of somebody else": (200, "application/json", b'{"statusCode":0,"message":"ok"}'),
+    "a code without a status": (200, "application/json", b'{"StatusCode":0}'),
+    "an error's body": (500, "application/json", b'{"Status":"done","StatusCode":0}'),
+    "created": (201, "application/json", b'{"Status":"done","StatusCode":0}'),
+    "another command's": (200, "application/json", b'{"Status":"done","StatusCode":0,"OperationID":"1"}'),
+    "nothing": (204, "", b""),
+}
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_only_the_gateways_own_answer_ends_a_command_well(
+    where: str, make: Maker, receiver: Receiver
+) -> None:
+    status, kind, content = ELSEWHERE[where]
+    receiver.answer = lambda _: (status, {"content-type": kind} if kind else {}, content)
+    found = problem(make(gateway_url=receiver.url).act("load-device-information"), 502)
+    assert "does not look like the Cams gateway: check gateway_url" in found["detail"]
+    assert f"HTTP {status} with {kind.partition(';')[0] or 'no content type'}" in found["detail"]
+    assert found["status_code"] is None
+
+
+def test_a_content_type_is_shown_only_if_it_is_one(make: Maker, receiver: Receiver) -> None:
+    receiver.answer = lambda _: (200, {"content-type": "<script>alert(1)</script>"}, b"{}")
+    found = problem(make(gateway_url=receiver.url).act("load-device-information"), 502)
+    assert "no content type" in found["detail"] and "script" not in found["detail"]
+
+
 @pytest.mark.parametrize("kind", ["html", "http-500", "no-code"])
 @pytest.mark.parametrize("action", ["delete-all-user", "enroll-fingerprint"])
 def test_after_an_answer_that_says_nothing_a_destructive_command_is_unknown(
@@ -74,8 +110,11 @@ def test_after_an_answer_that_says_nothing_a_destructive_command_is_unknown(
     """It may have been carried out: "failed" would be a guess."""
     one.fault(GARBAGE[kind])
     fields: dict[str, Any] = {"user_id": "1"} if action == "enroll-fingerprint" else {"confirm": True}
-    found = problem(one.act(action, **fields), 502)
-    assert found["command_status"] == "unknown" and "look at the device" in found["detail"]
+    found = problem(one.act(action, **fields), 422)
+    assert (found["command_status"], found["code"]) == (
+        "unknown",
+        "outcome_unknown",
+    ) and "Check the device" in found["detail"]
     assert len(one.bodies) == 1
 
 
@@ -85,15 +124,15 @@ def test_a_plain_answer_of_a_device_with_a_key_is_understood(code: int, make: Ma
     text = json.dumps({"Status": "API_RESPONSE_X", "OperationID": "1", "StatusCode": code})
     one.fault(Fault(body=text), Fault(body=f"\ufeff {text}\r\n"))
     for _ in range(2):
-        found = problem(one.act("load-device-information"), 502)
+        found = problem(one.act("load-device-information"), 422)
         assert (found["status_code"], found["gateway_status"]) == (code, "API_RESPONSE_X")
 
 
 def test_a_device_without_the_key_that_the_gateway_has_is_told_to_set_it(make: Maker) -> None:
     one = make()
     one.device.spec.security_key = KEY
-    found = problem(one.act("load-device-information"), 502)
-    assert found["status_code"] == 19 and "security key" in found["detail"]
+    found = problem(one.act("load-device-information"), 422)
+    assert found["status_code"] == 19 and "Security Key" in found["detail"]
     one.relay.call("PATCH", f"/v1/devices/{one.id}", json={"security_key": KEY})
     one.done("load-device-information")
 
@@ -101,7 +140,7 @@ def test_a_device_without_the_key_that_the_gateway_has_is_told_to_set_it(make: M
 def test_another_key_than_the_gateways_is_13(make: Maker) -> None:
     one = make(security_key=KEY)
     one.device.spec.security_key = KEY[::-1]
-    found = problem(one.act("load-device-information"), 502)
+    found = problem(one.act("load-device-information"), 422)
     assert (found["status_code"], found["status_name"]) == (13, "Invalid Security Key")
 
 
@@ -118,7 +157,7 @@ def test_a_redirect_is_not_followed(make: Maker, receiver: Receiver) -> None:
 
 
 def test_success_without_a_status_code_is_success(one: Machine) -> None:
-    one.fault(Fault(body='{"Status":"done","OperationID":"1"}'))
+    one.fault(Fault(body='{"Status":"done"}'))
     assert one.done("resend-all-user")["gateway_status"] == "done"
 
 
@@ -133,8 +172,10 @@ def test_another_call_that_never_ends_is_503_when_the_time_is_up(quick: Maker) -
     one = quick()
     one.fault(*[Fault(status_code=37)] * 20)
     began = time.monotonic()
-    found = problem(one.act("delete-all-user", confirm=True), 503)
+    answer = one.act("delete-all-user", confirm=True)
+    found = problem(answer, 503)
     assert (found["status_code"], found["command_status"]) == (37, "failed")
+    assert answer.headers["Retry-After"], "the gateway did not take it, so it may be repeated"
     assert time.monotonic() - began < 4
 
 
@@ -171,15 +212,11 @@ def test_device_information_is_flat_with_numbers_and_dates(one: Machine) -> None
         "Status": "Online",
         "Password": "4711",
     }
-    one.fault(
-        Fault(
-            body=json.dumps(
-                {"Status": "done", "OperationID": "1", "StatusCode": 0, "DeviceInformation": information}
-            )
-        )
-    )
+    one.fault(Fault(body=json.dumps({"Status": "done", "StatusCode": 0, "DeviceInformation": information})))
     answer = one.done("load-device-information")
-    shown = {name: value for name, value in answer.items() if not name.startswith(("command", "operation"))}
+    shown = {
+        name: value for name, value in answer.items() if not name.startswith(("id", "command", "operation"))
+    }
     assert shown == {
         "action": "load-device-information",
         "device_id": one.id,

@@ -73,8 +73,8 @@ def test_200_devices_that_take_15_s_are_served_within_20_s(
 
 def test_words_to_the_worker_that_were_lost_are_made_good(quick: Maker) -> None:
     """The stream that wakes it is short: what falls out of it is found by the set of busy devices."""
-    from app.store.keys import Shard
-    from app.store.outcomes import CommandKeys
+    from app.store.commands.outcomes import CommandKeys
+    from app.store.server.keys import Shard
     from tests.actions.tools import store_of
 
     one = quick()

@@ -93,10 +93,16 @@ def test_a_wrong_field_is_named_and_nothing_is_sent(
     assert len(one.bodies) == 1
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b"null", b"user_id=1"])
-def test_a_body_that_is_no_object_is_422(body: bytes, one: Machine) -> None:
+@pytest.mark.parametrize("body", [b"", b"[]", b'"text"', b"null"])
+def test_a_body_that_is_not_an_object_is_422(body: bytes, one: Machine) -> None:
     answer = one.relay.call("POST", "/v1/actions/add-user", data=body)
     assert answer.status_code == 422 and answer.json()["errors"]
+    assert not one.bodies
+
+
+@pytest.mark.parametrize("body", [b"{", b"user_id=1"])
+def test_a_body_that_is_not_json_is_400(body: bytes, one: Machine) -> None:
+    problem(one.relay.call("POST", "/v1/actions/add-user", data=body), 400)
     assert not one.bodies
 
 
@@ -121,12 +127,12 @@ def test_a_device_without_gateway_url_says_what_to_do(make: Maker) -> None:
 
 
 @pytest.mark.parametrize("mode", ["hybrid_db", "hybrid_file"])
-def test_a_mode_without_commands_is_501_and_nothing_is_sent(mode: str, make: Maker) -> None:
+def test_a_mode_without_commands_is_422_and_nothing_is_sent(mode: str, make: Maker) -> None:
     one = make(mode=mode)
-    found = problem(one.act("load-device-information"), 501)
+    found = problem(one.act("load-device-information"), 422, "device_id")
     assert (found["status_code"], found["status_name"]) == (15, "Feature Not Supported")
     assert {"gateway_status", "command_id"} <= found.keys()
-    problem(one.act("add-user", user_id="1"), 501)
+    problem(one.act("add-user", user_id="1"), 422)
     assert not one.bodies
 
 

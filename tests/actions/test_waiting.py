@@ -83,6 +83,7 @@ def test_the_same_key_and_body_are_the_same_command(one: Machine) -> None:
     body = {"last_name": None, "user_id": "1", "device_id": one.id}
     again = one.relay.call("POST", "/v1/actions/add-user", json=body, headers=headers)
     assert again.json()["command_id"] == first["command_id"]
+    assert again.headers["Idempotent-Replayed"] == "true"
     assert len(one.bodies) == 1
 
 
@@ -103,7 +104,8 @@ def test_a_failure_is_repeated_too_and_a_wrong_body_is_not_remembered(one: Machi
     headers = {"Idempotency-Key": f"order-{one.id}"}
     problem(one.act("delete-user", headers=headers), 422, "user_id")
     first = problem(one.act("delete-user", user_id="1", headers=headers), 404)
-    assert one.act("delete-user", user_id="1", headers=headers).json() == first
+    again = problem(one.act("delete-user", user_id="1", headers=headers), 404)
+    assert again.pop("request_id") != first.pop("request_id") and again == first
     assert len(one.bodies) == 1
 
 
@@ -135,7 +137,7 @@ def listed(one: Machine, **query: Any) -> list[dict[str, Any]]:
         assert page["data"]
 
 
-def test_the_list_tells_who_commanded_what_newest_first(one: Machine) -> None:
+def test_the_list_shows_who_sent_which_command_newest_first(one: Machine) -> None:
     for number in range(5):
         one.done("add-user", user_id=str(number), password="90817263")
     problem(one.act("add-user", user_id="1"), 409)
@@ -219,26 +221,52 @@ def test_a_command_that_was_not_sent_can_be_cancelled_and_one_that_was_cannot(sl
         second = wait_for(lambda: [row for row in listed(slow) if row["action"] == "delete-all-user"])[0][
             "command_id"
         ]
-        assert slow.relay.call("DELETE", f"/v1/commands/{second}").status_code == 204
-        problem(waiting[0].result(), 409)
-        (event,) = events_of(slow, "command.failed")
+        shown = slow.relay.call("POST", f"/v1/commands/{second}/cancel")
+        assert shown.status_code == 200 and shown.json() == slow.command(second)
+        assert problem(waiting[0].result(), 409)["code"] == "command_cancelled"
+        (event,) = events_of(slow, "command.cancelled")
         assert (event["command_id"], event["status_code"]) == (second, None) and "Cancelled" in event[
             "message"
         ]
-    problem(slow.relay.call("DELETE", f"/v1/commands/{first}"), 409)
+    for method, path in (("POST", "{}/cancel"), ("DELETE", "{}")):
+        answer = slow.relay.call(method, f"/v1/commands/{path.format(first)}")
+        assert problem(answer, 409)["code"] == "command_being_sent"
     assert slow.ended(first)["status"] == "completed"
-    problem(slow.relay.call("DELETE", f"/v1/commands/{first}"), 409)
-    problem(slow.relay.call("DELETE", f"/v1/commands/{second}"), 409)
+    for method, path, status in (("POST", "{}/cancel", 200), ("DELETE", "{}", 204)):
+        answer = slow.relay.call(method, f"/v1/commands/{path.format(first)}")
+        assert problem(answer, 409)["code"] == "command_ended"
+        assert slow.relay.call(method, f"/v1/commands/{path.format(second)}").status_code == status
     assert slow.command(second)["status"] == "cancelled"
+    assert len(events_of(slow, "command.cancelled")) == 1
     slow.done("load-device-information")
     assert [next(iter(body)) for body in slow.bodies] == ["Load", "Load"]
 
 
-def test_only_who_may_give_a_command_may_cancel_it(slow: Machine) -> None:
+@pytest.mark.parametrize(
+    ("prefer", "applied"),
+    [
+        ("wait=5", "wait=5"),
+        ("wait=2.5", "wait=2.5"),
+        ("wait=900", "wait=120"),
+        ("respond-async", "respond-async"),
+        ("respond-async, wait=7", "wait=7"),
+        ("return=minimal", None),
+    ],
+)
+def test_the_applied_preference_is_in_the_answer(prefer: str, applied: str | None, one: Machine) -> None:
+    answer = one.act("load-device-information", headers={"Prefer": prefer})
+    assert answer.ok and answer.headers.get("Preference-Applied") == applied
+    failed = one.act("delete-user", user_id="nobody", headers={"Prefer": "wait=9"})
+    assert (failed.status_code, failed.headers["Preference-Applied"]) == (404, "wait=9")
+
+
+def test_only_a_key_that_may_send_a_command_may_cancel_it(slow: Machine) -> None:
     slow.queued("load-device-information")
     second = slow.queued("delete-all-user", confirm=True)
     for scope in ("actions:read", "actions:write"):
-        problem(slow.relay.call("DELETE", f"/v1/commands/{second}", key=key_with(slow.relay, scope)), 403)
+        key = key_with(slow.relay, scope)
+        problem(slow.relay.call("DELETE", f"/v1/commands/{second}", key=key), 403)
+        problem(slow.relay.call("POST", f"/v1/commands/{second}/cancel", key=key), 403)
     key = key_with(slow.relay, "actions:destructive")
     assert slow.relay.call("DELETE", f"/v1/commands/{second}", key=key).status_code == 204
 

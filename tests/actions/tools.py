@@ -1,4 +1,4 @@
-"""What the tests of actions share: a device that is registered with a relay and present in the simulator."""
+"""Shared by the tests of actions: a device that is registered in a relay and exists in the simulator."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 import requests
 
-from app.settings import load
-from app.store.connection import make_client
+from app.settings.table import load
+from app.store.server.connection import make_client
 from simulator import device as simulated
 from simulator.desk import Desk
 from simulator.faults import Fault
@@ -22,6 +22,7 @@ from simulator.serving import SimulatorServer
 from simulator.spec import DeviceSpec
 from tests.harness import Device, Relay, wait_for
 from tests.processes import child, children
+from tests.relay.tools import problem as problem
 
 KEY = "0123456789abcdef0123456789ABCDEF"
 ENDED = ("completed", "failed", "unknown", "cancelled")
@@ -29,7 +30,7 @@ ENDED = ("completed", "failed", "unknown", "cancelled")
 
 @dataclass
 class Machine:
-    """One device: as the relay knows it, and as the gateway has it."""
+    """A device, in the relay and in the gateway."""
 
     relay: Relay
     sim: SimulatorServer
@@ -42,7 +43,7 @@ class Machine:
         return self.registered.id
 
     def act(self, action: str, wait: float | None = None, **fields: Any) -> requests.Response:
-        """POSTs an action; `headers` and `key` are the call's, all else is the body."""
+        """POST an action; `headers` and `key` belong to the call, everything else is the body."""
         how: dict[str, Any] = {name: fields.pop(name) for name in ("headers", "key") if name in fields}
         if wait is not None:
             how["headers"] = {**how.get("headers", {}), "Prefer": f"wait={wait:g}"}
@@ -50,7 +51,7 @@ class Machine:
         return self.relay.call("POST", f"/v1/actions/{action}", json=body, timeout=60, **how)
 
     def done(self, action: str, **fields: Any) -> dict[str, Any]:
-        """The JSON of an action that must be carried out within the call."""
+        """Return the JSON of an action, which must be carried out within the call."""
         answer = self.act(action, **fields)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
@@ -58,7 +59,7 @@ class Machine:
         return found
 
     def queued(self, action: str, **fields: Any) -> str:
-        """The id of a command that was given without waiting for it."""
+        """Return the ID of a command, without waiting for it."""
         answer = self.act(action, headers={"Prefer": "respond-async"}, **fields)
         assert answer.status_code == 202, answer.text
         command_id: str = answer.json()["command_id"]
@@ -69,24 +70,24 @@ class Machine:
         return found
 
     def ended(self, command_id: str, seconds: float = 20) -> dict[str, Any]:
-        """The command, once it has ended."""
+        """Return the command, once it has ended."""
         found: dict[str, Any] = wait_for(
             lambda: (shown := self.command(command_id))["status"] in ENDED and shown, seconds, 0.05
         )
         return found
 
     def fault(self, *faults: Fault) -> None:
-        """What the next answers are to be."""
+        """Set the next answers."""
         self.desk.set_faults(list(faults))
 
     @property
     def bodies(self) -> list[Any]:
-        """The commands as the gateway received them, decrypted."""
+        """Return the commands that the gateway received, decrypted."""
         return [receipt.body for receipt in list(self.desk.received)]
 
 
 def machine(relay: Relay, sim: SimulatorServer, spec: dict[str, Any] | None = None, **fields: Any) -> Machine:
-    """A new device. `spec` are settings of the simulator's, the others of the relay's registration."""
+    """Create a device. `spec` has settings for the simulator, the others are for the registration in the relay."""
     device_id, token = f"ACT{secrets.token_hex(4)}", secrets.token_hex(16)
     fields.setdefault("gateway_url", sim.command_url())
     settings = {"delay_seconds": 0.0, "retry_seconds": 0.05, "mode": fields.get("mode", "native")}
@@ -105,20 +106,8 @@ def machine(relay: Relay, sim: SimulatorServer, spec: dict[str, Any] | None = No
 Maker = Callable[..., Machine]
 
 
-def problem(answer: requests.Response, status: int, *fields: str) -> dict[str, Any]:
-    """The answer's problem, which must have this status and put the fault on these fields."""
-    assert answer.status_code == status, f"{answer.status_code} {answer.text}"
-    assert answer.headers["content-type"] == "application/problem+json"
-    found: dict[str, Any] = answer.json()
-    assert (found["type"], found["status"]) == ("about:blank", status) and found["title"] and found["detail"]
-    if fields:
-        assert {error["field"] for error in found["errors"]} == set(fields), found
-        assert all(error["message"] for error in found["errors"])
-    return found
-
-
 def key_with(relay: Relay, *scopes: str) -> str:
-    """A new API key with these scopes."""
+    """Create an API key with these scopes."""
     answer = relay.call("POST", "/v1/api-keys", json={"name": "of a test", "scopes": list(scopes)})
     assert answer.status_code == 201, answer.text
     made: str = answer.json()["key"]
@@ -126,17 +115,17 @@ def key_with(relay: Relay, *scopes: str) -> str:
 
 
 def events_of(device: Machine, event_type: str) -> list[dict[str, Any]]:
-    """A device's events of a type, oldest first."""
+    """Return a device's events of a type, oldest first."""
     return device.relay.events(device_id=device.id, type=event_type)
 
 
 def store_of(relay: Relay) -> Any:
-    """A client of the relay's store."""
+    """Return a client of the relay's store."""
     return make_client(load(relay.environment))
 
 
 def change_record(one: Machine, command_id: str, **changes: Any) -> None:
-    """Changes what the store keeps of a command, as time would."""
+    """Change a command in the store, as if time had passed."""
     client, name = store_of(one.relay), f"{{s0}}:command:{command_id}"
     record = json.loads(client.hget(name, "record"))
     client.hset(name, "record", json.dumps({**record, **changes}))
@@ -144,13 +133,13 @@ def change_record(one: Machine, command_id: str, **changes: Any) -> None:
 
 
 def kill_dispatcher(relay: Relay) -> None:
-    """kill -9 of the process that sends commands; the worker starts it again."""
+    """Kill the process that sends commands with kill -9. The worker starts it again."""
     wait_for(lambda: any("dispatcher" in run for run in children(relay.processes["worker"].pid).values()))
     os.kill(child(relay, "worker", "workers.dispatcher"), signal.SIGKILL)
 
 
 def soon_asking(folder: Path, *, timeout: int, wait: int) -> Relay:
-    """A relay with these seconds for the gateway's answer and for an action call, that asks again each half second."""
+    """Run a relay with these time limits for the gateway and for actions, which asks again every half second."""
     schedule = ",".join(["0.5"] * 12)
     return Relay(
         folder,

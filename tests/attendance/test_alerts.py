@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.events.types import FIELDS
-from app.settings import load
+from app.settings.table import load
 from app.store import Store
 from tests.attendance.tools import a_user
 from tests.harness import Device, Receiver, Relay, wait_for
@@ -62,7 +63,7 @@ def watch(watched: Relay) -> Watch:
     return made
 
 
-def test_each_silence_is_told_once_and_so_is_its_end(watched: Relay, watch: Watch) -> None:
+def test_each_silence_and_its_end_are_published_once(watched: Relay, watch: Watch) -> None:
     device = watched.device(silent_after_minutes=30, working_hours=ALWAYS, timezone="Asia/Kolkata")
     never_heard = watched.device(silent_after_minutes=30, working_hours=ALWAYS)
     not_wanted = watched.device()
@@ -146,7 +147,9 @@ def unknown(device: Device) -> list[str]:
     return [event["user_id"] for event in device.relay.events(device_id=device.id, type="user.unknown")]
 
 
-def test_a_stranger_is_told_once_and_only_where_users_are_known(office: Relay, receiver: Receiver) -> None:
+def test_an_unknown_user_is_published_once_and_only_if_users_are_known(
+    office: Relay, receiver: Receiver
+) -> None:
     device, silent = office.device(label="Gate"), office.device()
     office.subscribe(receiver, device, silent, events=["user.unknown"])
     device.send_done(device.sample(4))  # reports user 8
@@ -174,7 +177,7 @@ def small_stage(tmp_path: Any) -> Iterator[Stage]:
         yield made
 
 
-def test_whom_a_command_put_on_the_device_is_no_stranger(small_stage: Stage) -> None:
+def test_a_user_added_by_a_command_is_not_unknown(small_stage: Stage) -> None:
     relay, device, user = small_stage.relay, small_stage.device, a_user()
     body = {"device_id": device.id, "user_id": user, "first_name": "Asha", "card_number": "7"}
     assert relay.call("POST", "/v1/actions/add-user", json=body).status_code == 200
@@ -183,3 +186,39 @@ def test_whom_a_command_put_on_the_device_is_no_stranger(small_stage: Stage) -> 
     device.send_done(device.punch(other))
     wait_for(lambda: other in unknown(device), 20)
     assert user not in unknown(device)
+
+
+def test_damaged_times_of_the_check_start_it_over(watched: Relay, watch: Watch) -> None:
+    device = watched.device(silent_after_minutes=5, working_hours=ALWAYS)
+    watch.hear(device)
+    for name in ("checked", "since"):
+        watch.store.connection.redis.hset("{g}:alerts", name, "x")
+        watch.minutes(1)
+    watch.minutes(6)
+    assert alerts(device) == ["device.silent"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("record", b"[]"), ("record", b"{}"), ("secrets", b"x"), (None, b"x")]
+)
+def test_a_damaged_device_keeps_no_other_from_being_reported(
+    watched: Relay, watch: Watch, field: str | None, value: bytes
+) -> None:
+    damaged, other = (
+        watched.device(
+            device_id=f"{name}{secrets.token_hex(4)}", silent_after_minutes=5, working_hours=ALWAYS
+        )
+        for name in ("A", "B")
+    )
+    for device in (damaged, other):
+        device.send_done(device.punch())
+    key, client = watch.store.connection.shards[0].device(damaged.id), watch.store.connection.redis
+    before = client.dump(key)
+    if field is None:
+        client.delete(key)
+        client.set(key, value)
+    else:
+        client.hset(key, field, value)
+    watch.minutes(8)
+    assert alerts(other) == ["device.silent"]
+    client.restore(key, 0, before, replace=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 from typing import Any
 
 from app.events.types import FIELDS
-from app.settings import load
+from app.settings.table import load
 from app.store import Store
+from app.store.attendance.index import told_field
 from tests.attendance.tools import KOLKATA, a_user, at, days_ago, punch, row
-from tests.harness import Receiver, Relay, wait_for
+from tests.harness import ROOT, Receiver, Relay, wait_for
 
 
 def told(relay: Relay, user: str) -> list[dict[str, Any]]:
@@ -39,7 +42,76 @@ def test_a_storm_of_punches_is_one_event_and_a_late_one_the_next(office: Relay, 
     wait_for(lambda: len([e for e in receiver.events() if e["type"] == "attendance.day_changed"]) == 2, 20)
 
 
-def test_nothing_is_told_where_no_subscription_names_it(office: Relay, receiver: Receiver) -> None:
+def test_people_of_one_user_id_go_on_from_its_revision(office: Relay, receiver: Receiver) -> None:
+    """Each is a new version of what was published of both together, whichever of them a receiver looks at."""
+    office.subscribe(receiver, events=["attendance.day_changed"])
+    first, second = office.device(timezone=KOLKATA), office.device(timezone=KOLKATA)
+    user, day = a_user(), days_ago(2)
+    path, there = f"/v1/employees/{user}", {"device_id": first.id}
+    for clock, count in (("08:00", 1), ("09:00", 2)):
+        punch(first, user, at(day, clock))
+        wait_for(lambda count=count: len(told(office, user)) == count, 30)
+    office.call("PUT", path, json={"employee_id": "E-JOHN"}, params=there).raise_for_status()
+    office.call("PUT", path, json={"employee_id": "E-MARY"}).raise_for_status()
+    punch(second, user, at(day, "10:00"))
+    wait_for(lambda: len(told(office, user)) == 4, 30)
+    shown = {event["employee_id"]: event["revision"] for event in told(office, user)}
+    assert shown == {None: 2, "E-JOHN": 3, "E-MARY": 3}
+    punch(first, user, at(day, "11:00"))
+    wait_for(lambda: len(told(office, user)) == 5, 30)
+    assert (told(office, user)[-1]["employee_id"], told(office, user)[-1]["revision"]) == ("E-JOHN", 4)
+    # No longer by device: who it is goes on from the highest.
+    office.call("DELETE", path, params=there).raise_for_status()
+    office.call("PUT", path, json={"employee_id": "E-JOHN"}).raise_for_status()
+    punch(first, user, at(day, "12:00"))
+    wait_for(lambda: len(told(office, user)) == 6, 30)
+    assert (told(office, user)[-1]["employee_id"], told(office, user)[-1]["revision"]) == ("E-JOHN", 5)
+
+
+def test_employee_ids_are_digests_where_it_is_noted_what_was_published(
+    office: Relay, receiver: Receiver
+) -> None:
+    office.subscribe(receiver, events=["attendance.day_changed"])
+    device, user, day = office.device(timezone=KOLKATA), a_user(), days_ago(2)
+    other = office.device(timezone=KOLKATA)
+    names = {device.id: "E-" + a_user(), other.id: "E-" + a_user()}
+    for device_id, name in names.items():
+        there = {"device_id": device_id}
+        office.call(
+            "PUT", f"/v1/employees/{user}", json={"employee_id": name}, params=there
+        ).raise_for_status()
+    for one in (device, other):
+        punch(one, user, at(day, "09:00"))
+    wait_for(lambda: len(told(office, user)) == 2, 30)
+    store = Store(load(office.environment))
+    client, shard = store.connection.redis, store.connection.shards[0]
+    key = shard.attendance_told(str(day))
+
+    def noted() -> dict[bytes, bytes]:
+        return {name: note for name, note in client.hgetall(key).items() if user.encode() in name}
+
+    before = noted()
+    assert len(before) == 2 and not any(name.encode() in field for field in before for name in names.values())
+
+    # As earlier versions wrote it: nothing is told again, and what is new has the next revision.
+    field = told_field(store.connection.vault, user, names[device.id]).encode()
+    client.hdel(key, field)
+    client.hset(key, f"{user}\x1f{names[device.id]}", before[field].replace(b"1 ", b"6 ", 1))
+    client.zadd(shard.attendance_changed, {f"{day}\x1f{user}": 1})
+    wait_for(lambda: client.zscore(shard.attendance_changed, f"{day}\x1f{user}") is None, 30)
+    assert len(told(office, user)) == 2
+    punch(device, user, at(day, "17:00"))
+    wait_for(lambda: any(event["punch_count"] == 2 for event in told(office, user)), 30)
+    assert told(office, user)[-1]["revision"] == 7
+
+    # Whoever is forgotten on one device leaves nothing there; the other person's is kept.
+    command = [sys.executable, "-m", "app", "forget", "--user", user, "--device", device.id, "--yes"]
+    subprocess.run(command, cwd=ROOT, env=office.environment, capture_output=True, check=True)
+    of_other = told_field(store.connection.vault, user, names[other.id]).encode()
+    assert set(noted()) <= {of_other, user.encode()} and of_other in noted()
+
+
+def test_nothing_is_published_if_no_subscription_includes_it(office: Relay, receiver: Receiver) -> None:
     for subscription in office.get("/v1/subscriptions")["data"]:
         office.call("DELETE", f"/v1/subscriptions/{subscription['id']}")
     office.subscribe(receiver, events=["*"])

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.attendance import Mark, Rules, day_of, site, summary, window
+from app.attendance.rules import Mark, Rules, by_day, day_of, site, summary, window
 
 KOLKATA = "Asia/Kolkata"
 DAY = date(2026, 11, 24)
@@ -59,8 +59,11 @@ def test_a_lone_out_is_a_going() -> None:
 
 
 def test_a_finger_put_down_twice_is_one_punch() -> None:
-    assert row(mark("09:00:00"), mark("09:00:59"))["last_out"] is None
-    assert row(mark("09:00:00"), mark("09:01:00"))["last_out"] is not None
+    assert row(mark("09:00:00"), mark("09:01:59"))["last_out"] is None
+    assert row(mark("09:00:00"), mark("09:02:00"))["last_out"] is not None
+    longer, none = Rules(same_visit=300), Rules(same_visit=0)
+    assert row(mark("09:00:00"), mark("09:04:59"), rules=longer)["last_out"] is None
+    assert row(mark("09:00:00"), mark("09:00:01"), rules=none)["last_out"] is not None
 
 
 def test_a_punch_is_missing_only_once_the_day_is_over() -> None:
@@ -116,3 +119,96 @@ def test_a_device_without_a_zone_is_taken_at_its_punches_offset() -> None:
     assert site("UTC", 19_800).name == site(None, 19_800).name == "+05:30"
     assert site("UTC", 0).name == "UTC"
     assert site(KOLKATA, 0).name == KOLKATA
+
+
+@pytest.mark.parametrize(
+    ("punches", "hours"),
+    [
+        ("09:00 in, 14:00 out, 19:00 in, 23:00 out", 9.0),
+        ("09:00 in, 12:00 out, 13:00 in, 18:00 out", 8.0),
+        ("09:00, 12:00, 13:00, 18:00", 8.0),
+        ("09:00 in, 12:00, 13:00, 18:00 out", 8.0),
+        ("09:00 in, 09:01 in, 18:00 out, 18:01 out", 9.0),
+        ("09:00, 09:01, 18:00", 9.0),
+        ("09:00 in, 12:00 out, 12:00:30 in, 18:00 out", 8.99),
+        ("09:00 in, 13:00 in, 18:00 out", None),
+        ("09:00 in, 18:00 in", None),
+        ("09:00 out, 18:00 out", None),
+        ("09:00 in, 12:00 out, 13:00 in", None),
+        ("09:00", None),
+        ("08:00 in, 12:00 in, 12:00 out, 17:30 out", 9.5),
+        ("09:00 in, 09:00 out, 18:00 in, 18:00 out", 9.0),
+        ("09:00 in, 09:00 out, 12:00 in, 12:00 out, 18:00 in, 18:00 out", None),
+        ("09:00 in, 09:00 out", None),
+    ],
+)
+def test_hours_present_leave_out_the_time_between_an_out_and_the_next_in(
+    punches: str, hours: float | None
+) -> None:
+    found = row(*(mark(*punch.split()) for punch in punches.split(", ")))
+    assert found["present_hours"] == hours
+
+
+def _days(*punches: str, rules: Rules | None = None) -> dict[int, list[str]]:
+    """The days of November, and the times of their punches; a punch is `23 18:30 in`."""
+    marks = [mark(" ".join(punch.split()[:2]), *punch.split()[2:]) for punch in punches]
+    found = by_day(marks, rules or Rules())
+    return {
+        day.day: [datetime.fromtimestamp(one.at, place.zone).strftime("%d %H:%M") for one, place in pairs]
+        for day, pairs in found.items()
+    }
+
+
+def test_a_night_shift_is_of_the_day_on_which_it_began() -> None:
+    night = ("22 18:30 in", "23 07:10 out", "23 18:30 in", "24 07:10 out", "24 07:11 out")
+    assert _days(*night) == {22: ["22 18:30", "23 07:10"], 23: ["23 18:30", "24 07:10", "24 07:11"]}
+
+
+def test_a_machine_that_sends_each_punch_as_an_in_and_an_out() -> None:
+    pairs = [mark(clock, direction) for clock in ("09:00", "18:00") for direction in ("in", "out")]
+    found = row(*pairs)
+    assert (found["worked_hours"], found["present_hours"], found["missing_punch"]) == (9.0, 9.0, False)
+
+
+@pytest.mark.parametrize("came", ["06:00", "06:01"])
+def test_a_night_shift_straight_into_the_next_shift(came: str) -> None:
+    punches = ("22 22:00 in", "23 06:00 out", f"23 {came} in", "23 14:00 out")
+    assert _days(*punches) == {22: ["22 22:00", "23 06:00"], 23: [f"23 {came}", "23 14:00"]}
+
+
+@pytest.mark.parametrize(
+    "punches",
+    [
+        ("22 22:00 in", "23 06:00 out", "23 06:01", "23 14:00 out"),
+        ("22 09:00 in", "23 09:00 in", "23 18:00 out"),
+        ("22 09:00 in", "22 18:00 out", "23 00:30 out"),
+        ("22 09:00 in", "23 08:00 out"),
+        ("22 18:30", "23 07:10"),
+        ("21 18:30 in", "23 07:10 out"),
+    ],
+    ids=[
+        "a punch of any direction",
+        "forgotten out",
+        "it had ended",
+        "too long",
+        "no directions",
+        "a day between",
+    ],
+)
+def test_no_other_punch_is_of_the_day_before(punches: tuple[str, ...]) -> None:
+    assert _days(*punches) == {
+        day: [punch[:8] for punch in punches if punch.startswith(str(day))]
+        for day in {int(punch[:2]) for punch in punches}
+    }
+
+
+def test_a_day_never_ends_on_the_next_if_that_is_set() -> None:
+    assert set(_days("22 18:30 in", "23 07:10 out", rules=Rules(longest_shift=0))) == {22, 23}
+
+
+def test_a_punch_of_a_shift_that_may_go_on_is_not_missing_yet() -> None:
+    came, place = mark("18:30", "in")
+    ends = came.at + Rules().longest_shift
+    assert row((came, place), now=ends - 1)["missing_punch"] is False
+    found = row((came, place), now=ends)
+    assert (found["missing_punch"], found["day_ends"]) == (True, ends)

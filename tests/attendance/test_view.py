@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
-from app.attendance import COLUMNS
+from app.attendance.rules import COLUMNS
+from app.base.natural_order import natural_key
+from app.settings.table import load
+from app.store import Store
+from app.store.attendance.view import Sites
 from tests.attendance.tools import KOLKATA, a_user, at, days_ago, punch, row, rows
 from tests.harness import Relay
 from tests.relay.tools import problem
@@ -21,7 +25,7 @@ def test_a_day_goes_across_devices_and_past_midnight(office: Relay) -> None:
     user, day = a_user(), days_ago(3)
     punch(back, user, at(day + timedelta(days=1), "01:30"), Type="CheckIn")
     punch(front, user, at(day, "09:20"), Type="CheckOut")
-    punch(front, user, at(day, "03:00"))  # of the day before
+    punch(front, user, at(day, "03:00"), Type="CheckOut")  # of the day before
     found = row(office, day, user)
     assert list(found) == list(COLUMNS)
     assert found | {"user_name": None} == {
@@ -36,6 +40,8 @@ def test_a_day_goes_across_devices_and_past_midnight(office: Relay) -> None:
         "last_out_device_id": back.id,
         "worked_seconds": 58_200,
         "worked_hours": 16.17,
+        "present_seconds": None,
+        "present_hours": None,
         "punch_count": 2,
         "missing_punch": False,
         "is_late": True,
@@ -49,7 +55,7 @@ def test_a_punch_that_comes_late_changes_the_day_and_one_that_is_sent_again_repl
     office: Relay,
 ) -> None:
     device, user, day = office.device(timezone=KOLKATA), a_user(), days_ago(2)
-    punch(device, user, at(day, "18:00"), Type="CheckIn")
+    punch(device, user, at(day, "18:00"), Type="DoorOpen")
     assert row(office, day, user)["first_in"] == f"{day}T18:00:00+05:30"
     punch(device, user, at(day, "18:00"), Type="CheckOut")
     found = row(office, day, user)
@@ -57,6 +63,38 @@ def test_a_punch_that_comes_late_changes_the_day_and_one_that_is_sent_again_repl
     assert found["punch_count"] == 1
     punch(device, user, at(day, "09:00"))
     assert row(office, day, user)["worked_hours"] == 9.0
+
+
+def test_somebody_who_goes_straight_from_one_job_to_the_next(office: Relay) -> None:
+    device, user, day = office.device(timezone=KOLKATA), a_user(), days_ago(2)
+    for clock, kind in (
+        ("08:00", "CheckIn"),
+        ("12:00", "CheckIn"),
+        ("12:00", "CheckOut"),
+        ("17:30", "CheckOut"),
+    ):
+        punch(device, user, at(day, clock), Type=kind)
+    found = row(office, day, user)
+    assert (found["punch_count"], found["worked_hours"], found["present_hours"]) == (4, 9.5, 9.5)
+    # The second job may be a night shift.
+    night = a_user()
+    for clock, kind in (("14:00", "CheckIn"), ("22:00", "CheckOut"), ("22:00", "CheckIn")):
+        punch(device, night, at(day, clock), Type=kind)
+    punch(device, night, at(day + timedelta(days=1), "06:00"), Type="CheckOut")
+    found = row(office, day, night)
+    assert (found["punch_count"], found["worked_hours"], found["missing_punch"]) == (4, 16.0, False)
+
+
+def test_somebody_who_goes_straight_from_a_night_shift_into_the_next(office: Relay) -> None:
+    device, user, day = office.device(timezone=KOLKATA), a_user(), days_ago(3)
+    next_day = day + timedelta(days=1)
+    punch(device, user, at(day, "22:00"), Type="CheckIn")
+    for clock, kind in (("06:00", "CheckOut"), ("06:00", "CheckIn"), ("14:00", "CheckOut")):
+        punch(device, user, at(next_day, clock), Type=kind)
+    for one in (day, next_day):
+        found = row(office, one, user)
+        shown = [found[name] for name in ("punch_count", "worked_hours", "present_hours", "missing_punch")]
+        assert shown == [2, 8.0, 8.0, False]
 
 
 def test_a_site_without_a_zone_and_one_whose_zone_is_set_later(office: Relay) -> None:
@@ -78,7 +116,7 @@ def test_a_suspect_clock_is_left_out(office: Relay) -> None:
 
 def test_a_day_by_zone_by_device_and_page_by_page(office: Relay) -> None:
     kolkata, berlin = office.device(timezone=KOLKATA), office.device(timezone="Europe/Berlin")
-    day, users = days_ago(5), sorted(a_user() for _ in range(7))
+    day, users = days_ago(5), sorted((a_user() for _ in range(7)), key=natural_key)
     for user in users:
         punch(kolkata, user, at(day, "09:00"))
     punch(berlin, users[0], at(day, "09:00", "Europe/Berlin"))
@@ -88,6 +126,59 @@ def test_a_day_by_zone_by_device_and_page_by_page(office: Relay) -> None:
     assert row(office, day, users[0])["punch_count"] == 2
     assert row(office, day, users[0], timezone=KOLKATA)["punch_count"] == 1
     assert rows(office, day, device_id="unknown") == []
+
+
+def test_the_pages_of_a_day_read_who_punched_once_unless_somebody_else_did(office: Relay) -> None:
+    device, day, start = office.device(timezone=KOLKATA), days_ago(6), a_user() + "-"
+    for number in range(5):
+        punch(device, f"{start}{number}", at(day, "09:00"))
+    store = Store(load(office.environment))
+
+    def reads() -> int:
+        calls: int = store.connection.redis.info("commandstats")["cmdstat_zrangebylex"]["calls"]
+        return calls
+
+    sites = Sites(device_id=device.id)
+    found, cursor = [], None
+    counts = []
+    for _ in range(2):
+        page = store.attendance.day(day, sites, 2, cursor)
+        found += [one["user_id"] for one in page.rows]
+        cursor = page.next_cursor
+        counts.append(reads())
+    assert counts[0] == counts[1]
+    punch(device, f"{start}9", at(day, "09:00"))
+    found += [one["user_id"] for one in store.attendance.day(day, sites, 2, cursor).rows]
+    assert found == [f"{start}{number}" for number in (0, 1, 2, 3, 4, 9)]
+    assert reads() > counts[1]
+
+
+def test_ids_are_in_the_order_in_which_people_sort_them(office: Relay) -> None:
+    device, day, start = office.device(timezone=KOLKATA), days_ago(5), a_user() + "-"
+    users = [start + end for end in ("", "2", "10", "010a", "A2", "A10", "Ä")]
+    for user in reversed(users):
+        punch(device, user, at(day, "09:00"))
+    found = [found["user_id"] for found in rows(office, day, limit=2, device_id=device.id)]
+    assert found == users
+    got = office.call("GET", "/v1/attendance.csv", params={"date": str(day), "device_id": device.id})
+    lines = list(csv.DictReader(io.StringIO(got.content.decode("utf-8-sig"))))
+    assert [line["user_id"] for line in lines] == users
+
+
+def test_a_csv_file_says_that_it_is_utf_8(office: Relay) -> None:
+    device, user, day = office.device(timezone=KOLKATA), a_user(), days_ago(5)
+    office.call("PUT", f"/v1/employees/{user}", json={"employee_id": "E-1", "name": "Zoë Ñandú"})
+    punch(device, user, at(day, "09:00"))
+    month = {"month": f"{day:%Y-%m}"}
+    for path, query in (
+        ("/v1/attendance.csv", {"date": str(day)}),
+        ("/v1/attendance.csv", month),
+        (f"/v1/attendance/{user}.csv", month),
+        ("/v1/events.csv", {"user_id": user}),
+    ):
+        content = office.call("GET", path, params=query).content
+        assert content.startswith(b"\xef\xbb\xbf") and content.count(b"\xef\xbb\xbf") == 1
+        assert "Zoë Ñandú" in content.decode()
 
 
 def test_a_persons_month_and_its_sums(office: Relay) -> None:
@@ -127,17 +218,23 @@ def test_a_user_id_may_end_like_a_files_name(office: Relay, ending: str) -> None
 def test_files_hold_what_is_shown_and_no_formula(office: Relay, path: str) -> None:
     device, user, day = office.device(timezone=KOLKATA), "=1+1 " + a_user(), days_ago(6)
     punch(device, user, at(day, "08:00"))
-    query = {"month": f"{day:%Y-%m}", "user_id": user}
+    query = {"month": f"{day:%Y-%m}"}
+    if "{user}" not in path:
+        query["user_id"] = user
     path = path.format(user=user)
     got = office.call("GET", f"{path}.csv", params=query)
     assert got.headers["content-type"] == "text/csv; charset=utf-8"
-    (line,) = csv.DictReader(io.StringIO(got.text))
+    (line,) = csv.DictReader(io.StringIO(got.content.decode("utf-8-sig")))
     shown = row(office, day, user)
     assert line["user_id"] == f"'{user}" and line["first_in"] == shown["first_in"]
     book = office.call("GET", f"{path}.xlsx", params=query)
-    assert f"attendance-{day:%Y-%m}.xlsx" in book.headers["content-disposition"]
+    named = f'attachment; filename="attendance-{user.replace("=1+1 ", "_1_1_")}-{day:%Y-%m}.'
+    assert got.headers["content-disposition"] == f'{named}csv"'
+    assert book.headers["content-disposition"] == f'{named}xlsx"'
+    everybody = office.call("GET", "/v1/attendance.xlsx", params={"month": f"{day:%Y-%m}"})
+    assert everybody.headers["content-disposition"] == f'attachment; filename="attendance-{day:%Y-%m}.xlsx"'
     sheet = zipfile.ZipFile(io.BytesIO(book.content)).read("xl/worksheets/sheet1.xml").decode()
-    assert user in sheet and shown["first_in"] in sheet and "<f>" not in sheet
+    assert user in sheet and "<f>" not in sheet
 
 
 def test_everybodys_month_is_one_file(office: Relay) -> None:
@@ -146,7 +243,7 @@ def test_everybodys_month_is_one_file(office: Relay) -> None:
         punch(device, user, at(day, "08:00"))
         punch(device, user, at(day, "16:30"))
     got = office.call("GET", "/v1/attendance.csv", params={"month": f"{day:%Y-%m}", "device_id": device.id})
-    found = list(csv.DictReader(io.StringIO(got.text)))
+    found = list(csv.DictReader(io.StringIO(got.content.decode("utf-8-sig"))))
     assert {line["user_id"]: line["worked_hours"] for line in found} == dict.fromkeys(users, "8.5")
 
 
@@ -172,11 +269,10 @@ def test_what_is_wrong_is_said(office: Relay, path: str, query: dict[str, Any], 
     problem(office.call("GET", f"/v1/attendance{path}", params=query), 422, field)
 
 
-def test_any_cursor_and_any_id_is_taken(office: Relay) -> None:
-    day = str(days_ago(1))
-    for cursor in ("\x00", "zzz\x1f\x1f", "ü", "[", "("):
-        assert "data" in office.get("/v1/attendance", params={"date": day, "cursor": cursor})
-        assert office.get("/v1/attendance", params={"date": day, "user_id": cursor})["data"] == []
+def test_any_id_is_taken(office: Relay) -> None:
+    for user_id in ("\x00", "zzz\x1f\x1f", "ü", "[", "("):
+        query = {"date": str(days_ago(1)), "user_id": user_id}
+        assert office.get("/v1/attendance", params=query)["data"] == []
 
 
 def test_a_removed_devices_punches_stay(office: Relay) -> None:
@@ -185,3 +281,34 @@ def test_a_removed_devices_punches_stay(office: Relay) -> None:
     assert row(office, day, user)["timezone"] == "UTC"
     assert office.call("DELETE", f"/v1/devices/{device.id}").status_code == 204
     assert row(office, day, user)["first_in_device_id"] == device.id
+
+
+def test_a_night_shift_beside_a_day_shift(office: Relay) -> None:
+    """Of the office, whose day starts at 04:00: neither shift needs another start of the day."""
+    device, night, early = office.device(timezone=KOLKATA), a_user(), a_user()
+    day = days_ago(4)
+    for number in range(2):
+        punch(device, night, at(day + timedelta(days=number), "18:30"), Type="CheckIn")
+        punch(device, night, at(day + timedelta(days=number + 1), "07:10"), Type="CheckOut")
+    punch(device, early, at(day + timedelta(days=1), "06:00"), Type="CheckIn")
+    punch(device, early, at(day + timedelta(days=1), "14:00"), Type="CheckOut")
+    assert [row(office, day + timedelta(days=number), night)["worked_hours"] for number in range(2)] == [
+        12.67
+    ] * 2
+    assert not rows(office, day + timedelta(days=2), user_id=night)
+    assert row(office, day + timedelta(days=1), early)["worked_hours"] == 8.0
+
+
+def test_a_device_at_an_exit_ends_a_shift_whatever_it_calls_its_punches(office: Relay) -> None:
+    entry, leave, user, day = (
+        office.device(timezone=KOLKATA),
+        office.device(timezone=KOLKATA),
+        a_user(),
+        days_ago(4),
+    )
+    changed = office.call("PATCH", f"/v1/devices/{leave.id}", json={"direction": "out"})
+    assert changed.status_code == 200
+    for device, clock in ((entry, "09:00"), (leave, "12:00"), (entry, "13:00"), (leave, "18:00")):
+        punch(device, user, at(day, clock), Type="CheckIn")
+    found = row(office, day, user)
+    assert (found["worked_hours"], found["present_hours"]) == (9.0, 8.0)

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.working_hours import parse
+from app.base.working_hours import parse
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from app.gateway.cipher import SecurityKey
-from app.store.embedded import die_with_parent
+from app.store.server.embedded import die_with_parent
 from tests.harness import ROOT, Received, Receiver, wait_for
 
 TOKEN = "made-up-token-of-32-characters-0"
@@ -25,7 +25,7 @@ class Connector:
     """`cams-relay connector …` as a process, its files in a folder of its own."""
 
     def __init__(
-        self, folder: Path, to: str, token: str = TOKEN, stgid: str = "ESSL1", **environment: str
+        self, folder: Path, to: str, token: str = TOKEN, stgid: str | None = "ESSL1", **environment: str
     ) -> None:
         self.folder = folder
         self._to, self._stgid = to, stgid
@@ -39,7 +39,8 @@ class Connector:
         self.state = folder / f"connector-{stgid}.connector.json"
 
     def _command(self, words: tuple[str, ...]) -> list[str]:
-        shared = ("--to", self._to, "--stgid", self._stgid, "--poll", "0.05")
+        device = () if self._stgid is None else ("--stgid", self._stgid)
+        shared = ("--to", self._to, *device, "--poll", "0.05")
         zone = () if "--timezone" in words else ("--timezone", "Asia/Kolkata")
         return [sys.executable, "-m", "app", "connector", *words, *shared, *zone]
 

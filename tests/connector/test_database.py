@@ -65,7 +65,7 @@ class Logs:
 
 
 class Follower:
-    """A source made anew from its kept place for every look."""
+    """A source made again from its kept place for every look."""
 
     def __init__(self, logs: Logs, since: str, query: str = QUERY, **options: Any) -> None:
         self._make: Callable[[Any], QuerySource] = lambda place: QuerySource(
@@ -82,6 +82,7 @@ class Follower:
             found.append(read.fields["user"])
             read.done()
             self.kept = source.place()
+        self.kept = source.place()
         return found
 
 
@@ -154,13 +155,55 @@ def test_tables_of_a_month(server: str) -> None:
     query = QUERY.replace("DeviceLogs", "DeviceLogs_{month}_{year}")
     options = {"start": f"{last:%Y-%m-01}", "zone": ZoneInfo("Asia/Kolkata"), "overlap": 3600}
     follower = Follower(logs, "LogDate", query, **options)
-    with pytest.raises(Away):  # this month's table isn't made yet
-        follower.look()
-    assert follower.kept["value"] is not None
+    assert follower.look() == ["last"], "this month's table isn't made yet"
+    assert follower.look() == []
     this = Logs(server, f"DeviceLogs_{now.month}_{now.year}")
     this.add("this", at=max(now.replace(day=1, hour=0, minute=0, second=0), last + timedelta(seconds=1)))
     assert follower.look() == ["this"]
+    assert follower.look() == []
     this.table.drop(this.engine)
+
+
+def _months_back(count: int) -> datetime:
+    now = datetime.now(ZoneInfo("Asia/Kolkata"))
+    month = now.year * 12 + now.month - 1 - count
+    return datetime(month // 12, month % 12 + 1, 1)
+
+
+def test_a_month_without_a_table_or_with_another_one_stops_no_other_month(server: str) -> None:
+    """Two months ago the table has no column Direction, three months ago there is none at all."""
+    tables = {back: Logs(server, f"DeviceLogs_{_months_back(back):%Y%m}") for back in (4, 3, 2, 1, 0)}
+    for back, logs in tables.items():
+        logs.add(f"{back} months ago", at=_months_back(back))
+    with tables[3].engine.begin() as connection:
+        connection.execute(sql.text(f'ALTER TABLE "{tables[3].table.name}" RENAME TO kept'))
+    with tables[2].engine.begin() as connection:
+        connection.execute(
+            sql.text(f'ALTER TABLE "{tables[2].table.name}" RENAME COLUMN "Direction" TO other')
+        )
+    # SQLite reads a quoted column that it doesn't have as a text, unless it is one of a named table.
+    query = QUERY.replace("DeviceLogs", "DeviceLogs_{year}{month:02}").replace('"Dir', 'logs."Dir') + " logs"
+    start = f"{_months_back(4):%Y-%m-%d}"
+    follower = Follower(tables[0], "LogDate", query, start=start, zone=ZoneInfo("Asia/Kolkata"))
+    assert follower.look() == ["4 months ago", "1 months ago", "0 months ago"]
+    assert follower.look() == []
+    with tables[3].engine.begin() as connection:
+        connection.execute(sql.text(f'ALTER TABLE kept RENAME TO "{tables[3].table.name}"'))
+    with tables[2].engine.begin() as connection:
+        connection.execute(
+            sql.text(f'ALTER TABLE "{tables[2].table.name}" RENAME COLUMN other TO "Direction"')
+        )
+    assert follower.look() == ["3 months ago", "2 months ago"], "mended later, read later"
+    assert follower.look() == []
+    for logs in tables.values():
+        logs.table.drop(logs.engine)
+
+
+def test_a_query_for_tables_that_never_were_is_said(server: str) -> None:
+    logs = Logs(server)
+    query = QUERY.replace("DeviceLogs", "NoSuchLogs_{month}_{year}")
+    with pytest.raises(Away, match="can't be read"):
+        Follower(logs, "LogDate", query, start=f"{_months_back(2):%Y-%m-%d}").look()
 
 
 @pytest.mark.parametrize(
@@ -183,18 +226,21 @@ def test_the_command_follows_a_database(tmp_path: Path, gate: Receiver) -> None:
     connector = Connector(tmp_path, gate.url, DATABASE=f"sqlite:///{tmp_path}/etime.db")
     mapping = "user=UserId,time=LogDate,type=Direction"
     words = ("db", "env:DATABASE", "--query", QUERY, "--since-column", "DeviceLogId", "--map", mapping)
+    said = connector.run(*words)
     connector.run(*words)
-    connector.run(*words)
-    assert [(punch["UserId"], punch["Type"]) for punch in punches(gate)] == [
+    assert [(punch["UserId"], punch.get("Type")) for punch in punches(gate)] == [
         ("7", "CheckIn"),
+        ("8", None),
         ("9", "CheckOut"),
     ]
     assert punches(gate)[0]["LogTime"] == "2026-11-24 12:00:00 GMT +0530"
-    (reject,) = connector.rejects()
-    assert reject["where"] == "row with DeviceLogId 2" and "elsewhere" in reject["row"]
+    assert "type 'elsewhere' (1)" in said
+    logs.add("", way="in")
     logs.add("10")
-    connector.run(*words)
-    assert users(gate) == ["7", "9", "10"]
+    connector.run(*words, status=3)
+    (reject,) = connector.rejects()
+    assert reject["where"] == "row with DeviceLogId 4" and reject["problem"] == "user is empty"
+    assert users(gate) == ["7", "8", "9", "10"]
 
 
 def test_no_such_file_is_said(connector: Connector) -> None:

@@ -14,7 +14,7 @@ from app.connector.lines import LineSource
 
 
 class Follower:
-    """A source that is made anew from its kept place for every look, as after a restart."""
+    """A source that is made again from its kept place for every look, as after a restart."""
 
     def __init__(
         self, path: Path, name: str = "csv", mapping: str = "user=1,time=2", encoding: str | None = None
@@ -172,7 +172,7 @@ def test_a_header_is_remembered_and_read_anew_in_a_new_file(path: Path) -> None:
 
 def test_a_header_without_a_column_stops(path: Path) -> None:
     path.write_text("EmpCode,Date\n1,x\n")
-    with pytest.raises(Stop, match="no column 'When' for time; it names EmpCode, Date"):
+    with pytest.raises(Stop, match=r"no column 'When' for time\. It has EmpCode, Date"):
         Follower(path, mapping="user=EmpCode,time=When").look()
 
 
@@ -194,7 +194,7 @@ def test_a_line_that_is_not_in_the_encoding_is_put_aside_with_its_number(path: P
     path.write_bytes(b"1,x\nZo\xeb,x\n3\n4,x\n\n")
     follower = Follower(path)
     assert follower.look() == ["1", "4"]
-    assert "line 2: byte 3 is not utf-8: say --encoding" in follower.wrong[0]
+    assert "line 2: byte 3 is not utf-8. Set the encoding, e.g. --encoding" in follower.wrong[0]
     assert "line 3: time should be column 2, but there are 1" in follower.wrong[1]
 
 

@@ -30,7 +30,7 @@ ATTLOG = (
     "        7\t2026-11-24 08:36:08\t1\t0\t1\t0\r\n"
     "       42\t2026-11-24 17:02:55\t1\t1\t15\t0\r\n"
     "       42\tyesterday\t1\t1\t15\t0\r\n"
-    "        9\t2026-11-24 17:03:00\t1\t9\t1\t0\r\n"
+    "        9\t0000-00-00 00:00:00\t1\t0\t1\t0\r\n"
     "        9\t2026-11-24 17:04:00\t1\t1\t4\t0\r\n"
 )
 
@@ -62,7 +62,7 @@ def test_rows_that_cannot_be_read_are_put_aside_and_stop_nothing(
     connector: Connector, gate: Receiver
 ) -> None:
     _attlog(connector)
-    said = connector.run("file", "attlog.dat", "--format", "attlog")
+    said = connector.run("file", "attlog.dat", "--format", "attlog", status=3)
     assert [
         (punch["UserId"], punch["Type"], punch["InputType"], punch["LogTime"]) for punch in punches(gate)
     ] == [
@@ -72,12 +72,14 @@ def test_rows_that_cannot_be_read_are_put_aside_and_stop_nothing(
     ]
     first, second = connector.rejects()
     assert (
-        first["where"].endswith("attlog.dat, line 3")
-        and "'yesterday' is not written like" in first["problem"]
+        first["where"].endswith("attlog.dat, line 3") and "'yesterday' doesn't look like" in first["problem"]
     )
     assert first["row"] == "       42\tyesterday\t1\t1\t15\t0"
-    assert second["where"].endswith("line 4") and "--type-words 9=CheckIn" in second["problem"]
-    assert "line 3: time 'yesterday'" in said and "3 rows sent, 2 put aside" in said
+    assert second["where"].endswith("line 4") and "0000-00-00" in second["problem"]
+    assert "line 3: time 'yesterday'" in said
+    assert said.splitlines()[-1] == (
+        "5 rows read: 3 sent, 2 rejected (see connector-ESSL1.rejects.jsonl), 0 waiting"
+    )
     connector.run("file", "attlog.dat", "--format", "attlog")
     assert len(gate.received) == 3 and len(connector.rejects()) == 2
 
@@ -94,7 +96,7 @@ def test_it_is_encrypted_where_there_is_a_key(tmp_path: Path, gate: Receiver) ->
 def test_secrets_may_be_in_files_and_are_never_said(connector: Connector, gate: Receiver) -> None:
     _attlog(connector)
     (connector.folder / "token").write_text("made-up-token-in-a-file\n")
-    said = connector.run("file", "attlog.dat", "--format", "attlog", "--auth-token-file", "token")
+    said = connector.run("file", "attlog.dat", "--format", "attlog", "--auth-token-file", "token", status=3)
     assert gate.received[0].json["RealTime"]["AuthToken"] == "made-up-token-in-a-file"
     kept = connector.state.read_text() + (connector.folder / "connector-ESSL1.rejects.jsonl").read_text()
     assert "made-up-token" not in said + kept
@@ -123,7 +125,10 @@ def test_it_waits_for_a_receiver_that_is_away_in_order_and_with_one_operation_id
     wait_for(lambda: len(taken) == 3, 30)
     assert taken == ["7", "42", "9"]
     assert len(set(operations(gate)[:4])) == 1 and len(set(operations(gate))) == 3
-    assert "answered 503; tried again" in connector.log() and "takes callbacks again" in connector.log()
+    log = connector.log()
+    assert (
+        "answered 503; the connector will retry until it succeeds" in log and "accepts callbacks again" in log
+    )
 
 
 @pytest.mark.parametrize("status", [400, 401, 302])
@@ -135,10 +140,11 @@ def test_a_refusal_for_good_stops_with_a_sentence_and_keeps_the_place(
     )
     _attlog(connector)
     said = connector.run("file", "attlog.dat", "--format", "attlog", status=1)
-    assert {400: "security key", 401: "AuthToken", 302: "redirect"}[status] in said.splitlines()[-1]
+    assert {400: "Security Key", 401: "AuthToken", 302: "redirect"}[status] in said.splitlines()[-1]
     assert connector.place()["line"] == 1
+    assert "1 rows read: 1 sent, 0 rejected, 4 waiting" in said
     gate.answer = lambda _: DONE
-    connector.run("file", "attlog.dat", "--format", "attlog")
+    connector.run("file", "attlog.dat", "--format", "attlog", status=3)
     assert users(gate) == ["7", "42", "42", "9"]
     assert operations(gate)[1] == operations(gate)[2]
 
@@ -163,13 +169,13 @@ def test_it_follows_and_ends_when_told(
     [({"content-encoding": "gzip"}, b"this is no gzip"), ({"transfer-encoding": "chunked"}, b"zz\r\n")],
     ids=["can't be unpacked", "breaks off"],
 )
-def test_an_answer_that_cannot_be_read_is_none(
+def test_an_unreadable_answer_gives_none(
     connector: Connector, gate: Receiver, headers: dict[str, str], body: bytes
 ) -> None:
     answers = [(200, headers, body), DONE]
     gate.answer = lambda _: answers.pop(0) if len(answers) > 1 else answers[0]
     _attlog(connector, ATTLOG.splitlines(keepends=True)[0])
-    assert "no whole answer" in connector.run("file", "attlog.dat", "--format", "attlog")
+    assert "its response was incomplete" in connector.run("file", "attlog.dat", "--format", "attlog")
     assert len(gate.received) == 2 and len(set(operations(gate))) == 1
 
 
@@ -192,20 +198,20 @@ def test_one_place_for_one_source_and_one_process(
     assert "another connector" in connector.run("file", "attlog.dat", "--format", "attlog", status=1)
     connector.kill(signal.SIGTERM)
     _attlog(connector).rename(connector.folder / "other.dat")
-    assert "name another file" in connector.run("file", "other.dat", "--format", "attlog", status=1)
+    assert "Use another file" in connector.run("file", "other.dat", "--format", "attlog", status=1)
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("file", "a.csv"), "--format csv needs --map"),
+        (("file", "a.csv"), "--format csv requires --map"),
         (
             ("file", "a.csv", "--map", "user=1,time=2", "--timezone", "Asia/Kolkatta"),
-            "--timezone: there is no",
+            "--timezone: 'Asia/Kolkatta' is not a time zone",
         ),
         (
             ("file", "a.csv", "--map", "user=1,time=2", "--default-type", "In"),
-            "--default-type: 'In' is none of",
+            "--default-type: 'In' is not valid. Use one of:",
         ),
         (("file", "a.csv", "--map", "user=1,time=2", "--auth-token-env", "NONE"), "NONE is not set"),
         (
@@ -214,7 +220,7 @@ def test_one_place_for_one_source_and_one_process(
         ),
         (
             ("db", "foo://h/d", "--query", "x", "--since-column", "y", "--map", "user=1,time=2"),
-            "no driver for foo",
+            "no driver is installed for foo",
         ),
         (
             ("db", "mssql://h/d", "--query", "x", "--since-column", "y", "--map", "user=1,time=2"),
@@ -227,7 +233,7 @@ def test_one_place_for_one_source_and_one_process(
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_set_wrong_is_said_in_a_sentence(
+def test_a_wrong_setting_is_reported_in_a_sentence(
     connector: Connector, words: tuple[str, ...], says: str
 ) -> None:
     assert says in connector.run(*words, status=1)
@@ -235,7 +241,21 @@ def test_what_is_set_wrong_is_said_in_a_sentence(
 
 def test_the_relays_reader_takes_it(connector: Connector, gate: Receiver) -> None:
     _attlog(connector)
-    connector.run("file", "attlog.dat", "--format", "attlog")
+    connector.run("file", "attlog.dat", "--format", "attlog", status=3)
     callback = read(gate.received[0].json)
     assert callback.problems == []
     assert callback.operation == "RealTimePunchLog"
+
+
+def test_its_own_files_are_never_read_as_a_former_file(connector: Connector, receiver: Receiver) -> None:
+    """Of an empty file it read place and rejects beside it as rows, and put each reject aside again."""
+    (connector.folder / "attlog.dat").touch()
+    own = ("--state", "attlog.dat.place", "--rejects", "attlog.dat.bad")
+    file = ("file", "attlog.dat", "--no-header", "--map", "user=1,time=2", *own)
+    for _ in range(2):
+        assert "0 rows read: 0 sent, 0 rejected, 0 waiting" in connector.run(*file)
+    assert not (connector.folder / "attlog.dat.bad").exists()
+    (connector.folder / "attlog.dat").write_text("1,2026-01-01 09:00:00\nspoilt\n")
+    connector.run(*file, status=3)
+    assert users(receiver) == ["1"]
+    assert len((connector.folder / "attlog.dat.bad").read_text().splitlines()) == 1

@@ -1,4 +1,4 @@
-"""A relay with a virtual machine behind it, and a real Chromium in front of it."""
+"""A relay with a simulated device, and a real Chromium."""
 
 from __future__ import annotations
 

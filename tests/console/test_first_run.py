@@ -29,9 +29,9 @@ def test_an_empty_console_starts_the_virtual_device(browser: Browser, tmp_path: 
     try:
         relay.wait_healthy()
         sign_in(page, relay)
-        expect(page.get_by_role("heading", name="Three steps to the first event")).to_be_visible()
+        expect(page.get_by_role("heading", name="Three steps to your first event")).to_be_visible()
         expect(page.locator("#first-run code")).to_have_text(f"{relay.url}/callback")
-        page.get_by_role("button", name="Start a virtual device").click()
+        page.get_by_role("button", name="Start a simulated device").click()
         expect(page.locator("#events tbody tr", has_text="(virtual)").first).to_be_visible(timeout=30_000)
         expect(page.locator("#first-run")).to_be_hidden()
     finally:
@@ -46,7 +46,7 @@ def test_where_nobody_can_start_it_there_is_no_button(browser: Browser, tmp_path
     try:
         sign_in(page, relay)
         expect(page.locator("#first-run")).to_contain_text("cams-relay up")
-        assert page.get_by_role("button", name="Start a virtual device").count() == 0
+        assert page.get_by_role("button", name="Start a simulated device").count() == 0
         assert relay.call("POST", "/console/virtual-device").status_code == 409
         page.get_by_role("link", name="Actions").click()
         page.get_by_role("main").get_by_role("link", name="Add a device").click()

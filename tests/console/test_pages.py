@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from simulator.jpeg import make_jpeg
-from tests.console.tools import sign_in
-from tests.harness import ROOT, Receiver, verify, wait_for
+from tests.console.tools import Client, sign_in
+from tests.harness import API_KEY, ROOT, Receiver, verify, wait_for
 from tests.node import installed
 from tests.stage import Stage
 
@@ -112,7 +112,7 @@ def test_the_keyboard_is_enough(page: Page, stage: Stage) -> None:
     stage.device.send_done(stage.device.punch("3"))
     page.goto(f"{stage.relay.url}/?type=attendance.punch")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     link = page.locator("#events tbody a").first
     link.focus()
@@ -191,13 +191,17 @@ def test_a_day_a_month_and_the_employees(page: Page, stage: Stage, tmp_path: Pat
     page.goto(f"{stage.relay.url}/console/attendance/employees")
     wrong, right = tmp_path / "wrong.csv", tmp_path / "right.csv"
     wrong.write_text("user,number\n1,2\n")
-    right.write_text(f"user_id,employee_id,name\n{user},EMP-{user},Asha Rao\n")
+    right.write_text(
+        f"user_id,employee_id,name,device_id\n{user},EMP-{user},Asha Rao,\n{user},EMP-OTHER,Mary,SITE-B\n"
+    )
     page.get_by_label("CSV file").set_input_files(wrong)
     page.get_by_role("button", name="Import").click()
     expect(page.get_by_role("alert")).to_contain_text("user_id")
     page.get_by_label("CSV file").set_input_files(right)
     page.get_by_role("button", name="Import").click()
     expect(page.locator("#employees")).to_contain_text(f"EMP-{user}")
+    expect(page.locator("#employees tr", has_text="EMP-OTHER")).to_contain_text("SITE-B")
+    expect(page.get_by_role("alert")).to_contain_text("not registered: SITE-B")
 
 
 def test_a_device_is_added_tried_changed_and_removed(page: Page, stage: Stage) -> None:
@@ -205,27 +209,31 @@ def test_a_device_is_added_tried_changed_and_removed(page: Page, stage: Stage) -
     page.goto(f"{url}/console/devices/new")
     page.get_by_label("Service Tag ID").fill(stgid)
     page.get_by_label("AuthToken").fill("too short")
-    page.get_by_role("button", name="Add the device").click()
-    expect(page.locator("#e-auth_token")).to_contain_text("exactly 32 characters")
+    page.get_by_role("button", name="Add device").click()
+    expect(page.locator("#e-auth_token")).to_contain_text("Copy the 32 characters")
     expect(page.get_by_label("AuthToken")).to_be_focused()
     page.get_by_label("AuthToken").fill(secrets.token_hex(16))
-    page.get_by_label("Name").fill('Back "Door" <b>')
-    page.get_by_role("button", name="Add the device").click()
+    page.get_by_label("Name", exact=True).fill('Back "Door" <b>')
+    page.get_by_label("Punch direction").select_option("in")
+    page.get_by_role("button", name="Add device").click()
     page.wait_for_url(f"**/console/devices/{stgid}")
     expect(page.locator("h1")).to_have_text('Back "Door" <b>')
     expect(page.locator(".copyable code").first).to_have_text(f"{url}/callback/{stgid}")
     page.get_by_role("button", name="Copy").first.click()
     expect(page.locator("#status")).to_have_text("Copied")
-    page.get_by_role("button", name="Test the connection").click()
+    page.get_by_role("button", name="Test connection").click()
     expect(page.get_by_role("alert").first).to_contain_text("gateway_url")
     page.get_by_text("Change", exact=True).click()
     page.get_by_label("Time zone").fill("Asia/Kolkata")
+    expect(page.get_by_label("Punch direction")).to_have_value("in")
+    page.get_by_label("Punch direction").select_option("out")
     page.get_by_role("button", name="Save").click()
     wait_for(lambda: stage.relay.get(f"/v1/devices/{stgid}")["timezone"] == "Asia/Kolkata")
+    assert stage.relay.get(f"/v1/devices/{stgid}")["direction"] == "out"
     page.wait_for_load_state()
     page.get_by_text("Change", exact=True).click()
-    page.get_by_role("button", name="Remove this device").click()
-    page.get_by_role("button", name="Yes, go on").click()
+    page.get_by_role("button", name="Remove device").click()
+    page.get_by_role("button", name=f"Remove {stgid}").click()
     page.wait_for_url("**/console/devices")
     assert stage.relay.call("GET", f"/v1/devices/{stgid}").status_code == 404
 
@@ -233,7 +241,7 @@ def test_a_device_is_added_tried_changed_and_removed(page: Page, stage: Stage) -
 def test_testing_a_connection_shows_capacity_and_licence(page: Page, stage: Stage) -> None:
     device = stage.new_device()
     page.goto(f"{stage.relay.url}/console/devices/{device.id}")
-    page.get_by_role("button", name="Test the connection").click()
+    page.get_by_role("button", name="Test connection").click()
     expect(page.get_by_text("Maximum faces supported")).to_be_visible()
     expect(page.get_by_text("End date")).to_be_visible()
 
@@ -246,15 +254,15 @@ def test_a_subscription_is_made_tested_rotated_replayed_and_deleted(
     page.get_by_label("Target URL").fill(receiver.url)
     page.get_by_label("attendance.punch").check()
     page.get_by_label("Only these devices").fill(device.id)
-    page.get_by_role("button", name="Add the subscription").click()
+    page.get_by_role("button", name="Add subscription").click()
     secret = page.locator("#secret-value")
     expect(secret).to_contain_text("whsec_")
     first = secret.inner_text()
     page.get_by_role("button", name="Close").click()
     page.wait_for_url(re.compile(r"/console/subscriptions/sub_"))
     made = stage.relay.get(f"/v1/subscriptions/{page.url.rpartition('/')[2]}")
-    assert (made["events"], made["filters"]["device_ids"]) == (["attendance.punch"], [device.id])
-    page.get_by_role("button", name="Send a test").click()
+    assert (made["event_types"], made["filters"]["device_ids"]) == (["attendance.punch"], [device.id])
+    page.get_by_role("button", name="Send test event").click()
     (got,) = receiver.wait(1)
     assert verify(first, got)["test"] is True
     expect(page.locator("#deliveries tbody tr")).to_contain_text("200")  # without a reload
@@ -262,15 +270,24 @@ def test_a_subscription_is_made_tested_rotated_replayed_and_deleted(
     receiver.wait(2)
     page.get_by_label("Events received since").fill("2026-01-01T00:00")
     page.get_by_role("button", name="Replay", exact=True).click()
+    expect(page.locator("#confirm-text")).to_contain_text("Send 2 events to 127.0.0.1")
+    page.get_by_role("button", name="Cancel").click()
+    assert len(receiver.received) == 2
+    page.get_by_label("until").fill("2026-01-02T00:00")
+    page.get_by_role("button", name="Replay", exact=True).click()
+    expect(page.locator("#status")).to_contain_text("No stored events in this time range")
+    page.get_by_label("until").fill("")
+    page.get_by_role("button", name="Replay", exact=True).click()
+    page.get_by_role("button", name="Send 2 events").click()
     wait_for(lambda: [event["user_id"] for event in receiver.events()].count("5") >= 2, 20)
-    page.get_by_role("button", name="Rotate the secret").click()
-    page.get_by_role("button", name="Yes, go on").click()
+    page.get_by_role("button", name="Rotate secret").click()
+    page.get_by_role("button", name="Create a new secret").click()
     expect(secret).to_contain_text("whsec_")
     assert secret.inner_text() != first
     page.get_by_role("button", name="Close").click()
     expect(page.locator("body")).not_to_contain_text(first)
     page.get_by_role("button", name="Delete", exact=True).click()
-    page.get_by_role("button", name="Yes, go on").click()
+    page.get_by_role("button", name="Delete subscription").click()
     page.wait_for_url("**/console/subscriptions")
 
 
@@ -282,13 +299,13 @@ def test_a_subscription_is_changed_with_the_form_it_is_made_with(
     page.get_by_label("user.deleted").check()
     expect(page.get_by_label("all events")).not_to_be_checked()
     page.get_by_label("check_in").check()
-    page.get_by_label("Headers to send along").fill("Authorization: Bearer made-up\nX-Old: a:b")
-    page.get_by_role("button", name="Add the subscription").click()
+    page.get_by_label("Headers").fill("Authorization: Bearer made-up\nX-Old: a:b")
+    page.get_by_role("button", name="Add subscription").click()
     page.get_by_role("button", name="Close").click()
     page.wait_for_url(re.compile(r"/console/subscriptions/sub_"))
     path = f"/v1/subscriptions/{page.url.rpartition('/')[2]}"
     made = stage.relay.get(path)
-    assert (made["events"], made["filters"]["punch_types"]) == (["user.deleted"], ["check_in"])
+    assert (made["event_types"], made["filters"]["punch_types"]) == (["user.deleted"], ["check_in"])
     family = ["user.*", "attendance.punch"]
     assert stage.relay.call("PATCH", path, json={"events": family}).status_code == 200
     page.reload()
@@ -299,10 +316,10 @@ def test_a_subscription_is_changed_with_the_form_it_is_made_with(
     expect(page.get_by_label("user.*")).to_be_checked()
     for field, label, value in (
         ("target_url", "Target URL", "http://10.1.2.3/hook"),
-        ("batch_max", "Events in a delivery", "501"),
-        ("batch_wait_ms", "Wait for more", "60001"),
-        ("max_in_flight", "Deliveries at a time", "0"),
-        ("headers", "Headers to send along", "Host: elsewhere"),
+        ("batch_max", "Events per delivery", "501"),
+        ("batch_wait_ms", "Batch wait", "60001"),
+        ("max_in_flight", "Concurrent deliveries", "0"),
+        ("headers", "Headers", "Host: elsewhere"),
     ):
         before = page.get_by_label(label).input_value()
         page.get_by_label(label).fill(value)
@@ -312,18 +329,18 @@ def test_a_subscription_is_changed_with_the_form_it_is_made_with(
         page.get_by_label(label).fill(before)
     page.get_by_label("Target URL").fill("http://127.0.0.1:9/hook")
     save.click()
-    expect(page.locator("#e-headers")).to_contain_text("send `headers` with their values again")
+    expect(page.locator("#e-headers")).to_contain_text("send `headers` with all values again")
     page.get_by_label("Target URL").fill(made["target_url"])
     page.get_by_label("user.*").uncheck()
     page.get_by_label("check_out").check()
     page.get_by_label("Only these users").fill("5, 6")
-    page.get_by_label("Events in a delivery").fill("25")
-    page.get_by_label("Headers to send along").fill("Authorization: …\nX-New: 2")
+    page.get_by_label("Events per delivery").fill("25")
+    page.get_by_label("Headers").fill("Authorization: …\nX-New: 2")
     page.get_by_label("Description").fill("Payroll")
     save.press("Enter")
     expect(page.locator("h1")).to_have_text("Payroll")
     changed = stage.relay.get(path)
-    assert changed["events"] == ["attendance.punch"] and changed["batch_max"] == 25
+    assert changed["event_types"] == ["attendance.punch"] and changed["batch_max"] == 25
     assert changed["filters"] == made["filters"] | {
         "user_ids": ["5", "6"],
         "punch_types": ["check_in", "check_out"],
@@ -352,7 +369,8 @@ def test_a_failing_target_shows_its_answer_and_its_dead_letters_are_replayed(
     expect(page.locator("p.alert strong")).to_contain_text("418")
     assert page.locator(".plot canvas").count() == 2
     receiver.answer = lambda _: (200, {}, b"")
-    page.get_by_role("button", name="Replay these").click()
+    page.get_by_role("button", name="Replay all").click()
+    page.get_by_role("button", name="Send 1 event").click()
     wait_for(lambda: stage.relay.get(path)["delivered"] == 1, 20)
 
 
@@ -369,7 +387,7 @@ def test_form_and_json_of_an_action_change_each_other_and_it_is_sent(page: Page,
     )
     expect(page.locator("#f-first_name")).to_have_value("Asha")
     editor.fill("{")
-    expect(page.locator("#e-json")).to_contain_text("Not JSON")
+    expect(page.locator("#e-json")).to_contain_text("Invalid JSON")
     editor.fill(json.dumps({"device_id": device.id, "nonsense": 1}))
     expect(page.locator("#e-json")).to_contain_text("nonsense")
     editor.fill(json.dumps({"device_id": device.id, "user_id": "101", "password": "abc"}))
@@ -389,21 +407,78 @@ def test_progress_is_shown_while_the_machine_takes_its_time(page: Page, stage: S
     stage.machine(device).spec.delay_seconds = 3
     page.goto(f"{stage.relay.url}/console/actions/load-device-information?device_id={device.id}")
     page.get_by_role("button", name="Send").click()
-    expect(page.get_by_label("Sent; the machine is being asked")).to_be_visible()
+    expect(page.get_by_label("Sent. Waiting for the device")).to_be_visible()
     expect(page.locator("#result .badge")).to_have_text("completed")
     expect(page.locator("#progress")).to_be_hidden()
 
 
-def test_a_destructive_action_asks_first(page: Page, stage: Stage) -> None:
+def test_a_destructive_action_wants_the_machines_name_and_says_how_many_people(
+    page: Page, stage: Stage
+) -> None:
     device = stage.new_device()
+    stage.relay.call("PATCH", f"/v1/devices/{device.id}", json={"label": "Front Döor"})
     stage.add_user(device)
+    for user in ("100", "101"):
+        device.send_done(device.envelope(UserUpdated={"UserID": user, "FirstName": f"Asha {user}"}))
     page.goto(f"{stage.relay.url}/console/actions/delete-all-user?device_id={device.id}")
     page.get_by_role("button", name="Send").click()
+    expect(page.locator("#confirm-text")).to_contain_text(f"on Front Döor ({device.id})")
+    expect(page.locator("#confirm-text")).to_contain_text("records of 3 users")
+    yes = page.get_by_role("button", name="Delete all 3 users")
+    expect(yes).to_be_disabled()
     page.get_by_role("button", name="Cancel").click()
-    assert stage.machine(device).find_user("100")
     page.get_by_role("button", name="Send").click()
-    page.get_by_role("button", name="Yes, go on").click()
+    page.locator("#confirm-name").fill("Back Door")
+    page.locator("#confirm-name").press("Enter")
+    expect(yes).to_be_disabled()
+    assert stage.machine(device).find_user("100")
+    page.locator("#confirm-name").fill("Front Döor")
+    yes.click()
     expect(page.locator("#result .badge")).to_have_text("completed")
+    assert "100" not in stage.machine(device).users
+
+
+def test_deleting_one_person_names_the_person(page: Page, stage: Stage) -> None:
+    device = stage.new_device()
+    stage.add_user(device)
+    device.send_done(device.envelope(UserUpdated={"UserID": "100", "FirstName": "Asha"}))
+    page.goto(f"{stage.relay.url}/console/actions/delete-user?device_id={device.id}")
+    page.locator("#f-user_id").fill("100")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("#confirm-text")).to_contain_text("Delete Asha (100) from")
+    page.locator("#confirm-name").fill(device.id)
+    page.locator("#confirm-name").press("Enter")
+    expect(page.locator("#result .badge")).to_have_text("completed")
+
+
+def test_the_server_wants_the_machines_name_too(stage: Stage) -> None:
+    """Whatever a page's script does; a program with a key says `confirm` as ever."""
+    device = stage.new_device()
+    client = Client(stage.relay)
+    client.sign_in(API_KEY)
+    content = client.get("/console/actions").text
+    token = re.search(r'name="csrf-token" content="([0-9a-f]+)"', content)
+    assert token
+    for name, body in (
+        ("delete-all-user", {"confirm": True}),
+        ("delete-log-all", {"confirm": True}),
+        ("delete-attendance-photo", {"confirm": True}),
+        ("delete-user", {"user_id": "100"}),
+    ):
+        body = {"device_id": device.id, **body}
+        for typed in (None, "another", device.id):
+            headers = {"X-CSRF-Token": token[1], "Prefer": "respond-async"}
+            if typed:
+                headers["X-Confirm-Device"] = typed
+            url = f"{stage.relay.url}/v1/actions/{name}"
+            answer = client.session.post(url, json=body, headers=headers, timeout=20)
+            # A command that was taken: on a busy machine it may have ended before it is answered, and be no 202.
+            assert ("command_id" in answer.json()) == (typed == device.id), (name, typed, answer.text)
+            assert typed == device.id or answer.status_code == 422, answer.text
+        answer = stage.relay.call(
+            "POST", f"/v1/actions/{name}", json=body, headers={"Prefer": "respond-async"}
+        )
+        assert "command_id" in answer.json(), answer.text
 
 
 def test_health_shows_the_store_and_what_doctor_says(page: Page, stage: Stage) -> None:

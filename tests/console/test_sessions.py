@@ -13,9 +13,9 @@ import pytest
 from flask import Flask
 
 from app.api.auth import ANY_KEY, PUBLIC
-from app.settings import load
-from app.store.api_keys import SCOPES
-from app.web import create_app
+from app.settings.table import load
+from app.store.access.scopes import SCOPES
+from app.web.application import create_app
 from tests.console.tools import Client, token_in
 from tests.harness import API_KEY, wait_for
 from tests.relay.tools import key_with, problem, stream_ends
@@ -121,7 +121,7 @@ def test_a_wrong_key_is_refused_and_not_shown(client: Client) -> None:
     assert client.get("/console/devices").headers["location"] == "/console/sign-in?next=/console/devices"
 
 
-def test_what_changes_something_needs_the_pages_token(stage: Stage, client: Client) -> None:
+def test_requests_that_change_something_need_the_pages_token(stage: Stage, client: Client) -> None:
     assert client.post("/console/sign-in", key=API_KEY).status_code == 403
     client.sign_in(API_KEY)
     body = {"name": "x", "scopes": ["events:read"]}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.harness import Relay
+from app.settings.table import load
+from app.store import Store
+from tests.harness import API_KEY, Relay
+from tests.stores import PASSWORD, Server
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +27,26 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     folder = tmp_path_factory.mktemp("patient")
     with Relay(folder, RELAY_RETRY_SCHEDULE="3,600,600") as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def persistent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    """A relay that tries again every 3 s, so that it finds a target that comes back, however late that is."""
+    folder = tmp_path_factory.mktemp("persistent")
+    with Relay(folder, RELAY_RETRY_SCHEDULE=",".join(["3"] * 30)) as made:
+        yield made
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Store]:
+    """A store of its own with two shards, without a worker."""
+    server = Server(tmp_path, "store", 'save ""', password=PASSWORD)
+    environment = {
+        "REDIS_URL": server.url,
+        "RELAY_SECRET_KEY": "made-up-secret-key-for-tests-only-0123456789",
+        "RELAY_API_KEY": API_KEY,
+        "RELAY_DATA_DIR": str(tmp_path / "data"),
+        "RELAY_SHARDS": "2",
+    }
+    yield Store(load(environment))
+    server.kill()

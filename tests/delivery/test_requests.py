@@ -50,7 +50,7 @@ def test_a_hidden_header_that_is_sent_back_keeps_its_value(
     path = f"/v1/subscriptions/{made['id']}"
     shown = relay.get(path)["headers"]
     shown.pop("X-Old")
-    changed = relay.call("PATCH", path, json={"headers": {**shown, "X-New": "2"}})
+    changed = relay.call("PATCH", path, json={"headers": {**shown, "X-Old": None, "X-New": "2"}})
     assert changed.json()["headers"] == {"Authorization": "…", "X-New": "…"}
     device.send_done(device.punch())
     (got,) = receiver.wait(1)
@@ -59,6 +59,46 @@ def test_a_hidden_header_that_is_sent_back_keeps_its_value(
     problem(relay.call("PATCH", path, json={"headers": {"X-Unknown": "…"}}), 422, "headers")
     body = {"target_url": receiver.url, "events": ["*"], "headers": {"X-Unknown": "…"}}
     problem(relay.call("POST", "/v1/subscriptions", json=body), 422, "headers")
+
+
+def test_a_change_merges_and_null_sets_the_default(relay: Relay, device: Device, receiver: Receiver) -> None:
+    filters = {"user_ids": ["7"], "punch_types": ["check_in"]}
+    made = relay.subscribe(
+        receiver,
+        device,
+        **{"headers": {"X-A": "1", "X-B": "2", "X-C": "3"}, "filters": filters, "batch_max": 5},
+        **{"max_in_flight": 2, "format": "raw", "description": "x", "expires_in": 600},
+    )
+    path, merge = f"/v1/subscriptions/{made['id']}", {"Content-Type": "application/merge-patch+json"}
+    body = {
+        "headers": {"X-A": None, "x-c": "4"},
+        "filters": {"user_ids": None},
+        "batch_max": None,
+        "format": None,
+    }
+    answer = relay.call("PATCH", path, data=json.dumps(body), headers=merge)
+    assert answer.status_code == 200, answer.text
+    changed = answer.json()
+    assert changed["headers"] == {"X-B": "…", "x-c": "…"}
+    assert changed["filters"]["user_ids"] == [] and changed["filters"]["punch_types"] == ["check_in"]
+    assert (changed["batch_max"], changed["format"], changed["max_in_flight"]) == (1, "flat", 2)
+    assert change(relay, made, headers={}, filters={})["headers"] == {"X-B": "…", "x-c": "…"}
+    device.send_done(device.punch())
+    (got,) = receiver.wait(1)
+    assert (got.headers.get("x-a"), got.headers["x-b"], got.headers["x-c"]) == (None, "2", "4")
+    changed = change(
+        relay,
+        made,
+        **{"headers": None, "filters": None, "description": None, "max_in_flight": None, "expires_in": None},
+        **{"include_card_numbers": None, "batch_wait_ms": None},
+    )
+    assert changed["headers"] == {} and not any(changed["filters"].values())
+    assert (changed["description"], changed["max_in_flight"], changed["expires_at"]) == (None, 16, None)
+    for name in ("target_url", "event_types"):
+        problem(relay.call("PATCH", path, json={name: None}), 422, name)
+    full = {f"X-{number}": "1" for number in range(20)}
+    change(relay, made, headers=full)
+    problem(relay.call("PATCH", path, json={"headers": {"X-More": "1"}}), 422, "headers")
 
 
 def test_a_hidden_header_goes_to_no_other_target(relay: Relay, device: Device, receiver: Receiver) -> None:
@@ -73,14 +113,17 @@ def test_a_hidden_header_goes_to_no_other_target(relay: Relay, device: Device, r
                 found = problem(
                     relay.call("PATCH", path, json={"target_url": elsewhere, **headers}), 422, "headers"
                 )
-                assert "Authorization" in found["detail"] and "{} for none" in found["detail"]
+                assert "Authorization" in found["detail"] and "null for no headers" in found["detail"]
         assert relay.get(path)["target_url"] == beside
-        moved = {"target_url": other.url, "headers": {"X-Team": "2"}}
+        kept = {"target_url": other.url, "headers": {"x-team": "2"}}
+        found = problem(relay.call("PATCH", path, json=kept), 422, "headers")
+        assert "the values of Authorization are" in found["detail"], "the other one is replaced"
+        moved = {"target_url": other.url, "headers": {"Authorization": None, "X-Team": "2"}}
         assert relay.call("PATCH", path, json=moved).json()["headers"] == {"X-Team": "…"}
         punch(device)
         (got,) = other.wait(1)
         assert got.headers["x-team"] == "2" and "authorization" not in got.headers
-        none = {"target_url": receiver.url, "headers": {}}
+        none = {"target_url": receiver.url, "headers": None}
         assert relay.call("PATCH", path, json=none).json()["headers"] == {}
 
 
@@ -202,18 +245,41 @@ def test_platforms_names_are_taken(relay: Relay, device: Device, receiver: Recei
     assert answer.status_code == 201, answer.text
     made = answer.json()
     assert made["target_url"] == receiver.url
-    assert made["events"] == ["attendance.punch"]
+    assert made["event_types"] == ["attendance.punch"]
+    assert not made.keys() & {"events", "event"}
     punch(device)
     receiver.wait(1)
+
+
+def test_devices_in_a_filter_that_are_not_registered_are_named(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
+    missing = f"{device.id}-not-yet"
+    body = {"target_url": receiver.url, "event_types": ["*"], "filters": {"device_ids": [missing, device.id]}}
+    made = relay.call("POST", "/v1/subscriptions", json=body)
+    assert made.status_code == 201 and made.json()["unknown_device_ids"] == [missing]
+    path = f"/v1/subscriptions/{made.json()['id']}"
+    assert relay.get(path)["unknown_device_ids"] == [missing]
+    listed = relay.get("/v1/subscriptions", params={"limit": 200})["data"]
+    assert [one["unknown_device_ids"] for one in listed if one["id"] == made.json()["id"]] == [[missing]]
+    relay.device(device_id=missing)
+    assert relay.get(path)["unknown_device_ids"] == []
+    for device_ids in (["VIRTUAL1"], []):
+        changed = relay.call("PATCH", path, json={"filters": {"device_ids": device_ids}})
+        assert changed.json()["unknown_device_ids"] == device_ids
 
 
 @pytest.mark.parametrize(
     ("fields", "fault"),
     [
-        ({"events": []}, "events"),
-        ({"events": ["attendance.punched"]}, "events.0"),
-        ({"events": "*"}, "events"),
-        ({"event": None}, "events.0"),
+        ({"event_types": []}, "event_types"),
+        ({"events": []}, "event_types"),
+        ({"event_types": ["attendance.punched"]}, "event_types.0"),
+        ({"event_types": "*"}, "event_types"),
+        ({"event": None}, "event_types.0"),
+        ({"events": ["*"], "event_types": ["user.*"]}, "events"),
+        ({"event": "*", "event_types": ["user.*"]}, "event"),
+        ({"hookUrl": "http://127.0.0.1:9/other"}, "hookUrl"),
         ({"format": "xml"}, "format"),
         ({"max_in_flight": 0}, "max_in_flight"),
         ({"max_in_flight": 101}, "max_in_flight"),
@@ -232,7 +298,8 @@ def test_platforms_names_are_taken(relay: Relay, device: Device, receiver: Recei
 def test_a_wrong_body_names_its_field(
     relay: Relay, receiver: Receiver, fields: dict[str, Any], fault: str
 ) -> None:
-    base = {"target_url": receiver.url, **({} if "event" in fields else {"events": ["*"]})}
+    named = fields.keys() & {"event_types", "events", "event"}
+    base = {"target_url": receiver.url, **({} if named else {"event_types": ["*"]})}
     problem(relay.call("POST", "/v1/subscriptions", json={**base, **fields}), 422, fault)
 
 
@@ -355,7 +422,7 @@ def test_batches_are_arrays_and_the_same_on_every_try(
     ]
     assert all(event["id"].startswith("evt_") for event in first.json)
     (row,) = wait_rows(relay, subscription, 1, status="delivered")
-    assert (row["id"], row["event_count"], row["attempt_count"]) == (first.headers["webhook-id"], 5, 2)
+    assert (row["batch_id"], row["event_count"], row["attempt_count"]) == (first.headers["webhook-id"], 5, 2)
 
 
 def test_a_batch_that_is_not_full_goes_after_its_wait(

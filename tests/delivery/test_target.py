@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from app.store.keys import Shard
-from workers.pace import Pace
-from workers.target import Delivery, Stored, Target
+from app.store.server.keys import Shard
+from workers.delivery.pace import Pace
+from workers.delivery.target import Delivery, Stored, Target
 
 
 class _Subscription:
@@ -64,3 +64,14 @@ def test_nothing_starts_while_what_waited_for_a_retry_is_made_due() -> None:
     target.releasing = 1
     assert target.next_due() is None
     assert not target.may_start_fresh()
+
+
+def test_nothing_from_the_queue_starts_while_what_is_due_is_being_read() -> None:
+    """It was taken for nothing: a new event overtook the one that was tried again."""
+    target = _target()
+    target.due_behind = False
+    target.fresh.append(_event("9-0"))
+    target.due_loading = True
+    assert not target.may_start_fresh()
+    target.due_loading = False
+    assert target.may_start_fresh()

@@ -1,4 +1,4 @@
-"""What the tests of deliveries share: the log, the store's keys, answers that follow a plan, servers that misbehave."""
+"""Shared by the tests of deliveries: the log, the store's keys, planned answers, and servers that misbehave."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rq.registry import ScheduledJobRegistry
-
-from app.settings import load
-from app.store.connection import make_client
-from app.store.jobs import queue
+from app.settings.table import load
+from app.store import Store
+from app.store.jobs import QUEUE
+from app.store.server.connection import make_client
+from app.store.subscriptions.records import Subscription
 from tests.harness import Device, Received, Receiver, Relay, wait_for
 from tests.http.raw_servers import Behaviour, serve
 
@@ -21,12 +21,12 @@ OK: Answer = (200, {}, b"")
 
 
 def client(relay: Relay) -> Any:
-    """A client of the relay's store."""
+    """Return a client of the relay's store."""
     return make_client(load(relay.environment))
 
 
 def plan(*answers: int | Answer, then: int | Answer = 200) -> Callable[[Received], Answer]:
-    """Answers in turn, then always the last."""
+    """Return an answer function that uses these in turn, then always the last one."""
     left = [_answer(answer) for answer in answers]
     lock = threading.Lock()
 
@@ -42,19 +42,19 @@ def _answer(answer: int | Answer) -> Answer:
 
 
 def punch(device: Device, count: int = 1, user: str = "2") -> None:
-    """So many punches of a device, all acknowledged."""
+    """Send so many punches of a device, which must all be acknowledged."""
     for _ in range(count):
         device.send_done(device.punch(user))
 
 
 def shown(relay: Relay, subscription: dict[str, Any]) -> dict[str, Any]:
-    """The subscription as the API shows it now."""
+    """Return the subscription as the API shows it now."""
     found: dict[str, Any] = relay.get(f"/v1/subscriptions/{subscription['id']}")
     return found
 
 
 def rows(relay: Relay, subscription: dict[str, Any], **query: Any) -> list[dict[str, Any]]:
-    """The delivery log, all pages of it."""
+    """Return all pages of the delivery log."""
     found: list[dict[str, Any]] = []
     cursor = None
     while True:
@@ -71,13 +71,13 @@ def rows(relay: Relay, subscription: dict[str, Any], **query: Any) -> list[dict[
 def wait_rows(
     relay: Relay, subscription: dict[str, Any], count: int, seconds: float = 10, **query: Any
 ) -> list[dict[str, Any]]:
-    """The delivery log, once it has so many rows."""
+    """Return the delivery log, once it has so many rows."""
     wait_for(lambda: len(rows(relay, subscription, **query)) >= count, seconds, 0.1)
     return rows(relay, subscription, **query)
 
 
 def change(relay: Relay, subscription: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """PATCHes a subscription, which must work."""
+    """PATCH a subscription, which must succeed."""
     answer = relay.call("PATCH", f"/v1/subscriptions/{subscription['id']}", json=fields)
     assert answer.status_code == 200, answer.text
     changed: dict[str, Any] = answer.json()
@@ -85,7 +85,7 @@ def change(relay: Relay, subscription: dict[str, Any], **fields: Any) -> dict[st
 
 
 def act(relay: Relay, subscription: dict[str, Any], what: str, **body: Any) -> dict[str, Any]:
-    """POSTs to one of a subscription's actions, which must work."""
+    """POST to one of a subscription's actions, which must succeed."""
     answer = relay.call("POST", f"/v1/subscriptions/{subscription['id']}/{what}", json=body)
     assert answer.status_code in (200, 202), answer.text
     done: dict[str, Any] = answer.json()
@@ -93,25 +93,25 @@ def act(relay: Relay, subscription: dict[str, Any], what: str, **body: Any) -> d
 
 
 def ids_of(receiver: Receiver) -> list[str]:
-    """The ids of all events received, in order, those of batches one by one."""
+    """Return the IDs of all received events in order, those of batches one by one."""
     return [event["id"] for event in receiver.events()]
 
 
 def scheduled_jobs(relay: Relay, subscription: dict[str, Any]) -> list[str]:
-    """RQ's scheduled jobs of a subscription."""
-    registry = ScheduledJobRegistry(queue=queue(client(relay)))
-    return [name for name in registry.get_job_ids(cleanup=False) if subscription["id"] in name]
+    """Return RQ's scheduled jobs of a subscription."""
+    names = [name.decode() for name in client(relay).zrange(f"rq:scheduled:{QUEUE}", 0, -1)]
+    return [name for name in names if subscription["id"] in name]
 
 
 def keys_of(relay: Relay, subscription: dict[str, Any]) -> list[str]:
-    """The store's keys that name a subscription."""
+    """Return the store's keys that contain a subscription's ID."""
     found = client(relay).scan_iter(match=f"*{subscription['id']}*", count=1_000)
     return sorted(key.decode() for key in found)
 
 
 @contextmanager
 def misbehaving(behaviour: Behaviour) -> Iterator[str]:
-    """The URL of a raw server that behaves like this."""
+    """Run a raw server that behaves like this; yield its URL."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -131,3 +131,19 @@ async def _cancel_all() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+
+
+def create(kept: Store) -> Subscription:
+    """A subscription, always with the same target."""
+    fields: dict[str, Any] = {
+        "target_url": "http://127.0.0.1:9/hook",
+        "events": ("*",),
+        **{name: frozenset() for name in ("device_ids", "user_ids", "punch_types", "command_ids")},
+        "format": "standard",
+        "description": None,
+        "max_in_flight": 1,
+        "batch_max": 1,
+        "batch_wait_ms": 500,
+        "include_card_numbers": False,
+    }
+    return kept.subscriptions.create(fields, kept.events.last_entries())

@@ -1,4 +1,4 @@
-"""What the tests of the documentation share: its pages, their blocks, and `cams-relay up` as README starts it."""
+"""Shared by the tests of the documentation: its pages, their blocks, and `cams-relay up` as in README."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ PAGES = (
 
 
 def load_generator() -> ModuleType:
-    """scripts/docs as a module."""
+    """Return scripts/docs as a module."""
     loader = importlib.machinery.SourceFileLoader("scripts_docs", str(ROOT / "scripts" / "docs"))
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     before = sys.dont_write_bytecode
-    sys.dont_write_bytecode = True  # or there would be a scripts/docsc
+    sys.dont_write_bytecode = True  # otherwise, it would create scripts/docsc
     try:
         loader.exec_module(module)
     finally:
@@ -50,7 +50,7 @@ def generator() -> ModuleType:
 
 
 def block(page: str, kind: str, name: str) -> str:
-    """The fenced block that follows `<!-- kind: name -->` in a page, be it part of a list."""
+    """Return the fenced block after `<!-- kind: name -->` in a page, even within a list."""
     text = (ROOT / page).read_text()
     found = re.search(
         rf"^( *)<!-- {kind}: {name} -->\n\1```\w+\n(.*?)\n\1```", text, re.DOTALL | re.MULTILINE
@@ -61,7 +61,7 @@ def block(page: str, kind: str, name: str) -> str:
 
 @dataclass
 class Running:
-    """`cams-relay up` in a folder of its own, with ports of its own."""
+    """`cams-relay up` with its own folder and ports."""
 
     folder: Path
     url: str
@@ -73,7 +73,7 @@ class Running:
         return (self.folder / ".data" / "api_key").read_text().strip()
 
     def shell(self, script: str, **replaced: str) -> str:
-        """Runs a block of README here: with our ports instead of those it names. Its output."""
+        """Run a block of README with our ports instead of its own; return its output."""
         script = script.replace("http://127.0.0.1:8000", self.url)
         script = script.replace(".venv/bin/cams-relay", f"{sys.executable} -m app")
         for old, new in replaced.items():
@@ -99,7 +99,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @contextmanager
 def up(folder: Path, *path: Path) -> Iterator[Running]:
-    """Runs `cams-relay up` in a folder; `path` goes before the project's on PYTHONPATH."""
+    """Run `cams-relay up` in a folder; `path` comes before the project's on PYTHONPATH."""
     port, simulator_port = free_port(), free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "REDIS_"))},
@@ -116,7 +116,8 @@ def up(folder: Path, *path: Path) -> Iterator[Running]:
     made = Running(folder, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{simulator_port}", environment)
     try:
         wait_for(
-            lambda: b"Ctrl-C stops it" in (folder / "up.log").read_bytes() or process.poll() is not None, 35
+            lambda: b"Press Ctrl-C to stop" in (folder / "up.log").read_bytes() or process.poll() is not None,
+            35,
         )
         assert process.poll() is None, (folder / "up.log").read_text()
         wait_for(lambda: _answers(f"{made.simulator_url}/control/devices"), 15)

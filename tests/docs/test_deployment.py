@@ -15,7 +15,7 @@ from pathlib import Path
 
 import requests
 
-from app.settings import VARIABLES, load
+from app.settings.table import VARIABLES, load
 from tests.docs.conftest import up
 from tests.harness import ROOT, Relay, free_port, wait_for
 
@@ -55,7 +55,7 @@ sys.meta_path.insert(0, Hidden())
 """
 
 
-def test_what_runs_needs_nothing_beside_requirements_txt(tmp_path: Path) -> None:
+def test_running_needs_nothing_but_requirements_txt(tmp_path: Path) -> None:
     """All that tests and tools brought into .venv is hidden; then the first punch must still come."""
     locked = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
     hidden = {

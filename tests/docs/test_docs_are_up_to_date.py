@@ -1,4 +1,4 @@
-"""Documentation that is stale, or a thing that is undocumented, fails here."""
+"""Fails if documentation is out of date, or if something is undocumented."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from types import ModuleType
 import click
 import pytest
 
-from app.actions import ACTIONS
 from app.cli import main as cli
 from app.events.types import FIELDS
 from app.gateway.operations import OPERATIONS
 from app.openapi.schemas import DEVICE
-from app.settings import VARIABLES, load
-from app.store.api_keys import SCOPES
+from app.schemas.actions import ACTIONS
+from app.settings.table import VARIABLES, load
+from app.store.access.scopes import SCOPES
 from simulator.actions import ACTIONS as SIMULATED
 from simulator.spec import DeviceSpec
 from tests.docs.conftest import PAGES
@@ -41,12 +41,12 @@ def test_every_generated_part_is_used(generator: ModuleType) -> None:
 
 @pytest.mark.parametrize("name", [variable.name for variable in VARIABLES])
 def test_every_setting_is_documented(name: str) -> None:
-    assert f"| `{name}` |" in _page("README.md")
+    assert f"| `{name}` |" in _page("docs/settings.md")
     assert re.search(rf"^#{name}=", _page(".env.example"), re.MULTILINE)
 
 
 def test_env_example_uncommented_is_right() -> None:
-    """Whoever takes every # away starts a relay, too."""
+    """A relay also starts if every # is removed."""
     lines = re.findall(r"^#([A-Z_]+)=(.*)$", _page(".env.example"), re.MULTILINE)
     assert load(dict(lines)).port == 8000
 
@@ -114,7 +114,7 @@ def _links(page: Path) -> Iterator[str]:
 
 
 def _anchors(page: Path) -> set[str]:
-    """Headings as GitHub makes anchors of them."""
+    """Return the anchors that GitHub makes from headings."""
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     return {
         re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")

@@ -39,6 +39,12 @@ def test_the_sheets_subscription_is_taken(running: Running) -> None:
     assert (made["batch_max"], made["max_in_flight"]) == (100, 1)
 
 
+def test_the_chats_subscription_is_taken(running: Running, receiver: Receiver) -> None:
+    script = f"KEY={running.key}\n" + block("docs/integrations/chat.md", "run", "subscribe-chat")
+    replaced = {RELAY: running.url, "https://hooks.slack.com/services/…": receiver.url}
+    assert json.loads(running.shell(script, **replaced))["format"] == "slack"
+
+
 def test_the_receiver_gets_what_its_subscription_sends(running: Running, tmp_path: Path) -> None:
     secret = signing.new_secret()
     receiver = ROOT / "examples" / "receivers" / "receiver.py"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.faults import ledger
+from tests.faults.spool_process import SECRET_KEY
 from tests.harness import Relay
+from tests.stores import PASSWORD, Server
 
 
 @pytest.fixture
@@ -23,6 +26,23 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Re
     for relay in made:
         for name in list(relay.processes):
             relay.kill(name)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    made = Server(tmp_path, "store", 'save ""', password=PASSWORD)
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def environment(tmp_path: Path, server: Server) -> dict[str, str]:
+    return {
+        "REDIS_URL": server.url,
+        "RELAY_SECRET_KEY": SECRET_KEY,
+        "RELAY_DATA_DIR": str(tmp_path / "data"),
+        "RELAY_ALLOW_PRIVATE_TARGETS": "127.0.0.0/8",
+    }
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -38,9 +38,9 @@ def note(line: str) -> None:
 
 
 def lines() -> Iterator[str]:
-    """The table in Markdown, then the notes; nothing where nothing was tried."""
+    """The table in Markdown, then the notes; nothing if nothing was tried."""
     if _entries:
-        yield "| fault | times tried | acknowledged | lost | delivered twice |"
+        yield "| fault | number of tests | acknowledged | lost | delivered twice |"
         yield "|---|---:|---:|---:|---:|"
     for fault, entry in _entries.items():
         counts = " | ".join(

@@ -73,7 +73,9 @@ class Load:
                 answer = session.post(f"{device.relay.url}/callback", json=document, timeout=15)
                 status = answer.status_code
             except requests.RequestException:
-                session.close()
+                pass
+            if status != 200:
+                session.close()  # to any process next time, as this one may not know the device yet
             now = time.monotonic()
             with self._lock:
                 self.statuses[status] += 1

@@ -152,7 +152,7 @@ def test_bad_targets_neither_delay_a_good_one_nor_lose_their_own(
         before = resident(dispatcher)
         load = Load(devices, 450)
         load.finish()
-        all_came_once(load, receiver, "a good target beside 11 bad ones", seconds=IN_TIME_SECONDS)
+        all_came_once(load, receiver, "a working target next to 11 faulty ones", seconds=IN_TIME_SECONDS)
         wait_for(lambda: all(patient.tries > 3 for patient in bad.values()), 20)
         wait_for(lambda: shown(relay, never)["retrying"] > 0, 20)
         grown = resident(dispatcher) - before
@@ -267,10 +267,17 @@ def test_names_that_cannot_be_looked_up_for_a_while(
         load = Load(devices, 300)
         load.finish()
         good = {punch for punch in load.acknowledged if punch.device == devices[0].id}
-        all_came_once(good, receiver, "a good target beside one whose name fails", seconds=IN_TIME_SECONDS)
+        all_came_once(
+            good,
+            receiver,
+            "a working target next to one whose name can't be resolved",
+            seconds=IN_TIME_SECONDS,
+        )
         rest = set(load.acknowledged) - good
         tried_names = len(resolver.fails)
-        all_came_once(rest, flapping, "target whose name fails 4 times", tried=tried_names, seconds=40)
+        all_came_once(
+            rest, flapping, "a target whose name can't be resolved 4 times", tried=tried_names, seconds=40
+        )
         wait_for(lambda: _settled(relay, subscription) == len(rest))
         assert sum(resolver.asked.values()) > tried_names
         flapping.close()

@@ -57,7 +57,7 @@ def test_a_server_that_was_away_for_a_while_loses_nothing(
     load.wait_for(500)  # on disk meanwhile
     away.start()
     load.finish()
-    all_came_once(load, receiver, "a Cluster's master away for a while", seconds=60)
+    all_came_once(load, receiver, "a Cluster's master unreachable for a while", seconds=60)
     wait_for(lambda: shown(relay, subscription)["delivered"] >= 900, 20)
 
 
@@ -92,7 +92,7 @@ def test_a_replica_takes_over_and_loses_nothing_it_confirmed(
             time.sleep(0.1)
         twice = sum(names.total() - 1 for names in events_by_identity(receiver).values())
         ledger.enter(
-            "a Cluster's master lost, durability os: may lose some",
+            "a Cluster's master lost, durability os (data may be lost)",
             tried=1,
             acknowledged=len(load.acknowledged),
             lost=len(lost),

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import SettingsError, load
+from app.settings.table import SettingsError, load
 from tests.harness import Receiver, Relay, debian_redis, wait_for
+from tests.stores import PASSWORD, Server
 
 SECRET_KEY = "made-up-secret-key-for-tests-only-0123456789"
 
@@ -40,6 +41,52 @@ def test_a_store_that_cannot_confirm_gets_no_acknowledgement_it_cannot_keep(
             assert any(durability in warning for warning in relay.get("/health")["warnings"])
         finally:
             relay.stop()
+
+
+def test_the_embedded_store_syncs_each_write_unless_told_otherwise(tmp_path: Path) -> None:
+    assert load({"RELAY_DATA_DIR": str(tmp_path)}).durability == "fsync"
+    assert load({"RELAY_DATA_DIR": str(tmp_path), "RELAY_DURABILITY": "os"}).durability == "os"
+
+
+def test_a_store_that_cannot_confirm_is_trusted_as_it_is_and_that_is_said(tmp_path: Path) -> None:
+    """Nobody chose a durability, and Debian's Redis has no WAITAOF: callbacks are acknowledged, with a warning."""
+    with debian_redis(tmp_path) as url:
+        relay = Relay(tmp_path, REDIS_URL=url, RELAY_SECRET_KEY=SECRET_KEY, RELAY_DURABILITY="")
+        relay.environment["RELAY_SPOOL"] = "off"
+        try:
+            relay.start("web")
+            device = relay.device()
+            device.send_done(device.punch())
+            device.send_done(device.punch())  # it isn't asked again each time
+            said = "The store can't confirm at once that data is on disk"
+            assert any(said in warning for warning in relay.get("/health")["warnings"])
+            assert said in relay.logs()
+        finally:
+            relay.stop()
+
+
+@pytest.mark.parametrize(
+    ("appendonly", "appendfsync"), [("yes", "always"), ("yes", "everysec"), ("yes", "no"), ("no", "everysec")]
+)
+def test_a_store_is_asked_to_confirm_if_it_can(tmp_path: Path, appendonly: str, appendfsync: str) -> None:
+    options = (f"appendonly {appendonly}", f"appendfsync {appendfsync}", 'save ""')
+    server = Server(tmp_path, "store", *options, password=PASSWORD)
+    can_confirm = (appendonly, appendfsync) == ("yes", "always")
+    relay = Relay(tmp_path, REDIS_URL=server.url, RELAY_SECRET_KEY=SECRET_KEY, RELAY_DURABILITY="")
+    try:
+        relay.start("web")
+        server.client().config_resetstat()  # the start asked too
+        device = relay.device()
+        for _ in range(8):
+            device.send_done(device.punch())
+        asked = server.client().info("commandstats").get("cmdstat_waitaof", {"calls": 0})
+        assert (asked["calls"] >= 8) is can_confirm
+        health = relay.get("/health")
+        assert any("on disk" in warning for warning in health["warnings"]) is not can_confirm
+        assert health["spooled_bytes"] == 0
+    finally:
+        relay.stop()
+        server.kill()
 
 
 def test_replica_wait_spools_and_goes_on(tmp_path: Path) -> None:

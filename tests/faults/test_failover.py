@@ -78,7 +78,7 @@ def test_a_failover_under_load_loses_nothing_that_a_replica_confirmed(
         time.sleep(0.1)
     found = events_by_identity(receiver)
     ledger.enter(
-        f"a master under Sentinel lost, durability {durability}{': may lose some' * (durability == 'os')}",
+        f"a master under Sentinel lost, durability {durability}{' (data may be lost)' * (durability == 'os')}",
         tried=1,
         acknowledged=len(load.acknowledged),
         lost=len(lost),

@@ -27,7 +27,7 @@ def _dispatcher(relay: Relay) -> None:
 
 
 def _rq(relay: Relay) -> None:
-    os.kill(child(relay, "worker", "workers.rq_worker"), signal.SIGKILL)
+    os.kill(child(relay, "worker", "workers.rq.process"), signal.SIGKILL)
 
 
 def _web(relay: Relay) -> None:
@@ -121,7 +121,7 @@ def test_two_workers_deliver_nothing_twice_at_once(start: Callable[..., Relay], 
     relay.subscribe(receiver, *devices, events=["attendance.punch"])
     load = Load(devices, 300)
     load.finish()
-    assert all_came_once(load, receiver, "two workers at once") == 300
+    assert all_came_once(load, receiver, "two workers at the same time") == 300
     os.killpg(first.pid, signal.SIGKILL)
     first.wait(5)
 
@@ -193,5 +193,7 @@ def test_everything_killed_at_random_under_load(
         for name in reversed(victims):
             relay.start(name)
     load.finish()
-    all_came_once(load, receiver, "kill -9: web, worker, store or all, at random", tried=kills, seconds=60)
+    all_came_once(
+        load, receiver, "kill -9 at random: web, worker, store or all of them", tried=kills, seconds=60
+    )
     assert set(events_by_identity(receiver)) == set(load.acknowledged)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.store.keys import Shard
+from app.store.server.keys import Shard
 from tests.actions.tools import store_of
 from tests.faults.load import Load, all_came_once
 from tests.harness import Device, Receiver, Relay, wait_for
@@ -75,7 +75,7 @@ def test_two_webs_and_three_workers_deliver_each_event_once_and_one_may_die(
     delivering = next(worker for worker in workers if "delivering for shard" in worker.logs())
     kill_machine(delivering)
     load.finish()
-    all_came_once(load, receiver, "kill -9 of one of three worker machines")
+    all_came_once(load, receiver, "kill -9: one of three worker machines")
     others = [worker for worker in workers if worker is not delivering]
     assert any("delivering for shard" in worker.logs() for worker in others)
     assert len(first.events(type="attendance.punch")) == len(second.events(type="attendance.punch")) == 1_200
@@ -101,7 +101,7 @@ def test_dispatchers_share_the_shards_evenly_and_hand_them_over_with_nothing_sen
     others = [machine("worker") for _ in range(2)]
     wait_for(lambda: None not in holders() and len(holders()) == SHARDS, 20)
     load.finish()
-    all_came_once(load, receiver, "a worker comes, or goes by SIGTERM", tried=2)
+    all_came_once(load, receiver, "a worker is added, or stopped with SIGTERM", tried=2)
     assert max(Counter(event["id"] for event in receiver.events()).values()) == 1
     for worker in others:
         worker.terminate("worker")

@@ -9,11 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import requests
+
 from tests.faults.load import Load, all_came_once
 from tests.harness import Received, Receiver, Relay, wait_for
 from tests.processes import children, tree
 
 ENDS_WITHIN_SECONDS = 10.0
+ENDS_BEFORE_KILLED_SECONDS = 4.0
 
 
 def replace_web(relay: Relay) -> int:
@@ -74,7 +77,7 @@ def test_a_web_told_to_end_answers_what_it_has_begun(start: Callable[..., Relay]
     relay.start("web")
     load.finish()
     assert set(load.statuses) <= {0, 200}, "refused while nobody listened, or answered"
-    all_came_once(load, receiver, "SIGTERM of the web")
+    all_came_once(load, receiver, "SIGTERM: web")
 
 
 def test_a_worker_that_was_frozen_past_its_lease_sends_nothing_beside_the_next(
@@ -105,7 +108,7 @@ def test_a_worker_that_was_frozen_past_its_lease_sends_nothing_beside_the_next(
     for pid in frozen:
         os.kill(pid, signal.SIGCONT)
     load.finish()
-    all_came_once(load, receiver, "worker frozen past its lease, then woken")
+    all_came_once(load, receiver, "worker frozen until its lease expires, then resumed")
     begun: dict[str, list[tuple[float, float]]] = {}
     for name, began, ended in attempts:
         begun.setdefault(name, []).append((began, ended))
@@ -122,7 +125,7 @@ def test_a_worker_that_was_frozen_past_its_lease_sends_nothing_beside_the_next(
     assert again <= 4, "only what was under way when it was frozen comes twice"
 
 
-def test_what_hangs_when_a_worker_is_told_to_end_is_handed_over(
+def test_deliveries_that_hang_when_a_worker_ends_are_handed_over(
     start: Callable[..., Relay], receiver: Receiver
 ) -> None:
     relay = start(RELAY_DELIVERY_TIMEOUT="60")
@@ -136,5 +139,29 @@ def test_what_hangs_when_a_worker_is_told_to_end_is_handed_over(
     receiver.answer = lambda _: (200, {}, b"")
     assert relay.terminate("worker") < ENDS_WITHIN_SECONDS
     relay.start("worker")
-    all_came_once(load, receiver, "SIGTERM of a worker whose target hangs")
+    all_came_once(load, receiver, "SIGTERM: a worker whose target hangs")
     over.set()
+
+
+def test_a_web_told_to_end_ends_before_it_is_killed_with_streams_and_connections_open(
+    start: Callable[..., Relay],
+) -> None:
+    """Process managers such as honcho kill after 5 seconds. The best of three counts: the machine may be busy."""
+    relay = start()
+    device = relay.device()
+    took = []
+    for _ in range(3):
+        with requests.Session() as idle:
+            idle.get(f"{relay.url}/health", timeout=10)
+            streams = [
+                relay.call("GET", "/v1/events/stream", stream=True, timeout=30) for _ in range(4)
+            ]  # of both processes
+            device.send_done(device.punch())
+            assert all(next(stream.iter_content(1)) for stream in streams)
+            took.append(relay.terminate("web"))
+            for stream in streams:
+                stream.close()
+        relay.start("web")
+        if took[-1] < ENDS_BEFORE_KILLED_SECONDS:
+            return
+    raise AssertionError(f"it took {took} seconds each time")

@@ -34,7 +34,7 @@ def test_several_shards_look_like_one(start: Callable[..., Relay], receiver: Rec
     wait_for(lambda: listener.is_alive())
     load = Load(devices, 240)
     load.finish()
-    all_came_once(load, receiver, "none, on four shards")
+    all_came_once(load, receiver, "no fault, on four shards")
     for got in receiver.received:
         verify(subscription["secret"], got)
     events = relay.events()

@@ -96,7 +96,7 @@ def test_ten_minutes_leave_memory_descriptors_and_latency_as_they_were(
     load.finish()
     after = usage(relay)
     took = time.monotonic() - began
-    all_came_once(load, receiver, f"none: {took / 60:.0f} minutes of load", tried=1, seconds=60)
+    all_came_once(load, receiver, f"no fault: {took / 60:.0f} minutes of load", tried=1, seconds=60)
     assert {pid for pid, _ in before} == {pid for pid, _ in after}, "no process died"
 
     part = took * _WARM_UP

@@ -184,7 +184,7 @@ def test_several_sections_are_all_read_and_each_punch_stands_alone() -> None:
 def test_an_unknown_section_is_a_problem_that_names_it() -> None:
     callback = read(realtime(DoorOpened={"Door": 1}))
     assert (callback.operation, callback.facts) == (None, [])
-    assert callback.problems == ["There is no section we know in it (found: dooropened)."]
+    assert callback.problems == ["It contains no known section (found: dooropened)."]
     assert callback.auth_token == TOKEN
 
 
@@ -192,19 +192,19 @@ def test_an_unknown_section_is_a_problem_that_names_it() -> None:
 def test_an_object_with_nothing_in_it_is_a_problem(document: dict[str, Any]) -> None:
     callback = read(document)
     assert callback.facts == []
-    assert callback.problems == ["There is no section we know in it."]
+    assert callback.problems == ["It contains no known section."]
     assert callback.operation is None
     assert callback.auth_token is None
 
 
 def test_a_null_section_is_none() -> None:
-    assert read(realtime(PunchLog=None)).problems == ["There is no section we know in it."]
+    assert read(realtime(PunchLog=None)).problems == ["It contains no known section."]
     callback = read(realtime(PunchLog=None, UserDeleted={"UserID": "1"}))
     assert callback.operation == "ManuallyUserDeleted"
 
 
 @pytest.mark.parametrize("token", [None, "", 5, True, [], {}, "\ud800"])
-def test_what_is_no_token_is_none(token: object) -> None:
+def test_an_invalid_token_gives_none(token: object) -> None:
     assert read(realtime(AuthToken=token, PunchLog=row())).auth_token is None
 
 
@@ -252,9 +252,7 @@ def test_secrets_are_in_no_repr() -> None:
     ],
 )
 def test_older_versions_are_told_apart(body: bytes, version: str) -> None:
-    reason = old_version(body)
-    assert reason is not None
-    assert f"version {version}" in reason
+    assert old_version(body) == version
 
 
 @pytest.mark.parametrize(

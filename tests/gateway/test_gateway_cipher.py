@@ -67,7 +67,7 @@ def test_a_known_answer() -> None:
 
 @pytest.mark.parametrize("key", ["", "short", "x" * 31, "x" * 33, "ü" * 32, "\ud800" + "x" * 29])
 def test_a_key_of_another_length_is_refused_without_repeating_it(key: str) -> None:
-    with pytest.raises(ValueError, match="security key") as caught:
+    with pytest.raises(ValueError, match="Security Key") as caught:
         SecurityKey(key)
     assert not key or key not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -153,7 +153,7 @@ def test_the_body_has_what_the_wrappings_are_about() -> None:
         b"request_data=%7B%7D",
     ],
 )
-def test_what_can_not_be_a_ciphertext_is_none(body: bytes) -> None:
+def test_a_body_that_cannot_be_a_ciphertext_gives_none(body: bytes) -> None:
     assert ciphertext(body) is None
     with pytest.raises(CipherError):
         SecurityKey(KEY).decrypt(body)
@@ -177,7 +177,7 @@ def test_no_body_makes_it_raise_anything_else(body: bytes) -> None:
         PLAIN + b"   \x02\x02",
     ],
 )
-def test_what_trails_the_text_inside_the_padding_is_dropped(padded: bytes) -> None:
+def test_trailing_characters_before_the_padding_are_dropped(padded: bytes) -> None:
     assert SecurityKey(KEY).decrypt(base64.b64encode(openssl(KEY, padded))) == PLAIN
 
 
@@ -200,7 +200,7 @@ def test_an_object_with_names_of_another_encoding_is_read() -> None:
 
 
 @pytest.mark.parametrize("plain", [b"no object, and }", b'{"a":1, no end  '])
-def test_what_has_no_padding_must_be_an_object_whole(plain: bytes) -> None:
+def test_a_plaintext_without_padding_must_be_a_complete_object(plain: bytes) -> None:
     with pytest.raises(CipherError):
         SecurityKey(KEY).decrypt(base64.b64encode(openssl(KEY, plain, "-nopad")))
 
@@ -214,7 +214,7 @@ def test_a_wrong_key_is_refused_and_nothing_of_the_text_told() -> None:
         assert not wrong.opens(sealed)
         with pytest.raises(CipherError) as caught:
             wrong.open(sealed)
-        assert str(caught.value) == "The body does not decrypt with this security key."
+        assert str(caught.value) == "The body can't be decrypted with this Security Key."
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
@@ -263,7 +263,7 @@ def test_the_right_key_opens_every_start_of_an_object(plain: bytes) -> None:
         b'{"\x01\x02\x03' + b"x" * 16,
     ],
 )
-def test_what_is_no_object_does_not_open(plain: bytes) -> None:
+def test_a_plaintext_that_is_not_an_object_does_not_open(plain: bytes) -> None:
     key = SecurityKey(KEY)
     sealed = ciphertext(key.encrypt(plain))
     assert sealed is not None

@@ -1,4 +1,4 @@
-"""Each of the 27 documented bodies comes of flat fields, and a wrong field is named before it is sent."""
+"""Each documented body is built from flat fields, and a wrong field is named before anything is sent."""
 
 from __future__ import annotations
 
@@ -187,13 +187,13 @@ def test_base64_is_sent_on_one_line_and_without_a_data_urls_head() -> None:
             "add-user-with-fingerprint",
             {"user_id": "1", "fingerprint_data": DATA, "fingerprint_index": 10},
             "fingerprint_index",
-            "is not between 0 and 9",
+            "must be between 0 and 9",
         ),
         (
             "add-user-without-template",
             {"user_id": "1", "user_type": "boss"},
             "user_type",
-            "is neither user nor admin",
+            "must be user or admin",
         ),
         (
             "add-user-without-template",
@@ -206,13 +206,13 @@ def test_base64_is_sent_on_one_line_and_without_a_data_urls_head() -> None:
             "load-log",
             {"start_time": "yesterday", "end_time": "2020-09-17T00:00:00Z"},
             "start_time",
-            "'yesterday' is not a time; a right one is 2020-09-17 07:48:22 GMT +0530",
+            "'yesterday' is not a time, e.g. 2020-09-17 07:48:22 GMT +0530",
         ),
         (
             "load-log",
             {"start_time": "2020-09-17T00:00:01Z", "end_time": "2020-09-17T05:30:00+05:30"},
             "end_time",
-            "is before start_time",
+            "must not be before start_time",
         ),
         (
             "update-access-time",
@@ -290,6 +290,6 @@ def test_windows_reach_the_calendars_end() -> None:
         (at("2020-09-17 00:00:00"), at("2020-09-18 00:00:00"), 0),
     ],
 )
-def test_a_period_that_is_none_is_refused(start: datetime, end: datetime, days: int) -> None:
+def test_an_invalid_period_is_refused(start: datetime, end: datetime, days: int) -> None:
     with pytest.raises(ValueError, match="window"):
         windows(start, end, days)

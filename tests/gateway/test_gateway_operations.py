@@ -1,4 +1,4 @@
-"""The registry holds the 38 documented operations, and says of each what can be sent."""
+"""The registry holds the documented operations, and says of each what can be sent."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ TYPES = ("card", "password", "fingerprint", "face", "palm", "user_photo")
 def test_there_is_an_operation_for_each_documented_sample_and_no_other() -> None:
     documented = {path.name.split(".")[0] for path in FOLDER.glob("*.request.json")}
     assert {f"{operation.number:02}-{operation.name}" for operation in OPERATIONS} == documented
-    assert len(list(FOLDER.iterdir())) == 76
+    assert len(list(FOLDER.iterdir())) == 2 * len(OPERATIONS)
 
 
 def test_numbers_names_and_actions_are_unique_and_in_order() -> None:
-    assert [operation.number for operation in OPERATIONS] == list(range(1, 39))
-    assert len(BY_NAME) == 38
-    assert len(BY_ACTION) == len(COMMANDS) == 27
-    assert len(CALLBACKS) == 11
+    assert [operation.number for operation in OPERATIONS] == list(range(1, len(OPERATIONS) + 1))
+    assert len(BY_NAME) == len(OPERATIONS) == len(CALLBACKS) + len(COMMANDS) >= 38
+    assert len(BY_ACTION) == len(COMMANDS)
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", action) for action in BY_ACTION)
 
 
@@ -39,7 +38,6 @@ def test_effects_are_as_documented() -> None:
     }
     assert by_effect["read"] == {"load-log", "load-device-information"}
     assert by_effect["destructive"] == {"delete-all-user", "delete-log-all", "delete-attendance-photo"}
-    assert len(by_effect["write"]) == 22
     assert all(operation.effect is operation.action is None for operation in CALLBACKS)
 
 
@@ -83,7 +81,7 @@ def test_fields_follow_from_the_body(action: str, required: set[str], optional: 
 
 
 def test_operations_can_be_keys() -> None:
-    assert len(set(OPERATIONS)) == 38
+    assert len(set(OPERATIONS)) == len(OPERATIONS)
 
 
 def test_add_user_finds_the_documented_operation_of_any_documented_combination() -> None:

@@ -88,7 +88,7 @@ def test_input_type(word: str, input_type: str | None) -> None:
 
 @pytest.mark.parametrize("field", ["Type", "InputType"])
 @pytest.mark.parametrize("value", [7, True, ["CheckIn"], {}, "!!!", 1.5])
-def test_a_word_that_is_none_is_a_problem_and_null(field: str, value: object) -> None:
+def test_an_invalid_word_is_a_problem_and_null(field: str, value: object) -> None:
     fact, callback = punch(**{field: value})
     assert (fact.punch_type, fact.direction, fact.input_type) == (None, None, None)
     assert len(callback.problems) == 1
@@ -146,7 +146,7 @@ def test_temperature(value: object, temperature: float | None) -> None:
         "1e999",
     ],
 )
-def test_a_temperature_that_is_none_is_a_problem_and_null(value: object) -> None:
+def test_an_invalid_temperature_is_a_problem_and_null(value: object) -> None:
     fact, callback = punch(Temperature=value)
     assert fact.temperature is None
     assert callback.problems == ["PunchLog.Temperature is not a number."]
@@ -177,10 +177,10 @@ def test_face_mask(value: object, mask: bool | None) -> None:
 
 
 @pytest.mark.parametrize("value", ["maybe", 2, -1, 0.5, [], {}, "01", float("nan"), 10**400])
-def test_a_face_mask_that_is_none_is_a_problem_and_null(value: object) -> None:
+def test_an_invalid_face_mask_is_a_problem_and_null(value: object) -> None:
     fact, callback = punch(FaceMask=value)
     assert fact.face_mask is None
-    assert callback.problems == ["PunchLog.FaceMask is neither true nor false."]
+    assert callback.problems == ["PunchLog.FaceMask must be true or false."]
 
 
 def test_temperature_and_mask_may_be_missing() -> None:
@@ -197,11 +197,10 @@ def test_temperature_and_mask_may_be_missing() -> None:
         (12, "12"),
         (12.0, "12"),
         (0, "0"),
-        (" 2 ", "2"),
+        (" 2 ", " 2 "),
         ("User123", "User123"),
         ("007", "007"),
-        ("a\x00b\x1b", "ab"),
-        ("\ud800x", "\ufffdx"),
+        ("a\x00b\x1b", "a\x00b\x1b"),
         ("Zoë", "Zoë"),
         ("x" * 128, "x" * 128),
     ],
@@ -224,10 +223,11 @@ def test_of_two_spellings_of_the_user_the_one_that_holds_something_counts() -> N
         (None, "PunchLog.UserID is missing."),
         ("  ", "PunchLog.UserID is empty."),
         ("\x00", "PunchLog.UserID is empty."),
+        ("\ud800x", "PunchLog.UserID contains half of a surrogate pair."),
         (True, "PunchLog.UserID is not a text."),
         (False, "PunchLog.UserID is not a text."),
         (12.5, "PunchLog.UserID is not a text."),
-        (2.0**64, "PunchLog.UserID is too large for a number; it must be a text."),
+        (2.0**64, "PunchLog.UserID is too large for a JSON number. Send it as a string."),
         (float("nan"), "PunchLog.UserID is not a text."),
         pytest.param(10**5000, "PunchLog.UserID is not a text.", id="5000 digits"),
         ([], "PunchLog.UserID is not a text."),
@@ -248,7 +248,7 @@ def test_without_a_user_there_is_no_punch_but_a_problem(value: object, problem: 
 def test_without_a_time_there_is_no_punch_but_a_problem(value: object) -> None:
     callback = read(realtime(PunchLog=row(LogTime=value)))
     assert callback.facts == []
-    assert callback.problems == [f"PunchLog.LogTime can't be read as a time such as {TIME}."]
+    assert callback.problems == [f"PunchLog.LogTime is not a time such as {TIME}."]
 
 
 def test_a_missing_time_is_said_to_be_missing() -> None:
@@ -310,7 +310,7 @@ def test_a_bad_row_costs_no_good_one_and_is_named_by_its_number() -> None:
     assert callback.problems == [
         "PunchLog row 2: UserID is missing.",
         "PunchLog row 3 is not an object.",
-        f"PunchLog row 4: LogTime can't be read as a time such as {TIME}.",
+        f"PunchLog row 4: LogTime is not a time such as {TIME}.",
         "PunchLog row 5: Temperature is not a number.",
     ]
 
@@ -323,7 +323,7 @@ def test_thousands_of_bad_rows_make_no_thousands_of_problems() -> None:
 
 @pytest.mark.parametrize("section", ["x", 5, True])
 @pytest.mark.parametrize("name", ["PunchLog", "Log", "UserUpdated", "UserDeleted", "DateModified"])
-def test_a_section_that_is_no_object_is_a_problem(name: str, section: object) -> None:
+def test_a_section_that_is_not_an_object_is_a_problem(name: str, section: object) -> None:
     callback = read(realtime(**{name: section}))
     assert callback.facts == []
     assert callback.problems == [f"{name} is not an object."]

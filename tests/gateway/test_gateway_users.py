@@ -91,7 +91,7 @@ def test_a_template_whose_index_is_not_known_takes_no_others_place(value: object
     callback = update(Template=[template(Type="Fingerprint", Index=value)])
     assert credentials(callback) == []
     assert len(callback.problems) == 1
-    assert callback.problems[0].startswith("UserUpdated.Template row 1: Index is not ")
+    assert callback.problems[0].startswith("UserUpdated.Template row 1: Index ")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_names_are_cut_and_cleaned() -> None:
     assert (user.last_name, user.user_type) == (None, "admin")
 
 
-def test_a_name_or_time_that_is_none_is_a_problem_and_null() -> None:
+def test_an_invalid_name_or_time_is_a_problem_and_null() -> None:
     callback = read(realtime(UserUpdated={"UserID": "8", "FirstName": {"a": 1}, "OperationTime": "?"}))
     (user,) = callback.facts
     assert isinstance(user, UserUpdated)

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from app.addresses import AddressGuard
-from workers.calls import Request, Response
-from workers.http import Client
+from app.base.addresses import AddressGuard
+from workers.http.client import Client
+from workers.http.messages import Request, Response
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n" + b'{"ok":true}'
 
@@ -140,3 +140,20 @@ def blackhole() -> Iterator[int]:
     yield port
     for sock in [listener, *fillers]:
         sock.close()
+
+
+def run(test: Callable[[], Any]) -> Any:
+    """What a coroutine function returns, within 25 s."""
+    return asyncio.run(asyncio.wait_for(test(), 25))
+
+
+async def hang(connection: Connection) -> None:
+    await asyncio.sleep(30)
+
+
+async def drip_body(connection: Connection) -> None:
+    await connection.request()
+    await connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 10000\r\n\r\n")
+    while True:
+        await connection.send(b"x")
+        await asyncio.sleep(0.02)

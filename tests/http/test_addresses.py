@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.addresses import AddressGuard, UrlRefused
+from app.base.addresses import AddressGuard, UrlRefused
 
 PUBLIC = [
     "93.184.216.34",
@@ -92,7 +92,7 @@ def test_other_addresses_are_not(address: str) -> None:
 @pytest.mark.parametrize(
     "nothing", ["", "localhost", "1.2.3", "0177.0.0.1", "2130706433", "1.2.3.4/32", "[::1]"]
 )
-def test_what_is_no_address_is_never_permitted(nothing: str) -> None:
+def test_a_text_that_is_not_an_address_is_never_permitted(nothing: str) -> None:
     assert not AddressGuard("").permits(nothing)
     assert not AddressGuard("all").permits(nothing)
 
@@ -256,7 +256,7 @@ def test_a_refusal_says_what_setting_would_allow_it() -> None:
     assert "RELAY_ALLOW_PRIVATE_TARGETS=10.0.0.0/8,127.0.0.1/32." in widened
     assert AddressGuard("10.0.0.0/8,127.0.0.1/32").check_url("http://[::ffff:127.0.0.1]/")
     by_name = refusal(AddressGuard(""), "http://localhost/")
-    assert "localhost leads to" in by_name and "loopback" in by_name
+    assert "localhost resolves to" in by_name and "loopback" in by_name
 
 
 def test_a_name_is_refused_when_any_of_its_addresses_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from raw_servers import client, post
 
-from workers.http import Client
+from workers.http.client import Client
 
 _SERVER = Path(__file__).with_name("http2_server.js")
 

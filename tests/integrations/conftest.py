@@ -1,4 +1,4 @@
-"""A relay with a virtual gateway, which what is tried here subscribes to and commands."""
+"""A relay with the simulator, for the integrations under test."""
 
 from __future__ import annotations
 

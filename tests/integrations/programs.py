@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.store.embedded import die_with_parent
+from app.store.server.embedded import die_with_parent
 from tests.harness import free_port, wait_for
 
 

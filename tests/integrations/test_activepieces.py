@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import requests
 
-from app.actions import ACTIONS
 from app.events.types import EVENT_TYPES
+from app.schemas.actions import ACTIONS
 from tests import node
 from tests.harness import API_KEY, ROOT, Device, Received, Receiver, wait_for
 from tests.integrations import signing
@@ -126,12 +126,12 @@ def test_the_former_secret_still_verifies(
     assert len(call("run", payload=_payload(*_got(webhook, "rotated")))) == 1
 
 
-def test_what_is_forged_starts_nothing(call: Call, webhook: Receiver) -> None:
+def test_forged_deliveries_start_nothing(call: Call, webhook: Receiver) -> None:
     for headers in ({}, signing.headers(FORGED, signing.new_secret()), signing.headers(FORGED, "")):
         assert call("run", payload=_payload(FORGED, headers)) == []
 
 
-def test_what_is_not_of_now_starts_nothing(call: Call, webhook: Receiver) -> None:
+def test_outdated_deliveries_start_nothing(call: Call, webhook: Receiver) -> None:
     secret = call("stored", name="subscription")["secret"]
     assert len(call("run", payload=_payload(FORGED, signing.headers(FORGED, secret)))) == 1
     for seconds_ago in (310, -310):
@@ -139,7 +139,7 @@ def test_what_is_not_of_now_starts_nothing(call: Call, webhook: Receiver) -> Non
         assert call("run", payload=_payload(FORGED, headers)) == []
 
 
-def test_what_was_changed_starts_nothing(call: Call, webhook: Receiver, device: Device) -> None:
+def test_altered_deliveries_start_nothing(call: Call, webhook: Receiver, device: Device) -> None:
     device.send_done(device.punch("changed"))
     body, headers = _got(webhook, "changed")
     assert len(call("run", payload=_payload(body, headers))) == 1
@@ -176,7 +176,7 @@ def test_it_adds_a_user(stage: Stage, call: Call, device: Device) -> None:
 
 def test_it_says_why_an_action_failed(call: Call, device: Device) -> None:
     props = {"device_id": device.id, "action": "delete-user", "fields": {"user_id": "nobody"}}
-    with pytest.raises(AssertionError, match="No user with this ID"):
+    with pytest.raises(AssertionError, match="There is no user with this ID"):
         call("action", props=props)
 
 

@@ -94,6 +94,25 @@ def test_erpnext(run: Callable[..., Program]) -> None:
     assert signing.post(program.url, "{}", signing.headers("{}", signing.new_secret())) == 401
 
 
+def test_erpnext_an_event_that_is_refused_for_good_costs_no_other(run: Callable[..., Program]) -> None:
+    """Somebody left; the finger is still on the machine. Another is refused for now only."""
+    site = erpnext.ErpNext({str(number): f"HR-EMP-0000{number}" for number in range(1, 5)})
+    site.inactive.add("HR-EMP-00002")
+    program = run("erpnext", site, _erpnext_at)
+    batch = [punch(str(number), MORNING) for number in range(1, 5)]
+    site.failures = 1
+    assert deliver(program, *batch) == 503, "the first is to come again"
+    assert [one["employee"] for one in site.checkins] == ["HR-EMP-00003", "HR-EMP-00004"]
+    assert deliver(program, *batch) == 204
+    assert sorted(one["employee"] for one in site.checkins) == [
+        "HR-EMP-00001",
+        "HR-EMP-00003",
+        "HR-EMP-00004",
+    ]
+    refused = "not booked: ERPNext refused it: Transactions cannot be created for an Inactive Employee HR-EMP-00002."
+    assert outcomes(program).count(refused) == 2
+
+
 def test_erpnext_gets_what_a_relay_delivers(run: Callable[..., Program], stage: Stage) -> None:
     site = erpnext.ErpNext({"erp7": "HR-EMP-00007"})
     program = run("erpnext", site, _erpnext_at)
@@ -135,12 +154,40 @@ def test_odoo_never_has_two_open_attendances(run: Callable[..., Program]) -> Non
         "not booked: checked out without a check-in",
         "checked in",
         "there already",
-        f"not booked: checked in already, at {shown[1]} UTC, and not out since",
-        f"not booked: came late: the open attendance begins afterwards, at {shown[1]} UTC",
+        f"not booked: already checked in at {shown[1]} UTC, and not checked out since",
+        f"not booked: arrived late: the open attendance begins later, at {shown[1]} UTC",
         "checked out",
         "there already",
         "not booked: no employee has the Badge ID 9",
     ]
+
+
+def _odoo_at(url: str) -> dict[str, str]:
+    names = {"ODOO_DATABASE": odoo.DATABASE, "ODOO_UID": str(odoo.USER_ID), "ODOO_API_KEY": odoo.API_KEY}
+    return {"ODOO_URL": url, **names}
+
+
+def test_odoo_a_forgotten_check_out_spoils_no_other_day(run: Callable[..., Program]) -> None:
+    database = odoo.Odoo({"7": "Asha"})
+    program = run("odoo", database, _odoo_at)
+    days = [MORNING + timedelta(days=day) for day in range(4)]
+    evening = timedelta(hours=9)
+    sent = [
+        punch("7", days[0]),  # its check-out is forgotten
+        punch("7", days[1]),
+        punch("7", days[1] + evening, "check_out"),
+        punch("7", days[2]),  # its check-out is forgotten, and the next check-in
+        punch("7", days[3] + evening, "check_out"),
+    ]
+    assert [deliver(program, one) for one in sent] == [204] * len(sent)
+    shown = [f"{day:%Y-%m-%d %H:%M:%S}" for day in days]
+    assert database.attendances == [
+        ("Asha", shown[0], shown[0]),
+        ("Asha", shown[1], f"{days[1] + evening:%Y-%m-%d %H:%M:%S}"),
+        ("Asha", shown[2], None),
+    ]
+    assert f"the check-out of {shown[0]} UTC is missing" in outcomes(program)[1]
+    assert "not booked: the open attendance began too long before" in outcomes(program)[-1]
 
 
 def test_odoo_is_waited_for_where_it_lets_nobody_in(run: Callable[..., Program]) -> None:
@@ -216,12 +263,12 @@ def test_bitrix24(run: Callable[..., Program]) -> None:
     assert outcomes(program) == [
         "later: Bitrix24 answered 503 QUERY_LIMIT_EXCEEDED",
         "day opened",
-        f"not booked: the work day is opened since {moments[0].isoformat()}",
+        f"not booked: the work day has been opened since {moments[0].isoformat()}",
         "break begun",
         "break ended",
         "day closed",
         "not booked: the work day is not open",
-        f"not booked: it is of {moments[0] - timedelta(days=2):%Y-%m-%d}, and Bitrix24 takes today's only",
+        f"not booked: the punch is from {moments[0] - timedelta(days=2):%Y-%m-%d}, and Bitrix24 accepts only today's",
         "not booked: : User not found",
         "not booked: BITRIX24_USERS names no Bitrix24 user for b8",
     ]

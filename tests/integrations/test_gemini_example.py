@@ -101,14 +101,14 @@ def test_function_calls_become_requests_of_the_relay(
     assert isinstance(listed["response"]["result"]["data"], list)
     assert information["response"]["result"]["status"] == "completed"
     assert added["response"]["result"]["user_id"] == "300"
-    assert unknown["response"]["error"] == "No user with this ID is on the device: add the user first."
-    assert declined["response"] == {"error": "The person at the keyboard declined."}
-    assert command["response"]["error"] == "There is no command with this id (any more)."
+    assert unknown["response"]["error"] == "There is no user with this ID on the device. Add the user first."
+    assert declined["response"] == {"error": "The user declined."}
+    assert command["response"]["error"] == "There is no command with this ID, or it has been removed."
     sent = [name for name, _ in stage.received(device)]
     assert sent == ["LoadDeviceInformation", "AddUserWithoutTemplate", "DeleteUser"]
 
 
-def test_what_is_asked_of_gemini_is_as_documented(
+def test_requests_to_gemini_are_as_documented(
     stage: Stage, device: Device, receiver: Receiver, functions: Path
 ) -> None:
     hostile = {"fingerprint_data": "AAAA", "device_id": device.id, "user_id": "301"}

@@ -82,7 +82,7 @@ def test_while_the_sheet_is_busy_the_relay_tries_again(stage: Stage, web_app: Pr
     assert row["device_id"] == device.id
 
 
-def test_what_comes_twice_is_one_row(web_app: Program) -> None:
+def test_duplicates_result_in_one_row(web_app: Program) -> None:
     for body in ({"id": "evt_1"}, {"id": "evt_1"}, [{"id": "evt_1"}, {"id": "evt_2"}], [{"id": "evt_2"}]):
         assert _post(web_app, body) == 200
     assert [row["id"] for row in _rows(web_app)] == ["evt_1", "evt_2"]
@@ -107,7 +107,7 @@ def test_without_a_key_in_its_properties_it_writes_nothing(tmp_path: Path) -> No
         assert _rows(web_app) == []
 
 
-def test_what_is_no_json_is_no_success(web_app: Program) -> None:
+def test_an_answer_that_is_not_json_is_not_a_success(web_app: Program) -> None:
     """Google answers 200 to what is thrown: the relay would take it as delivered."""
     answer = requests.post(
         f"{web_app.url}/exec", params={"key": KEY}, data="no JSON", timeout=5, allow_redirects=False

@@ -35,7 +35,7 @@ def program(stage: Stage, device: Device, tmp_path_factory: pytest.TempPathFacto
     """Node-RED with the flow, subscribed by its button."""
     with _node_red(tmp_path_factory.mktemp("node-red"), stage, device, SECRET) as made:
         _press(made, "Subscribe")
-        wait_for(lambda: "secret: '" in _shown(made, "what the relay said"))
+        wait_for(lambda: "secret: '" in _shown(made, "response of the relay"))
         yield made
 
 
@@ -86,7 +86,7 @@ def test_a_punch_goes_its_way_through_the_flow(program: Program, device: Device)
 
 def test_its_button_adds_a_user_at_the_device(stage: Stage, program: Program, device: Device) -> None:
     _press(program, "Add user 100")
-    wait_for(lambda: "status: 'completed'" in _shown(program, "what the relay said"))
+    wait_for(lambda: "status: 'completed'" in _shown(program, "response of the relay"))
     assert stage.simulator.gateway.device(device.id).users["100"].first_name == "Asha"
     wait_for(lambda: "type: 'command.completed'" in _shown(program, "other event"))
 
@@ -103,7 +103,7 @@ def test_a_batch_becomes_single_messages(stage: Stage, program: Program) -> None
         wait_for(lambda user=user: _shown(program, "punch").count(f"user_id: '{user}'") == 2)
 
 
-def test_what_comes_twice_starts_it_once(program: Program) -> None:
+def test_duplicates_start_it_once(program: Program) -> None:
     body = '{"id": "evt_twice", "type": "attendance.punch"}'
     for seconds_ago in (20, 0):
         headers = signing.headers(body, SECRET, webhook_id="evt_twice", seconds_ago=seconds_ago)
@@ -126,12 +126,12 @@ FORGED = '{"id": "evt_forged", "type": "attendance.punch"}'
     ],
     ids=["another secret", "another id", "another time", "no signature"],
 )
-def test_what_is_forged_starts_nothing(program: Program, secret: str, changed: dict[str, str]) -> None:
+def test_forged_deliveries_start_nothing(program: Program, secret: str, changed: dict[str, str]) -> None:
     assert _post(program, FORGED, {**signing.headers(FORGED, secret), **changed}) == 401
     _nothing_came(program)
 
 
-def test_what_is_too_old_starts_nothing(program: Program) -> None:
+def test_old_deliveries_start_nothing(program: Program) -> None:
     assert _post(program, FORGED, signing.headers(FORGED, SECRET, seconds_ago=310)) == 401
     _nothing_came(program)
 

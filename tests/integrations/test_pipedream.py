@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from app.actions import ACTIONS
+from app.schemas.actions import ACTIONS
 from tests import node
 from tests.harness import API_KEY, ROOT, Device, wait_for
 from tests.integrations import signing
@@ -139,7 +139,7 @@ def test_it_adds_a_user(stage: Stage, device: Device) -> None:
     user = {"user_id": "300", "first_name": "Asha", "card_number": "12345"}
     found = _ran(stage, "add-user", device_id=device.id, **user)
     assert found["returned"]["status"] == "completed"
-    assert found["exported"]["$summary"] == "add-user: Carried out."
+    assert found["exported"]["$summary"] == "add-user: The command was carried out."
     assert stage.simulator.gateway.device(device.id).users["300"].first_name == "Asha"
 
 
@@ -157,4 +157,4 @@ def test_its_form_asks_for_what_the_action_needs(stage: Stage, device: Device) -
 
 def test_it_says_why_an_action_failed(stage: Stage, device: Device) -> None:
     done = _run(stage, "delete-user", device_id=device.id, user_id="nobody")
-    assert done.returncode != 0 and "Error: No user with this ID" in done.stdout
+    assert done.returncode != 0 and "Error: There is no user with this ID" in done.stdout

@@ -93,7 +93,7 @@ def test_a_flow_is_started_by_a_punch_until_it_is_switched_off(
 ) -> None:
     receiver.answer = lambda _: (202, {}, b"")  # as a flow's URL does
     device = stage.new_device()
-    chosen = {"events": ["attendance.punch"], "filters": {"device_ids": [device.id]}}
+    chosen = {"event_types": ["attendance.punch"], "filters": {"device_ids": [device.id]}}
     answer = connector.subscribe(receiver.url, **chosen)
     assert answer.status_code == 201, answer.text
     location = answer.headers["Location"]
@@ -132,9 +132,17 @@ def test_the_trigger_offers_the_event_types_and_hides_what_would_change_a_delive
     connector = Connector(openapi.document("2.0"))
     _, operation = connector.trigger()
     fields = connector.body(operation)["properties"]
-    assert fields["events"]["items"]["enum"] == [*EVENT_TYPES]
+    assert fields["event_types"]["items"]["enum"] == [*EVENT_TYPES]
     hidden = {name for name, part in fields.items() if part.get("x-ms-visibility") == "internal"}
-    assert hidden == {"target_url", "format", "batch_max", "batch_wait_ms", "headers", "secret"}
+    assert hidden == {
+        "target_url",
+        "format",
+        "field_mapping",
+        "batch_max",
+        "batch_wait_ms",
+        "headers",
+        "secret",
+    }
 
 
 def test_an_action_is_followed_until_its_end(stage: Stage, connector: Connector) -> None:

@@ -1,23 +1,28 @@
-"""The app as it lies in make-app/: its components and files, and its forms filled in as Make's editor would."""
+"""The built app: its components and files, and its forms filled in as Make's editor would."""
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from tests.harness import ROOT
 
-FOLDER = ROOT / "make-app"
+BY_HAND = ROOT / "make-app"
 
 Json = dict[str, Any]
 
 
-def read(path: str) -> Any:
-    return json.loads((FOLDER / path).read_text())
+def build(folder: Path) -> subprocess.CompletedProcess[str]:
+    """scripts/make-app into a folder; what it prints, errors too, is in `stdout`."""
+    command = [sys.executable, ROOT / "scripts" / "make-app", folder]
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
 
 
 @dataclass(frozen=True)
@@ -31,18 +36,23 @@ class Component:
 
 
 class App:
-    """All of it."""
+    """All of it, as built into a folder."""
 
-    def __init__(self) -> None:
-        self.manifest = read("makecomapp.json")
-        self.base = read(self.manifest["generalCodeFiles"]["base"])
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest = self.read("makecomapp.json")
+        self.base = self.read(self.manifest["generalCodeFiles"]["base"])
         self.components = {
             (kind, name): Component(
-                kind, name, meta, {code: read(path) for code, path in meta["codeFiles"].items()}
+                kind, name, meta, {code: self.read(path) for code, path in meta["codeFiles"].items()}
             )
             for kind, found in self.manifest["components"].items()
             for name, meta in found.items()
         }
+
+    def read(self, path: str) -> Any:
+        """A file's content, read again."""
+        return json.loads((self.folder / path).read_text())
 
     def __getitem__(self, key: tuple[str, str]) -> Component:
         return self.components[key]

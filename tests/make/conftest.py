@@ -1,4 +1,4 @@
-"""A relay with a virtual gateway, and the app as it runs in Make with a connection to it."""
+"""A relay with the simulator, and the app as it runs in Make, with a connection to the relay."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import pytest
 
 from tests import stage as stages
 from tests.harness import API_KEY, Device, Receiver
-from tests.make.app import App
+from tests.make.app import App, build
 from tests.make.runtime import Make
 from tests.stage import Stage
 
 
 @pytest.fixture(scope="session")
-def app() -> App:
-    return App()
+def app(tmp_path_factory: pytest.TempPathFactory) -> App:
+    folder = tmp_path_factory.mktemp("make-app")
+    built = build(folder)
+    assert built.returncode == 0, built.stdout
+    return App(folder)
 
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A relay and a virtual gateway of their own."""
+    """A separate relay and simulator."""
     quick = {"RELAY_COMMAND_POLL_SCHEDULE": ",".join(["0.5"] * 50)}
     with stages.stage(tmp_path_factory.mktemp("stage"), **quick) as made:
         yield made

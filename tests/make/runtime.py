@@ -105,7 +105,7 @@ class Hook:
     data: Json = field(default_factory=dict)
 
     def update(self, **values: Any) -> None:
-        """Its form was filled in anew."""
+        """Its form was filled in again."""
         component = self.make.app["webhook", self.name]
         self.parameters = filled(component.files["params"], values)
         self._call("update", parameters=self.parameters)

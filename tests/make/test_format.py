@@ -12,11 +12,12 @@ import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 from referencing import Registry, Resource
 
+from app.openapi import make
 from tests.make import format as make_format
 from tests.make import iml
-from tests.make.app import FOLDER, App, Component, Json, check_shown, fields, read
+from tests.make.app import BY_HAND, App, Component, Json, check_shown, fields
 
-PATHS = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.json"))
+PATHS = sorted({*make.files(), *(str(path.relative_to(BY_HAND)) for path in BY_HAND.rglob("*.json"))})
 
 
 def wrong(schema: Json, content: Any) -> list[str]:
@@ -51,7 +52,7 @@ def schema_of(app: App, path: str) -> Json:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_file_is_as_the_format_has_it(path: str, app: App) -> None:
-    assert wrong(schema_of(app, path), read(path)) == []
+    assert wrong(schema_of(app, path), app.read(path)) == []
 
 
 BROKEN: list[tuple[str, Json]] = [
@@ -67,8 +68,8 @@ BROKEN: list[tuple[str, Json]] = [
 
 
 @pytest.mark.parametrize(("path", "change"), BROKEN, ids=[path for path, _ in BROKEN])
-def test_what_the_format_does_not_have_is_found(path: str, change: Json, app: App) -> None:
-    content = read(path)
+def test_properties_that_the_format_does_not_have_are_found(path: str, change: Json, app: App) -> None:
+    content = app.read(path)
     for name, value in change.items():
         if isinstance(content, list):
             content[int(name)] = value
@@ -105,7 +106,7 @@ def test_components_that_are_named_are_there(app: App) -> None:
 
 
 def test_every_module_is_in_one_group(app: App) -> None:
-    groups = read(app.manifest["generalCodeFiles"]["groups"])
+    groups = app.read(app.manifest["generalCodeFiles"]["groups"])
     listed = [name for group in groups for name in group["modules"]]
     assert sorted(listed) == sorted(component.name for component in app.of("module"))
     assert (groups[0]["label"], groups[-1]["label"]) == ("Events", "Other")  # triggers first
@@ -201,7 +202,7 @@ def test_what_is_asked_for_is_used(app: App) -> None:
         "{{a == }}",
     ],
 )
-def test_what_is_no_expression_is_found(source: str) -> None:
+def test_an_invalid_expression_is_found(source: str) -> None:
     with pytest.raises(iml.ImlError):
         list(iml.expressions(source))
 
@@ -228,7 +229,7 @@ _THEIRS_BY_PATH = {
 
 
 @pytest.mark.skipif(not SDK, reason="MAKE_APPS_SDK names no checkout of Make's editor")
-def test_make_s_own_schemas_take_every_file() -> None:
+def test_make_s_own_schemas_take_every_file(app: App) -> None:
     schemas = Path(SDK) / "syntaxes" / "imljson" / "schemas"
     contents = {path.name: json.loads(path.read_text()) for path in schemas.glob("*.json")}
     registry = Registry().with_resources(
@@ -239,5 +240,5 @@ def test_make_s_own_schemas_take_every_file() -> None:
         name = _THEIRS_BY_PATH.get(path) or _THEIRS[path.split(".")[-3]]
         schema = contents[name] if name in contents else json.loads(local.read_text())
         validator = Draft7Validator({**schema, "$id": name}, registry=registry)
-        errors = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(read(path))]
+        errors = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(app.read(path))]
         assert errors == [], (path, errors)

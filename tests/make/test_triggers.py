@@ -103,7 +103,7 @@ def test_attached_delivered_detached(
     assert {event["type"] for event in found} == {event_type}
     assert {event["device_id"] for event in found} == {device.id}
     stored = stage.relay.get(f"/v1/events/{found[0]['id']}")
-    links = ("photo_url",)  # signed anew at each reading
+    links = ("photo_url",)  # signed again at each reading
     assert {**stored, **{key: found[0][key] for key in links if key in stored}} == found[0]
     hook.detach()
     assert subscriptions(stage, receiver) == []
@@ -129,7 +129,7 @@ def test_only_what_was_chosen_comes(
     hook = make.attach("newPunch", receiver.url, **chosen)
     (shown,) = subscriptions(stage, receiver)
     assert shown["filters"] == {**chosen, "command_ids": []}
-    assert (shown["events"], shown["headers"]) == (["attendance.punch"], {})
+    assert (shown["event_types"], shown["headers"]) == (["attendance.punch"], {})
     for user in ("1", "2", "3"):
         device.send_done(device.punch(user))
     found = bundles(app, hook, receiver, 2)
@@ -179,7 +179,7 @@ def test_ends_of_commands_both_or_one(
     assert sorted(types) == ["command.completed", "command.failed"]
     every.detach()
     make.attach("commandFinished", receiver.url, events=["command.failed"])
-    assert subscriptions(stage, receiver)[0]["events"] == ["command.failed"]
+    assert subscriptions(stage, receiver)[0]["event_types"] == ["command.failed"]
 
 
 def test_any_event_and_card_numbers(
@@ -187,7 +187,7 @@ def test_any_event_and_card_numbers(
 ) -> None:
     hook = make.attach("watchAnyEvent", receiver.url, device_ids=[device.id], include_card_numbers=True)
     (shown,) = subscriptions(stage, receiver)
-    assert (shown["events"], shown["include_card_numbers"]) == (["*"], True)
+    assert (shown["event_types"], shown["include_card_numbers"]) == (["*"], True)
     for number in (3, 4, 1, 2):
         sends(number)(stage, device)
     found = bundles(app, hook, receiver, 5)

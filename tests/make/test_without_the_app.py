@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 
-from app.actions import ACTIONS
+from app.schemas.actions import ACTIONS
 from tests.docs.conftest import block
 from tests.harness import API_KEY, Receiver
 from tests.stage import Stage

@@ -18,7 +18,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
 
-from app.store.embedded import die_with_parent
+from app.store.server.embedded import die_with_parent
 from tests.harness import ROOT, free_port, wait_for
 from tests.stage import Stage
 

@@ -1,4 +1,4 @@
-"""A relay with a virtual gateway, and an MCP server of both kinds before it."""
+"""A relay with the simulator, and an MCP server of each kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every tool, called by the SDK's client over both transports, against a relay and a virtual gateway."""
+"""Every tool, called by the SDK's client over both transports, with a relay and the simulator."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import anyio
 import pytest
 from mcp import Client
 
-from app.actions import ACTIONS
 from app.gateway.operations import COMMANDS
+from app.mcp.api_client import Relay as ApiClient
 from app.mcp.reads import TOOLS as READ_TOOLS
-from app.mcp.relay import Relay as ApiClient
+from app.schemas.actions import ACTIONS
 from tests.harness import API_KEY, Device, Receiver, Relay, wait_for
 from tests.mcp.clients import ALL, Assistants, refused, run, said
 
@@ -99,7 +99,7 @@ def test_every_tool_does_what_it_says(assistants: Assistants, device: Device, tr
     assert answers["get_command"] == {**answers["add_user"], "message": answers["get_command"]["message"]}
 
 
-def test_who_is_in_tells_those_who_came_from_those_who_left(assistants: Assistants) -> None:
+def test_who_is_in_distinguishes_those_who_came_from_those_who_left(assistants: Assistants) -> None:
     zone = noon_zone()
     device = assistants.stage.relay.device(timezone=zone, label="Gate")
     now = datetime.now(ZoneInfo(zone)).replace(microsecond=0)
@@ -124,7 +124,43 @@ def test_who_is_in_tells_those_who_came_from_those_who_left(assistants: Assistan
     assert {punch["direction"] for punch in one["punches"]} == {"in", "out"} and one["punch_count"] == 2
 
 
-def test_who_is_in_goes_by_the_hour_at_which_a_day_starts(tmp_path: Path) -> None:
+def test_two_people_of_one_user_id_are_two(assistants: Assistants) -> None:
+    relay, zone = assistants.stage.relay, noon_zone()
+    first, second, third = (relay.device(timezone=zone) for _ in range(3))
+    user = "two people"
+    people = [
+        {"user_id": user, "employee_id": f"E-{name}", "name": name, "device_id": device.id}
+        for device, name in ((first, "John"), (second, "Mary"))
+    ]
+    relay.call("POST", "/v1/employees", json={"employees": people}).raise_for_status()
+    now = datetime.now(ZoneInfo(zone)).replace(microsecond=0)
+    first.send_done(first.punch(user, now.replace(hour=8), Type="CheckIn"))
+    second.send_done(second.punch(user, now.replace(hour=8), Type="CheckIn"))
+    second.send_done(second.punch(user, now.replace(hour=9), Type="CheckOut"))
+    # From one job to the next in one second: the out arrives last.
+    third.send_done(third.punch("next job", now.replace(hour=9), Type="CheckIn"))
+    third.send_done(third.punch("next job", now.replace(hour=9), Type="CheckOut"))
+    month = {"user_id": user, "month": f"{now:%Y-%m}"}
+
+    async def ask() -> Any:
+        async with assistants.over_http(assistants.key("events:read")) as client:
+            everybody = said(await client.call_tool("who_is_in", {}))
+            several = await client.call_tool("attendance_of_month", month)
+            mary = said(await client.call_tool("attendance_of_month", {**month, "employee_id": "E-Mary"}))
+            punches = said(await client.call_tool("punches_of_person", {"user_id": user}))
+            return everybody, several, mary, punches
+
+    everybody, several, mary, punches = run(ask)
+    sides = {side: {one["user_name"] for one in everybody[side]} for side in ("in", "left")}
+    assert "John" in sides["in"] and "Mary" in sides["left"] and "Mary" not in sides["in"]
+    assert "next job" in {one["user_id"] for one in everybody["in"]}
+    assert several.is_error and "E-John, E-Mary" in several.content[0].text
+    assert (mary["user_name"], mary["worked_hours"]) == ("Mary", 1.0)
+    assert punches["user_name"] is None
+    assert sorted(punch["employee_id"] for punch in punches["punches"]) == ["E-John", "E-Mary", "E-Mary"]
+
+
+def test_who_is_in_depends_on_the_start_of_the_day(tmp_path: Path) -> None:
     zone = noon_zone()
     relay = Relay(tmp_path, RELAY_DAY_STARTS="10:00").start("store", "web")
     try:
@@ -258,10 +294,10 @@ def test_annotations_say_what_a_tool_may_do(assistants: Assistants) -> None:
         "load_log",
         "load_device_information",
     }
-    assert {name for name, hint in hints.items() if hint.destructive_hint} == DESTRUCTIVE | {
-        *("delete_user", "disable_user", "update_access_time")
-    }
-    assert {name for name, hint in hints.items() if not hint.idempotent_hint} == DESTRUCTIVE | {
+    destructive = {name for name, hint in hints.items() if hint.destructive_hint}
+    assert destructive >= DESTRUCTIVE | {"delete_user", "disable_user", "update_access_time"}
+    assert not destructive & {"add_user", "enroll_fingerprint", "enable_user", "resend_all_user", *READS}
+    assert {name for name, hint in hints.items() if not hint.idempotent_hint} >= DESTRUCTIVE | {
         "enroll_fingerprint"
     }
     assert not any(hint.open_world_hint for hint in hints.values())
@@ -281,5 +317,5 @@ def test_a_client_keeps_no_tool_that_its_key_has_lost(assistants: Assistants, de
                 await client.call_tool("delete_all_user", {"device_id": device.id, "confirm": True})
             )
 
-    assert run(ask) == "This API key lacks the scope actions:destructive."
+    assert run(ask) == "This API key doesn't have the scope actions:destructive."
     assert assistants.stage.received(device) == []

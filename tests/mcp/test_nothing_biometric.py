@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.actions import ACTIONS
-from app.gateway.operations import COMMANDS, CREDENTIAL_FIELDS
+from app.gateway.operations import COMMANDS, CREDENTIAL_FIELDS, OPERATIONS
+from app.schemas.actions import ACTIONS
 from simulator.faults import Fault
 from tests.harness import Device
 from tests.mcp.clients import ALL, Assistants, refused, run, said
@@ -116,7 +116,7 @@ def test_templates_are_taken_from_no_model(assistants: Assistants, device: Devic
         taken = {field for tool in tools.values() for field in tool.input_schema["properties"]}
         assert taken & set(CREDENTIAL_FIELDS.values()) == ({"card_number", "password"} if options else set())
         assert not any(field.endswith(("_data", "_index")) for field in taken)
-        assert all("add_user does not take this" in sentence for sentence in told)
+        assert all("add_user doesn't accept this argument" in sentence for sentence in told)
         assert not any("12345678" in sentence for sentence in told)
     assert assistants.stage.received(device) == []
 
@@ -155,15 +155,16 @@ def test_cards_and_pins_go_to_the_machine_where_they_are_let_in(
 def test_the_table_of_operations_says_what_has_no_tool_and_why(assistants: Assistants) -> None:
     async def ask() -> Any:
         async with assistants.over_http(assistants.key()) as client:
+            assert (await client.list_resource_templates()).resource_templates == []
             uris = [str(resource.uri) for resource in (await client.list_resources()).resources]
             texts = [(await client.read_resource(uri)).contents[0].text for uri in uris]
             return [json.loads(text) for text in texts]
 
     operations, statuses = run(ask)
-    assert len(operations) == 38
+    assert len(operations) == len(OPERATIONS)
     absent = {row["name"]: row["why_no_tool"] for row in operations if row.get("tool", "") is None}
     assert absent.keys() == {operation.name for operation in COMMANDS if operation.credentials}
-    assert "needs face_data" in absent["AddUserWithFace"]
+    assert "requires face_data" in absent["AddUserWithFace"]
     assert {row["code"] for row in statuses} >= {0, 5, 37, 999}
 
 

@@ -34,7 +34,7 @@ def _post(url: str, key: str | None, **headers: str) -> requests.Response:
 
 
 @pytest.mark.parametrize("key", [None, "crk_wrong", "crk_wröng", "x" * 5000])
-def test_who_has_no_key_of_the_relay_is_refused(assistants: Assistants, key: str | None) -> None:
+def test_callers_without_an_api_key_are_refused(assistants: Assistants, key: str | None) -> None:
     sent = None if key is None else key.encode().decode("latin-1")
     answer = _post(assistants.url, sent)
     assert answer.status_code == 401
@@ -96,18 +96,20 @@ def test_a_relay_that_is_away_is_said_to_be(tmp_path: Path) -> None:
 def test_a_url_that_is_no_relays_is_said_to_be(assistants: Assistants, tmp_path: Path) -> None:
     with serving(assistants.url.removesuffix("/mcp"), tmp_path) as url:
         answer = _post(url, "crk_made-up")
-    assert answer.status_code == 503 and "is no cams-relay" in answer.json()["error_description"]
+    assert answer.status_code == 503 and "is not a cams-relay" in answer.json()["error_description"]
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (("--http", "9", "--host", "0.0.0.0"), "--allow-host relay.example.com"),
-        (("--url", "relay.example.com"), "a right one is --url https://relay.example.com"),
-        ((), "there is no API key: set RELAY_API_KEY"),
+        (("--url", "relay.example.com"), "use, for example, --url https://relay.example.com"),
+        ((), "there is no API key. Set RELAY_API_KEY"),
     ],
 )
-def test_what_can_not_work_is_not_started(tmp_path: Path, options: tuple[str, ...], sentence: str) -> None:
+def test_settings_that_cannot_work_prevent_the_start(
+    tmp_path: Path, options: tuple[str, ...], sentence: str
+) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
     done = subprocess.run(
         [sys.executable, "-m", "app", "mcp", *options],
@@ -149,7 +151,7 @@ def test_the_key_in_the_data_folder_is_taken(assistants: Assistants, tmp_path: P
 
 def test_the_web_process_does_not_load_it() -> None:
     """Cold starts count: what only assistants need is imported when one comes."""
-    code = "import sys, app.api, app.cli, app.gunicorn; print(*sys.modules)"
+    code = "import sys, app.api, app.cli, app.web.gunicorn; print(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -26,7 +26,7 @@ def test_errors_are_the_relays_own_sentences(assistants: Assistants, device: Dev
         (
             "delete_user",
             {**here, "user_id": "999"},
-            "No user with this ID is on the device: add the user first.",
+            "There is no user with this ID on the device. Add the user first.",
         ),
         (
             "delete_user",
@@ -41,8 +41,12 @@ def test_errors_are_the_relays_own_sentences(assistants: Assistants, device: Dev
             {**here, "user_id": "7", "user_type": "boss"},
             "user_type: must be user or admin, e.g. 'user'",
         ),
-        ("get_command", {"command_id": "cmd_00none"}, "There is no command with this id (any more)."),
-        ("get_command", {"command_id": "cmd_0/../../me"}, "command_id: has not the form it must have, e.g. "),
+        (
+            "get_command",
+            {"command_id": "cmd_00none"},
+            "There is no command with this ID, or it has been removed.",
+        ),
+        ("get_command", {"command_id": "cmd_0/../../me"}, "command_id: has the wrong format, e.g. "),
         ("punches_of_person", {"user_id": "2", "since": "soon"}, "since: is not an ISO 8601 time"),
         (
             "failed_deliveries",

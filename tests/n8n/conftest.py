@@ -1,4 +1,4 @@
-"""The node package, built; a real n8n that has it; and a relay with a virtual gateway for both."""
+"""The built node package, a real n8n with it, and a relay with the simulator."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A relay and a virtual gateway of their own."""
+    """A separate relay and simulator."""
     # Its retries reach over the time in which n8n restarts.
     slow = {"RELAY_RETRY_SCHEDULE": "1,2,4,8,16,16", "RELAY_COMMAND_POLL_SCHEDULE": ",".join(["0.5"] * 50)}
     with stages.stage(tmp_path_factory.mktemp("stage"), **slow) as made:

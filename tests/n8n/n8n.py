@@ -17,7 +17,7 @@ from typing import Any
 
 import requests
 
-from app.store.embedded import die_with_parent
+from app.store.server.embedded import die_with_parent
 from tests.harness import ROOT, free_port, wait_for
 from tests.node import installed, npm
 
@@ -43,7 +43,7 @@ _QUIET = {
 
 
 def n8n_folder() -> Path:
-    """Where n8n is installed; where it isn't yet, this takes minutes."""
+    """Where n8n is installed; if it isn't yet, this takes minutes."""
     ran = subprocess.run([ROOT / "scripts" / "install-n8n"], stdout=subprocess.PIPE, text=True, timeout=900)
     assert ran.returncode == 0
     return Path(ran.stdout.strip())

@@ -1,4 +1,4 @@
-"""Every operation of the node Cams Biometrics, run in a real n8n against the virtual gateway."""
+"""Every operation of the node Cams Biometrics, run in a real n8n with the simulator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app import openapi
-from app.actions import ACTIONS
+from app.schemas.actions import ACTIONS
 from simulator.jpeg import make_jpeg
 from tests.harness import API_KEY, Device, wait_for
 from tests.n8n.n8n import ACTION, PACKAGE, TRIGGER, Execution, Json, N8n
@@ -242,12 +242,12 @@ def enable(user: str, device: Device) -> Json:
 def test_an_error_is_the_relay_s_sentence(n8n: N8n, device: Device) -> None:
     execution = n8n.run(enable("9999", device))
     assert execution.status == "error"
-    assert execution.error["message"] == "No user with this ID is on the device: add the user first."
+    assert execution.error["message"] == "There is no user with this ID on the device. Add the user first."
     assert "API_RESPONSE_USER_NOT_FOUND" in execution.error["description"]
     assert execution.error["httpCode"] == "404"
 
 
-def test_what_is_wrong_with_a_field_is_said(n8n: N8n, device: Device) -> None:
+def test_a_wrong_field_is_reported(n8n: N8n, device: Device) -> None:
     execution = n8n.run(
         {
             "resource": "user",
@@ -270,7 +270,7 @@ def test_with_continue_on_fail_the_other_items_go_on(n8n: N8n, stage: Stage, dev
     assert execution.status == "success"
     good, bad, also = execution.output("Cams")
     assert (good["json"]["status"], also["json"]["status"]) == ("completed", "completed")
-    assert bad["json"]["error"].startswith("No user with this ID")
+    assert bad["json"]["error"].startswith("There is no user with this ID")
     assert bad["json"]["status"] == 404
     assert [item["pairedItem"]["item"] for item in (good, bad, also)] == [0, 1, 2]
 
@@ -309,7 +309,7 @@ def test_a_device_that_is_offline_is_waited_for(n8n: N8n, stage: Stage, device: 
 
 
 @pytest.mark.parametrize("options", [{"maxWait": 1}, {"waitForResult": False}], ids=str)
-def test_who_does_not_wait_gets_the_command_to_look_at_later(
+def test_a_caller_that_does_not_wait_gets_the_command_to_look_at_later(
     options: Json, n8n: N8n, stage: Stage, device: Device
 ) -> None:
     stage.machine(device).switch(online=False)

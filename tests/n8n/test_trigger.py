@@ -103,7 +103,7 @@ def test_publishing_subscribes_and_unpublishing_unsubscribes(publish: Publish, d
         options={"batchMax": 20, "batchWaitMs": 100, "maxInFlight": 2, "includeCardNumbers": True},
     )
     shown = published.subscription()
-    assert shown["events"] == ["attendance.punch", "user.updated"]
+    assert shown["event_types"] == ["attendance.punch", "user.updated"]
     assert shown["filters"] == {
         "device_ids": [device.id],
         "user_ids": ["2", "3"],
@@ -158,7 +158,7 @@ def test_a_forged_delivery_is_refused_and_starts_nothing(publish: Publish, devic
         requests.post(published.subscription()["target_url"], json=event, timeout=20),
     ]
     assert [answer.status_code for answer in forged] == [401] * len(forged)
-    assert forged[0].json() == {"message": "The signature does not fit."}
+    assert forged[0].json() == {"message": "The signature is not valid."}
     assert "too old" in forged[2].json()["message"]
     assert "not signed" in forged[3].json()["message"]
     assert published.deliver(event).status_code == 200  # the same, by who knows the secret
@@ -220,7 +220,7 @@ def test_changed_parameters_are_taken_over(publish: Publish, device: Device) -> 
     published = publish(["attendance.punch"])
     published.workflow.change("When", events=["user.deleted"], options={"batchMax": 5})
     published.workflow.publish()
-    wait_for(lambda: [row["events"] for row in published.subscriptions()] == [["user.deleted"]], 30)
+    wait_for(lambda: [row["event_types"] for row in published.subscriptions()] == [["user.deleted"]], 30)
     assert published.subscription()["batch_max"] == 5
     device.send_done(device.punch())
     device.send_done(device.sample(1))
@@ -239,7 +239,7 @@ def test_a_subscription_removed_by_hand_is_made_again(publish: Publish, device: 
     assert len(published.started()) == 1
 
 
-def test_what_n8n_could_not_delete_is_taken_up_again(
+def test_a_subscription_that_n8n_could_not_delete_is_used_again(
     publish: Publish, device: Device, stage: Stage, n8n: N8n
 ) -> None:
     """As when the relay could not be reached while it was unpublished: the subscription and its secret are there."""

@@ -33,7 +33,6 @@ from tests.stage import Stage
 pytestmark = pytest.mark.timeout(900)  # the first one may have to install n8n
 
 FILES = sorted((PACKAGE / "workflows").glob("*.json"))
-WHEN = "Cams Biometrics Trigger"
 Import = Callable[..., Workflow]
 
 

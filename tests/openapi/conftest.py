@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -10,7 +11,8 @@ from flask.testing import FlaskClient
 
 from app import openapi
 from app.api import create_app
-from app.settings import load
+from app.settings.table import load
+from tests import node
 from tests import stage as stages
 from tests.openapi.reading import Json
 from tests.stage import Stage
@@ -36,9 +38,21 @@ def whole() -> Json:
 
 
 @pytest.fixture(scope="session")
+def with_webhooks() -> Json:
+    """The same with what subscribed URLs are sent."""
+    return openapi.document(webhooks=True)
+
+
+@pytest.fixture(scope="session")
 def actions() -> Json:
     """The same, the tag `actions` alone."""
     return openapi.document(tag="actions")
+
+
+@pytest.fixture(scope="session")
+def tools() -> Path:
+    """The folder of the programs that `node/` has in exact versions."""
+    return node.installed(Path(__file__).parent / "node") / "node_modules" / ".bin"
 
 
 @pytest.fixture(scope="session")

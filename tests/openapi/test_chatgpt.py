@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from app.settings import load
+from app.openapi.action_endpoints import MOST_OPERATIONS
+from app.settings.table import load
 from tests.harness import ROOT
 from tests.openapi.reading import Json, operations
 
@@ -11,7 +12,7 @@ PAGE = (ROOT / "docs" / "integrations" / "chatgpt.md").read_text()
 
 def test_what_the_page_tells_to_click_is_in_the_description(actions: Json) -> None:
     found = {operation["operationId"] for _, _, operation in operations(actions)}
-    assert len(found) == 30 and "Thirty operations" in PAGE
+    assert len(found) == MOST_OPERATIONS and "at most 30 operations" in PAGE
     assert {"listDevices", "getCommand"} <= found
     scheme = actions["components"]["securitySchemes"]["bearer"]
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer") and "Auth Type → Bearer" in PAGE

@@ -12,12 +12,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import openapi
-from app.actions import ACTIONS
 from app.gateway.operations import COMMANDS
 from app.openapi.build import ENDPOINTS
 from app.openapi.postman_gateway import body as gateway_body
+from app.schemas.actions import ACTIONS
 from tests.harness import ROOT, SAMPLES
-from tests.openapi.reading import Json, operations
+from tests.openapi.reading import Json, operations, resolved
 
 
 def _routes(app: Flask) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -42,7 +42,8 @@ def test_every_route_is_described_and_every_description_has_a_route(app: Flask) 
 
 def test_path_parameters_are_those_of_the_path(whole: Json) -> None:
     for path, _, operation in operations(whole):
-        named = [item["name"] for item in operation.get("parameters", ()) if item.get("in") == "path"]
+        parameters = [resolved(whole, item) for item in operation.get("parameters", ())]
+        named = [item["name"] for item in parameters if item["in"] == "path"]
         assert named == re.findall(r"\{(\w+)\}", path)
 
 
@@ -74,6 +75,9 @@ def test_it_is_served_without_a_key(client: FlaskClient, version: str) -> None:
         text = client.get("/openapi.yaml", query_string=query)
         assert (text.status_code, text.content_type) == (200, "application/yaml")
         assert yaml.safe_load(text.text) == got.json
+    hooks = client.get("/openapi.json?webhooks=1").json
+    assert hooks == json.loads(json.dumps(openapi.document("3.1", None, url, webhooks=True)))
+    assert client.get("/openapi.json?webhooks=0").json == client.get("/openapi.json").json
     plain = client.get("/openapi.json").json
     assert plain is not None and plain["openapi"] == "3.1.0" and plain["servers"] == [{"url": url}]
 
@@ -85,6 +89,8 @@ def test_it_is_served_without_a_key(client: FlaskClient, version: str) -> None:
         ("/openapi.yaml?version=3.1.0", "version", "3.1, 3.0, 2.0"),
         ("/openapi.json?tag=action", "tag", "actions, commands"),
         ("/postman.json?collection=x", "collection", "gateway, relay"),
+        ("/openapi.json?webhooks=yes", "webhooks", "0, 1"),
+        ("/openapi.json?webhooks=1&version=3.0", "webhooks", "only possible with OpenAPI 3.1"),
     ],
 )
 def test_a_wrong_value_is_answered_with_the_right_ones(
@@ -94,7 +100,7 @@ def test_a_wrong_value_is_answered_with_the_right_ones(
     assert (got.status_code, got.content_type) == (422, "application/problem+json")
     assert got.json is not None
     (error,) = got.json["errors"]
-    assert error["field"] == field and says in error["message"]
+    assert error["parameter"] == field and says in error["message"]
 
 
 def test_the_page_loads_from_the_relay_alone(client: FlaskClient) -> None:

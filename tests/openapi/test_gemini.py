@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from app import openapi
 from app.cli import main
-from app.openapi.parts import LOCAL_URL
+from app.openapi.vocabulary import LOCAL_URL
 from tests.openapi.gemini import wrong_for_gemini
 from tests.openapi.reading import Json, operations
 
@@ -75,11 +75,19 @@ def test_the_command_prints_what_the_relay_serves(client: FlaskClient, version: 
     assert json.loads(json.dumps(written)) == openapi.document(version, tag, LOCAL_URL)
 
 
+def test_the_command_adds_webhooks_on_demand() -> None:
+    for form, read in (("json", json.loads), ("yaml", yaml.safe_load)):
+        printed = json.loads(json.dumps(read(_printed("--webhooks", "--format", form))))
+        assert printed == openapi.document(base_url=LOCAL_URL, webhooks=True)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (("--tag", "none"), "--tag: 'none' is not one of actions, "),
-        (("--format", "gemini", "--version", "3.0"), "--version: is OpenAPI's"),
+        (("--format", "gemini", "--version", "3.0"), "--version: can't be combined with --format gemini"),
+        (("--webhooks", "--version", "3.0"), "--webhooks: only OpenAPI 3.1 has webhooks"),
+        (("--webhooks", "--format", "gemini"), "--webhooks: only OpenAPI 3.1 has webhooks"),
     ],
 )
 def test_what_there_is_not_is_said(options: tuple[str, ...], sentence: str) -> None:

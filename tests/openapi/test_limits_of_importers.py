@@ -1,23 +1,37 @@
-"""What GPT actions and Gemini's function declarations can take. Contract §7 and design/platforms.md."""
+"""What GPT actions and Gemini's function declarations can take. Contract §7."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from app.actions import ACTIONS
 from app.gateway.operations import COMMANDS
-from app.openapi.parts import example_of
-from tests.openapi.reading import Json, operations
+from app.openapi.action_endpoints import beyond
+from app.openapi.vocabulary import example_of
+from app.schemas.actions import ACTIONS
+from tests.openapi.reading import Json, body_of, operations, resolved
 
 _NOT_FOR_GEMINI = {"allOf", "oneOf", "not", "const", "exclusiveMinimum", "exclusiveMaximum", "readOnly"}
+CREDENTIAL = re.compile("card_number|password|(fingerprint|face|palm|user_photo)_(data|index)")
 _OPERATIONS, _DESCRIPTION, _PARAMETER, _BODY = 30, 300, 700, 100_000
 
 
 def test_actions_are_the_commands_add_user_and_two_reads(actions: Json) -> None:
+    """If these are more than a tool takes, those are left out that `add-user` can do, the largest first."""
     found = {path.removeprefix("/v1/actions/") for path, _, _ in operations(actions)}
-    assert found >= {operation.action for operation in COMMANDS} | {"add-user"}
-    assert len(list(operations(actions))) == len(COMMANDS) + 1 + 2 <= _OPERATIONS
+    names = {str(operation.action) for operation in COMMANDS} | {"add-user"}
+    too_many = max(0, len(names) + 2 - _OPERATIONS)
+    left_out = names - found
+    assert len(left_out) == too_many and all(name.startswith("add-user-with-") for name in left_out)
+    assert len(list(operations(actions))) == len(names) + 2 - too_many
+    assert beyond(2) == [
+        f"/v1/actions/{name}"
+        for name in (
+            "add-user-with-card-fingerprint-password-face-palm-and-user-photo",
+            "add-user-with-card-password-fingerprint-and-face",
+        )
+    ]
+    assert beyond(-1) == []
 
 
 def test_a_tag_alone_has_no_part_that_it_does_not_use(actions: Json) -> None:
@@ -35,8 +49,7 @@ def test_texts_are_short_enough_and_there(whole: Json) -> None:
         assert 0 < len(operation["summary"]) <= _DESCRIPTION, where
         assert 0 < len(operation["description"]) <= _DESCRIPTION, (where, len(operation["description"]))
         for parameter in operation.get("parameters", ()):
-            if "$ref" in parameter:
-                parameter = whole["components"]["parameters"][parameter["$ref"].rpartition("/")[2]]
+            parameter = resolved(whole, parameter)
             assert 0 < len(parameter["description"]) <= _PARAMETER, where
         for response in operation["responses"].values():
             assert "$ref" in response or response["description"], where
@@ -45,16 +58,36 @@ def test_texts_are_short_enough_and_there(whole: Json) -> None:
 def test_every_field_of_a_body_says_what_it_is(whole: Json) -> None:
     bodies = [name for name in whole["components"]["schemas"] if name.endswith(("Body", "Change"))]
     schemas = [whole["components"]["schemas"][name] for name in bodies]
-    schemas += [_body(operation) for path, _, operation in operations(whole) if "/actions/" in path]
+    schemas += [body_of(whole, operation) for path, _, operation in operations(whole) if "/actions/" in path]
     for schema in schemas:
         for name, part in schema["properties"].items():
+            part = resolved(whole, part)
             assert 0 < len(part["description"]) <= _PARAMETER, name
-            assert part["examples"], name
+            assert "examples" in part or _is_optional_credential(schema, name), name
 
 
-def test_operation_ids_are_unique_and_names_that_functions_can_have(whole: Json) -> None:
-    names = [operation["operationId"] for _, _, operation in operations(whole)]
-    names += [item["post"]["operationId"] for item in whole["webhooks"].values()]
+def _is_optional_credential(schema: Json, name: str) -> bool:
+    return bool(CREDENTIAL.fullmatch(name)) and name not in schema.get("required", ())
+
+
+def test_importers_have_no_example_of_an_optional_credential_to_send(actions: Json) -> None:
+    """n8n's and Postman's importers fill in all examples: a user would get a card and a PIN that nobody chose."""
+    optional = 0
+    for _, method, operation in operations(actions):
+        schema = body_of(actions, operation) if method == "post" else {}
+        for name, part in schema.get("properties", {}).items():
+            if _is_optional_credential(schema, name):
+                optional += 1
+                assert not {"example", "examples", "default"} & resolved(actions, part).keys(), name
+    assert optional >= 9
+    add_user = actions["paths"]["/v1/actions/add-user"]["post"]
+    first = next(iter(add_user["requestBody"]["content"]["application/json"]["examples"].values()))
+    assert not [name for name in first["value"] if CREDENTIAL.fullmatch(name)]
+
+
+def test_operation_ids_are_unique_and_names_that_functions_can_have(with_webhooks: Json) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(with_webhooks)]
+    names += [item["post"]["operationId"] for item in with_webhooks["webhooks"].values()]
     assert len(names) == len(set(names))
     for name in names:
         assert re.fullmatch(r"[a-z][A-Za-z]{2,63}", name), name
@@ -67,17 +100,17 @@ def test_consequential_is_what_changes_something(whole: Json) -> None:
 
 
 def test_no_header_is_ever_required(whole: Json) -> None:
-    assert all(not item["required"] for item in whole["components"]["parameters"].values())
     for path, _, operation in operations(whole):
         for parameter in operation.get("parameters", ()):
-            if parameter.get("in") == "header":
-                assert not parameter["required"], path
+            if resolved(whole, parameter)["in"] == "header":
+                assert not resolved(whole, parameter)["required"], path
 
 
 def test_schemas_under_actions_are_plain_enough_for_gemini(actions: Json) -> None:
     for path, method, operation in operations(actions):
         if method == "post":
-            assert _flat(_body(operation)), path
+            (content,) = operation["requestBody"]["content"].values()
+            assert _flat(content["schema"]), path
     assert not _words_in(actions) & _NOT_FOR_GEMINI
 
 
@@ -86,23 +119,17 @@ def test_examples_are_small(actions: Json) -> None:
     assert all(len(str(example_of(schema, schemas))) < _BODY for schema in schemas.values())
 
 
-def test_destructive_actions_ask_for_confirmation(actions: Json) -> None:
+def test_destructive_actions_ask_for_confirmation(whole: Json) -> None:
     for name, action in ACTIONS.items():
-        body = _body(actions["paths"][f"/v1/actions/{name}"]["post"])
+        body = body_of(whole, whole["paths"][f"/v1/actions/{name}"]["post"])
         assert ("confirm" in body["required"]) == (action.effect == "destructive")
-
-
-def _body(operation: Json) -> Json:
-    (content,) = operation["requestBody"]["content"].values()
-    schema: Json = content["schema"]
-    return schema
 
 
 def _flat(schema: Json) -> bool:
     """Whether every field is a text, a number or a truth value, by one type alone, with nothing Gemini refuses."""
-    words = {"type", "description", "examples", "enum", "default", "pattern", "format"}
+    words = {"title", "type", "description", "examples", "enum", "default", "pattern", "format"}
     words |= {"minimum", "maximum", "minLength", "maxLength"}
-    return set(schema) <= {"type", "properties", "required", "description"} and all(
+    return set(schema) <= {"title", "type", "properties", "required", "description"} and all(
         part["type"] in ("string", "integer", "number", "boolean") and set(part) <= words
         for part in schema["properties"].values()
     )

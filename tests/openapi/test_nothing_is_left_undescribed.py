@@ -9,7 +9,7 @@ import requests
 from jsonschema import Draft202012Validator
 
 from tests.harness import Receiver
-from tests.openapi.reading import Json
+from tests.openapi.reading import Json, resolved
 from tests.stage import Stage
 
 
@@ -34,9 +34,7 @@ class Described:
     def __call__(self, method: str, path: str, described: str | None = None, **how: Any) -> Any:
         answer: requests.Response = self._stage.relay.call(method, path, **how)
         responses = self._document["paths"][described or path][method.lower()]["responses"]
-        response = responses[str(answer.status_code)]
-        if "$ref" in response:
-            response = self._document["components"]["responses"][response["$ref"].rpartition("/")[2]]
+        response = resolved(self._document, responses[str(answer.status_code)])
         (content,) = response["content"].values()
         components = {"schemas": _closed(self._document["components"]["schemas"])}
         validator = Draft202012Validator({**_closed(content["schema"]), "components": components})

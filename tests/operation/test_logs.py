@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def test_a_callbacks_event_is_found_by_the_id_of_its_request(telling: Relay, pas
     # Known already; then refused.
     assert send(punch, f"{named}.2").headers["x-request-id"] == f"{named}.2"
     again = wait_for(lambda: [one for one in lines(telling) if one.get("request_id") == f"{named}.2"])
-    assert "was here before" in again[0]["message"]
+    assert "duplicates" in again[0]["message"]
     refused = send({}, f"{named}.3")
     assert refused.status_code in (400, 401) and refused.headers["x-request-id"] == f"{named}.3"
     wait_for(
@@ -90,3 +91,32 @@ def test_a_callbacks_event_is_found_by_the_id_of_its_request(telling: Relay, pas
         assert shown is None if past_wsgi else str(shown).startswith("req_")
     shown = telling.session.post(f"{telling.url}/callback", json=device.punch(), timeout=10).headers
     assert "x-request-id" not in shown
+
+
+def test_rq_says_once_a_minute_that_the_store_is_away(tmp_path: Path) -> None:
+    with Relay(tmp_path, WEB_CONCURRENCY="1") as relay:
+        relay.terminate("store")
+        wait_for(lambda: "could not connect to Redis" in relay.logs(), 20)
+        time.sleep(3)
+        assert relay.logs().count("could not connect to Redis") == 1
+
+
+def test_web_says_that_callbacks_go_to_disk_and_that_the_store_is_back(tmp_path: Path) -> None:
+    with Relay(tmp_path, WEB_CONCURRENCY="1") as relay:
+        assert "redis.credentials" not in relay.logs(), "redis-py warns of our store's password"
+        device = relay.device()
+        # A process that knows no device keeps nothing on disk.
+        device.send_done(device.punch())
+        relay.terminate("store")
+        away = "callbacks are kept on disk until it is back"
+        wait_for(lambda: away in relay.logs(), 20)
+        time.sleep(3)
+        assert relay.logs().count(away) == 1
+        relay.start("store")
+        wait_for(lambda: "relay.callback the store is back after" in relay.logs(), 20)
+
+
+def test_a_host_that_is_not_found_leaves_no_traceback(telling: Relay) -> None:
+    body = {"target_url": "http://nowhere.invalid/", "events": ["*"]}
+    assert telling.call("POST", "/v1/subscriptions", json=body).status_code == 201
+    assert "Traceback" not in telling.logs()

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import yaml
 
+from app.settings.table import load
+from app.store import Store
+from app.store.upkeep.loop_reports import LOOP_FAILURES
 from tests.harness import ROOT, Receiver, Relay, wait_for
 
 FOLDER = ROOT / "docs" / "monitoring"
@@ -33,7 +36,7 @@ def expressions() -> list[str]:
 
 
 def test_the_rules_and_the_example_are_right() -> None:
-    assert "15 rules found" in promtool("check", "rules", ALERTS)
+    assert "20 rules found" in promtool("check", "rules", ALERTS)
     promtool("check", "config", "--syntax-only", FOLDER / "prometheus.yml")
 
 
@@ -44,6 +47,18 @@ def test_alerts_are_raised_on_a_bad_day_and_not_on_a_quiet_one(tmp_path: Path) -
     assert "SUCCESS" in promtool("test", "rules", file)
     named = {rule["alert"] for rule in yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]}
     assert named == set(re.findall(r"alertname: (Relay\w+)", cases))
+
+
+def test_every_alert_leads_to_its_section_of_the_runbook() -> None:
+    runbook = (ROOT / "docs" / "runbook.md").read_text()
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", runbook, re.MULTILINE | re.DOTALL))
+    rules = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
+    assert list(sections) == [rule["alert"] for rule in rules]
+    for rule in rules:
+        link = f"https://github.com/cams-relay/cams-relay/blob/main/docs/runbook.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook_url"] == link
+        parts = re.findall(r"^- \*\*(.+?):\*\* \S", sections[rule["alert"]], re.MULTILINE)
+        assert parts == ["What it means", "Who notices", "What to do", "Over when"], rule["alert"]
 
 
 def test_every_expression_of_the_dashboard_is_one() -> None:
@@ -82,7 +97,7 @@ def test_what_they_name_is_told(relay: Relay, receiver: Receiver) -> None:
     )
     assert "\ncams_relay_store_up 1.0" in told and "\ncams_relay_shards_without_worker 0.0" in told
     labels = set(re.findall(r'[{,](\w+)="', told))
-    assert labels == {"device_id", "subscription_id", "reason"}
+    assert labels <= {"device_id", "subscription_id", "reason", "loop", "process"}
     assert device.token not in told
 
 
@@ -104,7 +119,9 @@ def test_a_backlog_has_an_age(relay: Relay, receiver: Receiver) -> None:
 def test_the_documentation_lists_all_that_is_told(relay: Relay, receiver: Receiver) -> None:
     device = relay.device()
     relay.subscribe(receiver, device)
+    device.send_done(device.punch())  # so that each label has a value
     device.send(b"{}")
+    Store(load(relay.environment)).relay_events.count(f"{LOOP_FAILURES}made-up")
     told = relay.call("GET", "/metrics").text
     helps = dict(re.findall(r"^# HELP (\S+) (.+)$", told, re.MULTILINE))
     kinds = dict(re.findall(r"^# TYPE (\S+) (\w+)$", told, re.MULTILINE))
@@ -115,3 +132,15 @@ def test_the_documentation_lists_all_that_is_told(relay: Relay, receiver: Receiv
         re.MULTILINE,
     )
     assert listed == [(name, kinds[name], labels.get(name, ""), text) for name, text in helps.items()]
+
+
+def test_wrong_api_keys_are_not_counted_as_refused_callbacks(relay: Relay) -> None:
+    """The console's sum took everything that is counted without a device."""
+    kept = Store(load(relay.environment))
+    before = kept.history.totals()["refused"]
+    assert relay.call("GET", "/v1/me", key="crk_made-up-and-wrong").status_code == 401
+    kept.relay_events.count(f"{LOOP_FAILURES}made-up")
+    assert kept.history.totals()["refused"] == before
+    device = relay.device()
+    assert device.send(b"{}").status_code == 401
+    wait_for(lambda: kept.history.totals()["refused"] == before + 1)  # counts go to the store together

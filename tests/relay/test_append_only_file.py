@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.store.aof import close_holes
+from app.store.server.aof import close_holes
 
 SELECT = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
 SET = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$7\r\n\r\n\0\0\0*1\r\n"  # zeros of its own

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from app.base.natural_order import natural_key
 from tests.harness import Receiver, Relay, wait_for
+from tests.relay.tools import cursor_at
 
 ZONE = ZoneInfo("Asia/Kolkata")
 
@@ -14,7 +17,8 @@ ZONE = ZoneInfo("Asia/Kolkata")
 def test_a_day_across_shards_and_what_is_told_of_it(relay: Relay, receiver: Receiver) -> None:
     devices = [relay.device(timezone="Asia/Kolkata") for _ in range(8)]
     day = (datetime.now(ZONE) - timedelta(days=2)).date()
-    users = sorted(secrets.token_hex(6) for _ in range(5))
+    users = [f"{secrets.token_hex(6)}-{number}" for number in range(5)]
+    users.sort(key=natural_key)
     relay.subscribe(receiver, events=["attendance.day_changed", "user.unknown"], filters={"user_ids": users})
     devices[0].send_done(devices[0].sample(4))  # whose users are known from now on
     for user in users:
@@ -24,8 +28,9 @@ def test_a_day_across_shards_and_what_is_told_of_it(relay: Relay, receiver: Rece
     changes = {"employees": [{"user_id": user, "employee_id": f"E{user}"} for user in users]}
     assert relay.call("POST", "/v1/employees", json=changes).json()["added"] == 5
 
-    found, cursor = [], users[0][:-1]
-    while cursor and cursor <= users[-1]:
+    found: list[dict[str, Any]] = []
+    cursor = cursor_at(relay, "/v1/attendance", users[0][:-2], date=day)
+    while cursor and len(found) < len(users):
         page = relay.get("/v1/attendance", params={"date": str(day), "limit": 2, "cursor": cursor})
         found += [row for row in page["data"] if row["user_id"] in users]
         cursor = page["next_cursor"]

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from app.settings import load
+from app.settings.table import load
 from app.store import Store
-from app.store.connection import make_client, rewrite_append_only_files
-from app.store.kept import KEPT, pattern
-from app.store.keys import AUDIT
-from app.store.scrub import Scrub
+from app.store.privacy.scrub import Scrub
+from app.store.privacy.stored_data import STORED_DATA, pattern
+from app.store.server.connection import make_client, rewrite_append_only_files
+from app.store.server.keys import AUDIT
 from simulator.gateway import Gateway
 from simulator.serving import SimulatorServer
 from tests.actions.tools import Machine, machine
@@ -43,6 +43,7 @@ SHOWN = {
     "{s0}:sub:S:retry": "deliveries",
     "{s0}:sub:S:dead": "deliveries",
     "{s0}:sub:S:state": "deliveries",
+    "{s0}:sub:S:answers": "deliveries",
     "{s0}:sub:S:batches": "deliveries",
     "{s0}:command:C": "commands",
     "{s0}:attendance:week:U:WEEK": "attendance",
@@ -53,7 +54,8 @@ SHOWN = {
     "{s0}:strangers:D": "user_id_lists",
     "{g}:employees": "employee",
 }
-OF_THE_MOMENT = {"{s0}:rewriting:events"}
+# Gone by themselves in an hour, and deleted by `forget`; the second is there after another test made a backup.
+OF_THE_MOMENT = {"{s0}:rewriting:events", "{s0}:backup", "{g}:wrong_types"}
 
 
 @dataclass
@@ -176,7 +178,9 @@ def traces(lived: Lived) -> dict[str, bytes]:
 
 
 def kind_of(key: str) -> str:
-    return next(kept.key for kept in KEPT if pattern(kept).fullmatch(key) and is_as_deep(kept.key, key))
+    return next(
+        kept.key for kept in STORED_DATA if pattern(kept).fullmatch(key) and is_as_deep(kept.key, key)
+    )
 
 
 def is_as_deep(kind: str, key: str) -> bool:
@@ -185,7 +189,7 @@ def is_as_deep(kind: str, key: str) -> bool:
 
 
 def test_every_kind_of_key_that_tells_of_a_person_is_exported() -> None:
-    assert {kept.key for kept in KEPT if kept.of == "person"} == SHOWN.keys() | OF_THE_MOMENT
+    assert {kept.key for kept in STORED_DATA if kept.of == "person"} == SHOWN.keys() | OF_THE_MOMENT
 
 
 def test_a_person_is_exported_in_full_and_then_nowhere(lived: Lived) -> None:
@@ -193,10 +197,15 @@ def test_a_person_is_exported_in_full_and_then_nowhere(lived: Lived) -> None:
     found = json.loads(cli(relay, "export", "--user", who.user_id, "--templates"))
     kinds = {kind_of(key) for key in traces(lived)}
     assert {"{s0}:events", "{s0}:attendance:told:DATE", "{s0}:strangers:D", "{s0}:commanded:D"} <= kinds
-    assert kinds <= SHOWN.keys()
-    for kind in kinds:
+    assert kinds <= SHOWN.keys() | OF_THE_MOMENT
+    for kind in kinds - OF_THE_MOMENT:
         assert found[SHOWN[kind]], kind
-    assert found["employee"] == {"user_id": who.user_id, "employee_id": who.employee_id, "name": who.name}
+    assert found["employee"] == {
+        "user_id": who.user_id,
+        "employee_id": who.employee_id,
+        "name": who.name,
+        "device_id": None,
+    }
     assert {"attendance.punch", "attendance.photo", "attendance.day_changed", "callback.unrecognised"} | {
         "user.updated", "user.unknown", "credential.updated", "command.completed"
     } <= {event["type"] for event in found["events"]}  # fmt: skip
@@ -229,7 +238,7 @@ def test_a_person_is_exported_in_full_and_then_nowhere(lived: Lived) -> None:
     empty = json.loads(cli(relay, "export", "--user", who.user_id, "--templates"))
     assert {value for name, value in empty.items() if not isinstance(value, list)} == {who.user_id, None}
     assert not any(value for value in empty.values() if isinstance(value, list))
-    assert "nothing is kept" in cli(relay, "forget", "--user", who.user_id, "--yes")
+    assert "There is no data about this user" in cli(relay, "forget", "--user", who.user_id, "--yes")
     # What came with the person's is still there, of the other.
     assert of_other(lived) == before and len(before) == 3
     kept = Store(load(relay.environment))
@@ -261,7 +270,7 @@ def check_files(lived: Lived) -> None:
     for path in files:
         for text in texts:
             assert text not in path.read_bytes(), path
-    assert not any(path.parent.name == "spool" for path in files)
+    assert not any(path.suffix in (".spool", ".parked") for path in files)
 
 
 def test_events_that_come_while_they_are_written_anew_are_all_there_and_delivered(

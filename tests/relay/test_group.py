@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import redis
 
-from app.settings import load
+from app.settings.table import load
 from app.store import Store
-from app.store.group import GroupedScript
+from app.store.intake.grouped_script import GroupedScript
 from tests.harness import Relay, wait_for
 from tests.stores import sentinel_pair
 
@@ -67,9 +67,7 @@ def test_a_script_the_store_forgot_is_loaded_again(script: GroupedScript) -> Non
         assert {ask_[0] for ask_ in pool.map(lambda _: ask(script, "nobody"), range(50))} == {b"device"}
 
 
-def test_a_connection_to_who_is_the_master_no_more_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connection_to_a_former_master_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sentinel that is behind named it. It has no script, and must not be asked for ever: it can't store anything."""
     environment = {"RELAY_DATA_DIR": str(tmp_path), "RELAY_SECRET_KEY": "x" * 32}
     with sentinel_pair(tmp_path, 1) as pair:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import ids
+from app.base import ids
+from app.store.deliveries import records as deliveries
 
 _SHARDS = st.integers(0, 1023)
-_ENTRIES = st.tuples(st.integers(0, 2**50 - 1), st.integers(0, 2**20 - 1)).filter(any)  # no 0-0
+_NUMBERS = st.one_of(
+    st.integers(0, 2**64 - 1),
+    st.integers(0, 2**20 + 40),
+    st.sampled_from([2**bits + more for bits in (20, 25, 50, 63) for more in (-1, 0, 1)]),
+)
+_ENTRIES = st.tuples(_NUMBERS, _NUMBERS).filter(any)  # no 0-0
 
 
 @given(st.integers(1, 24).flatmap(lambda width: st.tuples(st.just(width), st.integers(0, 32**width - 1))))
@@ -28,3 +35,29 @@ def test_an_event_is_found_by_its_id(shard: int, entry: tuple[int, int]) -> None
 def test_ids_sort_by_time_of_receipt(one: tuple[int, int], other: tuple[int, int]) -> None:
     first, second = (ids.event_id(0, f"{ms}-{sequence}") for ms, sequence in (one, other))
     assert (first < second) == (one < other)
+
+
+@given(st.lists(st.tuples(_ENTRIES, _SHARDS), min_size=2, max_size=2, unique=True))
+def test_no_two_events_share_an_id(places: list[tuple[tuple[int, int], int]]) -> None:
+    first, second = (ids.event_id(shard, f"{ms}-{sequence}") for (ms, sequence), shard in places)
+    assert first != second
+
+
+def test_ids_already_given_out_stay() -> None:
+    assert ids.event_id(0, "1796000000000-0") == f"evt_{ids.encode(1796000000000, 10)}000000"
+    assert len(ids.event_id(1023, f"{2**50 - 1}-{2**20 - 1}")) == len("evt_") + 16
+
+
+@given(_SHARDS, _ENTRIES)
+def test_batches_and_test_sends_have_ids_of_their_own(shard: int, entry: tuple[int, int]) -> None:
+    name = f"{entry[0]}-{entry[1]}"
+    test_send = deliveries.public_id(shard, f"{name}{deliveries.new_suffix('t')}")
+    batch = deliveries.public_id(shard, f"{name}{deliveries.new_suffix('b')}")
+    assert ids.event_place(test_send) is None and ids.event_place(batch) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["0-0", "1-18446744073709551616", "18446744073709551616-0", "1-", "-1", "1--1", ""]
+)
+def test_what_the_store_refuses_is_no_entry(text: str) -> None:
+    assert not ids.is_entry(text)

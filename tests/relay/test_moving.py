@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import load
-from app.store.connection import make_client
+from app.settings.table import load
+from app.store.server.connection import make_client
 from tests.harness import Device, Relay, debian_redis
 from tests.relay.test_rekey import NEW, OLD, cli
 from tests.relay.tools import events, now

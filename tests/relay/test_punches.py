@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -44,7 +45,6 @@ def test_user_instant_and_device_make_a_punch(relay: Relay) -> None:
         lambda log: {**log, "UserID": log["UserId"], "UserId": None},
         lambda log: {("UserID" if name == "UserId" else name): value for name, value in log.items()},
         lambda log: {**log, "UserId": int(log["UserId"])},
-        lambda log: {**log, "UserId": " 2 "},
         lambda log: {("AttendanceType" if name == "Type" else name): value for name, value in log.items()},
         lambda log: {**log, "Type": "check in", "InputType": "FINGERPRINT"},
         lambda log: {**log, "Temperature": 36.8},
@@ -111,7 +111,7 @@ def test_a_punchs_times_keep_the_devices_offset(device: Device, spelled: str, lo
 @pytest.mark.parametrize(
     "field, value, shown, becomes",
     [
-        ("Type", "CheckOut", "punch_type", "check_out"),
+        ("Type", "OverTimeIn", "punch_type", "overtime_in"),
         ("InputType", "Face", "input_type", "face"),
         ("Temperature", "37.5", "temperature_celsius", 37.5),
         ("FaceMask", True, "face_mask", True),
@@ -142,15 +142,113 @@ FIELDS_OF_THE_PUNCH = {
 def test_a_field_that_is_missing_in_a_revision_keeps_its_value(device: Device) -> None:
     at = now() - timedelta(days=1)
     device.send_done(device.punch(at=at, Type="CheckIn", Temperature="36.8"))
-    bare = device.punch(at=at, Type="CheckOut")
+    bare = device.punch(at=at, Type="BreakIn")
     del log_of(bare)["InputType"]
     device.send_done(bare)
     device.send_done(device.punch(at=at, Type=None, FaceMask=True))
     latest = punches(device)[-1]
     assert latest["revision"] == 3
-    assert (latest["punch_type"], latest["direction"]) == ("check_out", "out")
+    assert (latest["punch_type"], latest["direction"]) == ("break_in", "in")
     assert (latest["input_type"], latest["temperature_celsius"]) == ("fingerprint", 36.8)
     assert latest["face_mask"] is True
+
+
+# In and out in one second
+
+
+@pytest.mark.parametrize("order", ["in first", "out first"])
+def test_an_in_and_an_out_of_one_second_are_two_punches(device: Device, order: str) -> None:
+    at, kinds = now() - timedelta(days=1), ["CheckIn", "CheckOut"]
+    if order == "out first":
+        kinds.reverse()
+    for kind in (*kinds, *kinds):
+        device.send_done(device.punch(user="5", at=at, Type=kind))
+    found = punches(device)
+    assert [event["direction"] for event in found] == [kind[5:].lower() for kind in kinds]
+    assert [event["revision"] for event in found] == [1, 1]
+    assert len({event["punch_id"] for event in found}) == 2
+    assert counters(device)["duplicates"] == 2
+
+
+def test_each_of_two_punches_of_one_second_has_its_own_revisions(device: Device) -> None:
+    at = now() - timedelta(days=1)
+    sent = [
+        ("CheckOut", "Card"),
+        ("CheckIn", "Card"),
+        ("BreakIn", "Card"),
+        ("CheckOut", "Face"),
+        (None, "Palm"),
+    ]
+    for kind, way in sent:
+        device.send_done(device.punch(user="5", at=at, Type=kind, InputType=way))
+    found = punches(device)
+    shown = [(event["punch_type"], event["input_type"], event["revision"]) for event in found]
+    assert shown == [
+        ("check_out", "card", 1),
+        ("check_in", "card", 1),
+        ("break_in", "card", 2),
+        ("check_out", "face", 2),
+        ("check_out", "palm", 3),  # which of the two a punch without a type is, nobody can know: the first
+    ]
+    out, other = {event["punch_id"] for event in found if event["direction"] == "out"}, found[1]["punch_id"]
+    assert len(out) == 1 and other not in out and found[2]["punch_id"] == other
+
+
+def test_rows_of_one_file_in_one_second_are_two_punches(device: Device) -> None:
+    """As in exports without seconds."""
+    at = now().replace(second=0) - timedelta(days=1)
+    batch = [log_of(device.punch(user="5", at=at, Type=kind)) for kind in ("CheckOut", "CheckIn", "CheckOut")]
+    device.send_done(device.envelope(PunchLog={"Log": batch}))
+    assert [event["direction"] for event in punches(device)] == ["out", "in"]
+    device.send_done(device.envelope(PunchLog={"Log": batch}))
+    assert len(punches(device)) == 2
+
+
+def test_a_row_that_says_when_it_was_changed_corrects_a_punch(device: Device) -> None:
+    at = now() - timedelta(days=1)
+    device.send_done(device.punch(user="5", at=at, Type="CheckIn"))
+    later = gateway_time(now())
+    device.send_done(device.punch(user="5", at=at, Type="CheckOut", OperationTime=later))
+    assert [(event["punch_type"], event["revision"]) for event in punches(device)] == [
+        ("check_in", 1),
+        ("check_out", 2),
+    ]
+
+
+@pytest.mark.parametrize("order", ["correction last", "correction first"])
+def test_a_corrected_direction_does_not_come_back(device: Device, order: str) -> None:
+    at, later = now() - timedelta(days=1), gateway_time(now() - timedelta(minutes=5))
+    original = device.punch(user="5", at=at, Type="CheckIn")
+    correction = device.punch(user="5", at=at, Type="CheckOut", OperationTime=later)
+    both = [original, correction] if order == "correction last" else [correction, original]
+    for document in (*both, original, correction, original):
+        device.send_done(document)
+    found = punches(device)
+    assert {event["punch_id"] for event in found} == {found[0]["punch_id"]}
+    assert found[-1]["punch_type"] == "check_out"
+    assert len(found) == (2 if order == "correction last" else 1)
+
+
+@pytest.mark.parametrize("kinds", [("CheckIn", "CheckOut"), ("CheckOut", "CheckIn")])
+def test_a_correction_of_one_of_two_punches_leaves_the_other(device: Device, kinds: tuple[str, str]) -> None:
+    at, later = now() - timedelta(days=1), gateway_time(now())
+    for kind in kinds:
+        device.send_done(device.punch(user="5", at=at, Type=kind))
+    for kind in ("CheckOut", "OverTimeOut"):
+        device.send_done(device.punch(user="5", at=at, Type=kind, OperationTime=later))
+    latest = {event["punch_id"]: event["punch_type"] for event in punches(device)}
+    assert sorted(latest.values()) == ["check_in", "overtime_out"]
+
+
+@pytest.mark.parametrize("direction", ["in", "out"])
+def test_a_device_with_a_direction_has_one_punch_of_one_second(relay: Relay, direction: str) -> None:
+    device, at = relay.device(direction=direction), now() - timedelta(days=1)
+    for kind in ("CheckIn", "CheckOut"):
+        device.send_done(device.punch(user="5", at=at, Type=kind))
+    found = punches(device)
+    assert [event["direction"] for event in found] == [direction, direction]
+    assert [event["revision"] for event in found] == [1, 2]
+    assert len({event["punch_id"] for event in found}) == 1
 
 
 # Words
@@ -273,7 +371,7 @@ def test_a_historical_batch_is_one_event_a_row(device: Device, form: Any) -> Non
 
 def test_a_large_batch_with_repetitions_inside_comes_once_each(device: Device) -> None:
     batch = rows(device, 1_000)
-    changed = {**batch[10], "Type": "CheckOut"}
+    changed = {**batch[10], "Type": "BreakIn"}
     device.send_done(device.envelope(PunchLog={"Log": [*batch, *batch[:300], changed]}))
     found = punches(device)
     assert len(found) == 1_001
@@ -281,6 +379,31 @@ def test_a_large_batch_with_repetitions_inside_comes_once_each(device: Device) -
     assert (found[-1]["user_id"], found[-1]["revision"]) == ("10", 2)
     assert counters(device)["duplicates"] == 300
     assert counters(device)["callbacks"] == 1
+
+
+def test_a_batch_of_an_in_for_each_of_its_outs_comes_whole(device: Device) -> None:
+    at = (now() - timedelta(days=1)).replace(second=0)
+    batch = [
+        log_of(device.punch(user=str(number), at=at, Type=kind))
+        for kind in ("CheckOut", "CheckIn")
+        for number in range(200)
+    ]
+    device.send_done(device.envelope(PunchLog={"Log": batch}))
+    found = events(device)
+    assert [event["type"] for event in found] == ["attendance.punch"] * 400
+    assert [event["direction"] for event in found] == ["out"] * 200 + ["in"] * 200
+    assert len({event["punch_id"] for event in found}) == 400
+
+
+def test_a_batch_of_revisions_and_new_punches_comes_whole(device: Device) -> None:
+    batch = rows(device, 200)
+    device.send_done(device.envelope(PunchLog={"Log": batch[:150]}))
+    device.send_done(device.envelope(PunchLog={"Log": [{**row, "Temperature": "37.5"} for row in batch]}))
+    found = events(device)
+    assert [event["type"] for event in found] == ["attendance.punch"] * 350
+    assert [event["revision"] for event in found] == [1] * 150 + [2] * 150 + [1] * 50
+    assert {event["temperature_celsius"] for event in found[150:]} == {37.5}
+    assert [event["user_id"] for event in found[150:]] == [str(number) for number in range(200)]
 
 
 def test_an_empty_batch_is_nothing(device: Device) -> None:
@@ -343,9 +466,57 @@ def test_names_are_of_their_device(relay: Relay) -> None:
 )
 def test_any_user_id_is_kept_as_it_is(relay: Relay, device: Device, user: str) -> None:
     device.send_done(device.punch(user=user))
-    clean = user.replace("\x00\n", "")
-    assert only(device, "attendance.punch")["user_id"] == clean
-    assert len(relay.events(device_id=device.id, user_id=clean)) == 1
+    assert only(device, "attendance.punch")["user_id"] == user
+    assert len(relay.events(device_id=device.id, user_id=user)) == 1
+
+
+ALIKE = ["7", " 7", "7 ", "7\n", "\t7", "7\x00", "7\x1f", "7\x1fx", "\x007", "7\x7f", "7\u00a0", "7\n\n"]
+
+
+def test_ids_that_differ_in_blanks_or_control_characters_are_different_users(relay: Relay) -> None:
+    device, at = relay.device(), now() - timedelta(minutes=5)
+    for number, user in enumerate(ALIKE):
+        card = {"Type": "Card", "UserID": user, "Data": "9804445"}
+        update = {"UserID": user, "FirstName": f"Name{number}", "Template": [card]}
+        device.send_done(device.envelope(UserUpdated=update))
+        device.send_done(device.punch(user=user, at=at))
+    found = punches(device)
+    assert [(event["user_id"], event["user_name"], event["revision"]) for event in found] == [
+        (user, f"Name{number}", 1) for number, user in enumerate(ALIKE)
+    ]
+    assert len({event["punch_id"] for event in found}) == len(ALIKE)
+    assert len({event["credential_digest"] for event in events(device, type="credential.updated")}) == len(
+        ALIKE
+    )
+    for number, user in enumerate(ALIKE):
+        path = quote(user, safe="")
+        assert relay.get(f"/v1/users/{path}")["full_name"] == f"Name{number}"
+        assert relay.get(f"/v1/users/{path}/credentials/card/0?device_id={device.id}")["data"] == "9804445"
+        assert len(relay.events(device_id=device.id, user_id=user)) == 3
+    day = found[0]["local_date"]
+    for path in (f"/v1/users?device_id={device.id}", f"/v1/attendance?date={day}&device_id={device.id}"):
+        for limit in (1, 3, 50):
+            assert sorted(row["user_id"] for row in _pages(relay, path, limit)) == sorted(ALIKE)
+    device.send_done(device.envelope(UserDeleted={"UserID": "7"}))
+    left = relay.get("/v1/users", params={"device_id": device.id})["data"]
+    assert sorted(row["user_id"] for row in left) == sorted(ALIKE[1:])
+
+
+def _pages(relay: Relay, path: str, limit: int) -> list[dict[str, Any]]:
+    """All rows of a list, some at a time."""
+    rows, cursor = [], ""
+    while cursor is not None:
+        page = relay.get(path, params={"limit": limit, **({"cursor": cursor} if cursor else {})})
+        rows += page["data"]
+        cursor = page["next_cursor"]
+    return rows
+
+
+def test_half_of_a_character_in_an_id_is_kept_unread(device: Device) -> None:
+    """It can't be stored as text, and two of them must not become one user."""
+    for half in ("\ud800", "\ud801"):
+        device.send_done(device.punch(user=f"7{half}"))
+    assert [event["type"] for event in events(device)] == ["callback.unrecognised"] * 2
 
 
 def test_a_device_may_say_another_serial_number_than_was_registered(relay: Relay) -> None:
@@ -363,3 +534,28 @@ def test_times_of_receipt_are_ours(device: Device) -> None:
     device.send_done(document)
     received = datetime.fromisoformat(only(device, "attendance.punch")["received_at"])
     assert before - timedelta(milliseconds=1) <= received <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(("direction", "expected"), [("out", "out"), ("in", "in"), ("by_type", "in")])
+def test_a_device_at_a_door_gives_its_punches_their_direction(
+    relay: Relay, direction: str, expected: str
+) -> None:
+    device = relay.device()
+    assert relay.get(f"/v1/devices/{device.id}")["direction"] == "by_type"
+    changed = relay.call("PATCH", f"/v1/devices/{device.id}", json={"direction": direction})
+    assert changed.status_code == 200 and changed.json()["direction"] == direction
+    document = device.punch(user="2", Type="CheckIn")
+    device.send_done(document)
+    document["RealTime"]["PunchLog"]["InputType"] = "Card"
+    device.send_done(document)
+    assert [(event["revision"], event["punch_type"], event["direction"]) for event in events(device)] == [
+        (1, "check_in", expected),
+        (2, "check_in", expected),
+    ]
+
+
+@pytest.mark.parametrize("direction", ["IN", "", None, "exit"])
+def test_an_invalid_direction_is_refused(relay: Relay, direction: str | None) -> None:
+    device = relay.device()
+    answer = relay.call("PATCH", f"/v1/devices/{device.id}", json={"direction": direction})
+    assert answer.status_code == 422 and "direction" in answer.text

@@ -1,4 +1,4 @@
-"""A change of RELAY_SECRET_KEY loses nothing: what the key before sealed opens, and is sealed anew."""
+"""A change of RELAY_SECRET_KEY loses nothing: what the key before sealed opens, and is sealed again."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.store.rekey import PURPOSES
-from app.store.spool import Spool, Spooled, seal_spool_anew
-from app.vault import SealError, Vault
+from app.base.vault import SealError, Vault
+from app.store.spool.rekey import seal_spool_anew
+from app.store.spool.spool import Spool, Spooled
+from app.store.upkeep.rekey import PURPOSES
 from tests.harness import ROOT, Receiver, Relay, verify, wait_for
 from tests.relay.tools import KEY, events, key_with, sealed
 
@@ -44,6 +46,11 @@ def test_all_is_there_after_a_change_of_the_key(tmp_path: Path, receiver: Receiv
         plain = relay.device()
         secret = relay.subscribe(receiver, include_card_numbers=True)["secret"]
         api_key = key_with(relay, "events:read")
+        repeated: Any = {
+            "json": {"name": "kept", "scopes": ["events:read"]},
+            "headers": {"Idempotency-Key": "1"},
+        }
+        answer = relay.call("POST", "/v1/api-keys", **repeated).json()
         user = {
             "UserID": "7",
             "FirstName": "Asha",
@@ -57,17 +64,18 @@ def test_all_is_there_after_a_change_of_the_key(tmp_path: Path, receiver: Receiv
         (credential,) = events(device, type="credential.updated")
 
         restart(relay, RELAY_SECRET_KEY=NEW, RELAY_SECRET_KEY_OLD=OLD)
-        assert "run `cams-relay rekey`" in cli(relay, "doctor", status=1)
+        assert "Run `python3 -m app rekey`" in cli(relay, "doctor")
         assert relay.call("GET", "/v1/me", key=api_key).ok
         assert relay.session.get(photo).ok
         said = cli(relay, "rekey")
         assert "2 devices" in said and "1 subscriptions" in said and "1 photos" in said, said
-        assert "sealed under" not in cli(relay, "rekey")  # nothing is left to do
-        assert "take RELAY_SECRET_KEY_OLD away" in cli(relay, "doctor", status=1)
+        assert "devices encrypted with" not in cli(relay, "rekey")  # nothing is left to do
+        assert "RELAY_SECRET_KEY_OLD is still set but no longer needed" in cli(relay, "doctor")
 
         restart(relay, RELAY_SECRET_KEY=NEW)
-        assert "SECRET_KEY" not in cli(relay, "doctor", status=1)
+        assert "SECRET_KEY" not in cli(relay, "doctor")
         assert relay.call("GET", "/v1/me", key=api_key).ok
+        assert relay.call("POST", "/v1/api-keys", **repeated).json() == answer
         assert relay.session.get(photo).status_code == 403
         assert relay.session.get(events(plain, type="attendance.photo")[0]["photo_url"]).ok
         path = f"/v1/users/7/credentials/card/0?device_id={device.id}"
@@ -107,7 +115,7 @@ def test_a_mistyped_old_key_changes_nothing(tmp_path: Path) -> None:
         relay.stop()
 
 
-def test_what_another_key_spooled_is_brought_back(tmp_path: Path) -> None:
+def test_callbacks_spooled_with_another_key_are_brought_back(tmp_path: Path) -> None:
     before = Spool(tmp_path, Vault(OLD))
     before.append(Spooled("DEV1", 1.0, "http://relay", b"{}"))
     assert seal_spool_anew(tmp_path, Vault(NEW, OLD)) == (0, 1, 0)  # it is being written
@@ -121,7 +129,7 @@ def test_what_another_key_spooled_is_brought_back(tmp_path: Path) -> None:
     assert [item.device_id for item in found] == ["DEV1"]
 
 
-def test_what_neither_key_opens_is_said(tmp_path: Path) -> None:
+def test_data_that_neither_key_decrypts_is_reported(tmp_path: Path) -> None:
     sealed_before = Vault("c" * 32).seal("user", b"x")
     with pytest.raises(SealError):
         Vault(NEW, OLD).open("user", sealed_before)

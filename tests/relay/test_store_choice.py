@@ -14,9 +14,9 @@ import requests
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from app.settings import load
-from app.store import embedded
-from app.store.connection import make_client
+from app.settings.table import load
+from app.store.server import embedded
+from app.store.server.connection import make_client
 from tests.harness import Receiver, Relay, free_port, wait_for
 from tests.relay.tools import KEY, done, events, only, problem, sealed
 
@@ -81,7 +81,7 @@ def test_the_embedded_store_listens_on_a_private_socket_only_and_wants_a_passwor
         relay.stop()
 
 
-def test_what_was_acknowledged_without_a_store_comes_in_when_it_is_back(tmp_path: Path) -> None:
+def test_callbacks_acknowledged_without_a_store_are_stored_when_it_is_back(tmp_path: Path) -> None:
     relay = Relay(tmp_path, WEB_CONCURRENCY="1").start("store", "web")
     try:
         device = relay.device()

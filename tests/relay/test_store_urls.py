@@ -7,9 +7,9 @@ import asyncio
 import pytest
 import redis
 
-from app.settings import SettingsError, load
-from app.store.connection import is_away, make_async_client, make_client
-from app.store_urls import cluster_url, sentinel_url
+from app.base.store_urls import cluster_url, sentinel_url
+from app.settings.table import SettingsError, load
+from app.store.server.connection import is_away, make_async_client, make_client
 from tests.harness import free_port
 
 SECRET = "made-up-secret-key-for-tests-only-0123456789"
@@ -105,7 +105,7 @@ def test_sentinels_that_cannot_be_asked_are_a_store_that_is_away() -> None:
     ("code", "away"),
     [("READONLY", True), ("OOM", True), ("UNBLOCKED", True), ("CLUSTERDOWN", True), ("WRONGTYPE", False)],
 )
-def test_what_a_store_cannot_do_just_now_means_that_it_is_away(code: str, away: bool) -> None:
+def test_a_temporary_error_of_the_store_means_that_it_is_away(code: str, away: bool) -> None:
     """redis-py takes the code off the errors it has a class for, and leaves it in the others."""
     from redis._parsers.base import BaseParser
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.settings import load
+from app.settings.table import load
 from app.store import Store
-from app.store.subscriptions import Subscription
+from app.store.subscriptions.records import Subscription
 from tests.harness import Device, Receiver, Relay
 
 
@@ -44,7 +44,7 @@ def test_a_change_does_not_bring_back_what_was_removed(relay: Relay, subscriptio
     assert relay.call("GET", f"/v1/subscriptions/{subscription_id}").status_code == 404
 
 
-def test_a_removal_looks_again_at_what_was_changed_meanwhile(relay: Relay, subscription_id: str) -> None:
+def test_a_change_looks_again_at_what_was_changed_meanwhile(relay: Relay, subscription_id: str) -> None:
     kept, looked = Store(load(relay.environment)), []
 
     def is_meant(subscription: Subscription) -> bool:
@@ -54,6 +54,9 @@ def test_a_removal_looks_again_at_what_was_changed_meanwhile(relay: Relay, subsc
             relay.call("PATCH", f"/v1/subscriptions/{subscription_id}", json=body)
         return subscription.description != "moved"
 
-    assert kept.subscriptions.delete(subscription_id, is_meant) is None
+    def disable(subscription: Subscription) -> None:
+        subscription.status = "disabled"
+
+    assert kept.subscriptions.change(subscription_id, disable, is_meant) is None
     assert looked[1:] == ["moved"]
-    assert relay.call("GET", f"/v1/subscriptions/{subscription_id}").status_code == 200
+    assert relay.get(f"/v1/subscriptions/{subscription_id}")["status"] == "active"

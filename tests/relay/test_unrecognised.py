@@ -12,18 +12,22 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from app.settings import load
+from app.settings.table import load
 from app.store import make_vault
-from app.store.spool import Spool, Spooled
-from tests.harness import Device, Relay, wait_for
+from app.store.spool.spool import Spool, Spooled
+from tests.harness import API_KEY, Device, Relay, wait_for
 from tests.relay.tools import KEY, counters, done, events, only, problem, sealed, types
 
 UNKNOWN = "callback.unrecognised"
 
 
+def with_key(url: str) -> requests.Response:
+    return requests.get(url, headers={"X-API-Key": API_KEY}, timeout=10)
+
+
 def kept_body(device: Device) -> bytes:
-    """The body behind the one callback.unrecognised of a device, fetched without a key."""
-    answer = requests.get(only(device, UNKNOWN)["body_url"], timeout=10)
+    """The whole body behind the one callback.unrecognised of a device, which takes a key with templates:read."""
+    answer = with_key(only(device, UNKNOWN)["body_url"])
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-content-type-options"] == "nosniff"
     return answer.content
@@ -126,7 +130,7 @@ def test_a_reason_never_repeats_what_it_could_not_read(device: Device) -> None:
     assert kept and "998877" not in json.dumps(kept)
 
 
-def test_what_was_spooled_and_is_refused_now_is_kept_and_holds_up_nothing(
+def test_spooled_callbacks_that_are_refused_now_are_kept_and_hold_up_nothing(
     relay: Relay, device: Device, tmp_path: Path
 ) -> None:
     """Another version acknowledged it: a body that this one can't tell whose it is, or that it finds malformed."""
@@ -144,7 +148,7 @@ def test_what_was_spooled_and_is_refused_now_is_kept_and_holds_up_nothing(
     wait_for(lambda: not left.exists())
     assert types(device) == [UNKNOWN, UNKNOWN, "attendance.punch"]
     kept = events(device, type=UNKNOWN)
-    assert [requests.get(event["body_url"], timeout=10).content for event in kept] == bodies[:2]
+    assert [with_key(event["body_url"]).content for event in kept] == bodies[:2]
     assert kept[1]["reason"] == "The body is not JSON."
 
 
@@ -182,7 +186,7 @@ def test_odd_json_of_a_known_device_never_holds_up_its_queue(
 
 
 @pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
-def test_what_json_does_not_have_is_not_json(device: Device, constant: bytes) -> None:
+def test_constants_that_json_does_not_have_are_not_json(device: Device, constant: bytes) -> None:
     body = json.dumps(device.punch(Temperature="HERE")).encode().replace(b'"HERE"', constant)
     problem(device.send(body), 400)
 
@@ -210,3 +214,98 @@ def test_version_1_knows_no_token_and_is_401_that_says_so(device: Device) -> Non
     body = f"stgid={device.id}&userid=2&att_time=1600309102&att_type=in".encode()
     assert "1.0" in problem(device.send(body), 401)["detail"]
     assert events(device) == []
+
+
+def _unread(device: Device) -> list[str]:
+    """The reasons of a device's callback.unrecognised events, oldest first."""
+    return [event["reason"] for event in events(device, type=UNKNOWN)]
+
+
+@pytest.mark.parametrize(
+    ("section", "names"),
+    [
+        ({"UserUpdated": {"UserID": "2", "Badge": {"No": "0004829371"}}}, "UserUpdated.badge"),
+        ({"UserUpdated": {"UserID": "2"}, "Shift": {"Code": 4829371}}, "RealTime.shift"),
+        ({"UserDeleted": [{"UserID": "2", "By": "4829371"}], "AuthLevel": "4829371"}, "RealTime.authlevel"),
+        (
+            {"UserUpdated": {"Template": [{"Type": "Card", "UserID": "2", "Data": "1", "Site": "4829371"}]}},
+            "UserUpdated.Template.site",
+        ),
+        ({"UserUpdated": {"UserID": "2", "4829371": "a name that may be a PIN"}}, "UserUpdated.…"),
+        (
+            {"UserUpdated": {"Template": {"Type": "Card", "UserID": "2", "Data": "1"}, "FirstName": "A"}},
+            "firstname",
+        ),
+    ],
+)
+def test_unused_fields_of_an_understood_callback_are_named_without_their_values(
+    relay: Relay, section: dict[str, Any], names: str
+) -> None:
+    device = relay.device()
+    device.send_done(device.envelope(**section))
+    assert types(device)[0] != UNKNOWN, "it is understood all the same"
+    (reason,) = _unread(device)
+    assert "The callback was processed, but these fields in it are unknown: " in reason and names in reason
+    assert "4829371" not in reason
+    assert "4829371" in kept_body(device).decode() or names == "firstname"
+
+
+def test_a_shape_is_reported_once_for_each_device(relay: Relay) -> None:
+    """Whatever the values, whichever process; another shape is reported again."""
+    device, other = relay.device(), relay.device()
+    for number in range(3):
+        device.send_done(device.punch(user=str(number), Shift=f"S{number}"))
+    relay.kill("web")
+    relay.start("web")
+    device.send_done(device.punch(user="9", Shift="S9"))
+    assert types(device).count("attendance.punch") == 4
+    assert len(_unread(device)) == 1
+    device.send_done(device.punch(user="9", Shift="S9", Zone="Z"))
+    other.send_done(other.punch(Shift="S1"))
+    assert [reason.rpartition(": ")[2] for reason in _unread(device)] == [
+        "PunchLog.shift.",
+        "PunchLog.shift, PunchLog.zone.",
+    ]
+    assert len(_unread(other)) == 1
+
+
+def test_a_device_that_makes_up_fields_gets_a_few_reports_a_day(relay: Relay) -> None:
+    """Each new name would be an event of its own. The punches all come, and what isn't reported is counted."""
+    device, other = relay.device(), relay.device()
+    before = counter(relay)
+    for number in range(12):
+        device.send_done(device.punch(user=str(number), **{"field" + "x" * number: "1"}))
+    assert types(device).count("attendance.punch") == 12
+    reported = _unread(device)
+    # Midnight of UTC may have passed meanwhile.
+    assert 5 <= len(reported) <= 10
+    device.send_done(device.punch(user="99", **{"field": "2"}))  # reported before
+    wait_for(lambda: counter(relay) - before == 12 - len(_unread(device)), 30)
+    other.send_done(other.punch(field="1"))
+    assert len(_unread(other)) == 1
+
+
+def counter(relay: Relay) -> float:
+    name = "cams_relay_unknown_fields_not_reported_total "
+    (line,) = [line for line in relay.call("GET", "/metrics").text.splitlines() if line.startswith(name)]
+    return float(line.split()[1])
+
+
+@pytest.mark.parametrize("photo", [{"Photo": {"UserID": "2", "Data": "%"}}, {"Photo": "no picture!"}])
+@pytest.mark.parametrize("form", ["Photo", "Template"])
+def test_a_users_photo_that_is_not_base64_is_reported_and_not_stored(
+    device: Device, form: str, photo: dict[str, Any]
+) -> None:
+    if form == "Template":
+        data = photo["Photo"] if isinstance(photo["Photo"], str) else photo["Photo"]["Data"]
+        photo = {"Template": [{"Type": "UserPhoto", "UserID": "2", "Data": data}]}
+    device.send_done(device.envelope(UserUpdated={"UserID": "2", "FirstName": "Asha", **photo}))
+    assert "Base64" in only(device, UNKNOWN)["reason"]
+    assert types(device) == ["user.updated", UNKNOWN]
+
+
+def test_fields_that_hold_nothing_and_documented_ones_are_not_reported(relay: Relay) -> None:
+    device = relay.device()
+    device.send_done(device.punch(Shift="", Zone=None, Tags=[], Temperature="36.8", FaceMask=True))
+    device.send_done({**device.punch(user="8"), "Extra": {}})
+    assert types(device) == ["attendance.punch", "attendance.punch"]

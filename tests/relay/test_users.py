@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +12,7 @@ import pytest
 import requests
 
 from tests.harness import Device, Relay, wait_for
-from tests.relay.tools import done, events, key_with, only, problem
+from tests.relay.tools import cursor_at, done, events, key_with, only, problem
 
 
 def update(device: Device, user: str | None, *templates: dict[str, Any], **fields: Any) -> None:
@@ -212,7 +213,7 @@ def test_the_list_pages_without_gaps_or_repetitions(relay: Relay, limit: int) ->
         for device in devices[: 1 + number % 2]:
             update(device, f"{prefix}{number}", FirstName="Asha")
             expected.add((f"{prefix}{number}", device.id))
-    found, cursor = [], f"{prefix}\n"
+    found, cursor = [], cursor_at(relay, "/v1/users", f"{prefix}\n")
     while cursor is not None:
         page = relay.get("/v1/users", params={"limit": limit, "cursor": cursor})
         assert len(page["data"]) <= limit
@@ -236,3 +237,39 @@ def test_two_updates_at_once_are_both_merged(relay: Relay, device: Device) -> No
         for answer in pool.map(send, range(10)):
             done(answer)
     assert len(held(device)) == 10
+
+
+@pytest.mark.parametrize("name", ["UserId", "UserID"])
+def test_a_photo_beside_the_templates_is_the_users_photo(device: Device, name: str) -> None:
+    """As two gateways send it: no Template, and nothing but the Photo names the user."""
+    photo = {"Type": "Jpg", name: "31", "Size": "4", "Data": "cGhvdG8="}
+    device.send_done(device.envelope(UserUpdated={"Photo": photo}))
+    assert held(device, "31") == {("user_photo", 0)}
+    assert data_of(device, "user_photo", user_id="31").json()["data"] == "cGhvdG8="
+    event = only(device, "credential.updated")
+    assert (event["user_id"], event["credential_type"], event["credential_size_bytes"]) == (
+        "31",
+        "user_photo",
+        5,
+    )
+    assert only(device, "user.updated")["credentials_changed"] == "user_photo"
+    assert not events(device, type="callback.unrecognised")
+
+
+@pytest.mark.parametrize(
+    "photo",
+    ["cGhvdG8=", {"Data": "cGhvdG8="}, [{"Type": "UserPhoto", "Data": "cGhvdG8=", "Size": 5}]],
+    ids=["text", "object", "list"],
+)
+def test_a_photo_belongs_to_the_user_whose_update_carries_it(device: Device, photo: Any) -> None:
+    update(device, "2", template("Card", "9804445"), Photo=photo)
+    assert held(device) == {("card", 0), ("user_photo", 0)}
+    assert only(device, "user.updated")["credentials_changed"] == "card,user_photo"
+    shown = json.dumps(events(device))
+    assert "cGhvdG8" not in shown
+
+
+@pytest.mark.parametrize("photo", [{"UserId": "31", "Data": ""}, {"UserId": "31"}, {"Data": "cGhvdG8="}, 7])
+def test_an_unreadable_photo_is_reported(device: Device, photo: Any) -> None:
+    device.send_done(device.envelope(UserUpdated={"Photo": photo}))
+    assert "UserUpdated.Photo" in only(device, "callback.unrecognised")["reason"]

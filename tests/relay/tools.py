@@ -1,4 +1,4 @@
-"""What the contract tests share: events of a device, problems, encryption as the gateway does it."""
+"""Shared by the contract tests: events of a device, problems, and the gateway's encryption."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from typing import Any
 import requests
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from app.settings import load
-from app.store.codec import inflate
-from app.store.connection import make_client
+from app.api.cursors import make as make_cursor
+from app.settings.table import load
+from app.store import make_vault
+from app.store.server.codec import inflate
+from app.store.server.connection import make_client
 from tests.harness import Device, Relay, wait_for
 
 KEY = "0123456789abcdef0123456789ABCDEF"
@@ -24,23 +26,23 @@ OTHER_KEY = "fedcba9876543210FEDCBA9876543210"
 
 
 def events(device: Device, **query: Any) -> list[dict[str, Any]]:
-    """A device's events, oldest first."""
+    """Return a device's events, oldest first."""
     return device.relay.events(device_id=device.id, **query)
 
 
 def types(device: Device) -> list[str]:
-    """The types of a device's events, oldest first."""
+    """Return the types of a device's events, oldest first."""
     return [event["type"] for event in events(device)]
 
 
 def only(device: Device, event_type: str) -> dict[str, Any]:
-    """The one event of this type that the device has."""
+    """Return the device's only event of this type."""
     (event,) = events(device, type=event_type)
     return event
 
 
 def sealed(document: Any, key: str = KEY) -> bytes:
-    """A body as the gateway sends it for a device with a security key: Base64 of AES-256/ECB/PKCS5."""
+    """Encrypt a body as the gateway does for a device with a Security Key: Base64 of AES-256/ECB/PKCS5."""
     plain = document if isinstance(document, bytes) else json.dumps(document).encode()
     missing = 16 - len(plain) % 16
     cipher = Cipher(algorithms.AES(key.encode()), modes.ECB())
@@ -53,12 +55,12 @@ def gateway_time(at: datetime) -> str:
 
 
 def now() -> datetime:
-    """UTC, to the second: what the gateway's times are to."""
+    """Return the time in UTC, to the second, like the gateway's times."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 def post(relay: Relay, path: str, body: Any) -> dict[str, Any]:
-    """The JSON of a 201."""
+    """POST a body that must be answered with 201; return the JSON."""
     answer = relay.call("POST", path, json=body)
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
@@ -66,38 +68,53 @@ def post(relay: Relay, path: str, body: Any) -> dict[str, Any]:
 
 
 def key_with(relay: Relay, *scopes: str, **fields: Any) -> str:
-    """A new API key with these scopes."""
+    """Create an API key with these scopes."""
     made: str = post(relay, "/v1/api-keys", {"name": "of a test", "scopes": list(scopes), **fields})["key"]
     return made
 
 
+def cursor_at(relay: Relay, path: str, place: str, **filters: Any) -> str:
+    """Return the relay's cursor for a place in the list at `path` with these filters."""
+    texts = {name: str(value) for name, value in filters.items()}
+    return make_cursor(make_vault(load(relay.environment)), path, texts, place)
+
+
+def place_of(error: dict[str, str]) -> str:
+    """Return the field (with dots), parameter or header of an item in `errors`."""
+    (place,) = error.keys() - {"message"}
+    return (
+        (error[place].removeprefix("/").replace("/", ".") or "body") if place == "pointer" else error[place]
+    )
+
+
 def problem(answer: requests.Response, status: int, *fields: str) -> dict[str, Any]:
-    """The answer's problem, which must have this status and put the fault on these fields."""
+    """Return the answer's problem, which must have this status and name these fields."""
     assert answer.status_code == status, f"{answer.status_code} {answer.text}"
     assert answer.headers["content-type"] == "application/problem+json", answer.headers
     found: dict[str, Any] = answer.json()
-    assert isinstance(found["type"], str) and found["title"] and found["detail"], found
+    assert found["type"].endswith(f"/docs/errors#{found['code']}"), found
+    assert found["title"] and found["detail"] and found["request_id"], found
     assert found["status"] == status
     if fields:
-        assert {error["field"] for error in found["errors"]} == set(fields), found
+        assert {place_of(error) for error in found["errors"]} == set(fields), found
         assert all(error["message"] for error in found["errors"])
     return found
 
 
 def done(answer: requests.Response) -> None:
-    """The answer must be the gateway's acknowledgement, to the letter."""
+    """Check that the answer is exactly the gateway's acknowledgement."""
     assert (answer.status_code, answer.content) == (200, b'{"status":"done"}'), answer.text
     assert answer.headers["content-type"] == "application/json"
 
 
 def counters(device: Device) -> dict[str, Any]:
-    """A device as the API shows it, with its counters."""
+    """Return a device as the API shows it, with its counters."""
     shown: dict[str, Any] = device.relay.get(f"/v1/devices/{device.id}")
     return shown
 
 
 def store(relay: Relay) -> dict[str, bytes]:
-    """Everything in the relay's store: key to all of its values, with what is deflated inflated."""
+    """Return everything in the relay's store: key → all of its values, decompressed."""
     settings = load(relay.environment)
     client: Any = make_client(settings)
     found: dict[str, bytes] = {}
@@ -118,7 +135,7 @@ def store(relay: Relay) -> dict[str, bytes]:
             rows = client.xrange(key) if kind == b"stream" else []
             parts = [part for _, fields in rows for pair in fields.items() for part in pair]
         for part in list(parts):
-            with suppress(ValueError, zlib.error):  # what is sealed may begin with any byte
+            with suppress(ValueError, zlib.error):  # encrypted data may begin with any byte
                 parts.append(inflate(part))
         found[key.decode("utf-8", "replace")] = b"\n".join(parts)
     client.close()
@@ -126,7 +143,7 @@ def store(relay: Relay) -> dict[str, bytes]:
 
 
 def stream_ends(answer: requests.Response, meanwhile: Callable[[], object] = lambda: None) -> None:
-    """A stream of server-sent events ends by itself, while something else goes on."""
+    """Check that a stream of server-sent events ends by itself, while something else continues."""
     reader = threading.Thread(target=lambda: list(answer.iter_lines(chunk_size=1)), daemon=True)
     reader.start()
     wait_for(lambda: meanwhile() or not reader.is_alive(), 25, every=0.2)

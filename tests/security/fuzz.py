@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 import atheris
 import orjson
 
-with atheris.instrument_imports(include=["app.gateway", "app.events", "app.callback_body"]):
-    from app.callback_body import Refused, envelope_in
+with atheris.instrument_imports(include=["app.gateway", "app.events", "app.callbacks.body"]):
+    from app.callbacks.body import Refused, envelope_in
     from app.gateway import callbacks, clock
     from app.gateway.cipher import CipherError, SecurityKey, ciphertext
 

@@ -141,7 +141,7 @@ _KEYS = [
 
 @dataclass
 class Sent:
-    """A body, and whether it must be kept: None where that is the reader's to say."""
+    """A body, and whether it must be kept: None if that is the reader's to say."""
 
     body: bytes
     authentic: bool | None

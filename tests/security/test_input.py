@@ -19,17 +19,18 @@ from hypothesis import strategies as st
 
 from app.api import create_app
 from app.api.callback import DONE
-from app.callback_body import Refused
-from app.receiver import Receiver
-from app.settings import load
-from app.store.devices import Devices
-from tests.harness import Device, Relay
+from app.callbacks.body import Refused
+from app.callbacks.receiver import Receiver
+from app.settings.table import load
+from app.store.devices.registry import Devices
+from tests.harness import API_KEY, Device, Relay
 from tests.relay.tools import KEY, done, problem, sealed
 from tests.security.generated import Document, Sent, documents, spoilt
 
 DOCUMENTS, WAYS = 1_000, 10  # 10,000 callbacks
 OVER_SOCKETS = 500
 MOST_SECONDS = 1.0
+MOST_GENUINE_SECONDS = 4.0  # for what is stored in chunks, between which others have their turn
 LARGEST = 16 * 1024 * 1024
 # A list of no rows is understood, and says nothing.
 EMPTY = re.compile(rb'\[\s*\]|"Log"\s*:\s*(null|"")|"ReturnRowCount"')
@@ -41,13 +42,15 @@ class Ways:
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
-        self.app: Flask = create_app(load(relay.environment))
+        # More large bodies of one device than any sends.
+        quotas = {"RELAY_DEVICE_MIB_PER_MINUTE": "100000", "RELAY_DEVICE_EVENTS_PER_MINUTE": "10000000"}
+        self.app: Flask = create_app(load({**relay.environment, **quotas}))
         self.plain, self.keyed = relay.device(), relay.device(security_key=KEY)
         self.slowest = 0.0
         self.statuses: dict[int, int] = {}
 
     def by_receiver(self, body: bytes) -> int:
-        """As app.worker hands it over."""
+        """As app.web.gunicorn_worker hands it over."""
         receiver: Receiver = self.app.extensions["receiver"]
         try:
             receiver.receive(body, [], self.relay.url)
@@ -83,7 +86,8 @@ class Ways:
         self.statuses[status] = self.statuses.get(status, 0) + 1
         gained = [after - earlier for earlier, after in zip(before, self._counts(device), strict=True)]
         assert status in (200, 400, 401), status
-        assert took < MOST_SECONDS, f"{took:.2f} s of {sent.body[:200]!r}"
+        most = MOST_GENUINE_SECONDS if sent.authentic else MOST_SECONDS
+        assert took < most, f"{took:.2f} s of {sent.body[:200]!r}"
         if sent.authentic:
             assert status == 200, sent.body
         if status == 200:
@@ -134,6 +138,7 @@ def _encrypted(sent: Sent, chance: Random) -> bytes:
 
 @settings(max_examples=DOCUMENTS, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(documents("x"), st.integers(0, 2**32))
+@pytest.mark.timeout(600)  # whom nobody knows waits for a look at the store
 def test_10_000_callbacks_of_every_kind_and_spoilt_in_every_way(
     ways: Ways, document: Document, start: int
 ) -> None:
@@ -243,5 +248,8 @@ def test_two_bodies_of_too_many_parts_are_two(ways: Ways, relay: Relay) -> None:
     shown = relay.get(f"/v1/devices/{device.id}")
     assert (shown["events"], shown["duplicates"], shown["unrecognised"]) == (2, 2, 2)
     first = relay.events(device_id=device.id)[0]
-    assert first["type"] == "callback.unrecognised" and "more parts" in first["reason"]
-    assert len(requests.get(first["body_url"], timeout=10).content) == len(body)
+    assert first["type"] == "callback.unrecognised" and "more fields" in first["reason"]
+    whole = requests.get(first["body_url"], headers={"X-API-Key": API_KEY}, timeout=10).content
+    assert len(whole) == len(body)
+    shape = requests.get(first["body_url"], timeout=10).json()
+    assert (shape["size_bytes"], shape["content_kind"]) == (len(body), "json")

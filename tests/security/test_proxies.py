@@ -118,7 +118,7 @@ def test_a_header_of_the_wsgi_environment_is_no_callers_to_set(direct: Relay, pr
         "%0d%0a",
     ],
 )
-def test_a_host_that_is_none_makes_no_link_and_holds_up_no_callback(direct: Relay, host: str) -> None:
+def test_an_invalid_host_makes_no_link_and_holds_up_no_callback(direct: Relay, host: str) -> None:
     device = direct.device()
     photo = device.envelope(
         Log={"UserID": "2", "LogPhoto": "aGVsbG8=", "LogTime": "2026-03-01 09:00:00 GMT +0530"}

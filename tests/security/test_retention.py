@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import load
-from app.store.connection import make_client
+from app.settings.table import load
+from app.store.server.connection import make_client
 from tests.faults.test_clock import Clocks
 from tests.harness import Receiver, Relay, wait_for
 from tests.relay.tools import store
@@ -59,7 +59,7 @@ def kinds(keys: list[str]) -> set[str]:
     return {key.split(":")[1] for key in keys}
 
 
-def test_what_is_too_old_is_gone_from_everywhere(clocks: Clocks) -> None:
+def test_old_data_is_gone_from_everywhere(clocks: Clocks) -> None:
     relay, good, bad = clocks.relay, Receiver(), Receiver()
     bad.answer = lambda _: (500, {}, b"")
     try:

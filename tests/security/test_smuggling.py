@@ -131,7 +131,7 @@ def test_a_body_shorter_than_its_length_is_incomplete_and_kept_nowhere(
     key = f"X-API-Key: {relay.environment['RELAY_API_KEY']}".encode()
     answers = exchange(relay, request(sent, length(len(whole) + (not cut)), key, path=path.encode()))
     assert [answer.status for answer in answers] == [400]
-    assert f"after {len(sent)} of its" in json.loads(answers[0].body)["detail"]
+    assert f"after {len(sent)} of {len(sent) + 1} bytes" in json.loads(answers[0].body)["detail"]
     assert types(device) == []
 
 
@@ -148,3 +148,31 @@ def test_a_body_shorter_than_its_length_is_incomplete_and_kept_nowhere(
 def test_a_request_line_of_two_readings_is_refused(relay: Relay, line: bytes) -> None:
     answers = exchange(relay, line + b"\r\nHost: x\r\n\r\n" + HIDDEN)
     assert (len(answers) == 1 and 400 <= answers[0].status < 500) or answers[0].status == 505
+
+
+SECRET = b"made-up-secret-0123456789"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"POST /callback HTTP/1.1\r\nHost: x\r\n\r\n" + b'{"RealTime":{"AuthToken":"%b"}}\r\n\r\n' % SECRET,
+        b"POST /callback/D\xc3\xa9?k=%b HTTP/1.1\r\nHost: x\r\n\r\n" % SECRET,
+        b"GET /health HTTP/1.1\r\nHost: x\r\nX-API-Key %b\r\n\r\n" % SECRET,
+        b"GET /health HTTP/1.1\r\nHost: x\r\nX-API-Key %b: x\r\n\r\n" % SECRET,
+        b"GET /health HTTP/1.1\r\nHost: x\r\nX-API-Key:\r\n %b\r\n\r\n" % SECRET,
+        b"POST /callback HTTP/1.1\r\nHost: x\r\nExpect: %b\r\nContent-Length: 2\r\n\r\n{}" % SECRET,
+        b"POST /callback HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: %b\r\n\r\n" % SECRET,
+        b"%b! /health HTTP/1.1\r\nHost: x\r\n\r\n" % SECRET,
+        b"GET /health %b HTTP/1.1\r\nHost: x\r\n\r\n" % SECRET,
+    ],
+)
+def test_invalid_requests_are_neither_shown_nor_logged(relay: Relay, sent: bytes) -> None:
+    """A callback without Content-Length was printed into the log whole, with its AuthToken."""
+    *_, answer = exchange(relay, sent)
+    assert 400 <= answer.status < 500 or answer.status == 501
+    problem = json.loads(answer.body)
+    assert problem["status"] == answer.status
+    assert problem["detail"].endswith(".")
+    assert SECRET not in answer.body
+    assert SECRET.decode() not in relay.logs()

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from app.addresses import AddressGuard
+from app.base.addresses import AddressGuard
 from tests.delivery.tools import act, wait_rows
 from tests.harness import ROOT, Device, Receiver, Relay, wait_for
 from tests.relay.tools import problem
-from workers.http import Client, Request, Response
+from workers.http.client import Client, Request, Response
 
 
 @pytest.fixture(scope="module")
@@ -284,11 +284,13 @@ def test_nothing_but_the_http_seam_and_the_stores_client_opens_connections() -> 
             if used:
                 found.setdefault(str(path.relative_to(ROOT)), set()).update(used)
     modules = {path: {name.partition(".")[0] for name in names} for path, names in found.items()}
-    assert modules.pop("workers/http.py") == {"pycurl"}
+    assert modules.pop("workers/http/client.py") == modules.pop("workers/http/easy_handle.py") == {"pycurl"}
+    # `doctor` asks RELAY_PUBLIC_URL, an address that whoever runs the relay sets, whether this relay answers there.
+    assert modules.pop("app/health/public_url.py") == {"requests"}
     # `cams-relay up` asks its own web process whether it is there.
-    assert modules.pop("app/up.py") == {"requests"}
+    assert modules.pop("app/run/up.py") == {"requests"}
     # Programs of their own, which call the relay at the URL that whoever starts them gives: for assistants, and for
     # machines that only write a table.
-    assert modules.pop("app/mcp/relay.py") == {"requests"}
+    assert modules.pop("app/mcp/api_client.py") == {"requests"}
     assert modules.pop("app/connector/sender.py") == {"requests"}
-    assert modules == {}, "another way out of the relay: take workers.http instead"
+    assert modules == {}, "another way out of the relay: take workers.http.client instead"

@@ -5,6 +5,7 @@ https://docs.frappe.io/hr/integrating-frappe-hr-with-biometric-attendance-device
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +22,7 @@ def _refused(status: int, kind: str, message: str) -> tuple[int, Any]:
 class ErpNext(Service):
     """A site with employees by their attendance device id; `checkins` are its Employee Checkins.
 
+    `inactive`: employees whose entries are refused, as of somebody who left.
     `failures` of the next calls are answered 503, as by a site that is being updated.
     """
 
@@ -28,6 +30,7 @@ class ErpNext(Service):
         super().__init__()
         self.employees = employees
         self.checkins: list[dict[str, Any]] = []
+        self.inactive: set[str] = set()
         self.failures = 0
 
     def answer(self, request: Request) -> tuple[int, Any]:
@@ -48,6 +51,10 @@ class ErpNext(Service):
                 "DoesNotExistError",
                 f"No Employee found for the given employee field value. '{field}': {given['employee_field_value']}",
             )
+        if employee in self.inactive:
+            message = f"Transactions cannot be created for an Inactive Employee {employee}."
+            status, answer = _refused(417, "InactiveEmployeeStatusError", message)
+            return status, {**answer, "_server_messages": json.dumps([json.dumps({"message": message})])}
         time = datetime.strptime(given["timestamp"], "%Y-%m-%d %H:%M:%S")
         if given.get("log_type") not in (None, "", "IN", "OUT"):
             return _refused(417, "ValidationError", 'Log Type must be one of "IN", "OUT"')

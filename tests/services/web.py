@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,15 +36,15 @@ class Request:
         return json.loads(self.body)
 
 
-class Service:
+class Service(ABC):
     """A service that answers JSON. What it was asked is in `requests`."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
 
+    @abstractmethod
     def answer(self, request: Request) -> tuple[int, Any]:
         """Status and JSON."""
-        raise NotImplementedError
 
     def take(self, request: Request) -> tuple[int, Any]:
         self.requests.append(request)
@@ -58,11 +59,12 @@ class _Server(ThreadingHTTPServer):
         pass  # a client that is stopped leaves broken pipes
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(ABC, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    @abstractmethod
     def service(self) -> Service | None:
-        raise NotImplementedError
+        """Which service is asked."""
 
     def _any(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))

@@ -1,4 +1,4 @@
-"""A running virtual gateway and a recording relay for each test, and a maker of devices."""
+"""A running simulator and a recording relay for each test, and a function that creates devices."""
 
 # ruff: noqa: E402 - the search path comes before the imports that need it
 

@@ -82,7 +82,7 @@ class RecordingRelay:
 
 
 class Caller:
-    """Sends commands to the virtual gateway and drives its control API, over real sockets."""
+    """Sends commands to the simulator, and uses its control API, over real sockets."""
 
     def __init__(self, server: SimulatorServer) -> None:
         self._server = server

@@ -63,7 +63,7 @@ def running(relay: RecordingRelay) -> Iterator[Running]:
 
 
 def test_first_punch_comes_within_a_second_of_listening(running: Running, relay: RecordingRelay) -> None:
-    assert running.line() == "virtual device: Front Door (virtual), stgid VIRTUAL01\n"
+    assert running.line() == "simulated device: Front Door (virtual), stgid VIRTUAL01\n"
     (callback,) = relay.wait_for(1, timeout=1)
     assert callback["RealTime"]["AuthToken"] == TOKEN
     assert callback["RealTime"]["LabelName"] == "Front Door (virtual)"
@@ -118,7 +118,7 @@ def test_no_device_starts_without_one() -> None:
     started = Running("--no-device")
     try:
         result = simulate_at(started.url, "punch", "--user", "2")
-        assert (result.exit_code, result.output) == (1, "Error: the simulator has no device\n")
+        assert (result.exit_code, result.output) == (1, "Error: the simulator has no devices\n")
     finally:
         started.kill()
 
@@ -174,8 +174,8 @@ def simulate_at(url: str, *arguments: str) -> Result:
         ),
         (["photo", "--user", "2"], "Device D1: photo of user 2, 30720 bytes", 1),
         (["batch", "--count", "4"], "Device D1: a batch of 4 punches", 1),
-        (["flood", "--rate", "50", "--count", "5"], "Device D1: 5 punches, 50 a second", 5),
-        (["flood", "--count", "5"], "Device D1: 5 punches, as fast as it goes", 5),
+        (["flood", "--rate", "50", "--count", "5"], "Device D1: 5 punches, 50 per second", 5),
+        (["flood", "--count", "5"], "Device D1: 5 punches, as fast as possible", 5),
     ],
 )
 def test_simulate_does_it_and_says_so_in_one_line(
@@ -199,7 +199,7 @@ def test_simulate_switches_the_device_off_and_on(device: Device, server: Simulat
     assert not device.online
     assert simulate_at(server.url, "online").output.startswith("Device D1: online")
     assert device.online
-    assert simulate_at(server.url, "offline", "--timeout").output == "Device D1: acknowledges nothing\n"
+    assert simulate_at(server.url, "offline", "--timeout").output == "Device D1: not acknowledging commands\n"
     assert device.online and device.timeout
     simulate_at(server.url, "online")
     assert device.reachable
@@ -212,3 +212,20 @@ def test_simulate_lists_the_devices(device: Device, server: SimulatorServer) -> 
 def test_simulate_says_why_it_cannot(device: Device, server: SimulatorServer, caller: Caller) -> None:
     assert simulate_at(server.url, "punch", "--user", "1", "--device", "D9").output == "Error: no device D9\n"
     assert "cams-relay simulator" in simulate_at("http://127.0.0.1:9", "online").output
+
+
+def test_simulate_without_a_simulator_gives_the_command_that_starts_one_for_this_relay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "my data"
+    folder.mkdir()
+    monkeypatch.setenv("RELAY_DATA_DIR", str(folder))
+    monkeypatch.setenv("PORT", "8017")
+    command = "`cams-relay simulator --relay-url http://127.0.0.1:8017 --port 9 --auth-token "
+    said = simulate_at("http://127.0.0.1:9", "punch", "--user", "2").output
+    assert "there is no simulator at http://127.0.0.1:9. " in said
+    assert f"{command}AUTH_TOKEN`" in said and "First register VIRTUAL01" in said
+    assert "`cams-relay up` starts one only while no other device is registered" in said
+    (folder / "virtual_device_token").write_text(TOKEN)
+    said = simulate_at("http://127.0.0.1:9", "punch", "--user", "2").output
+    assert f"{command}\"$(cat '{folder}/virtual_device_token')\"`" in said and TOKEN not in said

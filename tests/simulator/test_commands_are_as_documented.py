@@ -1,4 +1,4 @@
-"""Each of the 27 commands, sent as its sample, is answered as documented and changes the device."""
+"""Each command, sent as its sample, is answered as documented and changes the device."""
 
 import json
 import re
@@ -44,10 +44,6 @@ def send_sample(caller: Caller, name: str) -> tuple[Any, Any]:
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/json"
     return body, answer.json()
-
-
-def test_there_are_27_of_them() -> None:
-    assert len(COMMANDS) == 27
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -84,7 +84,7 @@ def test_gateway_that_forgets_carries_out_again(make_device: Any, caller: Caller
     assert caller.code(add_user("1")) == 8
 
 
-def test_what_the_gateway_can_tell_is_told_while_the_device_is_away(device: Device, caller: Caller) -> None:
+def test_the_gateway_answers_known_data_while_the_device_is_away(device: Device, caller: Caller) -> None:
     device.switch(online=False)
     assert caller.code({"Load": "All"}) == 3
     assert caller.control("GET", "/D1")["held_commands"] == 0

@@ -9,6 +9,7 @@ from sim_tools import KEY, TOKEN, Caller, RecordingRelay, add_user
 from sim_tools import command as make_command
 
 from simulator.device import Device
+from simulator.gateway import Gateway
 from simulator.serving import SimulatorServer
 
 
@@ -173,3 +174,48 @@ def test_forms_are_not_taken_for_json(device: Device, server: SimulatorServer) -
     # A web page can send a form to a port of this machine without being asked for leave, but no JSON.
     url = f"{server.url}/control/devices/D1/punch"
     assert requests.post(url, data={"user_id": "1"}, timeout=5).status_code == 415
+
+
+# Who may call it
+
+
+@pytest.mark.parametrize("path", ["/devices", "/devices/D1", "/devices/D1/commands", "/devices/D1/resend"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "10.0.0.1", "x"]
+)
+def test_a_name_that_leads_here_by_dns_rebinding_is_403(
+    server: SimulatorServer, device: Device, path: str, host: str
+) -> None:
+    method = "POST" if path.endswith("resend") else "GET"
+    answer = requests.request(method, f"{server.url}/control{path}", headers={"Host": host}, timeout=10)
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
+    assert "--control-host" in answer.json()["detail"] and TOKEN[-4:] not in answer.text
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
+def test_a_page_of_another_site_cannot_use_it_through_a_browser(
+    server: SimulatorServer, device: Device, origin: str
+) -> None:
+    url = f"{server.url}/control/devices/D1/resend"
+    assert requests.post(url, headers={"Origin": origin}, timeout=10).status_code == 403
+    assert requests.post(url, headers={"Origin": server.url}, timeout=10).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1:9", "127.9.9.9", "[::1]:80", "sim.localhost"]
+)
+def test_loopback_names_are_answered(server: SimulatorServer, host: str) -> None:
+    answer = requests.get(f"{server.url}/control/devices", headers={"Host": host}, timeout=10)
+    assert answer.status_code == 200
+
+
+def test_so_is_a_name_it_was_given_and_commands_need_none(gateway: Gateway, device: Device) -> None:
+    with SimulatorServer(gateway, control_hosts=["Simulator.lan"]) as server:
+        for host, status in (("simulator.lan:8090", 200), ("other.lan", 403)):
+            answer = requests.get(f"{server.url}/control/devices", headers={"Host": host}, timeout=10)
+            assert answer.status_code == status
+        command = make_command({"Load": {"DeviceInformation": {}}})
+        answer = requests.post(
+            server.command_url("D1"), json=command, headers={"Host": "gateway.lan"}, timeout=10
+        )
+        assert answer.status_code == 200

@@ -79,5 +79,5 @@ def test_forced_code_is_encrypted_where_the_device_has_a_key(make_device: Any, c
 
 
 @pytest.mark.parametrize("fault", ["x", {"nonsense": 1}, {"status_code": "8"}, {"drop": 1, "times": 0}])
-def test_fault_that_is_none_is_refused(fault: object, device: Device, caller: Caller) -> None:
+def test_an_invalid_fault_is_refused(fault: object, device: Device, caller: Caller) -> None:
     caller.control("PATCH", "/D1", {"faults": [fault]}, expect=400)

@@ -1,4 +1,4 @@
-"""The Zapier app: its own tests, which run it in Zapier's core against a relay and a virtual gateway, and others."""
+"""The Zapier app: its own tests, which run it in Zapier's core with a relay and the simulator, and others."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from app import openapi
 from tests import node
 from tests import stage as stages
 from tests.docs.conftest import block
@@ -40,7 +41,7 @@ TRIGGERS = {
     "user_deleted": ["user.deleted"],
     "credential_updated": ["credential.updated"],
     "device_clock_changed": ["device.time_changed"],
-    "command_finished": ["command.completed", "command.failed"],
+    "command_finished": ["command.completed", "command.failed", "command.unknown", "command.cancelled"],
 }
 CREATES = {
     "add_user": "add-user",
@@ -65,13 +66,15 @@ def node_program() -> str:
 
 @pytest.fixture(scope="session")
 def app() -> Path:
-    """The app's folder, with what its lock file says installed."""
-    return node.installed(APP)
+    """The app's folder, with what its lock file says installed, and its catalog built."""
+    built = node.npm(node.installed(APP), "run", "catalog")
+    assert built.returncode == 0, built.stdout
+    return APP
 
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A relay and a virtual gateway of their own."""
+    """A separate relay and simulator."""
     settings = {
         "RELAY_COMMAND_POLL_SCHEDULE": ",".join(["0.5"] * 50),
         "RELAY_PUBLIC_URL": "https://relay.example.com/attendance",
@@ -134,10 +137,10 @@ def test_what_would_be_pushed_starts_by_itself(app: Path, quiet: dict[str, str])
 def test_zapier_s_command_line_runs_it_as_the_readme_says(
     app: Path, quiet: dict[str, str], stage: Stage
 ) -> None:
-    """But for `npm install`, which the fixture did."""
+    """But for what the fixture did: `npm install`, and the catalog."""
     script = block("zapier-app/README.md", "run", "invoke")
     for old, new in {
-        "npm install\n": "",
+        "npm install\nnpm run catalog\n": "",
         "http://127.0.0.1:8000": stage.relay.url,
         "$(cat ../.data/api_key)": API_KEY,
         "VIRTUAL01": stage.device.id,
@@ -178,10 +181,17 @@ def offered(app: Path) -> Json:
     return made
 
 
+def target(api: Json, part: Json) -> Json:
+    """A part of the description, or the component that it refers to."""
+    if "$ref" not in part:
+        return part
+    _, _, kind, name = part["$ref"].split("/")
+    return target(api, api["components"][kind][name])
+
+
 def resolved(api: Json, schema: Json) -> Json:
     """Properties and what is required of a schema: behind its reference, and of all its parts."""
-    if "$ref" in schema:
-        return resolved(api, api["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]])
+    schema = target(api, schema)
     parts = [resolved(api, part) for part in schema.get("allOf", [])] + [schema]
     return {
         "properties": {key: value for part in parts for key, value in part.get("properties", {}).items()},
@@ -201,7 +211,7 @@ def names(properties: Json, api: Json) -> set[str]:
 def test_every_event_can_trigger_with_all_of_its_fields(api: Json, offered: Json) -> None:
     schemas = {
         event: resolved(api, hook["post"]["requestBody"]["content"]["application/json"]["schema"])
-        for event, hook in api["webhooks"].items()
+        for event, hook in openapi.document(webhooks=True)["webhooks"].items()
     }
     assert set(offered["events"]) == set(schemas)
     for event, fields in offered["events"].items():
@@ -243,7 +253,8 @@ def agree(api: Json, post: Json, made: Json, without: str | None = None) -> None
         assert field["required"] == (name in body["required"]), name
         assert set(field.get("choices", ())) == set(schema.get("enum", ())), name
         assert (field["type"] in ("integer", "boolean")) == (schema["type"] in ("integer", "boolean")), name
-    answer = resolved(api, post["responses"]["200"]["content"]["application/json"]["schema"])
+    response = target(api, post["responses"]["200"])
+    answer = resolved(api, response["content"]["application/json"]["schema"])
     assert set(made["result"]) == names(answer["properties"], api)
 
 

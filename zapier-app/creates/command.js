@@ -11,7 +11,7 @@ const { bodyOf } = require('./fields');
 /** Zapier ends a step's call after 30 seconds. */
 const WAIT_SECONDS = 20;
 const UNDER_WAY = 202;
-const ENDS = ['command.completed', 'command.failed'];
+const ENDS = ['command.completed', 'command.failed', 'command.unknown', 'command.cancelled'];
 
 /** What a command answers with: the fields that all have, and its result's. */
 const valuesOf = (action) => [...catalog.command, ...action.result];
@@ -39,7 +39,7 @@ async function run(z, bundle, action) {
 		// Who runs the step again because it failed would command the machine again.
 		throw failure(
 			z,
-			`Command ${data.command_id} is under way, but its end can't be waited for: ${sentenceOf(error)}`,
+			`Command ${data.command_id} is in progress, but the Zap can't wait for its result: ${sentenceOf(error)}`,
 			'not_waited_for',
 			502,
 		);
@@ -56,7 +56,7 @@ async function command(z, bundle, { name, effect }, body) {
 	} catch (error) {
 		// Zapier runs a throttled step again by itself, which would be another command.
 		if (effect !== 'destructive' || error.name !== 'ThrottledError') throw error;
-		const sentence = `${sentenceOf(error)} Look at the machine before you try again.`;
+		const sentence = `${sentenceOf(error)} Check the device before you try again.`;
 		throw failure(z, sentence, 'not_repeated', 503);
 	}
 }
@@ -68,7 +68,7 @@ async function command(z, bundle, { name, effect }, body) {
 async function suspend(z, bundle, pending) {
 	const { id } = await subscribe(z, bundle, {
 		target_url: z.generateCallbackUrl(),
-		events: ENDS,
+		event_types: ENDS,
 		filters: { command_ids: [pending.command_id] },
 		description: `Zapier: waits for ${pending.command_id}`,
 	});

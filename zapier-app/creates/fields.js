@@ -22,7 +22,7 @@ function inputField(field) {
 				type: 'string',
 				dynamic: 'device_list.id.name',
 				search: 'find_device.id',
-				helpText: 'The machine, as registered at the relay, by its Service Tag ID.',
+				helpText: 'Service Tag ID of the device, as registered with the relay.',
 			};
 		case 'user':
 			return {
@@ -39,22 +39,22 @@ function inputField(field) {
 			return {
 				...common,
 				type: 'datetime',
-				helpText: `${helpText.replace(/ \(.*\)/, '')} Your account's time zone is meant where none is given.`,
+				helpText: `${helpText.replace(/ \(.*\)/, '')} If no time zone is given, your account's is used.`,
 			};
 		case 'flag':
-			return { ...common, type: 'boolean', helpText: helpText.replace(/^true: /, 'If true, ') };
+			return { ...common, type: 'boolean', helpText: helpText.replace(/^true: /, 'Whether to ') };
 		case 'file':
 			return {
 				...common,
 				type: 'file',
-				helpText: `${description(helpText)} A file, its URL, or the Base64 as text.`,
+				helpText: `${description(helpText)} Use a file, its URL, or Base64 text.`,
 			};
 		case 'confirm':
 			return {
 				...common,
 				label: 'I Know This Can’t Be Undone',
 				type: 'boolean',
-				helpText: 'Whether to really do it. It is refused while this is off.',
+				helpText: 'Whether you confirm this command. It is refused if this is off.',
 			};
 		default:
 			return {

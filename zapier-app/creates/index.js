@@ -12,49 +12,49 @@ const CREATES = [
 		noun: 'User',
 		label: 'Add User',
 		description:
-			'Adds a user to a machine with any credentials: card, PIN, fingerprint, face, palm or photo.',
+			'Adds a user to a device with any credentials: card, PIN, fingerprint, face, palm or photo.',
 	},
 	{
 		key: 'enable_user',
 		action: 'enable-user',
 		noun: 'User',
 		label: 'Enable User',
-		description: 'Lets a disabled user authenticate on a machine again.',
+		description: 'Lets a disabled user authenticate on a device again.',
 	},
 	{
 		key: 'disable_user',
 		action: 'disable-user',
 		noun: 'User',
 		label: 'Disable User',
-		description: 'Blocks a user on a machine; name and credentials are kept.',
+		description: 'Blocks a user on a device. The name and credentials are kept.',
 	},
 	{
 		key: 'delete_user',
 		action: 'delete-user',
 		noun: 'User',
 		label: 'Delete User',
-		description: 'Deletes a user and all of their credentials from a machine.',
+		description: 'Deletes a user and all of their credentials from a device.',
 	},
 	{
 		key: 'enroll_fingerprint',
 		action: 'enroll-fingerprint',
 		noun: 'Fingerprint',
 		label: 'Enroll Fingerprint',
-		description: 'Has a machine take the fingerprint of a user, who must stand in front of it.',
+		description: 'Starts enrolling the fingerprint of a user, who must be at the device.',
 	},
 	{
 		key: 'set_access_time',
 		action: 'update-access-time',
 		noun: 'Access Time',
 		label: 'Set Access Time',
-		description: 'Sets from when until when a user can authenticate on a machine.',
+		description: 'Sets the period in which a user can authenticate on a device.',
 	},
 	{
 		key: 'load_punch_log',
 		action: 'load-log',
 		noun: 'Punch Log',
 		label: 'Load Punch Log',
-		description: 'Reads the punches of a time range from a machine, as line items.',
+		description: 'Reads the punches in a time range from a device, as line items.',
 	},
 	{
 		key: 'resend_punches',
@@ -62,14 +62,14 @@ const CREATES = [
 		noun: 'Punch',
 		label: 'Resend Punches',
 		description:
-			'Has a machine send its punches of a time range again, to recover what was missed.',
+			'Makes a device send its punches in a time range again, to recover missed punches.',
 	},
 	{
 		key: 'resend_users',
 		action: 'resend-all-user',
 		noun: 'User',
 		label: 'Resend Users',
-		description: 'Has a machine send all of its users again, as events of users and credentials.',
+		description: 'Makes a device send all of its users again, as user and credential events.',
 	},
 ];
 
@@ -96,7 +96,7 @@ const COMMAND = {
 	required: true,
 	altersDynamicFields: true,
 	choices: Object.fromEntries(catalog.actions.map(({ name, label }) => [name, label])),
-	helpText: 'What the machine is to do. The fields below follow from it.',
+	helpText: 'The command to send. The fields below depend on it.',
 };
 const COMMON = { result: [] };
 const chosen = ({ inputData }) => catalog.actions.find(({ name }) => name === inputData.command);
@@ -107,7 +107,7 @@ const runCommand = {
 	display: {
 		label: 'Run a Command',
 		description:
-			'Has a machine carry out any of its commands, also those that have no action of their own.',
+			'Sends any command to a device, including commands without an action of their own.',
 	},
 	operation: {
 		inputFields: [COMMAND, (z, bundle) => (chosen(bundle)?.fields ?? []).map(inputField)],

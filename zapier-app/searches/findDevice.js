@@ -35,7 +35,7 @@ module.exports = {
 	display: {
 		label: 'Find Device',
 		description:
-			'Finds a machine by Service Tag ID, serial number or label, with when it was last seen.',
+			'Finds a device by Service Tag ID, serial number or label, and shows when it was last seen.',
 	},
 	operation: {
 		inputFields: [
@@ -45,7 +45,7 @@ module.exports = {
 				type: 'string',
 				required: true,
 				dynamic: 'device_list.id.name',
-				helpText: 'The Service Tag ID, the serial number or the label, in upper or lower case.',
+				helpText: 'The Service Tag ID, serial number or label, in upper or lower case.',
 			},
 		],
 		perform,

@@ -9,7 +9,7 @@ const GONE = 404;
 /** A user on a device, flat: of the credentials, which types there are. */
 function flat({ credentials, ...user }) {
 	const types = [...new Set(credentials.map(({ credential_type: type }) => type))];
-	return { id: `${user.device_id}/${user.user_id}`, ...user, credential_types: types.join(', ') };
+	return { ...user, id: `${user.device_id}/${user.user_id}`, credential_types: types.join(', ') };
 }
 
 async function byId(z, bundle, userId) {
@@ -22,7 +22,7 @@ async function perform(z, bundle) {
 	const { inputData } = bundle;
 	const [userId, name, device] = [inputData.user_id, inputData.name, inputData.device_id].map(text);
 	if (!userId && !name) {
-		throw failure(z, 'Say whom to find: by User ID or by Name.', 'nothing_to_find', 422);
+		throw failure(z, 'Enter a User ID or a Name.', 'nothing_to_find', 422);
 	}
 	const users = userId
 		? await byId(z, bundle, userId)
@@ -38,7 +38,7 @@ module.exports = {
 	noun: 'User',
 	display: {
 		label: 'Find User',
-		description: 'Finds a user of the machines by ID or name, with the types of credentials.',
+		description: 'Finds a user on any device by ID or name, with the types of their credentials.',
 	},
 	operation: {
 		inputFields: [
@@ -47,20 +47,20 @@ module.exports = {
 				label: 'User ID',
 				type: 'string',
 				dynamic: 'all_user_list.id.name',
-				helpText: "The user's ID on the machine. Either this or the name is needed.",
+				helpText: "The user's ID on the device. Either this or the name is required.",
 			},
 			{
 				key: 'name',
 				label: 'Name',
 				type: 'string',
-				helpText: 'All or a part of the full name, in upper or lower case.',
+				helpText: 'All or part of the full name, in upper or lower case.',
 			},
 			{
 				key: 'device_id',
 				label: 'Device',
 				type: 'string',
 				dynamic: 'device_list.id.name',
-				helpText: 'Only users of this machine. Leave it empty for all machines.',
+				helpText: 'Only users on this device. Leave it empty for all devices.',
 			},
 		],
 		perform,
@@ -69,6 +69,7 @@ module.exports = {
 			user_id: '100',
 			device_id: 'ZHM1100001',
 			device_label: 'Front Door',
+			simulated: false,
 			first_name: 'Manu',
 			last_name: 'Mona',
 			user_type: 'user',
@@ -81,6 +82,7 @@ module.exports = {
 			{ key: 'user_id', label: 'User ID', type: 'string' },
 			{ key: 'device_id', label: 'Device ID', type: 'string' },
 			{ key: 'device_label', label: 'Device Label', type: 'string' },
+			{ key: 'simulated', label: 'Simulated', type: 'boolean' },
 			{ key: 'first_name', label: 'First Name', type: 'string' },
 			{ key: 'last_name', label: 'Last Name', type: 'string' },
 			{ key: 'user_type', label: 'User Type', type: 'string' },

@@ -11,7 +11,7 @@ const searchOrCreates = [
 		key: 'find_user',
 		display: {
 			label: 'Find or Add User',
-			description: 'Finds a user on a machine, and adds one where there is none with this ID.',
+			description: 'Finds a user on a device, or adds one if there is no user with this ID.',
 		},
 		search: 'find_user',
 		create: 'add_user',

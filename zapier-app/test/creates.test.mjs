@@ -255,7 +255,7 @@ test('a command that fails while it is waited for fails the step, with the sente
 	await sleeper.machine.change({ online: true });
 	const failed = await failureOf(wake(sleeper));
 	assert.equal(failed.name, 'AppError');
-	assert.match(failed.message, /^No user with this ID is on the device/);
+	assert.match(failed.message, /^There is no user with this ID on the device/);
 	assert.ok(failed.message.includes(sleeper.step.results.command_id));
 	assert.deepEqual(await subscriptionsTo(sleeper.callback.url), []);
 });
@@ -313,5 +313,5 @@ test('a key that may not subscribe says that the command is under way', async ()
 		scopes: ['actions:read', 'actions:write'],
 	});
 	const failed = await failureOf(asleep({ authData: { ...authData, api_key: key.key } }));
-	assert.match(failed.message, /^Command cmd_\w+ is under way, .*subscriptions:write/);
+	assert.match(failed.message, /^Command cmd_\w+ is in progress, .*subscriptions:write/);
 });

@@ -48,7 +48,10 @@ test('what is not there is nothing, and nothing to find is said', async () => {
 	assert.deepEqual(await search('find_device', { device: 'NOSUCH' }), []);
 	const inputData = { event_type: 'attendance.punch', device_id: machine.id };
 	assert.deepEqual(await search('find_event', inputData), []);
-	assert.match((await failureOf(search('find_user', { user_id: ' ' }))).message, /whom to find/);
+	assert.match(
+		(await failureOf(search('find_user', { user_id: ' ' }))).message,
+		/Enter a User ID or a Name/,
+	);
 });
 
 test('a user is found, or added and then found', async () => {

@@ -38,7 +38,7 @@ test('whatever is changed is refused', () => {
 		[{}, { body: `${BODY} ` }],
 		[{}, { secret: 'whsec_bm90IHRoZSBzZWNyZXQgb2YgdGhpcyBvbmU=' }],
 	]) {
-		assert.equal(refused(change, more), 'The signature does not fit.');
+		assert.equal(refused(change, more), 'The signature is not valid.');
 	}
 });
 

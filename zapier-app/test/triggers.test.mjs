@@ -33,7 +33,7 @@ const TYPES = {
 	user_deleted: ['user.deleted'],
 	credential_updated: ['credential.updated'],
 	device_clock_changed: ['device.time_changed'],
-	command_finished: ['command.completed', 'command.failed'],
+	command_finished: ['command.completed', 'command.failed', 'command.unknown', 'command.cancelled'],
 	any_event: ['*'],
 };
 const hooks = Object.values(App.triggers).filter(({ operation }) => operation.type === 'hook');
@@ -68,7 +68,7 @@ for (const { key, operation } of hooks) {
 		const zap = await subscribed(operation, { device_ids: [machine.id], user_ids: [''] });
 		const path = `/v1/subscriptions/${zap.subscribeData.id}`;
 		const { data: made } = await api('GET', path);
-		assert.deepEqual(made.events, TYPES[key]);
+		assert.deepEqual(made.event_types, TYPES[key]);
 		assert.deepEqual(made.filters.device_ids, [machine.id]);
 		assert.deepEqual(made.filters.user_ids, []);
 

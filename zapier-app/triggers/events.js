@@ -14,7 +14,7 @@ const DEVICES = {
 	type: 'string',
 	list: true,
 	dynamic: 'device_list.id.name',
-	helpText: 'Only events of these devices. Leave it empty for all devices.',
+	helpText: 'Only events for these devices. Leave it empty for all devices.',
 };
 const USERS = {
 	key: 'user_ids',
@@ -22,7 +22,8 @@ const USERS = {
 	type: 'string',
 	list: true,
 	dynamic: 'all_user_list.id.name',
-	helpText: 'Only events of these users, by their IDs on the device. Leave it empty for all users.',
+	helpText:
+		'Only events about these users, by their IDs on the device. Leave it empty for all users.',
 };
 const PUNCH_TYPES = {
 	key: 'punch_types',
@@ -36,7 +37,7 @@ const CARD_NUMBERS = {
 	key: 'include_card_numbers',
 	label: 'Include Card Numbers',
 	type: 'boolean',
-	helpText: 'Whether to fill Card Number. The API key needs the scope `templates:read`.',
+	helpText: 'Whether to fill Card Number. The API key requires the scope `templates:read`.',
 };
 const EVENT_TYPES = {
 	key: 'event_types',
@@ -46,16 +47,16 @@ const EVENT_TYPES = {
 	choices: choices(catalog.events, 'type'),
 	altersDynamicFields: true,
 	helpText:
-		'Which events trigger. Leave it empty for all, also what a later version of the relay adds.',
+		'The event types that trigger. Leave it empty for all types, including those added in later versions.',
 };
-const ENDED = ['command.completed', 'command.failed'];
+const ENDED = ['command.completed', 'command.failed', 'command.unknown', 'command.cancelled'];
 const OUTCOMES = {
 	key: 'event_types',
 	label: 'Outcomes',
 	type: 'string',
 	list: true,
 	choices: choices(ENDED.map(eventOf), 'type'),
-	helpText: 'How the command ended. Leave it empty for both.',
+	helpText: 'How the command ended. Leave it empty for all.',
 };
 
 const TRIGGERS = [
@@ -63,7 +64,7 @@ const TRIGGERS = [
 		key: 'new_punch',
 		noun: 'Punch',
 		label: 'New Punch',
-		description: 'Triggers when someone punches in or out on a biometric attendance machine.',
+		description: 'Triggers when someone punches in or out on a biometric attendance device.',
 		types: ['attendance.punch'],
 		inputFields: [DEVICES, USERS, PUNCH_TYPES],
 	},
@@ -71,7 +72,7 @@ const TRIGGERS = [
 		key: 'new_attendance_photo',
 		noun: 'Attendance Photo',
 		label: 'New Attendance Photo',
-		description: 'Triggers when a machine took a photo of someone who punched.',
+		description: 'Triggers when a device takes a photo of someone who punches.',
 		types: ['attendance.photo'],
 		inputFields: [DEVICES, USERS],
 	},
@@ -79,7 +80,7 @@ const TRIGGERS = [
 		key: 'user_updated',
 		noun: 'User',
 		label: 'User Updated',
-		description: 'Triggers when a user was added or changed on a machine.',
+		description: 'Triggers when a user is added or changed on a device.',
 		types: ['user.updated'],
 		inputFields: [DEVICES, USERS],
 	},
@@ -87,7 +88,7 @@ const TRIGGERS = [
 		key: 'user_deleted',
 		noun: 'User',
 		label: 'User Deleted',
-		description: 'Triggers when a user was deleted on a machine.',
+		description: 'Triggers when a user is deleted on a device.',
 		types: ['user.deleted'],
 		inputFields: [DEVICES, USERS],
 	},
@@ -96,7 +97,7 @@ const TRIGGERS = [
 		noun: 'Credential',
 		label: 'Credential Updated',
 		description:
-			"Triggers when a user's card, PIN, fingerprint, face, palm or photo was added or changed.",
+			"Triggers when a user's card, PIN, fingerprint, face, palm or photo is added or changed.",
 		types: ['credential.updated'],
 		inputFields: [DEVICES, USERS, CARD_NUMBERS],
 	},
@@ -104,7 +105,7 @@ const TRIGGERS = [
 		key: 'device_clock_changed',
 		noun: 'Device',
 		label: 'Device Clock Changed',
-		description: "Triggers when a machine's clock was set by hand.",
+		description: "Triggers when a device's clock is set manually.",
 		types: ['device.time_changed'],
 		inputFields: [DEVICES],
 	},
@@ -112,7 +113,7 @@ const TRIGGERS = [
 		key: 'command_finished',
 		noun: 'Command',
 		label: 'Command Finished',
-		description: 'Triggers when a machine carried out a command, or a command failed.',
+		description: 'Triggers when a device carries out a command, or a command fails.',
 		types: ENDED,
 		inputFields: [DEVICES, USERS, OUTCOMES],
 	},
@@ -121,7 +122,7 @@ const TRIGGERS = [
 		noun: 'Event',
 		label: 'Any Event',
 		description:
-			'Triggers when anything happens on a machine, or an event of the types that you choose.',
+			'Triggers when anything happens on a device, or only for the event types that you select.',
 		types: ['*'],
 		inputFields: [EVENT_TYPES, DEVICES, USERS, PUNCH_TYPES, CARD_NUMBERS],
 	},
@@ -133,7 +134,7 @@ const BATCH = { batch_max: 100, batch_wait_ms: 500 };
 function wanted(trigger, types, { targetUrl, inputData }) {
 	return {
 		target_url: targetUrl,
-		events: types,
+		event_types: types,
 		filters: {
 			device_ids: chosen(inputData.device_ids),
 			user_ids: chosen(inputData.user_ids),

@@ -24,7 +24,7 @@ function picker(key, noun, perform) {
 		noun,
 		display: {
 			label: `${noun} List`,
-			description: `Lists the choices of a dropdown: ${noun.toLowerCase()}s that the relay knows.`,
+			description: `Lists the ${noun.toLowerCase()}s known to the relay, for a dropdown.`,
 			hidden: true,
 		},
 		operation: {

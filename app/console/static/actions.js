@@ -1,6 +1,6 @@
 // The form of an action and the JSON beside it: either changes the other. Then sending, and waiting for the machine.
 
-import { call, clearErrors, showErrors } from "./send.js";
+import { askAt, call, clearErrors, showErrors } from "./send.js";
 import { text } from "./texts.js";
 
 const TYPICAL_SECONDS = 15;
@@ -122,7 +122,7 @@ function show({ value }) {
   document.getElementById("result").replaceChildren(...parts);
 }
 
-export function open(ask) {
+export function open() {
   const form = document.getElementById("action");
   if (!form) return;
   const device = document.getElementById("device");
@@ -132,9 +132,14 @@ export function open(ask) {
     event.preventDefault();
     let body;
     try { body = parse(editor.value); } catch { editor.focus(); return; }
-    if (form.dataset.confirm) {
-      if (!(await ask(form.dataset.confirm))) return;
-      body.confirm = true;
+    const headers = { Prefer: "respond-async" };
+    if (form.dataset.confirmAt) {
+      const about = new URLSearchParams({ device_id: body.device_id ?? "", user_id: body.user_id ?? "" });
+      const asked = await askAt(`${form.dataset.confirmAt}?${about}`).catch(() => ({ problem: { detail: text("failed") } }));
+      if (!asked) return;
+      if (asked.problem) { showErrors(form, asked.problem); return; }
+      if ("destructive" in form.dataset) body.confirm = true;
+      headers["X-Confirm-Device"] = encodeURIComponent(asked.typed);
     }
     const button = form.querySelector("button.primary");
     button.disabled = true;
@@ -142,7 +147,7 @@ export function open(ask) {
     document.getElementById("result").replaceChildren();
     const stop = progress();
     try {
-      const answer = await call("POST", `/v1/actions/${form.dataset.action}`, body, { Prefer: "respond-async" });
+      const answer = await call("POST", `/v1/actions/${form.dataset.action}`, body, headers);
       if (answer.status === 422 && !answer.value.command_id) showErrors(form, answer.value);
       else show(await outcome(answer));
     } catch {

@@ -3,7 +3,7 @@
 import { open as openLive } from "./live.js";
 import { open as openActions } from "./actions.js";
 import { draw } from "./plots.js";
-import { bind, ask } from "./send.js";
+import { bind, root as rootPath } from "./send.js";
 import { text, toast } from "./texts.js";
 
 const root = document.documentElement;
@@ -59,7 +59,7 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("change", (event) => {
   const go = event.target.closest("select[data-go]");
-  if (go?.value) location.href = `${go.dataset.go}${go.value}?device_id=${encodeURIComponent(document.getElementById("device")?.value ?? "")}`;
+  if (go?.value) location.href = `${rootPath}${go.dataset.go}${go.value}?device_id=${encodeURIComponent(document.getElementById("device")?.value ?? "")}`;
 });
 document.addEventListener("htmx:afterSettle", (event) => { showTimes(document); draw(event.target.parentElement ?? document); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(document));
@@ -71,4 +71,4 @@ showTimes(document);
 setInterval(() => showTimes(document), 10000);
 draw(document);
 openLive(showTimes);
-openActions(ask, showTimes);
+openActions();

@@ -1,6 +1,6 @@
 // Events as they come, on top of those that the page came with; one of them in a drawer.
 
-import { call } from "./send.js";
+import { call, root } from "./send.js";
 import { text } from "./texts.js";
 
 const MOST = 200; // rows; older ones are a page further
@@ -26,7 +26,7 @@ function row(event) {
   const name = event.user_name ?? event.full_name;
   const user = event.user_id ? [element("strong", name ?? event.user_id)] : [];
   if (name && event.user_id) user.push(" ", element("span", event.user_id, { class: "muted" }));
-  const what = [element("a", event.type, { href: `/console/events/${event.id}`, "data-open": "" })];
+  const what = [element("a", event.type, { href: `${root}/console/events/${event.id}`, "data-open": "" })];
   if (event.test) what.push(" ", element("span", "test", { class: "badge test" }));
   const more = (event.punch_type ?? event.action ?? event.credential_type ?? event.reason ?? "").replaceAll("_", " ");
   made.append(
@@ -56,7 +56,7 @@ function follow(table, showTimes) {
     body.prepend(row(event));
     while (body.rows.length > MOST) body.lastElementChild.remove();
     document.getElementById("empty").hidden = true;
-    document.getElementById("first-run")?.remove();
+    if (event.type !== "callback.refused") document.getElementById("first-run")?.remove();
     showTimes(body.rows[0]);
   }
   function open() {

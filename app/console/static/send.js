@@ -4,25 +4,55 @@
 import { text, toast } from "./texts.js";
 
 const token = document.querySelector('meta[name="csrf-token"]').content;
+// Before each of our paths: that of RELAY_PUBLIC_URL, as a rule none.
+export const root = document.querySelector('meta[name="root-path"]').content;
 
 export async function call(method, path, body, headers = {}) {
-  const answer = await fetch(path, {
+  const answer = await fetch(root + path, {
     method,
     headers: { "Content-Type": "application/json", "X-CSRF-Token": token, ...headers },
     body: body === undefined ? undefined : JSON.stringify(body),
   });
-  if (answer.status === 401) location.href = `/console/sign-in?next=${encodeURIComponent(location.pathname)}`;
+  if (answer.status === 401) location.href = `${root}/console/sign-in?next=${encodeURIComponent(location.pathname.slice(root.length))}`;
   return { ok: answer.ok, status: answer.status, value: answer.status === 204 ? {} : await answer.json() };
 }
 
-export function ask(question) {
+// Asks before something is done. `button` says what it does; with `names`, one of them has to be typed first.
+// Resolves to what was typed ("" where nothing is), or null if the person thought better of it.
+export function ask(question, button, names = []) {
   const dialog = document.getElementById("confirm");
+  const yes = document.getElementById("confirm-yes");
+  const input = document.getElementById("confirm-name");
+  const isTyped = () => !names.length || names.some((name) => name.trim() === input.value.trim());
+  const check = () => { yes.disabled = !isTyped(); };
   document.getElementById("confirm-text").textContent = question;
+  document.getElementById("confirm-typed").hidden = !names.length;
+  document.getElementById("confirm-wanted").textContent = names[0] ?? "";
+  yes.textContent = button;
+  input.value = "";
+  input.oninput = check;
+  input.onkeydown = (event) => { // Enter would press the first button, which is Cancel
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    if (isTyped()) dialog.close("yes");
+  };
+  check();
   dialog.returnValue = "no";
   dialog.showModal();
+  if (names.length) input.focus();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes" && isTyped() ? input.value.trim() : null), { once: true });
   });
+}
+
+// What a page's own address answers before something is sent: a question and a button's text; a note where there is
+// nothing to be sent. Null if it was not agreed to.
+export async function askAt(path) {
+  const { ok, value } = await call("GET", path);
+  if (!ok) return { problem: value };
+  if (value.note) { toast(value.note); return null; }
+  const typed = await ask(value.question, value.button, value.names ?? []);
+  return typed === null ? null : { typed };
 }
 
 // The form's fields as the API wants them: lists and nested names put together. What is made leaves out what is empty,
@@ -53,7 +83,7 @@ function valueOf(input, changing) {
   const empty = input.type === "checkbox" ? !input.checked : !given;
   if (empty && (!changing || input.type === "password")) return undefined;
   if ("list" in input.dataset) return empty ? [] : (input.type === "checkbox" ? [given] : parts(given, ","));
-  if ("headers" in input.dataset) return headers(given);
+  if ("headers" in input.dataset) return changing ? changedHeaders(headers(input.defaultValue), headers(given)) : headers(given);
   if (input.type === "checkbox") return input.checked;
   if (empty) return null;
   if (input.type === "number") return Number(given);
@@ -72,6 +102,11 @@ function headers(given) {
   }));
 }
 
+// In a PATCH, a header that isn't sent stays: null removes it.
+function changedHeaders(before, now) {
+  return { ...Object.fromEntries(Object.keys(before).map((name) => [name, null])), ...now };
+}
+
 // "All" and a choice exclude each other.
 function exclude(box) {
   const boxes = [...(box.closest(".checks")?.querySelectorAll("input") ?? [])];
@@ -84,7 +119,8 @@ export function showErrors(form, problem) {
   clearErrors(form);
   let first;
   const others = [];
-  for (const { field, message } of problem.errors ?? []) {
+  for (const { pointer, parameter, header, message } of problem.errors ?? []) {
+    const field = pointer?.slice(1).replaceAll("/", ".") || parameter || header || "body";
     const name = field.replace(/\.\d+$/, "");
     const line = document.getElementById(`e-${name}`);
     const input = form.querySelector(`[name="${CSS.escape(name)}"]`);
@@ -109,6 +145,11 @@ function alertOf(element, message) {
   else if (message) toast(message);
 }
 
+// What is shown this once: the field `secret`, or the named URL if a callback secret is in it.
+function secretIn(value, field) {
+  return field ? (value[field]?.includes("?k=") ? value[field] : undefined) : value.secret;
+}
+
 function showSecret(secret) {
   const dialog = document.getElementById("secret");
   document.getElementById("secret-value").textContent = secret;
@@ -122,9 +163,10 @@ async function sendFile(form) {
   const file = form.querySelector("input[type=file]").files[0];
   if (!file) return;
   try {
-    const answer = await fetch(path, { method, headers: { "Content-Type": "text/csv", "X-CSRF-Token": token }, body: file });
+    const answer = await fetch(root + path, { method, headers: { "Content-Type": "text/csv", "X-CSRF-Token": token }, body: file });
     const value = await answer.json();
-    alertOf(form, answer.ok ? "" : value.detail);
+    const unknown = answer.ok ? value.unknown_device_ids.join(", ") : "";
+    alertOf(form, answer.ok ? unknown && text("unknown_devices", { unknown }) : value.detail);
     if (answer.ok) {
       toast(text("imported", value));
       htmx.trigger(document.body, "imported");
@@ -134,9 +176,20 @@ async function sendFile(form) {
   }
 }
 
+async function isAgreed(element, body) {
+  if (element.dataset.confirm) return (await ask(element.dataset.confirm, element.dataset.yes)) !== null;
+  if (!element.dataset.confirmAt) return true;
+  const asked = await askAt(`${element.dataset.confirmAt}?${new URLSearchParams(body)}`).catch(() => ({ problem: {} }));
+  if (asked?.problem) {
+    if (element.matches("form")) showErrors(element, asked.problem);
+    else toast(asked.problem.detail ?? text("failed"));
+  }
+  return Boolean(asked) && !asked.problem;
+}
+
 async function send(element, body) {
   const [method, path] = element.dataset.api.split(" ");
-  if (element.dataset.confirm && !(await ask(element.dataset.confirm))) return;
+  if (!(await isAgreed(element, body))) return;
   const button = element.matches("button") ? element : element.querySelector("button:not([type=button])");
   button.disabled = true;
   if (element.dataset.busy) toast(element.dataset.busy);
@@ -147,7 +200,8 @@ async function send(element, body) {
       else alertOf(element, value.detail);
       return;
     }
-    if ("secret" in element.dataset && value.secret) await showSecret(value.secret);
+    const secret = "secret" in element.dataset ? secretIn(value, element.dataset.secret) : undefined;
+    if (secret) await showSecret(secret);
     await then(element, value);
   } catch {
     toast(text("failed"));
@@ -163,7 +217,7 @@ function then(element, value) {
     toast(element.dataset.note);
     htmx.trigger(document.body, "queued");
   } else if (what === "reload") location.reload();
-  else location.href = what.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(value[name]));
+  else location.href = root + what.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(value[name]));
 }
 
 export function bind(root) {

@@ -1,9 +1,8 @@
-"""make-app/, the app for Make, in the format of its local development; made from the catalogue where a table is what
-it is.
+"""The app for Make, in the format of its local development: the files that are made from the catalogue.
 
 `triggers` has the webhooks and instant triggers, `commands` the machine commands, `reads` what is read; `forms` are
 parameters and interfaces, `base` is what every request has, `component` what all of them are. Connection, pickers and
-two modules are written by hand (`BY_HAND`).
+two modules are written by hand and kept in make-app/ (`BY_HAND`). `scripts/make-app` builds the whole app.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from app.openapi.catalog import catalog
 from app.openapi.make import commands, reads, triggers
 from app.openapi.make.base import base
 from app.openapi.make.component import BY_HAND, CONNECTION, Component, by_hand, module
-from app.openapi.parts import Json
+from app.openapi.vocabulary import Json
 
 _OTHER = "Other"
 _BASE = "general/base.iml.json"
@@ -23,7 +22,7 @@ _KINDS = ("connection", "webhook", "module", "rpc", "function", "endpoint")
 
 
 def files() -> dict[str, Any]:
-    """What the made files hold, as JSON, by path from make-app/."""
+    """The contents of the made files as JSON, by path from the folder of the built app."""
     known = catalog()
     found = _components(known)
     made = {

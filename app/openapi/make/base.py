@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.openapi.parts import Json
+from app.openapi.vocabulary import Json
 
 KEY = "request.headers.authorization"
 
@@ -20,11 +20,8 @@ _KINDS = {
     413: "DataError",
     422: "DataError",
     429: "RateLimitError",
-    501: "DataError",
     502: "ConnectionError",
     503: "ConnectionError",
-    504: "ConnectionError",
-    507: "OutOfSpaceError",
 }
 # Kinds of field whose content is of a person's body, or opens a door.
 _SECRET = ("pin", "file")
@@ -46,7 +43,7 @@ def base(catalog: Json) -> Json:
 
 
 def errors(may_repeat: bool = True) -> Json:
-    """What Make is told of each status. It runs a module again after a ConnectionError: not where that could do
+    """What Make does on each status. It runs a module again after a ConnectionError: not where that could do
     harm."""
 
     def kind(status: int) -> str:

@@ -1,16 +1,16 @@
-"""The 28 actions as modules. load-log is a search: a bundle for each punch."""
+"""The actions as modules. load-log is a search, which returns a bundle for each punch."""
 
 from __future__ import annotations
 
-from app.actions import ACTIONS
 from app.openapi import command_schemas
 from app.openapi.action_endpoints import camel
 from app.openapi.catalog import values
 from app.openapi.make.base import errors
 from app.openapi.make.component import Component, module
 from app.openapi.make.forms import Fields, interface, parameters, sample, sent
-from app.openapi.parts import Json
-from app.store.commands import ADD_USER
+from app.openapi.vocabulary import Json
+from app.schemas.actions import ACTIONS
+from app.store.commands.records import ADD_USER
 
 GROUPS = {"user": "Users", "log": "Punch Logs", "device": "Devices"}
 
@@ -80,16 +80,16 @@ _HOW: Fields = [
         "default": _LONGEST_WAIT,
         "advanced": True,
         "validate": {"max": _LONGEST_WAIT},
-        "help": "How many seconds the device may take. Then the module goes on with the status `sending` or `waiting`: "
-        "follow it with **Command Finished** or **Get a Command**.",
+        "help": "How many seconds to wait for the device. After that, the module continues with the status "
+        "`sending` or `waiting`. Follow the command with **Command Finished** or **Get a Command**.",
     },
     {
         "name": "idempotency_key",
         "label": "Idempotency Key",
         "type": "text",
         "advanced": True,
-        "help": "A value of your own, up to 255 characters. The same one with the same fields is the same command for "
-        "a day, however often the module runs.",
+        "help": "A value that you choose, up to 255 characters. For a day, the same value with the same "
+        "fields is the same command, however often the module runs.",
     },
 ]
 
@@ -100,8 +100,8 @@ def _load_log(action: Json) -> Component:
     request["response"] = {
         "valid": {
             "condition": "{{body.status == 'completed'}}",
-            "message": "The log isn't there yet: command {{body.command_id}} is {{body.status}}. "
-            "The device may be offline, or the time range long.",
+            "message": "The log isn't available yet: command {{body.command_id}} is {{body.status}}. The "
+            "device may be offline, or the time range may be long.",
             "type": "ConnectionError",  # it only reads: Make may run it again
         },
         "iterate": "{{body.logs}}",

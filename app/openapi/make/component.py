@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.openapi.parts import Json
+from app.openapi.vocabulary import Json
 
 CONNECTION = "camsRelay"
 
@@ -34,7 +34,7 @@ class Component:
     group: str = ""
 
     def path(self, code: str) -> str:
-        """Where Make's editor would put the file, from make-app/."""
+        """Where Make's editor would put the file, from the app's folder."""
         name = kebab(self.name)
         return f"{self.kind}s/{name}/{name}.{_FILES.get(code, code)}.iml.json"
 

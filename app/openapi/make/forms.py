@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.openapi.parts import Json
+from app.openapi.vocabulary import Json
 
 Fields = list[Json]
 
@@ -12,7 +12,7 @@ DEVICES = "rpc://listDevices"
 USERS = "rpc://listUsers"
 
 _TYPES = {"string": "text", "integer": "integer", "number": "number", "boolean": "boolean"}
-_FROM_A_FILE = "From a file of another module: `base64()` of its data."
+_FROM_A_FILE = "From another module's file: `base64()` of its data."
 
 
 # What is asked for
@@ -65,7 +65,7 @@ def options(choices: list[Json]) -> list[Json]:
 
 
 def sent(field: Json) -> str:
-    """What a body or a query string says of a parameter: nothing where it is empty."""
+    """What a body or a query string says of a parameter: nothing if it is empty."""
     return when(field["name"], field["required"]) if field["kind"] == "time" else given(field["name"])
 
 

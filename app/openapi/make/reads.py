@@ -14,8 +14,8 @@ from app.openapi.make.base import KEY
 from app.openapi.make.commands import GROUPS, limit
 from app.openapi.make.component import Component, by_hand, module
 from app.openapi.make.triggers import GROUP, event_values
-from app.openapi.parts import Json
-from app.store.commands import STATUSES
+from app.openapi.vocabulary import Json
+from app.store.commands.records import STATUSES
 
 COMMANDS = "Commands"
 EVENT = "Event"
@@ -36,14 +36,14 @@ _DEVICE: Json = {
     "label": "Device",
     "type": "select",
     "options": forms.DEVICES,
-    "help": "Only of this device.",
+    "help": "Only events for this device.",
 }
 _THE_DEVICE: Json = {**_DEVICE, "required": True, "help": "Which device."}
 _USER: Json = {
     "name": "user_id",
     "label": "User ID",
     "type": "text",
-    "help": "Only of this user, by the ID on the device.",
+    "help": "Only events about this user, by the user's ID on the device.",
 }
 _THE_USER: Json = {**_USER, "required": True, "help": "The user's ID on the device."}
 _USER_THERE: Json = {**_THE_USER, "type": "select", "options": forms.USERS}
@@ -52,37 +52,42 @@ _EVENT: Json = {
     "label": "Event ID",
     "type": "text",
     "required": True,
-    "help": "The field ID of an event, e.g. `evt_01kay8ds0r000000`.",
+    "help": "The ID of an event, e.g. `evt_01kay8ds0r000000`.",
 }
 _TYPE = _choice("type", "Type", EVENT_TYPES, "Only events of this type.")
 _SINCE: Json = {
     "name": "since",
     "label": "Since",
     "type": "date",
-    "help": "Received at this time or later.",
+    "help": "Only events received at this time or later.",
 }
-_UNTIL: Json = {**_SINCE, "name": "until", "label": "Until", "help": "Received at this time or earlier."}
+_UNTIL: Json = {
+    **_SINCE,
+    "name": "until",
+    "label": "Until",
+    "help": "Only events received at this time or earlier.",
+}
 _COMMAND: Json = {
     "name": "command_id",
     "label": "Command ID",
     "type": "text",
     "required": True,
-    "help": "The field Command ID of what a module of this app gave.",
+    "help": "The Command ID from the output of another module of this app.",
 }
 _STATUS = _choice("status", "Status", STATUSES, "Only commands with this status.")
 _WAIT: Json = {
     "name": "wait",
-    "label": "Wait Until It Has Ended",
+    "label": "Wait Until It Ends",
     "type": "boolean",
     "default": False,
-    "help": "Asks every 3 seconds, for 30 seconds at most.",
+    "help": "Checks every 3 seconds for up to 30 seconds.",
 }
 _INDEX: Json = {
     "name": "credential_index",
     "label": "Index",
     "type": "uinteger",
     "default": 0,
-    "help": "Which of its kind: a finger, for instance. `0` where the kind has none.",
+    "help": "The credential's index, for example which finger. `0` if the type has no index.",
 }
 
 # What is asked of the relay
@@ -147,7 +152,7 @@ READS = (
     _search(
         "searchEvents",
         "Search Events",
-        "Returns events that the relay keeps, the newest first.",
+        "Returns events stored by the relay, newest first.",
         GROUP,
         EVENT,
         "/v1/events",
@@ -157,7 +162,7 @@ READS = (
         "read",
         "getEvent",
         "Get an Event",
-        "Returns an event, with fresh links to its files.",
+        "Returns an event with new links to its files.",
         GROUP,
         EVENT,
         (_EVENT,),
@@ -166,7 +171,7 @@ READS = (
     _search(
         "searchUsers",
         "Search Users",
-        "Returns the users that devices have reported: one result for each user of each device.",
+        "Returns the users that devices have reported, with one result per user and device.",
         GROUPS["user"],
         "User",
         "/v1/users",
@@ -176,7 +181,7 @@ READS = (
         "read",
         "getUser",
         "Get a User",
-        "Returns a user: profile and credentials on each device, without the credentials' data.",
+        "Returns a user's profile and credentials on each device, without the credentials' data.",
         GROUPS["user"],
         "UserEverywhere",
         (_THE_USER, _DEVICE),
@@ -186,7 +191,7 @@ READS = (
         "read",
         "getCredential",
         "Get a Credential",
-        "Returns a card's number, a PIN or a template. The API key needs the scope templates:read.",
+        "Returns a card number, a PIN or a template. The API key requires the scope templates:read.",
         GROUPS["user"],
         "Credential",
         (
@@ -195,7 +200,7 @@ READS = (
                 "credential_type",
                 "Type",
                 tuple(CREDENTIAL_FIELDS),
-                "What kind of credential.",
+                "The credential type.",
                 required=True,
             ),
             _INDEX,
@@ -210,7 +215,7 @@ READS = (
     _search(
         "searchDevices",
         "Search Devices",
-        "Returns the devices that are registered at the relay.",
+        "Returns the devices registered with the relay.",
         GROUPS["device"],
         "Device",
         "/v1/devices",
@@ -219,7 +224,7 @@ READS = (
         "read",
         "getDevice",
         "Get a Device",
-        "Returns a device, with when it was last seen and its counters.",
+        "Returns a device with its counters and when it was last seen.",
         GROUPS["device"],
         "Device",
         (_THE_DEVICE,),
@@ -228,7 +233,7 @@ READS = (
     _search(
         "searchCommands",
         "Search Commands",
-        "Returns who commanded what, the newest first.",
+        "Returns commands and who sent them, newest first.",
         COMMANDS,
         "Command",
         "/v1/commands",
@@ -238,7 +243,7 @@ READS = (
         "read",
         "getCommand",
         "Get a Command",
-        "Returns what became of a command, and waits for its end if you like.",
+        "Returns the status and result of a command. Can wait until the command ends.",
         COMMANDS,
         "CommandWithResult",
         (_COMMAND, _WAIT),
@@ -248,11 +253,11 @@ READS = (
         "update",
         "cancelCommand",
         "Cancel a Command",
-        "Cancels a command that was not sent to the device yet.",
+        "Cancels a command that has not been sent yet, or stops waiting for its result.",
         COMMANDS,
         "CommandWithResult",
         (_COMMAND,),
-        [{"url": _THE_COMMAND, "method": "DELETE"}, _one(_THE_COMMAND)],
+        _one(f"{_THE_COMMAND}/cancel", method="POST", body={}),
     ),
 )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.events.types import COMMAND_ENDS
 from app.openapi.make.base import KEY
 from app.openapi.make.component import CONNECTION, Component, module
 from app.openapi.make.forms import DEVICES, Fields, given, interface, options, sample
-from app.openapi.parts import Json
+from app.openapi.vocabulary import Json
 
 GROUP = "Events"
 SECRET_HEADER = "x-webhook-secret"
@@ -39,43 +40,42 @@ TRIGGERS = (
     Trigger(
         "newAttendancePhoto",
         "New Attendance Photo",
-        "Triggers when a device has taken a photo at a punch.",
+        "Triggers when a device takes a photo when a user punches.",
         ("attendance.photo",),
     ),
     Trigger(
         "attendanceDayChanged",
         "Attendance Day Changed",
-        "Triggers when a person's day has changed: first in, last out, hours, a missing punch.",
+        "Triggers when a person's day changes: first in, last out, hours or a missing punch.",
         ("attendance.day_changed",),
         filters=("user_ids",),
     ),
     Trigger(
         "userUpdated",
         "User Updated",
-        "Triggers when a user was added or changed on a device.",
+        "Triggers when a user is added or changed on a device.",
         ("user.updated",),
     ),
-    Trigger(
-        "userDeleted", "User Deleted", "Triggers when a user was deleted on a device.", ("user.deleted",)
-    ),
+    Trigger("userDeleted", "User Deleted", "Triggers when a user is deleted on a device.", ("user.deleted",)),
     Trigger(
         "credentialUpdated",
         "Credential Updated",
-        "Triggers when a user's card, PIN, fingerprint, face, palm or photo was added or changed on a device.",
+        "Triggers when a user's card, PIN, fingerprint, face, palm or photo is added or changed on a device.",
         ("credential.updated",),
         filters=("device_ids", "user_ids", "include_card_numbers"),
     ),
     Trigger(
         "deviceClockChanged",
         "Device Clock Changed",
-        "Triggers when the clock of a device was changed.",
+        "Triggers when a device's clock is changed.",
         ("device.time_changed",),
         filters=("device_ids",),
     ),
     Trigger(
         "deviceSilentOrBack",
         "Device Silent or Back",
-        "Triggers when a device was not heard for a while of its working hours, and when it is heard again.",
+        "Triggers when a device hasn't been in contact for a while during its working hours, and when it is "
+        "back.",
         ("device.silent", "device.back"),
         choice="events",
         filters=("device_ids",),
@@ -83,20 +83,20 @@ TRIGGERS = (
     Trigger(
         "userUnknown",
         "Unknown User",
-        "Triggers when someone punches whom neither the device's users nor the list of employees have.",
+        "Triggers when someone punches who is neither a known user of the device nor in the list of employees.",
         ("user.unknown",),
     ),
     Trigger(
         "commandFinished",
         "Command Finished",
-        "Triggers when a command to a device has ended, well or not.",
-        ("command.completed", "command.failed"),
+        "Triggers when a command to a device ends, whether successfully or not.",
+        tuple(COMMAND_ENDS.values()),
         choice="events",
     ),
     Trigger(
         "watchAnyEvent",
         "Watch Any Event",
-        "Triggers when an event of the chosen types comes, of any if you like.",
+        "Triggers when an event of the selected types arrives, or any event if no type is selected.",
         ("*",),
         choice="events",
         filters=("device_ids", "user_ids", "punch_types", "include_card_numbers"),
@@ -135,8 +135,9 @@ _SECRET: Json = {
     "label": "Webhook Secret",
     "type": "text",
     "validate": {"pattern": "^[!-~]{16,}$"},  # as a header takes it, unchanged
-    "help": "Your own: 16 letters, digits and signs at least, without blanks. The relay sends it along, and what comes "
-    "without it is refused. Empty: who knows the webhook's address is believed.",
+    "help": "A secret that you choose: at least 16 letters, digits and symbols, without spaces. The relay "
+    "sends it with each delivery, and deliveries without it are refused. If it is empty, anyone who "
+    "knows the webhook's address can send events.",
 }
 
 
@@ -148,7 +149,7 @@ def _filters(catalog: Json) -> dict[str, Json]:
             "type": "select",
             "multiple": True,
             "options": DEVICES,
-            "help": "Only events of these devices. None chosen: of all.",
+            "help": "Only events for these devices. If none is selected, events for all devices.",
         },
         "user_ids": {
             "name": "user_ids",
@@ -156,7 +157,7 @@ def _filters(catalog: Json) -> dict[str, Json]:
             "type": "array",
             "spec": {"label": "User ID", "type": "text"},
             "labels": {"add": "Add User ID"},
-            "help": "Only events of these users, by their IDs on the device. None: of all.",
+            "help": "Only events about these users, by their IDs on the device. If empty, events about all users.",
         },
         "punch_types": {
             "name": "punch_types",
@@ -164,13 +165,13 @@ def _filters(catalog: Json) -> dict[str, Json]:
             "type": "select",
             "multiple": True,
             "options": options(catalog["punch_types"]),
-            "help": "Only punches of these types. None chosen: of all.",
+            "help": "Only punches of these types. If none is selected, punches of all types.",
         },
         "include_card_numbers": {
             "name": "include_card_numbers",
             "label": "Include Card Numbers",
             "type": "boolean",
-            "help": "Whether the field Card Number is filled. The API key needs the scope `templates:read`.",
+            "help": "Whether to fill the field Card Number. The API key requires the scope `templates:read`.",
         },
     }
 
@@ -189,7 +190,7 @@ def _choice(trigger: Trigger, catalog: Json) -> Json:
         "required": True,
         "options": shown,
         "default": list(trigger.events),
-        "help": "What starts the scenario.",
+        "help": "The events that start the scenario.",
     }
 
 
@@ -220,9 +221,9 @@ def _wanted(trigger: Trigger) -> Json:
         return f"{{{{ifempty(parameters.{name}, {instead})}}}}"
 
     made: Json = {
-        "events": given(trigger.choice) if trigger.choice else list(trigger.events),
+        "event_types": given(trigger.choice) if trigger.choice else list(trigger.events),
         "filters": {name: said(name, "null") for name in trigger.filters if name != _CARDS},
-        "headers": {SECRET_HEADER: given("secret")},
+        "headers": {SECRET_HEADER: said("secret", "null")},
     }
     return {**made, _CARDS: said(_CARDS, "false")} if _CARDS in trigger.filters else made
 
@@ -248,7 +249,7 @@ def _communication() -> Json:
             "respond": {
                 "status": 401,
                 "type": "json",
-                "body": {"message": "The delivery doesn't carry this webhook's secret."},
+                "body": {"message": "The delivery doesn't contain this webhook's secret."},
             },
         },
         "iterate": "{{body}}",

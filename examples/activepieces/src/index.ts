@@ -8,7 +8,7 @@ const CLOCK = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill=
 
 export const camsRelay = createPiece({
   displayName: 'cams-relay',
-  description: 'Events of biometric attendance machines, and their commands',
+  description: 'Events and commands of biometric attendance machines',
   logoUrl: `data:image/svg+xml,${encodeURIComponent(CLOCK)}`,
   auth: relayAuth,
   authors: ['cams-relay'],

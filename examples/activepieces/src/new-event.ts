@@ -11,7 +11,7 @@ export const newEvent = createTrigger({
   auth: relayAuth,
   name: 'new_event',
   displayName: 'New Event',
-  description: 'Triggers when a machine reports a punch, a photo, a change of a user, or the end of a command.',
+  description: 'Triggers when a machine reports a punch, a photo, a user change, or the end of a command.',
   type: TriggerStrategy.WEBHOOK,
   props: {
     events: Property.MultiSelectDropdown<string, true, typeof relayAuth>({
@@ -21,7 +21,7 @@ export const newEvent = createTrigger({
       refreshers: [],
       options: async ({ auth }) => {
         if (!auth) return { disabled: true, options: [], placeholder: 'Connect to a relay first' };
-        const { webhooks } = await call<{ webhooks: object }>(auth, 'GET', '/openapi.json');
+        const { webhooks } = await call<{ webhooks: object }>(auth, 'GET', '/openapi.json?webhooks=1');
         return { options: Object.keys(webhooks).map((value) => ({ label: value, value })) };
       },
     }),
@@ -29,7 +29,7 @@ export const newEvent = createTrigger({
   sampleData: undefined,
 
   async onEnable({ auth, propsValue, webhookUrl, store }) {
-    const body = { target_url: webhookUrl, events: propsValue.events, description: 'Activepieces' };
+    const body = { target_url: webhookUrl, event_types: propsValue.events, description: 'Activepieces' };
     const { id, secret } = await call<Subscription>(auth, 'POST', '/v1/subscriptions', body);
     await store.put<Subscription>(SUBSCRIPTION, { id, secret });
   },
@@ -41,7 +41,7 @@ export const newEvent = createTrigger({
     await store.delete(SUBSCRIPTION);
   },
 
-  /** Real ones, or made-up ones where there are none yet. */
+  /** Real events, or samples if there are none yet. */
   async test({ auth, propsValue }) {
     const type = encodeURIComponent(propsValue.events[0] ?? 'attendance.punch');
     return call<Event[]>(auth, 'GET', `/v1/events/samples?type=${type}`);

@@ -11,7 +11,7 @@ export const relayAuth = PieceAuth.CustomAuth({
     }),
     apiKey: PieceAuth.SecretText({
       displayName: 'API Key',
-      description: 'With the scopes of what you want to do: events:read, subscriptions:write, actions:write …',
+      description: 'A key with the scopes for what you want to do, such as events:read, subscriptions:write or actions:write',
       required: true,
     }),
   },

@@ -33,7 +33,7 @@ export const runAction = createAction({
   auth: relayAuth,
   name: 'run_action',
   displayName: 'Run Action on a Machine',
-  description: 'Add, change or delete users, read logs and figures: all actions of cams-relay.',
+  description: 'Adds, changes or deletes users, reads logs and device information. Offers all actions of cams-relay.',
   props: {
     device_id: Property.Dropdown<string, true, typeof relayAuth>({
       auth: relayAuth,

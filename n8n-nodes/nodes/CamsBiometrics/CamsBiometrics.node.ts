@@ -53,7 +53,7 @@ export class CamsBiometrics implements INodeType {
 		version: 1,
 		subtitle: '={{$parameter["operation"] + ": " + $parameter["resource"]}}',
 		description:
-			'Command biometric attendance machines, and read their users, events and punch logs',
+			'Send commands to biometric attendance devices, and read their users, events and punch logs',
 		defaults: { name: 'Cams Biometrics' },
 		inputs: [NodeConnectionTypes.Main],
 		outputs: [NodeConnectionTypes.Main],

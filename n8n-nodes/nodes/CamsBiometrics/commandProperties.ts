@@ -70,7 +70,7 @@ function credentialsProperty(action: Action, show: Record<string, string[]>): IN
 		placeholder: 'Add Credential',
 		default: {},
 		description:
-			'What the user identifies with at the device; without any, it can be enrolled there',
+			'How users identify themselves at the device. If you add none, credentials can be enrolled at the device later.',
 		displayOptions: { show },
 		options: catalog.credentials
 			.filter((credential) => fieldsOf(action, credential).length > 0)
@@ -96,7 +96,7 @@ function splitLogs(show: Record<string, string[]>): INodeProperties {
 		type: 'boolean',
 		default: true,
 		description:
-			'Whether to output an item for each punch, rather than one with all of them in a list',
+			'Whether to output one item per punch instead of one item with a list of all punches',
 		displayOptions: { show },
 	};
 }
@@ -119,7 +119,7 @@ function options(): INodeProperties[] {
 					type: 'string',
 					default: '',
 					description:
-						'A text of your own: with the same one, the same command is not carried out twice within a day',
+						'A text that you choose. Within a day, a command with the same text is not carried out twice.',
 				},
 				{
 					displayName: 'Wait at Most (Seconds)',
@@ -128,14 +128,14 @@ function options(): INodeProperties[] {
 					typeOptions: { minValue: 1 },
 					default: 300,
 					description:
-						'How long to wait. A command that has not ended by then is output with its status; the relay goes on with it for a day.',
+						'How long to wait. A command that has not ended by then is output with its status. The relay continues with it for up to a day.',
 				},
 				{
 					displayName: 'Wait for Result',
 					name: 'waitForResult',
 					type: 'boolean',
 					default: true,
-					description: 'Whether to wait until the device has carried it out',
+					description: 'Whether to wait until the device has carried out the command',
 				},
 			],
 		},

@@ -117,7 +117,7 @@ async function valueOf(
 	if (field.kind === 'confirm' && value !== true) {
 		throw new NodeOperationError(
 			this.getNode(),
-			`${action.label} can't be undone, and was not confirmed`,
+			`${action.label} can't be undone and was not confirmed`,
 			{
 				description: 'Turn on “I Know This Can’t Be Undone”. Nothing was sent to the device.',
 				itemIndex,

@@ -12,7 +12,7 @@ export function devicePicker(show: Show): INodeProperties {
 		type: 'resourceLocator',
 		default: { mode: 'list', value: '' },
 		required: true,
-		description: 'The device, as registered at the relay',
+		description: 'The device, as registered with the relay',
 		displayOptions: { show },
 		modes: [
 			{
@@ -94,7 +94,7 @@ function plain(field: Field): INodeProperties {
 				...common,
 				type: 'boolean',
 				default: false,
-				description: `Whether to ${described(field.description).replace(/^true: /, 'do so: ')}`,
+				description: `Whether to ${described(field.description).replace(/^true: /, '')}`,
 			};
 		case 'confirm':
 			return {
@@ -102,7 +102,7 @@ function plain(field: Field): INodeProperties {
 				displayName: 'I Know This Can’t Be Undone',
 				type: 'boolean',
 				default: false,
-				description: 'Whether to really do it. It is refused while this is off.',
+				description: 'Whether you confirm this command. It is refused if this is off.',
 			};
 		default:
 			return {
@@ -142,7 +142,7 @@ export function fileParameters(
 			type: 'string',
 			default: 'data',
 			required: true,
-			hint: 'The name of the input field that holds the file',
+			hint: 'The name of the input field that contains the file',
 			description: described(field.description),
 			...options('binary'),
 		},

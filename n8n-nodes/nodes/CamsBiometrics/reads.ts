@@ -73,7 +73,7 @@ async function getPhoto(this: IExecuteFunctions, itemIndex: number): Promise<INo
 	);
 	if (!event.photo_url) {
 		throw new NodeOperationError(this.getNode(), `Event ${event.id as string} has no photo`, {
-			description: `It is of the type ${event.type as string}; photos come with attendance.photo.`,
+			description: `Its type is ${event.type as string}. Only attendance.photo events have photos.`,
 			itemIndex,
 		});
 	}
@@ -107,8 +107,7 @@ async function getCredential(
 
 async function cancel(this: IExecuteFunctions, itemIndex: number): Promise<INodeExecutionData[]> {
 	const target = path.call(this, 'command', 'commandId', itemIndex);
-	await call.call(this, 'DELETE', target, { itemIndex });
-	const { body } = await call.call(this, 'GET', target, { itemIndex });
+	const { body } = await call.call(this, 'POST', `${target}/cancel`, { itemIndex });
 	return [{ json: body }];
 }
 

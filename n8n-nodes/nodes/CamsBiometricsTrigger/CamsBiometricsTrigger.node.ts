@@ -27,7 +27,7 @@ export class CamsBiometricsTrigger implements INodeType {
 		version: 1,
 		subtitle: '={{$parameter["events"].join(", ")}}',
 		description:
-			'Starts the workflow when someone punches on a biometric machine, or a user or device changes',
+			'Starts the workflow when someone punches on a biometric device, or a user or device changes',
 		defaults: { name: 'Cams Biometrics Trigger' },
 		inputs: [],
 		outputs: [NodeConnectionTypes.Main],
@@ -45,9 +45,9 @@ export class CamsBiometricsTrigger implements INodeType {
 			header: 'Pull in events from Cams Biometrics',
 			executionsHelp: {
 				inactive:
-					'While you build: click the button, then punch on a device. If nothing comes for a while, the relay sends a sample. Once you are happy, publish the workflow: then each event runs it.',
+					'To test the workflow, click the button, then punch on a device. If no event arrives for a while, the relay sends a sample. When the workflow is ready, publish it, so that each event starts it.',
 				active:
-					'While you build: click the button, then punch on a device. If nothing comes for a while, the relay sends a sample. The published workflow runs with each event at the same time.',
+					'To test the workflow, click the button, then punch on a device. If no event arrives for a while, the relay sends a sample. In the meantime, each event also starts the published workflow.',
 			},
 			activationHint: 'Once you’ve finished building, publish the workflow to have events run it.',
 		},
@@ -77,7 +77,7 @@ export class CamsBiometricsTrigger implements INodeType {
 		const headers = this.getHeaderData();
 		const refused = subscription.secret
 			? refusal(subscription.secret, headers, request.rawBody)
-			: 'This workflow has no subscription: publish it again.';
+			: 'This workflow has no subscription. Publish it again.';
 		if (refused) {
 			this.getResponseObject().status(401).json({ message: refused }).end();
 			return { noWebhookResponse: true };

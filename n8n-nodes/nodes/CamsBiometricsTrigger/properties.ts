@@ -9,11 +9,15 @@ export const properties: INodeProperties[] = [
 		type: 'multiOptions',
 		required: true,
 		options: [
-			{ name: 'All Events', value: '*', description: 'Everything, also what a later version adds' },
+			{
+				name: 'All Events',
+				value: '*',
+				description: 'All events, including types added in later versions',
+			},
 			...eventOptions(),
 		],
 		default: ['attendance.punch'],
-		description: 'What starts the workflow',
+		description: 'The events that start the workflow',
 	},
 	{
 		displayName: 'Device Names or IDs',
@@ -22,7 +26,7 @@ export const properties: INodeProperties[] = [
 		typeOptions: { loadOptionsMethod: 'deviceOptions' },
 		default: [],
 		description:
-			'Only events of these devices; all of them where none is chosen. Choose from the list, or specify IDs using an <a href="https://docs.n8n.io/code/expressions/">expression</a>.',
+			'Only events for these devices. If none is selected, events for all devices. Choose from the list, or specify IDs using an <a href="https://docs.n8n.io/code/expressions/">expression</a>.',
 	},
 	{
 		displayName: 'User IDs',
@@ -30,7 +34,7 @@ export const properties: INodeProperties[] = [
 		type: 'string',
 		default: '',
 		placeholder: 'e.g. 100, 101',
-		description: 'Only events of these users, by their IDs on the device, separated by commas',
+		description: 'Only events about these users, by their IDs on the device, separated by commas',
 	},
 	{
 		displayName: 'Punch Types',
@@ -38,7 +42,7 @@ export const properties: INodeProperties[] = [
 		type: 'multiOptions',
 		options: sorted(catalog.punch_types.map(({ value, label }) => ({ name: label, value }))),
 		default: [],
-		description: 'Only punches of these types; all of them where none is chosen',
+		description: 'Only punches of these types. If none is selected, punches of all types.',
 		displayOptions: { show: { events: ['attendance.punch', '*'] } },
 	},
 	{
@@ -55,7 +59,7 @@ export const properties: INodeProperties[] = [
 				typeOptions: { minValue: 1, maxValue: 500, numberPrecision: 0 },
 				default: 100,
 				description:
-					'How many events may come as the items of one execution. A device that was offline sends thousands at once.',
+					'Maximum number of events that start one execution, each as an item. A device that was offline can send thousands of events at once.',
 			},
 			{
 				displayName: 'Batch Wait (Milliseconds)',
@@ -63,16 +67,16 @@ export const properties: INodeProperties[] = [
 				type: 'number',
 				typeOptions: { minValue: 0, maxValue: 60000, numberPrecision: 0 },
 				default: 500,
-				description: 'How long a batch that is not full waits for more events',
+				description: 'How long a batch waits for more events',
 			},
 			{
-				displayName: 'Deliveries at Once',
+				displayName: 'Concurrent Deliveries',
 				name: 'maxInFlight',
 				type: 'number',
 				typeOptions: { minValue: 1, maxValue: 100, numberPrecision: 0 },
 				default: 16,
 				description:
-					'How many deliveries may be under way at once. With 1 they come in strict order.',
+					'Maximum number of deliveries in progress at once. With 1, they arrive in strict order.',
 			},
 			{
 				displayName: 'Download Photos',
@@ -88,14 +92,14 @@ export const properties: INodeProperties[] = [
 				type: 'boolean',
 				default: true,
 				description:
-					'Whether to start nothing for a delivery that n8n answered before, since it was started. The last 1,000 are remembered.',
+					'Whether to ignore deliveries that n8n has already answered. n8n remembers the last 1,000 until it restarts.',
 			},
 			{
 				displayName: 'Include Card Numbers',
 				name: 'includeCardNumbers',
 				type: 'boolean',
 				default: true,
-				description: 'Whether to fill card_number. The API key needs the scope templates:read.',
+				description: 'Whether to fill card_number. The API key requires the scope templates:read.',
 			},
 			{
 				displayName: 'Sample After (Seconds)',
@@ -104,7 +108,7 @@ export const properties: INodeProperties[] = [
 				typeOptions: { minValue: 0, maxValue: 110, numberPrecision: 0 },
 				default: 15,
 				description:
-					'How long a test in the editor waits for a real event before the relay sends a sample; 0 for never',
+					'How long a test in the editor waits for a real event before the relay sends a sample. 0 means never.',
 			},
 		],
 	},

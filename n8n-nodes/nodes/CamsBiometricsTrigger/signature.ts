@@ -31,5 +31,5 @@ export function refusal(
 		const given = Buffer.from(value ?? '', 'base64');
 		return version === 'v1' && given.length === expected.length && timingSafeEqual(given, expected);
 	});
-	return fits ? null : 'The signature does not fit.';
+	return fits ? null : 'The signature is not valid.';
 }

@@ -26,7 +26,7 @@ export function wanted(this: IHookFunctions): IDataObject {
 	const options = this.getNodeParameter('options', {}) as IDataObject;
 	return {
 		target_url: this.getNodeWebhookUrl('default'),
-		events: this.getNodeParameter('events'),
+		event_types: this.getNodeParameter('events'),
 		filters: {
 			device_ids: this.getNodeParameter('deviceIds', []),
 			user_ids: commaSeparated(this.getNodeParameter('userIds', '')),

@@ -1,0 +1,77 @@
+"""Cursors of lists: opaque to callers, signed, and good only for the list and the filters that they came from.
+
+A cursor is Base64 of a signature, a digest of what it belongs to, and the place in the list where the page ends. A
+place holds though its own row is deleted meanwhile: each list compares, and looks no row up.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+
+from flask import current_app, request
+
+from app.api.problems import Problem, wrong
+from app.base.vault import Vault
+
+_PURPOSE = "cursor"
+_SIGNATURE = 32
+_DIGEST = 8
+_NOT_FILTERS = ("cursor", "limit")
+
+
+def after(of: str | None = None) -> str | None:
+    """The place that the request's cursor stands for; None without one. Raises a 422 Problem.
+
+    `of` is the path of the list that the cursor comes from, where that isn't the request's.
+    """
+    given = request.args.get("cursor")
+    if not given:
+        return None
+    try:
+        data = base64.b64decode(given.encode("ascii") + b"=" * (-len(given) % 4), b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        raise invalid() from None
+    signature, signed = data[:_SIGNATURE], data[_SIGNATURE:]
+    if not _vault().is_signature(_PURPOSE, signed, signature.hex()):
+        raise invalid()
+    if signed[:_DIGEST] != _belongs_to(of or request.path, request.args):
+        raise wrong(
+            "cursor",
+            "belongs to another list, or to a request with other filters. Send it with the same path and parameters as "
+            "the request that returned it; only limit may differ",
+        )
+    return signed[_DIGEST:].decode("utf-8", "surrogatepass")
+
+
+def at(place: str) -> str:
+    """The cursor for the next page of this request, which begins after a place."""
+    return make(_vault(), request.path, request.args, place)
+
+
+def make(vault: Vault, path: str, filters: Mapping[str, str], place: str) -> str:
+    """The cursor of a place in the list at `path` with these filters."""
+    signed = _belongs_to(path, filters) + place.encode("utf-8", "surrogatepass")
+    data = bytes.fromhex(vault.signature(_PURPOSE, signed)) + signed
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def invalid() -> Problem:
+    """The 422 for a cursor that isn't one."""
+    return wrong("cursor", "is not a valid cursor. Use the next_cursor from this list's previous page")
+
+
+def _belongs_to(path: str, filters: Mapping[str, str]) -> bytes:
+    """A digest of a list and its filters. The console's pages have parameters that are no filters of their lists."""
+    given = filters.items() if path.startswith("/v1/") else ()
+    text = "\n".join(
+        [path, *sorted(f"{name}={value}" for name, value in given if value and name not in _NOT_FILTERS)]
+    )
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:_DIGEST]
+
+
+def _vault() -> Vault:
+    vault: Vault = current_app.extensions["store"].vault
+    return vault

@@ -1,0 +1,53 @@
+"""The query parameters that a view takes. Any other is refused: a typo in a filter would answer everybody's data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from flask import request
+
+from app.api.problems import Problem, placed
+
+View = TypeVar("View", bound=Callable[..., object])
+
+_LONGEST_NAME = 40
+
+
+def takes(*names: str) -> Callable[[View], View]:
+    """Declares a view's query parameters. Put it below `needs`, which checks them after the key."""
+
+    def decorate(view: View) -> View:
+        view.query_parameters = names  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
+def parameters_of(view: Callable[..., object]) -> tuple[str, ...]:
+    """What a view was declared to take."""
+    names: tuple[str, ...] = getattr(view, "query_parameters", ())
+    return names
+
+
+def check_query(view: Callable[..., object]) -> None:
+    """Raises a 422 Problem if a call of the API has a parameter that its view doesn't take, or one twice."""
+    if not request.args or not request.path.startswith("/v1/"):
+        return
+    known = parameters_of(view)
+    wrong = {name: _unknown(known) for name in request.args if name not in known}
+    wrong |= {
+        name: "is given more than once. Send it once."
+        for name in known
+        if len(request.args.getlist(name)) > 1
+    }
+    errors: list[tuple[str, str]] = [
+        (placed(name[:_LONGEST_NAME], parameter=name[:_LONGEST_NAME]), message)
+        for name, message in wrong.items()
+    ]
+    if errors:
+        raise Problem(422, "; ".join(f"{name}: {message}" for name, message in errors[:5]), errors[:50])
+
+
+def _unknown(known: tuple[str, ...]) -> str:
+    return f"is not a parameter of this request. It takes {', '.join(known) if known else 'none'}."

@@ -1,0 +1,175 @@
+"""What the views share: reading bodies and parameters, and answering JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from flask import Response, current_app, g, request
+from marshmallow import Schema
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
+
+from app.api import cursors
+from app.api.own_url import base_url
+from app.api.problems import Problem, wrong
+from app.base.gunicorn_internals import UnreadableRequest, socket_of
+from app.limits.connections import Connection
+from app.limits.key_quotas import OverQuota
+
+DEFAULT_LIMIT = 50
+MOST = 200
+MIB = 1024 * 1024
+LARGEST_BODY = 16 * MIB  # a callback, a list of employees, an action with a photo or template
+LARGEST_JSON = MIB  # any other body: far more than its fields may hold
+
+_COMPRESSIONS = {"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"}
+
+
+class EncodedBody(UnsupportedMediaType):
+    """A 415 for a compressed body. None is taken: a small one could unpack to gigabytes, from any stranger."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(
+            f"The request body is compressed (Content-Encoding: {encoding}). Send it without compression."
+        )
+
+    def get_headers(self, *args: Any, **options: Any) -> list[tuple[str, str]]:
+        """With the encodings that are taken, as RFC 9110 §15.5.16 says."""
+        return [*super().get_headers(*args, **options), ("Accept-Encoding", "identity")]
+
+
+def answer(value: Any, status: int = 200, **headers: str) -> Response:
+    """`value` as JSON."""
+    response = Response(orjson.dumps(value), status, content_type="application/json")
+    for name, header in headers.items():
+        response.headers[name.replace("_", "-")] = header
+    return response
+
+
+def connection() -> Connection | None:
+    """The connection that the request came by; None without the relay's own server."""
+    found = socket_of(request.environ)
+    return found if isinstance(found, Connection) else None
+
+
+def raw_body(largest: int = LARGEST_BODY) -> bytes:
+    """The request's body, also if it was read ahead. Raises a 413 if it is larger than `largest` bytes.
+
+    Raises a 415 if it is compressed, a 408 if it came too slowly, a 503 if the memory for strangers' bodies is used up,
+    and a 429 if the caller's API key has sent too much.
+    """
+    if "raw_body" not in g:
+        return _whole_body(largest)
+    data: bytes = g.pop("raw_body")
+    if len(data) > largest:
+        raise _too_large(largest)
+    return data
+
+
+def read_ahead() -> bytes:
+    """The request's body, which the view then reads again."""
+    g.raw_body = raw_body()
+    data: bytes = g.raw_body
+    return data
+
+
+def _too_large(largest: int) -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(f"The body is larger than {largest // MIB} MiB.")
+
+
+def _whole_body(largest: int) -> bytes:
+    # One more than may come: Flask reads a chunked body up to its limit and is silent about the rest.
+    request.max_content_length = largest + 1
+    came_by = connection()
+    try:
+        data = _read(came_by)
+    except RequestEntityTooLarge:
+        raise _too_large(largest) from None
+    except (OSError, UnreadableRequest):  # what the server raises for chunks that are none
+        raise BadRequest("The request body could not be read completely.") from None
+    if len(data) > largest:
+        raise _too_large(largest)
+    if came_by is not None:
+        came_by.body_is_whole()
+    announced = request.content_length
+    if announced is not None and len(data) < announced:  # the server doesn't tell (RFC 9112 §8: incomplete)
+        raise BadRequest(f"The request body ended after {len(data)} of {announced} bytes (Content-Length).")
+    for encoding in request.headers.get("Content-Encoding", "").lower().split(","):
+        if encoding.strip() in _COMPRESSIONS:  # others, such as `utf-8`, are mistakes for no encoding
+            raise EncodedBody(encoding.strip())
+    if "caller" in g:
+        try:
+            current_app.extensions["key_quotas"].charge(g.caller.id, len(data))
+        except OverQuota as error:
+            raise Problem(429, str(error)) from None
+    return data
+
+
+def _read(came_by: Connection | None) -> bytes:
+    try:
+        return request.get_data(cache=False)
+    finally:
+        if came_by is not None and came_by.late:
+            raise RequestTimeout("The request body arrived too slowly. Send at least 16 KiB per second.")
+        if came_by is not None and came_by.given_up:
+            raise Problem(503, "Too many large requests are being received. Try again in a moment.")
+
+
+def body(schema: Schema, *, partial: bool = False, largest: int = LARGEST_JSON) -> dict[str, Any]:
+    """The request's JSON, checked. Raises a 422 Problem or ValidationError naming the fields at fault.
+
+    Raises a 400 if it is not JSON, and a 413 if it is larger than `largest` bytes.
+    """
+    try:
+        value = orjson.loads(raw_body(largest) or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise Problem(400, f"The body is not JSON: {error}. Send a JSON object.") from None
+    if not isinstance(value, dict):
+        raise wrong("body", "Send a JSON object.")
+    loaded: dict[str, Any] = schema.load(value, partial=partial)
+    return loaded
+
+
+def limit() -> int:
+    """The parameter `limit`."""
+    text = request.args.get("limit", str(DEFAULT_LIMIT))
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= MOST:
+        raise wrong("limit", f"is not a whole number from 1 to {MOST}, e.g. limit=50")
+    return int(text)
+
+
+def moment(name: str) -> int | None:
+    """A time parameter in ms since 1970; None if it is missing. ISO 8601, UTC if it has no offset."""
+    text = request.args.get(name)
+    return None if not text else parse_moment(name, text)
+
+
+def time_range() -> tuple[int | None, int | None]:
+    """Return the parameters `since` and `until`, as `moment` does. Raises a 422 Problem if they are reversed."""
+    since, until = moment("since"), moment("until")
+    if since is not None and until is not None and since > until:
+        raise wrong("until", "must not be before since")
+    return since, until
+
+
+def parse_moment(name: str, text: str) -> int:
+    """An ISO 8601 time in ms since 1970. Raises a 422 Problem."""
+    try:
+        # A `+` that wasn't encoded arrives as a blank.
+        at = datetime.fromisoformat(text.strip().replace(" ", "+") if text.count(":") > 2 else text.strip())
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return max(0, int(at.timestamp() * 1000))
+    except (ValueError, OverflowError):
+        raise wrong(name, "is not an ISO 8601 time, e.g. 2026-11-24T09:00:00Z") from None
+
+
+def page(rows: Iterable[Any], place: str | None) -> Response:
+    """A page of a list. `place` is where the next one begins; None if there is none."""
+    return answer({"data": list(rows), "next_cursor": None if place is None else cursors.at(place)})
+
+
+def created(value: Any, path: str) -> Response:
+    """201 with what was made. `Location` is a whole URL: Power Automate calls it as it is."""
+    return answer(value, 201, Location=base_url() + path)

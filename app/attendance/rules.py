@@ -1,0 +1,234 @@
+"""Computes a person's day from punches: first in, last out, hours. Pure; docs/attendance.md explains the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from itertools import groupby, takewhile
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+_MINUTES_A_DAY = 1_440
+_DIRECTIONS = {"in": 0, None: 1, "out": 2}
+# For local times: no time zone is further from UTC.
+_WEST, _EAST = timedelta(hours=12), timedelta(hours=14)
+
+# The columns of the view, in this order.
+COLUMNS = (
+    "date",
+    "user_id",
+    "user_name",
+    "employee_id",
+    "timezone",
+    "first_in",
+    "first_in_device_id",
+    "last_out",
+    "last_out_device_id",
+    "worked_seconds",
+    "worked_hours",
+    "present_seconds",
+    "present_hours",
+    "punch_count",
+    "missing_punch",
+    "is_late",
+    "late_seconds",
+    "day_over",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When a day starts, and after when a first punch is late, in minutes after midnight; None: never late.
+
+    `same_visit`: punches less than so many seconds apart count as one, because people put their finger down twice.
+    `longest_shift`: an out up to so many seconds after an in may belong to its day, although another one has begun.
+    """
+
+    day_starts: int = 0
+    late_after: int | None = None
+    same_visit: int = 120
+    longest_shift: int = 16 * 3_600
+
+
+class Mark(NamedTuple):
+    """A punch in the view. `at` is in seconds since 1970, and `offset` is its offset from UTC in seconds."""
+
+    at: int
+    offset: int
+    device_id: str
+    direction: str | None
+
+
+class Site(NamedTuple):
+    """The site of a device: its time zone, and the zone's name."""
+
+    zone: tzinfo
+    name: str
+
+
+def site(timezone_name: str | None, offset: int) -> Site:
+    """Return the site of a device with this `timezone`.
+
+    A device has UTC if its time zone was never set (None: the device was removed). Then the punch's own offset is
+    used.
+    """
+    if timezone_name not in (None, "UTC"):
+        return Site(ZoneInfo(timezone_name), timezone_name)
+    zone = timezone(timedelta(seconds=offset))
+    return Site(zone, "UTC" if offset == 0 else zone.tzname(None).removeprefix("UTC"))
+
+
+def day_of(at: int, zone: tzinfo, rules: Rules) -> date:
+    """Return the day that an instant belongs to."""
+    local = datetime.fromtimestamp(at, zone).replace(tzinfo=None)
+    return (local - timedelta(minutes=rules.day_starts)).date()
+
+
+def window(first: date, last: date, zone: tzinfo | None, rules: Rules) -> tuple[int, int]:
+    """Return the beginning and the end of days in seconds since 1970, in this time zone, or in any."""
+    start = datetime.combine(first, time()) + timedelta(minutes=rules.day_starts)
+    end = datetime.combine(last, time()) + timedelta(minutes=_MINUTES_A_DAY + rules.day_starts)
+    if zone is not None:
+        return int(start.replace(tzinfo=zone).timestamp()), int(end.replace(tzinfo=zone).timestamp())
+    return (
+        int((start - _EAST).replace(tzinfo=UTC).timestamp()),
+        int((end + _WEST).replace(tzinfo=UTC).timestamp()),
+    )
+
+
+def by_day(marks: Iterable[tuple[Mark, Site]], rules: Rules) -> dict[date, list[tuple[Mark, Site]]]:
+    """Return a person's punches by day, each day's in order.
+
+    If the first punch of a day is an out, it ends the shift of the day before, if that day's last punch was an in. An
+    in may follow at once, if somebody goes straight into the next shift.
+    """
+    days: dict[date, list[tuple[Mark, Site]]] = {}
+    for pair in _ordered(marks):
+        days.setdefault(day_of(pair[0].at, pair[1].zone, rules), []).append(pair)
+    for day in sorted(days):
+        before = days.get(day - timedelta(days=1))
+        if not before or before[-1][0].direction != "in":
+            continue
+        began = before[-1][0].at
+        visit = [pair for pair in days[day] if pair[0].at - days[day][0][0].at < rules.same_visit]
+        left = list(takewhile(lambda pair: pair[0].direction == "out", visit))
+        is_end = bool(left) and all(mark.direction == "in" for mark, _ in visit[len(left) :])
+        if (
+            is_end
+            and began + rules.same_visit <= left[0][0].at
+            and left[-1][0].at <= began + rules.longest_shift
+        ):
+            before += left
+            days[day] = days[day][len(left) :]
+    return {day: found for day, found in days.items() if found}
+
+
+def _ordered(marks: Iterable[tuple[Mark, Site]]) -> list[tuple[Mark, Site]]:
+    """Sort punches by time. With an out and an in at one instant, the out comes first if the punch before was an in.
+
+    Somebody who goes straight from one job to the next leaves and arrives in the same second.
+    """
+    ordered: list[tuple[Mark, Site]] = []
+    for _, found in groupby(sorted(marks, key=_order), key=lambda pair: pair[0].at):
+        together = list(found)
+        if len(together) > 1 and ordered and ordered[-1][0].direction == "in":
+            together.sort(key=lambda pair: pair[0].direction != "out")
+        ordered += together
+    return ordered
+
+
+def _order(pair: tuple[Mark, Site]) -> tuple[int, int]:
+    return pair[0].at, _DIRECTIONS.get(pair[0].direction, 1)
+
+
+def summary(day: date, marks: Iterable[tuple[Mark, Site]], rules: Rules, now: float) -> dict[str, Any]:
+    """Return a day's row without the person, and with `day_ends` in seconds since 1970.
+
+    There must be at least one mark, and all must belong to that day, or end its shift on the next.
+
+    First in and last out depend on time. The direction only matters for punches at one instant, and for a single
+    punch.
+    """
+    ordered = _ordered(marks)
+    first, last = ordered[0], ordered[-1]
+    came: tuple[Mark, Site] | None = first
+    went: tuple[Mark, Site] | None = last
+    if last[0].at - first[0].at < rules.same_visit:
+        came, went = (None, last) if all(mark.direction == "out" for mark, _ in ordered) else (first, None)
+    worked = went[0].at - came[0].at if came and went else None
+    present = _present_seconds([mark for mark, _ in ordered], rules)
+    ends = window(day, day, first[1].zone, rules)[1]
+    # A shift that began with an in may end on the next day.
+    closes = max(ends, last[0].at + rules.longest_shift) if last[0].direction == "in" else ends
+    late = _late_seconds(came, day, rules)
+    return {
+        "date": day.isoformat(),
+        "timezone": first[1].name,
+        "first_in": _local(came),
+        "first_in_device_id": came[0].device_id if came else None,
+        "last_out": _local(went),
+        "last_out_device_id": went[0].device_id if went else None,
+        "worked_seconds": worked,
+        "worked_hours": None if worked is None else round(worked / 3_600, 2),
+        "present_seconds": present,
+        "present_hours": None if present is None else round(present / 3_600, 2),
+        "punch_count": len(ordered),
+        "missing_punch": now >= closes and worked is None,
+        "is_late": None if late is None else late > 0,
+        "late_seconds": late,
+        "day_over": now >= ends,
+        "day_ends": closes,
+    }
+
+
+def _present_seconds(marks: Sequence[Mark], rules: Rules) -> int | None:
+    """Add up the time from each in to the next out; None unless ins and outs alternate, beginning with an in.
+
+    A punch without a direction counts as the expected one. Of several punches in one visit, the first counts.
+    """
+    marks = _without_meaningless_directions(marks)
+    total = 0
+    came: int | None = None
+    latest: Mark | None = None
+    for mark in marks:
+        expected = "out" if came is not None else "in"
+        is_again = latest is not None and mark.at - latest.at < rules.same_visit
+        if is_again and mark.direction in (None, latest and latest.direction):
+            continue
+        if mark.direction not in (None, expected):
+            return None
+        if came is None:
+            came = mark.at
+        else:
+            total, came = total + mark.at - came, None
+        latest = mark
+    return total if came is None and latest is not None else None
+
+
+def _without_meaningless_directions(marks: Sequence[Mark]) -> Sequence[Mark]:
+    """Replace each in and out of one device and instant by a punch without a direction, if there are only such pairs.
+
+    Some machines send every punch as both.
+    """
+    directions: dict[tuple[int, str], set[str | None]] = {}
+    for mark in marks:
+        directions.setdefault((mark.at, mark.device_id), set()).add(mark.direction)
+    if any(found != {"in", "out"} for found in directions.values()):
+        return marks
+    return [mark._replace(direction=None) for mark in marks if mark.direction == "in"]
+
+
+def _local(pair: tuple[Mark, Site] | None) -> str | None:
+    """Return ISO 8601 at the site: `2026-11-24T09:01:44+05:30`."""
+    return None if pair is None else datetime.fromtimestamp(pair[0].at, pair[1].zone).isoformat()
+
+
+def _late_seconds(came: tuple[Mark, Site] | None, day: date, rules: Rules) -> int | None:
+    if came is None or rules.late_after is None:
+        return None
+    # For a shift that begins after midnight, the hour counts from the start of its day.
+    minutes = rules.day_starts + (rules.late_after - rules.day_starts) % _MINUTES_A_DAY
+    local = datetime.fromtimestamp(came[0].at, came[1].zone).replace(tzinfo=None)
+    late = local - datetime.combine(day, time()) - timedelta(minutes=minutes)
+    return max(0, int(late.total_seconds()))

@@ -1,0 +1,53 @@
+"""What the user typed to run the program: texts on the screen name it, so that they can be pasted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+NAME = "cams-relay"
+_CACHES = ("archive-v0", "environments-v2")  # of `uvx`, whose programs are on the PATH only while they run
+
+
+def called_as() -> str:
+    """The command's name: `cams-relay`, `.venv/bin/cams-relay`, or `python -m app`."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return "python3 -m app"
+    if program.name != NAME:  # a test, or an embedding program
+        return NAME
+    found = shutil.which(NAME)
+    if found and os.path.samefile(found, program) and not set(_CACHES) & set(program.resolve().parts):
+        return NAME
+    try:
+        return str(program.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(program.absolute())
+
+
+def with_name(text: str) -> str:
+    """A text in which commands in backticks are named as this one was called."""
+    return text.replace(f"`{NAME} ", f"`{called_as()} ")
+
+
+class NamedGroup(click.Group):
+    """A group whose errors name commands as the user calls them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError:
+            raise
+        except click.ClickException as error:
+            raise click.ClickException(with_name(error.message)) from None
+        except OSError as error:
+            from app.store.server.embedded import NotMade
+
+            if not isinstance(error, NotMade):
+                raise
+            raise click.ClickException(with_name(str(error))) from None

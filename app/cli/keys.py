@@ -1,0 +1,90 @@
+"""`cams-relay keys`: API keys."""
+
+from __future__ import annotations
+
+import click
+
+from app.base.printable import printable
+from app.cli.operator import operator
+from app.cli.output import as_json, print_json, print_rows
+from app.cli.shared import asked_store, note, with_settings
+from app.settings.table import Settings
+
+
+@click.group()
+def keys() -> None:
+    """Manage API keys."""
+
+
+@keys.command("create")
+@click.option("--name", required=True, help="A name for the key, such as the app that uses it.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    help="A scope of the key. You can repeat this option. `admin` includes all scopes.",
+)
+@with_settings
+def create_key(settings: Settings, name: str, scopes: tuple[str, ...]) -> None:
+    """Create an API key and print it. It is not shown again."""
+    from app.store.access.scopes import SCOPES
+
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown:
+        raise click.ClickException(f"there is no scope {unknown[0]!r}. Use one of: {', '.join(SCOPES)}")
+    with asked_store(settings) as kept:
+        key, record = kept.api_keys.create(name, list(scopes))
+        note(kept, "api_key.created", subject=record["id"], detail=" ".join(scopes))
+    click.echo(key)
+
+
+@keys.command("list")
+@as_json
+@with_settings
+def list_keys(settings: Settings, as_json: bool) -> None:
+    """List the API keys, oldest first, without the keys themselves.
+
+    The first key, which is in RELAY_API_KEY or in the data folder, is not in the list.
+    """
+    with operator(settings) as api:
+        print_rows(
+            api.rows("/v1/api-keys"),
+            {
+                "ID": lambda key: key["id"],
+                "NAME": lambda key: key["name"],
+                "LAST 4": lambda key: key["key_hint"],
+                "CREATED": lambda key: key["created_at"],
+                "EXPIRES": lambda key: key["expires_at"],
+                "SCOPES": lambda key: " ".join(key["scopes"]),
+            },
+            json=as_json,
+            none="There are no API keys except the first one, which is in RELAY_API_KEY or in the data folder.",
+        )
+
+
+@keys.command()
+@click.argument("key_id")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+@as_json
+@with_settings
+def revoke(settings: Settings, key_id: str, yes: bool, as_json: bool) -> None:
+    """Delete the API key with the ID KEY_ID. It stops working immediately.
+
+    To replace the first key, change RELAY_API_KEY or remove the file api_key in the data folder, and restart the relay.
+    """
+    with operator(settings) as api:
+        found = next((key for key in api.rows("/v1/api-keys") if key["id"] == key_id), None)
+        if found is None:
+            raise click.ClickException(
+                f"there is no API key with the ID {key_id!r}. List the keys with `cams-relay keys list`"
+            )
+        if not yes:
+            click.confirm(
+                f"Revoke the API key {printable(found['name'])!r} ({key_id})?", abort=True, err=True
+            )
+        api.call("DELETE", f"/v1/api-keys/{key_id}")
+    if as_json:
+        print_json({"id": key_id, "revoked": True})
+    else:
+        click.echo(f"The API key {printable(found['name'])!r} ({key_id}) no longer works.")

@@ -1,0 +1,90 @@
+"""Calls the API's own functions as the operator of this machine, without a network and without an API key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import orjson
+
+from app.cli.shared import asked_store
+from app.settings.own_url import local_url
+from app.settings.table import Settings
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from app.store import Store
+
+T = TypeVar("T")
+
+_PAGE = 200  # rows of a list that are asked for at a time
+
+
+class Operator:
+    """The API in this process. Whoever may run commands on the relay's machine has every scope."""
+
+    def __init__(self, app: Flask, own_url: str) -> None:
+        self._app = app
+        self._own_url = own_url
+
+    @property
+    def store(self) -> Store:
+        """The store that the API works on."""
+        kept: Store = self._app.extensions["store"]
+        return kept
+
+    def call(self, method: str, path: str, **request: Any) -> Any:
+        """Return what the API answers to a request; None if the answer is empty.
+
+        `request` are werkzeug's options: `json` is the body, `query_string` the parameters. What was done is in the
+        audit log. Raises ClickException with the API's sentence for an error.
+        """
+        with self._asking(path, method=method, **request):
+            response = self._app.full_dispatch_request()
+        answer: Any = orjson.loads(response.get_data()) if response.get_data() else None
+        if response.status_code >= 400:
+            raise click.ClickException(answer["detail"])
+        return answer
+
+    def rows(self, path: str) -> Iterator[dict[str, Any]]:
+        """All rows of a list, over its pages."""
+        cursor = None
+        while True:
+            page = self.call(
+                "GET", path, query_string={"limit": _PAGE, **({"cursor": cursor} if cursor else {})}
+            )
+            yield from page["data"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def read(self, read: Callable[[], T], path: str, query: dict[str, Any]) -> T:
+        """Return what one of the API's functions reads from the parameters of a request. Raises its Problem."""
+        with self._asking(path, query_string=query):
+            return read()
+
+    @contextmanager
+    def _asking(self, path: str, **request: Any) -> Iterator[None]:
+        from flask import g
+
+        from app.store.access.api_keys import ApiKey
+        from app.store.access.audit import COMMAND_LINE
+        from app.store.access.scopes import SCOPES
+
+        with self._app.test_request_context(path, base_url=self._own_url, **request):
+            g.caller = ApiKey(COMMAND_LINE, COMMAND_LINE, frozenset(SCOPES))
+            yield
+
+
+@contextmanager
+def operator(settings: Settings) -> Iterator[Operator]:
+    """The API on this machine's store; ends the command if the store can't be reached."""
+    with asked_store(settings):
+        from app.api import create_app
+
+        # Without a spool: the processes that take callbacks have one each.
+        yield Operator(create_app(replace(settings, spool=False)), local_url(settings))

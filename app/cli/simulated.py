@@ -1,0 +1,63 @@
+"""`cams-relay simulator clear`: without the simulated devices."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import click
+
+from app.base.printable import printable
+from app.cli.operator import operator
+from app.cli.output import as_json, print_json
+from app.cli.shared import with_settings
+from app.settings.table import Settings
+
+
+@click.command("clear")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+@as_json
+@with_settings
+def clear(settings: Settings, yes: bool, as_json: bool) -> None:
+    """Remove the simulated devices and their users from the relay.
+
+    A simulated device has an ID such as VIRTUAL01. The command asks before it removes devices. This also stops the
+    simulator of `cams-relay up`. Events of simulated devices are kept for the retention period, and are left out of
+    attendance files.
+    """
+    from app.base import simulated_device_request
+    from app.base.simulated_devices import is_simulated
+    from app.store.server.embedded import making_nothing
+
+    with making_nothing(), operator(settings) as api:
+        found = [device_id for device_id in api.store.devices.ids() if is_simulated(device_id)]
+        if found and not yes:
+            names = ", ".join(map(printable, found))
+            click.confirm(f"Remove {names} and their users from the relay?", abort=True, err=True)
+        if _is_up(settings.data_dir) and not simulated_device_request.stop(settings.data_dir):
+            raise click.ClickException("the simulator is still running. Try again in a moment")
+        for device_id in found:
+            api.call("DELETE", f"/v1/devices/{device_id}")
+            if as_json:
+                print_json({"device_id": device_id, "removed": True})
+            else:
+                click.echo(f"Removed: {device_id}")
+    if not found and not as_json:
+        click.echo("There are no simulated devices.")
+
+
+def _is_up(data_dir: Path) -> bool:
+    """Whether `cams-relay up` runs on this folder: it holds a lock."""
+    try:
+        descriptor = os.open(data_dir / "up.lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,149 @@
+"""Builds the parts of a connector from its options. All functions raise Stop with a sentence for a wrong option."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from app.connector import words
+from app.connector.callbacks import Device
+from app.connector.errors import Stop
+from app.connector.rows import Reader
+from app.connector.targets import OneDevice, Target, Targets, read_devices
+from app.connector.times import Times
+from app.connector.words import Unknown, Words
+from app.gateway.cipher import SecurityKey
+
+
+def unknown() -> Unknown:
+    """A count of values that mean nothing known."""
+    return Unknown()
+
+
+def targets(shared: Mapping[str, Any], values: Unknown) -> Targets:
+    """The devices that rows may be of."""
+    if shared["devices"] is not None:
+        if shared["stgid"] is not None:
+            raise Stop("--stgid and --devices can't be combined. Use one of them")
+        return read_devices(
+            shared["devices"],
+            lambda name, said: _listed(name, said, shared, values, shared["devices"].parent),
+        )
+    reader = _reader(shared, shared["zone"], values)
+    return OneDevice(Target(_device(shared), reader), device_names(shared))
+
+
+def device_names(shared: Mapping[str, Any]) -> list[str]:
+    """What the device is called in a column that names devices."""
+    given = shared["device_names"]
+    if given is not None:
+        return [name.strip() for name in given.split(",") if name.strip()]
+    return [name for name in (shared["stgid"], shared["serial"]) if name]
+
+
+def receiver_url(text: str) -> str:
+    """The URL of --to."""
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+    except ValueError:
+        good = False
+    if not good:
+        raise Stop("--to is not a URL; use, for example, https://relay.example.com/callback")
+    return text
+
+
+def secret(option: str, variable: str | None, file: Path | None, *, required: bool = True) -> str | None:
+    """From the file, else from the environment."""
+    if file is not None:
+        try:
+            return file.read_text(encoding="utf-8").strip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Stop(f"{option}-file: {file} can't be read ({error})") from None
+    found = os.environ.get(variable, "") if variable else ""
+    if required and not found:
+        raise Stop(f"{variable} is not set. Set it, or give a file with {option}-file")
+    return found or None
+
+
+def time_zone(option: str, name: str | None) -> ZoneInfo | None:
+    """The zone of that name; None if none is given."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (KeyError, ValueError, OSError):
+        raise Stop(
+            f"{option}: {name!r} is not a time zone; use, for example, Asia/Kolkata or Europe/London"
+        ) from None
+
+
+def _reader(shared: Mapping[str, Any], zone: str | None, values: Unknown) -> Reader:
+    for option, known in (("default_type", words.PUNCH_TYPES), ("default_input", words.INPUT_TYPES)):
+        if shared[option] not in (None, *known):
+            raise Stop(
+                f"--{option.replace('_', '-')}: {shared[option]!r} is not valid. Use one of: {', '.join(known)}"
+            )
+    times = Times(
+        time_zone("--timezone", zone),
+        shared["time_formats"],
+        time_zone("--source-timezone", shared["source_zone"]),
+    )
+    types, inputs = shared["type_words"], shared["input_words"]
+    return Reader(
+        times,
+        Words(
+            "type",
+            words.TYPE_WORDS,
+            words.read_words(types, words.PUNCH_TYPES, "--type-words") if types else {},
+        ),
+        Words(
+            "input",
+            words.INPUT_WORDS,
+            words.read_words(inputs, words.INPUT_TYPES, "--input-words") if inputs else {},
+        ),
+        shared["default_type"],
+        shared["default_input"],
+        values,
+    )
+
+
+def _device(shared: Mapping[str, Any]) -> Device:
+    stgid = shared["stgid"]
+    if not stgid:
+        raise Stop("--stgid is missing. Set it to the device's Service Tag ID, or use --devices with a file")
+    token = secret("--auth-token", shared["auth_token_env"], shared["auth_token_file"])
+    key = secret("--security-key", shared["security_key_env"], shared["security_key_file"], required=False)
+    return Device(stgid, token or "", shared["serial"] or stgid, shared["label"] or stgid, _key(key))
+
+
+def _key(text: str | None) -> SecurityKey | None:
+    try:
+        return None if text is None else SecurityKey(text)
+    except ValueError as error:
+        raise Stop(str(error)) from None
+
+
+def _listed(
+    name: str, said: Mapping[str, str], shared: Mapping[str, Any], values: Unknown, folder: Path
+) -> Target:
+    """A device of the file of --devices; names of files in it are relative to its folder."""
+
+    def secret_of(what: str, *, required: bool) -> str | None:
+        file = said.get(f"{what}_file")
+        if what in said:
+            return said[what]
+        variable = said.get(f"{what}_env")
+        if file is None and variable is None:
+            if required:
+                raise Stop(f"--devices: {name} has no {what}. Set {what}_env, {what}_file or {what}")
+            return None
+        return secret(f"--devices: {name}, {what}", variable, folder / file if file else None)
+
+    stgid = said.get("stgid", name)
+    token = secret_of("auth_token", required=True)
+    key = _key(secret_of("security_key", required=False))
+    device = Device(stgid, token or "", said.get("serial", stgid), said.get("label", stgid), key)
+    return Target(device, _reader(shared, said.get("timezone", shared["zone"]), values))

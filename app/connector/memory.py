@@ -1,0 +1,97 @@
+"""The connector's memory of acknowledged punches: a set of digests in a SQLite file, which is kept forever.
+
+The relay recognises a punch for `RELAY_DEDUPE_DAYS`. A device that keeps its whole log exports the same rows even a
+year later, so the connector remembers them itself: 16 bytes per row, derived from the receiver's URL, the device and
+the punch. The digests of earlier versions used only the host, and match nothing here. Digests are written before the
+place is saved. Failure policy: a punch that was sent, but not yet written here, is sent again with the same
+OperationID.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from app.connector.errors import Stop
+
+_WAIT_SECONDS = 30  # for another connector that writes to the same file
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def receiver_of(url: str) -> str:
+    """What tells receivers apart: scheme, host, port and path of a Callback URL, without the secrets of its query."""
+    parts = urlsplit(url)
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    return f"{parts.scheme}://{parts.hostname}:{port}{parts.path or '/'}"
+
+
+class Memory:
+    """What `receiver` (see `receiver_of`) acknowledged. `path` is None for a connector that remembers nothing."""
+
+    def __init__(self, path: Path | None, receiver: str) -> None:
+        self._path = path
+        self._receiver = receiver
+        self._unsaved: set[bytes] = set()
+        self._database: sqlite3.Connection | None = None
+        if path is not None:
+            self._open(path)
+
+    def _open(self, path: Path) -> None:
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._database = sqlite3.connect(path, timeout=_WAIT_SECONDS)
+            self._database.execute("CREATE TABLE IF NOT EXISTS sent (digest BLOB PRIMARY KEY) WITHOUT ROWID")
+            self._database.commit()
+        except (OSError, sqlite3.Error) as error:
+            raise self._stop(error) from None
+
+    def has(self, stgid: str, contents: Iterable[str]) -> bool:
+        """Whether a punch of these contents was acknowledged before. Raises Stop."""
+        if self._database is None:
+            return False
+        digest = self._digest(stgid, contents)
+        if digest in self._unsaved:
+            return True
+        try:
+            with closing(self._database.execute("SELECT 1 FROM sent WHERE digest = ?", (digest,))) as found:
+                return found.fetchone() is not None
+        except sqlite3.Error as error:
+            raise self._stop(error) from None
+
+    def add(self, stgid: str, contents: Iterable[str]) -> None:
+        """Remembers a punch that was acknowledged, from the next save on for good."""
+        if self._database is not None:
+            self._unsaved.add(self._digest(stgid, contents))
+
+    def save(self) -> None:
+        """Writes what is new. Raises Stop."""
+        if self._database is None or not self._unsaved:
+            return
+        try:
+            with self._database:
+                self._database.executemany(
+                    "INSERT OR IGNORE INTO sent VALUES (?)", [(digest,) for digest in self._unsaved]
+                )
+        except sqlite3.Error as error:
+            raise self._stop(error) from None
+        self._unsaved.clear()
+
+    def close(self) -> None:
+        """Closes the file; nothing is written."""
+        if self._database is not None:
+            self._database.close()
+
+    def _digest(self, stgid: str, contents: Iterable[str]) -> bytes:
+        said = "\n".join((self._receiver, stgid, *contents))
+        return hashlib.sha256(said.encode()).digest()[:16]
+
+    def _stop(self, error: Exception) -> Stop:
+        return Stop(
+            f"--memory: {self._path} can't be used ({error}). Use another file, or remove this one. Rows that are "
+            "read again are then sent again"
+        )

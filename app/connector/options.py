@@ -1,0 +1,123 @@
+"""The options shared by `connector file` and `connector db`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def _options(*options: Callable[[C], C]) -> Callable[[C], C]:
+    def add(command: C) -> C:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+shared_options = _options(
+    click.option(
+        "--to", required=True, help="Callback URL to send to, e.g. https://relay.example.com/callback."
+    ),
+    click.option("--stgid", help="The device's Service Tag ID. It is added to the URL as ?stgid=."),
+    click.option(
+        "--devices",
+        type=click.Path(path_type=Path),
+        help="TOML file that lists several devices. It requires a column for device in --map. Use it instead of "
+        "--stgid.",
+    ),
+    click.option(
+        "--device-names",
+        help="Comma-separated values that identify the device in the device column. The default is the stgid and the "
+        "serial number. Rows of other devices are omitted.",
+    ),
+    click.option(
+        "--auth-token-env",
+        default="CONNECTOR_AUTH_TOKEN",
+        show_default=True,
+        help="Environment variable that contains the device's AuthToken.",
+    ),
+    click.option(
+        "--auth-token-file",
+        type=click.Path(path_type=Path),
+        help="File that contains the device's AuthToken, instead of --auth-token-env.",
+    ),
+    click.option(
+        "--security-key-env",
+        default="CONNECTOR_SECURITY_KEY",
+        show_default=True,
+        help="Environment variable that contains the device's Security Key (32 bytes). If it isn't set, "
+        "callbacks are not encrypted.",
+    ),
+    click.option(
+        "--security-key-file",
+        type=click.Path(path_type=Path),
+        help="File that contains the device's Security Key, instead of --security-key-env.",
+    ),
+    click.option("--label", help="LabelName in the callbacks. The default is the stgid."),
+    click.option("--serial", help="SerialNumber in the callbacks. The default is the stgid."),
+    click.option(
+        "--timezone",
+        "zone",
+        help="The device's time zone, e.g. Asia/Kolkata. Times are sent in this time zone. Times without an "
+        "offset are also read in this time zone, unless --source-timezone is set.",
+    ),
+    click.option(
+        "--source-timezone",
+        "source_zone",
+        help="Time zone of times without an offset, if it differs from the device's time zone, e.g. UTC.",
+    ),
+    click.option(
+        "--time-format",
+        "time_formats",
+        multiple=True,
+        help="Format of times, e.g. '%d/%m/%Y %H:%M:%S', epoch, epoch_ms or excel (a serial date). You can repeat "
+        "this option. By default, epoch, epoch_ms, excel and times such as 2026-11-24 08:36:08 are recognised.",
+    ),
+    click.option(
+        "--type-words",
+        help="Meaning of the values in the type column, e.g. 100=CheckIn,200=CheckOut,255=None.",
+    ),
+    click.option("--input-words", help="Meaning of the values in the input column, e.g. F=Face,C=Card."),
+    click.option(
+        "--default-type",
+        help="Punch type for rows that have none, e.g. CheckIn. By default, the type is omitted.",
+    ),
+    click.option(
+        "--default-input",
+        help="InputType of rows without an input type, e.g. Fingerprint. By default, it is left out.",
+    ),
+    click.option(
+        "--state",
+        type=click.Path(path_type=Path),
+        help="File that stores the connector's position. The default is connector-STGID.connector.json in the "
+        "current folder.",
+    ),
+    click.option(
+        "--rejects",
+        type=click.Path(path_type=Path),
+        help="File for rows that can't be read. The default is connector-STGID.rejects.jsonl.",
+    ),
+    click.option(
+        "--memory",
+        type=click.Path(path_type=Path),
+        help="File that records which rows were sent, so that they aren't sent again if a file is exported "
+        "again. The default is connector-STGID.sent.db.",
+    ),
+    click.option("--no-memory", is_flag=True, help="Send rows even if they have already been sent."),
+    click.option(
+        "--poll",
+        type=click.FloatRange(0.05, 3600),
+        default=2.0,
+        show_default=True,
+        help="Seconds between checks for new rows.",
+    ),
+    click.option(
+        "--once", is_flag=True, help="Exit when there are no new rows, instead of waiting for more."
+    ),
+)

@@ -1,0 +1,78 @@
+"""The bytes of a text as lines: which encoding, which line breaks."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from typing import IO, Final
+
+from app.connector.errors import Stop
+
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_LOOKED_AT = 64 * 1024
+
+
+def at(file: IO[bytes], offset: int, size: int) -> bytes:
+    """Up to `size` bytes from there."""
+    file.seek(offset)
+    return file.read(size)
+
+
+def encoding_of(file: IO[bytes]) -> str:
+    """By its byte order mark, or UTF-16 by the zeros of its Latin letters, else UTF-8."""
+    start = at(file, 0, 512)
+    marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
+    if marked is not None:
+        return marked
+    pairs = len(start) // 2
+    zeros = start[: pairs * 2 : 2].count(0), start[1::2].count(0)
+    if pairs > 4 and max(zeros) > pairs * 0.6 and min(zeros) < pairs * 0.1:
+        return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+    return "utf-8"
+
+
+def checked(encoding: str) -> str:
+    """The name, if Python knows it; UTF-16 without a byte order is a little-endian one, as Windows writes it."""
+    try:
+        name = codecs.lookup(encoding).name
+        "a\r\n".encode(name)
+    except (LookupError, UnicodeError):
+        raise Stop(
+            f"--encoding: there is no {encoding!r}; use, for example, utf-8, utf-16-le or cp1252"
+        ) from None
+    return {"utf-16": "utf-16-le", "utf-8-sig": "utf-8"}.get(name, name)
+
+
+def line_break_of(file: IO[bytes], encoding: str) -> bytes:
+    """A line feed; or a carriage return, if the first break of the file is one alone."""
+    text = at(file, 0, _LOOKED_AT).decode(encoding, "replace")
+    found = text.find("\r")
+    alone = 0 <= found < len(text) - 1 and text[found + 1] != "\n" and "\n" not in text[:found]
+    return ("\r" if alone else "\n").encode(encoding)
+
+
+def lines(content: bytes, line_break: bytes) -> Iterator[bytes]:
+    """The whole lines in it, with their breaks; of UTF-16, breaks at whole characters only."""
+    width, start = len(line_break), 0
+    found = content.find(line_break)
+    while found >= 0:
+        if (found - start) % width:
+            found = content.find(line_break, found + 1)
+            continue
+        yield content[start : found + width]
+        start = found + width
+        found = content.find(line_break, start)
+
+
+def count(file: IO[bytes], offset: int, line_break: bytes) -> int:
+    """The lines from there on, one without a break included."""
+    file.seek(offset)
+    total, last = 0, b""
+    while chunk := file.read(256 * 1024):
+        total += chunk.count(line_break)
+        last = chunk
+    return total + bool(last.strip(b"\0\x1a \t\r\n") and not last.endswith(line_break))

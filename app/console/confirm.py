@@ -1,0 +1,63 @@
+"""The confirmation before a destructive command is sent: which device, and how many people.
+
+People type the device's name. The console sends it with the call, which is refused without it: see `check_named`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from app.api.auth import check, needs, store
+from app.api.problems import Problem, wrong
+from app.api.request_helpers import answer
+from app.api.typed_confirmation import is_named, names_of
+from app.console.texts import text
+from app.schemas.actions import ACTIONS, Action
+from app.store.devices.registry import Device
+
+blueprint = Blueprint("confirm", __name__, url_prefix="/console/confirm")
+
+
+@blueprint.get("/<name>")
+@needs("actions:write", "actions:destructive")
+def show(name: str) -> Response:
+    """Show the question, the device's names that may be typed, and the button's text."""
+    action = ACTIONS.get(name)
+    if action is None or not is_named(action):
+        raise Problem(404, text("actions.unknown"))
+    check(action.scope)
+    device = store().devices.refresh(request.args.get("device_id", ""))
+    if device is None:
+        raise wrong("device_id", "is not a registered device")
+    user_id = request.args.get("user_id") or None
+    return answer({**_texts(action, device, user_id), "names": names_of(device)})
+
+
+def _texts(action: Action, device: Device, user_id: str | None) -> dict[str, Any]:
+    count = store().users.count(device)
+    label = device.record["label"] or device.id
+    values = {
+        "summary": action.summary,
+        "machine": label if label == device.id else f"{label} ({device.id})",
+        "count": f"{count:,}",
+        "users": text("confirm.one_user" if count == 1 else "confirm.users", count=f"{count:,}"),
+        "user": _user(device, user_id) if user_id else "",
+    }
+    if action.name == "delete-user":
+        return {
+            "question": text("confirm.delete_user", **values),
+            "button": text("confirm.delete_user_yes", **values),
+        }
+    question = text("confirm.question", **values)
+    if action.name == "delete-all-user":
+        yes = "confirm.delete_all_yes" if count > 1 else "confirm.delete_every_yes"
+        return {"question": question, "button": text(yes, **values)}
+    return {"question": question, "button": text("confirm.other_yes", **values)}
+
+
+def _user(device: Device, user_id: str) -> str:
+    (known,) = store().users.show(device, [user_id])
+    name = known["full_name"] if known else None
+    return f"{name} ({user_id})" if name else user_id

@@ -1,0 +1,1 @@
+"""Checks that find misconfiguration and problems."""

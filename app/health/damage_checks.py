@@ -1,0 +1,65 @@
+"""Keys of the store that have the wrong type, for `cams-relay doctor` and `/health`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import redis
+
+from app.base.store_errors import is_wrong_type
+from app.health.findings import Problem
+from app.store import Store
+from app.store.server import wrong_types
+
+_NAMED = 20
+
+
+def readable_warnings(find: Callable[[Store], list[str]], store: Store) -> list[str]:
+    """Return a check's findings; none if it finds a key of the wrong type, which another check reports."""
+    try:
+        return find(store)
+    except redis.ResponseError as error:
+        if not is_wrong_type(error):
+            raise
+        return []
+
+
+def met_warnings(store: Store) -> list[str]:
+    """For `/health`, which anyone may read: keys of the wrong type that were found recently, without people's IDs."""
+    connection = store.connection
+    wrong = wrong_types.noted_and_fixed(connection.redis, connection.shards)
+    return _sentence(wrong, hide_people=True)
+
+
+def all_warnings(store: Store) -> list[str]:
+    """For `doctor`: all keys of the wrong type, with their names."""
+    return _sentence(wrong_types.all_wrong(store.connection.redis))
+
+
+def _sentence(keys: Sequence[str], *, hide_people: bool = False) -> list[str]:
+    """Return a sentence about keys with the wrong type; none if there are none."""
+    if not keys:
+        return []
+    shown = [_kind(key) if hide_people else key for key in keys]
+    names = [name if count == 1 else f"{name} ({count} keys)" for name, count in Counter(shown).items()]
+    named = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    advice = (
+        "`cams-relay doctor` names all such keys."
+        if hide_people
+        else "Restore a backup, or delete a key if you don't need its data."
+    )
+    return [
+        Problem(
+            f"Some keys in the store have the wrong type, so their data can't be read: {named}. Nothing was deleted. "
+            f"{advice}"
+        )
+    ]
+
+
+def _kind(key: str) -> str:
+    """Return the key as it is or, if its name may contain a person's ID, its kind, such as `{s0}:events:user:U`."""
+    kept = wrong_types.kind_of(key)
+    if kept is None or kept.of != "person" or kept.key == wrong_types.own_name(key):
+        return key
+    return kept.key

@@ -1,0 +1,88 @@
+"""Checks for targets that accept no deliveries, and devices that send no callbacks."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from app.base.addresses import UrlRefused, origin
+from app.health.findings import Problem
+from app.store import Store
+from app.store.upkeep.hold import is_held
+
+_MOST_NAMED = 5
+_DOWN_SECONDS = 120.0  # a target that fails for less time is being retried
+_SET_UP_SECONDS = 600.0  # the time to set a new device's Callback URL
+
+
+def target_problems(store: Store) -> list[str]:
+    """Return disabled subscriptions and those whose targets are down, only with ID and origin."""
+    subscriptions = store.subscriptions.all()
+    held = [one for one in subscriptions if is_held(one)]
+    subscriptions = [one for one in subscriptions if not is_held(one)]
+    counts = store.delivery_counts.overview([one.id for one in subscriptions], time.time())
+    found: list[str] = _held_warnings(len(held))
+    for subscription in subscriptions:
+        name = f"Subscription {subscription.id} ({_origin(subscription.target_url)})"
+        since = counts[subscription.id]["failing_since"]
+        if subscription.status != "active":
+            found.append(
+                Problem(
+                    f"{name} is disabled, so no events are sent to it. Repair the target, then enable the "
+                    "subscription in the console or with POST /v1/subscriptions/{id}/enable, or delete it."
+                )
+            )
+        elif since and (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds() > _DOWN_SECONDS:
+            found.append(
+                Problem(
+                    f"{name}: the target has been failing since {since}. Deliveries wait and are retried. The "
+                    "subscription's page in the console shows what the target answers."
+                )
+            )
+    return found
+
+
+def _held_warnings(count: int) -> list[str]:
+    if not count:
+        return []
+    return [
+        f"This relay was restored with --hold, so its subscriptions ({count} of them) are disabled. To use this relay, "
+        "stop the one that made the backup, and run `cams-relay subscriptions enable --held`, or enable single "
+        "subscriptions in the console."
+    ]
+
+
+def unheard_warnings(store: Store) -> list[str]:
+    """Return how many devices have never sent a callback, without IDs, because `/health` requires no key."""
+    found = unheard(store)
+    if not found:
+        return []
+    return [
+        f"{len(found)} registered device{'s have' if len(found) > 1 else ' has'} never sent a callback. "
+        "`cams-relay doctor` and the console name them."
+    ]
+
+
+def unheard_details(store: Store) -> list[str]:
+    """Return for `doctor` which devices have never sent a callback, and what to do."""
+    found = unheard(store)
+    if not found:
+        return []
+    named = ", ".join(found[:_MOST_NAMED])
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return [
+        f"Never heard from: {named}{more}. In the API Monitor, set the Callback URL that the device's page in the "
+        "console shows, and punch on the device. That page also shows which step fails."
+    ]
+
+
+def unheard(store: Store) -> list[str]:
+    """Return the IDs of devices that were registered more than ten minutes ago and have sent nothing yet."""
+    return store.devices.unheard(datetime.now(UTC) - timedelta(seconds=_SET_UP_SECONDS))
+
+
+def _origin(url: str) -> str:
+    try:
+        return origin(url)
+    except UrlRefused:
+        return "unknown target"

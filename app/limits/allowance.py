@@ -1,0 +1,38 @@
+"""Allowances: so much per second, and unused parts are saved up to a limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class Allowance:
+    """So many units per second, at most `most` at once."""
+
+    def __init__(self, a_second: float, most: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._a_second, self._most, self._clock = a_second, most, clock
+        self._left, self._at = most, clock()
+
+    def take(self, units: float) -> bool:
+        """Use up so many units; False if there are not enough."""
+        now = self._clock()
+        self._left = min(self._most, self._left + (now - self._at) * self._a_second)
+        self._at = now
+        if self._left < units:
+            return False
+        self._left -= units
+        return True
+
+
+class FairAllowance:
+    """One allowance for addresses that recently sent genuine callbacks, and one for all others.
+
+    So strangers can't use up what the gateway needs.
+    """
+
+    def __init__(self, a_second: float, most: float) -> None:
+        self._trusted, self._strangers = Allowance(a_second, most), Allowance(a_second, most)
+
+    def take(self, units: float, *, trusted: bool) -> bool:
+        """Use up so many units; False if there are not enough."""
+        return (self._trusted if trusted else self._strangers).take(units)

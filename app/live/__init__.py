@@ -1,0 +1,1 @@
+"""Waiting for new events and for commands to end."""

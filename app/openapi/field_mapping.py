@@ -1,0 +1,42 @@
+"""A subscription's `field_mapping` as JSON Schema: in its body, and as it is shown."""
+
+from __future__ import annotations
+
+from app.openapi.vocabulary import Json, ref
+
+DESCRIPTION = (
+    "Which fields the body has, for the formats flat and form: the name in the body, and the name of the event's field "
+    'or a constant, {"value": …}. Only these are sent. A field that an event doesn\'t have is null. At most 50.'
+)
+EXAMPLE: Json = {"employee": "user_id", "when": "occurred_at_utc", "source": {"value": "cams"}}
+
+CONSTANT: Json = {
+    "type": "object",
+    "description": "A value that is the same for all events.",
+    "properties": {
+        "value": {
+            "description": "The value.",
+            "anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}],
+            "examples": ["cams"],
+        }
+    },
+    "required": ["value"],
+    "additionalProperties": False,
+}
+_SOURCE: Json = {
+    "anyOf": [
+        {"type": "string", "description": "The name of an event's field.", "examples": ["user_id"]},
+        ref("FieldMappingConstant"),
+    ]
+}
+
+
+def field_mapping(description: str) -> Json:
+    """An object with any names; null if there is none."""
+    return {
+        "type": ["object", "null"],
+        "description": description,
+        "additionalProperties": _SOURCE,
+        "maxProperties": 50,
+        "examples": [EXAMPLE],
+    }

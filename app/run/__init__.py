@@ -1,0 +1,1 @@
+"""`cams-relay up` and the supervisor: processes on one machine."""

@@ -1,0 +1,40 @@
+"""What may be sent to `/v1/api-keys`. Contract §5."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from marshmallow import ValidationError, fields
+
+from app.base.request_schema import Body, Length, OneOf
+from app.store.access.scopes import SCOPES
+
+
+def _in_future(value: datetime) -> None:
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        raise ValidationError(
+            "is too far in the future. To create a key that doesn't expire, leave it out"
+        ) from None
+    if value <= datetime.now(UTC):
+        raise ValidationError("is in the past. To create a key that doesn't expire, leave it out")
+
+
+class KeyBody(Body):
+    """What is sent to make a key."""
+
+    name = fields.String(required=True, validate=Length(1, 100), metadata={"examples": ["n8n"]})
+    scopes = fields.List(
+        fields.String(validate=OneOf(SCOPES)),
+        required=True,
+        validate=Length(1, len(SCOPES)),
+        metadata={"examples": [["events:read", "subscriptions:write"]]},
+    )
+    expires_at = fields.AwareDateTime(
+        load_default=None,
+        allow_none=True,
+        default_timezone=UTC,
+        validate=_in_future,
+        metadata={"examples": ["2036-11-24T00:00:00Z"]},
+    )

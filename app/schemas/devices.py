@@ -1,0 +1,111 @@
+"""What may be sent to `/v1/devices`. Contract §5."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from marshmallow import RAISE, ValidationError, fields, missing, pre_load
+
+from app.base import working_hours
+from app.base.request_schema import Body, Flag, Length, OneOf, Range
+from app.gateway.cipher import SecurityKey
+from app.gateway.legacy_callbacks import CHOICES, OFF
+from app.schemas.target_url import TargetUrl
+from app.store.devices.registry import DIRECTIONS, MODES
+
+_LONGEST_OVERLAP = timedelta(days=30)
+_ID = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}")  # "." and ".." are no segments of a URL
+
+
+def _check_id(value: str) -> None:
+    if not _ID.fullmatch(value):
+        raise ValidationError(
+            "is not a valid Service Tag ID. Use 1 to 64 letters, digits, dots or dashes, e.g. ZHM1100001"
+        )
+
+
+def _check_token(value: str) -> None:
+    if len(value) != 32 or not value.isascii() or not value.isprintable():
+        raise ValidationError("is not a valid AuthToken. Copy the 32 characters from the API Monitor")
+
+
+def _check_security_key(value: str) -> None:
+    try:
+        SecurityKey(value)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+
+
+def is_timezone(name: str) -> bool:
+    """Whether there is a time zone of this name."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        return False
+    return True
+
+
+def _check_timezone(value: str) -> None:
+    if not is_timezone(value):
+        raise ValidationError("is not an IANA time zone, e.g. Asia/Kolkata")
+
+
+def _check_working_hours(value: str) -> None:
+    try:
+        working_hours.parse(value)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+
+
+def _check_old_until(value: datetime) -> None:
+    now = datetime.now(UTC)
+    if not now < value <= now + _LONGEST_OVERLAP:
+        raise ValidationError(
+            f"must be within the next {_LONGEST_OVERLAP.days} days, e.g. "
+            f"{now + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
+        )
+
+
+class DeviceBody(Body):
+    """What is sent to register a device."""
+
+    device_id = fields.String(required=True, validate=_check_id, metadata={"examples": ["ZHM1100001"]})
+    auth_token = fields.String(required=True, validate=_check_token)
+    gateway_url = TargetUrl(load_default=None, allow_none=True)
+    security_key = fields.String(load_default=None, allow_none=True, validate=_check_security_key)
+    label = fields.String(load_default=None, allow_none=True, validate=Length(max=200))
+    serial_number = fields.String(load_default=None, allow_none=True, validate=Length(max=100))
+    mode = fields.String(load_default="native", validate=OneOf(MODES))
+    timezone = fields.String(load_default="UTC", validate=_check_timezone)
+    direction = fields.String(load_default="by_type", validate=OneOf(DIRECTIONS))
+    silent_after_minutes = fields.Integer(
+        load_default=None, allow_none=True, strict=True, validate=Range(0, 43_200)
+    )
+    working_hours = fields.String(load_default=None, allow_none=True, validate=_check_working_hours)
+    require_callback_secret = Flag(load_default=False)
+    legacy_callbacks = fields.String(load_default=OFF, validate=OneOf(CHOICES))
+
+
+class DeviceChange(DeviceBody):
+    """What is sent to change a device."""
+
+    class Meta:
+        unknown = RAISE
+        exclude = ("device_id",)
+
+    security_key_old_until = fields.AwareDateTime(
+        allow_none=True, default_timezone=UTC, validate=_check_old_until
+    )
+
+    @pre_load
+    def give_defaults(self, values: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """RFC 7396: null takes a value away, so that the field has what a new device has in it."""
+        defaults = {
+            name: field.load_default
+            for name, field in self.fields.items()
+            if field.load_default is not missing
+        }
+        return {name: defaults.get(name) if value is None else value for name, value in values.items()}

@@ -1,0 +1,196 @@
+"""What may be sent to `/v1/subscriptions`. Contract §4."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Any
+
+from marshmallow import ValidationError, fields, pre_load, validates_schema
+
+from app.base.request_schema import Body, Length, OneOf, Range
+from app.events.formats import FORMATS
+from app.events.types import EVENT_TYPES, PUNCH_TYPES, is_pattern
+from app.schemas.field_mapping import check_field_mapping
+from app.schemas.target_url import TargetUrl
+from app.store.subscriptions.records import SECRET_PREFIX
+
+HIDDEN = "…"  # what is shown of a header's value; sent back, it leaves the value as it is
+MOST_HEADERS = 20
+_MOST_FILTERED = 1_000
+_LONGEST_FILTERED = 256
+_LONGEST_DELAY = 600
+_LONGEST_LIFE = 365 * 86_400
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e\x80-\xff]{0,2000}")
+_OWN_HEADERS = (
+    "host",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
+    "user-agent",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+)
+
+
+def _check_event(value: str) -> None:
+    if not is_pattern(value):
+        raise ValidationError(
+            f"is not an event type. Use *, a family such as user.*, or one of: {', '.join(EVENT_TYPES)}"
+        )
+
+
+def _check_secret(value: str) -> None:
+    try:
+        key = base64.b64decode(value.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not value.startswith(SECRET_PREFIX) or not 24 <= len(key) <= 64:
+        raise ValidationError(
+            "must be whsec_ followed by the Base64 of 24 to 64 bytes. To have a secret "
+            "generated, leave it out"
+        )
+
+
+def _check_headers(value: dict[str, str | None]) -> None:
+    if sum(text is not None for text in value.values()) > MOST_HEADERS:
+        raise ValidationError(f"has more than {MOST_HEADERS} headers")
+    for name, text in value.items():
+        lower = name.lower()
+        if not _HEADER_NAME.fullmatch(name) or lower in _OWN_HEADERS or lower.startswith("webhook-"):
+            raise ValidationError(f"{name[:64]!r} can't be set as a header. Use a name such as Authorization")
+        if text is not None and text != HIDDEN and not _HEADER_VALUE.fullmatch(text):
+            raise ValidationError(
+                f"the value of {name!r} contains a line break or another character that isn't allowed in a "
+                "header"
+            )
+
+
+def _rename(data: dict[str, Any], other: str, name: str) -> None:
+    """Takes a field by its other name. Both may be sent if they say the same."""
+    if other in data:
+        value = data.pop(other)
+        if data.setdefault(name, value) != value:
+            raise ValidationError(
+                f"is another name for {name}, which has another value. Send one of them", other
+            )
+
+
+class Filters(Body):
+    """Which devices, users, kinds of punch and commands; empty lists let all through."""
+
+    device_ids = fields.List(
+        fields.String(validate=Length(max=_LONGEST_FILTERED)),
+        allow_none=True,
+        validate=Length(max=_MOST_FILTERED),
+        metadata={"examples": [["ZHM1100001"]]},
+    )
+    user_ids = fields.List(
+        fields.String(validate=Length(max=_LONGEST_FILTERED)),
+        allow_none=True,
+        validate=Length(max=_MOST_FILTERED),
+        metadata={"examples": [["2"]]},
+    )
+    punch_types = fields.List(
+        fields.String(validate=Length(1, 64)),
+        allow_none=True,
+        validate=Length(max=50),
+        metadata={"examples": [["check_in"]]},
+    )
+    command_ids = fields.List(
+        fields.String(validate=Length(max=_LONGEST_FILTERED)),
+        allow_none=True,
+        validate=Length(max=_MOST_FILTERED),
+        metadata={"examples": [["cmd_004h3gw8x2m1k6p9r5t7v3y2b1"]]},
+    )
+
+
+class SubscriptionBody(Body):
+    """What is sent to make or change a subscription."""
+
+    target_url = TargetUrl(required=True, metadata={"examples": ["https://hooks.example.com/punches"]})
+    event_types = fields.List(
+        fields.String(validate=_check_event),
+        required=True,
+        validate=Length(1, 50),
+        attribute="events",
+        metadata={"examples": [["attendance.punch"]]},
+    )
+    filters = fields.Nested(Filters, load_default=dict)
+    format = fields.String(load_default="flat", validate=OneOf(FORMATS))
+    field_mapping = fields.Dict(
+        keys=fields.String(),
+        values=fields.Raw(allow_none=True),
+        load_default=None,
+        allow_none=True,
+        validate=check_field_mapping,
+        metadata={"examples": [{"emp_code": "user_id"}]},
+    )
+    description = fields.String(load_default=None, allow_none=True, validate=Length(max=500))
+    secret = fields.String(load_default=None, allow_none=True, validate=_check_secret)
+    headers = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(allow_none=True),
+        load_default=dict,
+        allow_none=True,
+        validate=_check_headers,
+        metadata={"examples": [{"X-Team": "payroll"}]},
+    )
+    max_in_flight = fields.Integer(load_default=16, strict=True, validate=Range(1, 100))
+    batch_max = fields.Integer(load_default=1, strict=True, validate=Range(1, 500))
+    batch_wait_ms = fields.Integer(load_default=500, strict=True, validate=Range(0, 60_000))
+    include_card_numbers = fields.Boolean(load_default=False)
+    expires_in = fields.Integer(
+        load_default=None, allow_none=True, strict=True, validate=Range(60, _LONGEST_LIFE)
+    )
+
+    @pre_load
+    def names_of_platforms(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Zapier's `hookUrl`, a single `event`, and `events`, the name of earlier versions, are taken too."""
+        data = dict(data)
+        _rename(data, "hookUrl", "target_url")
+        _rename(data, "events", "event_types")
+        if "event" in data:
+            data["event"] = [data["event"]]
+            _rename(data, "event", "event_types")
+        if data.get("filters", "") is None:
+            data["filters"] = dict.fromkeys(Filters().fields)
+        for name, value in list(data.items()):  # null sets the default (RFC 7396)
+            known = self.fields.get(name)
+            if value is None and known is not None and not known.required and not known.allow_none:
+                data[name] = known.load_default
+        return data
+
+    @validates_schema
+    def no_unknown_punch_type(self, data: dict[str, Any], **_: Any) -> None:
+        unknown = set(data.get("filters", {}).get("punch_types") or ()) - set(PUNCH_TYPES)
+        odd = [name for name in unknown if not re.fullmatch(r"[a-z0-9_]+", name)]
+        if odd:
+            message = f"{odd[0]!r} is not a punch type. Use one of: {', '.join(PUNCH_TYPES)}"
+            raise ValidationError({"filters": {"punch_types": [message]}})
+
+
+class TestBody(Body):
+    """Which made-up event to send, and when."""
+
+    event_type = fields.String(metadata={"examples": [EVENT_TYPES[0]]})
+    delay_seconds = fields.Integer(load_default=0, strict=True, validate=Range(0, _LONGEST_DELAY))
+
+
+class ReplayBody(Body):
+    """Which events: a time range of receipt, or their ids; `bat_…` is a batch that failed, sent as it was."""
+
+    since = fields.String(metadata={"examples": ["2026-11-24T00:00:00Z"]})
+    until = fields.String(metadata={"examples": ["2026-11-25T00:00:00Z"]})
+    event_ids = fields.List(
+        fields.String(),
+        validate=Length(1, 1_000),
+        metadata={"examples": [["evt_01kay8ds0r000000"]]},
+    )

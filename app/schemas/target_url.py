@@ -1,0 +1,22 @@
+"""A field of a request's body that is a URL the relay will call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import current_app
+from marshmallow import ValidationError, fields
+
+from app.base.addresses import UrlRefused
+
+
+class TargetUrl(fields.String):
+    """A URL that the address guard lets through, in the form it returns: the only one that is sent to."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            url: str = current_app.extensions["guard"].check_url(text)
+        except UrlRefused as error:
+            raise ValidationError(str(error)) from None
+        return url

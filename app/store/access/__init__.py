@@ -1,0 +1,1 @@
+"""Who may call: API keys, sessions, failed attempts; and the audit log."""

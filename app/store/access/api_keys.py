@@ -1,0 +1,230 @@
+"""API keys. Only their digests are stored, with scopes and an expiry."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import orjson
+import redis
+
+from app.base import ids
+from app.base.yielding import in_turns
+from app.events.flatten import received_iso
+from app.store.access.failed_attempts import FailedTries
+from app.store.access.scopes import SCOPES
+from app.store.server.connection import Connection
+from app.store.server.damage import left_out
+from app.store.server.embedded import NotMade, keep_private_file, private_file
+from app.store.server.keys import API_KEYS
+
+_MOST_WORKED = 1_000
+RESTORED = "api_key.restored"
+_RESTORED_TEXT = (
+    "The API keys of this relay came from a backup, so no first key is made. To have one made at the next start, "
+    "remove this file.\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """The API key of a caller. `admin` includes every other scope."""
+
+    id: str
+    name: str
+    scopes: frozenset[str]
+
+    def may(self, scope: str) -> bool:
+        return scope in self.scopes or "admin" in self.scopes
+
+
+FIRST_KEY = ApiKey("key_first", "first key", frozenset(SCOPES))
+
+
+class ApiKeys:
+    """The stored API keys, and the first one, which comes from the settings or the data folder."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._tries = FailedTries(connection)
+        self._worked: dict[
+            str, None
+        ] = {}  # digests of keys that were valid when last used here, oldest first
+        self._folder = connection.settings.data_dir
+
+    @property
+    def first(self) -> str:
+        """The first key. It is created when it is first needed, which is never before the store may be used."""
+        return self._first[0]
+
+    @property
+    def has_first(self) -> bool:
+        """Return whether the first key is known. A command doesn't know it, and nobody does after a restore."""
+        return self._first[1]
+
+    def make_first(self) -> None:
+        """Create the first key now, if there should be one, so that people find it in the data folder."""
+        _ = self._first
+
+    @cached_property
+    def _first(self) -> tuple[str, bool]:
+        try:
+            return self._read_first(), True
+        except NotMade:  # a command that accepts no requests, or a store with API keys from a backup
+            return new_key(), False
+
+    def _read_first(self) -> str:
+        """Read or create the first key. Raises NotMade if there is none and none may be created."""
+        if self._connection.settings.api_key:
+            return self._connection.settings.api_key
+        file = self._folder / "api_key"
+        if (self._folder / RESTORED).exists() and not file.exists():
+            raise NotMade("the API keys came from a backup")
+        return private_file(file, new_key())
+
+    def first_record(self) -> tuple[str, bytes] | None:
+        """Return the first key as other keys are stored (digest and record), for a backup; None if it isn't known.
+
+        It is read each time, because a process that makes backups may have started before there was one.
+        """
+        try:
+            key = self._read_first()
+        except NotMade:
+            return None
+        record = _record(FIRST_KEY.id, FIRST_KEY.name, key, list(FIRST_KEY.scopes), None)
+        return self._digest(key), orjson.dumps(record)
+
+    def go_on_with_restored(self) -> bool:
+        """Call this after a restore. If there is a key with the scope admin (True), no first key is created."""
+        if self.has_first:
+            self._connection.redis.hdel(
+                API_KEYS, self._digest(self.first)
+            )  # it is in the settings or the folder
+            return True
+        now = datetime.now(UTC)
+        for record in self.all():
+            expires_at = record["expires_at"]
+            if "admin" in record["scopes"] and (not expires_at or datetime.fromisoformat(expires_at) > now):
+                with suppress(FileExistsError):
+                    keep_private_file(self._folder / RESTORED, _RESTORED_TEXT)
+                return True
+        return False
+
+    def authenticate(self, key: str, address: str) -> ApiKey | None:
+        """Return the API key that this is; None for a wrong, deleted or expired one.
+
+        Raises TooManyTries after too many wrong keys from `address`. Then only keys that have worked here before are
+        accepted, so that somebody who guesses keys doesn't lock out others with the same address, for example behind a
+        proxy.
+        """
+        digest = self._digest(key)
+        if digest not in self._worked:
+            self._tries.check(address)
+        try:
+            found = self._find(key, digest)
+        except (redis.RedisError, OSError):
+            if digest not in self._worked:
+                self._tries.count_here(address)  # so that the first key can't be guessed meanwhile
+            raise
+        if found is None:
+            self._worked.pop(digest, None)
+            self._tries.count(address)
+        elif digest not in self._worked:
+            while len(self._worked) >= _MOST_WORKED:
+                self._worked.pop(next(iter(self._worked)))
+            self._worked[digest] = None
+        return found
+
+    def _find(self, key: str, digest: str) -> ApiKey | None:
+        if hmac.compare_digest(key.encode("utf-8", "surrogatepass"), self.first.encode()):
+            return FIRST_KEY
+        return self._stored(digest)
+
+    def digest(self, key: str) -> str:
+        """Stored data about a key."""
+        return self._digest(key)
+
+    def of_digest(self, digest: str) -> ApiKey | None:
+        """Return the API key with this digest; None for a deleted or expired one."""
+        if hmac.compare_digest(digest, self._digest(self.first)):
+            return FIRST_KEY
+        return self._stored(digest)
+
+    def _stored(self, digest: str) -> ApiKey | None:
+        stored = self._connection.redis.hget(API_KEYS, digest)
+        record = None if stored is None else _read(stored)
+        if record is None:
+            return None
+        if record["expires_at"] and datetime.fromisoformat(record["expires_at"]) <= datetime.now(UTC):
+            return None
+        return ApiKey(record["id"], record["name"], frozenset(record["scopes"]))
+
+    def create(
+        self, name: str, scopes: list[str], expires_at: datetime | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        """Create a key. Returns the key itself, which is shown only once, and its record."""
+        key = new_key()
+        record = _record(ids.random_id("key"), name, key, scopes, expires_at)
+        self._connection.redis.hset(API_KEYS, self._digest(key), orjson.dumps(record))
+        return key, record
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return the records that can be read, oldest first."""
+        records = map(_read, in_turns(self._connection.redis.hvals(API_KEYS)))
+        found = [record for record in records if record is not None]
+        return sorted(found, key=lambda record: (record["created_at"], record["id"]))
+
+    def unreadable(self) -> int:
+        """Return how many records can't be read. Such keys are refused."""
+        return sum(_read(stored) is None for stored in in_turns(self._connection.redis.hvals(API_KEYS)))
+
+    def count(self) -> int:
+        """Return the number of keys."""
+        return int(self._connection.redis.hlen(API_KEYS))
+
+    def delete(self, key_id: str) -> bool:
+        """Delete a key; return whether there was one."""
+        for digest, stored in self._connection.redis.hgetall(API_KEYS).items():
+            record = _read(stored)
+            if record is not None and record["id"] == key_id:
+                return bool(self._connection.redis.hdel(API_KEYS, digest))
+        return False
+
+    def _digest(self, key: str) -> str:
+        return self._connection.vault.digest("api_key", key)
+
+
+def _record(
+    key_id: str, name: str, key: str, scopes: list[str], expires_at: datetime | None
+) -> dict[str, Any]:
+    return {
+        "id": key_id,
+        "name": name,
+        "scopes": sorted(set(scopes)),
+        "key_hint": key[-4:],
+        "created_at": received_iso(datetime.now(UTC)),
+        "expires_at": received_iso(expires_at) if expires_at else None,
+    }
+
+
+def _read(stored: bytes) -> dict[str, Any] | None:
+    """Read a key's record; None if it can't be read, which is logged, so that it doesn't affect other keys."""
+    with left_out("an API key"):
+        record: dict[str, Any] = orjson.loads(stored)
+        if not all(isinstance(record[name], str) for name in ("id", "name", "created_at")):
+            raise ValueError("no text")
+        frozenset(map(str.encode, record["scopes"]))
+        if record["expires_at"]:
+            record["expires_at"] = received_iso(datetime.fromisoformat(record["expires_at"]))
+        return record
+    return None
+
+
+def new_key() -> str:
+    """Return 192 random bits after a prefix that secret scanners can search for."""
+    return f"crk_{secrets.token_urlsafe(24)}"

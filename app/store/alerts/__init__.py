@@ -1,0 +1,1 @@
+"""Events that report silent devices, unknown users and refused callbacks."""

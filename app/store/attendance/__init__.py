@@ -1,0 +1,1 @@
+"""The index behind attendance, the days that are read from it, and changed days."""

@@ -1,0 +1,1 @@
+"""Commands to devices: their queues, their binding to a registration, and their outcomes."""

@@ -1,0 +1,1 @@
+"""Deliveries: their records, counts and lists, replays, and parked subscriptions."""

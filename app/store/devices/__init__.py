@@ -1,0 +1,1 @@
+"""Registered devices: their stored data, and each process's copy of it."""

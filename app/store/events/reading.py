@@ -1,0 +1,258 @@
+"""Reads stored events: by ID, by page with the newest first, and live."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+from app.base import ids
+from app.base.yielding import let_others_run
+from app.events.types import EVENT_TYPES, matches
+from app.store.events.unreadable import EventReader
+from app.store.server.cluster import LazyCluster
+from app.store.server.codec import inflate
+from app.store.server.connection import Connection
+from app.store.server.keys import Shard
+
+_CHUNK = 200
+_LOOK_SECONDS = 0.05
+# A page reads at most this many to find its rows, however rare they are. Its cursor continues from there.
+_SCAN_LIMIT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Selects events. Times are times of receipt in ms since 1970, both inclusive."""
+
+    types: tuple[str, ...] = ()
+    device_id: str | None = None
+    user_id: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+    def takes(self, event: dict[str, Any]) -> bool:
+        """Return whether an event matches the query, apart from its time."""
+        return (
+            (not self.types or any(matches(pattern, event["type"]) for pattern in self.types))
+            and self.device_id in (None, event["device_id"])
+            and self.user_id in (None, event.get("user_id"))
+        )
+
+
+class Page(NamedTuple):
+    """Events, newest first, and the ID to continue from; None at the end."""
+
+    events: list[dict[str, Any]]
+    next_cursor: str | None
+
+
+def _after(cursor: str | None) -> ids.Place | None:
+    place = ids.event_place(cursor) if cursor else None
+    if cursor and place is None:
+        raise ValueError("cursor")
+    return place
+
+
+class Followed(NamedTuple):
+    """A live event, and the place where it is stored."""
+
+    shard: int
+    entry: str
+    event: dict[str, Any]
+
+
+def is_after(entry: str, other: str) -> bool:
+    """Return whether a stream entry came after another one."""
+    return _order(entry) > _order(other)
+
+
+def _order(entry: str) -> tuple[int, int]:
+    ms, _, sequence = entry.partition("-")
+    return int(ms), int(sequence or 0)
+
+
+class Events:
+    """The stored events."""
+
+    def __init__(self, connection: Connection, reader: EventReader) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._bodies = connection.script("bodies")
+
+    def get(self, event_id: str) -> dict[str, Any] | None:
+        """Return an event; None if there is none with this ID (any more)."""
+        place = ids.event_place(event_id)
+        if place is None or place.shard >= len(self._connection.shards):
+            return None
+        shard = self._connection.shards[place.shard]
+        found = self._connection.redis.xrange(shard.events, place.entry, place.entry)
+        return self._reader.show(shard, place.entry, found[0][1].get(b"b")) if found else None
+
+    def raw(self, event_id: str) -> bytes | None:
+        """Return the gateway's JSON of an event, without secrets; None if there is none that can be read."""
+        place = ids.event_place(event_id)
+        if place is None or place.shard >= len(self._connection.shards):
+            return None
+        shard = self._connection.shards[place.shard]
+        found = self._connection.redis.xrange(shard.events, place.entry, place.entry)
+        stored = found[0][1].get(b"r") if found else None
+        try:
+            return inflate(stored) if stored else None
+        except ValueError:
+            self._reader.note(shard, place.entry)
+            return None
+
+    def page(self, query: Query, limit: int, cursor: str | None = None) -> Page:
+        """Return at most `limit` events, from the newest, or from the one after `cursor`.
+
+        Raises ValueError for an invalid cursor.
+        """
+        before = _after(cursor)
+        rows: list[dict[str, Any]] = []
+        last = None
+        for scanned, (event_id, event) in enumerate(self._scan(query, before)):
+            if len(rows) == limit or scanned == _SCAN_LIMIT:
+                return Page(rows, last)
+            last = event_id
+            if query.takes(event):
+                rows.append(event)
+        return Page(rows, None)
+
+    def all(self, query: Query, cursor: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yield every event of a query, newest first, from the one after `cursor`. Raises ValueError like `page`."""
+        before = _after(cursor)
+        return (event for _, event in self._scan(query, before) if query.takes(event))
+
+    def newest(self, event_type: str, count: int) -> list[dict[str, Any]]:
+        """Return the newest few events of a type."""
+        return list(islice(self.all(Query(types=(event_type,))), count))
+
+    def last_entries(self) -> dict[int, str]:
+        """Return the newest entry of each shard, by its number; `0-0` if there is none."""
+        newest = {}
+        for shard in self._connection.shards:
+            found = self._connection.redis.xrevrange(shard.events, count=1)
+            newest[shard.number] = found[0][0].decode() if found else "0-0"
+        return newest
+
+    def history(self, after: dict[int, str]) -> Iterator[Followed]:
+        """Yield the events after the given entries (shard → entry), oldest first within a shard."""
+        for shard in self._connection.shards:
+            entry = after.get(shard.number, "0-0")
+            while True:
+                entries = self._connection.redis.xrange(shard.events, f"({entry}", "+", count=_CHUNK)
+                for name, fields in entries:
+                    entry = name.decode()
+                    event = self._reader.show(shard, entry, fields.get(b"b"))
+                    if event is not None:
+                        yield Followed(shard.number, entry, event)
+                if len(entries) < _CHUNK:
+                    break
+
+    def follow(self, after: dict[int, str], block_ms: int) -> Iterator[Followed]:
+        """Wait for events after the given entries, and yield them, oldest first. Updates `after` with each."""
+        names = {shard.events: shard for shard in self._connection.shards}
+        answer = self._read_on(
+            {shard.events: after[shard.number] for shard in names.values()}, block_ms / 1_000
+        )
+        for name, entries in answer:
+            shard = names[name.decode()]
+            for entry, fields in entries:
+                after[shard.number] = entry.decode()
+                event = self._reader.show(shard, entry.decode(), fields.get(b"b"))
+                if event is not None:
+                    yield Followed(shard.number, entry.decode(), event)
+
+    def _read_on(self, after: dict[str, str], seconds: float) -> list[Any]:
+        """Return XREAD's answer. On a Cluster, a call can only wait for the keys of one server, so it is polled."""
+        client = self._connection.redis
+        if not isinstance(client, LazyCluster) or len(after) == 1:
+            found: list[Any] = client.xread(after, count=_CHUNK, block=int(seconds * 1_000))
+            return found
+        deadline = time.monotonic() + seconds
+        while True:
+            pipeline = client.pipeline(transaction=False)
+            for stream, entry in after.items():
+                pipeline.xread({stream: entry}, count=_CHUNK)
+            found = [row for answer in pipeline.execute() for row in answer or ()]
+            if found or time.monotonic() > deadline:
+                return found
+            time.sleep(_LOOK_SECONDS)
+
+    # The scan
+
+    def _scan(self, query: Query, before: ids.Place | None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield IDs and events that may match the query, newest first over all shards."""
+        shards = self._connection.shards
+        if query.device_id is not None:
+            shard = self._connection.shard_of(query.device_id)
+            # A removed device still has events, in its former shard.
+            shards = (shard,) if shard is not None else shards
+        runs = [self._scan_shard(shard, query, before) for shard in shards]
+        return heapq.merge(*runs, key=lambda row: row[0], reverse=True)
+
+    def _scan_shard(
+        self, shard: Shard, query: Query, before: ids.Place | None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        newest = "+" if query.until is None else str(query.until)
+        if before is not None:
+            # Events with the same entry are sorted by their shard's number.
+            below = f"({before.entry}" if shard.number >= before.shard else before.entry
+            if newest == "+" or _order(before.entry) <= (query.until or 0, 2**63):
+                newest = below
+        oldest = "-" if query.since is None else str(query.since)
+        for chunk in _in_chunks(self._entries(shard, query, newest, oldest)):
+            bodies = self._bodies(keys=[shard.events], args=chunk)
+            for entry, stored in zip(chunk, bodies, strict=True):
+                if not stored:
+                    continue
+                event = self._reader.show(shard, entry, stored[0])
+                if event is not None:
+                    yield event["id"], event
+            let_others_run()
+
+    def _entries(self, shard: Shard, query: Query, newest: str, oldest: str) -> Iterator[str]:
+        """Yield entry IDs from the shortest index that contains all of the query's events."""
+        choices: list[list[str]] = [[shard.events]]
+        if query.user_id is not None:
+            choices.append([shard.by_user(query.user_id)])
+        if query.device_id is not None:
+            choices.append([shard.by_device(query.device_id)])
+        if query.types:
+            choices.append(
+                [
+                    shard.by_type(event_type)
+                    for event_type in EVENT_TYPES
+                    if any(matches(pattern, event_type) for pattern in query.types)
+                ]
+            )
+        if len(choices) > 1:
+            choices = choices[1:]
+            if len(choices) > 1:
+                choices.sort(key=self._length)
+        runs = [self._walk(stream, newest, oldest) for stream in choices[0]]
+        return iter(heapq.merge(*runs, key=_order, reverse=True))
+
+    def _length(self, streams: list[str]) -> int:
+        return sum(self._connection.redis.xlen(stream) for stream in streams)
+
+    def _walk(self, stream: str, newest: str, oldest: str) -> Iterator[str]:
+        count = _CHUNK // 4
+        while True:
+            found = self._connection.redis.xrevrange(stream, newest, oldest, count=count)
+            yield from (entry.decode() for entry, _ in found)
+            if len(found) < count:
+                return
+            newest, count = f"({found[-1][0].decode()}", _CHUNK
+
+
+def _in_chunks(entries: Iterator[str]) -> Iterator[list[str]]:
+    """Small chunks first: most pages are short."""
+    size = _CHUNK // 4
+    while chunk := list(islice(entries, size)):
+        yield chunk
+        size = _CHUNK

@@ -1,0 +1,1 @@
+"""Stores the content of a callback, usually with one script call."""

@@ -1,0 +1,1 @@
+"""Users of devices, employees, and the people behind user IDs."""

@@ -1,0 +1,17 @@
+-- Queues a command that the gateway holds, to be asked for again.
+-- KEYS 1 command, 2 queue, 3 busy, 4 waiting, 5 wake   ARGV 1 command, 2 device   Answers 1, or 0 if it isn't held
+if redis.call('HGET', KEYS[1], 'status') ~= 'waiting' then
+  redis.call('ZREM', KEYS[4], ARGV[2] .. ' ' .. ARGV[1])
+  return 0
+end
+-- It leaves the waiting ones last: were it in no queue by then, it would never be asked for again.
+redis.call('RPUSH', KEYS[2], ARGV[1])
+local answer = redis.pcall('SADD', KEYS[3], ARGV[2])
+if type(answer) ~= 'table' then answer = redis.pcall('HSET', KEYS[1], 'status', 'asking') end
+if type(answer) == 'table' then
+  redis.pcall('LREM', KEYS[2], -1, ARGV[1])
+  return answer
+end
+redis.call('ZREM', KEYS[4], ARGV[2] .. ' ' .. ARGV[1])
+redis.call('XADD', KEYS[5], 'MAXLEN', '~', 1000, '*', 'device', ARGV[2])
+return 1

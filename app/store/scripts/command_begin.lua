@@ -1,0 +1,10 @@
+-- Notes that a command is being sent, before it is: who finds it so after a crash knows that it may have been.
+-- KEYS 1 lease, 2 command   ARGV 1 lease token, 2 now (ms), 3 1 if it may be sent twice
+-- Answers 'send', 'lease', 'over' (ended or cancelled meanwhile), or 'sent' (once, and that must be all)
+if (redis.call('GET', KEYS[1]) or ARGV[1]) ~= ARGV[1] then return 'lease' end
+local status = redis.call('HGET', KEYS[2], 'status')
+if status == 'sending' and ARGV[3] ~= '1' then return 'sent' end
+if status ~= 'queued' and status ~= 'sending' and status ~= 'asking' then return 'over' end
+redis.call('HSET', KEYS[2], 'status', 'sending', 'sent_at', ARGV[2])
+redis.call('HINCRBY', KEYS[2], 'attempts', 1)
+return 'send'

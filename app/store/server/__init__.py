@@ -1,0 +1,1 @@
+"""The store's server: connections, the embedded server, and the layout of keys."""

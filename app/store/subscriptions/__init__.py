@@ -1,0 +1,1 @@
+"""Subscriptions to webhooks, and their keys in the store."""

@@ -1,0 +1,386 @@
+"""Copies all data of the store to a file, and restores it into an empty store of any kind and version.
+
+`backup_file` describes the file's format.
+
+Keys are copied while the relay is running. The copy has the events at the beginning, with exactly the records for
+detecting duplicates at that moment (see `backup_cut`), so a later callback is accepted when it is sent again.
+Positions are copied before the data they refer to, a queue before the places to which its deliveries move, and the
+other parts of a subscription at one moment, so that nothing is missed that moves meanwhile. Temporary data (leases,
+notifications of workers, sessions) isn't copied.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import chain, groupby, islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+import redis
+
+from app import __version__
+from app.events.flatten import received_iso
+from app.store.server.connection import Connection
+from app.store.server.keys import (
+    API_KEYS,
+    KEY_ID,
+    RESTORING,
+    SHARDS,
+    STORE,
+    SUBSCRIPTION_PARTS,
+    SUBSCRIPTIONS,
+)
+from app.store.upkeep.backup_cut import Cut, CutLost, dedupe_kind, order
+from app.store.upkeep.backup_file import FORMAT, LENGTH, BackupError, Record, check, head_of, records
+from app.store.upkeep.backup_partial import is_partial_of, partial_copy, remove_abandoned
+
+_KEYS_AT_ONCE = 100
+_PARTS_AT_ONCE = 1_000
+_ENTRIES_AT_ONCE = 500
+_OF_THE_MOMENT = (
+    "lease",
+    "wake",
+    "commands:wake",
+    "workers",
+    "chores",
+    "loops",
+    "listening",
+    "sampled",
+    "upkeep",
+    "rewritten",
+    "rewriting",
+    "rewriting:events",
+    "backup",
+    "backups",
+    "backup_origin",
+    "restoring",
+)
+# The first process writes these into a new store.
+_OF_ANY_START = tuple(key.encode() for key in (STORE, KEY_ID, SHARDS))
+_EACH_OF_THE_MOMENT = ("failed:", "session:")
+# By type: how a whole key is read, and the command that writes its values.
+_READ: dict[bytes, tuple[str, tuple[Any, ...]]] = {
+    b"string": ("get", ()),
+    b"hash": ("hgetall", ()),
+    b"set": ("smembers", ()),
+    b"zset": ("zrange", (0, -1)),
+    b"list": ("lrange", (0, -1)),
+}
+# The parts of a subscription between which deliveries move, and their types.
+_KIND_OF_PART = {
+    **dict.fromkeys((b"due", b"retry", b"dead", b"settled"), b"zset"),
+    **dict.fromkeys((b"state", b"batches", b"tests", b"answers", b"health"), b"hash"),
+    **dict.fromkeys((b"replays", b"replayed", b"replay_records"), b"hash"),
+}
+_OF_DELIVERIES = (b"due", b"retry", b"dead", b"state", b"batches", b"answers", b"settled")
+_WRITE = {b"string": "SET", b"hash": "HSET", b"set": "SADD", b"zset": "ZADD", b"list": "RPUSH"}
+
+
+def _left_out(key: bytes) -> bool:
+    rest = key.decode(errors="replace").partition(":")[2]
+    return not key.startswith(b"{") or rest in _OF_THE_MOMENT or rest.startswith(_EACH_OF_THE_MOMENT)
+
+
+def _rank(key: bytes) -> tuple[int, bytes, bool]:
+    """Return the order of copying: positions, then each subscription's queue and its other parts, then the rest."""
+    rest = key.partition(b":")[2]
+    if rest in (b"fanout", b"attendance"):
+        return 0, b"", False
+    if rest.startswith(b"sub:"):
+        owner, _, part = rest.rpartition(b":")
+        return 1, key.partition(b":")[0] + owner, part in _KIND_OF_PART
+    if dedupe_kind(key) is not None:
+        return 4, b"", False
+    return 3 if rest == b"events" else 2, b"", False
+
+
+# Backup
+
+
+def backup(connection: Connection, path: Path, api_key: tuple[str, bytes] | None = None) -> int:
+    """Write a backup that only we may read; return its number of keys. The file only appears once it is complete and
+    checked.
+
+    `api_key` is the digest and the record of an API key that isn't in the store, but must be in the copy. Raises
+    BackupError, OSError and redis errors. Then no file is created.
+    """
+    for left in path.parent.iterdir():
+        if is_partial_of(left.name, path.name):
+            remove_abandoned(left)
+    with partial_copy(path) as (file, partial):
+        count = _copy(connection, file, api_key)
+        file.flush()
+        os.fsync(file.fileno())
+        head_of(partial)
+        partial.rename(path)
+        _sync_folder(path.parent)
+    return count
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the folder's new name survive a power loss."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems can't
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _copy(connection: Connection, file: BinaryIO, api_key: tuple[str, bytes] | None) -> int:
+    client, vault, cut = connection.redis, connection.vault, Cut(connection)
+    found = {key for key in client.scan_iter(count=1_000) if not _left_out(key)}
+    keys = sorted(found | _parts_of_subscriptions(connection, found), key=_rank)
+    copied, digest = set(), hashlib.sha256()
+
+    def write(data: bytes) -> None:
+        digest.update(data)
+        file.write(data)
+
+    head = {
+        "format": FORMAT,
+        "version": __version__,
+        "made_at": received_iso(datetime.now(UTC)),
+        "key_id": vault.key_id,
+        "shards": len(connection.shards),
+    }
+    more = [Record(API_KEYS.encode(), b"hash", 0, [api_key[0].encode(), api_key[1]])] if api_key else []
+    write(orjson.dumps(head) + b"\n")
+    try:
+        for record in chain(_records_of(connection, cut, keys), more):
+            parts = (record.key, record.kind, str(record.expires).encode(), *record.values)
+            write(LENGTH.pack(len(parts)))
+            for part in parts:
+                write(LENGTH.pack(len(part)))
+                write(part)
+            copied.add(record.key)
+            cut.renew()
+        cut.read_changes()
+    except CutLost:
+        raise BackupError(
+            "the backup was interrupted for more than two minutes, or a person was erased while it was made; run it "
+            "again"
+        ) from None
+    write(LENGTH.pack(0))
+    file.write(digest.digest())
+    return len(copied)
+
+
+def _records_of(connection: Connection, cut: Cut, keys: list[bytes]) -> Iterator[Record]:
+    """Yield all records, in the order of the keys."""
+    for owner, group in groupby(keys, _together):
+        if owner:
+            yield from _read_subscription(connection, cut, list(group))
+        else:
+            for some in _batched(group, _KEYS_AT_ONCE):
+                yield from _read(connection, cut, some)
+
+
+def _batched(items: Iterable[bytes], most: int) -> Iterator[list[bytes]]:
+    """Yield items in batches."""
+    left = iter(items)
+    while some := list(islice(left, most)):
+        yield some
+
+
+def _parts_of_subscriptions(connection: Connection, found: Iterable[bytes]) -> set[bytes]:
+    """Yield all parts of all subscriptions, as a delivery may move to one that was empty while keys were listed."""
+    names = {key.split(b":")[2].decode() for key in found if key.partition(b":")[2].startswith(b"sub:")}
+    return {
+        shard.subscription(name, part).encode()
+        for name in names.union(name.decode() for name in connection.redis.hkeys(SUBSCRIPTIONS))
+        for shard in connection.shards
+        for part in SUBSCRIPTION_PARTS
+    }
+
+
+def _together(key: bytes) -> bytes:
+    """Return the common name of a subscription's parts that are read at one moment; empty for other keys."""
+    _, owner, moves = _rank(key)
+    return owner if moves else b""
+
+
+def _read(connection: Connection, cut: Cut, keys: list[bytes]) -> Iterator[Record]:
+    client = connection.redis
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.type(key)
+        pipeline.pttl(key)
+    answers, now = pipeline.execute(), int(time.time() * 1000)
+    told: list[tuple[bytes, bytes, int, Any]] = []
+    for key, kind, left in zip(keys, answers[::2], answers[1::2], strict=True):
+        expires = now + left if left > 0 else 0
+        if kind == b"stream":
+            yield from _read_stream(client, cut, key, expires)
+        elif kind not in _READ:  # `none`: it is gone by now
+            continue
+        elif dedupe_kind(key) is None:
+            yield from _parts(key, kind, expires, _whole(client, key, kind))
+        else:
+            told.append((key, kind, expires, _whole(client, key, kind)))
+    if told:
+        cut.read_changes()  # after they were read
+    for key, kind, expires, value in told:
+        if kind == b"hash":
+            yield from _parts(key, kind, expires, cut.hash_then(key, value))
+        elif cut.was_there(key):
+            yield from _parts(key, kind, expires, value)
+
+
+def _read_subscription(connection: Connection, cut: Cut, keys: list[bytes]) -> Iterator[Record]:
+    """Yield the parts between which deliveries move, as they are at one moment."""
+    kinds = [_KIND_OF_PART[key.rpartition(b":")[2]] for key in keys]
+    pipeline = connection.at(keys[0].decode()).pipeline(transaction=True)
+    for key, kind in zip(keys, kinds, strict=True):
+        _whole(pipeline, key, kind)
+    found = dict(zip(keys, pipeline.execute(), strict=True))
+    tests: dict[bytes, bytes] = next((value for key, value in found.items() if key.endswith(b":tests")), {})
+    for key, kind in zip(keys, kinds, strict=True):
+        value = found[key]
+        if key.rpartition(b":")[2] in _OF_DELIVERIES:
+            names = [item[0] if kind == b"zset" else item for item in value]
+            later = {
+                name for name in names if name not in tests and cut.is_later(key, name.partition(b":")[0])
+            }
+            if kind == b"zset":
+                value = [item for item in value if item[0] not in later]
+            else:
+                value = {name: content for name, content in value.items() if name not in later}
+        yield from _parts(key, kind, 0, value)
+
+
+def _whole(client: Any, key: bytes, kind: bytes) -> Any:
+    command, arguments = _READ[kind]
+    more = {"withscores": True} if kind == b"zset" else {}
+    return getattr(client, command)(key, *arguments, **more)
+
+
+def _parts(key: bytes, kind: bytes, expires: int, found: Any) -> Iterator[Record]:
+    if kind == b"string":
+        values = [] if found is None else [found]
+    elif kind == b"hash":
+        values = [part for pair in found.items() for part in pair]
+    elif kind == b"zset":
+        values = [part for member, score in found for part in (repr(score).encode(), member)]
+    else:
+        values = list(found)
+    for start in range(0, len(values), _PARTS_AT_ONCE):
+        yield Record(key, kind, expires, values[start : start + _PARTS_AT_ONCE])
+
+
+def _read_stream(client: Any, cut: Cut, key: bytes, expires: int) -> Iterator[Record]:
+    of_events = _names_events(key)
+    after = "-"
+    # Before the entries, because entries that are added meanwhile get later IDs.
+    try:
+        last = client.xinfo_stream(key)["last-generated-id"]
+    except redis.ResponseError as error:
+        if "no such key" in str(error):
+            return  # it is gone by now
+        raise
+    while rows := client.xrange(key, after, "+", count=_ENTRIES_AT_ONCE):
+        values: list[bytes] = []
+        for entry, fields in rows:
+            if of_events and cut.is_later(key, entry):
+                continue
+            parts = [part for pair in fields.items() for part in pair]
+            values += (entry, str(len(parts)).encode(), *parts)
+        if values:
+            yield Record(key, b"stream", expires, values)
+        after = f"({rows[-1][0].decode()}"
+        last = max(last, rows[-1][0], key=order)
+    yield Record(key, b"stream", expires, [last])
+
+
+def _names_events(key: bytes) -> bool:
+    """Return whether a stream's entries are events, or have their IDs."""
+    rest = key.partition(b":")[2]
+    return (
+        rest == b"events"
+        or rest.startswith(b"events:")
+        or (rest.startswith(b"sub:") and rest.endswith(b":queue"))
+    )
+
+
+# Back
+
+
+def restore(connection: Connection, path: Path, finish: Callable[[], object] = lambda: None) -> int:
+    """Restore a backup into an empty store; return the number of keys. Raises BackupError.
+
+    The devices' queues and the streams continue where the copy ended, so IDs aren't used twice. Data that would have
+    expired since the backup isn't restored. The store is marked until everything is restored and `finish` has
+    returned, so that nobody uses it after an interruption (see `admission`).
+    """
+    client = connection.redis
+    with path.open("rb") as file:
+        _refuse_unfit(connection, check(file))
+        client.set(RESTORING, "1")
+        restored, now = set(), int(time.time() * 1000)
+        for record in records(file):
+            if not record.expires or record.expires > now:
+                _write(client, record)
+                restored.add(record.key)
+    finish()
+    client.delete(RESTORING)
+    return len(restored)
+
+
+def _refuse_unfit(connection: Connection, head: dict[str, Any]) -> None:
+    """Raise BackupError if a backup with this head can't be restored into the store."""
+    client, vault = connection.redis, connection.vault
+    if head["key_id"] != vault.key_id and not vault.rotating:
+        raise BackupError(
+            "the backup was made with another RELAY_SECRET_KEY; set that key as RELAY_SECRET_KEY or "
+            "RELAY_SECRET_KEY_OLD"
+        )
+    if head["shards"] > len(connection.shards):
+        raise BackupError(
+            f"the backup has {head['shards']} shards; set RELAY_SHARDS={head['shards']} or more"
+        )
+    there = (key for key in client.scan_iter(match="{*", count=1_000) if key not in _OF_ANY_START)
+    if any(not _left_out(key) for key in there):
+        raise BackupError(
+            "the store isn't empty. Restore into a new one. To replace the embedded store, stop the relay, move "
+            "the folder `store` out of RELAY_DATA_DIR, and start `cams-relay store`."
+        )
+
+
+def _write(client: Any, record: Record) -> None:
+    pipeline = client.pipeline(transaction=False)
+    if record.kind == b"stream":
+        _write_stream(pipeline, record)
+    else:
+        pipeline.execute_command(_WRITE[record.kind], record.key, *record.values)
+    if record.expires:
+        pipeline.pexpireat(record.key, record.expires)
+    try:
+        pipeline.execute()
+    except redis.ResponseError as error:  # its text may quote values
+        raise BackupError(
+            f"the store refused part of the backup ({type(error).__name__}), so the restore isn't complete. Check "
+            "the store's log, empty the store and restore again"
+        ) from None
+
+
+def _write_stream(pipeline: Any, record: Record) -> None:
+    values = iter(record.values)
+    if len(record.values) == 1:
+        (last,) = values
+        if last != b"0-0":
+            # Also for a stream without entries.
+            pipeline.execute_command("XGROUP", "CREATE", record.key, "-", "0", "MKSTREAM")
+            pipeline.execute_command("XGROUP", "DESTROY", record.key, "-")
+            pipeline.execute_command("XSETID", record.key, last)
+        return
+    for entry in values:
+        fields = [next(values) for _ in range(int(next(values)))]
+        pipeline.execute_command("XADD", record.key, entry, *fields)

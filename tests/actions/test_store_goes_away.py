@@ -1,0 +1,54 @@
+"""A command that the store may have taken is never answered as if it could be sent again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+from flask.testing import FlaskClient
+
+from app.settings.table import load
+from app.web.application import create_app
+from tests.harness import API_KEY, Relay
+
+
+@pytest.fixture
+def client(relay: Relay) -> FlaskClient:
+    return create_app(load(relay.environment)).test_client()
+
+
+@pytest.fixture
+def body(relay: Relay) -> dict[str, Any]:
+    device = relay.device(gateway_url="http://127.0.0.1:9/nobody")
+    return {"device_id": device.id, "confirm": True}
+
+
+def _away(*_: Any, **__: Any) -> None:
+    raise redis.ConnectionError("made up")
+
+
+def _sent(client: FlaskClient, action: str, body: dict[str, Any], **headers: str) -> Any:
+    return client.post(f"/v1/actions/{action}", json=body, headers={"X-API-Key": API_KEY, **headers})
+
+
+@pytest.mark.parametrize("prefer", ["wait=5", "respond-async"])
+def test_a_queued_command_is_202_though_the_store_is_away_then(
+    prefer: str, client: FlaskClient, body: dict[str, Any], relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client.application.extensions["waiter"], "wait", _away)
+    answer = _sent(client, "delete-all-user", body, Prefer=prefer)
+    assert answer.status_code == 202 and answer.json["status"] == "queued"
+    assert answer.json["status_url"] == answer.headers["Location"]
+    assert relay.get(f"/v1/commands/{answer.json['command_id']}")["action"] == "delete-all-user"
+
+
+def test_a_command_that_was_perhaps_queued_is_not_said_to_be_repeatable(
+    client: FlaskClient, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client.application.extensions["store"].commands, "_create", _away)
+    answer = _sent(client, "delete-all-user", body)
+    assert (answer.status_code, answer.json["code"]) == (422, "outcome_unknown")
+    assert "Retry-After" not in answer.headers
+    # What does no harm twice may be sent again.
+    assert _sent(client, "resend-all-user", {"device_id": body["device_id"]}).status_code == 503

@@ -1,0 +1,197 @@
+"""Whatever was under way when a subscription was deleted leaves nothing of it in the store."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import Any
+
+import pytest
+import redis
+
+from app.base.addresses import AddressGuard
+from app.events.types import sample
+from app.settings.table import load
+from app.store import Store
+from app.store.server.connection import make_async_client
+from app.store.server.keys import Shard
+from app.store.subscriptions.records import Subscription
+from tests.delivery.tools import client, keys_of, punch
+from tests.harness import Device, Receiver, Relay
+from workers.delivery.attempts import Attempts
+from workers.delivery.loading import Loader
+from workers.delivery.log_lines import Live
+from workers.delivery.parking import Parking
+from workers.delivery.results import Outcome, Settler
+from workers.delivery.shard_context import Context
+from workers.delivery.subscribers import Subscribers
+from workers.delivery.target import Stored
+from workers.http.client import Client
+from workers.rq.jobs import remove_older
+
+SHARD = Shard(0)
+MORE_THAN_AT_ONCE = 70  # targets whose outcomes are written down together
+
+
+def left_of(relay: Relay, subscription: dict[str, Any]) -> list[str]:
+    """The keys of a subscription, and the shards' notes on it."""
+    noted = [name.decode() for name in client(relay).hkeys(SHARD.parked)]
+    return keys_of(relay, subscription) + [name for name in noted if subscription["id"] in name]
+
+
+def delete(relay: Relay, subscription: dict[str, Any]) -> None:
+    path = f"/v1/subscriptions/{subscription['id']}?now=true"
+    assert relay.call("DELETE", path).status_code == 204
+
+
+def begin_replay(kept: Store, former: Subscription) -> None:
+    kept.replays.begin(former.id, 0, int(time.time() * 1000))
+
+
+def replay_events(kept: Store, former: Subscription) -> None:
+    entry, _ = kept.connection.redis.xrevrange(SHARD.events, count=1)[0]
+    kept.deliveries.replay(former.id, SHARD, [entry.decode()])
+
+
+def send_test(kept: Store, former: Subscription) -> None:
+    kept.deliveries.send_test(former, sample("attendance.punch"))
+
+
+def plan_test(kept: Store, former: Subscription) -> None:
+    kept.deliveries.plan_test(former, sample("attendance.punch"), 600)
+
+
+def release_test(kept: Store, former: Subscription) -> None:
+    kept.deliveries.release_test(former, f"{int(time.time() * 1000)}-0:t123456")
+
+
+def release_retries(kept: Store, former: Subscription) -> None:
+    kept.deliveries.release(former.id, SHARD, time.time() * 1000)
+
+
+def note_parked(kept: Store, former: Subscription) -> None:
+    kept.parked.note(SHARD, former.id, "made up")
+
+
+def note_unreadable(kept: Store, former: Subscription) -> None:
+    kept.parked.note_unreadable(SHARD, former.id, "0-0")
+
+
+def forgive(kept: Store, former: Subscription) -> None:
+    kept.deliveries.forgive(former.id)
+
+
+WRITERS = (
+    begin_replay,
+    replay_events,
+    send_test,
+    plan_test,
+    release_test,
+    release_retries,
+    note_parked,
+    note_unreadable,
+    forgive,
+)
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+def test_what_read_a_subscription_before_its_deletion_leaves_nothing(
+    relay: Relay, device: Device, receiver: Receiver, write: Any
+) -> None:
+    punch(device)
+    subscription = relay.subscribe(receiver, device)
+    kept = Store(load(relay.environment))
+    former = kept.subscriptions.get(subscription["id"])
+    assert former is not None
+    delete(relay, subscription)
+    write(kept, former)
+    assert left_of(relay, subscription) == []
+
+
+def test_a_damaged_note_hides_no_subscription(relay: Relay, device: Device, receiver: Receiver) -> None:
+    name, redis = f"sub_{secrets.token_hex(8)}", client(relay)
+    redis.hset(SHARD.parked, name, b"{}")
+    try:
+        assert relay.subscribe(receiver, device)["status"] == "active"
+        assert relay.call("GET", "/v1/subscriptions").status_code == 200
+        assert relay.call("GET", "/health").status_code == 200
+    finally:
+        redis.hdel(SHARD.parked, name)
+
+
+def test_notes_on_deleted_subscriptions_of_an_earlier_version_are_removed(relay: Relay) -> None:
+    name = f"sub_{secrets.token_hex(8)}"
+    client(relay).hset(SHARD.parked, mapping={name: b'{"at": 0, "reason": "made up"}', f"{name}:from": "1-0"})
+    remove_older(Store(load(relay.environment)), 0)
+    assert left_of(relay, {"id": name}) == []
+
+
+class Dispatching:
+    """The parts of a dispatcher that write, with the lease of the relay's own."""
+
+    def __init__(self, relay: Relay) -> None:
+        settings = load(relay.environment)
+        self.kept = Store(settings)
+        token = client(relay).get(SHARD.lease).decode()
+        self.context = Context(self.kept, make_async_client(settings), SHARD, token)
+        http = Client(AddressGuard(settings.allow_private_targets), user_agent="test", max_connections=1)
+        self.settler = Settler(self.context, self._schedule)
+        self.subscribers = Subscribers(self.context, http, self.settler)
+        Parking(self.context, self.settler)
+        loader = Loader(self.context, self.settler)
+        self.attempts = Attempts(self.context, http, Live(False), self.settler, loader, self.subscribers)
+
+    async def _schedule(self, subscription: str, shard: int, at_ms: int, before_ms: int) -> None:
+        """No job is wanted here."""
+
+
+def subscribe_many(relay: Relay, receiver: Receiver, device: Device, count: int) -> list[dict[str, Any]]:
+    return [relay.subscribe(receiver, device) for _ in range(count)]
+
+
+def test_outcomes_of_many_deleted_subscriptions_leave_nothing(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
+    made = subscribe_many(relay, receiver, device, MORE_THAN_AT_ONCE)
+
+    async def run() -> None:
+        dispatching = Dispatching(relay)
+        await dispatching.subscribers.reload()
+        for one in made:
+            target = dispatching.context.targets[one["id"]]
+            outcome = Outcome("retry", "1-0", 1, 1, 500, 1, "http_500", 1, int(time.time() * 1000), "{}")
+            dispatching.settler.note(target, outcome)
+        for one in made:
+            await asyncio.to_thread(dispatching.kept.subscriptions.delete, one["id"])
+        await dispatching.settler.settle()
+
+    asyncio.run(run())
+    assert {one["id"]: left_of(relay, one) for one in made} == {one["id"]: [] for one in made}
+
+
+def test_a_batch_whose_subscription_is_deleted_while_the_store_is_away_leaves_nothing(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
+    (subscription,) = subscribe_many(relay, receiver, device, 1)
+
+    async def run() -> None:
+        dispatching = Dispatching(relay)
+        context = dispatching.context
+        await dispatching.subscribers.reload()
+        target = context.targets[subscription["id"]]
+        form, calls = context.scripts.form, []
+
+        async def lost(**arguments: Any) -> Any:
+            calls.append(arguments)
+            if len(calls) > 1:
+                return await form(**arguments)
+            await asyncio.to_thread(dispatching.kept.subscriptions.delete, subscription["id"])
+            await dispatching.subscribers.reload()
+            raise redis.ConnectionError("made up")
+
+        context.scripts.form = lost
+        await dispatching.attempts._formed(target, "1-0:b123456", [Stored("1-0", b"", b"", None)])
+
+    asyncio.run(run())
+    assert left_of(relay, subscription) == []

@@ -1,0 +1,79 @@
+"""A web process on a spool and a store, for the tests of what goes from one to the other."""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+from app.callbacks.receiver import Receiver
+from app.settings.table import load
+from app.store import Store
+from app.store.spool.spool import Spool
+
+SECRET_KEY = "made-up-secret-key-for-tests-only-0123456789"
+
+
+class Process:
+    """A web process as far as callbacks go, without its sockets; its loops turn when they are told to."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        settings = load(environment)
+        self.store = Store(settings)
+        self.spool = Spool(settings.data_dir / "spool", self.store.vault)
+        self.receiver = Receiver(self.store, self.spool)
+        self.turn()
+
+    def turn(self) -> None:
+        """Once what the background loops do twice a second; what they raise, too."""
+        self.receiver._keep_up()
+        self.spool.check()
+        self.receiver._parked_tried = (-1e9, 0)
+        self.receiver._replay()
+
+    def drain_until_it_stops(self) -> None:
+        for _ in range(3):
+            self.turn()
+
+    def register(self, device_id: str, **secrets_: str) -> str:
+        token = secrets.token_hex(16)
+        record = {
+            "device_id": device_id,
+            "label": None,
+            "serial_number": None,
+            "timezone": "UTC",
+            "mode": "native",
+            "gateway_url": None,
+        }
+        kept = {"auth_token": token, "security_key": None, "previous_security_key": None, **secrets_}
+        self.store.devices.register(record, kept)
+        self.turn()
+        return token
+
+    def send(self, token: str, number: int) -> None:
+        """A punch. Raises Refused."""
+        self.receiver.receive(punch(token, number), [], "http://relay")
+
+    def events(self, device_id: str) -> list[str]:
+        """Whose punches are stored, in order."""
+        shard = self.store.connection.shard_of(device_id)
+        rows = [] if shard is None else self.store.connection.redis.xrange(shard.events)
+        bodies = [json.loads(fields[b"b"]) for _, fields in rows]
+        return [body["user_id"] for body in bodies if body["device_id"] == device_id]
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many callbacks wait, and how many are parked."""
+        self.spool._summed = None
+        found = self.spool.summary()
+        return found.waiting, found.parked
+
+
+def punch(token: str, number: int) -> bytes:
+    log = {"Type": "CheckIn", "InputType": "Card", "UserID": f"u{number}"}
+    log["LogTime"] = f"2026-01-01 {number // 3600:02d}:{number // 60 % 60:02d}:{number % 60:02d} GMT +0000"
+    body = {"OperationID": secrets.token_hex(6), "AuthToken": token, "Time": log["LogTime"], "PunchLog": log}
+    return json.dumps({"RealTime": body}).encode()
+
+
+def users(count: int, start: int = 0) -> list[str]:
+    return [f"u{number}" for number in range(start, start + count)]

@@ -1,0 +1,171 @@
+"""`cams-relay up --tunnel`: the URL that the tunnel prints is the one that everything shows."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from app.run.tunnel import PROGRAMS, Tunnel
+from tests.harness import API_KEY, wait_for
+from tests.relay.test_cli import Up, run
+
+# What the programs print; the rest of their output is left out.
+PRINTED = {
+    "cloudflared": """\
+2026-11-29T18:00:00Z INF Requesting new quick Tunnel on trycloudflare.com... see https://api.trycloudflare.com/tunnel
+2026-11-29T18:00:02Z INF +-------------------------------------------------------------+
+2026-11-29T18:00:02Z INF |  https://made-up-words.trycloudflare.com                     |
+2026-11-29T18:00:02Z INF +-------------------------------------------------------------+
+""",
+    "ngrok": """\
+t=2026-11-29T18:00:00+0000 lvl=info msg="starting web service" obj=web addr=127.0.0.1:4040
+t=2026-11-29T18:00:01+0000 lvl=info msg="started tunnel" obj=tunnels name=command_line addr=http://localhost:8000 \
+url=https://made-up-words.ngrok-free.app
+""",
+}
+URLS = {
+    "cloudflared": "https://made-up-words.trycloudflare.com",
+    "ngrok": "https://made-up-words.ngrok-free.app",
+}
+
+
+def install(folder: Path, name: str, printed: str, then: str = "exec sleep 600") -> str:
+    """A program of this name that prints a text on standard error, and notes how it was called; a PATH with it."""
+    (folder / "printed").write_text(printed)
+    program = folder / name
+    program.write_text(f'#!/bin/sh\necho "$@" > {folder}/called\ncat {folder}/printed >&2\n{then}\n')
+    program.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_url_is_read_from_what_the_program_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("PATH", install(tmp_path, name, PRINTED[name]))
+    tunnel = Tunnel(name, "http://127.0.0.1:8123")
+    try:
+        assert tunnel.url == URLS[name]
+        assert "http://127.0.0.1:8123" in (tmp_path / "called").read_text()
+    finally:
+        tunnel.stop()
+    assert tunnel._process.poll() is not None
+
+
+def test_a_tunnel_that_does_not_start_is_an_error_with_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", install(tmp_path, "ngrok", "ERROR: authentication failed\n", then="exit 1"))
+    with pytest.raises(click.ClickException, match="authentication failed"):
+        Tunnel("ngrok", "http://127.0.0.1:8123")
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    with pytest.raises(click.ClickException, match="is not installed"):
+        Tunnel("cloudflared", "http://127.0.0.1:8123")
+
+
+def test_its_words_are_shown_without_tokens_and_control_characters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = (
+        "ERROR: \x1b[31mfailed\x1b]0;made-up\x07\nYour authtoken: 2secretA\n"
+        '{"token":"2secretB"}\n--authtoken 2secretC end\nAUTH_TOKEN=2secretD end\n'
+    )
+    monkeypatch.setenv("PATH", install(tmp_path, "ngrok", printed, then="exit 1"))
+    with pytest.raises(click.ClickException, match="didn't report a public URL") as raised:
+        Tunnel("ngrok", "http://127.0.0.1:8123")
+    message = raised.value.message
+    assert "failed" in message and "2secret" not in message
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", message)
+
+
+def test_a_tunnel_gets_none_of_the_relays_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RELAY_SECRET_KEY", "RELAY_API_KEY", "REDIS_URL", "DATABASE_URL", "SIMULATOR_AUTH_TOKEN"):
+        monkeypatch.setenv(name, f"made-up-{name}")
+    monkeypatch.setenv("NGROK_AUTHTOKEN", "made-up-ngrok")
+    path = install(
+        tmp_path,
+        "ngrok",
+        PRINTED["ngrok"],
+        then=f"env > {tmp_path}/env; echo > {tmp_path}/done; exec sleep 600",
+    )
+    monkeypatch.setenv("PATH", path)
+    tunnel = Tunnel("ngrok", "http://127.0.0.1:8123")
+    try:
+        wait_for((tmp_path / "done").exists, 60)
+    finally:
+        tunnel.stop()
+    given = (tmp_path / "env").read_text()
+    assert "made-up-ngrok" in given
+    assert not re.search(r"^(RELAY|REDIS|DATABASE|SIMULATOR)_", given, re.MULTILINE)
+
+
+def test_the_wait_for_the_url_ends_once_the_relay_is_told_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", install(tmp_path, "ngrok", "connecting\n"))
+    asked: list[None] = []
+
+    def stopping() -> bool:
+        asked.append(None)
+        return len(asked) > 3
+
+    tunnel = Tunnel("ngrok", "http://127.0.0.1:8123", stopping)
+    tunnel.stop()
+    assert tunnel.url == "" and len(asked) == 4
+
+
+def test_processes_started_by_a_wrapper_end_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = install(
+        tmp_path, "ngrok", "", then=f"sleep 600 & echo $! > {tmp_path}/pid\ncat {tmp_path}/url\nwait"
+    )
+    (tmp_path / "url").write_text(PRINTED["ngrok"])
+    monkeypatch.setenv("PATH", path)
+    tunnel = Tunnel("ngrok", "http://127.0.0.1:8123")
+    pid = int((tmp_path / "pid").read_text())
+    tunnel.stop()
+    wait_for(lambda: not _runs(pid), 60)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process runs, which a zombie doesn't."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_the_end_of_a_tunnel_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", install(tmp_path, "ngrok", PRINTED["ngrok"]))
+    tunnel = Tunnel("ngrok", "http://127.0.0.1:8123")
+    tunnel.check()
+    tunnel.stop()
+    tunnel.check()
+    tunnel.check()
+    assert capsys.readouterr().err.count("no longer works") == 1
+
+
+def test_up_shows_and_uses_the_tunnels_url_and_ends_it(tmp_path: Path) -> None:
+    path = install(
+        tmp_path, "cloudflared", PRINTED["cloudflared"], then=f"echo $$ > {tmp_path}/pid\nexec sleep 600"
+    )
+    up = Up(tmp_path, "--no-simulator", "--tunnel", "cloudflared", RELAY_API_KEY=API_KEY, PATH=path)
+    try:
+        wait_for(lambda: "Press Ctrl-C to stop" in up.text(), 120)
+        assert f"{URLS['cloudflared']}/callback" in up.text() and "this machine only" not in up.text()
+        assert up.get("/openapi.json", API_KEY)["servers"][0]["url"] == URLS["cloudflared"]
+        pid = int((tmp_path / "pid").read_text())
+    finally:
+        up.stop()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_tunnel_beside_a_public_url_is_refused(tmp_path: Path) -> None:
+    ended = run(tmp_path, "up", "--tunnel", "ngrok", RELAY_PUBLIC_URL="https://relay.example.com")
+    assert ended.returncode == 1 and "leave out --tunnel" in ended.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,406 @@
+"""Callbacks of versions 2.0 and 1.0 become ordinary events for devices that are switched on for them. Contract §8."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus, urlencode
+from zoneinfo import ZoneInfo
+
+import pytest
+import requests
+
+from app.callbacks.token_search import tokens_in
+from tests.harness import API_KEY, Device, Relay, wait_for
+from tests.relay.tools import (
+    KEY,
+    counters,
+    done,
+    events,
+    gateway_time,
+    now,
+    only,
+    post,
+    problem,
+    sealed,
+    types,
+)
+
+PUNCH, UNKNOWN = "attendance.punch", "callback.unrecognised"
+LOCAL = (now() - timedelta(days=1)).astimezone(ZoneInfo("Asia/Kolkata"))
+SECONDS = int(LOCAL.timestamp())
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+def version_2(device: Device, operation: str = "RealTimePunchLog", **info: Any) -> dict[str, Any]:
+    """A document of version 2.0 as the gateway sends it."""
+    fields = {
+        "AuthToken": device.token,
+        "Operation": operation,
+        "UserId": "7",
+        "OperationTime": SECONDS,
+        "OperationReferenceId": None,
+        "OperationData": {"AttendanceType": "CheckOut", "InputType": "Card"},
+        **info,
+    }
+    return {"ServiceTagId": device.id, "ApiRequestInfo": fields}
+
+
+def form(document: Any, **others: str) -> bytes:
+    return urlencode({"request_data": json.dumps(document), **others}).encode()
+
+
+def multipart(document: Any) -> bytes:
+    head = 'Content-Disposition: form-data; name="request_data"\r\nContent-Type: text/plain'
+    return f"--x7\r\n{head}\r\n\r\n{json.dumps(document)}\r\n--x7--\r\n".encode()
+
+
+FORMS = {
+    "form": form,
+    "form with stgid": lambda document: form(document, stgid=document["ServiceTagId"]),
+    "multipart": multipart,
+    "JSON text in a key": lambda document: json.dumps({"request_data": json.dumps(document)}).encode(),
+    "JSON in a key": lambda document: json.dumps({"request_data": document}).encode(),
+    "JSON": lambda document: json.dumps(document).encode(),
+    "upper case": lambda document: form({name.upper(): value for name, value in document.items()}),
+}
+
+
+@pytest.fixture
+def second(relay: Relay) -> Device:
+    """A device that is switched on for version 2.0."""
+    return relay.device(legacy_callbacks="2.0", timezone="Asia/Kolkata")
+
+
+def kept_body(device: Device) -> bytes:
+    """The whole body behind the one callback.unrecognised of a device."""
+    url = only(device, UNKNOWN)["body_url"]
+    return requests.get(url, headers={"X-API-Key": API_KEY}, timeout=10).content
+
+
+# Version 2.0
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_version_2_punch_is_a_punch_like_any_other(second: Device, name: str) -> None:
+    for _ in range(2):
+        done(second.send(FORMS[name](version_2(second)), headers=FORM))
+    punch = only(second, PUNCH)
+    assert (punch["user_id"], punch["punch_type"], punch["direction"]) == ("7", "check_out", "out")
+    assert punch["occurred_at"] == LOCAL.isoformat()
+    assert f"{punch['local_date']} {punch['local_time']}" == f"{LOCAL:%Y-%m-%d %H:%M:%S}"
+    assert (punch["operation"], punch["input_type"], punch["revision"]) == ("RealTimePunchLog", "card", 1)
+    assert types(second) == [PUNCH]
+    assert counters(second)["duplicates"] == 1
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("chosen", ["off", "1.0"])
+def test_of_a_device_that_is_not_switched_on_it_is_kept_whole_with_a_hint(
+    relay: Relay, name: str, chosen: str
+) -> None:
+    made = relay.device(legacy_callbacks=chosen)
+    url = callback_url(made) if chosen == "1.0" else f"{relay.url}/callback"
+    body = FORMS[name](version_2(made))
+    done(relay.session.post(url, data=body, timeout=15))
+    event = only(made, UNKNOWN)
+    assert "version 2.0" in event["reason"]
+    assert 'legacy_callbacks to "2.0"' in event["reason"]
+    assert kept_body(made) == body.strip()
+
+
+def test_the_same_punch_of_2_and_of_3_is_one_and_a_changed_one_a_revision(second: Device) -> None:
+    done(second.send(form(version_2(second))))
+    log = {"Type": "CheckOut", "InputType": "Card", "LogTime": gateway_time(LOCAL)}
+    done(second.send(second.punch(user="7", **log)))
+    assert types(second) == [PUNCH]
+    done(second.send(form(version_2(second, OperationData={"AttendanceType": "BreakOut"}))))
+    assert [event["revision"] for event in events(second)] == [1, 2]
+
+
+def test_users_are_updated_and_deleted(second: Device) -> None:
+    data = {
+        "Name": "Asha Rao",
+        "FirstName": "Asha",
+        "LastName": "Rao",
+        "Priority": 16,
+        "Signature": [{"Template": "0004829371", "Type": "Card", "AdditionalData1": ""}],
+    }
+    for _ in range(2):
+        done(second.send(form(version_2(second, "ManuallyUserUpdated", OperationData=data))))
+    updated = only(second, "user.updated")
+    assert (updated["user_id"], updated["full_name"], updated["user_type"]) == ("7", "Asha Rao", "admin")
+    assert only(second, "credential.updated")["card_last4"] == "9371"
+    done(second.send(form(version_2(second, "ManuallyUserDeleted", OperationData=None))))
+    assert only(second, "user.deleted")["user_id"] == "7"
+    assert UNKNOWN not in types(second)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_wrong_token_is_401_and_counted(second: Device, name: str) -> None:
+    body = FORMS[name](version_2(second, AuthToken=secrets.token_hex(16)))
+    problem(second.relay.session.post(f"{second.relay.url}/callback/{second.id}", data=body, timeout=15), 401)
+    assert events(second) == []
+    wait_for(lambda: counters(second)["refused_callbacks"] == 1)
+
+
+@pytest.mark.parametrize("field", ["encrypted as a whole", "encrypted in the field"])
+def test_an_encrypted_one_is_opened_and_a_plain_one_refused(relay: Relay, field: str) -> None:
+    device = relay.device(legacy_callbacks="2.0", security_key=KEY)
+    body = sealed(version_2(device))
+    if field == "encrypted in the field":
+        body = b"request_data=" + quote_plus(body).encode()
+    done(device.send(body, headers=FORM))
+    assert types(device) == [PUNCH]
+    problem(device.send(form(version_2(device))), 401)
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"OperationTime": 12},
+        {"OperationTime": "soon"},
+        {"OperationTime": 10**30},
+        {"UserId": ""},
+        {"UserId": "   "},
+        {"UserId": None},
+        {"Operation": "LoadPunchLog"},
+        {"Operation": None},
+        {"OperationData": "x"},
+        {"OperationData": [1, None]},
+        {"Operation": "UserUpdated", "OperationData": {"Signature": [1, {"Type": "Face"}]}, "UserId": None},
+    ],
+    ids=str,
+)
+def test_unreadable_callbacks_are_kept_whole(second: Device, info: dict[str, Any]) -> None:
+    body = form(version_2(second, **info))
+    done(second.send(body))
+    assert types(second) == [UNKNOWN]
+    assert "version 2.0" in only(second, UNKNOWN)["reason"]
+    assert kept_body(second) == body
+
+
+def test_unknown_fields_are_named_without_their_values(second: Device) -> None:
+    data = {"AttendanceType": "CheckIn", "Shift": "S-4829371"}
+    done(second.send(form(version_2(second, OperationData=data, Zone="Z-4829371"), site="4829371")))
+    assert types(second)[0] == PUNCH
+    reason = only(second, UNKNOWN)["reason"]
+    assert "PunchLog.shift, RealTime.zone, site" in reason
+    assert "4829371" not in reason
+
+
+def test_both_versions_in_one_body_are_read_as_3_and_the_rest_is_named(second: Device) -> None:
+    document = {**second.punch(user="3"), **version_2(second)}
+    done(second.send(document))
+    assert only(second, PUNCH)["user_id"] == "3"
+    assert "apirequestinfo" in only(second, UNKNOWN)["reason"]
+    done(second.send(form(second.punch(user="4"))))  # 3.0 in the form of 2.0
+    assert [event["user_id"] for event in events(second, type=PUNCH)] == ["3", "4"]
+
+
+def test_a_huge_one_is_read_or_refused_and_no_error(second: Device) -> None:
+    rows = [{"UserID": str(n), "AttendanceTime": SECONDS + n} for n in range(300)]
+    done(second.send(json.dumps(version_2(second, OperationData=rows)).encode()))
+    assert len(events(second, type=PUNCH)) == 300
+    padded = version_2(second, OperationTime=SECONDS + 999, OperationData={"Note": "x" * 300_000})
+    done(second.send(form(padded)))
+    assert len(events(second, type=PUNCH)) == 301
+    assert second.send(form(version_2(second, Note="x" * 5_000_000))).status_code == 401
+    problem(second.send(b"request_data=" + b"%7B" * 100_000), 401)
+
+
+def test_a_raw_event_has_the_form_of_3_and_no_token(second: Device) -> None:
+    done(second.send(form(version_2(second))))
+    event = only(second, PUNCH)
+    raw = second.relay.call("GET", f"/v1/events/{event['id']}").text
+    assert second.token not in raw
+
+
+# Version 1.0
+
+
+def callback_url(device: Device) -> str:
+    """Its Callback URL with a new secret."""
+    path = f"/v1/devices/{device.id}/rotate-callback-secret"
+    answer = device.relay.call("POST", path)
+    assert answer.status_code == 200, answer.text
+    url: str = answer.json()["callback_url"]
+    assert "?k=" in url
+    return url
+
+
+def version_1(device: Device, **fields: str) -> dict[str, str]:
+    return {"stgid": device.id, "userid": "7", "att_time": str(SECONDS), "att_type": "i", **fields}
+
+
+def ok(answer: requests.Response) -> None:
+    """What version 1.0 waits for."""
+    assert (answer.status_code, answer.content) == (200, b"ok"), answer.text
+    assert answer.headers["content-type"].startswith("text/plain")
+
+
+@pytest.fixture
+def first(relay: Relay) -> tuple[Device, str]:
+    """A device that is switched on for version 1.0, and its Callback URL."""
+    token = secrets.token_hex(16)
+    wanted = {"device_id": f"OLD{secrets.token_hex(4)}", "auth_token": token, "timezone": "Asia/Kolkata"}
+    made = post(relay, "/v1/devices", {**wanted, "legacy_callbacks": "1.0"})
+    assert (made["legacy_callbacks"], made["require_callback_secret"]) == ("1.0", True)
+    return Device(relay, wanted["device_id"], token), made["callback_url"]
+
+
+@pytest.mark.parametrize(
+    "time", [str(SECONDS), f"{SECONDS}000", f"{LOCAL:%Y-%m-%d %H:%M:%S}"], ids=["s", "ms", "text"]
+)
+def test_a_version_1_punch_is_a_punch_like_any_other(first: tuple[Device, str], time: str) -> None:
+    device, url = first
+    for _ in range(2):
+        ok(requests.post(url, data=version_1(device, att_time=time), timeout=15))
+    punch = only(device, PUNCH)
+    assert (punch["user_id"], punch["punch_type"], punch["direction"]) == ("7", "check_in", "in")
+    assert punch["occurred_at"] == LOCAL.isoformat()
+    assert types(device) == [PUNCH]
+    assert counters(device)["duplicates"] == 1
+
+
+@pytest.mark.parametrize("how", ["fields in the URL", "appended with ?", "no stgid", "multipart"])
+def test_however_its_fields_are_sent(first: tuple[Device, str], how: str) -> None:
+    device, url = first
+    fields = version_1(device, att_type="o")
+    if how == "fields in the URL":
+        ok(requests.post(f"{url}&{urlencode(fields)}", timeout=15))
+    elif how == "appended with ?":
+        ok(requests.post(f"{url}?{urlencode(fields)}", timeout=15))
+    elif how == "no stgid":
+        del fields["stgid"]
+        ok(requests.post(url, data=fields, timeout=15))
+    else:
+        ok(requests.post(url, files={name: (None, value) for name, value in fields.items()}, timeout=15))
+    assert only(device, PUNCH)["punch_type"] == "check_out"
+    assert types(device) == [PUNCH]
+
+
+def test_without_the_secret_or_with_a_wrong_one_it_is_401_and_counted(first: tuple[Device, str]) -> None:
+    device, url = first
+    plain = url.partition("?")[0]
+    wrong = [plain, f"{plain}?k=", f"{url}x", f"{plain}?k={'x' * 32}", f"{device.relay.url}/callback"]
+    for address in wrong:
+        found = problem(requests.post(address, data=version_1(device), timeout=15), 401)
+        assert "1.0" in found["detail"] and "?k=" in found["detail"]
+    problem(requests.post(url, data=version_1(device, stgid="OTHER"), timeout=15), 401)
+    problem(requests.post(f"{plain}?{urlencode(version_1(device))}", timeout=15), 401)
+    assert events(device) == []
+    wait_for(lambda: counters(device)["refused_callbacks"] >= len(wrong))
+
+
+def test_the_secret_opens_nothing_while_it_is_switched_off(relay: Relay) -> None:
+    device = relay.device(require_callback_secret=True)
+    url = callback_url(device)
+    problem(requests.post(url, data=version_1(device), timeout=15), 401)
+    done(requests.post(url, json=device.punch(), timeout=15))
+    nobody = {"stgid": "NOBODY", "userid": "1", "att_time": "1", "att_type": "i"}
+    problem(requests.post(f"{relay.url}/callback/NOBODY?k=x", data=nobody, timeout=15), 401)
+
+
+def test_a_device_of_version_1_takes_3_as_well_and_its_url_needs_the_secret(
+    first: tuple[Device, str],
+) -> None:
+    device, url = first
+    done(requests.post(url, json=device.punch(), timeout=15))
+    problem(device.send(device.punch()), 401)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"att_time": "12"},
+        {"att_time": "soon"},
+        {"att_time": ""},
+        {"userid": ""},
+        {"userid": "x" * 300},
+        {f"field{number}": "1" for number in range(80)},
+    ],
+    ids=lambda fields: str(fields)[:30],
+)
+def test_unreadable_callbacks_of_version_1_are_kept_whole(
+    first: tuple[Device, str], fields: dict[str, str]
+) -> None:
+    device, url = first
+    body = urlencode(version_1(device, **fields)).encode()
+    for _ in range(2):
+        ok(requests.post(url, data=body, timeout=15))
+    assert types(device) == [UNKNOWN]
+    assert "version 1.0" in only(device, UNKNOWN)["reason"]
+    assert kept_body(device) == body
+
+
+def test_unknown_fields_of_version_1_are_named(first: tuple[Device, str]) -> None:
+    device, url = first
+    ok(requests.post(url, data=version_1(device, shift="4829371"), timeout=15))
+    assert "PunchLog.shift" in only(device, UNKNOWN)["reason"]
+    assert PUNCH in types(device)
+
+
+# Switching
+
+
+def test_switching_it_on_and_off(relay: Relay, device: Device) -> None:
+    path = f"/v1/devices/{device.id}"
+    assert relay.get(path)["legacy_callbacks"] == "off"
+    for value in ("3.0", 2, True, "2"):
+        problem(relay.call("PATCH", path, json={"legacy_callbacks": value}), 422, "legacy_callbacks")
+    on = relay.call("PATCH", path, json={"legacy_callbacks": "2.0"}).json()
+    assert (on["legacy_callbacks"], on["require_callback_secret"]) == ("2.0", False)
+    for number in range(8):  # over new connections, so to each of the two web processes
+        body = form(version_2(device, OperationTime=SECONDS + number))
+        done(requests.post(f"{relay.url}/callback", data=body, timeout=15))
+    assert len(events(device, type=PUNCH)) == 8
+
+    older = relay.call("PATCH", path, json={"legacy_callbacks": "1.0"}).json()
+    assert older["require_callback_secret"] is True and "?k=" in older["callback_url"]
+    off = {"require_callback_secret": False, "auth_token": device.token}
+    problem(relay.call("PATCH", path, json=off), 422, "require_callback_secret")
+    both = {"legacy_callbacks": "1.0", **off}
+    problem(relay.call("PATCH", path, json=both), 422, "require_callback_secret")
+    for number in range(8):
+        fields = version_1(device, att_time=str(SECONDS + 100 + number))
+        ok(requests.post(older["callback_url"], data=fields, timeout=15))
+    assert len(events(device, type=PUNCH)) == 16
+
+    assert relay.call("PATCH", path, json={"legacy_callbacks": "off", **off}).status_code == 200
+    for _ in range(8):
+        problem(requests.post(older["callback_url"], data=version_1(device), timeout=15), 401)
+    done(requests.post(f"{relay.url}/callback", data=form(version_2(device)), timeout=15))
+    assert "version 2.0" in only(device, UNKNOWN)["reason"]
+
+
+def test_while_the_store_is_away_they_are_spooled_and_come_in_later(tmp_path: Path) -> None:
+    with Relay(tmp_path, WEB_CONCURRENCY="1") as relay:
+        newer, older = relay.device(legacy_callbacks="2.0"), relay.device(legacy_callbacks="1.0")
+        switched_off = relay.device()
+        url = callback_url(older)
+        done(newer.send(form(version_2(newer))))
+        ok(requests.post(url, data=version_1(older), timeout=15))
+        done(switched_off.send(switched_off.punch()))
+        relay.kill("store")
+        done(newer.send(form(version_2(newer, OperationTime=SECONDS + 60))))
+        ok(requests.post(url, data=version_1(older, att_time=str(SECONDS + 60)), timeout=15))
+        ok(requests.post(f"{url}&{urlencode(version_1(older, att_time=str(SECONDS + 120)))}", timeout=15))
+        done(switched_off.send(form(version_2(switched_off))))
+        relay.start("store")
+        wait_for(
+            lambda: relay.get("/health")["spooled_bytes"] == 0 and relay.get("/health")["store"] == "ok", 30
+        )
+        assert types(newer) == [PUNCH] * 2
+        assert types(older) == [PUNCH] * 3
+        assert types(switched_off) == [PUNCH, UNKNOWN]
+
+
+def test_quoted_twice_it_is_found_by_its_token_before_it_is_parsed() -> None:
+    token = "k3wgUszWcH4EjXM7sUWI38yJPkXhmvao"
+    inner = json.dumps({"ApiRequestInfo": {"AuthToken": token}})
+    assert list(tokens_in(json.dumps({"request_data": inner}).encode())) == [token]
+    assert list(tokens_in(b"request_data=" + quote(inner).encode())) == [token]

@@ -1,0 +1,245 @@
+"""A whole key of the wrong type in the store, as after damage or a foreign tool: every kind of key, every page.
+
+No answer is a 500, no traceback is logged, nothing is deleted; `/health` and `doctor` say what can't be read, so that
+nobody takes a list for complete that isn't.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+import requests
+from click.testing import CliRunner
+
+from app.cli import main
+from app.settings.table import load
+from app.store import Store
+from app.store.privacy.stored_data import STORED_DATA, StoredData, pattern
+from app.web.application import create_app
+from tests.console.tools import Client
+from tests.harness import API_KEY, Device, Receiver, Relay
+from tests.relay.tools import key_with
+
+PERSON = "70001"
+# What these say is nothing that is stored.
+STATIC = re.compile(r"/docs|/openapi|/postman|/console/static|/console/sign-in")
+
+
+@dataclass
+class Lived:
+    """A relay in which every list has a row, what its pages are, and a key of its own."""
+
+    relay: Relay
+    store: Store
+    device: Device
+    paths: list[str]
+    console: Client
+    key: str
+    rows: dict[str, int] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
+    relay = Relay(
+        tmp_path_factory.mktemp("types"), RELAY_RETRY_SCHEDULE="600", RELAY_SHARDS="1", WEB_CONCURRENCY="1"
+    )
+    good, bad = Receiver(), Receiver()
+    bad.answer = lambda _: (500, {}, b"")
+    relay.start()
+    try:
+        device = relay.device(gateway_url="http://127.0.0.1:9/api")
+        subscription = relay.subscribe(good)
+        relay.subscribe(bad)
+        leave_traces(device)
+        good.wait(5)
+        relay.kill(
+            "worker"
+        )  # a worker has tests of its own (tests/delivery/test_parked.py); here, it would write
+        console = Client(relay)
+        assert console.sign_in(API_KEY).status_code == 303
+        key = key_with(relay, "admin")
+        store = Store(load(relay.environment))
+        paths = paths_of(relay, device, subscription["id"])
+        found = Lived(relay, store, device, paths, console, key)
+        whole = read_all(found)
+        refused = [
+            path for path, answer in whole.items() if answer.status_code >= 400 and "/console" not in path
+        ]
+        assert refused == []
+        found.statuses = {path: answer.status_code for path, answer in whole.items()}
+        found.rows = {path: rows(answer) for path, answer in whole.items()}
+        yield found
+    finally:
+        relay.stop()
+        good.close()
+        bad.close()
+
+
+def leave_traces(device: Device) -> None:
+    template = {"Type": "Face", "UserID": PERSON, "Index": "0", "Size": "4", "Data": "ZmFjZQ=="}
+    updated = {"UserID": PERSON, "FirstName": "Asha", "Template": [template]}
+    device.send_done(device.envelope(UserUpdated=updated))
+    device.send_done(device.punch(PERSON))
+    photo = {"UserID": PERSON, "LogPhoto": "/9j/AAAA", "LogTime": "2026-11-24 09:00:00 GMT +0530"}
+    device.send_done(device.envelope(Log=photo))
+    device.send_done(device.envelope(NewThing={"UserID": PERSON}))
+    row = {"employee_id": "E1", "name": "Asha"}
+    assert device.relay.call("PUT", f"/v1/employees/{PERSON}", json=row).ok
+    body = {"device_id": device.id, "user_id": PERSON, "first_name": "Asha"}
+    headers = {"Prefer": "wait=10", "Idempotency-Key": secrets.token_hex(8)}
+    assert device.relay.call("POST", "/v1/actions/add-user", json=body, headers=headers).status_code < 600
+
+
+def paths_of(relay: Relay, device: Device, subscription: str) -> list[str]:
+    """A path for every page of the API and the console that can be read."""
+    events = relay.events()
+    photo, strange = (
+        next(event[field] for event in events if event.get(field)) for field in ("photo_url", "body_url")
+    )
+    values = {
+        "subscription_id": subscription,
+        "event_id": events[0]["id"],
+        "device_id": device.id,
+        "user_id": PERSON,
+        "credential_type": "face",
+        "index": "0",
+        "command_id": relay.get("/v1/commands")["data"][0]["command_id"],
+    }
+    here, today = len(relay.url), datetime.now(UTC)
+    paths = [photo[here:], strange[here:]]
+    for rule in create_app(load(relay.environment)).url_map.iter_rules():
+        if "GET" not in (rule.methods or ()) or STATIC.match(rule.rule) or "blob_id" in rule.arguments:
+            continue
+        path = re.sub(r"<(?:[a-z]+:)?(\w+)>", lambda name: values.get(name[1], "add-user"), rule.rule)
+        if path == "/v1/events/stream" or "stream" in path:
+            continue  # an answer that doesn't end
+        paths.append(path)
+        if path in ("/v1/users", "/v1/events", "/v1/commands"):
+            paths.append(f"{path}?device_id={device.id}")
+        if path == "/v1/events":
+            paths += [
+                f"{path}?user_id={PERSON}",
+                f"{path}?type=attendance.punch",
+                "/v1/events/samples?type=attendance.punch",
+            ]
+        if path == f"/v1/users/{PERSON}/credentials/face/0":
+            paths[-1] += f"?device_id={device.id}"
+        if path == "/v1/events/samples":
+            paths[-1] += "?type=attendance.punch"
+        if path.startswith(f"/v1/attendance/{PERSON}"):
+            paths[-1] += f"?month={today:%Y-%m}"
+        elif path.startswith("/v1/attendance"):
+            paths[-1] += f"?date={today:%Y-%m-%d}"
+    assert len(paths) > 40
+    return paths
+
+
+def a_key(lived: Lived, kept: StoredData) -> str:
+    """The name of a key of a kind: one that is there, or one that would be."""
+    names = sorted(name.decode() for name in lived.store.connection.redis.scan_iter(match="{*"))
+    depth = kept.key.count(":")
+    there = [name for name in names if pattern(kept).fullmatch(name) and name.count(":") == depth]
+    own = [name for name in there if PERSON in name]
+    made_up = re.sub(r"\b[A-Z]+\b", "7", kept.key)
+    return (own or there or [made_up])[0]
+
+
+@contextmanager
+def of_a_wrong_type(lived: Lived, key: str, kept: StoredData) -> Iterator[None]:
+    """In the place of a key, one of another type; it is put right afterwards, and must not have been touched."""
+    client, aside = lived.store.connection.redis, f"{key[: key.index('}') + 1]}:aside"
+    there = client.exists(key)
+    if there:
+        client.rename(key, aside)
+    client.set(key, "x") if kept.type != "string" else client.rpush(key, "x")
+    try:
+        yield
+        assert client.type(key) == (b"string" if kept.type != "string" else b"list"), "it was deleted"
+    finally:
+        client.delete(key)
+        if there:
+            client.rename(aside, key)
+
+
+def read_all(lived: Lived) -> dict[str, requests.Response]:
+    """The answer of every page. The API's own by a key that is stored, which can be damaged, too."""
+    answers = {}
+    for path in lived.paths:
+        if path == "/" or path.startswith("/console"):
+            answers[path] = lived.console.get(path)
+        else:
+            answers[path] = lived.relay.call("GET", path, API_KEY)
+    answers["/v1/me with a stored key"] = lived.relay.call("GET", "/v1/me", lived.key)
+    return answers
+
+
+def command(lived: Lived, *arguments: str) -> tuple[int, str]:
+    """The exit status of a command of the relay's command line, and what it prints; it may raise nothing of its own."""
+    environment = {**dict.fromkeys(os.environ), **lived.relay.environment}
+    ran = CliRunner().invoke(main, arguments, env=environment)
+    assert ran.exception is None or isinstance(ran.exception, SystemExit), traceback.format_exception(
+        ran.exception
+    )
+    return ran.exit_code, ran.output
+
+
+def rows(answer: requests.Response) -> int:
+    """How many rows a page shows; 0 for one that is no list."""
+    if answer.headers["Content-Type"].startswith("application/json"):
+        found = answer.json()
+        return len(found["data"]) if isinstance(found, dict) and "data" in found else 0
+    if answer.headers["Content-Type"].startswith("text/csv"):
+        return answer.text.count("\n")
+    return answer.text.count("<tr") + answer.text.count("\ncams_relay_")
+
+
+@pytest.mark.parametrize("kept", STORED_DATA, ids=lambda kept: kept.key)
+def test_a_key_of_a_wrong_type_is_named_and_makes_no_500(lived: Lived, kept: StoredData) -> None:
+    key = a_key(lived, kept)
+    log = lived.relay.folder / "web.log"
+    before = log.stat().st_size
+    with of_a_wrong_type(lived, key, kept):
+        damaged = read_all(lived)
+        health = lived.relay.call("GET", "/health", None)
+        status, said = command(lived, "doctor")
+        command(lived, "export", "--user", PERSON)
+    assert {path: answer.text for path, answer in damaged.items() if answer.status_code in (500, 502)} == {}
+    assert "Traceback" not in log.read_bytes()[before:].decode()
+    assert (status, key in said) == (1, True), said
+    named = [warning for warning in health.json()["warnings"] if key in warning or kept.key in warning]
+    for path, answer in damaged.items():
+        if answer.status_code == 503 and path.startswith("/v1"):
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert "doctor" in answer.json()["detail"], path
+        if answer.status_code not in (lived.statuses[path], 503) or (
+            answer.ok and rows(answer) < lived.rows[path]
+        ):
+            assert named, f"{path} shows less, and /health doesn't say why: {health.text}"
+    assert health.status_code == 200, health.text
+    assert not [warning for warning in lived.relay.get("/health")["warnings"] if "wrong type" in warning]
+
+
+@pytest.mark.parametrize("key", ["{g}:devices", "{g}:key_id", "{g}:shards", "{g}:device_changes"])
+def test_a_web_process_starts_beside_a_key_of_a_wrong_type(lived: Lived, key: str) -> None:
+    kept = next(kept for kept in STORED_DATA if kept.key == key)
+    log = lived.relay.folder / "web.log"
+    before = log.stat().st_size
+    with of_a_wrong_type(lived, key, kept):
+        lived.relay.kill("web")
+        lived.relay.start("web")
+        health = lived.relay.call("GET", "/health", None)
+    assert (health.status_code, health.json()["store"]) == (200, "ok")
+    assert key in " ".join(health.json()["warnings"])
+    assert "Traceback" not in log.read_bytes()[before:].decode()
+    lived.relay.kill("web")
+    lived.relay.start("web")
+    lived.device.send_done(lived.device.punch())

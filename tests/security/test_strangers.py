@@ -1,0 +1,265 @@
+"""Whoever has neither a device's AuthToken nor an API key keeps nobody else waiting, and fills no memory."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+import requests
+
+from app.limits.body_memory import FREE_BYTES, Body, BodyMemory
+from app.limits.callers import Callers, forwarded_address
+from app.limits.connections import Connections
+from app.settings.table import load
+from tests.harness import Device, Relay, wait_for
+from tests.security.strangers import HEAD, answer_of, beside, connect, half_sent, is_closed, memory_mib
+
+MIB = 1024 * 1024
+
+
+def sent(relay: Relay, device: Device, count: int = 1) -> None:
+    """Sends punches on a connection of their own each; all must be acknowledged."""
+    for _ in range(count):
+        answer = requests.post(f"{relay.url}/callback", data=json.dumps(device.punch()), timeout=20)
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    """A relay with few connections, which waits long for what is to come on them."""
+    with Relay(
+        tmp_path_factory.mktemp("patient"),
+        WEB_CONCURRENCY="1",
+        RELAY_CONNECTIONS="50",
+        RELAY_CONNECTIONS_PER_ADDRESS="1000",
+        RELAY_HEADER_TIMEOUT="300",
+        RELAY_BODY_TIMEOUT="300",
+    ) as relay:
+        yield relay
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    """A relay that waits a second for a header, and for a body."""
+    with Relay(
+        tmp_path_factory.mktemp("hasty"),
+        WEB_CONCURRENCY="1",
+        RELAY_HEADER_TIMEOUT="1",
+        RELAY_BODY_TIMEOUT="1",
+        RELAY_BODY_MEMORY="32",
+        RELAY_BODY_MEMORY_PER_ADDRESS="16",
+    ) as relay:
+        yield relay
+
+
+def test_callbacks_are_taken_while_a_stranger_holds_more_connections_than_there_are(patient: Relay) -> None:
+    device = patient.device()
+    with half_sent(patient, 120):
+        sent(patient, device, 5)
+    with half_sent(patient, 120, "127.0.0.9"):
+        sent(patient, device, 5)
+
+
+def test_a_full_process_closes_the_oldest_unfinished_connection_of_whoever_has_most(patient: Relay) -> None:
+    with half_sent(patient, 5, "127.0.0.2") as few, half_sent(patient, 100, "127.0.0.3") as many:
+        wait_for(lambda: sum(map(is_closed, many)) >= 50)
+        assert not any(map(is_closed, few))
+        assert is_closed(many[0]) and not is_closed(many[-1])
+
+
+def test_idle_connections_make_room_too(patient: Relay) -> None:
+    device = patient.device()
+    idle = [connect(patient, "127.0.0.4") for _ in range(60)]
+    for sock in idle:
+        sock.sendall(b"GET /health HTTP/1.1\r\nHost: relay\r\n\r\n")
+        sock.recv(4096)
+    sent(patient, device, 3)
+    for sock in idle:
+        sock.close()
+
+
+def test_event_streams_leave_room_for_callbacks(patient: Relay) -> None:
+    device = patient.device()
+    key = {"X-API-Key": patient.environment["RELAY_API_KEY"]}
+    url = f"{patient.url}/v1/events/stream"
+    streams = [requests.get(url, headers=key, stream=True, timeout=20) for _ in range(45)]
+    statuses = [stream.status_code for stream in streams]
+    assert set(statuses) <= {200, 429, 503} and 1 <= statuses.count(200) <= 40, statuses
+    sent(patient, device, 5)
+    for stream in streams:
+        stream.close()
+
+
+@pytest.mark.parametrize("start", [b"", b"POST /callback HTTP/1.1\r\nHost:", b"\x16\x03\x01"])
+def test_a_header_that_does_not_come_ends_the_connection(hasty: Relay, start: bytes) -> None:
+    with connect(hasty) as sock:
+        sock.sendall(start)
+        assert b" 200 " not in answer_of(sock)
+
+
+@pytest.mark.parametrize(
+    "head", [HEAD % 100, HEAD.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked") + b"64\r\n"]
+)
+def test_a_body_that_does_not_come_is_408(hasty: Relay, head: bytes) -> None:
+    with connect(hasty) as sock:
+        sock.sendall(head + b"{")
+        assert answer_of(sock).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_body_that_trickles_is_408(hasty: Relay) -> None:
+    with connect(hasty) as sock:
+        sock.sendall(HEAD % 1_000_000)
+        sock.settimeout(0.1)
+        received = b""
+        for _ in range(600):
+            sock.sendall(b" ")
+            try:
+                received = sock.recv(4096)
+                break
+            except TimeoutError:
+                continue
+        assert received.startswith(b"HTTP/1.1 408 ")
+
+
+def test_an_unread_body_after_an_answer_does_not_hold_the_connection(hasty: Relay) -> None:
+    """A refused request's body is read to its end, but not for ever."""
+    with connect(hasty) as sock:
+        sock.sendall(b"POST /v1/devices HTTP/1.1\r\nHost: relay\r\nContent-Length: 1000000\r\n\r\n{")
+        assert answer_of(sock).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_large_bodies_of_strangers_fill_no_memory_and_callbacks_get_through(
+    hasty: Relay, chunked: bool
+) -> None:
+    device = hasty.device()
+    sent(hasty, device)
+    before = memory_mib(hasty)
+    head = HEAD % (16 * MIB)
+    if chunked:
+        head = HEAD.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked") + b"1000000\r\n"
+    most = 0
+    large = device.punch(Padding="x" * 2 * MIB)
+    for number in range(4):
+        socks = [connect(hasty, f"127.0.1.{number * 10 + each}") for each in range(10)]
+        for sock in socks:
+            try:
+                sock.sendall(head + b"x" * (15 * MIB))
+            except OSError:
+                continue  # it was refused before all of it had come
+        most = max(most, memory_mib(hasty))
+        sent(hasty, device)
+        device.send_done(large | device.punch(Padding="x" * 2 * MIB))
+        for sock in socks:
+            sock.close()
+    assert most - before < 256, f"{before} MiB, then {most}"  # 600 MiB were sent
+
+
+def test_bodies_of_a_keys_holder_fill_no_memory_either(patient: Relay) -> None:
+    head = b"PUT /v1/employees HTTP/1.1\r\nHost: relay\r\nX-API-Key: %b\r\nContent-Length: %d\r\n\r\n"
+    before, socks = memory_mib(patient), [connect(patient) for _ in range(30)]
+    for sock in socks:
+        with suppress(OSError):  # it was refused before all of it had come
+            sock.sendall(head % (patient.environment["RELAY_API_KEY"].encode(), 16 * MIB) + b"x" * (15 * MIB))
+    most = memory_mib(patient)
+    assert answer_of(socks[0]).startswith(b"HTTP/1.1 503 ")
+    sent(patient, patient.device())
+    for sock in socks:
+        sock.close()
+    assert most - before < 300, f"{before} MiB, then {most}"  # 450 MiB were sent
+
+
+def test_of_bodies_of_keys_holders_only_unfinished_ones_are_given_up() -> None:
+    settings = load({"RELAY_SECRET_KEY": "made-up-" * 5, "RELAY_BODY_MEMORY": "16"})
+    table = Connections(settings.limits, Callers(), by_proxy=False)
+    pairs = [socket.socketpair() for _ in range(3)]
+    whole, unfinished, last = (table.admit(ours, ("198.51.100.7", 1)) for ours, _ in pairs)
+    assert whole and unfinished and last
+    for connection in (whole, unfinished, last):
+        connection.begin_answer(connection.address)
+        connection.vouch()
+        assert table.vouched.grow(connection, 15 * MIB)
+        if connection is whole:
+            connection.body_is_whole()
+    assert table.vouched.grow(last, 5 * MIB)
+    assert [one.given_up for one in (whole, unfinished, last)] == [False, True, False]
+    for ours, theirs in pairs:
+        ours.close()
+        theirs.close()
+
+
+def test_callers_without_room_are_asked_to_try_again(hasty: Relay) -> None:
+    with connect(hasty, "127.0.2.1") as first, connect(hasty, "127.0.2.1") as second:
+        for sock in (first, second):
+            sock.sendall(HEAD % (16 * MIB))
+            sock.sendall(b"x" * (9 * MIB))
+        answer = answer_of(first)
+        assert answer.startswith((b"HTTP/1.1 503 ", b"HTTP/1.1 408 ")), answer[:100]
+
+
+@pytest.mark.timeout(300)
+def test_500_devices_behind_one_address_are_all_taken_with_garbage_beside(relay: Relay) -> None:
+    """All callbacks come from the gateway's few addresses; nobody else there, or elsewhere, costs them one."""
+    with ThreadPoolExecutor(4) as pool:
+        devices = list(pool.map(lambda _: relay.device(), range(500)))
+
+    def garbage(address: str) -> None:
+        wrong = Device(relay, "none", "f" * 32)
+        for body in (b"{" + b"[" * 20_000, b"x" * 64, json.dumps(wrong.punch()).encode(), b"QUFB" * 16):
+            with connect(relay, address, 5) as sock:
+                sock.sendall(HEAD % len(body) + body)
+                sock.recv(4096)
+        with half_sent(relay, 20, address):
+            pass
+
+    def all_of(some: list[Device]) -> list[int]:
+        with requests.Session() as session:
+            return [
+                session.post(f"{relay.url}/callback", data=json.dumps(device.punch()), timeout=30).status_code
+                for device in some
+            ]
+
+    with (
+        beside(lambda: garbage("127.0.0.1"), lambda: garbage("127.0.0.7")),
+        ThreadPoolExecutor(20) as pool,
+    ):
+        statuses = list(pool.map(all_of, [devices[start::50] for start in range(50)]))
+    assert {status for some in statuses for status in some} == {200}
+
+
+# The rules by themselves
+
+
+def test_the_memory_of_a_stranger_goes_first_and_of_strangers_the_oldest_of_the_heaviest() -> None:
+    callers = Callers()
+    callers.note_genuine("gateway")
+    memory = BodyMemory(100, 60, callers)
+    genuine, first, second, other = (Body(name) for name in ("gateway", "flood", "flood", "other"))
+    assert all(
+        memory.grow(body, size) for body, size in ((genuine, 40), (other, 10), (first, 20), (second, 20))
+    )
+    assert memory.grow(other, 20)
+    assert first.given_up and not (second.given_up or genuine.given_up)
+    assert not memory.grow(second, 70) and memory.used == 70
+    assert memory.grow(genuine, 30), "the gateway's address has no cap of its own"
+    for body in (genuine, first, second, other):
+        memory.release(body)
+    assert memory.used == 0 and FREE_BYTES > 8_192
+
+
+@pytest.mark.parametrize(
+    ("header", "proxies", "expected"),
+    [
+        ("203.0.113.5", 0, "10.0.0.1"),
+        ("", 1, "10.0.0.1"),
+        ("198.51.100.1, 203.0.113.5", 1, "203.0.113.5"),
+        ("198.51.100.1, 203.0.113.5", 2, "198.51.100.1"),
+        ("203.0.113.5", 2, "10.0.0.1"),
+    ],
+)
+def test_the_caller_is_whom_the_trusted_proxies_name(header: str, proxies: int, expected: str) -> None:
+    assert forwarded_address("10.0.0.1", header, proxies) == expected

@@ -1,0 +1,326 @@
+"""Faults that the relay had, each with the shortest plan that found it and a way to have it again.
+
+A plan must break its promise while the fault is there, and keep it without: so the simulation is known to find it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from app.callbacks.receiver import Receiver
+from app.store.intake import script_call as ingest_call
+from app.store.server.store_id import StoreIdentity
+from app.store.spool import drain_lock as spool_turn
+from app.store.spool import records as spool_records
+from app.store.spool.segment import Writer
+from app.store.subscriptions.records import Subscriptions
+from tests.simulation.plan import Step
+from tests.simulation.runner import Runner, runner
+from tests.simulation.seams import Seams
+from workers.delivery.shard_context import Context
+from workers.delivery.target import Target
+from workers.rq import jobs
+
+_FIRST_LENGTH = spool_records.HEADER + len(spool_records.MARKER)  # where the first record says its own
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault: the promise it breaks, a plan that shows it, and what brings it back."""
+
+    promise: str
+    steps: list[Step]
+    bring_back: Callable[[Seams], None]
+
+
+def _arrival_decides(seams: Seams) -> None:
+    """What comes later counts as newer."""
+    arrivals = count(1)
+    seams.put(ingest_call, "device_ms", lambda *_: next(arrivals))
+
+
+def _nobody_takes_replays_on(seams: Seams) -> None:
+    """Of a replay whose job was killed nobody does the rest."""
+    seams.put(jobs, "_take_on", lambda kept: None)
+
+
+def _versions_count(seams: Seams) -> None:
+    """The subscriptions' version is a count, which an emptied store comes to again."""
+    announce = Subscriptions._announce
+
+    def announce_by_ones(self: Any, subscription_id: str) -> None:
+        client = self._connection.redis
+        names = [shard.subscriptions_version for shard in self._connection.shards]
+        versions = [int(client.get(name) or 0) + 1 for name in names]
+        announce(self, subscription_id)
+        for name, version in zip(names, versions, strict=True):
+            client.set(name, version)
+
+    seams.put(Subscriptions, "_announce", announce_by_ones)
+
+
+def _unknown_is_removed(seams: Seams) -> None:
+    """Whatever store is there is ours, and a device that it doesn't have was removed."""
+
+    def leave_out(self: Any, item: Any) -> None:
+        self._is_stored(item)
+
+    seams.put(StoreIdentity, "check", lambda self: None)
+    seams.put(Receiver, "_store_spooled", leave_out)
+
+
+def _nothing_is_written_again(seams: Seams) -> None:
+    """Nobody looks whether a segment is still found under its name."""
+    seams.put(Writer, "_check", lambda self: None)
+
+
+def _damage_hides_the_rest(seams: Seams) -> None:
+    """A segment is read up to its first damage, as a length that leads nowhere made it."""
+    read = spool_records.records
+
+    def read_up_to_damage(*arguments: Any) -> Iterator[Any]:
+        for found in read(*arguments):
+            yield found
+            if isinstance(found, spool_records.Damage):
+                yield spool_records.Damage(found.end, arguments[2])
+                return
+
+    seams.put(spool_records, "records", read_up_to_damage)
+
+
+def _second_sync_is_believed(seams: Seams) -> None:
+    """A segment of which a sync failed is gone on with; once one works, all of it counts as synced."""
+    sync = Writer._sync
+
+    def sync_and_go_on(self: Any, segment: Any) -> None:
+        written = segment.written
+        try:
+            sync(self, segment)
+        except OSError:
+            segment.failed = segment.ended = False
+            segment.written = written
+            raise
+
+    seams.put(Writer, "_sync", sync_and_go_on)
+    seams.put(Writer, "_cut", lambda self, segment, size: None)
+
+
+def _the_frozen_are_waited_for(seams: Seams) -> None:
+    """Whoever has the turn to bring in what is spooled keeps it for as long as it lives."""
+    seams.put(spool_turn, "FROZEN_SECONDS", 1e9)
+
+
+def _position_is_moved_first(seams: Seams) -> None:
+    """The position of the events that are queued is moved on in a store that has lost what was before."""
+    write = Context.write
+
+    async def write_anyway(
+        self: Any, script: Any, keys: Any, arguments: Any, *more: Any, **named: Any
+    ) -> Any:
+        if script is self.scripts.fanout:
+            stored = await self.redis.get(self.shard.fanout)
+            arguments = [arguments[0], (stored or b"0-0").decode(), *arguments[2:]]
+        return await write(self, script, keys, arguments, *more, **named)
+
+    seams.put(Context, "write", write_anyway)
+
+
+def _fresh_passes_what_is_loaded(seams: Seams) -> None:
+    """An event from the queue starts while what is due is still being read."""
+    may_start_fresh = Target.may_start_fresh
+
+    def started_too_early(self: Target) -> bool:
+        self.due_loading = False
+        return may_start_fresh(self)
+
+    seams.put(Target, "may_start_fresh", started_too_early)
+
+
+FAULTS = {
+    "a new event overtakes one whose retry is being loaded": Fault(
+        "Strict webhooks keep the order",
+        [
+            ["dispatch", "deliver0", 10],
+            ["target", "strict", "away"],
+            ["advance", 5.0],
+            ["happen", "web0", "DEV0", "punch", "2", 1, "CheckOut"],
+            ["dispatch", "deliver0", 40],
+            ["advance", 0.5],
+            ["dispatch", "deliver0", 40],
+            ["advance", 1.0],
+            ["advance", 0.5],
+            ["advance", 1.0],
+            ["advance", 1.0],
+            ["calm"],
+            ["job"],
+            ["happen", "web0", "DEV0", "punch", "1", 1, "BreakIn"],
+        ],
+        _fresh_passes_what_is_loaded,
+    ),
+    "events that an older store hasn't queued are passed over": Fault(
+        "Each webhook gets every event",
+        [
+            ["happen", None, "DEV0", "update", "1", "Fingerprint"],
+            ["happen", None, "DEV0", "punch", "1", 0, "BreakIn"],
+            ["dispatch", "deliver0", 40],
+            ["advance", 0.1],
+            ["happen", "web1", "DEV0", "punch", "1", 1, "BreakIn"],
+            ["snapshot", 1],
+            ["dispatch", "deliver0", 10],
+            ["store", "away"],
+            ["calm"],
+            ["happen", "web0", "DEV0", "delete", "1"],
+            ["store", "back older"],
+        ],
+        _position_is_moved_first,
+    ),
+    "a segment that is unlinked is lost": Fault(
+        "Nothing acknowledged is lost",
+        [
+            ["store", "away"],
+            ["happen", "web0", "DEV0", "punch", "1", 0, "CheckIn"],
+            ["outside", "unlinked", 0],
+            ["drain", "web0"],
+            ["kill", "web0"],
+        ],
+        _nothing_is_written_again,
+    ),
+    "a folder that is replaced takes what is written to it": Fault(
+        "Nothing acknowledged is lost",
+        [
+            ["store", "away"],
+            ["happen", "web0", "DEV0", "punch", "1", 0, "CheckIn"],
+            ["outside", "folder replaced", 0],
+            ["happen", "web0", "DEV0", "punch", "2", 0, "CheckIn"],
+            ["drain", "web0"],
+            ["kill", "web0"],
+        ],
+        _nothing_is_written_again,
+    ),
+    "a damaged length hides what follows": Fault(
+        "Nothing acknowledged is lost",
+        [
+            ["store", "away"],
+            ["happen", "web0", "DEV0", "punch", "1", 0, "CheckIn"],
+            ["happen", "web0", "DEV0", "punch", "1", 1, "CheckIn"],
+            ["happen", "web0", "DEV0", "punch", "2", 0, "CheckIn"],
+            ["outside", "bit flipped", _FIRST_LENGTH],
+        ],
+        _damage_hides_the_rest,
+    ),
+    "what a failed sync has lost is acknowledged after the next": Fault(
+        "Nothing acknowledged is lost",
+        [
+            ["store", "away"],
+            ["happen", "web0", "DEV0", "punch", "1", 0, "CheckIn"],
+            ["disk", "web0", 1, "sync", "failed"],
+            ["happen", "web0", "DEV0", "punch", "2", 0, "CheckIn"],
+            ["send", "web0", "DEV0", 1],
+            ["power"],
+        ],
+        _second_sync_is_believed,
+    ),
+    "what a frozen process has spooled waits for it": Fault(
+        "No process fails for good",
+        [
+            ["store", "away"],
+            ["happen", "web0", "DEV0", "punch", "1", 0, "CheckIn"],
+            ["store", "back"],
+            ["keep_up", "web0"],
+            ["fail", "web0", 2, "freeze"],
+            ["drain", "web0"],
+        ],
+        _the_frozen_are_waited_for,
+    ),
+    "callbacks are deleted where another store is in place of ours": Fault(
+        "Nothing acknowledged is lost",
+        [
+            ["partition", "web1", True],
+            ["foreign", True],
+            ["happen", "web1", "DEV1", "delete", "1"],
+            ["kill", "web1"],
+            ["keep_up", "web1"],
+            ["drain", "web1"],
+        ],
+        _unknown_is_removed,
+    ),
+    "callbacks are deleted where the store comes up empty": Fault(
+        "Nothing acknowledged is lost",
+        [
+            ["store", "away"],
+            ["happen", "web0", "DEV0", "punch", "1", 0, "CheckIn"],
+            ["store", "back empty"],
+            ["kill", "web0"],
+            ["keep_up", "web0"],
+            ["drain", "web0"],
+        ],
+        _unknown_is_removed,
+    ),
+    "a stale punch wins": Fault(
+        "The newest wins",
+        [
+            ["partition", "web0", True],
+            ["happen", "web0", "DEV1", "punch", "1", 0, "CheckIn"],
+            ["happen", "web2", "DEV1", "punch", "1", 0, "CheckOut"],
+        ],
+        _arrival_decides,
+    ),
+    "a deleted user comes back": Fault(
+        "The newest wins",
+        [
+            ["partition", "web0", True],
+            ["happen", "web0", "DEV0", "update", "1", "Fingerprint"],
+            ["happen", "web2", "DEV0", "delete", "1"],
+        ],
+        _arrival_decides,
+    ),
+    "a killed replay loses its rest": Fault(
+        "Every replay is finished",
+        [
+            ["happen", "web1", "DEV0", "update", "1", "Fingerprint"],
+            ["calm"],
+            ["replay", "strict"],
+            ["job_killed", 9],
+        ],
+        _nobody_takes_replays_on,
+    ),
+    "an emptied store's webhooks are taken for the ones before": Fault(
+        "Each webhook gets every event",
+        [["happen", None, "DEV1", "update", "2", "Fingerprint"], ["dispatch", "deliver0", 10], ["empty"]],
+        _versions_count,
+    ),
+}
+
+
+def found(made: Runner, fault: Fault, *, there: bool) -> bool:
+    """Whether the fault's plan breaks its promise, while it is there or without it."""
+    seams = Seams(made)
+    if there:
+        fault.bring_back(seams)
+    try:
+        result = made.play(0, fault.steps)
+    finally:
+        seams.remove()
+    return any(sentence.startswith(fault.promise) for sentence in result.broken)
+
+
+def main() -> None:
+    """Prints of each fault whether it is found while it is there, and whether without it."""
+    with runner() as made:
+        print(
+            json.dumps(
+                {
+                    name: [found(made, fault, there=is_there) for is_there in (True, False)]
+                    for name, fault in FAULTS.items()
+                }
+            )
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

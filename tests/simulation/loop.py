@@ -1,0 +1,136 @@
+"""An asyncio loop that runs step by step on the simulated clock, and webhook targets that answer as they are told."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from workers.http.messages import Request, Response
+
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+
+
+class _NoSockets(selectors.BaseSelector):
+    """Nothing is waited for: what comes, comes by the simulation's steps."""
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return selectors.SelectorKey(fileobj, -1, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return selectors.SelectorKey(fileobj, -1, 0, None)
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        raise KeyError(fileobj)
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        return []
+
+    def get_map(self) -> dict[Any, Any]:
+        return {}
+
+
+class SteppedLoop(asyncio.SelectorEventLoop):
+    """The loop of one dispatcher."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._tasks: list[asyncio.Task[Any]] = []
+        super().__init__(_NoSockets())
+        self.set_exception_handler(lambda loop, context: None)
+
+    def time(self) -> float:
+        return self._process.world.monotonic()
+
+    def create_task(self, *arguments: Any, **named: Any) -> asyncio.Task[Any]:
+        made: asyncio.Task[Any] = super().create_task(*arguments, **named)
+        self._tasks.append(made)
+        return made
+
+    def unfinished(self) -> list[asyncio.Task[Any]]:
+        """Its tasks that have not ended, in the order in which they began."""
+        self._tasks = [task for task in self._tasks if not task.done()]
+        return list(self._tasks)
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *arguments: Any) -> Any:
+        """At once: which thread is faster must not be chance."""
+        future = self.create_future()
+        try:
+            future.set_result(func(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def add_signal_handler(self, *arguments: Any) -> None:
+        """Simulated processes get no signals."""
+
+    def step(self, rounds: int) -> bool:
+        """Runs what is ready, so many rounds of it at most; whether more is ready."""
+        asyncio._set_running_loop(self)
+        try:
+            for _ in range(rounds):
+                if not self._ready and not (self._scheduled and self._scheduled[0].when() <= self.time()):
+                    return False
+                self._run_once()
+        finally:
+            asyncio._set_running_loop(None)
+        return True
+
+
+class Targets:
+    """All webhooks' targets: what each was sent and accepted, and how it behaves."""
+
+    def __init__(self) -> None:
+        self.behaviour: dict[str, str] = {}
+        self.seconds = 0.05  # that each takes to answer
+        self.accepted: list[tuple[str, str, bytes]] = []  # URL, webhook-id, body
+        self.begun: list[tuple[str, str]] = []  # URL, webhook-id: every attempt
+
+    def attempt(self, request: Request) -> Response:
+        headers = dict(line.split(": ", 1) for line in request.headers if ": " in line)
+        name = headers["webhook-id"]
+        self.begun.append((request.url, name))
+        how = self.behaviour.get(request.url, "ok")
+        if how in ("ok", "answer lost"):
+            self.accepted.append((request.url, name, request.body))
+        return {
+            "ok": Response(200),
+            "answer lost": Response(error="timeout", duration=15.0),
+            "error": Response(500),
+            "busy": Response(503, {"retry-after": "2"}),
+            "away": Response(error="connect_failed"),
+        }[how]
+
+    def events(self, url: str) -> list[dict[str, Any]]:
+        """What a target accepted, event by event."""
+        found: list[dict[str, Any]] = []
+        for where, _, body in self.accepted:
+            if where == url:
+                content = orjson.loads(body)
+                found += content if isinstance(content, list) else [content]
+        return found
+
+
+class TargetClient:
+    """In the place of `workers.http.client.Client`: one call takes a moment, in which others may begin."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def send(self, request: Request, done: Callable[[Response], None]) -> Any:
+        if self._process.dead:
+            return None
+        targets, loop = self._process.world.targets, self._process.loop
+        response = targets.attempt(request)
+        return loop.call_later(2.0 if response.error == "timeout" else targets.seconds, done, response)
+
+    def cancel(self, handle: Any) -> None:
+        if handle is not None:
+            handle.cancel()
+
+    async def close(self) -> None:
+        pass

@@ -1,0 +1,142 @@
+"""Puts a simulated clock and seeded randomness in the place of the real ones, in every module of the relay and of RQ.
+
+What is determined must not depend on this machine: the modules ask `time`, `datetime`, `random`, `secrets` and `uuid`
+by their module's names, so that is where they are replaced.
+"""
+
+from __future__ import annotations
+
+import datetime as datetime_module
+import random
+import secrets
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from types import ModuleType, SimpleNamespace
+from typing import Any, Protocol
+
+PREFIXES = ("app.", "workers.", "rq.")
+
+
+class Clock(Protocol):
+    """What the replaced modules ask for."""
+
+    def wall(self) -> float:
+        """Seconds since 1970, as the current process sees them."""
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that nobody sets."""
+
+
+class _Time:
+    """The module `time` by the simulated clock. Sleeping moves no clock: nothing in a step may wait for another."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def time(self) -> float:
+        return self._clock.wall()
+
+    def time_ns(self) -> int:
+        return int(self._clock.wall() * 1e9)
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    perf_counter = monotonic
+
+    def sleep(self, seconds: float) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+class _DatetimeType(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, datetime)
+
+
+def _datetime(clock: Clock) -> Any:
+    """A class that behaves as `datetime`, but asks the simulated clock for now. What it makes are real datetimes."""
+
+    class SimulatedDatetime(datetime, metaclass=_DatetimeType):
+        def __new__(cls, *arguments: Any, **named: Any) -> Any:
+            return datetime(*arguments, **named)
+
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.fromtimestamp(clock.wall(), tz)
+
+        @classmethod
+        def utcnow(cls) -> Any:
+            return datetime.fromtimestamp(clock.wall(), datetime_module.UTC).replace(tzinfo=None)
+
+    return SimulatedDatetime
+
+
+class Seams:
+    """The replacements while a simulation runs."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._undo: list[tuple[ModuleType, str, Any]] = []
+        self.random = random.Random(0)
+
+    def install(self) -> None:
+        """Replaces them in all modules that are loaded by now."""
+        chance = self.random
+        moment = _datetime(self._clock)
+        random_ids = SimpleNamespace(uuid4=self._uuid, UUID=uuid.UUID)
+        replaced: list[tuple[Any, Any]] = [
+            (time, _Time(self._clock)),
+            (datetime, moment),
+            (datetime_module, SimpleNamespace(**{**vars(datetime_module), "datetime": moment})),
+            (random, chance),
+            (random.uniform, chance.uniform),
+            (secrets, _secrets(chance)),
+            (uuid, random_ids),
+            (uuid.uuid4, self._uuid),
+        ]
+        for name, module in list(sys.modules.items()):
+            if name.startswith(PREFIXES):
+                for attribute, value in list(vars(module).items()):
+                    for real, simulated in replaced:
+                        if value is real or (callable(value) and value == real and real is random.uniform):
+                            self.put(module, attribute, simulated)
+
+    def put(self, module: Any, attribute: str, value: Any) -> None:
+        """Replaces one attribute, until `remove`."""
+        self._undo.append((module, attribute, getattr(module, attribute)))
+        setattr(module, attribute, value)
+
+    def replace(self, prefix: str, real: Any, simulated: Any) -> None:
+        """Replaces something under whatever name the modules with a prefix have it."""
+        for name, module in list(sys.modules.items()):
+            if name.startswith(prefix):
+                for attribute, value in list(vars(module).items()):
+                    if value is real:
+                        self.put(module, attribute, simulated)
+
+    def remove(self) -> None:
+        """Puts everything back."""
+        for module, attribute, value in reversed(self._undo):
+            setattr(module, attribute, value)
+        self._undo.clear()
+
+    def _uuid(self) -> uuid.UUID:
+        return uuid.UUID(int=self.random.getrandbits(128), version=4)
+
+
+def _secrets(chance: random.Random) -> Any:
+    def token_hex(count: int = 32) -> str:
+        return chance.randbytes(count).hex()
+
+    names: dict[str, Callable[..., Any]] = {
+        "token_hex": token_hex,
+        "token_bytes": lambda count=32: chance.randbytes(count),
+        "randbits": chance.getrandbits,
+    }
+    return SimpleNamespace(**{**{name: getattr(secrets, name) for name in secrets.__all__}, **names})

@@ -1,0 +1,30 @@
+"""The simulation finds the faults that the relay had, once they are back, and nothing if they are not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.harness import ROOT
+from tests.simulation.known_faults import FAULTS
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, list[bool]]:
+    """Of each fault whether it is found while it is there, and whether without it."""
+    command = [sys.executable, "-m", "tests.simulation.known_faults"]
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    answer: dict[str, list[bool]] = json.loads(ran.stdout)
+    return answer
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.timeout(600)  # by itself it takes a second
+def test_a_fault_that_is_back_is_found(found: dict[str, list[bool]], name: str) -> None:
+    assert found[name] == [True, False], "[while it is there, without it]"

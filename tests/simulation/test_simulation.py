@@ -1,0 +1,39 @@
+"""The promises hold whatever happens, and a seed always means the same run. How it works: docs/simulation.md."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.harness import ROOT
+
+
+def simulate(*options: str) -> subprocess.CompletedProcess[str]:
+    """The simulation's command line, in a process of its own."""
+    command = [sys.executable, "-m", "tests.simulation", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.timeout(3_600)
+def test_two_thousand_seeds_keep_every_promise() -> None:
+    ran = simulate("--seeds", "0:2000", "--jobs", "2")
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+def test_ten_minutes_of_seeds_at_random_keep_every_promise() -> None:
+    ran = simulate("--seconds", "600", "--jobs", "2")
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
+
+
+@pytest.mark.timeout(600)  # by itself it takes some seconds
+def test_the_same_seed_leaves_the_same_trace() -> None:
+    """Whichever seeds were played before it, and on whichever store."""
+    first, second = (
+        simulate("--digests", "--seeds", seeds).stdout.splitlines() for seeds in ("5000:5050", "5025:5050")
+    )
+    assert len(first) == len(set(first)) == 50
+    assert first[25:] == second

@@ -1,0 +1,1 @@
+"""Commands sent to the gateway, one at a time for each device."""

@@ -1,0 +1,1 @@
+"""Outgoing HTTP calls: the client, its messages, and the resolver for names."""
