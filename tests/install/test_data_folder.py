@@ -177,7 +177,7 @@ def _arguments(names: tuple[str, ...], folder: Path) -> list[str]:
     for parameter in command.params:
         if parameter.name == "yes":
             given.append("--yes")
-        elif parameter.required:
+        elif parameter.required or isinstance(parameter, click.Argument):
             value = parameter.type.choices[0] if isinstance(parameter.type, click.Choice) else "1"
             if isinstance(parameter.type, click.Path | click.File):
                 value = str(folder / "input")

@@ -554,8 +554,17 @@ def test_a_device_at_a_door_gives_its_punches_their_direction(
     ]
 
 
-@pytest.mark.parametrize("direction", ["IN", "", None, "exit"])
-def test_an_invalid_direction_is_refused(relay: Relay, direction: str | None) -> None:
+def test_a_direction_of_null_is_the_default_again(relay: Relay) -> None:
+    device = relay.device()
+    path = f"/v1/devices/{device.id}"
+    default = relay.get(path)["direction"]
+    relay.call("PATCH", path, json={"direction": "out"}).raise_for_status()
+    answer = relay.call("PATCH", path, json={"direction": None})
+    assert answer.json()["direction"] == relay.get(path)["direction"] == default != "out"
+
+
+@pytest.mark.parametrize("direction", ["IN", "", 1, "exit"])
+def test_an_invalid_direction_is_refused(relay: Relay, direction: str | int) -> None:
     device = relay.device()
     answer = relay.call("PATCH", f"/v1/devices/{device.id}", json={"direction": direction})
     assert answer.status_code == 422 and "direction" in answer.text

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
@@ -61,9 +61,9 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
         relay.subscribe(bad)
         leave_traces(device)
         good.wait(5)
-        relay.kill(
-            "worker"
-        )  # a worker has tests of its own (tests/delivery/test_parked.py); here, it would write
+        begin_replay(relay, subscription["id"])
+        # A worker has tests of its own (tests/delivery/test_parked.py); here, it would write.
+        relay.kill("worker")
         console = Client(relay)
         assert console.sign_in(API_KEY).status_code == 303
         key = key_with(relay, "admin")
@@ -99,6 +99,11 @@ def leave_traces(device: Device) -> None:
     assert device.relay.call("POST", "/v1/actions/add-user", json=body, headers=headers).status_code < 600
 
 
+def begin_replay(relay: Relay, subscription: str) -> None:
+    body = {"since": f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"}
+    assert relay.call("POST", f"/v1/subscriptions/{subscription}/replay", json=body).status_code == 202
+
+
 def paths_of(relay: Relay, device: Device, subscription: str) -> list[str]:
     """A path for every page of the API and the console that can be read."""
     events = relay.events()
@@ -113,6 +118,8 @@ def paths_of(relay: Relay, device: Device, subscription: str) -> list[str]:
         "credential_type": "face",
         "index": "0",
         "command_id": relay.get("/v1/commands")["data"][0]["command_id"],
+        "delivery_id": relay.get(f"/v1/subscriptions/{subscription}/deliveries")["data"][0]["id"],
+        "replay_id": relay.get(f"/v1/subscriptions/{subscription}/replays")["data"][0]["id"],
     }
     here, today = len(relay.url), datetime.now(UTC)
     paths = [photo[here:], strange[here:]]
