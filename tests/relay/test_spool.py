@@ -379,6 +379,39 @@ def test_callbacks_that_cannot_be_parked_stay_in_the_queue(tmp_path: Path) -> No
     assert brought_in(tmp_path) == [item(0)]
 
 
+def test_callbacks_that_cannot_be_parked_hold_up_no_others(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    spool = Spool(tmp_path, VAULT, disk=disk, sleep=lambda _: None)
+    for number in range(9):
+        spool.append(item(number, f"DEV{number % 3}"))
+    disk.failing = {"create"}
+    found: list[Spooled] = []
+    for _ in range(2):
+        with pytest.raises(SpoolFull):
+            spool.replay(refusing("DEV1", found))
+        assert found == [item(number, f"DEV{number % 3}") for number in range(9) if number % 3 != 1]
+    assert spool.holds("DEV1")
+    assert not spool.holds("DEV0") and not spool.holds("DEV2"), "their callbacks are all in the store"
+    assert spool._sum().waiting == 3
+    disk.failing = set()
+    assert spool.replay(refusing("DEV1", found)) == 3
+    assert spool.summary().parked == 3 and segments(tmp_path) == []
+    found.clear()
+    assert spool.retry_parked(found.append) == 3
+
+
+def test_a_kill_while_callbacks_cannot_be_parked_loses_none(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    spool = Spool(tmp_path, VAULT, disk=disk, sleep=lambda _: None)
+    for number in range(6):
+        spool.append(item(number, f"DEV{number % 3}"))
+    disk.failing = {"create"}
+    with pytest.raises(SpoolFull):
+        spool.replay(refusing("DEV1", []))
+    spool.close()
+    assert brought_in(tmp_path) == [item(number, f"DEV{number % 3}") for number in range(1, 6)]
+
+
 # Several processes of one machine
 
 

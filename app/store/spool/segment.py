@@ -52,6 +52,8 @@ class Segment:
         self._last: dict[bytes, int] = {}  # device → the end of its last record
         self.beginning = 0 if self.old else HEADER  # where the first record is
         self._progress = Progress(self.beginning)  # in an old file, it isn't saved
+        self._held: dict[int, None] = {}  # ends of records that stay here; ascending
+        self._ahead: dict[int, int] = {}  # end of a settled record after the first held one → what it counts
         self._damage_told = False
 
     # Reading
@@ -82,9 +84,11 @@ class Segment:
     def pending(self) -> Iterator[tuple[int, Segment, Record]]:
         """Yield the records that aren't in the store yet, with their times of receipt. Damage is skipped."""
         for found in self.records():
+            if found.end in self._ahead or found.end <= self._progress.reached:
+                continue
             if isinstance(found, Damage):
                 self.note_damage(found)
-                self.advance(found.end, DAMAGED, count=0)
+                self.settle(found.end, DAMAGED, count=0)
             else:
                 yield found.received, self, found
 
@@ -108,7 +112,7 @@ class Segment:
         """Return whether callbacks of the device (by its digest) aren't in the store yet."""
         self.scan()
         last = self._last.get(device)
-        return last is not None and last > self.progress().reached
+        return last is not None and last > self.progress().reached and last not in self._ahead
 
     def scan(self) -> None:
         """Read the heads that were added since the last scan."""
@@ -127,7 +131,7 @@ class Segment:
         if self.old:
             return 1
         self.scan()
-        return max(0, self._counted - self.progress().stored)
+        return max(0, self._counted - self.progress().stored - sum(self._ahead.values()))
 
     def oldest_waiting(self) -> float | None:
         """Return when the first callback that isn't in the store yet was received, in seconds since 1970."""
@@ -151,6 +155,28 @@ class Segment:
         before = self.progress()
         self._progress = Progress(reached, before.stored + count, before.flags | flags)
         self._write_progress()
+
+    def settle(self, end: int, flags: int = 0, *, count: int = 1) -> None:
+        """Note that the record with this end is in the store, or kept elsewhere.
+
+        After a held record, this is only noted in memory: if the process dies, the record is stored again.
+        """
+        first = next(iter(self._held), end)
+        self._held.pop(end, None)
+        if end != first:
+            self._ahead[end] = count
+            if flags:
+                self.flag(flags)
+            return
+        next_held = next(iter(self._held), None)
+        done = {one: number for one, number in self._ahead.items() if next_held is None or one < next_held}
+        for one in done:
+            del self._ahead[one]
+        self.advance(max(done, default=end), flags, count=count + sum(done.values()))
+
+    def hold(self, record: Record) -> None:
+        """Keep a record in this file, because it is neither in the store nor anywhere else. Later ones may settle."""
+        self._held[record.end] = None
 
     def begin_again(self) -> None:
         """Note that nothing of it is in the store, and that nothing is wrong with it."""

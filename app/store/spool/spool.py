@@ -87,6 +87,7 @@ class Spool:
         self._summed: tuple[float, Summary] | None = None
         self._once = OnceAMinute(monotonic)
         self._refused: set[str] = set()  # devices whose callbacks the store refused in this pass
+        self._not_parked: SpoolFull | None = None  # why a callback couldn't be parked in this pass
 
     # Appending callbacks
 
@@ -171,14 +172,16 @@ class Spool:
     def replay(self, store: Callable[[Spooled], object]) -> int:
         """Pass every waiting callback of all processes to `store`, oldest first; return how many there were.
 
-        `store` returns once the callback is stored. If it raises Unstorable, the callback is parked. Any other error
-        stops the pass, and the next call begins at the same callback. Returns 0 while another process does this.
+        `store` returns once the callback is stored. If it raises Unstorable, the callback is parked. If it can't be
+        parked, it stays in the queue, the others are stored, and SpoolFull is raised at the end. Any other error stops
+        the pass, and the next call begins at the same callback. Returns 0 while another process does this.
         """
         with self._draining:
             if not self._turn.take():
                 return 0
             try:
                 self._refused.clear()
+                self._not_parked = None
                 count = 0
                 while found := self._drain_once(store):
                     count += found
@@ -186,6 +189,8 @@ class Spool:
                 self._queue.retire()
             finally:
                 self._turn.release()
+        if self._not_parked is not None:
+            raise self._not_parked
         return count
 
     def retry_parked(self, store: Callable[[Spooled], object]) -> int:
@@ -211,12 +216,12 @@ class Spool:
         count = 0
         # By time of receipt; if two came in the same microsecond, by segment.
         for _, segment, record in heapq.merge(*(segment.pending() for segment in sources), key=itemgetter(0)):
-            self._settle(segment, record, store)
+            count += self._settle(segment, record, store)
             self._turn.keep()
-            count += 1
         return count
 
-    def _settle(self, segment: Segment, record: Record, store: Callable[[Spooled], object]) -> None:
+    def _settle(self, segment: Segment, record: Record, store: Callable[[Spooled], object]) -> bool:
+        """Store or park a callback; return whether it left the queue."""
         item = self._sealer.item(record)
         if item is None:
             if self._once.may_say("unreadable"):
@@ -225,14 +230,20 @@ class Spool:
                     "is kept as .unreadable",
                     segment.path,
                 )
-            segment.advance(record.end, UNREADABLE)
-            return
+            segment.settle(record.end, UNREADABLE)
+            return True
         try:
             self._store(item, store)
         except Unstorable as error:
             self._refused.add(item.device_id)
-            self.park(item, str(error))
-        segment.advance(record.end)
+            try:
+                self.park(item, str(error))
+            except SpoolFull as full:
+                self._not_parked = full
+                segment.hold(record)
+                return False
+        segment.settle(record.end)
+        return True
 
     def _store(self, item: Spooled, store: Callable[[Spooled], object]) -> None:
         tries = 1 if item.device_id in self._refused else _TRIES
