@@ -1,4 +1,4 @@
-"""The HTTP API: thin Flask blueprints that read, call and answer."""
+"""The HTTP API, as thin Flask blueprints: each view reads the request, calls the store or a package, and responds."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ from app.store.spool.spool import Spool
 
 
 class AnyText(PathConverter):
-    """The rest of a path, line breaks too: a user's ID may have them."""
+    """Matches the rest of a path, including line breaks, because a user ID may contain them."""
 
     regex = "(?s:[^/].*?)"
 
 
 def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
-    """The web application. `sync` flushes a file to disk (a gevent server passes one that doesn't block it)."""
+    """Return the web application. `sync` flushes a file to disk; under gevent, it is a function that doesn't block."""
     app = Flask(__name__, static_folder=None)
     app.url_map.converters["path"] = AnyText
     store = Store(settings)

@@ -1,4 +1,4 @@
-"""`/v1/actions`, an endpoint per action, and `/v1/commands`, the commands they became. Contract §6."""
+"""`/v1/actions`, with one endpoint per action, and `/v1/commands`, the commands that actions create. Contract §6."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def act(name: str) -> Response:
     check_named(action, device)
     check_fit(action, values, device)
     if "user_id" in values:
-        values["user_id"] = identifier(values["user_id"])  # as it is sent
+        values["user_id"] = identifier(values["user_id"])  # the form in which it is sent to the device
     if action.scope == "actions:destructive":
         store().audit.record(caller().id, "action.destructive", device_id=device.id, subject=name)
     try:
@@ -77,7 +77,7 @@ def _is_harmful_twice(action: Action, values: dict[str, Any]) -> bool:
 
 
 def _not_confirmed() -> Problem:
-    """The store went away while it was asked to queue a command that must not be sent twice."""
+    """Return the problem for a store that went away while queueing a command that must not be sent twice."""
     return Problem(
         422,
         "The store didn't confirm that it saved the command. When the store is back, check whether GET /v1/commands "
@@ -87,7 +87,7 @@ def _not_confirmed() -> Problem:
 
 
 def _not_seen(action: Action, device: Device, values: dict[str, Any], command_id: str) -> dict[str, Any]:
-    """What is known of a command that was queued just before the store went away."""
+    """Return what is known about a command that was queued just before the store went away."""
     names = ("operation_id", "status_code", "status_name", "message", "gateway_status")
     shown = {"id": command_id, "command_id": command_id, "action": action.name, "device_id": device.id}
     return {**shown, "user_id": values.get("user_id"), "status": "queued", **dict.fromkeys(names)}
@@ -120,7 +120,10 @@ def _device(action: Action, device_id: str) -> Device:
 
 
 def _create(action: Action, device: Device, values: dict[str, Any]) -> tuple[str, bool]:
-    """The command's id, and whether it is new: not that of an earlier request with the same Idempotency-Key."""
+    """Create a command, or find that of an earlier request with the same Idempotency-Key.
+
+    Return the command's ID, and whether it is new.
+    """
     commands, key = store().commands, idempotency_key()
     if not key:
         return commands.create(device, action.name, values, caller().name), True
@@ -140,10 +143,10 @@ def _waiter() -> CommandWaiter:
 
 
 def _patience() -> tuple[float, str]:
-    """How many seconds to wait for the result, and which preference of the header Prefer (RFC 7240) says so.
+    """Return how many seconds to wait for the result, and the preference in the header Prefer (RFC 7240) that sets it.
 
-    Without one, RELAY_COMMAND_WAIT does.
-    With both `wait` and `respond-async` it is the time after which the answer is 202.
+    The default is RELAY_COMMAND_WAIT. If `wait` and `respond-async` are both sent, the response is 202 after `wait`
+    seconds.
     """
     preferences = ",".join(request.headers.getlist("Prefer")).replace(";", ",").split(",")
     for preference in preferences:
@@ -156,9 +159,9 @@ def _patience() -> tuple[float, str]:
 
 
 def _respond(command: Command | None, command_id: str) -> Response:
-    """200 with the result, the problem that the command ended in, or 202 while it runs.
+    """Return 200 with the result, the problem if the command failed, or 202 while it runs.
 
-    `status_url`, in `Location` too, is a whole URL, for a platform that can only GET what it is given.
+    `status_url`, which is also in `Location`, is an absolute URL, because some platforms can't resolve a path.
     """
     if command is None:
         raise Problem(404, f"There is no command {command_id[:64]!r}, or it has been removed.")
@@ -180,7 +183,7 @@ def _accepted(shown: dict[str, Any]) -> Response:
 
 
 def _with_result(shown: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-    """The command and its result; a device's own `status` does not replace the command's."""
+    """Return the command merged with its result. A `status` from the device doesn't replace the command's."""
     return {**{f"device_{name}" if name in shown else name: value for name, value in result.items()}, **shown}
 
 
@@ -195,7 +198,7 @@ def _failed(command: Command) -> Response:
     status = _http_status(command)
     detail = command.message or status_codes.advice(command.status_code)
     more = {name: value for name, value in shown.items() if name not in ("id", "message")}
-    # The problem's own `status` is the HTTP status; the command's is beside it.
+    # In a problem, `status` is the HTTP status, so the command's status has another name.
     more["command_status"] = more.pop("status")
     refused = command.status_code in status_codes.VALUE_REFUSED
     at_fault = [(command.field or "body", detail)] if command.field or refused else None
@@ -203,9 +206,10 @@ def _failed(command: Command) -> Response:
 
 
 def _http_status(command: Command) -> int:
-    """4xx if the command was taken or may have been: what repeats a 5xx by itself must not send it again.
+    """Return the HTTP status for a failed command: 4xx if the gateway accepted it or may have accepted it.
 
-    Commands that ended before version 1.0 have other statuses stored.
+    Clients that retry on 5xx must not send such a command again. Commands that ended before version 1.0 are stored
+    with other statuses.
     """
     stored = command.http_status or 502
     if command.status == "unknown":
@@ -216,7 +220,7 @@ def _http_status(command: Command) -> int:
 
 
 def _problem_code(command: Command) -> str | None:
-    """The kind of failure; None if the HTTP status says it."""
+    """Return the code of the failure; None if the HTTP status is enough."""
     if command.status == "unknown":
         return "outcome_unknown"
     if command.status_code is not None:
@@ -226,14 +230,14 @@ def _problem_code(command: Command) -> str | None:
     return "command_failed" if command.http_status == 422 and not command.field else None
 
 
-# What became of them
+# The status of commands
 
 
 @blueprint.get("/commands")
 @needs("actions:read")
 @takes("device_id", "status", "limit", "cursor")
 def show_all() -> Response:
-    """Commands and who sent them, newest first, without data."""
+    """Lists commands and who sent them, newest first, without their data."""
     status = request.args.get("status") or None
     if status not in (None, *STATUSES):
         raise wrong("status", f"must be one of {', '.join(STATUSES)}")
@@ -248,7 +252,7 @@ def show_all() -> Response:
 @blueprint.get("/commands/<command_id>")
 @needs("actions:read", "actions:write", "actions:destructive")
 def show(command_id: str) -> Response:
-    """A command, with its result once it has ended."""
+    """Returns a command, with its result once it has ended."""
     command = _found(command_id)
     check("actions:read", _scope_of(command))
     return _shown(command)
@@ -269,13 +273,13 @@ def cancel(command_id: str) -> Response:
 @blueprint.delete("/commands/<command_id>")
 @needs("actions:read", "actions:write", "actions:destructive")
 def remove(command_id: str) -> Response:
-    """The same, answered without a body."""
+    """Cancels a command like `POST /v1/commands/{command_id}/cancel`, and returns no body."""
     _cancelled(command_id)
     return Response(status=204)
 
 
 def _cancelled(command_id: str) -> Command:
-    """The command, which was cancelled now or before. Raises a 409 Problem if it can't be."""
+    """Cancel a command, unless it has been cancelled before, and return it. Raises a 409 Problem if it is too late."""
     command = _found(command_id)
     check(_scope_of(command))
     if not command.was_cancelled:

@@ -1,4 +1,4 @@
-"""`/v1/api-keys` and `/v1/me`: keys with scopes, shown once and stored by their digest."""
+"""`/v1/api-keys` and `/v1/me`. A key has scopes, is shown once, and is stored as a digest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ blueprint = Blueprint("api_keys", __name__, url_prefix="/v1")
 @blueprint.get("/me")
 @needs(ANY_KEY)
 def me() -> Response:
-    """The key's name and scopes. Platforms call this to test a connection."""
+    """Returns the name and scopes of the API key. Platforms call this to test a connection."""
     key = caller()
     return answer(
         {
@@ -56,14 +56,14 @@ def create() -> Response:
 @needs("admin")
 @takes("limit", "cursor")
 def show_all() -> Response:
-    """The API keys, without the keys themselves."""
+    """Lists the API keys, without the keys themselves."""
     count, after = limit(), cursors.after() or ""
     records = [record for record in store().api_keys.all() if _place(record) > after]
     return page(records[:count], _place(records[count - 1]) if len(records) > count else None)
 
 
 def _place(record: dict[str, Any]) -> str:
-    """Where a key is in the list; as a cursor it holds though the key is deleted meanwhile."""
+    """Return a key's place in the list. A cursor made from it stays valid if the key is deleted."""
     return f"{record['created_at']}~{record['id']}"
 
 
@@ -72,7 +72,7 @@ def _place(record: dict[str, Any]) -> str:
 @takes("subscriptions")
 @audited("api_key.deleted", "key_id")
 def delete(key_id: str) -> Response:
-    """Deletes a key, which stops working immediately, and with `subscriptions=delete` what it subscribed to."""
+    """Deletes a key, which stops working immediately, and with `subscriptions=delete` the subscriptions it created."""
     subscriptions = request.args.get("subscriptions", "keep")
     if subscriptions not in ("keep", "delete"):
         raise wrong("subscriptions", "must be keep or delete, e.g. subscriptions=delete")
@@ -84,10 +84,10 @@ def delete(key_id: str) -> Response:
 
 
 def _delete_subscriptions_of(key_id: str) -> None:
-    """Deletes the subscriptions that a key created; it can create none any more."""
+    """Delete the subscriptions that a key created. The key is already deleted, so it can't create more."""
     kept = store()
     for subscription in kept.subscriptions.all():
         if subscription.created_by == key_id:
-            with suppress(Unreadable):  # damaged this moment: `doctor` shows it
+            with suppress(Unreadable):  # it has just become damaged; `doctor` reports it
                 if kept.subscriptions.delete(subscription.id) is not None:
                     kept.audit.record(caller().id, "subscription.deleted", subject=subscription.id)

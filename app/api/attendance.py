@@ -1,4 +1,4 @@
-"""`/v1/attendance`: people's days made of their punches, as pages, CSV and Excel workbooks."""
+"""`/v1/attendance`: each person's attendance, calculated from punches, as JSON, CSV and Excel workbooks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ blueprint = Blueprint("attendance", __name__, url_prefix="/v1")
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a file's name
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a file name
 _LONGEST_NAMED = 64  # characters of a user ID
 _YEARS = range(1971, 9_998)
 
@@ -53,7 +53,7 @@ def _month() -> tuple[int, int]:
 
 
 def sites() -> Sites:
-    """The parameters `timezone`, `device_id` and `employee_id`."""
+    """Return the filters in the parameters `timezone`, `device_id` and `employee_id`."""
     timezone = request.args.get("timezone") or None
     if timezone is not None and not is_timezone(timezone):
         raise wrong("timezone", "is not an IANA time zone, e.g. timezone=Asia/Kolkata")
@@ -62,7 +62,10 @@ def sites() -> Sites:
 
 
 def _exported_sites() -> Sites:
-    """The same for a file: without simulated devices, unless they are asked for with `simulated` or by `device_id`."""
+    """Return the filters for a file.
+
+    A file leaves out simulated devices, unless they are requested with `simulated` or `device_id`.
+    """
     asked = request.args.get("simulated", "false")
     if asked not in ("true", "false"):
         raise wrong("simulated", "must be true or false, e.g. simulated=true")
@@ -74,7 +77,7 @@ def _exported_sites() -> Sites:
 @needs(*PEOPLE_READERS)
 @takes("date", "timezone", "device_id", "user_id", "employee_id", "limit", "cursor")
 def show_day() -> Response:
-    """Who punched on a day, with first in, last out and hours, sorted by user ID."""
+    """Lists who punched on a day, with first in, last out and hours, sorted by user ID."""
     day, chosen, user_id = _date(), sites(), request.args.get("user_id")
     if user_id:
         return page(store().attendance.person(user_id, day, day, chosen), None)
@@ -86,7 +89,7 @@ def show_day() -> Response:
 @needs(*PEOPLE_READERS)
 @takes("date", "month", "timezone", "device_id", "user_id", "employee_id", "simulated")
 def day_as_csv() -> Response:
-    """The same for a day or, with `month`, a whole month, as a CSV file."""
+    """Returns everyone's attendance on a day or, with `month`, in a whole month, as a CSV file."""
     return _everybody(_csv, "csv")
 
 
@@ -94,7 +97,7 @@ def day_as_csv() -> Response:
 @needs(*PEOPLE_READERS)
 @takes("date", "month", "timezone", "device_id", "user_id", "employee_id", "simulated")
 def day_as_xlsx() -> Response:
-    """The same as an Excel workbook."""
+    """Returns everyone's attendance on a day or in a month as an Excel workbook."""
     return _everybody(as_xlsx, "xlsx")
 
 
@@ -121,9 +124,9 @@ def _everybody(make: Callable[..., Response], ending: str) -> Response:
 @needs(*PEOPLE_READERS)
 @takes("month", "timezone", "device_id", "employee_id", "format")
 def show_month(user_id: str) -> Response:
-    """A person's attendance in a month, by day. If the user ID ends with .csv or .xlsx, add `format=json`.
+    """Returns a person's attendance in a month, by day. If the user ID ends with .csv or .xlsx, add `format=json`.
 
-    Raises a 409 Problem if the days are several people's: their totals would be paid to one of them.
+    Raises a 409 Problem if several people have this user ID, because one of them would be paid for all.
     """
     if request.args.get("format", "json") != "json":
         raise wrong("format", "must be json or left out. For a file, end the path with .csv or .xlsx")
@@ -150,7 +153,7 @@ def show_month(user_id: str) -> Response:
 
 
 def _several_people(user_id: str, rows: list[dict[str, Any]]) -> Problem:
-    """A 409 whose `people` say who they are and on which devices they punched first or last."""
+    """Return a 409 Problem. Its `people` contains their names and the devices of their first or last punches."""
     people: dict[str, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: row["employee_id"] or ""):
         names = {name: row[name] for name in ("employee_id", "user_name")}
@@ -172,7 +175,7 @@ def _several_people(user_id: str, rows: list[dict[str, Any]]) -> Problem:
 @needs(*PEOPLE_READERS)
 @takes("month", "timezone", "device_id", "employee_id", "simulated", "format")
 def month_as_csv(user_id: str) -> Response:
-    """The same as a CSV file."""
+    """Returns a person's attendance in a month as a CSV file."""
     return _one(user_id, _csv, "csv")
 
 
@@ -180,7 +183,7 @@ def month_as_csv(user_id: str) -> Response:
 @needs(*PEOPLE_READERS)
 @takes("month", "timezone", "device_id", "employee_id", "simulated", "format")
 def month_as_xlsx(user_id: str) -> Response:
-    """The same as an Excel workbook."""
+    """Returns a person's attendance in a month as an Excel workbook."""
     return _one(user_id, as_xlsx, "xlsx")
 
 
@@ -193,5 +196,5 @@ def _one(user_id: str, make: Callable[..., Response], ending: str) -> Response:
 
 
 def _file_name_part(user_id: str) -> str:
-    """Return a user ID and a hyphen, safe in a file's name and in a header. Other characters become `_`."""
+    """Return a user ID and a hyphen, safe for a file name and a header. Other characters become `_`."""
     return f"{_UNSAFE.sub('_', user_id)[:_LONGEST_NAMED]}-"

@@ -1,4 +1,4 @@
-"""`/v1/audit`: who did what that matters, for admins."""
+"""`/v1/audit`: the audit log, for admins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ blueprint = Blueprint("audit", __name__, url_prefix="/v1/audit")
 @needs("admin")
 @takes("limit", "cursor")
 def show_all() -> Response:
-    """The audit log, newest first, such as template reads and changes to keys, devices and subscriptions."""
+    """Returns the audit log, newest first. It records template reads and changes to keys, devices and subscriptions."""
     try:
         rows, more = store().audit.page(limit(), cursors.after())
     except ValueError:

@@ -1,4 +1,4 @@
-"""Who calls, and whether they may. Every endpoint names its scope; one that doesn't fails the tests."""
+"""Authentication and scopes. Every endpoint declares its scopes; a test fails for one that doesn't."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ ANY_KEY = "any key"
 
 
 def store() -> Store:
-    """The store of this process."""
+    """Return the store of this process."""
     kept: Store = current_app.extensions["store"]
     return kept
 
 
 def caller() -> ApiKey:
-    """Who calls. Raises a 401 Problem, or TooManyTries (429)."""
+    """Return the key or session that makes the request. Raises a 401 Problem, or TooManyTries (429)."""
     if "caller" not in g:
         if not store().admission.admitted and not store().admission.look():
             raise Problem(503, store().admission.problem or "The store can't be used with these settings.")
@@ -51,14 +51,14 @@ def caller() -> ApiKey:
 
 
 def caller_if_any() -> ApiKey | None:
-    """Who calls; None without a key and a session. Raises a 401 Problem for a key that is wrong."""
+    """Return the caller, or None without a key and a session. Raises a 401 Problem if the key is wrong."""
     if not _offered_key() and caller_by_session() is None:
         return None
     return caller()
 
 
 def needs(*scopes: str) -> Callable[[View], View]:
-    """Lets a view be called by a key that has any of the scopes, or by anyone (PUBLIC) or any key (ANY_KEY)."""
+    """Restrict a view to keys with at least one of the scopes. PUBLIC allows everybody, ANY_KEY every valid key."""
 
     def decorate(view: View) -> View:
         @functools.wraps(view)
@@ -75,9 +75,10 @@ def needs(*scopes: str) -> Callable[[View], View]:
 
 
 def audited(action: str, *named: str) -> Callable[[View], View]:
-    """Has a view that did something written to the audit log before it is answered.
+    """Write each successful call of a view to the audit log, before the response is sent.
 
-    `named` are parts of its path: what it was done to. A view that makes something is about the id it answers.
+    `named` are the path parameters that identify what was changed. If the view creates something (201), the ID is
+    taken from the response.
     """
 
     def decorate(view: View) -> View:
@@ -102,14 +103,17 @@ def audited(action: str, *named: str) -> Callable[[View], View]:
 
 
 def check(*scopes: str) -> None:
-    """Raises a 403 Problem if the caller has none of the scopes."""
+    """Raise a 403 Problem if the caller has none of the scopes."""
     key = caller()
     if ANY_KEY not in scopes and not any(key.may(scope) for scope in scopes):
         raise Problem(403, f"This API key doesn't have the scope {' or '.join(scopes)}.")
 
 
 def still_may(scope: str) -> Callable[[], bool]:
-    """A check for an answer that goes on: whether its caller may still have it. While the store is away, they may."""
+    """Return a function for streams that checks whether the caller still has the scope.
+
+    Failure policy: while the store is away, the stream continues.
+    """
     kept, token, key = store(), session_token(), _offered_key()
     digest = kept.api_keys.digest(key) if key else None
 
@@ -126,7 +130,7 @@ def still_may(scope: str) -> Callable[[], bool]:
 
 
 def is_by_session() -> bool:
-    """Whether an authenticated caller is a person who signed in to the console, rather than the holder of a key."""
+    """Return whether an authenticated caller signed in to the console, rather than used an API key."""
     return not _offered_key()
 
 

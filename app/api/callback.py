@@ -1,4 +1,4 @@
-"""`POST /callback`: where the gateway delivers a machine's events."""
+"""`POST /callback`, which the gateway calls with a machine's events."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SEARCHED = 65_536
 blueprint = Blueprint("callback", __name__)
 
 DONE = b'{"status":"done"}'
-OK = b"ok"  # what version 1.0 is answered
+OK = b"ok"  # the response to a callback of version 1.0
 
 
-@blueprint.post("/callback", strict_slashes=False)  # the gateway follows no redirect to another spelling
+@blueprint.post("/callback", strict_slashes=False)  # the gateway doesn't follow redirects
 @blueprint.post("/callback/<device_id>", strict_slashes=False)
 @needs(PUBLIC)
 def callback(device_id: str | None = None) -> Response:
@@ -38,7 +38,7 @@ def callback(device_id: str | None = None) -> Response:
     found_in_query, secret = url_parts(query)
     hints = [*filter(None, [device_id]), *found_in_query]
     replayed = request.environ["wsgi.input"]
-    refused: Refused | None = getattr(replayed, "refused", None)  # by app.web.fast_path, before
+    refused: Refused | None = getattr(replayed, "refused", None)  # set earlier, by app.web.fast_path
     body = b"" if refused is None else replayed.data
     if refused is None:
         receiver: Receiver = current_app.extensions["receiver"]
@@ -64,7 +64,7 @@ def callback(device_id: str | None = None) -> Response:
 
 
 def is_version_1(body: bytes) -> bool:
-    """Whether a callback that was accepted is of version 1.0, which expects another answer."""
+    """Return whether an accepted callback is of version 1.0, which expects another response."""
     return body[:1] != b"{" and b"att_time" in body[:_SEARCHED].lower() and old_version(body) == "1.0"
 
 
@@ -73,6 +73,6 @@ def _note(refused: Refused, hints: list[str], body: bytes, size: int) -> None:
     try:
         refusals.note(refused, request.remote_addr or "unknown", hints, body, size)
     except (RedisError, OSError):
-        pass  # it is written later
-    except Exception as error:  # a mistake of ours must not change the answer to the gateway
+        pass  # the counter is written later
+    except Exception as error:  # a bug here must not change the response to the gateway
         _once.say_failure(log, error, "a refused callback could not be noted")

@@ -1,7 +1,7 @@
-"""Cursors of lists: opaque to callers, signed, and good only for the list and the filters that they came from.
+"""Cursors for lists. A cursor is opaque, signed, and valid only for the list and filters it was made for.
 
-A cursor is Base64 of a signature, a digest of what it belongs to, and the place in the list where the page ends. A
-place holds though its own row is deleted meanwhile: each list compares, and looks no row up.
+It is the Base64 of a signature, a digest of the list and its filters, and the place in the list where the page ends.
+A place stays valid if its row is deleted, because lists compare places instead of looking up the row.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _NOT_FILTERS = ("cursor", "limit")
 
 
 def after(of: str | None = None) -> str | None:
-    """The place that the request's cursor stands for; None without one. Raises a 422 Problem.
+    """Return the place in the request's cursor, or None without a cursor. Raises a 422 Problem if it isn't valid.
 
-    `of` is the path of the list that the cursor comes from, where that isn't the request's.
+    `of` is the path of the list that the cursor comes from, if it isn't the path of the request.
     """
     given = request.args.get("cursor")
     if not given:
@@ -47,24 +47,24 @@ def after(of: str | None = None) -> str | None:
 
 
 def at(place: str) -> str:
-    """The cursor for the next page of this request, which begins after a place."""
+    """Return the cursor for the next page of this request, which begins after `place`."""
     return make(_vault(), request.path, request.args, place)
 
 
 def make(vault: Vault, path: str, filters: Mapping[str, str], place: str) -> str:
-    """The cursor of a place in the list at `path` with these filters."""
+    """Return the cursor for a place in the list at `path` with these filters."""
     signed = _belongs_to(path, filters) + place.encode("utf-8", "surrogatepass")
     data = bytes.fromhex(vault.signature(_PURPOSE, signed)) + signed
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def invalid() -> Problem:
-    """The 422 for a cursor that isn't one."""
+    """Return the 422 Problem for an invalid cursor."""
     return wrong("cursor", "is not a valid cursor. Use the next_cursor from this list's previous page")
 
 
 def _belongs_to(path: str, filters: Mapping[str, str]) -> bytes:
-    """A digest of a list and its filters. The console's pages have parameters that are no filters of their lists."""
+    """Return a digest of a list and its filters. Parameters of the console's pages that aren't filters don't count."""
     given = filters.items() if path.startswith("/v1/") else ()
     text = "\n".join(
         [path, *sorted(f"{name}={value}" for name, value in given if value and name not in _NOT_FILTERS)]

@@ -1,4 +1,4 @@
-"""`/v1/deliveries`, those of a subscription, and test events. Contract §4 and §8."""
+"""`/v1/deliveries`, the deliveries of a subscription, and test events. Contract §4 and §8."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ blueprint = Blueprint("deliveries", __name__, url_prefix="/v1")
 @blueprint.get("/deliveries/<delivery_id>")
 @needs(*SUBSCRIPTION_READERS)
 def show(delivery_id: str) -> Response:
-    """A delivery with its attempts."""
+    """Returns a delivery with its attempts."""
     return answer(_found(delivery_id)[1])
 
 
 @blueprint.post("/deliveries/<delivery_id>/retry")
 @needs("subscriptions:write")
 def retry(delivery_id: str) -> Response:
-    """Makes the next attempt of a delivery now, with the whole retry schedule after it. Also for dead letters."""
+    """Attempts a delivery again now, followed by the whole retry schedule. This also works for dead letters."""
     place, shown = _found(delivery_id)
     subscription = find_subscription(place.subscription_id)
     if subscription.status != "active":
         raise Problem(409, "The subscription is disabled. Enable it first.")
-    if shown["status"] == "pending":  # it is attempted as soon as the target may be called
+    if shown["status"] == "pending":  # it is attempted as soon as the subscription isn't paused
         return answer(shown, 202)
     if shown["status"] not in ("retrying", "dead"):
         _check_made_again(subscription, shown)
@@ -52,7 +52,7 @@ def retry(delivery_id: str) -> Response:
 
 
 def _found(public: str) -> tuple[DeliveryPlace, dict[str, Any]]:
-    """A delivery by its ID: its place and how it stands. Raises a 404 Problem."""
+    """Return the place and the state of the delivery with this ID. Raises a 404 Problem."""
     place = delivery_place(public)
     if place is None or store().subscriptions.get(place.subscription_id) is None:
         raise Problem(404, "There is no delivery with this ID, or it has been removed.")
@@ -63,14 +63,17 @@ def _found(public: str) -> tuple[DeliveryPlace, dict[str, Any]]:
 
 
 def _sees() -> Sees:
-    """What of targets' answers the caller may read: a target often repeats its URL, which readers may not see."""
+    """Return how much of the targets' responses the caller may read. They often contain the URL, which is secret."""
     if caller().may("admin"):
         return "all"
     return "public" if caller().may("subscriptions:write") else "none"
 
 
 def _check_made_again(subscription: Subscription, shown: dict[str, Any]) -> None:
-    """Raises a 409 Problem unless a delivery that ended is of one stored event that the subscription still takes."""
+    """Raise a 409 Problem unless a delivery can be repeated.
+
+    If it has ended, it must be of a single event that is still stored and still matches the subscription.
+    """
     single = shown["batch_id"] is None and shown["trigger"] != "test"
     event = store().events.get(shown["event_id"]) if single else None
     if event is None:
@@ -101,10 +104,10 @@ def send_test(subscription_id: str) -> Response:
         delivery = store().deliveries.plan_test(subscription, event, values["delay_seconds"])
         with suppress(
             redis.RedisError, OSError
-        ):  # RQ's server may be another one, and away: the sweep finds it
+        ):  # RQ may use another server, which can be away; the periodic sweep then finds the delivery
             at = datetime.now(UTC) + timedelta(seconds=values["delay_seconds"])
             enqueue_at(store().connection, at, "release_test", subscription.id, delivery)
-        event["id"] = None  # told when it is sent
+        event["id"] = None  # assigned when it is sent
     else:
         delivery = store().deliveries.send_test(subscription, event)
     public = delivery_id(subscription.id, store().connection.shards[0].number, delivery)
@@ -116,7 +119,7 @@ def send_test(subscription_id: str) -> Response:
 @needs(*SUBSCRIPTION_READERS)
 @takes("status", "event_id", "since", "until", "limit", "cursor")
 def show_all(subscription_id: str) -> Response:
-    """Deliveries that were attempted, latest first, with their attempts; with status=pending, those that weren't."""
+    """Lists attempted deliveries with their attempts, latest first, or with status=pending those not attempted yet."""
     subscription = find_subscription(subscription_id)
     try:
         rows, more = store().delivery_lists.page(
@@ -132,7 +135,7 @@ def show_all(subscription_id: str) -> Response:
 
 
 def _query() -> DeliveryQuery:
-    """The filters that were sent. Raises a 422 Problem."""
+    """Return the filters in the request. Raises a 422 Problem."""
     status, event_id = request.args.get("status") or None, request.args.get("event_id") or None
     since, until = time_range()
     if status not in (None, *STATUSES):

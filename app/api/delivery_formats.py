@@ -1,4 +1,4 @@
-"""What of a subscription's `format` goes with its other fields."""
+"""Checks that a subscription's `format` fits its other fields."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.store.subscriptions.records import Subscription
 
 
 def merged_mapping(values: dict[str, Any], present: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The field mapping once the request's body is applied to the present one. Raises a 422 Problem."""
+    """Return the present field mapping with the request's changes. Raises a 422 Problem."""
     if "field_mapping" not in values:
         return present
     try:
@@ -21,7 +21,7 @@ def merged_mapping(values: dict[str, Any], present: dict[str, Any] | None) -> di
 
 
 def check_format(format_: str, batch_max: int, field_mapping: dict[str, Any] | None) -> None:
-    """Raises a 422 Problem if the format can't hold a batch, or takes no field mapping, but is to."""
+    """Raise a 422 Problem if the format doesn't support the batch size or the field mapping."""
     if format_ in ONE_AT_A_TIME and batch_max > 1:
         raise wrong("batch_max", f"must be 1 with the format {format_}, which holds a single event")
     if field_mapping and format_ not in MAPPED:
@@ -33,7 +33,7 @@ def check_format(format_: str, batch_max: int, field_mapping: dict[str, Any] | N
 
 
 def changes_content(values: dict[str, Any], subscription: Subscription) -> str | None:
-    """The field that changes what of an event is sent; None if neither does."""
+    """Return the field that changes which parts of an event are sent (format or mapping); None if neither does."""
     if values.get("format", subscription.format) != subscription.format:
         return "format"
     if merged_mapping(values, subscription.field_mapping) != subscription.field_mapping:

@@ -1,4 +1,4 @@
-"""The published descriptions: `/openapi.json`, `/openapi.yaml`, `/postman.json`, and `/docs` to read. Contract §7."""
+"""The published API descriptions: `/openapi.json`, `/openapi.yaml`, `/postman.json` and `/docs`. Contract §7."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FILES: dict[str, tuple[str, str]] = {
     "swagger-ui.css": (f"{_VIEWER}/swagger-ui.css", "text/css; charset=utf-8"),
     "favicon-32x32.png": (f"{_VIEWER}/favicon-32x32.png", "image/png"),
 }
-# Nothing from elsewhere, and no script in the page itself. The viewer brings icons as data: URLs.
+# Allows no other origins and no inline scripts. The viewer's icons are data: URLs.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -41,14 +41,14 @@ _POLICY = (
 
 @functools.cache
 def _openapi() -> Any:
-    """What makes them; imported when first asked for: a fifth of the start of web."""
+    """Return the module that makes the descriptions. It is imported late, because that takes a fifth of web's start."""
     from app import openapi
 
     return openapi
 
 
 def _choice(name: str, choices: Sequence[str], default: str | None) -> str | None:
-    """A parameter that is one of these; the default if it is missing. Raises a 422 Problem."""
+    """Return a parameter that must be one of `choices`, or the default if it is missing. Raises a 422 Problem."""
     value = request.args.get(name) or default
     if value is not None and value not in choices:
         raise wrong(name, f"{value[:64]!r} is not valid. Use one of: {', '.join(choices)}")
@@ -56,7 +56,7 @@ def _choice(name: str, choices: Sequence[str], default: str | None) -> str | Non
 
 
 def _webhooks(version: str) -> bool:
-    """Whether webhooks are asked for. Raises a 422 Problem if the version has no word for them."""
+    """Return whether webhooks are requested. Raises a 422 Problem if the OpenAPI version doesn't support them."""
     asked = _choice("webhooks", ("0", "1"), "0") == "1"
     if asked and version != "3.1":
         raise wrong("webhooks", "is only possible with OpenAPI 3.1. Leave out version or webhooks.")
@@ -77,16 +77,16 @@ def _gateway_collection() -> tuple[bytes, str]:
 
 
 def _tagged(body: bytes, tag: str, media: str) -> Response:
-    """An answer with an ETag, or a 304 where the caller has the same."""
+    """Return a response with an ETag, or a 304 if the caller already has this version."""
     response = Response(body, content_type=media)
     response.set_etag(tag)
-    response.headers["Cache-Control"] = "no-cache"  # may be kept, and is asked for again
+    response.headers["Cache-Control"] = "no-cache"  # may be cached, but must be revalidated
     response.make_conditional(request)
     return response
 
 
 def _shared(response: Response) -> Response:
-    """Lets importers that run in a browser read it; there is nothing secret in it."""
+    """Allow any website to read the response, for importers that run in a browser. It contains no secrets."""
     response.headers["Access-Control-Allow-Origin"] = "*"
     return response
 
@@ -94,21 +94,21 @@ def _shared(response: Response) -> Response:
 @blueprint.get("/openapi.json")
 @needs(PUBLIC)
 def as_json() -> Response:
-    """OpenAPI 3.1, 3.0 or 2.0 as JSON. With `tag`, only its operations. With `webhooks=1`, deliveries too."""
+    """Returns OpenAPI 3.1, 3.0 or 2.0 as JSON: all operations or those of a `tag`, and webhooks with `webhooks=1`."""
     return _shared(_described("json"))
 
 
 @blueprint.get("/openapi.yaml")
 @needs(PUBLIC)
 def as_yaml() -> Response:
-    """The same as YAML."""
+    """Returns the OpenAPI description as YAML, with the same parameters."""
     return _shared(_described("yaml"))
 
 
 @blueprint.get("/postman.json")
 @needs(PUBLIC)
 def postman() -> Response:
-    """A Postman collection of the gateway's own operations or, with `collection=relay`, of this API."""
+    """Returns a Postman collection of the gateway's own operations or, with `collection=relay`, of this API."""
     if _choice("collection", _openapi().COLLECTIONS, "gateway") == "relay":
         text, digest = _openapi().served_collection(base_url())
         return _shared(_tagged(text, digest, "application/json"))
@@ -118,7 +118,7 @@ def postman() -> Response:
 @blueprint.get("/v1/event-types")
 @needs(ANY_KEY)
 def event_types() -> Response:
-    """Each event type with its meaning, JSON Schema and a sample."""
+    """Lists the event types, each with its meaning, JSON Schema and a sample."""
     return page(_event_types(), None)
 
 
@@ -132,7 +132,7 @@ def _event_types() -> list[Any]:
 @blueprint.get("/docs")
 @needs(PUBLIC)
 def docs() -> Response:
-    """The description as an interactive page."""
+    """Shows the API description as an interactive page."""
     response = _tagged(*_file("docs.html"), "text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = _POLICY
     response.headers["X-Content-Type-Options"] = "nosniff"
@@ -143,7 +143,7 @@ def docs() -> Response:
 @blueprint.get(PAGE)
 @needs(PUBLIC)
 def errors() -> Response:
-    """What `type` of an error leads to: each code and what to do."""
+    """Shows the page that an error's `type` links to: each error code and what to do about it."""
     response = _tagged(*_errors(), "text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
     response.headers["X-Content-Type-Options"] = "nosniff"
@@ -167,7 +167,7 @@ def _as_html(text: str) -> str:
 @blueprint.get("/docs/<name>")
 @needs(PUBLIC)
 def docs_file(name: str) -> Response:
-    """A script, style or picture for that page."""
+    """Serves the scripts, styles and images of the `/docs` page."""
     if name not in _FILES:
         raise Problem(404, "There is no such file.")
     path, media = _FILES[name]

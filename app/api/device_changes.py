@@ -1,7 +1,7 @@
-"""Which changes of a device need its AuthToken, so that a key with `devices:write` alone can't read its secrets.
+"""Checks device changes that need the AuthToken, so that a key with only `devices:write` can't read secrets.
 
-Commands carry the AuthToken, PINs and templates to `gateway_url`, encrypted with `security_key`. Who sends them to
-another origin, or takes the encryption away, must already know what they would learn: the device's AuthToken.
+Commands carry the AuthToken, PINs and templates to `gateway_url`, encrypted with `security_key`. A caller who changes
+the origin or removes the encryption would learn these secrets, so the caller must already know the AuthToken.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _REMOVED = "none"
 def check(
     device_id: str, record: dict[str, Any], wanted: dict[str, Any], secrets: Secrets, kept: Secrets
 ) -> None:
-    """Raises a 403 Problem if the change needs the present AuthToken and the body hasn't got it.
+    """Raise a 403 Problem if the change needs the current AuthToken and the body doesn't contain it.
 
-    `record` and `kept` are what is stored, `wanted` and `secrets` what the body changes of them.
+    `record` and `kept` are the stored record and secrets. `wanted` and `secrets` are their changes in the body.
     """
     _check_old_until(device_id, record, secrets, kept)
     _check_version_1(record | wanted)
@@ -49,10 +49,11 @@ def check(
 
 
 def check_registered_anew(device_id: str, gateway_url: str | None, auth_token: str) -> bool:
-    """Whether the AuthToken counts as proven for later changes of the device.
+    """Return whether the AuthToken counts as proven when the device is changed later.
 
-    An id that was removed gets another gateway by a key with `admin`, or with the AuthToken it had. Raises a 403
-    Problem otherwise: what others still send to this id would go to a gateway of the caller's.
+    A device ID that was removed can only be registered with another gateway by a key with `admin`, or with its former
+    AuthToken. Otherwise, a 403 Problem is raised, because commands that others still send to this ID would reach a
+    gateway that the caller chose.
     """
     former = store().devices.former.of(device_id)
     if former is None or caller().may("admin"):
@@ -70,7 +71,7 @@ def check_registered_anew(device_id: str, gateway_url: str | None, auth_token: s
 
 
 def _protected(record: dict[str, Any], wanted: dict[str, Any], secrets: Secrets, kept: Secrets) -> str | None:
-    """What of the change needs the AuthToken, in words; None if nothing does."""
+    """Return the part of the change that needs the AuthToken, as text for an error; None if no part does."""
     url = wanted.get("gateway_url")
     if url and _origin(url) != _origin(record["gateway_url"]):
         return f"gateway_url to another origin (here {host(url)})"
@@ -83,7 +84,7 @@ def _protected(record: dict[str, Any], wanted: dict[str, Any], secrets: Secrets,
 
 
 def _origin(url: str | None) -> str | None:
-    """None for no URL, and for one that an earlier version took and this one can't read: any other differs."""
+    """Return the URL's origin; None without a URL, or for one that only an earlier version accepted."""
     try:
         return origin(url) if url else None
     except UrlRefused:
@@ -91,7 +92,7 @@ def _origin(url: str | None) -> str | None:
 
 
 def host(url: str | None) -> str:
-    """The URL's origin for the audit log: it never holds a path or a query."""
+    """Return the URL's origin for the audit log, which never contains a path or a query."""
     return _origin(url) or _REMOVED
 
 
@@ -104,7 +105,7 @@ def _check_version_1(record: dict[str, Any]) -> None:
 
 
 def _check_old_until(device_id: str, record: dict[str, Any], secrets: Secrets, kept: Secrets) -> None:
-    """A date is for a former key that is still valid, or for the one that this change makes former."""
+    """Raise a 422 Problem if the date is sent, but there is no previous Security Key that it could apply to."""
     if "previous_security_key_until" not in secrets:
         return
     key = kept["security_key"]
@@ -116,7 +117,7 @@ def _check_old_until(device_id: str, record: dict[str, Any], secrets: Secrets, k
 
 
 def note(device_id: str, before: dict[str, Any], after: dict[str, Any], replaced: list[str]) -> None:
-    """Writes to the audit log where the device's commands went and go, and which secrets were `replaced`."""
+    """Write the former and new origin of the gateway and the names of the `replaced` secrets to the audit log."""
     old, new = host(before["gateway_url"]), host(after["gateway_url"])
     audit, key = store().audit, caller().id
     if old != new:
@@ -126,5 +127,5 @@ def note(device_id: str, before: dict[str, Any], after: dict[str, Any], replaced
 
 
 def replaced_by(secrets: Secrets, kept: Secrets) -> list[str]:
-    """The names of the secrets that a body changes."""
+    """Return the names of the secrets that a body changes."""
     return [name for name in ("auth_token", "security_key") if secrets.get(name, kept[name]) != kept[name]]

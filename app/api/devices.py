@@ -1,4 +1,4 @@
-"""`/v1/devices`: registering machines. Secrets go in and never come back."""
+"""`/v1/devices`: registering devices. Secrets can be set, but are never returned."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from app.store.server.damage import DAMAGED, left_out
 
 blueprint = Blueprint("devices", __name__, url_prefix="/v1/devices")
 
-# What a device that was registered before there was this has.
+# For devices that were registered before these fields existed.
 _NOT_SAID: dict[str, Any] = {
     **dict.fromkeys(("silent_after_minutes", "working_hours")),
     "direction": "by_type",
@@ -39,7 +39,7 @@ _SECRETS = ("auth_token", "security_key")
 
 
 def without_stgid(url: str) -> str:
-    """A gateway URL as people paste it, without the `?stgid=` that is put on when it is used."""
+    """Return a gateway URL without `?stgid=`, which people often paste and which the relay adds itself."""
     parts = urlsplit(url)
     query = urlencode(
         [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0].lower() != "stgid"]
@@ -48,7 +48,7 @@ def without_stgid(url: str) -> str:
 
 
 def _split(values: dict[str, Any]) -> tuple[dict[str, Any], Secrets]:
-    """The public record and the secrets."""
+    """Split the values into the public record and the secrets."""
     secrets = {name: values.pop(name) for name in _SECRETS if name in values}
     if "security_key_old_until" in values:
         until = values.pop("security_key_old_until")
@@ -61,9 +61,10 @@ def _split(values: dict[str, Any]) -> tuple[dict[str, Any], Secrets]:
 def _shown(
     device: Device, callback_secret: str | None = None, refused: list[Source] | None = None
 ) -> dict[str, Any]:
-    """A device as the API shows it; `callback_secret` is in its `callback_url` only when it has just been made.
+    """Return a device as the API shows it.
 
-    `refused` are the sources of refused callbacks, if they have been read already.
+    `callback_secret` is only passed when it has just been created, and is then part of `callback_url`. `refused` are
+    the sources of refused callbacks, if they have been read already.
     """
     query = f"?k={callback_secret}" if callback_secret else ""
     former_key_until = device.former_key_until if len(device.keys) > 1 else None
@@ -83,7 +84,7 @@ def _shown(
 
 
 def _refused(device: Device, sources: list[Source]) -> dict[str, Any]:
-    """Of refused callbacks, what may be the device's: those from before it was registered, too."""
+    """Return a summary of the refused callbacks that may be from the device, even from before it was registered."""
     found = of_device(store(), device, sources)
     return {
         "refused_callbacks": found.callbacks,
@@ -153,7 +154,7 @@ def register() -> Response:
 @needs(*DEVICE_READERS)
 @takes("limit", "cursor")
 def show_all() -> Response:
-    """The devices, sorted by ID."""
+    """Lists the devices, sorted by ID."""
     count, after = limit(), cursors.after() or ""
     ids = [device_id for device_id in store().devices.ids() if device_id > after]
     refused = store().refused.all()
@@ -169,7 +170,7 @@ def show_all() -> Response:
 @blueprint.get("/<device_id>")
 @needs(*DEVICE_READERS)
 def show(device_id: str) -> Response:
-    """A device with its counters and when it was last seen."""
+    """Returns a device with its counters and when it was last seen."""
     device = _found(device_id)
     return etags.shown(_shown(device), etags.of_device(device))
 
@@ -180,7 +181,7 @@ def show(device_id: str) -> Response:
 def change(device_id: str) -> Response:
     """Changes a device. A new origin of gateway_url or a new Security Key requires the current AuthToken in the body.
 
-    The former Security Key stays valid for reading for a day, so that both ends can be changed in turn.
+    The previous Security Key can still decrypt callbacks for a day, so that both ends can be changed one by one.
     """
     _found(device_id)
     values = body(DeviceChange(), partial=True)

@@ -1,4 +1,4 @@
-"""`/v1/employees`: who a user ID is. Events and rows of attendance carry it as `employee_id`."""
+"""`/v1/employees`: maps user IDs to employees. Events and attendance rows then contain `employee_id`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ blueprint = Blueprint("employees", __name__, url_prefix="/v1/employees")
 
 
 def _list() -> list[Employee]:
-    """The list in the body: JSON, or else CSV."""
+    """Return the list in the body, which is JSON or CSV."""
     data = raw_body().strip()
     try:
         if not data.startswith((b"{", b"[")):
@@ -73,7 +73,7 @@ def add() -> Response:
 @blueprint.put("")
 @needs("devices:write")
 def replace() -> Response:
-    """The same, and removes employees that are not in the list."""
+    """Replaces the list of employees: adds and changes those in the body, and removes all others."""
     return answer(asdict(store().employees.take(_list(), replace=True)))
 
 
@@ -81,7 +81,7 @@ def replace() -> Response:
 @needs(*PEOPLE_READERS)
 @takes("limit", "cursor")
 def show_all() -> Response:
-    """The employees, sorted by user ID."""
+    """Lists the employees, sorted by user ID."""
     found, cursor = store().employees.page(cursors.after() or "", limit())
     return page([_row(one) for one in found], cursor)
 
@@ -90,7 +90,7 @@ def show_all() -> Response:
 @needs(*PEOPLE_READERS)
 @takes("device_id")
 def show(user_id: str) -> Response:
-    """An employee: the entry for all devices, or with `device_id` that for one."""
+    """Returns an employee: the entry for all devices or, with `device_id`, the entry for one device."""
     found = store().employees.get(user_id, _device_id())
     if found is None:
         raise _nobody()

@@ -1,7 +1,7 @@
-"""ETag, If-Match and If-None-Match of what can be changed (RFC 9110 §13).
+"""ETag, If-Match and If-None-Match for resources that can be changed (RFC 9110 §13).
 
-An ETag stands for what can be changed, secrets that aren't shown included. Counters, times of contact and other states
-don't change it: who has read a device and changes it is to be stopped by another change, but not by a callback.
+An ETag covers the fields that callers can change, including secrets that aren't shown. It doesn't cover counters and
+other state: a change must fail if somebody else has changed the device, but not because a callback has arrived.
 """
 
 from __future__ import annotations
@@ -24,53 +24,54 @@ _TAG = re.compile(r'(W/)?("[^"]*")')
 
 
 def of_device(device: Device) -> str:
-    """The ETag of a device: the version of its record, which each change makes anew."""
+    """Return the ETag of a device, made from the version of its record. Each change creates a new version."""
     return of_version(device.version)
 
 
 def of_version(version: str) -> str:
-    """The same, by the version of the record."""
+    """Return the ETag of a device from the version of its record."""
     return f'"{version}"'
 
 
 def of_subscription(subscription: Subscription) -> str:
-    """The ETag of a subscription."""
+    """Return the ETag of a subscription."""
     content = asdict(subscription)
-    del content["takes_over"]  # it changes by itself
+    del content["takes_over"]  # the relay changes it
     return _digest(content)
 
 
 def of_employee(row: dict[str, Any]) -> str:
-    """The ETag of an employee."""
+    """Return the ETag of an employee."""
     return _digest(row)
 
 
 def _digest(content: dict[str, Any]) -> str:
     data = orjson.dumps(content, default=sorted, option=orjson.OPT_SORT_KEYS)
-    return f'"{store().vault.digest("etag", data)}"'  # keyed: secrets are in it
+    return f'"{store().vault.digest("etag", data)}"'  # a keyed digest, because the data includes secrets
 
 
 def shown(value: Any, tag: str) -> Response:
-    """`value` with its ETag; 304 without it if a GET's If-None-Match has that."""
+    """Return `value` with its ETag, or a 304 if the If-None-Match of a GET contains the ETag."""
     if request.method in ("GET", "HEAD") and _names(request.headers.get("If-None-Match"), tag, weak=True):
         return Response(status=304, headers={"ETag": tag})
     return answer(value, ETag=tag)
 
 
 def is_conditional() -> bool:
-    """Whether the request is to be carried out only if nothing has changed."""
+    """Return whether the request should only be carried out if the resource hasn't changed."""
     return "If-Match" in request.headers
 
 
 def check_version(version: str) -> None:
-    """The same as `check`, for a device's version."""
+    """Like `check`, for the version of a device's record."""
     check(of_version(version))
 
 
 def check(tag: str | None) -> None:
-    """Raises a 412 Problem if the request has an If-Match without this ETag; None if there is nothing yet.
+    """Raise a 412 Problem if the request has an If-Match that doesn't contain this ETag.
 
-    To be called where the change is made, with what is stored then.
+    `tag` is None if the resource doesn't exist yet. Call this in the same transaction as the change, with the ETag of
+    what is stored at that moment.
     """
     given = request.headers.get("If-Match")
     if given is not None and (tag is None or not _names(given, tag, weak=False)):
@@ -83,7 +84,7 @@ def check(tag: str | None) -> None:
 
 
 def _names(given: str | None, tag: str, *, weak: bool) -> bool:
-    """Whether a list of ETags has this one; a weak one counts only where `weak` says so."""
+    """Return whether a list of ETags contains this one. Weak ETags only count if `weak` is set."""
     if given is None:
         return False
     if given.strip() == "*":

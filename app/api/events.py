@@ -1,4 +1,4 @@
-"""`/v1/events`: reading stored events as pages, CSV, samples and a stream."""
+"""`/v1/events`: stored events as pages, CSV, samples and a stream."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ blueprint = Blueprint("events", __name__, url_prefix="/v1")
 
 _SAMPLES = 3
 _HEARTBEAT_SECONDS = 15.0
-_CHECK_SECONDS = 2.0  # a stream outlives its key or session no longer than some of these
+_CHECK_SECONDS = 2.0  # how often a stream checks that its key or session is still valid
 
 
 def query() -> Query:
-    """The filters among the parameters. Times are of receipt."""
+    """Return the filters in the parameters. Their times are times of receipt."""
     types = tuple(part.strip() for part in request.args.get("type", "").split(",") if part.strip())
     for pattern in types:
         if not is_pattern(pattern):
@@ -51,7 +51,7 @@ def query() -> Query:
 @needs("events:read")
 @takes("type", "device_id", "user_id", "since", "until", "limit", "cursor")
 def show_page() -> Response:
-    """Events, newest first."""
+    """Lists events, newest first."""
     try:
         found = store().events.page(query(), limit(), cursors.after())
     except ValueError:
@@ -62,7 +62,7 @@ def show_page() -> Response:
 @blueprint.get("/events/<event_id>")
 @needs("events:read")
 def show(event_id: str) -> Response:
-    """An event."""
+    """Returns an event."""
     event = store().events.get(event_id)
     if event is None:
         raise Problem(
@@ -77,7 +77,7 @@ def show(event_id: str) -> Response:
 @needs("events:read")
 @takes("type")
 def samples() -> Response:
-    """One to three events of a type as a plain array. If there are no real events yet, a sample is returned."""
+    """Returns one to three events of a type as a plain array. If there are no real events yet, returns a sample."""
     event_type = request.args.get("type") or "attendance.punch"
     if not is_pattern(event_type):
         raise wrong("type", f"is not an event type. Use one of: {', '.join(EVENT_TYPES)}")
@@ -90,7 +90,7 @@ def samples() -> Response:
 @needs("events:read")
 @takes("type", "device_id", "user_id", "since", "until", "limit", "cursor")
 def as_csv() -> Response:
-    """The same as a CSV file. Without `limit`, it contains all events."""
+    """Returns events, newest first, as a CSV file. Without `limit`, it contains all matching events."""
     wanted = query()
     columns = _columns(wanted)
     most = limit() if "limit" in request.args else None
@@ -114,7 +114,7 @@ def _columns(wanted: Query) -> list[str]:
 @needs("events:read")
 @takes("type", "device_id", "user_id", "since", "until", "last_event_id")
 def stream() -> Response:
-    """New events as server-sent events. With `Last-Event-ID`, the stream resumes after that event."""
+    """Sends new events as server-sent events. With `Last-Event-ID`, the stream resumes after that event."""
     wanted = query()
     after = store().events.last_entries()
     last = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
@@ -122,7 +122,7 @@ def stream() -> Response:
         place = ids.event_place(last)
         if place is None:
             raise wrong("Last-Event-ID", "is not an event ID, e.g. evt_01kay8ds0r000000")
-        # Other shards go on from the millisecond before: one that was seen may come again, none is left out.
+        # In other shards, start one millisecond earlier: an event may be sent twice, but none is skipped.
         before = f"{max(0, int(place.entry.partition('-')[0]) - 1)}-{2**64 - 1}"
         after = {shard: place.entry if shard == place.shard else before for shard in after}
     feed: EventFeed = current_app.extensions["event_feed"]
@@ -135,7 +135,10 @@ def stream() -> Response:
 
 
 def _counted_stream() -> Callable[[], None]:
-    """Counts a stream of the caller's; what ends that. Raises a 429 Problem if there are too many."""
+    """Count one more stream for the caller, and return the function that removes it from the count.
+
+    Raises a 429 Problem if the caller has too many.
+    """
     streams: Streams = current_app.extensions["streams"]
     key_id, address = caller().id, network(request.remote_addr or "")
     try:
@@ -148,7 +151,7 @@ def _counted_stream() -> Callable[[], None]:
 def _stream(
     feed: EventFeed, wanted: Query, after: dict[int, str], still_allowed: Callable[[], bool]
 ) -> Iterator[bytes]:
-    # A blank line ends an event: after these lines some readers would report one without data.
+    # No blank line follows, because it would end an event, and some clients would then report one without data.
     yield b"retry: 2000\n"
     beat = checked = time.monotonic()
     for event in feed.listen(after, _CHECK_SECONDS):

@@ -1,4 +1,4 @@
-"""The subscription that a path names."""
+"""Finds the subscription for a path parameter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from app.store.subscriptions.records import Subscription
 
 
 def find_subscription(subscription_id: str) -> Subscription:
-    """The subscription with this ID. Raises a 404 Problem."""
+    """Return the subscription with this ID. Raises a 404 Problem."""
     subscription = store().subscriptions.get(subscription_id)
     if subscription is None:
         raise no_subscription()
@@ -16,5 +16,5 @@ def find_subscription(subscription_id: str) -> Subscription:
 
 
 def no_subscription() -> Problem:
-    """The 404 of a subscription that doesn't exist."""
+    """Return the 404 Problem for a subscription that doesn't exist."""
     return Problem(404, "There is no subscription with this ID.")

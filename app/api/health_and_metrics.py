@@ -35,7 +35,7 @@ _WARNINGS_SECONDS = 60.0
 @blueprint.get("/health")
 @needs(PUBLIC)
 def health() -> Response:
-    """200 if callbacks can be accepted (on disk if necessary), else 503."""
+    """Returns 200 if callbacks can be accepted (on disk if necessary), otherwise 503."""
     spool: Spool | None = current_app.extensions["spool"]
     try:
         store().connection.redis.ping()
@@ -43,7 +43,9 @@ def health() -> Response:
             store().admission.look()
         away = False
     except (redis.RedisError, OSError) as error:
-        away = not is_wrong_type(error)  # such a key is named below, and callbacks are taken
+        away = not is_wrong_type(
+            error
+        )  # a key of the wrong type is reported below, and callbacks are still accepted
     foreign = not away and store().identity.foreign is not None
     spooled = spool.size() if spool is not None else 0
     refused = store().admission.problem
@@ -64,27 +66,27 @@ def health() -> Response:
 
 
 def _newest_backup() -> str | None:
-    """When the newest backup was made that the relay made by itself; None if none is known of."""
+    """Return when the relay made its newest automatic backup; None if it is unknown."""
     try:
         return newest_backup(store())
-    except (redis.RedisError, OSError):  # it has gone this moment
+    except (redis.RedisError, OSError):  # the store has just gone away
         return None
 
 
 def _away_since() -> str | None:
-    """Since when, in ISO 8601; None if this process hasn't noticed it yet."""
+    """Return since when the store has been away, in ISO 8601; None if this process hasn't noticed yet."""
     receiver: Receiver = current_app.extensions["receiver"]
     since = receiver.store_away_since
     return None if since is None else received_iso(datetime.fromtimestamp(since, UTC))
 
 
 def _takes_to_disk(spool: Spool | None) -> bool:
-    """Whether callbacks can be taken without the store: by a process that knows devices, on a disk with room."""
+    """Return whether this process can accept callbacks without the store: it needs known devices and disk space."""
     return spool is not None and store().devices.knows_any and spool.writable()
 
 
 def _findings(away: bool, spool: Spool | None) -> list[str]:
-    """What is wrong with the background loops, the spool, the store, targets and devices."""
+    """Return the problems of the background loops, the spool, the store, targets and devices."""
     identity = store().identity.foreign
     here = [
         *([Problem(_away_text(spool))] if away else []),
@@ -99,7 +101,7 @@ def _findings(away: bool, spool: Spool | None) -> list[str]:
 
 
 def _away_text(spool: Spool | None) -> str:
-    """What the store's absence means for callbacks in this process."""
+    """Return a text that says what happens to callbacks in this process while the store is away."""
     if spool is None:
         kept = "RELAY_SPOOL is off, so callbacks are answered with 503, and the gateway keeps them."
     elif not store().devices.knows_any:
@@ -115,7 +117,7 @@ def _away_text(spool: Spool | None) -> str:
 
 
 def _asked_once_a_minute() -> list[str]:
-    """What takes longer to find out."""
+    """Return the findings of the slow checks, which run at most once a minute."""
     asked_at, found = current_app.extensions.get("findings", (0.0, []))
     if time.monotonic() - asked_at > _WARNINGS_SECONDS or not asked_at:
         found = [one for check in SLOW_HEALTH_CHECKS for one in readable_warnings(check, store())]
@@ -126,7 +128,7 @@ def _asked_once_a_minute() -> list[str]:
 @blueprint.get("/metrics")
 @needs(PUBLIC)
 def metrics() -> Response:
-    """Metrics as Prometheus text."""
+    """Returns metrics in the Prometheus text format."""
     if not store().settings.metrics_open:
         check("metrics:read")
     registry = CollectorRegistry(auto_describe=False)

@@ -1,6 +1,7 @@
-"""`Idempotency-Key` on every POST of /v1: a repeated request gets the first answer, and does nothing again.
+"""`Idempotency-Key` for every POST below /v1: a repeated request has no effect, and gets the first response again.
 
-Actions keep the command instead of the answer, since their answer changes while the command runs.
+Actions handle it themselves: they save the command's ID instead of the response, because the response changes while
+the command runs.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def repeats_by_itself(view: View) -> View:
-    """Declares that a view handles `Idempotency-Key` itself. Put it below `needs`."""
+    """Declare that a view handles `Idempotency-Key` itself. Put it below `needs`."""
     view.repeats_by_itself = True  # type: ignore[attr-defined]
     return view
 
 
 def idempotency_key() -> str:
-    """The request's `Idempotency-Key`; empty without one. Raises a 422 Problem if it is too long."""
+    """Return the request's `Idempotency-Key`; empty without one. Raises a 422 Problem if it is too long."""
     key = request.headers.get(HEADER, "").strip()
     if len(key) > _LONGEST:
         raise wrong(HEADER, f"is longer than {_LONGEST} characters")
@@ -44,7 +45,7 @@ def idempotency_key() -> str:
 
 
 def key_reused() -> Problem:
-    """The 409 for a key that was used with another request."""
+    """Return the 409 Problem for a key that was used with a different request."""
     return Problem(
         409,
         f"This {HEADER} was already used with a different request. Use a new key for each new request.",
@@ -53,7 +54,7 @@ def key_reused() -> Problem:
 
 
 def register(app: Flask) -> None:
-    """Looks at every POST of /v1 before and after it is handled."""
+    """Check every POST below /v1 before it is handled, and save its response afterwards."""
 
     @app.before_request
     def begin() -> Response | None:
@@ -70,14 +71,14 @@ def register(app: Flask) -> None:
     def end(response: Response) -> Response:
         reservation: Reservation | None = g.pop("idempotency", None)
         if reservation is not None:
-            # The request was carried out: that this can't be noted must not make it a failure.
+            # The request was carried out, so it mustn't fail only because the response can't be saved.
             with suppress(redis.RedisError, OSError):
                 _note(reservation, response)
         return response
 
 
 def _begun(key: str) -> Response | None:
-    """The answer to a repeated request; None for a new one, which is reserved."""
+    """Return the response to a repeated request. For a new request, reserve the key and return None."""
     try:
         found = store().idempotency.reserve(caller().id, key, _content())
     except KeyReused:
@@ -104,9 +105,9 @@ def _begun(key: str) -> Response | None:
 
 
 def _content() -> bytes:
-    """What makes a request the same as another: method, path with query, and body, whatever the order of its fields."""
+    """Return what identical requests have in common: method, path, query and body, with JSON fields sorted."""
     data = read_ahead()
-    # A JSON body that can't be written again stays as it came.
+    # A body that can't be parsed or serialized is compared byte for byte.
     with suppress(orjson.JSONDecodeError, orjson.JSONEncodeError):
         data = orjson.dumps(orjson.loads(data), option=orjson.OPT_SORT_KEYS)
     return f"{request.method} {request.full_path}\n".encode("utf-8", "surrogatepass") + data

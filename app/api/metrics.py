@@ -1,9 +1,9 @@
-"""What `/metrics` tells, read from the store for all processes at once.
+"""The metrics of `/metrics` that are read from the store, and so cover all processes.
 
-Labels are ids of devices and subscriptions, reasons and background loops: nothing of people, nothing that
-callers make up.
+Labels are IDs of devices and subscriptions, reasons, and names of background loops. They never contain personal data
+or values that callers choose.
 
-docs/monitoring/ has alerts and a dashboard on these; a test checks that they name no other.
+docs/monitoring/ contains alerts and a dashboard. A test checks that they only use metrics that exist.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CALLBACKS = "callbacks_"
 
 
 class Collector(PrometheusCollector):
-    """Collects again for each scrape. While the store is away, it tells that, and what is on this machine."""
+    """Collect the metrics for each scrape. While the store is away, report that, and metrics from this machine only."""
 
     def __init__(self, kept: Store, spool: Spool | None) -> None:
         self._store = kept
@@ -110,7 +110,7 @@ class Collector(PrometheusCollector):
         yield _gauge("shards_without_worker", "Shards that no worker delivers for", unattended)
 
     def _counted(self) -> Iterator[Family]:
-        self._store.counts.write()  # of the other processes a few seconds may be missing
+        self._store.counts.write()  # counts of other processes may be a few seconds old
         counters = self._store.relay_events.counters()
         refused = CounterMetricFamily(
             "cams_relay_callbacks_refused", "Callbacks that were refused", labels=["reason"]

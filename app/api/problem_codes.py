@@ -1,4 +1,4 @@
-"""All codes of problems: the relay's own, and those that stand for a StatusCode of the gateway."""
+"""All problem codes: the relay's own, and those for StatusCodes of the gateway."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from app.gateway import status_codes
 
 
 def problem_codes() -> list[tuple[str, str]]:
-    """Each code and what to do about it."""
+    """Return each code and what to do about it."""
     return [*CODES.items(), *status_codes.problem_codes()]

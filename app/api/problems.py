@@ -1,4 +1,4 @@
-"""Errors as `application/problem+json` (RFC 9457), each saying what to do."""
+"""Errors as `application/problem+json` (RFC 9457). Each says what to do."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ WRONG_TYPE = (
 )
 _once = OnceAMinute()
 
-_TOLD = 5  # of many fields at fault, so many are in `detail`
-_LISTED = 50  # and so many in `errors`
+_IN_DETAIL = 5  # invalid fields named in `detail`
+_LISTED = 50  # invalid fields listed in `errors`
 _HEADERS = ("Idempotency-Key", "Prefer", "Last-Event-ID", "Content-Type", "If-Match")
 _RETRY_AFTER = {429: "10", 503: "1"}  # seconds
 
 
 class Problem(Exception):
-    """An error to be shown. `errors` are (name, message) if fields, parameters or headers are at fault."""
+    """An error response. `errors` are pairs (name, message) of the invalid fields, parameters or headers."""
 
     def __init__(
         self, status: int, detail: str, errors: list[tuple[str, str]] | None = None, **more: Any
@@ -46,12 +46,12 @@ class Problem(Exception):
 
 
 def wrong(field: str, message: str) -> Problem:
-    """A 422 for one field, parameter or header."""
+    """Return a 422 Problem for one field, parameter or header."""
     return Problem(422, f"{field}: {message}", [(field, message)])
 
 
 def respond(status: int, detail: str, errors: list[tuple[str, str]] | None = None, **more: Any) -> Response:
-    """The problem as a response."""
+    """Return the problem as a response. `more` are further members of the JSON object."""
     body = problem_document(
         status, detail, code=more.pop("code", None), origin=base_url(), request_id=request_id.get()
     )
@@ -67,20 +67,20 @@ def respond(status: int, detail: str, errors: list[tuple[str, str]] | None = Non
 
 
 class Placed(str):
-    """A name that knows where in the request it is."""
+    """The name of a field, parameter or header, with its place in the request."""
 
     place: dict[str, str]
 
 
 def placed(name: str, **place: str) -> Placed:
-    """A name at a `pointer`, `parameter` or `header`."""
+    """Return a name with its `pointer`, `parameter` or `header`."""
     made = Placed(name)
     made.place = place
     return made
 
 
 def _place(name: str) -> dict[str, str]:
-    """Where in the request something is wrong: a header, a parameter, or a JSON pointer into the body (RFC 6901)."""
+    """Return where an error is in the request: a header, a parameter, or a JSON Pointer (RFC 6901) into the body."""
     if isinstance(name, Placed):
         return name.place
     if name in _HEADERS:
@@ -91,7 +91,7 @@ def _place(name: str) -> dict[str, str]:
 
 
 def register(app: Flask) -> None:
-    """Makes every error of the app a problem."""
+    """Return every error of the app as a problem."""
 
     @app.errorhandler(Problem)
     def problem(error: Problem) -> Response:
@@ -100,9 +100,9 @@ def register(app: Flask) -> None:
     @app.errorhandler(ValidationError)
     def invalid(error: ValidationError) -> Response:
         errors = sorted(_flat(error.messages))
-        told = [f"{field}: {message}" for field, message in errors[:_TOLD]]
-        if len(errors) > _TOLD:
-            told.append(f"and {len(errors) - _TOLD} more")
+        told = [f"{field}: {message}" for field, message in errors[:_IN_DETAIL]]
+        if len(errors) > _IN_DETAIL:
+            told.append(f"and {len(errors) - _IN_DETAIL} more")
         return respond(422, "; ".join(told), errors[:_LISTED])
 
     @app.errorhandler(HTTPException)
@@ -146,7 +146,7 @@ def register(app: Flask) -> None:
 
 
 def _flat(messages: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    """marshmallow's messages as (name with dots, message)."""
+    """Return marshmallow's messages as pairs (name with dots, message)."""
     if isinstance(messages, dict):
         return [
             pair
@@ -159,5 +159,8 @@ def _flat(messages: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
 
 
 def _is_marshmallows(key: object, value: object, path: tuple[str, ...]) -> bool:
-    """Whether a key is not a field's: `_schema`, or `key` and `value` of an entry of an object, as in headers."""
+    """Return whether a key is marshmallow's own and not a field's name.
+
+    These are `_schema`, and `key` and `value` for entries of an object such as `headers`.
+    """
     return key == "_schema" or (key in ("key", "value") and len(path) > 1 and isinstance(value, list))

@@ -1,4 +1,4 @@
-"""What `/metrics` tells of the web process that answers: its connections, and how long its event loop was held."""
+"""The metrics of `/metrics` about the web process that responds: its connections and its event loop's delays."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Family = CounterMetricFamily | GaugeMetricFamily
 
 
 class ProcessCollector(Collector):
-    """Collects again for each scrape. The label `process` is the process's id."""
+    """Collect the metrics for each scrape. The label `process` is the process ID."""
 
     def __init__(self, extensions: dict[str, Any]) -> None:
         self._connections: Connections = extensions["connections"]
-        self._guard = extensions.get("loop_guard")  # None without the relay's own server
+        self._guard = extensions.get("loop_guard")  # None if the app doesn't run in the relay's own server
 
     def collect(self) -> Iterator[Family]:
         connections, memory = self._connections, self._connections.memory

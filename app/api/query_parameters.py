@@ -1,4 +1,4 @@
-"""The query parameters that a view takes. Any other is refused: a typo in a filter would answer everybody's data."""
+"""The query parameters that a view accepts. Others are refused, because a misspelled filter would return all data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST_NAME = 40
 
 
 def takes(*names: str) -> Callable[[View], View]:
-    """Declares a view's query parameters. Put it below `needs`, which checks them after the key."""
+    """Declare a view's query parameters. Put it below `needs`, which checks them after the API key."""
 
     def decorate(view: View) -> View:
         view.query_parameters = names  # type: ignore[attr-defined]
@@ -25,13 +25,13 @@ def takes(*names: str) -> Callable[[View], View]:
 
 
 def parameters_of(view: Callable[..., object]) -> tuple[str, ...]:
-    """What a view was declared to take."""
+    """Return the query parameters that a view accepts."""
     names: tuple[str, ...] = getattr(view, "query_parameters", ())
     return names
 
 
 def check_query(view: Callable[..., object]) -> None:
-    """Raises a 422 Problem if a call of the API has a parameter that its view doesn't take, or one twice."""
+    """Raise a 422 Problem if the request has a parameter that the view doesn't accept, or one parameter twice."""
     if not request.args or not request.path.startswith("/v1/"):
         return
     known = parameters_of(view)

@@ -1,4 +1,4 @@
-"""`/v1/refused`: callbacks that were refused, by source. What they carried isn't kept."""
+"""`/v1/refused`: refused callbacks by source. Their content isn't stored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ blueprint = Blueprint("refused", __name__, url_prefix="/v1/refused")
 @needs(*REFUSED_READERS)
 @takes("limit", "cursor")
 def show_all() -> Response:
-    """The sources of callbacks refused in the last seven days, the latest first."""
+    """Lists the sources of callbacks refused in the last seven days, latest first."""
     count, sources = limit(), store().refused.all()
     place = cursors.after()
     if place:
@@ -36,7 +36,7 @@ def show_all() -> Response:
 
 
 def _shown(source: Source, registered: list[str], why: str) -> dict[str, Any]:
-    """`registered_device_id` is a device that has been registered with the AuthToken."""
+    """Return a source as the API shows it. `registered` are IDs of devices registered with the callbacks' AuthToken."""
     return {
         "id": source.id,
         **event_fields(source),
@@ -46,7 +46,7 @@ def _shown(source: Source, registered: list[str], why: str) -> dict[str, Any]:
 
 
 def _key(source: Source) -> tuple[int, str]:
-    """What the list is sorted by."""
+    """Return the sort key of the list."""
     return -round(source.latest.at * 1000), source.id
 
 

@@ -1,4 +1,4 @@
-"""Replays: stored events that are delivered again. Contract §4 and §8."""
+"""Replays, which deliver stored events again. Contract §4 and §8."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def replay(subscription_id: str) -> Response:
     else:
         since, until = replay_times(values)
         replay_id = store().replays.begin(subscription_id, since, until)
-        # RQ's server may be another one, and away: the sweep finds it
+        # RQ may use another server, which can be away; the periodic sweep then finds the replay
         with suppress(redis.RedisError, OSError):
             enqueue(store().connection, "advance_replay", subscription_id, replay_id)
     shown = store().replay_records.get(subscription_id, replay_id)
     if shown is None:
-        raise _not_there()  # the subscription was deleted just now
+        raise _not_there()  # the subscription has just been deleted
     return answer(shown, 202, Location=f"{base_url()}/v1/replays/{replay_id}")
 
 
@@ -54,14 +54,14 @@ def replay(subscription_id: str) -> Response:
 @needs(*SUBSCRIPTION_READERS)
 @takes("limit", "cursor")
 def show_all(subscription_id: str) -> Response:
-    """The replays of a subscription, latest first."""
+    """Lists the replays of a subscription, latest first."""
     find_subscription(subscription_id)
     rows, more = store().replay_records.page(subscription_id, limit(), _after())
     return page(rows, f"{more[0]}~{more[1]}" if more else None)
 
 
 def _after() -> tuple[int, str] | None:
-    """Where the page begins. Raises a 422 Problem."""
+    """Return the time and ID of the replay after which the page begins. Raises a 422 Problem."""
     cursor = cursors.after()
     if not cursor:
         return None
@@ -74,7 +74,7 @@ def _after() -> tuple[int, str] | None:
 @blueprint.get("/replays/<replay_id>")
 @needs(*SUBSCRIPTION_READERS)
 def show(replay_id: str) -> Response:
-    """A replay with its progress."""
+    """Returns a replay with its progress."""
     return answer(_found(replay_id))
 
 
@@ -88,7 +88,7 @@ def cancel(replay_id: str) -> Response:
 
 
 def _found(replay_id: str) -> dict[str, Any]:
-    """A replay by its ID. Raises a 404 Problem."""
+    """Return the replay with this ID. Raises a 404 Problem."""
     subscription_id, shown = subscription_of(replay_id), None
     known = store().subscriptions
     if subscription_id is not None and known.get(subscription_id) is None:
@@ -105,7 +105,7 @@ def _not_there() -> Problem:
 
 
 def replay_times(values: Mapping[str, Any]) -> tuple[int, int]:
-    """The times of receipt (ms since 1970) that a replay is of, `until` being now if it is left out."""
+    """Return the range of the times of receipt to replay, in ms since 1970. Without `until`, it ends now."""
     if not values.get("since"):
         raise wrong("since", "is required unless you send event_ids, e.g. 2026-11-24T00:00:00Z")
     since, now = parse_moment("since", values["since"]), int(time.time() * 1000)
@@ -122,7 +122,7 @@ def replay_times(values: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _check_replayed(subscription: Subscription, public: str) -> None:
-    """A target gets what it subscribed to: an event that the subscription takes, or one that was on its way to it."""
+    """Raise a 422 Problem unless the event matches the subscription or is already waiting to be sent to it."""
     kept = store()
     if kept.deliveries.has_batch(subscription.id, public):
         return

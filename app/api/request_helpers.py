@@ -1,4 +1,4 @@
-"""What the views share: reading bodies and parameters, and answering JSON."""
+"""Helpers for views: they read bodies and parameters, and return JSON."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ DEFAULT_LIMIT = 50
 MOST = 200
 MIB = 1024 * 1024
 LARGEST_BODY = 16 * MIB  # a callback, a list of employees, an action with a photo or template
-LARGEST_JSON = MIB  # any other body: far more than its fields may hold
+LARGEST_JSON = MIB  # any other body; its fields may contain far less
 
 _COMPRESSIONS = {"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"}
 
 
 class EncodedBody(UnsupportedMediaType):
-    """A 415 for a compressed body. None is taken: a small one could unpack to gigabytes, from any stranger."""
+    """A 415 for a compressed body, which is always refused: anybody could send one that expands to gigabytes."""
 
     def __init__(self, encoding: str) -> None:
         super().__init__(
@@ -36,12 +36,12 @@ class EncodedBody(UnsupportedMediaType):
         )
 
     def get_headers(self, *args: Any, **options: Any) -> list[tuple[str, str]]:
-        """With the encodings that are taken, as RFC 9110 §15.5.16 says."""
+        """Return the headers, with the accepted encodings in Accept-Encoding (RFC 9110 §15.5.16)."""
         return [*super().get_headers(*args, **options), ("Accept-Encoding", "identity")]
 
 
 def answer(value: Any, status: int = 200, **headers: str) -> Response:
-    """`value` as JSON."""
+    """Return `value` as a JSON response."""
     response = Response(orjson.dumps(value), status, content_type="application/json")
     for name, header in headers.items():
         response.headers[name.replace("_", "-")] = header
@@ -49,16 +49,16 @@ def answer(value: Any, status: int = 200, **headers: str) -> Response:
 
 
 def connection() -> Connection | None:
-    """The connection that the request came by; None without the relay's own server."""
+    """Return the connection of the request; None if the app doesn't run in the relay's own server."""
     found = socket_of(request.environ)
     return found if isinstance(found, Connection) else None
 
 
 def raw_body(largest: int = LARGEST_BODY) -> bytes:
-    """The request's body, also if it was read ahead. Raises a 413 if it is larger than `largest` bytes.
+    """Return the request's body, even if it was read ahead. Raises a 413 if it is larger than `largest` bytes.
 
-    Raises a 415 if it is compressed, a 408 if it came too slowly, a 503 if the memory for strangers' bodies is used up,
-    and a 429 if the caller's API key has sent too much.
+    Raises a 415 if it is compressed, a 408 if it arrived too slowly, a 503 if the memory for bodies of unauthenticated
+    callers is used up, and a 429 if the caller's API key has sent too much.
     """
     if "raw_body" not in g:
         return _whole_body(largest)
@@ -69,7 +69,7 @@ def raw_body(largest: int = LARGEST_BODY) -> bytes:
 
 
 def read_ahead() -> bytes:
-    """The request's body, which the view then reads again."""
+    """Read the request's body before the view does, and keep it for the view. Return it. Raises the same errors."""
     g.raw_body = raw_body()
     data: bytes = g.raw_body
     return data
@@ -80,24 +80,28 @@ def _too_large(largest: int) -> RequestEntityTooLarge:
 
 
 def _whole_body(largest: int) -> bytes:
-    # One more than may come: Flask reads a chunked body up to its limit and is silent about the rest.
+    # One byte more than allowed, because Flask cuts a chunked body off at its limit without an error.
     request.max_content_length = largest + 1
     came_by = connection()
     try:
         data = _read(came_by)
     except RequestEntityTooLarge:
         raise _too_large(largest) from None
-    except (OSError, UnreadableRequest):  # what the server raises for chunks that are none
+    except (OSError, UnreadableRequest):  # raised by the server for invalid chunks
         raise BadRequest("The request body could not be read completely.") from None
     if len(data) > largest:
         raise _too_large(largest)
     if came_by is not None:
         came_by.body_is_whole()
     announced = request.content_length
-    if announced is not None and len(data) < announced:  # the server doesn't tell (RFC 9112 §8: incomplete)
+    if (
+        announced is not None and len(data) < announced
+    ):  # incomplete (RFC 9112 §8), but the server doesn't raise an error
         raise BadRequest(f"The request body ended after {len(data)} of {announced} bytes (Content-Length).")
     for encoding in request.headers.get("Content-Encoding", "").lower().split(","):
-        if encoding.strip() in _COMPRESSIONS:  # others, such as `utf-8`, are mistakes for no encoding
+        if (
+            encoding.strip() in _COMPRESSIONS
+        ):  # others, such as `utf-8`, are sent by mistake for an unencoded body
             raise EncodedBody(encoding.strip())
     if "caller" in g:
         try:
@@ -118,9 +122,10 @@ def _read(came_by: Connection | None) -> bytes:
 
 
 def body(schema: Schema, *, partial: bool = False, largest: int = LARGEST_JSON) -> dict[str, Any]:
-    """The request's JSON, checked. Raises a 422 Problem or ValidationError naming the fields at fault.
+    """Return the request's JSON body, checked by the schema.
 
-    Raises a 400 if it is not JSON, and a 413 if it is larger than `largest` bytes.
+    Raises a 422 Problem or ValidationError that names the invalid fields, a 400 if the body isn't JSON, and a 413 if it
+    is larger than `largest` bytes.
     """
     try:
         value = orjson.loads(raw_body(largest) or b"{}")
@@ -133,7 +138,7 @@ def body(schema: Schema, *, partial: bool = False, largest: int = LARGEST_JSON) 
 
 
 def limit() -> int:
-    """The parameter `limit`."""
+    """Return the parameter `limit`."""
     text = request.args.get("limit", str(DEFAULT_LIMIT))
     if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= MOST:
         raise wrong("limit", f"is not a whole number from 1 to {MOST}, e.g. limit=50")
@@ -141,7 +146,7 @@ def limit() -> int:
 
 
 def moment(name: str) -> int | None:
-    """A time parameter in ms since 1970; None if it is missing. ISO 8601, UTC if it has no offset."""
+    """Return a time parameter in ms since 1970; None if it is missing. It is ISO 8601, and UTC without an offset."""
     text = request.args.get(name)
     return None if not text else parse_moment(name, text)
 
@@ -155,9 +160,9 @@ def time_range() -> tuple[int | None, int | None]:
 
 
 def parse_moment(name: str, text: str) -> int:
-    """An ISO 8601 time in ms since 1970. Raises a 422 Problem."""
+    """Convert an ISO 8601 time to ms since 1970. Raises a 422 Problem."""
     try:
-        # A `+` that wasn't encoded arrives as a blank.
+        # A `+` that wasn't percent-encoded arrives as a space.
         at = datetime.fromisoformat(text.strip().replace(" ", "+") if text.count(":") > 2 else text.strip())
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
         return max(0, int(at.timestamp() * 1000))
@@ -166,10 +171,10 @@ def parse_moment(name: str, text: str) -> int:
 
 
 def page(rows: Iterable[Any], place: str | None) -> Response:
-    """A page of a list. `place` is where the next one begins; None if there is none."""
+    """Return a page of a list. `place` is the place after which the next page begins; None on the last page."""
     return answer({"data": list(rows), "next_cursor": None if place is None else cursors.at(place)})
 
 
 def created(value: Any, path: str) -> Response:
-    """201 with what was made. `Location` is a whole URL: Power Automate calls it as it is."""
+    """Return a 201 with the created resource. `Location` is an absolute URL, because Power Automate needs one."""
     return answer(value, 201, Location=base_url() + path)

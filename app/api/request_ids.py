@@ -1,4 +1,4 @@
-"""What every request of the API has: an id, which is in its answer and in its log lines."""
+"""Request IDs. Every request has one, which is in its response and its log lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.base.log import REQUEST_ID, REQUEST_ID_HEADER, request_id
 
 
 def register(app: Flask) -> None:
-    """Takes the caller's id if it is a plain word, and makes one otherwise."""
+    """Give each request an ID: the caller's if its characters are allowed, otherwise a new one."""
 
     @app.before_request
     def begin() -> None:
@@ -26,7 +26,7 @@ def register(app: Flask) -> None:
         named = request_id.get()
         if named is not None:
             response.headers[REQUEST_ID_HEADER] = named
-        if request.path.startswith("/v1/"):  # people's data, which no proxy and no browser is to keep
+        if request.path.startswith("/v1/"):  # personal data, which proxies and browsers must not cache
             response.headers.setdefault("Cache-Control", "no-store")
         if response.status_code == 401 and not request.path.startswith("/callback"):
             with suppress(RedisError, OSError):

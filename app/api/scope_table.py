@@ -1,6 +1,6 @@
-"""What the holder of each scope can read and cause, and what each URL shows and causes.
+"""The permissions of each scope, and what each public or signed URL reveals and does.
 
-Two tables of docs/security.md are generated from it; test_scopes.py fails if a route or scope is missing here.
+Two tables in docs/security.md are generated from it. test_scopes.py fails if a route or scope is missing here.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Holder(NamedTuple):
-    """The answers for one scope: what its holder can read, cause, and not do."""
+    """The permissions of one scope: what its holder can read, do and not do, as texts."""
 
     learns: str
     causes: str
@@ -17,7 +17,7 @@ class Holder(NamedTuple):
 
 
 class Url(NamedTuple):
-    """The answers for one URL: what its caller can read, and what a call causes (empty: nothing)."""
+    """One URL: what its caller can read, and the effect of a call (empty for none), as texts."""
 
     learns: str
     causes: str = ""

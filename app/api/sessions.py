@@ -1,4 +1,4 @@
-"""The console's session as a way to call the API: a cookie, and a token beside it where something is changed."""
+"""Console sessions for calling the API: a cookie, and a CSRF token for requests that change something."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ from app.store import Store
 from app.store.access.api_keys import ApiKey
 
 PLAIN_COOKIE = "cams_relay_session"
-HOST_COOKIE = (
-    f"__Host-{PLAIN_COOKIE}"  # browsers take it from this host over https only, with Path=/ and no Domain
-)
+HOST_COOKIE = f"__Host-{PLAIN_COOKIE}"  # browsers only accept it over https, for this host and Path=/
 HEADER = "X-CSRF-Token"
 FIELD = "csrf_token"
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 def is_secure() -> bool:
-    """Whether the browser is at https, as the request or RELAY_PUBLIC_URL says."""
+    """Return whether the browser uses https, according to the request or RELAY_PUBLIC_URL."""
     return request.is_secure or base_url().startswith("https://")
 
 
 def cookie_name() -> str:
-    """The name of the session's cookie; over https no other one counts, which a neighbouring host could have set.
+    """Return the name of the session's cookie.
 
-    It contains a digest of the path that the relay is below, if any: another relay on this host has its own cookie.
+    Over https, only a `__Host-` cookie is accepted, because another subdomain could set any other cookie. If the
+    relay is served below a path, the name contains a digest of it, so that several relays can share a host.
     """
     name = HOST_COOKIE if is_secure() else PLAIN_COOKIE
     path = urlsplit(base_url()).path
@@ -39,22 +38,22 @@ def cookie_name() -> str:
 
 
 def session_token() -> str:
-    """The token in the session's cookie; empty if there is none."""
+    """Return the token in the session's cookie; empty if there is none."""
     return request.cookies.get(cookie_name(), "")
 
 
 def set_session(response: Response, token: str) -> None:
-    """Sets the session's cookie."""
+    """Set the session's cookie."""
     response.set_cookie(cookie_name(), token, path="/", httponly=True, samesite="Lax", secure=is_secure())
 
 
 def clear_session(response: Response) -> None:
-    """Has the browser drop the session's cookie."""
+    """Delete the session's cookie in the browser."""
     response.delete_cookie(cookie_name(), path="/", httponly=True, samesite="Lax", secure=is_secure())
 
 
 def caller_by_session() -> ApiKey | None:
-    """Who signed in to the console and calls from its pages. Raises a 403 Problem without the page's token."""
+    """Return the person signed in to the console, or None. Raises a 403 Problem without the page's CSRF token."""
     token = session_token()
     if not token:
         return None
@@ -67,7 +66,7 @@ def caller_by_session() -> ApiKey | None:
 
 
 def check_csrf(token: str) -> None:
-    """Raises a 403 Problem if the request doesn't come from a page that was given out for this cookie."""
+    """Raise a 403 Problem unless the CSRF token belongs to the session in the cookie."""
     store: Store = current_app.extensions["store"]
     offered = request.headers.get(HEADER, "")
     if not offered and request.mimetype == "application/x-www-form-urlencoded":
@@ -79,10 +78,10 @@ def check_csrf(token: str) -> None:
 
 
 def check_origin() -> None:
-    """Raises a 403 Problem for a request that a page of another site has made.
+    """Raise a 403 Problem for a request from a page of another site.
 
-    Browsers say so themselves in Sec-Fetch-Site (over https and on loopback), and in Origin; no page can forge either.
-    A program sends neither: it has the page's token, which it must have read.
+    Browsers send Sec-Fetch-Site (over https and on loopback) and Origin, and pages can't forge them. Other programs
+    send neither header, but they need the page's CSRF token.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
@@ -99,7 +98,7 @@ def check_origin() -> None:
 
 
 def _is_ours(origin: str) -> bool:
-    """Whether an Origin is the relay's: by its public URL, or by the host that was asked."""
+    """Return whether an Origin is the relay's own: that of its public URL, or that of the request's host."""
     try:
         netloc = urlsplit(origin).netloc.lower()
     except ValueError:

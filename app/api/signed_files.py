@@ -1,4 +1,4 @@
-"""Photos and unrecognised bodies behind signed, expiring URLs. Only a whole body needs a key."""
+"""Photos and unrecognised bodies at signed URLs that expire. An API key is only needed for an unredacted body."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ blueprint = Blueprint("files", __name__)
 @blueprint.get("/photos/<blob_id>")
 @needs(PUBLIC)
 def photo(blob_id: str) -> Response:
-    """The photo of an `attendance.photo` event."""
+    """Returns the photo of an `attendance.photo` event."""
     mime, _, data = _opened("photo", blob_id).partition(b"\n")
     return _file(data, mime.decode(), "inline")
 
@@ -26,7 +26,7 @@ def photo(blob_id: str) -> Response:
 @blueprint.get("/bodies/<blob_id>")
 @needs(PUBLIC)
 def unrecognised(blob_id: str) -> Response:
-    """The body of a `callback.unrecognised` event, without secrets unless the key has `templates:read`."""
+    """Returns the body of a `callback.unrecognised` event. Secrets are removed unless the key has `templates:read`."""
     body = _opened("body", blob_id)
     key = caller_if_any()
     if key is not None and key.may("templates:read"):
@@ -34,12 +34,12 @@ def unrecognised(blob_id: str) -> Response:
         response = _file(body, "application/octet-stream", "attachment")
     else:
         response = _file(_redacted(body), "application/json", "inline")
-    response.headers["Cache-Control"] = "no-store"  # who has the link may have no key next time
+    response.headers["Cache-Control"] = "no-store"  # the next request for this link may come without a key
     return response
 
 
 def _redacted(body: bytes) -> bytes:
-    """The body without its secrets; of one that can't be read, its size, kind and keyed digest."""
+    """Return the body without its secrets. If it can't be parsed, return its size, kind and keyed digest instead."""
     return redacted_body(body) or orjson.dumps(
         {
             "size_bytes": len(body),

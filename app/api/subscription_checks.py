@@ -1,4 +1,4 @@
-"""What a change of a subscription must not do: send header values or card numbers where they weren't meant to go."""
+"""Checks that a changed subscription doesn't send header values or card numbers to an unintended target."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from app.store.subscriptions.records import FILTERS, Subscription
 
 
 def merged_headers(sent: dict[str, str | None] | None, present: dict[str, str]) -> dict[str, str]:
-    """Headers after a change by RFC 7396: null removes one, those that aren't sent stay, None removes all.
+    """Return the headers after a change by RFC 7396: null removes a header, a missing header stays, None removes all.
 
-    A value that came back hidden stays. Names are compared as HTTP does, whatever their case. Raises a 422 Problem.
+    A value that is sent back hidden (HIDDEN) doesn't change. Names are case-insensitive. Raises a 422 Problem.
     """
     if sent is None:
         return {}
@@ -39,11 +39,14 @@ def merged_headers(sent: dict[str, str | None] | None, present: dict[str, str]) 
 
 
 def check_kept_headers(values: dict[str, Any], subscription: Subscription) -> None:
-    """Values of headers that are kept go nowhere but where they were meant for: nobody can read them here either."""
+    """Raise a 422 Problem if the target's origin changes while header values are kept.
+
+    Otherwise a caller could read these secret values by changing the target.
+    """
     target = values.get("target_url", subscription.target_url)
     if (
         urlsplit(target)[:2] == urlsplit(subscription.target_url)[:2]
-    ):  # scheme, and host with port, both normalised
+    ):  # the scheme, and the host with its port; both are normalised
         return
     sent = values.get("headers", {})
     if sent is None:
@@ -60,7 +63,7 @@ def check_kept_headers(values: dict[str, Any], subscription: Subscription) -> No
 
 
 def check_card_numbers(values: dict[str, Any], subscription: Subscription | None = None) -> None:
-    """Card numbers are sent only where a key with templates:read wanted them to be."""
+    """Raise a 403 Problem if a caller without templates:read changes which card numbers are sent, or where."""
     if caller().may("templates:read"):
         return
     field = "include_card_numbers" if values.get("include_card_numbers") else None
@@ -79,7 +82,7 @@ def check_card_numbers(values: dict[str, Any], subscription: Subscription | None
 
 
 def _selects_others(values: dict[str, Any], subscription: Subscription) -> str | None:
-    """The field that makes a subscription take other events than before; None if neither does."""
+    """Return the field that changes which events match the subscription (event_types or filters); None if neither."""
     if "events" in values and set(values["events"]) != set(subscription.events):
         return "event_types"
     filters = values.get("filters") or {}
@@ -90,7 +93,7 @@ def _selects_others(values: dict[str, Any], subscription: Subscription) -> str |
 
 
 def note_card_numbers(values: dict[str, Any], subscription: Subscription) -> None:
-    """Once for all that will be delivered: who had card numbers sent, and to where."""
+    """Write to the audit log who started sending card numbers, and to which host. It is written once, not per event."""
     if subscription.include_card_numbers and values.keys() & {"include_card_numbers", "target_url"}:
         host = urlsplit(subscription.target_url).hostname
         store().audit.record(

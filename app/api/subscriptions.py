@@ -1,4 +1,4 @@
-"""`/v1/subscriptions`: REST hooks. Contract §4."""
+"""`/v1/subscriptions`: webhooks, managed as REST hooks. Contract §4."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ blueprint = Blueprint("subscriptions", __name__, url_prefix="/v1/subscriptions")
 
 
 def _fields(values: dict[str, Any], *, partial: bool = False) -> dict[str, Any]:
-    """Attributes of a Subscription from a checked body; with `partial` only those filters that were sent."""
+    """Return the attributes of a Subscription from a checked body; with `partial`, only the filters that were sent."""
     if "filters" in values:
         filters = values.pop("filters")
         for name in FILTERS:
@@ -83,7 +83,7 @@ def _shown(
 
 
 def _unknown_device_ids(subscription: Subscription, devices: Collection[str] | None) -> list[str]:
-    """Return the IDs in the filter that no device has: none of their events can come."""
+    """Return the IDs in the filter that belong to no registered device, so that no events can match them."""
     if not subscription.device_ids:
         return []
     return sorted(subscription.device_ids.difference(store().devices.ids() if devices is None else devices))
@@ -129,7 +129,7 @@ def create() -> Response:
 @needs(*SUBSCRIPTION_READERS)
 @takes("limit", "cursor")
 def show_all() -> Response:
-    """The subscriptions, oldest first."""
+    """Lists the subscriptions, oldest first."""
     count, after = limit(), cursors.after()
     subscriptions = store().subscriptions.all()
     if after:
@@ -141,14 +141,14 @@ def show_all() -> Response:
 
 
 def _place(subscription: Subscription) -> str:
-    """Where a subscription is in the list."""
+    """Return a subscription's place in the list."""
     return f"{subscription.created_at}~{subscription.id}"
 
 
 @blueprint.get("/<subscription_id>")
 @needs(*SUBSCRIPTION_READERS)
 def show(subscription_id: str) -> Response:
-    """A subscription with the state of its deliveries."""
+    """Returns a subscription with the state of its deliveries."""
     subscription = find_subscription(subscription_id)
     return etags.shown(_shown(subscription), etags.of_subscription(subscription))
 
@@ -158,7 +158,7 @@ def show(subscription_id: str) -> Response:
 @audited("subscription.changed", "subscription_id")
 def change(subscription_id: str) -> Response:
     """Changes the fields that you send (RFC 7396). If the target's host changes, send the headers again."""
-    find_subscription(subscription_id)  # 404 comes before what is wrong with the body
+    find_subscription(subscription_id)  # a 404 takes precedence over errors in the body
     values = body(SubscriptionBody(exclude=("secret",)), partial=True)
 
     def how(subscription: Subscription) -> None:

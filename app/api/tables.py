@@ -1,4 +1,4 @@
-"""Rows as a CSV file for spreadsheets. Names come from people at machines, so none becomes a formula."""
+"""CSV files for spreadsheets. Values that look like formulas are escaped, because people type names at devices."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from app.base.yielding import in_turns
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _FLUSH = 32_768
-# Excel takes a file without it for one in the old code page of its country.
+# Without it, Excel decodes the file with the code page of its region.
 _BYTE_ORDER_MARK = "\ufeff"
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]], name: str) -> Response:
-    """A CSV file, sent as it is made. What fails before its first part is made is raised here, and answered."""
+    """Return a streamed CSV file. An error before the first part is raised here, so that the caller gets a problem."""
     parts = _csv(columns, rows)
     content = chain([next(parts)], parts)
     return attachment(Response(content, content_type="text/csv; charset=utf-8"), name)
 
 
 def attachment(response: Response, name: str) -> Response:
-    """A response that browsers save under this name."""
+    """Add the header that makes browsers save the response under this name."""
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
@@ -46,7 +46,7 @@ def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> Iterator[str
 
 
 def _cell(value: Any) -> Any:
-    """What a spreadsheet would take for a formula is quoted."""
+    """Return a value; an apostrophe is added if a spreadsheet would read it as a formula."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):

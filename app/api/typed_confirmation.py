@@ -1,4 +1,4 @@
-"""Commands before which a person at the console types the machine's name. The API takes `confirm: true` instead."""
+"""Commands that a user of the console confirms by typing the device's name. The API requires `confirm: true`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from app.api.problems import wrong
 from app.schemas.actions import Action
 from app.store.devices.registry import Device
 
-HEADER = "X-Confirm-Device"  # percent-encoded, for a label may be of any letters
+HEADER = "X-Confirm-Device"  # percent-encoded, because a label may contain any characters
 
 
 def is_named(action: Action) -> bool:
-    """Whether the machine's name has to be typed for it: whatever deletes on the machine."""
+    """Return whether the device's name must be typed, which is the case for actions that delete data on it."""
     return action.effect == "destructive" or action.name == "delete-user"
 
 
 def names_of(device: Device) -> list[str]:
-    """What may be typed: the machine's label, or its id."""
+    """Return the accepted names: the device's label and its ID."""
     return list(dict.fromkeys(name for name in (device.record["label"], device.id) if name))
 
 
 def check_named(action: Action, device: Device) -> None:
-    """Raises a 422 Problem if the call is the console's and doesn't name the machine that it destroys something on."""
+    """Raise a 422 Problem if the console calls a destructive action without the device's name."""
     if not is_named(action) or not is_by_session():
         return
     typed = unquote(request.headers.get(HEADER, "")).strip()

@@ -1,4 +1,4 @@
-"""`/v1/users`: the users that devices reported, and, for a scope of its own, their templates."""
+"""`/v1/users`: the users that devices reported and, with the scope `templates:read`, their templates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DEVICES_A_TURN = 50
 
 
 def _devices() -> list[Device]:
-    """The device in the parameters, or all of them; none if it is not registered."""
+    """Return the device in the parameter, or all devices. If the device isn't registered, return no devices."""
     wanted = request.args.get("device_id")
     if wanted:
         device = store().devices.refresh(wanted)
@@ -40,18 +40,18 @@ def _devices() -> list[Device]:
 @needs(*PEOPLE_READERS)
 @takes("device_id", "limit", "cursor")
 def show_all() -> Response:
-    """The users reported by devices, one row per user and device, sorted by user ID."""
+    """Lists the users reported by devices, one row per user and device, sorted by user ID."""
     count = limit()
-    # A user's ID may have line breaks in it, a device's can't.
+    # A user ID may contain line breaks; a device ID can't.
     after_user, _, after_device = (cursors.after() or "").rpartition("\n")
     places: list[tuple[str, str, Device]] = []
     for device in in_turns(_devices(), _DEVICES_A_TURN):
-        # The row the cursor names was shown; the same user's rows of later devices were not.
+        # The row in the cursor was on the last page, but the same user's rows for later devices weren't.
         inclusive = after_user and device.id > after_device
         ids = store().users.page(device, after_user or None, count + 1)
         if inclusive and store().users.show(device, [after_user])[0] is not None:
             ids.insert(0, after_user)
-        # Of all devices' users no more are needed than the page shows, and one that says whether there are others.
+        # Keep only the rows of this page, and one more that shows whether there is a next page.
         places = nsmallest(count + 1, [*places, *((user_id, device.id, device) for user_id in ids)])
     shown = places[:count]
     rows = [store().users.show(device, [user_id])[0] for user_id, _, device in shown]
@@ -63,7 +63,7 @@ def show_all() -> Response:
 @needs(*PEOPLE_READERS)
 @takes("device_id")
 def show(user_id: str) -> Response:
-    """A user's profile and credentials on each device."""
+    """Returns a user's profile and credentials on each device."""
     rows = [store().users.show(device, [user_id])[0] for device in _devices()]
     found = [row for row in rows if row is not None]
     if not found:
@@ -75,7 +75,7 @@ def show(user_id: str) -> Response:
 @needs("templates:read")
 @takes("device_id")
 def credential(user_id: str, credential_type: str, index: int) -> Response:
-    """A credential with its data. Each read is recorded in the audit log."""
+    """Returns a credential with its data. Each read is recorded in the audit log."""
     if not request.args.get("device_id"):
         raise wrong(
             "device_id", "is required: the device that the credential is on, e.g. ?device_id=ZHM1100001"

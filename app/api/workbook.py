@@ -1,4 +1,4 @@
-"""Attendance as an Excel workbook: dates, times and durations that Excel can reckon with, and totals."""
+"""Attendance as an Excel workbook with totals. Dates, times and durations are numbers that Excel can calculate with."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Column(NamedTuple):
     width: int = 12
 
 
-# Of each field of a row. Times are those at the site: a cell has no offset from UTC.
+# The columns by field of a row. Times are local to the site, because a cell can't hold an offset from UTC.
 _COLUMNS = {
     "date": _Column("Date", "date"),
     "user_id": _Column("User ID", "text", 14),
@@ -71,7 +71,7 @@ _TOTAL_COLUMNS = (
 
 
 class _Totals:
-    """What the rows of one person, or of all, add up to."""
+    """The totals of one person's rows, or of all rows. Times are in seconds."""
 
     def __init__(self, label: Sequence[str | None]) -> None:
         self.label = label
@@ -90,16 +90,16 @@ class _Totals:
         self.late_by += row.get("late_seconds") or 0
 
     def cells(self) -> tuple[Any, ...]:
-        """In the order of `_TOTAL_COLUMNS`."""
+        """Return the values in the order of `_TOTAL_COLUMNS`."""
         worked, present = (round(seconds / 3_600, 2) for seconds in (self.worked, self.present))
-        # A sum without some of the days would be too small and look right.
+        # If some days have no value, leave the sum out: it would be too low, and nobody would notice.
         shown = (None, None) if self.without_present else (self.present, present)
         sums = (self.days, self.worked, worked, *shown, self.without_present)
         return (*self.label, *sums, self.punches, self.missing, self.late, self.late_by)
 
 
 class _Sheet:
-    """A sheet with a heading that stays in view, written row by row."""
+    """A sheet with a frozen header row, written row by row."""
 
     def __init__(self, workbook: Any, name: str, columns: Sequence[_Column], formats: dict[str, Any]) -> None:
         self._sheet = workbook.add_worksheet(name)
@@ -118,7 +118,7 @@ class _Sheet:
         self._rows += 1
 
     def end(self) -> None:
-        """Adds the arrows that sort and filter."""
+        """Add the buttons that sort and filter columns."""
         self._sheet.autofilter(0, 0, self._rows - 1, len(self._columns) - 1)
 
     def _write(self, column: int, kind: str, value: Any, is_total: bool) -> None:
@@ -141,11 +141,11 @@ class _Sheet:
 
 
 def as_xlsx(rows: Iterable[dict[str, Any]], name: str) -> Response:
-    """A workbook of two sheets: the rows, and for each person what they add up to."""
-    import xlsxwriter  # here, for it need not be loaded by a web process that never makes one
+    """Return a workbook with two sheets: the rows, and each person's totals."""
+    import xlsxwriter  # imported here, because most web processes never need it
 
     buffer = _FileInTurns()
-    # Texts stay texts: nothing is read as a formula, a URL or a number.
+    # Text is always written as text, never as a formula, a URL or a number.
     options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     people: dict[tuple[str | None, ...], _Totals] = {}
     with xlsxwriter.Workbook(buffer, options) as workbook:
@@ -176,7 +176,7 @@ def _add_totals(sheet: _Sheet, people: Iterable[_Totals]) -> None:
 
 
 class _FileInTurns(io.BytesIO):
-    """A file in memory. Whoever writes much to it, as the compression of a workbook does, lets others run meanwhile."""
+    """A file in memory that lets other requests run during long writes, such as the compression of a workbook."""
 
     _writes = 0
 
