@@ -10,11 +10,13 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
+import threading
 from typing import Any
 
 import orjson
 import yaml
 
+from app.base.yielding import let_others_run
 from app.openapi.asyncapi import asyncapi
 from app.openapi.build import build, only_tag, with_webhooks
 from app.openapi.catalog import catalog
@@ -48,11 +50,31 @@ __all__ = [
 _HERE = "http://here.invalid"
 
 
+_A_TURN = 100  # mappings; converting them for the YAML writer takes some 10 ms
+_building = threading.Lock()  # so that requests that arrive together make a description once
+
+
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Without anchors: not every importer reads them."""
+    """Writes no anchors, because not every importer reads them. Other requests of the process run in between."""
+
+    mappings = 0
 
     def ignore_aliases(self, data: object) -> bool:
         return True
+
+    def represent_mapping(self, *arguments: Any, **options: Any) -> Any:
+        self.mappings += 1
+        if self.mappings % _A_TURN == 0:
+            let_others_run()
+        return super().represent_mapping(*arguments, **options)
+
+
+class _Pieces(list[str]):
+    """A stream that keeps what is written. The writer passes some 16 KB at a time."""
+
+    def write(self, piece: str) -> None:
+        self.append(piece)
+        let_others_run()
 
 
 @functools.cache
@@ -127,9 +149,14 @@ def served_collection(base_url: str) -> tuple[bytes, str]:
     return text.replace(orjson.dumps(_HERE), orjson.dumps(base_url)), _digest(digest, base_url)
 
 
-@functools.cache
 def _text(kind: str, version: str, tag: str | None, webhooks: bool) -> tuple[bytes, bytes]:
-    """The whole of it but for the server's URL, and its digest. There are only so many: tags are ours."""
+    """The text of a description, which is complete except for the server's URL, and its digest."""
+    with _building:
+        return _built_text(kind, version, tag, webhooks)
+
+
+@functools.cache  # bounded, because versions and tags are
+def _built_text(kind: str, version: str, tag: str | None, webhooks: bool) -> tuple[bytes, bytes]:
     found = _document(version, tag, _HERE, webhooks)
     text = orjson.dumps(found, option=orjson.OPT_INDENT_2) if kind == "json" else _dumped(found).encode()
     assert text.count(_place(kind, version, _HERE)) == 1
@@ -157,5 +184,6 @@ def _digest(digest: bytes, base_url: str) -> str:
 
 
 def _dumped(value: Any) -> str:
-    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-    return text
+    pieces = _Pieces()
+    yaml.dump(value, pieces, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return "".join(pieces)
