@@ -31,6 +31,7 @@ from app.store.upkeep.loop_reports import LOOP_FAILURES
 Family = CounterMetricFamily | GaugeMetricFamily
 
 API_UNAUTHORISED = "api_unauthorised"
+API_OVER_QUOTA = "api_over_quota"
 SPOOL_DROPPED = "spool_dropped"
 _CALLBACKS = "callbacks_"
 
@@ -147,6 +148,11 @@ class Collector(PrometheusCollector):
             "cams_relay_api_unauthorised",
             "Requests with a wrong API key or without one",
             value=counters.get(API_UNAUTHORISED, 0),
+        )
+        yield CounterMetricFamily(
+            "cams_relay_api_over_quota",
+            "Requests that were refused because their API key had sent too much",
+            value=counters.get(API_OVER_QUOTA, 0),
         )
         yield CounterMetricFamily(
             "cams_relay_unknown_fields_not_reported",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from flask import Response, current_app, g, request
 from marshmallow import Schema
+from redis import RedisError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
 from app.api import cursors
+from app.api.metrics import API_OVER_QUOTA
 from app.api.own_url import base_url
 from app.api.problems import Problem, wrong
 from app.base.gunicorn_internals import UnreadableRequest, socket_of
@@ -107,6 +110,8 @@ def _whole_body(largest: int) -> bytes:
         try:
             current_app.extensions["key_quotas"].charge(g.caller.id, len(data))
         except OverQuota as error:
+            with suppress(RedisError, OSError):
+                current_app.extensions["store"].counts.add(API_OVER_QUOTA)
             raise Problem(429, str(error)) from None
     return data
 

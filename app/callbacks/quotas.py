@@ -7,20 +7,18 @@ process counts for itself.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from app.base.throttle import OnceAMinute
 from app.callbacks.body import Refused
 from app.limits.allowance import Allowance
+from app.limits.exceeded import Exceeded
 from app.settings.limits import MIB, Limits
 
 log = logging.getLogger("relay.callback")
 
 _MINUTE, _DAY = 60.0, 86_400.0
-_REMEMBERED_SECONDS = 600.0
 
 
 class _Quota(NamedTuple):
@@ -38,10 +36,7 @@ class Quotas:
         self._limits = limits
         self._clock = clock
         self._devices: dict[str, _Quota] = {}
-        self._refused_at = -math.inf
-        self._once = OnceAMinute(clock)
-        self._refused = 0  # since it was logged last
-        self._setting = ""
+        self._exceeded = Exceeded("device", "callbacks", log, clock)
 
     def charge(self, device_id: str, events: int, size: int) -> None:
         """Count the events and bytes of a device's callback. Raises Refused (429) if it exceeds a quota."""
@@ -56,7 +51,7 @@ class Quotas:
 
     def refused(self, device_id: str, setting: str) -> Refused:
         """Note that a device is over its quota, and return the error to raise."""
-        self._note(device_id, setting)
+        self._exceeded.note(device_id, setting)
         return Refused(
             429,
             "over_quota",
@@ -66,9 +61,7 @@ class Quotas:
 
     def trouble(self) -> str | None:
         """Return a sentence if a device was over its quota within the last ten minutes."""
-        if self._clock() - self._refused_at > _REMEMBERED_SECONDS:
-            return None
-        return f"A device has exceeded {self._setting} and gets 429. The log names the device."
+        return self._exceeded.trouble()
 
     def _new(self, device_id: str) -> _Quota:
         limits, clock = self._limits, self._clock
@@ -80,16 +73,3 @@ class Quotas:
             Allowance(a_day / _DAY, a_day, clock),
         )
         return quota
-
-    def _note(self, device_id: str, setting: str) -> None:
-        now = self._clock()
-        self._refused_at, self._setting = now, setting
-        self._refused += 1
-        if self._once.may_say():
-            log.warning(
-                "device %s has exceeded %s: %d callbacks were answered with 429",
-                device_id,
-                setting,
-                self._refused,
-            )
-            self._refused = 0

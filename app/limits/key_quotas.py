@@ -6,11 +6,15 @@ separately.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
 from app.limits.allowance import Allowance
+from app.limits.exceeded import Exceeded
 from app.settings.limits import MIB, Limits
+
+log = logging.getLogger("relay.api")
 
 _MINUTE, _DAY = 60.0, 86_400.0
 
@@ -26,6 +30,7 @@ class KeyQuotas:
         self._limits = limits
         self._clock = clock
         self._keys: dict[str, tuple[Allowance, Allowance]] = {}
+        self._exceeded = Exceeded("API key", "requests", log, clock)
 
     def charge(self, key_id: str, size: int) -> None:
         """Count the body of a key's request, in bytes. Raises OverQuota."""
@@ -38,4 +43,9 @@ class KeyQuotas:
         names = ("RELAY_KEY_MIB_PER_MINUTE", "RELAY_KEY_MIB_PER_DAY")
         for allowance, setting in zip(self._keys[key_id], names, strict=True):
             if not allowance.take(size):
+                self._exceeded.note(key_id, setting)
                 raise OverQuota(f"The API key has exceeded {setting}. Send the request again later.")
+
+    def trouble(self) -> str | None:
+        """Return a sentence if a key was over its quota within the last ten minutes."""
+        return self._exceeded.trouble()

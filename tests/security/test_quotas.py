@@ -245,6 +245,9 @@ def test_a_key_over_its_quota_waits_and_others_do_not(tight: Relay) -> None:
     assert int(answers[-1].headers["Retry-After"]) > 0
     assert "RELAY_KEY_MIB_PER_MINUTE" in answers[-1].json()["detail"]
     assert added(keys[1]).status_code == 202
+    assert any("RELAY_KEY_MIB_PER_MINUTE" in text for text in tight.get("/health")["warnings"])
+    assert "cams_relay_api_over_quota_total 1.0" in tight.call("GET", "/metrics").text
+    assert "has exceeded RELAY_KEY_MIB_PER_MINUTE; requests answered with 429: 1" in tight.logs()
 
 
 def test_devices_have_a_limit(tight: Relay) -> None:
