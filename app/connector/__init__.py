@@ -1,4 +1,4 @@
-"""The Hybrid Connector: rows of a file or a database, pushed as the gateway's RealTimePunchLog callbacks.
+"""The Hybrid Connector, which reads rows from a file or a database and pushes them as RealTimePunchLog callbacks.
 
 `lines` reads a growing file, and `database` a query. `rows` turns their rows into punches, and `callbacks` turns a
 punch into the documented body. `sender` posts it until it is acknowledged, `progress` saves the position, and `push`

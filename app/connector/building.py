@@ -1,4 +1,4 @@
-"""Builds the parts of a connector from its options. All functions raise Stop with a sentence for a wrong option."""
+"""Builds the parts of a connector from its options. All functions raise Stop, with a message, if an option is wrong."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from app.gateway.cipher import SecurityKey
 
 
 def unknown() -> Unknown:
-    """A count of values that mean nothing known."""
+    """Return a counter of unknown values, which logs each value when it first occurs."""
     return Unknown()
 
 
 def targets(shared: Mapping[str, Any], values: Unknown) -> Targets:
-    """The devices that rows may be of."""
+    """Return the devices that rows can come from, from --devices or --stgid."""
     if shared["devices"] is not None:
         if shared["stgid"] is not None:
             raise Stop("--stgid and --devices can't be combined. Use one of them")
@@ -38,7 +38,7 @@ def targets(shared: Mapping[str, Any], values: Unknown) -> Targets:
 
 
 def device_names(shared: Mapping[str, Any]) -> list[str]:
-    """What the device is called in a column that names devices."""
+    """Return the names that a device column can contain for the device of --stgid."""
     given = shared["device_names"]
     if given is not None:
         return [name.strip() for name in given.split(",") if name.strip()]
@@ -46,7 +46,7 @@ def device_names(shared: Mapping[str, Any]) -> list[str]:
 
 
 def receiver_url(text: str) -> str:
-    """The URL of --to."""
+    """Check and return the URL of --to."""
     try:
         parts = urlsplit(text)
         good = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
@@ -58,7 +58,7 @@ def receiver_url(text: str) -> str:
 
 
 def secret(option: str, variable: str | None, file: Path | None, *, required: bool = True) -> str | None:
-    """From the file, else from the environment."""
+    """Read a secret from the file or, without a file, from the environment variable. None if there is none."""
     if file is not None:
         try:
             return file.read_text(encoding="utf-8").strip("\r\n")
@@ -71,7 +71,7 @@ def secret(option: str, variable: str | None, file: Path | None, *, required: bo
 
 
 def time_zone(option: str, name: str | None) -> ZoneInfo | None:
-    """The zone of that name; None if none is given."""
+    """Return the time zone with this name; None without a name."""
     try:
         return ZoneInfo(name) if name else None
     except (KeyError, ValueError, OSError):
@@ -129,7 +129,7 @@ def _key(text: str | None) -> SecurityKey | None:
 def _listed(
     name: str, said: Mapping[str, str], shared: Mapping[str, Any], values: Unknown, folder: Path
 ) -> Target:
-    """A device of the file of --devices; names of files in it are relative to its folder."""
+    """Return one device of the --devices file. File names in it are relative to its folder."""
 
     def secret_of(what: str, *, required: bool) -> str | None:
         file = said.get(f"{what}_file")

@@ -12,12 +12,12 @@ from app.gateway import clock
 from app.gateway.cipher import SecurityKey
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
-_LENGTH = 12  # those of the gateway have 12 or 13 characters
+_LENGTH = 12  # the gateway's OperationIDs have 12 or 13 characters
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """The device of the punches, with the fields that the gateway would add to each callback."""
+    """The device that the punches come from, with the fields that the gateway would add to each callback."""
 
     stgid: str
     auth_token: str
@@ -30,7 +30,7 @@ class Device:
 
 
 def operation_id(device: Device, punch: Punch) -> str:
-    """Return 12 letters and digits derived from the punch: the same for every try and after every restart."""
+    """Return 12 letters and digits derived from the punch. They are the same on every attempt, even after a restart."""
     said = "\n".join((device.stgid, *_punch_log(punch).values()))
     number = int.from_bytes(hashlib.sha256(said.encode()).digest()[:16], "big")
     digits = []
@@ -41,7 +41,7 @@ def operation_id(device: Device, punch: Punch) -> str:
 
 
 def contents(punch: Punch) -> tuple[str, ...]:
-    """Return the content of a punch, for the memory of those that were sent."""
+    """Return the content of a punch, which `memory` uses to recognise punches that were already sent."""
     return (*_punch_log(punch).values(), *(() if punch.mask is None else (str(punch.mask),)))
 
 
@@ -62,7 +62,7 @@ def body(device: Device, punch: Punch) -> bytes:
 
 
 def _punch_log(punch: Punch) -> dict[str, str]:
-    """What is known of it; FaceMask, the one that is no text, apart."""
+    """Return the known fields of a punch, all of which are text. The callers add FaceMask, which is a boolean."""
     said = {
         "Type": punch.type,
         "Temperature": punch.temperature,

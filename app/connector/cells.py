@@ -1,7 +1,7 @@
-"""Reads values of cells, without the marks that spreadsheets and databases add.
+"""Reads cell values, without the formatting that spreadsheets and databases add.
 
-A spreadsheet marks a text of digits with an apostrophe (`'00042`), a formula (`="00042"`) or curly quotes, and
-writes a number as `42.0`. A database may return an ID as Decimal, UUID or bytes.
+A spreadsheet marks digits as text with an apostrophe (`'00042`), a formula (`="00042"`) or curly quotes, and writes a
+number as `42.0`. A database may return an ID as Decimal, UUID or bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ROUNDED = re.compile(r"\d[.,]\d+E\+\d+", re.ASCII | re.IGNORECASE)
 
 
 def text(value: object) -> str:
-    """The text of a cell; an empty one for None."""
+    """Return the text of a cell; an empty string for None."""
     if value is None:
         return ""
     if isinstance(value, bytes | bytearray):
@@ -32,7 +32,7 @@ def text(value: object) -> str:
 
 
 def identifier(value: object) -> str:
-    """A user's or a device's ID. Raises ValueError with the end of a sentence."""
+    """Return a user or device ID. Raises ValueError with the end of a sentence, such as "is too long"."""
     if isinstance(value, bool):
         raise ValueError("is not an ID")
     if isinstance(value, Decimal) and value == value.to_integral_value():
@@ -49,12 +49,12 @@ def identifier(value: object) -> str:
 
 
 def number(value: object) -> float:
-    """A finite number. Raises ValueError with the end of a sentence."""
+    """Return a finite number. Raises ValueError with the end of a sentence."""
     return values.number(float(value) if isinstance(value, Decimal) else text(value))
 
 
 def flag(value: object) -> bool:
-    """A boolean. Raises ValueError with the end of a sentence."""
+    """Return a boolean. Raises ValueError with the end of a sentence."""
     return values.flag(value if isinstance(value, bool | int) else text(value))
 
 
@@ -63,7 +63,7 @@ def _bare(found: str) -> str:
 
 
 def _unquoted(found: str) -> str:
-    """Without one pair of quotes and the `=` of a formula before it."""
+    """Remove one pair of quotes, and the `=` of a formula before it."""
     quoted = found.removeprefix("=").lstrip()
     if len(quoted) > 1 and _QUOTES.get(quoted[0]) == quoted[-1]:
         return _bare(quoted[1:-1])

@@ -15,7 +15,7 @@ from app.connector.options import shared_options
 if TYPE_CHECKING:
     from app.connector.push import Push, Source
 REJECTED = 3
-"""The exit status of --once if rows were put aside."""
+"""The exit status of --once if rows were rejected."""
 
 
 @click.group()
@@ -156,7 +156,7 @@ def db_command(
 
 
 def _database_url(given: str) -> str:
-    """The URL, which on the command line, where others see it, may hold no password. Raises Stop."""
+    """Return the database URL. Raises Stop if it contains a password, because other users can see arguments."""
     from app.connector.errors import Stop
 
     if given.startswith("env:"):
@@ -173,10 +173,10 @@ def _database_url(given: str) -> str:
 
 
 def _run(name: str, make_source: Callable[[dict[str, Any] | None], Source], shared: dict[str, Any]) -> None:
-    """Pushes until told to stop; ends with one sentence where something is wrong.
+    """Push rows until a signal arrives. An error ends the command with one sentence.
 
-    The last line says what became of the rows. The exit status is 0, 1 if something is wrong, or 3 if `--once`
-    put rows aside.
+    The last line says how many rows were sent and rejected. The exit status is 0, 1 after an error, or 3 if `--once`
+    rejected rows.
     """
     import signal
     import threading
@@ -218,7 +218,7 @@ def _run(name: str, make_source: Callable[[dict[str, Any] | None], Source], shar
 
 
 def own_files(shared: dict[str, Any]) -> dict[str, Path]:
-    """The files that the connector itself writes."""
+    """Return the files that the connector itself writes, by option."""
     from app.connector.errors import Stop
 
     name = shared["stgid"] or (shared["devices"].stem if shared["devices"] else None)
@@ -230,7 +230,7 @@ def own_files(shared: dict[str, Any]) -> dict[str, Path]:
 
 
 def _say(push: Push, unknown: str, rejects: Path, new_state: bool) -> None:
-    """What became of the rows, as the last line."""
+    """Print the last line: how many rows were sent and rejected."""
     if unknown:
         click.echo(f"Unknown values, left out of punches: {unknown}", err=True)
     aside = f" (see {rejects})" if push.counts.put_aside else ""

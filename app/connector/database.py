@@ -1,8 +1,8 @@
-"""Reads the new rows of a query, by a column that increases.
+"""Reads the new rows of a query, using a column with increasing values.
 
-The place is the greatest value of that column so far. Rows with lower values may be committed later, and several may
-have the same value. So each query begins at an overlap before the place, and known rows are left out: the digests of
-the rows within the overlap are part of the place. A row that has changed there is sent again in its present form.
+The place is the greatest value of that column so far. Rows with lower values can be committed later, and several rows
+can have the same value. So each query starts a little before the place (the overlap), and skips known rows: the place
+includes digests of the rows within the overlap. A row that has changed there is sent again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from app.connector.rows import NEEDED
 
 log = logging.getLogger("connector")
 
-_AT_ONCE = 500  # rows read before they are sent, so that no query is open while a receiver is waited for
+_AT_ONCE = 500  # rows read before they are sent, so that no query stays open while waiting for the receiver
 DEFAULT_OVERLAP: Final = {"number": 1000.0, "time": 3600.0}
 _TABLE_IS_MISSING = re.compile(
     r"no such table|does(?:n't| not) exist|invalid object name|cannot find the input table", re.IGNORECASE
@@ -41,7 +41,7 @@ _DRIVERS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def open_engine(url: str, password: str | None) -> Any:
-    """A SQLAlchemy engine for the URL. Raises Stop with what to install where something is missing."""
+    """Return a SQLAlchemy engine for the URL. Raises Stop, which says what to install if a library is missing."""
     try:
         import sqlalchemy
         from sqlalchemy import exc
@@ -67,11 +67,15 @@ def open_engine(url: str, password: str | None) -> Any:
 
 
 class QueryFailed(Exception):
-    """The query of one month failed: its table, or a column of it, is missing."""
+    """The query for one month failed, because its table or a column is missing."""
 
 
 class QuerySource:
-    """The rows of a query; `{month}` and `{year}` in it name tables of a month, in the place's months up to now."""
+    """The rows of a query.
+
+    If the query contains `{month}` or `{year}`, it runs for each month from the place until now, because some software
+    uses one table per month.
+    """
 
     def __init__(
         self,
@@ -95,19 +99,19 @@ class QuerySource:
         kept = place or {}
         self._place = _load(kept.get("value"))
         self._floor = _load(kept["floor"]) if "floor" in kept else _read_start(start)
-        # Months whose table is missing or can't be read, and from where on they are to be.
+        # Months whose table is missing or can't be read, with the value from which to read them.
         self._unread: dict[str, Any] = {month: _load(low) for month, low in kept.get("unread", {}).items()}
         self._told: set[str] = set()
         self._seen: dict[str, Any] = {row: _load(value) for row, value in kept.get("seen", {}).items()}
         if engine.dialect.name == "sqlite" and isinstance(self._floor, datetime):
-            self._floor = self._floor.isoformat(" ")  # SQLite has times as texts
+            self._floor = self._floor.isoformat(" ")  # SQLite stores times as text
         if self._monthly and not isinstance(self._place or self._floor, datetime | str):
             raise Stop(
                 "a query with {month} requires --start with the time to begin at, e.g. --start 2026-11-01"
             )
 
     def rows(self) -> Iterator[Read]:
-        """The rows that are new, by the column. Raises Away."""
+        """Yield the new rows in the order of the column. Raises Away."""
         if not self._monthly:
             yield from self._rows_of(self._query, self._from())
             return
@@ -133,7 +137,7 @@ class QuerySource:
             raise Away(f"the database can't be read: {problem}")
 
     def _rows_of(self, query: str, low: Any) -> Iterator[Read]:
-        """The rows of one query from `low` on. Each look begins where the one before ended."""
+        """Yield the rows of one query from `low` on, in several reads, each starting where the previous one ended."""
         taken: set[str] = set()
         while found := self._look(query, low, taken):
             for value, key, row in found:
@@ -142,7 +146,7 @@ class QuerySource:
             low = found[-1][0]
 
     def waiting(self) -> int:
-        """0: how many rows are still to be read can't be said."""
+        """Return 0, because the number of unread rows is unknown."""
         return 0
 
     def place(self) -> dict[str, Any]:
@@ -156,7 +160,7 @@ class QuerySource:
         }
 
     def _months(self) -> list[str]:
-        """The months to be read, such as 2026-11: those that couldn't be read before, and from the place up to now."""
+        """Return the months to read, such as 2026-11: those from the place until now, and earlier ones that failed."""
         moment = self._from()
         if isinstance(moment, str):
             moment = datetime.fromisoformat(moment)
@@ -172,17 +176,17 @@ class QuerySource:
             raise Stop("--query: only {month}, {month:02} and {year} may be used in braces") from None
 
     def _from(self) -> Any:
-        """What is looked at begins here: the overlap before the place, but not before the start."""
+        """Return the value from which to read: the overlap before the place, but not before the start."""
         if self._place is None:
             return self._floor
         back = _back(self._place, self._overlap)
         return back if self._floor is None else max(back, _like(self._floor, back))
 
     def _look(self, query: str, low: Any, taken: set[str]) -> list[tuple[Any, str, Mapping[str, Any]]]:
-        """Up to 500 rows that weren't seen or taken: the column's value, a digest of the row, the row."""
+        """Read up to 500 new rows. Return the column's value, a digest of the row, and the row for each."""
         import sqlalchemy as sql
 
-        escaped = query.replace(":", "\\:")  # a colon in it begins no parameter
+        escaped = query.replace(":", "\\:")  # a colon must not start a parameter
         column: Any = sql.column(self._since)
         every = sql.select(sql.text("*")).select_from(sql.text(f"({escaped}) AS rows_of_query"))
         wanted = every.where(column.is_not(None) if low is None else column >= low).order_by(column)
@@ -213,7 +217,7 @@ class QuerySource:
         return found
 
     def _is_away(self, error: Exception) -> bool:
-        """Whether no query would do: the server can't be reached."""
+        """Return whether the error means that the server can't be reached, so that any query would fail."""
         import sqlalchemy as sql
 
         if getattr(error, "connection_invalidated", False):
@@ -253,11 +257,11 @@ def _key(row: Mapping[str, Any]) -> str:
 
 
 def _said(error: Exception) -> str:
-    """The database's own words, on one line; never the parameters or the URL."""
+    """Return the database's own message on one line, without the parameters and the URL."""
     return " ".join(str(getattr(error, "orig", None) or type(error).__name__).split())[:300]
 
 
-# Values of the column: numbers, times, and texts that are ISO 8601 times, as SQLite has them.
+# The column can contain numbers, times, and text with ISO 8601 times, as in SQLite.
 
 
 def _supported(value: Any) -> Any:
@@ -282,7 +286,7 @@ def _supported(value: Any) -> Any:
 def _back(value: Any, overlap: float | None) -> Any:
     if isinstance(value, str):
         moment = datetime.fromisoformat(value) - timedelta(seconds=_seconds(overlap))
-        # A text in the same form sorts among the others; less of it sorts before all that begin so.
+        # A text in the same format sorts correctly. A shortened text sorts before all texts that start with it.
         return moment.isoformat(value[10:11] or " ")[: len(value)]
     if isinstance(value, datetime):
         return value - timedelta(seconds=_seconds(overlap))
@@ -294,7 +298,7 @@ def _seconds(overlap: float | None) -> float:
 
 
 def _like(floor: Any, value: Any) -> Any:
-    """The start in the form of the column's values. Raises Stop if it is none."""
+    """Convert the start to the type of the column's values. Raises Stop if that isn't possible."""
     if isinstance(value, str) and isinstance(floor, datetime):
         return floor.isoformat(value[10:11] or " ")
     if isinstance(value, datetime) and isinstance(floor, datetime):

@@ -16,7 +16,7 @@ from app.gateway import values
 log = logging.getLogger("connector")
 
 ATTLOG_MAP: Final = "user=1,time=2,type=4,input=5"
-"""attlog.dat: user, time, machine number, state, way to verify, work code; tabs between, blanks before."""
+"""For attlog.dat: user, time, device number, state, verification type and work code, separated by tabs."""
 
 
 _DEVICE_COLUMNS: Final = frozenset(
@@ -29,28 +29,28 @@ _DEVICE_COLUMNS: Final = frozenset(
 
 
 class Format(Protocol):
-    """How the lines of a file are written. `has_header`: the first line names the columns."""
+    """The format of a file's lines. If `has_header` is set, the first line contains the column names."""
 
     has_header: bool
 
     def fields(self, line: str, header: Sequence[str] | None) -> Mapping[str, object]:
-        """The mapped fields of a line. Raises RowError."""
+        """Return the mapped fields of a line. Raises RowError."""
 
     def header(self, line: str) -> list[str] | None:
-        """The columns that a line names; None if it isn't the heading."""
+        """Return the column names in a line; None if it isn't the header."""
 
     def device_column(self, header: Sequence[str], lines: Iterable[str], ours: frozenset[str]) -> str | None:
-        """The column that holds one of `ours`, a device's names, if none is mapped."""
+        """Return the column that contains one of `ours`, the device's names; None if there is none or one is mapped."""
 
     def map_device(self, column: str) -> None:
-        """Reads the device of each row from this column."""
+        """Read the device of each row from this column."""
 
     def no_heading(self, where: str) -> Stop | Away:
-        """What to raise when no line so far was the heading: Stop if one was nearly."""
+        """Return the error to raise if no line so far was the header: Stop if a line nearly was, otherwise Away."""
 
 
 class Columns:
-    """Fields between delimiters; a column is a name in the header, or a number from 1."""
+    """Delimited fields. A column is a name in the header, or a number from 1."""
 
     def __init__(self, mapping: Mapping[str, str], delimiter: str, *, has_header: bool | None = None) -> None:
         self._mapping = mapping
@@ -101,7 +101,9 @@ class Columns:
         parts = self._split(line, len(header or ()))
         if header and len(parts) < len(header):
             named = [name for name in header if name]
-            header = named if len(named) == len(parts) else header  # a heading with more tabs than its rows
+            header = (
+                named if len(named) == len(parts) else header
+            )  # some headers have more delimiters than their rows
         found: dict[str, object] = {}
         for field, column in self._mapping.items():
             index = _index(column, header) if self._by_name and header else int(column) - 1
@@ -113,7 +115,7 @@ class Columns:
         return {} if header and self._is_heading(found) else found
 
     def _is_heading(self, found: Mapping[str, object]) -> bool:
-        """Whether a row is the heading once more, as in files that were joined."""
+        """Return whether a row repeats the header, as in concatenated files."""
         return self._by_name and all(
             _folded(cells.text(found[field])) == _folded(column)
             for field, column in self._mapping.items()
@@ -121,9 +123,10 @@ class Columns:
         )
 
     def device_column(self, header: Sequence[str], lines: Iterable[str], ours: frozenset[str]) -> str | None:
-        """The column by which rows can be told to be of another device, where --map names none.
+        """Find the device column if --map doesn't name it, so that rows from other devices can be skipped.
 
-        It is named like one that holds a device, and holds ours (stgid or serial, in lower case) in a line.
+        Its name is typical of a device column, and it contains one of `ours` (stgid or serial number in lower case) in
+        at least one line.
         """
         if not self._by_name or "device" in self._mapping:
             return None
@@ -138,11 +141,11 @@ class Columns:
         return None
 
     def map_device(self, column: str) -> None:
-        """Reads the device of each row from this column."""
+        """Read the device of each row from this column."""
         self._mapping = {**self._mapping, "device": column}
 
     def _split(self, line: str, expected: int = 0) -> list[str]:
-        """The cells; if quotes don't match, what stands between delimiters, if that gives as many as expected."""
+        """Return the cells. If quotes don't match, ignore quotes if this gives the expected number of cells."""
         try:
             rows = list(csv.reader([line], delimiter=self._delimiter, strict=True, skipinitialspace=True))
         except csv.Error as error:
@@ -154,7 +157,7 @@ class Columns:
 
 
 class FixedWidth:
-    """Fields at places in the line."""
+    """Fields at fixed positions in the line."""
 
     has_header = False
 
@@ -181,7 +184,7 @@ class FixedWidth:
 
 
 def _index(column: str, header: Sequence[str]) -> int | None:
-    """Where a column is: by its exact name, else in any case."""
+    """Return the index of a column. An exact name takes precedence over one that differs in case."""
     if column in header:
         return header.index(column)
     folded = _folded(column)
@@ -193,7 +196,7 @@ def _folded(name: str) -> str:
 
 
 def make(name: str, mapping: str | None, delimiter: str | None, has_header: bool | None) -> Format:
-    """The format of that name. Raises Stop if its options don't fit."""
+    """Return the format with this name. Raises Stop if the options don't fit it."""
     if mapping is None:
         if name != "attlog":
             raise Stop(f"--format {name} requires --map, e.g. --map user=EmpCode,time=LogDate,type=Direction")

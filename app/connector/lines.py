@@ -1,11 +1,11 @@
 """Reads new lines of a text file that other software writes, with rotation, truncation and incomplete lines.
 
-It follows a text rather than a file name. The text is recognised by a digest of its beginning, and one of the bytes
-just before the place. So it doesn't matter how the file was replaced (renamed, copied and truncated, written again,
-restored), nor whether the connector was running then. If the file has another text, the former one is searched for
-among the files whose names begin alike (`attlog.dat.1`) and read to its end, then newer ones, then the new file from
-its start. Failure policy: when in doubt, rows are read again rather than skipped, because duplicates are detected by
-their OperationID.
+It follows the content rather than the file name. The content is recognised by a digest of its beginning and a digest
+of the bytes just before the place. So it doesn't matter how the file was replaced (renamed, copied and truncated,
+rewritten, restored), or whether the connector was running at that time. If the file has other content, the connector
+looks for the former content in files with similar names (`attlog.dat.1`) and reads it to its end. It then reads newer
+files, and finally the new file from its start. Failure policy: when in doubt, rows are read again rather than skipped,
+because duplicates are detected by their OperationID.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ log = logging.getLogger("connector")
 
 _CHUNK = 256 * 1024
 _LONGEST_LINE = 64 * 1024
-_WITNESS = 512  # bytes that a digest is of
+_WITNESS = 512  # bytes covered by a digest
 _PACKED = frozenset((".gz", ".zip", ".bz2", ".xz", ".zst", ".7z"))
-_LOOKED_AT = 16 * 1024 * 1024  # bytes that are searched for a row of our device
-_PREAMBLE_LINES = 100  # that a heading is looked for in
+_LOOKED_AT = 16 * 1024 * 1024  # bytes searched for a row from our device
+_PREAMBLE_LINES = 100  # lines searched for the header
 _NOTHING = "\0\x1a \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far a text was read: bytes and lines, and how to know it again."""
+    """How far a file was read, in bytes and lines, and the digests that identify its content."""
 
     offset: int = 0
     line: int = 0
@@ -48,8 +48,8 @@ class Place:
     tail_bytes: int = 0
     encoding: str = ""
     header: list[str] | None = field(default=None)
-    device_column: str = ""  # the column found to hold devices, though --map names none
-    begun: int = 0  # where not a byte is known yet: files beside that are newer (mtime, ns) are unread
+    device_column: str = ""  # the device column that was found although --map doesn't name one
+    begun: int = 0  # while nothing was read yet: similarly named files with a later mtime (ns) are unread
 
     @classmethod
     def load(cls, kept: dict[str, Any] | None) -> Self:
@@ -70,10 +70,11 @@ class LineSource:
         finished: bool = False,
         ours: Iterable[str] = (),
     ) -> None:
-        """`own` are files that the connector writes: they are never mistaken for the rotated file.
+        """Open the place in the file at `path`.
 
-        `finished`: nobody writes to it any more, so a last line without a line break is a row. `ours`: names of
-        the device; where a column holds one of them, rows of other devices are left out.
+        `own` are files that the connector writes, which are never taken for a rotated file. If `finished`, nobody
+        writes to the file any more, so a last line without a line break is a row. `ours` are the device's names: if
+        a column contains one of them, rows from other devices are skipped.
         """
         self._path = path
         self._finished = finished
@@ -90,7 +91,7 @@ class LineSource:
             self._meet()
 
     def _meet(self) -> None:
-        """Notes which text it is before any of it is read: it may be rotated, and we killed, before a row is sent."""
+        """Record the file's identity, in case it is rotated and the connector killed before the first row is sent."""
         with suppress(OSError):
             self._place = Place(device_column=self._device_column, begun=self._newest())
             with self._path.open("rb") as file:
@@ -101,13 +102,13 @@ class LineSource:
         return asdict(self._place)
 
     def skip_to_end(self) -> None:
-        """Leaves out what is there now."""
-        with suppress(Away):  # no file yet: nothing to leave out
+        """Skip the present content."""
+        with suppress(Away):  # there is no file yet, so there is nothing to skip
             for read in self.rows():
                 read.done()
 
     def waiting(self) -> int:
-        """The lines of the file that are still to be read; 0 if that can't be said."""
+        """Return the number of unread lines in the file; 0 if it is unknown."""
         place, total = self._place, 0
         with suppress(OSError), self._path.open("rb") as file:
             encoding = place.encoding or self._encoding or text_lines.encoding_of(file)
@@ -115,18 +116,18 @@ class LineSource:
             is_same = self._is_the_text(self._path)
             total = text_lines.count(file, place.offset if is_same else 0, line_break)
             if is_same and self._last_taken is not None and self._last_taken[0] == place.offset:
-                total -= 1  # it is done, though the place stays before it
+                total -= 1  # this line was handled, although the place stays before it
         return max(total, 0)
 
     def rows(self) -> Iterator[Read]:
-        """The whole lines that are new, of rotated files first."""
+        """Yield the new complete lines, those of rotated files first."""
         try:
             while True:
                 former = self._former()
                 path = former or self._path
                 with path.open("rb") as file:
                     if former is None and self._former() is not None:
-                        continue  # rotated just before it was opened
+                        continue  # the file was rotated just before it was opened
                     yield from self._read(path, file, is_former=former is not None)
                     if former is None:
                         return
@@ -138,10 +139,10 @@ class LineSource:
         except OSError as error:
             raise Away(f"{self._path} can't be read ({error.strerror or error})") from None
 
-    # Which text it is
+    # Identifying the content
 
     def _is_the_text(self, path: Path) -> bool:
-        """Whether the file is the text that was being read."""
+        """Return whether the file has the content that was being read."""
         place = self._place
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size < place.offset:
@@ -152,11 +153,11 @@ class LineSource:
             return not place.tail_bytes or _digest(file.read(place.tail_bytes)) == place.tail
 
     def _former(self) -> Path | None:
-        """The file to read before the one under the name: of the former text, or a newer one; None if none is."""
+        """Return the rotated file to read next: the former content or a newer file; None if all have been read."""
         place = self._place
         if place.head_bytes and self._is_the_text(self._path):
             return None
-        self._path.stat()  # the name has to be there again first
+        self._path.stat()  # raises an error until the file exists again
         beside = sorted(self._beside(), key=lambda path: (path.stat().st_mtime_ns, path.name))
         if not place.head_bytes:
             return next((path for path in beside if path.stat().st_mtime_ns > place.begun), None)
@@ -177,12 +178,12 @@ class LineSource:
         return [path for path in self._path.parent.iterdir() if self._may_be_rotated(path)]
 
     def _newest(self) -> int:
-        """When the file and those beside it were last written to."""
+        """Return the latest modification time of the file and its rotated files, in ns."""
         there = [path for path in (self._path, *self._beside()) if path.exists()]
         return max((path.stat().st_mtime_ns for path in there), default=1)
 
     def _may_be_rotated(self, path: Path) -> bool:
-        """`attlog.dat.1`, `attlog.dat-20261124`, `attlog-1.dat`; not what the connector itself keeps, nor archives."""
+        """Return whether a file may be a rotated one (`attlog.dat.1`, `attlog-1.dat`), not an own file or an archive."""
         return (
             path != self._path
             and path.absolute() not in self._own
@@ -192,7 +193,7 @@ class LineSource:
             and path.is_file()
         )
 
-    # Reading it
+    # Reading
 
     def _read(self, path: Path, file: IO[bytes], *, is_former: bool) -> Iterator[Read]:
         place = self._place
@@ -221,7 +222,7 @@ class LineSource:
     def _lines(
         self, path: Path, file: IO[bytes], place: Place, line_break: bytes
     ) -> Iterator[tuple[bytes, Place | None]]:
-        """The lines that are new and the place after each; None for a last one without a line break."""
+        """Yield each new line and the place after it, or None for a last line without a line break."""
         head = b"" if place.head_bytes >= _WITNESS else text_lines.at(file, 0, _WITNESS)
         file.seek(place.offset)
         rest = b""
@@ -241,7 +242,7 @@ class LineSource:
             yield rest, None
 
     def _last(self, read: Read, line: bytes, *, cut_off: bool) -> Read:
-        """A last line without a line break. The place stays before it, for its rest may come one day."""
+        """Return a last line without a line break. The place stays before it, because more of it may be written."""
         if cut_off:
             problem = RowError("the file was rotated before this line had a line break, so it may be cut off")
             read = replace(read, fields=problem)
@@ -254,7 +255,7 @@ class LineSource:
         self._place = replace(place, device_column=self._device_column)
 
     def _text(self, line: bytes, line_break: bytes, encoding: str) -> str:
-        """A line as text; bytes that aren't of the encoding become lone surrogates."""
+        """Decode a line. Bytes that are invalid in the encoding become lone surrogates."""
         try:
             text = line.removesuffix(line_break).decode(encoding, "surrogateescape")
         except UnicodeDecodeError:
@@ -262,7 +263,7 @@ class LineSource:
         return text.strip("\r\n").removeprefix("\ufeff")
 
     def _heading(self, path: Path, number: int, text: str) -> list[str] | None:
-        """The columns, if the line names them; None for a line before it. Raises Stop."""
+        """Return the column names if the line is the header; None for a line before it. Raises Stop."""
         if not text.strip(_NOTHING):
             return None
         header = self._layout.header(text)
@@ -324,7 +325,7 @@ def _is_spoilt(value: object) -> bool:
 
 
 def _not_in(line: bytes, encoding: str) -> str:
-    """What to do about bytes of another encoding."""
+    """Return advice for a line with bytes in another encoding."""
     try:
         line.decode(encoding)
     except UnicodeDecodeError as error:
@@ -337,7 +338,7 @@ def _digest(content: bytes) -> str:
 
 
 def _moved(place: Place, line: bytes, head: bytes) -> Place:
-    """The place after a line. Its witnesses are of bytes that were read, so that they can't change any more."""
+    """Return the place after a line. Its digests only cover bytes that were read, which no longer change."""
     offset = place.offset + len(line)
     tail = line[-_WITNESS:]
     moved = replace(place, offset=offset, line=place.line + 1, tail=_digest(tail), tail_bytes=len(tail))

@@ -24,14 +24,14 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def receiver_of(url: str) -> str:
-    """What tells receivers apart: scheme, host, port and path of a Callback URL, without the secrets of its query."""
+    """Return the scheme, host, port and path of a URL, which identify a receiver, without the secrets in its query."""
     parts = urlsplit(url)
     port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
     return f"{parts.scheme}://{parts.hostname}:{port}{parts.path or '/'}"
 
 
 class Memory:
-    """What `receiver` (see `receiver_of`) acknowledged. `path` is None for a connector that remembers nothing."""
+    """The punches that `receiver` (see `receiver_of`) acknowledged. If `path` is None, nothing is remembered."""
 
     def __init__(self, path: Path | None, receiver: str) -> None:
         self._path = path
@@ -51,7 +51,7 @@ class Memory:
             raise self._stop(error) from None
 
     def has(self, stgid: str, contents: Iterable[str]) -> bool:
-        """Whether a punch of these contents was acknowledged before. Raises Stop."""
+        """Return whether a punch with these contents was acknowledged before. Raises Stop."""
         if self._database is None:
             return False
         digest = self._digest(stgid, contents)
@@ -64,12 +64,12 @@ class Memory:
             raise self._stop(error) from None
 
     def add(self, stgid: str, contents: Iterable[str]) -> None:
-        """Remembers a punch that was acknowledged, from the next save on for good."""
+        """Remember an acknowledged punch. The next `save` writes it to the file."""
         if self._database is not None:
             self._unsaved.add(self._digest(stgid, contents))
 
     def save(self) -> None:
-        """Writes what is new. Raises Stop."""
+        """Write the punches that were added since the last save. Raises Stop."""
         if self._database is None or not self._unsaved:
             return
         try:
@@ -82,7 +82,7 @@ class Memory:
         self._unsaved.clear()
 
     def close(self) -> None:
-        """Closes the file; nothing is written."""
+        """Close the file without saving."""
         if self._database is not None:
             self._database.close()
 

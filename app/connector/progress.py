@@ -1,4 +1,4 @@
-"""The connector's position, in a file that survives crashes, and the rows that were put aside."""
+"""The connector's place, saved in a file that survives crashes, and the rejected rows."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any, Self
 from app.connector.errors import Stop
 
 VERSION = 1
-SAVE_SECONDS = 0.25  # what was acknowledged since the last save is sent again after a crash, as the same
+SAVE_SECONDS = 0.25  # after a crash, rows since the last save are sent again with the same OperationIDs
 
 
 class PlaceFile:
-    """The place in one source, for one process at a time. A context; `Stop` where another one has it.
+    """The place in one source. Used as a context manager, it locks the file; raises Stop if another process has it.
 
-    `source` says what the place is in; a file of another source is refused rather than misread.
+    `source` identifies the source. A file for another source is refused.
     """
 
     def __init__(self, path: Path, source: str) -> None:
@@ -43,7 +43,7 @@ class PlaceFile:
 
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:
-            os.close(self._lock)  # and so unlocks it
+            os.close(self._lock)  # closing it releases the lock
 
     def _read(self) -> dict[str, Any] | None:
         try:
@@ -65,11 +65,11 @@ class PlaceFile:
         return place
 
     def is_due(self) -> bool:
-        """Whether the last save is long enough ago."""
+        """Return whether SAVE_SECONDS have passed since the last save."""
         return time.monotonic() - self._saved >= SAVE_SECONDS
 
     def save(self, value: dict[str, Any]) -> None:
-        """Keeps the place. Raises Stop if it can't."""
+        """Save the place. Raises Stop if it can't be written."""
         self.value = value
         document = {"version": VERSION, "source": self._source, "place": value}
         try:
@@ -80,7 +80,7 @@ class PlaceFile:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """All of it or, after a crash, what was there before."""
+    """Replace a file's content atomically: after a crash, it has either the old or the new content."""
     beside = path.with_name(f"{path.name}.new")
     with beside.open("wb") as file:
         file.write(content)
@@ -91,7 +91,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """So that the new name, too, outlives a power cut; Windows can't, and needn't."""
+    """Flush the folder, so that the new name survives a power cut. Windows doesn't support this or need it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -121,13 +121,13 @@ else:
 
 
 class Rejects:
-    """Rows that can't be read, a line of JSON each: `at`, `where`, `problem`, `row`."""
+    """The file of rejected rows, one JSON object per line: `at`, `where`, `problem`, `row`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def put(self, where: str, problem: str, row: str) -> None:
-        """Appends one, synced to disk: the place may move on afterwards. Raises Stop if it can't."""
+        """Append a row and flush it to disk, after which the place can move past it. Raises Stop if that fails."""
         entry = {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "where": where,

@@ -1,4 +1,4 @@
-"""The connector's loop: takes rows in order, and only moves on when each is acknowledged or put aside."""
+"""The connector's main loop. It handles rows in order, and moves past a row once it is acknowledged or rejected."""
 
 from __future__ import annotations
 
@@ -21,30 +21,32 @@ log = logging.getLogger("connector")
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A row as read: its fields or why it has none, where it was, how it looked. `done` moves the place past it."""
+    """A row that was read: its fields or an error, where it was, and its text. `done` moves the place past it."""
 
-    fields: Mapping[str, object] | RowError | None  # None: nothing to send (a header, a blank line)
+    fields: (
+        Mapping[str, object] | RowError | None
+    )  # None if there is nothing to send (a header, a blank line)
     where: str
     text: str
     done: Callable[[], None]
 
 
 class Source(Protocol):
-    """Where rows come from."""
+    """A source of rows."""
 
     def rows(self) -> Iterator[Read]:
-        """What is new now, in order. Raises Away if it can't be read just now."""
+        """Yield the new rows in order. Raises Away if they can't be read at the moment."""
 
     def place(self) -> dict[str, Any]:
-        """How far it has come, as JSON."""
+        """Return how far the source was read, as JSON."""
 
     def waiting(self) -> int:
-        """How many rows are still to be read, as far as that can be said."""
+        """Return the number of unread rows; 0 if it is unknown."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the rows of one run."""
+    """The numbers of rows of one run, by result."""
 
     read: int = 0
     sent: int = 0
@@ -53,14 +55,14 @@ class Counts:
     of_others: int = 0
 
     def __str__(self) -> str:
-        """Such as "12 rows read: 9 sent, 2 sent before, 1 rejected"."""
+        """Return a summary such as "12 rows read: 9 sent, 2 sent before, 1 rejected"."""
         more = {"sent before": self.sent_before, "of other devices": self.of_others}
         said = "".join(f", {count} {what}" for what, count in more.items() if count)
         return f"{self.read} rows read: {self.sent} sent{said}, {self.put_aside} rejected"
 
 
 class Push:
-    """One source, one receiver. `counts` says what became of its rows so far."""
+    """Pushes rows from one source to one receiver. `counts` are the rows so far, by result."""
 
     def __init__(
         self,
@@ -79,11 +81,11 @@ class Push:
         self._memory = memory
         self._rejects = rejects
         self._stopping = stopping
-        self._in_hand = 0  # rows read and neither acknowledged nor put aside
+        self._in_hand = 0  # rows read, but neither acknowledged nor rejected yet
         self.counts = Counts()
 
     def run(self, poll_seconds: float, *, once: bool = False) -> None:
-        """Until told to stop; with `once`, until there is nothing new. Raises Stop."""
+        """Run until stopped or, with `once`, until there are no new rows. Raises Stop."""
         said = ""
         while not self._stopping.is_set():
             before = replace(self.counts)
@@ -105,11 +107,11 @@ class Push:
             self._stopping.wait(0 if once else poll_seconds)
 
     def waiting(self) -> int:
-        """How many rows are neither acknowledged nor put aside yet."""
+        """Return how many rows are neither acknowledged nor rejected yet."""
         return max(self._source.waiting(), self._in_hand)
 
     def _has_ended(self, before: Counts) -> bool:
-        """Whether the last look brought nothing but what was known."""
+        """Return whether the last read found no new rows."""
         now = self.counts
         return (now.sent, now.put_aside, now.of_others) == (before.sent, before.put_aside, before.of_others)
 
@@ -134,7 +136,7 @@ class Push:
         self._place.save(self._source.place())
 
     def _take(self, read: Read) -> bool:
-        """False if the row is still to be sent, since we were told to stop."""
+        """Handle a row. Return False if it wasn't sent because the connector was stopped."""
         if self._stopping.is_set():
             return False
         if read.fields is None:

@@ -1,4 +1,4 @@
-"""Turns a row from the device's software into a punch, by the columns, the format of times, and the codes."""
+"""Converts a row from the device's software into a punch, using the column mapping, time format and codes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from app.connector.times import Times
 from app.connector.words import EMPTY, INPUT_WORDS, TYPE_WORDS, Unknown, Words
 
 FIELDS: Final = ("user", "time", "date", "type", "input", "temperature", "mask", "device")
-NEEDED: Final = ("user", "time", "date", "device")  # a row without one of these, if mapped, is no punch
+NEEDED: Final = (
+    "user",
+    "time",
+    "date",
+    "device",
+)  # a row without one of these is rejected if the field is mapped
 T = TypeVar("T")
 
 MAP_EXAMPLE: Final = "user=EmpCode,time=LogDate,type=Direction"
@@ -24,7 +29,7 @@ _RANGE = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Punch:
-    """One punch, in the gateway's words. `at` has an offset; what isn't known is None."""
+    """A punch with the gateway's terms. `at` has a UTC offset. Unknown values are None."""
 
     user: str
     at: datetime
@@ -35,7 +40,7 @@ class Punch:
 
 
 def read_map(text: str, *, ranges: bool = False) -> dict[str, str]:
-    """`user=EmpCode,time=2` as field → column. Raises Stop; with `ranges`, columns are places in a line."""
+    """Parse `user=EmpCode,time=2` to field → column. With `ranges`, columns are ranges such as 10-28. Raises Stop."""
     found: dict[str, str] = {}
     for part in text.split(","):
         name, equals, column = (piece.strip() for piece in part.partition("="))
@@ -58,7 +63,7 @@ def read_map(text: str, *, ranges: bool = False) -> dict[str, str]:
 
 
 def place_in_line(column: str) -> slice:
-    """`10-28`, counted from 1, both ends included."""
+    """Parse a range of characters such as `10-28`, counted from 1 and including both ends."""
     first, last = (int(part) if part else 0 for part in _RANGE.fullmatch(column).groups())  # type: ignore[union-attr]
     if first < 1 or (last and last < first):
         raise Stop(f"--map: {column} is not a range of positions. Positions start at 1, such as 10-28")
@@ -67,10 +72,10 @@ def place_in_line(column: str) -> slice:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """How rows become punches.
+    """Converts rows to punches.
 
-    Only user and time must be readable. What is unknown of the other columns is left out of the punch and
-    counted in `unknown`.
+    Only user and time must be readable. Unknown values in other columns are left out of the punch and counted in
+    `unknown`.
     """
 
     times: Times
@@ -81,7 +86,7 @@ class Reader:
     unknown: Unknown = field(default_factory=Unknown)
 
     def punch(self, row: Mapping[str, object]) -> Punch:
-        """A punch of the fields by FIELDS' names. Raises RowError."""
+        """Convert a row with the field names in FIELDS to a punch. Raises RowError."""
         return Punch(
             user=_user(row.get("user")),
             at=self.times.read(row.get("date"), row.get("time")),
@@ -92,7 +97,7 @@ class Reader:
         )
 
     def _word(self, row: Mapping[str, object], words: Words, default: str | None) -> str | None:
-        """The gateway's word; the default for an empty column, None for an unknown value."""
+        """Return the gateway's term; the default for an empty column, None for an unknown value."""
         written = cells.text(row.get(words.name))
         found = words.read(written, self.unknown)
         return default if found is None and words.is_empty(written) else found

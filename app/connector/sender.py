@@ -1,4 +1,4 @@
-"""Posts callbacks like the gateway, until they are acknowledged or permanently refused."""
+"""Posts callbacks like the gateway, and retries until they are acknowledged or permanently refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.connector.errors import Stop
 log = logging.getLogger("connector")
 
 TIMEOUT_SECONDS = 30
-LONGEST_WAIT = 60.0  # between two tries
+LONGEST_WAIT = 60.0  # between two attempts
 _FOR_GOOD = {
     400: "it can't read the callback. Compare the Security Key with the receiver's",
     401: "it doesn't know the AuthToken, or requires encryption. Compare the AuthToken and Security Key with "
@@ -29,7 +29,7 @@ _LONGEST_ANSWER = 64 * 1024
 
 
 class Sender:
-    """One receiver. `stopping` ends a wait between two tries."""
+    """Sends to one receiver. `stopping` ends the wait between two attempts."""
 
     def __init__(self, url: str, stopping: threading.Event) -> None:
         self._url = url
@@ -39,7 +39,7 @@ class Sender:
         self.where = _shown(url)
 
     def send(self, body: bytes, stgid: str) -> bool:
-        """True once it is acknowledged; False if told to stop before. Raises Stop if it is refused for good."""
+        """Send a callback until it is acknowledged. Return False if stopped before. Raises Stop if it is refused."""
         tries = 0
         while not self._stopping.is_set():
             problem, wait = self._try(body, stgid)
@@ -60,7 +60,7 @@ class Sender:
         return False
 
     def _try(self, body: bytes, stgid: str) -> tuple[str | None, float]:
-        """What went wrong (None: acknowledged), and for how many seconds it asks us to wait."""
+        """Attempt to send a callback. Return the error (None if acknowledged) and the seconds of Retry-After."""
         try:
             answer = self._session.post(
                 self._url,
@@ -92,7 +92,7 @@ class Sender:
 
 
 def _beginning(answer: requests.Response) -> bytes:
-    """What is read of an answer's body. Raises requests.RequestException if it breaks off or can't be unpacked."""
+    """Read the beginning of a response's body. Raises requests.RequestException if it is incomplete or invalid."""
     content = b""
     for part in answer.iter_content(_LONGEST_ANSWER):
         content += part
@@ -102,7 +102,7 @@ def _beginning(answer: requests.Response) -> bytes:
 
 
 def _is_done(content: bytes) -> bool:
-    """Whether the answer is the documented one, whatever its spaces and capitals."""
+    """Return whether the response is the documented one, ignoring spaces and case."""
     return b'"status":"done"' in b"".join(content.lower().split())
 
 
@@ -112,7 +112,7 @@ def _retry_after(answer: requests.Response) -> float:
 
 
 def _shown(url: str) -> str:
-    """Without what may be a secret: user, password and query."""
+    """Return the URL without parts that may be secret: user, password and query."""
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"

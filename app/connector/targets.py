@@ -1,4 +1,4 @@
-"""Which device a row is of: the one of --stgid, or the one that its device column names in --devices."""
+"""Finds the device of a row: the one of --stgid, or the one in --devices that the device column names."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _KEYS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A device, and how rows of it are read (times may be those of its own place)."""
+    """A device, and how its rows are read. It can have its own time zone."""
 
     device: Device
     reader: Reader
 
 
 class OneDevice:
-    """All rows are of one device; if rows name their device, those of others are left out and counted."""
+    """All rows come from one device. If there is a device column, rows from other devices are skipped and counted."""
 
     def __init__(self, target: Target, names: Iterable[str]) -> None:
         self._target = target
@@ -48,7 +48,7 @@ class OneDevice:
         self.left_out: Counter[str] = Counter()
 
     def of(self, row: Mapping[str, object]) -> Target | None:
-        """The device of a row; None for a row of another one."""
+        """Return the device of a row; None for a row from another device."""
         if "device" not in row:
             return self._target
         named = cells.text(row["device"])
@@ -59,14 +59,14 @@ class OneDevice:
 
 
 class ManyDevices:
-    """Each row is of the device that it names."""
+    """The rows come from several devices, and each row names its device."""
 
     def __init__(self, targets: Mapping[str, Target]) -> None:
         self._targets = {_folded(name): target for name, target in targets.items()}
         self.left_out: Counter[str] = Counter()
 
     def of(self, row: Mapping[str, object]) -> Target:
-        """The device of a row. Raises RowError for one that isn't listed."""
+        """Return the device of a row. Raises RowError if the device isn't listed."""
         if "device" not in row:
             raise Stop("--devices requires a column for device in --map, e.g. --map device=SN,…")
         named = cells.text(row.get("device"))
@@ -80,7 +80,7 @@ Targets = OneDevice | ManyDevices
 
 
 def read_devices(path: Path, make: Callable[[str, Mapping[str, Any]], Target]) -> ManyDevices:
-    """The devices of a TOML file: a table for each value of the device column. Raises Stop."""
+    """Read the devices from a TOML file, which has a table for each value of the device column. Raises Stop."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -103,7 +103,7 @@ def read_devices(path: Path, make: Callable[[str, Mapping[str, Any]], Target]) -
 
 
 def _folded(name: str) -> str:
-    """A name in any case, and a number in any writing: 3, 3.0 and '3 are one machine."""
+    """Normalise a device's name, so that case doesn't matter and 3, 3.0 and '3 are the same device."""
     try:
         return cells.identifier(name).casefold()
     except ValueError:

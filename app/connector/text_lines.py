@@ -1,4 +1,4 @@
-"""The bytes of a text as lines: which encoding, which line breaks."""
+"""Splits the bytes of a text file into lines, and detects its encoding and line breaks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _LOOKED_AT = 64 * 1024
 
 
 def at(file: IO[bytes], offset: int, size: int) -> bytes:
-    """Up to `size` bytes from there."""
+    """Read up to `size` bytes at `offset`."""
     file.seek(offset)
     return file.read(size)
 
 
 def encoding_of(file: IO[bytes]) -> str:
-    """By its byte order mark, or UTF-16 by the zeros of its Latin letters, else UTF-8."""
+    """Detect the encoding: by a byte order mark, UTF-16 by the zero bytes of its Latin letters, otherwise UTF-8."""
     start = at(file, 0, 512)
     marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
     if marked is not None:
@@ -36,7 +36,7 @@ def encoding_of(file: IO[bytes]) -> str:
 
 
 def checked(encoding: str) -> str:
-    """The name, if Python knows it; UTF-16 without a byte order is a little-endian one, as Windows writes it."""
+    """Return the encoding's name. UTF-16 becomes little-endian, as written by Windows. Raises Stop if it is unknown."""
     try:
         name = codecs.lookup(encoding).name
         "a\r\n".encode(name)
@@ -48,7 +48,7 @@ def checked(encoding: str) -> str:
 
 
 def line_break_of(file: IO[bytes], encoding: str) -> bytes:
-    """A line feed; or a carriage return, if the first break of the file is one alone."""
+    """Return the line break: a line feed, or a carriage return if the first line ends with one and no line feed."""
     text = at(file, 0, _LOOKED_AT).decode(encoding, "replace")
     found = text.find("\r")
     alone = 0 <= found < len(text) - 1 and text[found + 1] != "\n" and "\n" not in text[:found]
@@ -56,7 +56,7 @@ def line_break_of(file: IO[bytes], encoding: str) -> bytes:
 
 
 def lines(content: bytes, line_break: bytes) -> Iterator[bytes]:
-    """The whole lines in it, with their breaks; of UTF-16, breaks at whole characters only."""
+    """Yield the complete lines with their line breaks. In UTF-16, only whole characters count as line breaks."""
     width, start = len(line_break), 0
     found = content.find(line_break)
     while found >= 0:
@@ -69,7 +69,7 @@ def lines(content: bytes, line_break: bytes) -> Iterator[bytes]:
 
 
 def count(file: IO[bytes], offset: int, line_break: bytes) -> int:
-    """The lines from there on, one without a break included."""
+    """Count the lines from `offset` on, including a last line without a line break."""
     file.seek(offset)
     total, last = 0, b""
     while chunk := file.read(256 * 1024):

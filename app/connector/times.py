@@ -1,4 +1,4 @@
-"""When a punch was, in the device's own time: texts, epochs, Excel's serial dates, a database's types."""
+"""Reads the time of a punch, in the device's time zone, from text, epochs, Excel's dates and database types."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ EPOCH_MS: Final = "epoch_ms"
 EXCEL: Final = "excel"
 _NUMBERS: Final = (EPOCH, EPOCH_MS, EXCEL)
 
-_EXCEL_ZERO = datetime(1899, 12, 30)  # its day 1 is 1900-01-01, and it counts a 29 February 1900
-_EXCEL_DAYS = range(25_569, 73_416)  # 1970 to 2100: the days that no other kind of number means
+_EXCEL_ZERO = datetime(1899, 12, 30)  # Excel's day 1 is 1900-01-01, and it wrongly counts a 29 February 1900
+_EXCEL_DAYS = range(25_569, 73_416)  # 1970 to 2100: these numbers can't be anything else
 _NUMBER = re.compile(r"\d{1,17}(?:\.\d{1,17})?", re.ASCII)
 _YEAR_FIRST = re.compile(r"(\d{4})[/.](\d\d?)[/.](\d\d?)(?=\D|$)", re.ASCII)
 _DIGITS = {14: "%Y%m%d%H%M%S", 12: "%Y%m%d%H%M"}  # 20261124083608
@@ -27,10 +27,11 @@ _DIGITS = {14: "%Y%m%d%H%M%S", 12: "%Y%m%d%H%M"}  # 20261124083608
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How a source writes times.
+    """The time format of a source.
 
-    `zone`: the device's, in which punches are sent. `source_zone`: of times without an offset, if that is another
-    one. `formats`: strptime's, or epoch, epoch_ms and excel, tried in order; if empty, what a value looks like.
+    `zone` is the device's time zone, in which punches are sent. `source_zone` is the zone of times without an offset,
+    if it is another one. `formats` are strptime formats, epoch, epoch_ms or excel, and are tried in order. If there
+    are none, the format is detected.
     """
 
     zone: tzinfo | None
@@ -38,7 +39,7 @@ class Times:
     source_zone: tzinfo | None = None
 
     def read(self, day: object, moment: object) -> datetime:
-        """The time of one column, or of a date and a time, with the device's offset. Raises RowError."""
+        """Read a time from one column, or from a date and a time column, with the device's offset. Raises RowError."""
         joined = _joined(day, moment)
         try:
             found = joined if isinstance(joined, datetime) else self._parsed(joined)
@@ -60,7 +61,7 @@ class Times:
         raise RowError(f"time {text[:40]!r} doesn't match --time-format: {self.formats[0]}")
 
     def _recognised(self, text: str) -> datetime:
-        """By its look: a number's size says what it counts."""
+        """Detect the format and return the time. For a number, the size decides which unit it is in."""
         try:
             if text.isascii() and text.isdecimal() and len(text) in _DIGITS and text[:2] in ("19", "20"):
                 return datetime.strptime(text, _DIGITS[len(text)])
@@ -98,7 +99,7 @@ def _kind(number: float) -> str:
 
 
 def _number(text: str, kind: str) -> datetime:
-    """Raises ValueError."""
+    """Convert a number of the given kind (epoch, epoch_ms, excel) to a time. Raises ValueError."""
     if not _NUMBER.fullmatch(text):
         raise ValueError("no number")
     number = Decimal(text)
@@ -121,7 +122,7 @@ def _parses(text: str) -> bool:
 
 
 def _joined(day: object, moment: object) -> object:
-    """Date and time of two columns as one; of one column as it is."""
+    """Combine a date column and a time column. If there is only one column, return its value."""
     if day is None:
         return moment
     day, moment = _day(day), _time_of_day(moment)
@@ -142,7 +143,10 @@ def _day(day: object) -> object:
 
 
 def _time_of_day(moment: object) -> object:
-    """A spreadsheet's is a part of a day, or a date and time whose date is its first day; MySQL's a timedelta."""
+    """Normalise a time of day.
+
+    A spreadsheet has a fraction of a day, or a date and time on its first day. MySQL has a timedelta.
+    """
     if isinstance(moment, time):
         return moment
     if isinstance(moment, datetime):

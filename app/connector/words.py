@@ -1,4 +1,4 @@
-"""What the machine's software writes for a type or a way to verify, as the gateway's words."""
+"""Translates the device software's values for a punch type or verification type to the gateway's terms."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PUNCH_TYPES: Final = (
 )
 INPUT_TYPES: Final = ("Fingerprint", "Face", "Palm", "Card", "Password")
 
-# What software writes, squeezed (small letters and digits only). The numbers are ZKTeco's states.
+# Values of device software, normalised to lower-case letters and digits. The numbers are ZKTeco's states.
 TYPE_WORDS: Final[Mapping[str, str]] = {
     **{values.squeeze(name): name for name in PUNCH_TYPES},
     **dict.fromkeys(("0", "in", "i", "cin", "entry"), "CheckIn"),
@@ -37,7 +37,7 @@ TYPE_WORDS: Final[Mapping[str, str]] = {
     "otin": "OverTimeIn",
     "otout": "OverTimeOut",
 }
-# The numbers are ZKTeco's ways to verify, of older machines (0 to 2) and of newer ones.
+# The numbers are ZKTeco's verification types, of older devices (0 to 2) and newer ones.
 INPUT_WORDS: Final[Mapping[str, str]] = {
     **{values.squeeze(name): name for name in INPUT_TYPES},
     **dict.fromkeys(("1", "fp", "finger"), "Fingerprint"),
@@ -47,20 +47,20 @@ INPUT_WORDS: Final[Mapping[str, str]] = {
     "25": "Palm",
 }
 EMPTY: Final = frozenset(("", "-", "--", "none", "null", "nil", "n/a", "undefined", "unknown"))
-"""Texts that say that a column holds nothing."""
+"""Values that mean that a column is empty."""
 
-_MOST_VALUES = 20  # that are counted by themselves, of each field
+_MOST_VALUES = 20  # unknown values counted separately, per field
 _SHOWN = 20
 
 
 class Unknown:
-    """Values of optional columns that couldn't be read: counted, and logged the first time each."""
+    """Counts unknown values in optional columns, and logs each value when it first occurs."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
 
     def note(self, name: str, value: str, advice: str) -> None:
-        """Counts one row whose `name` is unknown."""
+        """Count a row with an unknown `value` of the field `name`. `advice` is logged with it."""
         key = (name, value[:_SHOWN])
         if key not in self.counts:
             if sum(1 for field_name, _ in self.counts if field_name == name) >= _MOST_VALUES:
@@ -75,10 +75,10 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The words of one field: `own` as the user wrote them go before `known`, which are squeezed.
+    """The terms of one field. The user's own words (`own`) take precedence over `known`, which are normalised.
 
-    A value is compared as written first, then by its letters and digits in any case. If words of one's own
-    differ in that alone (`I=CheckIn,i=OverTimeIn`), only the exact one counts.
+    A value is compared exactly first, then by its letters and digits, ignoring case. If several own words only differ
+    in case or punctuation (`I=CheckIn,i=OverTimeIn`), only an exact match counts.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Words:
     own: Mapping[str, str | None] = field(default_factory=dict)
 
     def read(self, written: str, unknown: Unknown) -> str | None:
-        """The gateway's word; None if the value is empty, or unknown and then counted."""
+        """Return the gateway's term; None if the value is empty or unknown. Unknown values are counted."""
         same = self._same(written)
         if len(same) == 1:
             return same.pop()
@@ -100,12 +100,12 @@ class Words:
         return found
 
     def is_empty(self, written: str) -> bool:
-        """Whether the value says that there is nothing."""
+        """Return whether the value means that the column is empty."""
         same = self._same(written)
         return same == {None} or (not same and written.lower() in EMPTY)
 
     def _same(self, written: str) -> set[str | None]:
-        """What one's own words say of it."""
+        """Return the terms of the user's own words that match when normalised."""
         if written in self.own:
             return {self.own[written]}
         squeezed = _squeezed(written)
@@ -113,7 +113,7 @@ class Words:
 
 
 def read_words(text: str, known: Sequence[str], option: str) -> dict[str, str | None]:
-    """`100=CheckIn,255=` as what the software writes → the gateway's word, None for no meaning. Raises Stop."""
+    """Parse `100=CheckIn,255=` to value → the gateway's term, or None for an ignored value. Raises Stop."""
     found: dict[str, str | None] = {}
     for part in text.split(","):
         written, equals, word = (piece.strip() for piece in part.partition("="))
