@@ -16,6 +16,7 @@ import redis
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector as PrometheusCollector
 
+from app.health.backup_checks import backups_fail, newest_backup_seconds
 from app.health.checks import disk_free
 from app.health.delivery_checks import unheard
 from app.health.refused_checks import recent_sources
@@ -54,6 +55,7 @@ class Collector(PrometheusCollector):
                 ("counters", self._counted),
                 ("commands", self._commands),
                 ("shards", self._unattended),
+                ("backups", self._backups),
             ):
                 with left_out(f"the metrics of {name}"):
                     found += [*collect()]
@@ -109,6 +111,21 @@ class Collector(PrometheusCollector):
             pipeline.exists(shard.lease)
         unattended = sum(not held for held in pipeline.execute())
         yield _gauge("shards_without_worker", "Shards that no worker delivers for", unattended)
+
+    def _backups(self) -> Iterator[Family]:
+        yield _gauge(
+            "backups_failing",
+            "1 if automatic backups fail, are late or aren't made, else 0",
+            float(backups_fail(self._store)),
+        )
+        age = newest_backup_seconds(self._store)
+        newest = GaugeMetricFamily(
+            "cams_relay_backup_newest_seconds",
+            "Age of the newest automatic backup, in seconds; missing if there is none",
+        )
+        if age is not None:
+            newest.add_metric([], age)
+        yield newest
 
     def _counted(self) -> Iterator[Family]:
         self._store.counts.write()  # counts of other processes may be a few seconds old

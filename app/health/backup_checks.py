@@ -30,6 +30,11 @@ def backup_details(store: Store, now: float | None = None) -> list[str]:
     return _found(store, now, details=True)
 
 
+def backups_fail(store: Store, now: float | None = None) -> bool:
+    """Return whether `backup_warnings` has a problem: backups fail, are late, or aren't made."""
+    return any(isinstance(one, Problem) for one in backup_warnings(store, now))
+
+
 def _found(store: Store, now: float | None, *, details: bool) -> list[str]:
     now = time.time() if now is None else now
     report, wanted = store.backup_reports.read(), store.settings.backups.to
@@ -98,6 +103,14 @@ def newest_backup(store: Store) -> str | None:
     if report is None or report.newest_at is None:
         return None
     return received_iso(datetime.fromtimestamp(report.newest_at, UTC))
+
+
+def newest_backup_seconds(store: Store, now: float | None = None) -> float | None:
+    """Return the age of the newest backup in seconds; None if none is known."""
+    report = store.backup_reports.read()
+    if report is None or report.newest_at is None:
+        return None
+    return max(0.0, (time.time() if now is None else now) - report.newest_at)
 
 
 def backup_age(store: Store, now: float | None = None) -> str | None:

@@ -1,0 +1,77 @@
+"""`/metrics` shows the age of the newest automatic backup, and agrees with `/health` about backups that fail."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.settings.table import load
+from app.store import Store
+from app.store.server.keys import BACKUPS
+from app.store.upkeep.backup_reports import BackupReport
+from tests.harness import Relay
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def kept(relay: Relay) -> Iterator[Store]:
+    store = Store(load(relay.environment))
+    yield store
+    store.connection.redis.delete(BACKUPS)
+
+
+def shown(relay: Relay) -> tuple[float, float | None, bool]:
+    """`cams_relay_backups_failing`, the newest backup's age, and whether `/health` has a problem with backups."""
+    text = relay.call("GET", "/metrics").text
+    failing = re.search(r"^cams_relay_backups_failing (\S+)$", text, re.MULTILINE)
+    age = re.search(r"^cams_relay_backup_newest_seconds (\S+)$", text, re.MULTILINE)
+    assert failing
+    problems = [one for one in relay.get("/health")["problems"] if "ackup" in one]
+    return float(failing[1]), None if age is None else float(age[1]), bool(problems)
+
+
+def test_without_backups_nothing_fails_and_there_is_no_age(relay: Relay, kept: Store) -> None:
+    assert shown(relay) == (0.0, None, False)
+
+
+def test_the_age_is_that_of_the_newest_backup(relay: Relay, kept: Store, tmp_path: Path) -> None:
+    now = time.time()
+    report = BackupReport(now, str(tmp_path), DAY, now - 7_200, None, None)
+    kept.backup_reports.write(report)
+    failing, age, problem = shown(relay)
+    assert (failing, problem) == (0.0, False)
+    assert age is not None and 7_200 <= age < 7_500
+    kept.backup_reports.write(replace(report, newest_at=now + 60))  # the other machine's clock is ahead
+    assert shown(relay)[1] == 0.0
+
+
+def test_failing_and_late_backups_are_shown_until_they_are_made_again(
+    relay: Relay, kept: Store, tmp_path: Path
+) -> None:
+    now = time.time()
+    good = BackupReport(now, str(tmp_path), DAY, now, None, None)
+    failing = replace(good, newest_at=now - 10, failing_since=now - 5, error="the disk is full")
+    late = replace(good, newest_at=now - 2 * DAY - 60)
+    never = replace(good, newest_at=None, failing_since=now, error="the disk is full")
+    for bad in (failing, late, never):
+        kept.backup_reports.write(bad)
+        value, age, problem = shown(relay)
+        assert (value, problem) == (1.0, True)
+        assert (age is None) == (bad.newest_at is None)
+        kept.backup_reports.write(good)
+        assert shown(relay)[::2] == (0.0, False)
+
+
+def test_backups_dated_ahead_are_a_warning_and_no_failure(relay: Relay, kept: Store, tmp_path: Path) -> None:
+    now = time.time()
+    kept.backup_reports.write(
+        BackupReport(now, str(tmp_path), DAY, now, None, None, ahead=["made-up.backup"])
+    )
+    assert shown(relay)[::2] == (0.0, False)
+    assert [one for one in relay.get("/health")["warnings"] if "in the future" in one]
