@@ -14,6 +14,7 @@ from app.api.own_url import base_url
 from app.api.problems import Problem
 from app.api.query_parameters import takes
 from app.api.request_helpers import answer, body, created, limit, page
+from app.api.typed_confirmation import check_typed, names_of
 from app.base.simulated_devices import is_simulated
 from app.events.flatten import received_iso
 from app.health.refused_checks import of_device
@@ -224,11 +225,28 @@ def rotate_callback_secret(device_id: str) -> Response:
 
 @blueprint.delete("/<device_id>")
 @needs("devices:write")
-@audited("device.removed", "device_id")
 def remove(device_id: str) -> Response:
-    """Removes a device with its users and their templates. Its events are kept for the retention period."""
+    """Remove a device with its users and their templates. Its events are kept for the retention period."""
     if etags.is_conditional():
         etags.check_version(_found(device_id).version)
+    check_typed(_names(device_id))
+    return remove_confirmed(device_id=device_id)
+
+
+@audited("device.removed", "device_id")
+def remove_confirmed(device_id: str) -> Response:
+    """Remove a device. Raises a 404 Problem if there is none."""
     if not store().devices.remove(device_id):
         raise Problem(404, f"No device {device_id[:64]!r} is registered.")
     return Response(status=204)
+
+
+def _names(device_id: str) -> list[str]:
+    """Return the names by which a user of the console confirms the removal."""
+    try:
+        device = store().devices.refresh(device_id)
+    except DAMAGED as error:
+        if is_away(error):
+            raise
+        return [device_id]
+    return names_of(device) if device is not None else [device_id]

@@ -244,6 +244,9 @@ URLS: dict[str, Url] = {
     "GET /console/attendance": Url(_PAGE),
     "GET /console/attendance/employees": Url(_PAGE),
     "GET /console/attendance/people/<path:user_id>": Url(_PAGE),
+    "GET /console/confirm/remove-device": Url(
+        "what removing a device affects: the device, and how many users"
+    ),
     "GET /console/confirm/<name>": Url("what a destructive command affects: the device, and how many users"),
     "GET /console/devices": Url(_PAGE),
     "GET /console/devices/<device_id>": Url(

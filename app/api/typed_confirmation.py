@@ -1,4 +1,7 @@
-"""Commands that a user of the console confirms by typing the device's name. The API requires `confirm: true`."""
+"""What a user of the console confirms by typing the device's name: destructive commands, and removing a device.
+
+For commands, the API requires `confirm: true` instead.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,14 @@ def names_of(device: Device) -> list[str]:
 
 def check_named(action: Action, device: Device) -> None:
     """Raise a 422 Problem if the console calls a destructive action without the device's name."""
-    if not is_named(action) or not is_by_session():
+    if is_named(action):
+        check_typed(names_of(device))
+
+
+def check_typed(names: list[str]) -> None:
+    """Raise a 422 Problem if the console calls without one of these names of the device."""
+    if not is_by_session():
         return
     typed = unquote(request.headers.get(HEADER, "")).strip()
-    if typed not in (name.strip() for name in names_of(device)):
-        raise wrong("confirm", f"must name the device, for example {names_of(device)[0]}")
+    if typed not in (name.strip() for name in names):
+        raise wrong("confirm", f"must name the device, for example {names[0]}")

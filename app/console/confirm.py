@@ -1,4 +1,4 @@
-"""The confirmation before a destructive command is sent: which device, and how many people.
+"""The confirmation before a destructive command, or before a device is removed: which device, and how many people.
 
 People type the device's name. The console sends it with the call, which is refused without it: see `check_named`.
 """
@@ -28,21 +28,41 @@ def show(name: str) -> Response:
     if action is None or not is_named(action):
         raise Problem(404, text("actions.unknown"))
     check(action.scope)
-    device = store().devices.refresh(request.args.get("device_id", ""))
-    if device is None:
-        raise wrong("device_id", "is not a registered device")
+    device = _device()
     user_id = request.args.get("user_id") or None
     return answer({**_texts(action, device, user_id), "names": names_of(device)})
 
 
-def _texts(action: Action, device: Device, user_id: str | None) -> dict[str, Any]:
+@blueprint.get("/remove-device")
+@needs("devices:write")
+def show_removal() -> Response:
+    """Show the same for the removal of a device from the relay."""
+    device = _device()
+    shown = {"question": text("confirm.remove_device", **_values(device)), "names": names_of(device)}
+    return answer({**shown, "button": text("device.remove_yes", device=device.id)})
+
+
+def _device() -> Device:
+    device = store().devices.refresh(request.args.get("device_id", ""))
+    if device is None:
+        raise wrong("device_id", "is not a registered device")
+    return device
+
+
+def _values(device: Device) -> dict[str, Any]:
     count = store().users.count(device)
     label = device.record["label"] or device.id
-    values = {
-        "summary": action.summary,
+    return {
         "machine": label if label == device.id else f"{label} ({device.id})",
         "count": f"{count:,}",
         "users": text("confirm.one_user" if count == 1 else "confirm.users", count=f"{count:,}"),
+    }
+
+
+def _texts(action: Action, device: Device, user_id: str | None) -> dict[str, Any]:
+    values = {
+        **_values(device),
+        "summary": action.summary,
         "user": _user(device, user_id) if user_id else "",
     }
     if action.name == "delete-user":
@@ -52,7 +72,7 @@ def _texts(action: Action, device: Device, user_id: str | None) -> dict[str, Any
         }
     question = text("confirm.question", **values)
     if action.name == "delete-all-user":
-        yes = "confirm.delete_all_yes" if count > 1 else "confirm.delete_every_yes"
+        yes = "confirm.delete_all_yes" if values["count"] not in ("0", "1") else "confirm.delete_every_yes"
         return {"question": question, "button": text(yes, **values)}
     return {"question": question, "button": text("confirm.other_yes", **values)}
 

@@ -124,7 +124,7 @@ def clear_simulator() -> ResponseReturnValue:
     ):
         raise Problem(503, text("devices.clear_busy"))
     for device_id in filter(is_simulated, store().devices.ids()):
-        devices_api.remove(device_id=device_id)
+        devices_api.remove_confirmed(device_id=device_id)
     return Response(status=204)
 
 

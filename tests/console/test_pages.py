@@ -233,6 +233,9 @@ def test_a_device_is_added_tried_changed_and_removed(page: Page, stage: Stage) -
     page.wait_for_load_state()
     page.get_by_text("Change", exact=True).click()
     page.get_by_role("button", name="Remove device").click()
+    expect(page.locator("#confirm-text")).to_contain_text("records of 0 users")
+    expect(page.get_by_role("button", name=f"Remove {stgid}")).to_be_disabled()
+    page.get_by_label("type the device's name").fill(stgid)
     page.get_by_role("button", name=f"Remove {stgid}").click()
     page.wait_for_url("**/console/devices")
     assert stage.relay.call("GET", f"/v1/devices/{stgid}").status_code == 404

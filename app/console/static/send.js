@@ -176,25 +176,29 @@ async function sendFile(form) {
   }
 }
 
-async function isAgreed(element, body) {
-  if (element.dataset.confirm) return (await ask(element.dataset.confirm, element.dataset.yes)) !== null;
-  if (!element.dataset.confirmAt) return true;
-  const asked = await askAt(`${element.dataset.confirmAt}?${new URLSearchParams(body)}`).catch(() => ({ problem: {} }));
+// Asks before something is sent, if it is to be asked. Resolves to what was typed ("" where nothing is), or null if the
+// person didn't agree.
+async function agreed(element, body) {
+  if (element.dataset.confirm) return ask(element.dataset.confirm, element.dataset.yes);
+  if (!element.dataset.confirmAt) return "";
+  const [path, query] = element.dataset.confirmAt.split("?");
+  const asked = await askAt(`${path}?${query ?? new URLSearchParams(body)}`).catch(() => ({ problem: {} }));
   if (asked?.problem) {
     if (element.matches("form")) showErrors(element, asked.problem);
     else toast(asked.problem.detail ?? text("failed"));
   }
-  return Boolean(asked) && !asked.problem;
+  return asked?.typed ?? null;
 }
 
 async function send(element, body) {
   const [method, path] = element.dataset.api.split(" ");
-  if (!(await isAgreed(element, body))) return;
+  const typed = await agreed(element, body);
+  if (typed === null) return;
   const button = element.matches("button") ? element : element.querySelector("button:not([type=button])");
   button.disabled = true;
   if (element.dataset.busy) toast(element.dataset.busy);
   try {
-    const { ok, value } = await call(method, path, body);
+    const { ok, value } = await call(method, path, body, typed && { "X-Confirm-Device": encodeURIComponent(typed) });
     if (!ok) {
       if (element.matches("form")) showErrors(element, value);
       else alertOf(element, value.detail);
