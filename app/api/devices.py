@@ -226,7 +226,7 @@ def rotate_callback_secret(device_id: str) -> Response:
 @blueprint.delete("/<device_id>")
 @needs("devices:write")
 def remove(device_id: str) -> Response:
-    """Remove a device with its users and their templates. Its events are kept for the retention period."""
+    """Removes a device with its users and their templates. Its events are kept for the retention period."""
     if etags.is_conditional():
         etags.check_version(_found(device_id).version)
     check_typed(_names(device_id))
