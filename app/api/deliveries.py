@@ -102,9 +102,8 @@ def send_test(subscription_id: str) -> Response:
     event = sample(event_type)
     if values["delay_seconds"]:
         delivery = store().deliveries.plan_test(subscription, event, values["delay_seconds"])
-        with suppress(
-            redis.RedisError, OSError
-        ):  # RQ may use another server, which can be away; the periodic sweep then finds the delivery
+        # RQ may use another server, which can be away. The periodic sweep then finds the delivery.
+        with suppress(redis.RedisError, OSError):
             at = datetime.now(UTC) + timedelta(seconds=values["delay_seconds"])
             enqueue_at(store().connection, at, "release_test", subscription.id, delivery)
         event["id"] = None  # assigned when it is sent

@@ -43,9 +43,8 @@ def health() -> Response:
             store().admission.look()
         away = False
     except (redis.RedisError, OSError) as error:
-        away = not is_wrong_type(
-            error
-        )  # a key of the wrong type is reported below, and callbacks are still accepted
+        # A key of the wrong type is reported below, and callbacks are still accepted.
+        away = not is_wrong_type(error)
     foreign = not away and store().identity.foreign is not None
     spooled = spool.size() if spool is not None else 0
     refused = store().admission.problem

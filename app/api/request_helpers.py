@@ -97,14 +97,12 @@ def _whole_body(largest: int) -> bytes:
     if came_by is not None:
         came_by.body_is_whole()
     announced = request.content_length
-    if (
-        announced is not None and len(data) < announced
-    ):  # incomplete (RFC 9112 §8), but the server doesn't raise an error
+    # The server doesn't raise an error for an incomplete body (RFC 9112 §8).
+    if announced is not None and len(data) < announced:
         raise BadRequest(f"The request body ended after {len(data)} of {announced} bytes (Content-Length).")
     for encoding in request.headers.get("Content-Encoding", "").lower().split(","):
-        if (
-            encoding.strip() in _COMPRESSIONS
-        ):  # others, such as `utf-8`, are sent by mistake for an unencoded body
+        # Other values, such as `utf-8`, are sent by mistake for an unencoded body.
+        if encoding.strip() in _COMPRESSIONS:
             raise EncodedBody(encoding.strip())
     if "caller" in g:
         try:

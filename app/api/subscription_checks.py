@@ -44,9 +44,8 @@ def check_kept_headers(values: dict[str, Any], subscription: Subscription) -> No
     Otherwise a caller could read these secret values by changing the target.
     """
     target = values.get("target_url", subscription.target_url)
-    if (
-        urlsplit(target)[:2] == urlsplit(subscription.target_url)[:2]
-    ):  # the scheme, and the host with its port; both are normalised
+    # Compare the scheme, and the host with its port. Both URLs are normalised.
+    if urlsplit(target)[:2] == urlsplit(subscription.target_url)[:2]:
         return
     sent = values.get("headers", {})
     if sent is None:

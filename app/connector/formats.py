@@ -101,9 +101,8 @@ class Columns:
         parts = self._split(line, len(header or ()))
         if header and len(parts) < len(header):
             named = [name for name in header if name]
-            header = (
-                named if len(named) == len(parts) else header
-            )  # some headers have more delimiters than their rows
+            # Some headers have more delimiters than their rows.
+            header = named if len(named) == len(parts) else header
         found: dict[str, object] = {}
         for field, column in self._mapping.items():
             index = _index(column, header) if self._by_name and header else int(column) - 1

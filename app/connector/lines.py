@@ -183,7 +183,7 @@ class LineSource:
         return max((path.stat().st_mtime_ns for path in there), default=1)
 
     def _may_be_rotated(self, path: Path) -> bool:
-        """Return whether a file may be a rotated one (`attlog.dat.1`, `attlog-1.dat`), not an own file or an archive."""
+        """Return whether a file may be a rotated one (`attlog.dat.1`, `attlog-1.dat`); not own files or archives."""
         return (
             path != self._path
             and path.absolute() not in self._own

@@ -23,9 +23,7 @@ log = logging.getLogger("connector")
 class Read:
     """A row that was read: its fields or an error, where it was, and its text. `done` moves the place past it."""
 
-    fields: (
-        Mapping[str, object] | RowError | None
-    )  # None if there is nothing to send (a header, a blank line)
+    fields: Mapping[str, object] | RowError | None  # None for a header or a blank line
     where: str
     text: str
     done: Callable[[], None]

@@ -14,12 +14,8 @@ from app.connector.times import Times
 from app.connector.words import EMPTY, INPUT_WORDS, TYPE_WORDS, Unknown, Words
 
 FIELDS: Final = ("user", "time", "date", "type", "input", "temperature", "mask", "device")
-NEEDED: Final = (
-    "user",
-    "time",
-    "date",
-    "device",
-)  # a row without one of these is rejected if the field is mapped
+# A row without one of these is rejected, if the field is mapped.
+NEEDED: Final = ("user", "time", "date", "device")
 T = TypeVar("T")
 
 MAP_EXAMPLE: Final = "user=EmpCode,time=LogDate,type=Direction"

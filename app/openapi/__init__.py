@@ -1,8 +1,9 @@
-"""The published descriptions: OpenAPI 3.1, 3.0, Swagger 2.0 and Postman collections, made from the program.
+"""The published API descriptions, generated from the program: OpenAPI 3.1, 3.0, Swagger 2.0 and Postman collections.
 
-`endpoints` are tables (`*_endpoints`), bodies and events come of the marshmallow schemas that check them (`bodies`),
-answers are in `schemas`; `build` puts 3.1 together, with `titles`; `sharing` moves what is repeated into components;
-`openapi_30` and `swagger` make the other versions. Contract §7.
+Endpoints are listed in tables (`*_endpoints`). Bodies and events are generated from the marshmallow schemas that
+validate them (`bodies`), and responses are in `schemas`. `build` combines them to OpenAPI 3.1, and `titles` adds
+titles. `sharing` moves repeated parts into components. `openapi_30` and `swagger` convert the document to the other
+versions. Contract §7.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ __all__ = [
     "served_collection",
 ]
 
-# Stands for the server's URL while the rest of a text is kept: a Host header must not fill our memory.
+# A placeholder for the server's URL in cached texts. Caching one text per Host header would fill the memory.
 _HERE = "http://here.invalid"
 
 
@@ -85,15 +86,16 @@ def _whole() -> Json:
 def document(
     version: str = "3.1", tag: str | None = None, base_url: str = LOCAL_URL, webhooks: bool = False
 ) -> Json:
-    """The description in one of VERSIONS, whole or of one of TAGS, as served at `base_url`. The caller's own.
+    """Return the description in one of VERSIONS, complete or for one of TAGS, for the server at `base_url`.
 
-    Only 3.1 can have `webhooks`: what subscribed URLs are sent.
+    With `webhooks`, which only 3.1 supports, it includes the deliveries to subscribed URLs. The document is a copy that
+    the caller may change.
     """
     return copy.deepcopy(_document(version, tag, base_url, webhooks))
 
 
 def gemini(tag: str | None = "actions") -> Json:
-    """Gemini's tool of the operations under a tag: `{"functionDeclarations": […]}`."""
+    """Return the operations with a tag as a tool for Gemini: `{"functionDeclarations": […]}`."""
     return {"functionDeclarations": declarations(_document("3.1", tag, LOCAL_URL))}
 
 
@@ -115,42 +117,43 @@ def _with_server(found: Json, base_url: str) -> Json:
 
 
 def as_json(version: str, tag: str | None, base_url: str, webhooks: bool = False) -> bytes:
-    """The description as JSON."""
+    """Return the description as JSON."""
     return served("json", version, tag, base_url, webhooks)[0]
 
 
 def as_yaml(
     version: str = "3.1", tag: str | None = None, base_url: str = LOCAL_URL, webhooks: bool = False
 ) -> str:
-    """The description as YAML."""
+    """Return the description as YAML."""
     return served("yaml", version, tag, base_url, webhooks)[0].decode()
 
 
 def asyncapi_as_yaml() -> str:
-    """The AsyncAPI 3.0 description of what the relay sends, as YAML."""
+    """Return the AsyncAPI 3.0 description of the events that the relay sends, as YAML."""
     return _dumped(asyncapi())
 
 
 def served(
     kind: str, version: str, tag: str | None, base_url: str, webhooks: bool = False
 ) -> tuple[bytes, str]:
-    """The description as `json` or `yaml`, as served at `base_url`, and a digest that changes with it."""
+    """Return the description as `json` or `yaml` for the server at `base_url`, and a digest of it for an ETag."""
     text, digest = _text(kind, version, tag, webhooks)
     place = _place(kind, version, base_url)
     if kind == "yaml" and version != "2.0":
-        place = b"url: %b\n" % orjson.dumps(base_url)  # in quotes, whatever is in it
+        # Quoted, so that no character of the URL is special in YAML.
+        place = b"url: %b\n" % orjson.dumps(base_url)
     made = text.replace(_place(kind, version, _HERE), place, 1)
     return made, _digest(digest, base_url)
 
 
 def served_collection(base_url: str) -> tuple[bytes, str]:
-    """The Postman collection of the relay's own API as JSON, and a digest that changes with it."""
+    """Return the Postman collection of the relay's own API as JSON, and a digest of it for an ETag."""
     text, digest = _collection_text()
     return text.replace(orjson.dumps(_HERE), orjson.dumps(base_url)), _digest(digest, base_url)
 
 
 def _text(kind: str, version: str, tag: str | None, webhooks: bool) -> tuple[bytes, bytes]:
-    """The text of a description, which is complete except for the server's URL, and its digest."""
+    """Return the text of a description with a placeholder for the server's URL, and its digest."""
     with _building:
         return _built_text(kind, version, tag, webhooks)
 
@@ -170,7 +173,7 @@ def _collection_text() -> tuple[bytes, bytes]:
 
 
 def _place(kind: str, version: str, base_url: str) -> bytes:
-    """How the server's URL stands in a description."""
+    """Return the server's URL in the form in which a description contains it."""
     if version != "2.0":
         return orjson.dumps(base_url) if kind == "json" else f"url: {_dumped(base_url)}".encode()
     parts = place_of(base_url)

@@ -1,4 +1,4 @@
-"""The actions and the commands they become, as endpoints."""
+"""The endpoints of the actions, and of the commands that they create."""
 
 from __future__ import annotations
 
@@ -64,18 +64,18 @@ _PREFER = parameter(
     text("", "wait=20"),
     place="header",
 )
-# Idempotency-Key is described in words: importers would send a parameter's example with every call.
+# Idempotency-Key is only described in the text, because importers would send a parameter's example with every call.
 HEADERS: dict[str, Json] = {"Prefer": _PREFER}
 
 
 def camel(name: str) -> str:
-    """`load-log` → `loadLog`."""
+    """Convert a name to camel case: `load-log` → `loadLog`."""
     first, *rest = name.split("-")
     return first + "".join(part.title() for part in rest)
 
 
 def summary_of(action: Action) -> str:
-    """The action's own, as a sentence of ours."""
+    """Return the action's summary in the style of this API."""
     kinds = action.operation.credentials if action.operation else ()
     if kinds:
         *most, last = (kind.replace("_", " ") for kind in kinds)
@@ -114,9 +114,9 @@ def _endpoint(action: Action) -> Endpoint:
 
 
 def beyond(count: int) -> list[str]:
-    """The paths of so many actions that a tool can do without if it takes only so many operations.
+    """Return the paths of up to `count` actions to leave out for tools that limit the number of operations.
 
-    `add-user` can do what they do; those with the most credentials go first.
+    `add-user` can replace each of them. Those with the most credentials come first.
     """
     covered = [action for action in ACTIONS.values() if action.operation and action.operation.credentials]
     covered.sort(key=lambda action: -len(action.operation.credentials) if action.operation else 0)
@@ -128,8 +128,8 @@ def _path(action: Action) -> str:
 
 
 _CANCELS = (
-    "Cancels a queued command. A waiting one isn't asked for any more: it ends as unknown, or as cancelled if it only "
-    "reads. 409 while it is being sent or if it has ended. Also requires its action's scope."
+    "Cancels a queued command. For a waiting one, the relay stops asking for the result: it ends as unknown, or as "
+    "cancelled if it only reads. 409 while it is being sent or if it has ended. Also requires its action's scope."
 )
 _COMMAND_ID = in_path("command_id", "The command's ID.", "cmd_004h3gw8x2m1k6p9r5t7v3y2b1")
 

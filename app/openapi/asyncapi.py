@@ -1,7 +1,7 @@
-"""AsyncAPI 3.0: what the relay sends by itself, to webhooks and on the event stream, from the same tables.
+"""AsyncAPI 3.0 description of the events that the relay sends to webhooks and on the event stream.
 
-Source: https://www.asyncapi.com/docs/reference/specification/v3.0.0. Payloads are JSON Schema, draft 07, which
-is what AsyncAPI takes by default.
+Source: https://www.asyncapi.com/docs/reference/specification/v3.0.0. Payloads are JSON Schema, draft 07, the default
+of AsyncAPI.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _CHANNELS: dict[str, Json] = {
 
 
 def asyncapi() -> Json:
-    """The whole document."""
+    """Return the complete document."""
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -108,7 +108,7 @@ def _message(event_type: str) -> Json:
 
 
 def _headers() -> Json:
-    """Those of a delivery to a webhook; the stream has none."""
+    """Return the headers of a webhook delivery. The stream has no headers for each event."""
     return {
         "type": "object",
         "properties": {header["name"]: _described(header) for header in DELIVERY_HEADERS},

@@ -1,4 +1,4 @@
-"""Attendance as endpoints: days and months, as JSON and as files; and the list of employees."""
+"""The endpoints of attendance (days and months, as JSON and files) and of the list of employees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Request bodies and events as JSON Schema: the program's own marshmallow schemas, with what documentation adds."""
+"""Request bodies and events as JSON Schema, from the marshmallow schemas, with added descriptions and examples."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from app.schemas.subscriptions import ReplayBody, SubscriptionBody, TestBody
 
 
 def _no_name(_schema: type[Schema]) -> str:
-    """No name of its own, so that a nested schema is written where it is used."""
+    """Return no name, so that apispec writes a nested schema where it is used."""
     return ""
 
 
 _PLUGIN = MarshmallowPlugin(schema_name_resolver=_no_name)
-APISpec("", "", "3.1.0", plugins=[_PLUGIN])  # tells the plugin its version
+APISpec("", "", "3.1.0", plugins=[_PLUGIN])  # sets the plugin's OpenAPI version
 
-# What a row of LoadLog's result lacks of an event (workers/commands/load_log.py).
+# The fields of an event that a row of LoadLog's result doesn't have (workers/commands/load_log.py).
 _ROW_LACKS = ("id", "type", "received_at", "test", "revision", "operation", "operation_id")
 
 _DEVICE_TEXTS: dict[str, tuple[str, Any]] = {
@@ -191,7 +191,7 @@ def _json_schema(schema: Schema) -> Json:
 
 
 def _described(schema: Schema, texts: dict[str, tuple[str, Any]], **formats: str) -> Json:
-    """A body with a description and an example for each field. A field without one raises KeyError."""
+    """Add a description and an example to each field of a body. Raises KeyError for a field without them."""
 
     def describe(properties: dict[str, Json]) -> dict[str, Json]:
         made = {}
@@ -215,7 +215,7 @@ def _described(schema: Schema, texts: dict[str, tuple[str, Any]], **formats: str
 
 
 def _null_is_the_default(body: Json) -> Json:
-    """A PATCH's body in which null also stands for the default of a field that can't be empty (RFC 7396)."""
+    """Allow null in a PATCH body for fields that can't be empty. It sets the field's default (RFC 7396)."""
     for field in DeviceChange().fields.values():
         if field.load_default not in (None, missing) and field.name:
             part = body["properties"][field.name]
@@ -226,7 +226,7 @@ def _null_is_the_default(body: Json) -> Json:
 
 
 def _change_of(body: Json, *fixed: str) -> Json:
-    """The body of a PATCH: what is left out stays, so nothing is required and nothing has a default."""
+    """Return the body of a PATCH. Missing fields don't change, so no field is required or has a default."""
     parts = {
         name: {key: value for key, value in part.items() if key != "default"}
         for name, part in body["properties"].items()
@@ -286,12 +286,12 @@ COMPONENTS: dict[str, Json] = {
 }
 
 
-# Event types with the same fields have one schema: a reader can't tell two of the same shape apart.
+# Event types with the same fields share a schema, because a parser can't tell identical schemas apart.
 _SAME_FIELDS = dict.fromkeys(COMMAND_ENDS.values(), "CommandEndedEvent")
 
 
 def event_schemas() -> dict[str, Json]:
-    """The schemas of all event types by name."""
+    """Return the schemas of all event types by name."""
     types: dict[str, list[str]] = {}
     for event_type in EVENT_TYPES:
         types.setdefault(event_schema_name(event_type), []).append(event_type)
@@ -299,7 +299,7 @@ def event_schemas() -> dict[str, Json]:
 
 
 def event_catalogue() -> list[Json]:
-    """Each event type with its meaning, JSON Schema and a sample."""
+    """Return each event type with its meaning, JSON Schema and a sample."""
     return [
         {
             "type": name,
@@ -314,37 +314,37 @@ def event_catalogue() -> list[Json]:
 
 
 def event(*event_types: str) -> Json:
-    """The schema of event types with the same fields."""
+    """Return the schema shared by event types with the same fields."""
     made = _json_schema(SCHEMAS[event_types[0]]())
     made["properties"]["type"] |= {"enum": list(event_types), "examples": [event_types[0]]}
     made["examples"] = [sample(event_type) for event_type in event_types]
-    # A subscriber must bear with fields of a later version.
+    # Subscribers must accept fields that later versions add.
     return {key: value for key, value in made.items() if key != "additionalProperties"}
 
 
 def event_schema_name(event_type: str) -> str:
-    """`attendance.punch` → `AttendancePunchEvent`."""
+    """Return the name of an event type's schema: `attendance.punch` → `AttendancePunchEvent`."""
     return _SAME_FIELDS.get(event_type) or f"{pascal(event_type)}Event"
 
 
 def punch_row() -> Json:
-    """A row of LoadLog's result: a punch without what only an event has."""
+    """Return the schema of a row of LoadLog's result: a punch without the fields that only an event has."""
     made = {"title": "PunchRow", **_json_schema(AttendancePunch(exclude=_ROW_LACKS))}
     return {key: value for key, value in made.items() if key != "additionalProperties"}
 
 
 def attendance_row() -> Json:
-    """A row of the attendance view: what its event has, without what only an event has."""
+    """Return the schema of a row of the attendance view: that of its event without the fields that only events have."""
     made = _json_schema(AttendanceDayChanged(only=COLUMNS))
     made["properties"] = {name: made["properties"][name] for name in COLUMNS}
     return {key: value for key, value in made.items() if key != "additionalProperties"}
 
 
 def action_body(action: Action) -> Json:
-    """The flat body of an action, in the words that GPT actions and Gemini's function declarations take.
+    """Return the flat body of an action, using only keywords that GPT actions and Gemini support.
 
-    So nothing is null (the relay bears with it) and `additionalProperties` is left out (the relay refuses
-    unknown fields all the same).
+    So no field can be null (although the relay accepts null), and `additionalProperties` is left out (although the
+    relay refuses unknown fields).
     """
     made = _json_schema(action.schema())
     made.pop("additionalProperties", None)
@@ -354,14 +354,14 @@ def action_body(action: Action) -> Json:
         if "enum" in part:
             part["enum"] = [value for value in part["enum"] if value is not None]
         if "pattern" in part:
-            part["pattern"] = f"^{part['pattern'].removesuffix(chr(92) + 'Z')}$"  # \Z is Python's
+            part["pattern"] = f"^{part['pattern'].removesuffix(chr(92) + 'Z')}$"  # only Python has \Z
     return made
 
 
 def described_body(action: Action) -> Json:
-    """The same for the published description: optional credentials have no example.
+    """Return an action's body without examples of optional credentials, for the published description.
 
-    Importers fill in the examples of all fields and send them. A user would get a card and a PIN that nobody chose.
+    Importers send the examples of all fields. Users would get a card and a PIN that nobody chose.
     """
     made = action_body(action)
     for name, part in made["properties"].items():
@@ -371,12 +371,12 @@ def described_body(action: Action) -> Json:
 
 
 def action_examples(action: Action) -> dict[str, Json]:
-    """Bodies that the action takes, by name."""
+    """Return example bodies of an action by name."""
     properties = action_body(action)["properties"]
     full = {name: part["examples"][0] for name, part in properties.items()}
     if action.operation is not None:
         return {"example": full}
-    # add-user: a usual one, and everything at once.
+    # add-user has three: a typical body, one with card and PIN, and one with every field.
     person = {name: full[name] for name in ("device_id", "user_id", "first_name", "last_name", "user_type")}
     card = {name: full[name] for name in (CREDENTIAL_FIELDS["card"], CREDENTIAL_FIELDS["password"])}
     return {"profile_only": person, "card_and_pin": {**person, **card}, "everything": full}

@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 put together from the tables of endpoints, schemas and events. The other versions come of it."""
+"""Builds OpenAPI 3.1 from the tables of endpoints, schemas and events. The other versions are converted from it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *system_endpoints.KEYS,
     *system_endpoints.SYSTEM,
 )
-# The order of a document is the order of its tags, and of the tables within.
+# Operations are sorted by tag, and then as in the tables.
 _ORDER = {tag: number for number, tag in enumerate(TAGS)}
 
 _ABOUT = """\
@@ -76,7 +76,7 @@ _SECURITY: dict[str, Json] = {
 
 
 def build() -> Json:
-    """The whole document, OpenAPI 3.1, without `servers` and webhooks, and without shared parts."""
+    """Build the complete OpenAPI 3.1 document, without `servers`, webhooks and shared components."""
     spec = APISpec(
         "cams-relay",
         __version__,
@@ -108,7 +108,7 @@ def build() -> Json:
 
 
 def with_webhooks(document: Json) -> Json:
-    """The document with what subscribed URLs are sent, and with the events' schemas."""
+    """Add the deliveries to subscribed URLs, and the schemas of the events, to a document."""
     components = document["components"]
     schemas = {**components.get("schemas", {}), **_titled_events()}
     made = {name: part for name, part in document.items() if name != "components"}
@@ -139,7 +139,7 @@ def _problem_responses(components: dict[str, Json]) -> dict[str, Json]:
             example = example_of(ref(schema), components)
             example |= {"title": HTTPStatus(status).phrase, "status": status}
             if status != example_of(ref(schema), components)["status"]:
-                # The details of the schema's example are of another status.
+                # The schema's example has the details of a different status.
                 example = problem_document(status, description, origin="https://relay.example.com")
             made[f"{schema}{status}"] = {
                 "description": description,
@@ -215,11 +215,11 @@ def _body(endpoint: Endpoint) -> Json:
     return {"schema": endpoint.body, "examples": examples}
 
 
-# A part of it
+# Documents for one tag
 
 
 def only_tag(document: Json, tag: str) -> Json:
-    """The operations under one tag, at most MOST_OPERATIONS, and of the components only what they use."""
+    """Return a document with the operations of one tag (at most MOST_OPERATIONS) and the components they use."""
     made = {**document, "tags": [item for item in document["tags"] if item["name"] == tag]}
     made["paths"] = _tagged(document["paths"], tag)
     if tag == action_endpoints.ACTIONS_TAG:

@@ -1,8 +1,7 @@
-"""What the no-code packages are made of: events and actions with labels and kinds of field, as one JSON document.
+"""The catalogue for the no-code packages: events and actions with labels and kinds of fields, as one JSON document.
 
-n8n-nodes/ and zapier-app/ make their nodes and triggers from it (their build calls `scripts/catalog`), and
-`app/openapi/make` makes the app for Make. So an operation, an event or a field that is new here is
-new there.
+n8n-nodes/ and zapier-app/ generate their nodes and triggers from it (their build calls `scripts/catalog`), and
+`app/openapi/make` generates the app for Make. New operations, events and fields appear in the packages automatically.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ _TIMES = ("start_time", "end_time", "start", "end")
 
 
 def catalog() -> Json:
-    """`events`, `punch_types`, `credentials`, `command` and `actions`, in the registry's order; plain JSON.
+    """Return `events`, `punch_types`, `credentials`, `command` and `actions` as JSON, in the registry's order.
 
-    `command` are the fields that every action answers with; an action's `result` are those it has beside them.
+    `command` are the fields in every action's response, and an action's `result` are its additional fields.
     """
     return {
         "events": [_event(event_type) for event_type in SCHEMAS],
@@ -52,7 +51,7 @@ def catalog() -> Json:
 
 
 def title(text: str) -> str:
-    """`user_id` → `User ID`, `Add user with card` → `Add User with Card`."""
+    """Return a text in title case: `user_id` → `User ID`, `Add user with card` → `Add User with Card`."""
     first, *rest = text.replace(".", " ").replace("_", " ").split()
     return " ".join([_word(first), *(word if word in _LOWER else _word(word) for word in rest)])
 
@@ -78,7 +77,7 @@ def _event(event_type: str) -> Json:
 
 
 def _value(name: str, part: Json, *, example: Any) -> Json:
-    """One field of an event or of an answer. `type`: string, integer, number, boolean, or array with `fields`."""
+    """Return a field of an event or response. `type` is string, integer, number, boolean, or array with `fields`."""
     kinds = part["type"] if isinstance(part["type"], list) else [part["type"]]
     made = {
         "name": name,
@@ -94,7 +93,7 @@ def _value(name: str, part: Json, *, example: Any) -> Json:
 
 
 def values(schema: Json) -> list[Json]:
-    """The fields of what is answered, each as that of an event."""
+    """Return the fields of a response schema, in the same form as those of an event."""
     if "$ref" in schema:
         schema = schemas.COMPONENTS[schema["$ref"].rpartition("/")[2]]
     return [
@@ -133,9 +132,9 @@ def _subject(action: Action) -> Subject:
 
 
 def _field(action: Action, name: str, part: Json, required: bool) -> Json:
-    """One field of a body.
+    """Return a field of an action's body.
 
-    `kind`: device, user (one who is on the device already), text, pin, choice, index, file (Base64), time, flag,
+    `kind` is device, user (who is already on the device), text, pin, choice, index, file (Base64), time, flag or
     confirm.
     """
     made = {

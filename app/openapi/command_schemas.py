@@ -1,4 +1,4 @@
-"""Errors, and what actions and commands answer with, as JSON Schema 2020-12 with examples."""
+"""JSON Schemas (2020-12), with examples, of errors and of the responses of actions and commands."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ _DEVICE_INFORMATION: dict[str, Json] = {
     "maximum_attendance_logs_supported": integer("Maximum number of punches.", 500000),
 }
 COMPLETED = one(_BRIEF, description="An action that was carried out.")
-# The device tells what it tells: none of its fields is certain to be there.
+# Devices don't always return all fields, so none is required.
 _WITH_RESULT = {
     "load-log": ("LoadLogCompleted", one({**_BRIEF, **_LOAD_LOG})),
     "load-device-information": (
@@ -148,7 +148,7 @@ UNDER_WAY = one(
 
 
 def completed(action: str) -> str:
-    """The name of the schema an action answers with 200: the command, and its result beside."""
+    """Return the name of the schema of an action's 200 response, which merges the command and its result."""
     return _WITH_RESULT[action][0] if action in _WITH_RESULT else "ActionCompleted"
 
 

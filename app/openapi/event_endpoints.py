@@ -1,4 +1,4 @@
-"""Reading: events, users and their credentials, as endpoints; and the webhooks that bring events."""
+"""The endpoints for events, users and credentials, and the webhooks that deliver events."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ DELIVERY_HEADERS = (
 
 
 def webhooks() -> Json:
-    """For each event type, what a subscribed URL is sent."""
+    """Return, for each event type, the request that a subscribed URL receives."""
     return {name: {"post": _webhook(name)} for name in EVENT_TYPES}
 
 

@@ -1,4 +1,4 @@
-"""A subscription's `field_mapping` as JSON Schema: in its body, and as it is shown."""
+"""JSON Schemas of a subscription's `field_mapping`, in request bodies and responses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SOURCE: Json = {
 
 
 def field_mapping(description: str) -> Json:
-    """An object with any names; null if there is none."""
+    """Return the schema: an object with any property names, or null."""
     return {
         "type": ["object", "null"],
         "description": description,

@@ -1,7 +1,7 @@
-"""The operations of a tag as Gemini's function declarations.
+"""Converts the operations of a tag to Gemini's function declarations.
 
-Spec: `FunctionDeclaration` and `Schema` of the Gemini API, a subset of OpenAPI 3.0's. The name is the operation's
-`operationId`; a call's arguments are the body's fields and the parameters of path and query, all at one level.
+Spec: `FunctionDeclaration` and `Schema` of the Gemini API, a subset of OpenAPI 3.0. A function's name is the
+operation's `operationId`. Its arguments are the body's fields and the path and query parameters, all at one level.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Any
 
 from app.openapi.vocabulary import Json
 
-# What Gemini documents of a schema, and this API needs. Lengths are numbers as texts there (int64).
+# The schema keywords that Gemini supports and this API needs. Gemini has lengths as strings (int64).
 _KEPT = ("description", "minimum", "maximum", "pattern")
 _FORMATS = ("date-time", "int32", "int64", "float", "double")
 _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
 
 
 def declarations(document: Json) -> list[Json]:
-    """`functionDeclarations` of an OpenAPI 3.1 document of ours, in its order."""
+    """Return the `functionDeclarations` for one of this package's OpenAPI 3.1 documents, in its order."""
     return [
         _declaration(operation, document)
         for item in document["paths"].values()
@@ -33,7 +33,7 @@ def _declaration(operation: Json, document: Json) -> Json:
         fields |= body.get("properties", {})
         required += body.get("required", ())
     made: Json = {"name": operation["operationId"], "description": operation["description"]}
-    if fields:  # an object without properties is refused
+    if fields:  # Gemini refuses an object without properties
         made["parameters"] = _object(fields, required, document)
     return made
 
@@ -44,7 +44,7 @@ def _parameters(operation: Json, document: Json) -> tuple[dict[str, Json], list[
     for parameter in operation.get("parameters", ()):
         parameter = _resolved(parameter, document)
         if parameter["in"] == "header":
-            continue  # how to call, not what for: the program's own business
+            continue  # headers are set by the calling program, not by the model
         fields[parameter["name"]] = {**parameter["schema"], "description": parameter["description"]}
         if parameter["required"]:
             required.append(parameter["name"])
@@ -52,7 +52,7 @@ def _parameters(operation: Json, document: Json) -> tuple[dict[str, Json], list[
 
 
 def _object(fields: dict[str, Json], required: list[str], document: Json) -> Json:
-    """An object; without those fields that are objects of any form, for which Gemini has no word."""
+    """Return the schema of an object, without free-form objects, which Gemini doesn't support."""
     made = {name: _schema(part, document) for name, part in fields.items()}
     properties = {name: part for name, part in made.items() if part.get("properties") != {}}
     needed = [name for name in required if name in properties]
@@ -81,7 +81,7 @@ def _schema(schema: Json, document: Json) -> Json:
 
 
 def _with_example(description: str, example: Any) -> str:
-    """`example` of a schema is only read at its root; so it is said in words, if it is short."""
+    """Add a short example to the description, because Gemini only reads `example` at the root of a schema."""
     shown = str(example)
     if isinstance(example, bool | list | dict) or len(shown) > 40:
         return description

@@ -1,4 +1,4 @@
-"""Devices and subscriptions, as endpoints."""
+"""The endpoints of devices and subscriptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenAPI 3.0 out of the 3.1 document. It converts what the 3.1 document uses, no more."""
+"""Converts the 3.1 document to OpenAPI 3.0. Only the features that the document uses are supported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _INSTANCES = ("example", "value", "default", "enum")  # values, not schemas
 
 
 def to_3_0(document: Json) -> Json:
-    """The same in OpenAPI 3.0: `nullable` instead of types with null, `example` for `examples`, no webhooks."""
+    """Convert to 3.0: `nullable` replaces types with null, `example` replaces `examples`, and webhooks are removed."""
     info = {name: value for name, value in document["info"].items() if name != "summary"}
     info["license"] = {"name": info["license"]["name"], "url": "https://opensource.org/license/mit"}
     made: Json = _convert({name: value for name, value in document.items() if name != "webhooks"})
@@ -27,7 +27,7 @@ def _convert(node: Any) -> Any:
         if name == "properties":
             made[name] = {
                 key: _convert(part) for key, part in value.items()
-            }  # a property may be called `type`
+            }  # a property may have the name `type`
         elif name == "type" and isinstance(value, list):
             (made[name],) = (kind for kind in value if kind != "null")
             made["nullable"] = True

@@ -1,4 +1,4 @@
-"""The Postman collection of the gateway's own REST operations, with the documented bodies."""
+"""The Postman collection of the gateway's own REST operations, with the bodies from its documentation."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _folder(operation: Operation) -> str:
 
 
 def body(operation: Operation) -> Json:
-    """The documented body of a command, with variables for what differs from call to call."""
+    """Return the documented body of a command, with variables for values that differ between calls."""
     assert operation.action is not None
     values = action_examples(ACTIONS[operation.action])["example"]
     made = build(
@@ -92,7 +92,7 @@ def _item(operation: Operation) -> Json:
 
 
 def gateway_collection() -> Json:
-    """The gateway's REST operations, in a folder for each kind."""
+    """Return the collection of the gateway's REST operations, in one folder per kind."""
     folders: dict[str, Json] = {name: {"name": name, "item": []} for name in _FOLDERS}
     folders[_ADD]["event"] = [script("prerequest", FRESH_USER)]
     for operation in COMMANDS:

@@ -1,4 +1,4 @@
-"""The Postman collection of the relay's own API, from the same tables as OpenAPI."""
+"""The Postman collection of the relay's own API, made from the same tables as OpenAPI."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _VARIABLES = {
     "subscription_id": "",
     "key_id": "",
 }
-# The order lets a run from top to bottom use what it made; what is destructive comes last.
+# In this order, requests can use what earlier ones created. Destructive requests come last.
 _FOLDERS = ("system", "keys", "devices", "events", "users", "subscriptions", "actions", "commands")
 _LATE = ("delete-user", "delete-all-user", "delete-log-all", "delete-attendance-photo")
 
-# Not in it: a stream doesn't end, and signed links are to be taken from events.
+# Left out because a stream doesn't end, and signed links come from events.
 _LEFT_OUT = ("streamEvents", "getPhoto", "getUnrecognisedBody")
 
 _KEPT: dict[str, tuple[str, str]] = {
@@ -45,16 +45,16 @@ _KEPT: dict[str, tuple[str, str]] = {
     "loadDeviceInformation": ("command_id", "command_id"),
 }
 _NEW_DEVICE = ("registerDevice", "updateDevice", "removeDevice")
-_ASKED = (("listUsers", "device_id"),)  # the user it keeps must be one of this device
+_ASKED = (("listUsers", "device_id"),)  # so that the saved user is on this device
 _ALSO_RIGHT: dict[str, tuple[int, ...]] = {
-    "cancelCommand": (409,),  # it may have been sent
+    "cancelCommand": (409,),  # the command may already have been sent
     "deleteCommand": (409,),
-    "rotateCallbackSecret": (409,),  # the device may require none
+    "rotateCallbackSecret": (409,),  # the device may not require a callback secret
 }
 
 
 def _variables_of(endpoint: Endpoint) -> Mapping[str, str]:
-    """What stands for a path's parameter or a field of a body."""
+    """Return the values of path parameters and body fields, mostly collection variables."""
     device = "{{new_device_id}}" if endpoint.operation_id in _NEW_DEVICE else "{{device_id}}"
     user = "{{known_user_id}}" if endpoint.tag == "users" else "{{user_id}}"
     return {
@@ -135,13 +135,13 @@ def _item(endpoint: Endpoint) -> Json:
 
 
 def _late(endpoint: Endpoint) -> tuple[bool, int]:
-    """Deleting comes last in its folder, and deleting everything after deleting one."""
+    """Return the sort key of an endpoint in its folder: deleting comes last, and deleting everything after that."""
     name = endpoint.path.rpartition("/")[2]
     return endpoint.method == "delete", _LATE.index(name) + 1 if name in _LATE and name in ACTIONS else 0
 
 
 def relay_collection(base_url: str = LOCAL_URL) -> Json:
-    """The relay's endpoints by tag, with `base_url` set."""
+    """Return the collection, with a folder per tag and `base_url` as the default of its variable."""
     folders = []
     for tag in _FOLDERS:
         inside = [item for item in ENDPOINTS if item.tag == tag and item.operation_id not in _LEFT_OUT]

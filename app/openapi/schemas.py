@@ -1,6 +1,6 @@
-"""The shapes that the relay answers with, as JSON Schema 2020-12 with examples.
+"""JSON Schemas (2020-12), with examples, of the relay's responses.
 
-Commands and errors are in `command_schemas`, events in `app.events.types`.
+Commands and errors are in `command_schemas`, and events in `app.events.types`.
 """
 
 from __future__ import annotations
@@ -488,7 +488,7 @@ COMPONENTS: dict[str, Json] = {
     "Delivery": DELIVERY,
     "TestSent": TEST_SENT,
     "Replay": REPLAY,
-    "ApiKeyDetails": API_KEY,  # not ApiKey: generators name a class of their own so
+    "ApiKeyDetails": API_KEY,  # not ApiKey, because code generators have a class with that name
     "ApiKeyWithKey": API_KEY_WITH_KEY,
     "AuditEntry": AUDIT_ENTRY,
     "RefusedCallbacks": REFUSED,

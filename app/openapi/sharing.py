@@ -1,7 +1,7 @@
-"""The same document with what occurs several times said once, as components.
+"""Moves repeated parts of a document into components.
 
-Only the whole document is shared. Descriptions of one tag and Swagger 2.0 stay flat, for the tools that import them
-follow few references: ChatGPT, the recipes for Gemini, Pipedream and Activepieces, and Power Automate.
+Only the complete document is changed. Descriptions of one tag and Swagger 2.0 stay flat, because the tools that import
+them don't resolve all references: ChatGPT, Gemini, Pipedream, Activepieces and Power Automate.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.openapi.vocabulary import Json
 
 
 def shared(document: Json) -> Json:
-    """An OpenAPI 3.1 document in which objects, parameters and answers are components if they are named or repeated."""
+    """Move titled objects, and repeated parameters and responses, of an OpenAPI 3.1 document into components."""
     made = _Objects(document["components"]["schemas"]).moved(document)
     for kind, name_of in (("parameters", _parameter_name), ("responses", _response_name)):
         made = _repeated_moved(made, kind, name_of)
@@ -25,7 +25,7 @@ def shared(document: Json) -> Json:
 
 
 class _Objects:
-    """Moves the objects that are described in place to the components, under their titles."""
+    """Moves inline objects into components named after their titles."""
 
     def __init__(self, schemas: dict[str, Json]) -> None:
         self._own = schemas
@@ -65,13 +65,13 @@ class _Objects:
         return {"$ref": f"#/components/schemas/{name}"}
 
 
-# What is repeated
+# Repeated parts
 
 _Name = Callable[[Json, Json], str]
 
 
 def _repeated_moved(document: Json, kind: str, name_of: _Name) -> Json:
-    """`kind` is parameters or responses: those of operations that occur more than once become components."""
+    """Move parameters or responses (`kind`) that occur in more than one place into components."""
     counts: Counter[str] = Counter()
     names: dict[str, str] = {}
     for operation in _operations(document):
@@ -108,7 +108,7 @@ def _repeated_moved(document: Json, kind: str, name_of: _Name) -> Json:
 
 
 def _numbered(name: str) -> Iterator[str]:
-    """A name, and what to call others that have the same: `DeviceIdParameter`, `DeviceIdParameter2` and so on."""
+    """Yield a name and its alternatives: `DeviceIdParameter`, `DeviceIdParameter2` and so on."""
     yield name
     yield from (f"{name}{number}" for number in count_from(2))
 
@@ -124,7 +124,7 @@ def _values(parts: Any) -> list[Json]:
 
 
 def _parameter_name(parameter: Json, operation: Json) -> str:
-    """`LimitParameter`; `EventsDeviceIdParameter` and `UsersUserIdPathParameter`, which are described for their tag."""
+    """Return a name such as `LimitParameter` or, as descriptions differ by tag, `EventsDeviceIdParameter`."""
     name = pascal(parameter["name"])
     if parameter["name"] in ("limit", "cursor") or parameter["in"] == "header":
         return f"{name}Parameter"
@@ -142,7 +142,7 @@ _FILES = {
 
 
 def _response_name(response: Json, operation: Json) -> str:
-    """`DeviceResponse`, named after its schema, or `AttendanceCsvFile`. An empty text: it isn't to be shared."""
+    """Return a name such as `DeviceResponse` (from the schema) or `AttendanceCsvFile`; empty if it isn't shared."""
     for media, content in response.get("content", {}).items():
         if "$ref" in content["schema"]:
             return str(content["schema"]["$ref"]).rpartition("/")[2] + "Response"

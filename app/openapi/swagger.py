@@ -1,8 +1,8 @@
-"""Swagger 2.0 out of the 3.0 document, with the extensions that Power Automate's custom connectors read.
+"""Converts the 3.0 document to Swagger 2.0, with the extensions for Power Automate's custom connectors.
 
-One kind of security (a connector has one), `x-ms-summary` for every field, a choice of devices where one is asked
-for, and a trigger on subscribing: Power Automate puts its own URL in, and unsubscribes with DELETE on the `Location`
-it was answered. What is of no use in a flow is hidden there (`internal`).
+The document has one kind of authentication (a connector only supports one), `x-ms-summary` for every field, a list of
+devices to choose from, and a trigger that subscribes. Power Automate fills in its own URL, and unsubscribes with
+DELETE at the `Location` in the response. Operations and fields that are useless in a flow are hidden (`internal`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TRIGGER = {
     "x-ms-trigger": "single",
     "x-ms-trigger-hint": "To test it now, punch on the device, or send a test event.",
 }
-# With them a delivery is not the single flat event that the trigger announces, or they do nothing for a flow.
+# Fields that would change a delivery from the single flat event that the trigger expects, or that a flow can't use.
 _NOT_FOR_A_TRIGGER = ("format", "field_mapping", "batch_max", "batch_wait_ms", "headers", "secret")
 _DEVICE_CHOICE = {
     "operationId": "listDevices",
@@ -49,13 +49,13 @@ _PARAMETER_KEYS = (
 
 
 def place_of(base_url: str) -> Json:
-    """Where a Swagger document says that it is served."""
+    """Return the part of a Swagger document that contains the server's URL."""
     parts = urlsplit(base_url)
     return {"host": parts.netloc, "basePath": parts.path or "/", "schemes": [parts.scheme]}
 
 
 def to_2_0(document: Json, base_url: str) -> Json:
-    """The 3.0 document as Swagger 2.0, served at `base_url`."""
+    """Convert the 3.0 document to Swagger 2.0, for the server at `base_url`."""
     components = document["components"]
     made: Json = {
         "swagger": "2.0",
@@ -87,7 +87,7 @@ def to_2_0(document: Json, base_url: str) -> Json:
 
 
 def _announce_trigger(properties: Json) -> None:
-    """What a person sees of subscribing, where the flow is the subscriber."""
+    """Set what a flow's author sees of the subscription. Power Automate sets `target_url` itself."""
     properties["target_url"] |= {"x-ms-notification-url": True, "x-ms-visibility": "internal"}
     properties["event_types"]["items"]["enum"] = list(EVENT_TYPES)
     for name in _NOT_FOR_A_TRIGGER:
@@ -95,7 +95,7 @@ def _announce_trigger(properties: Json) -> None:
 
 
 def _without_unused(document: Json) -> Json:
-    """Without definitions that nothing refers to: the kinds of event, which are one here."""
+    """Remove unused definitions: those of the event types, which are merged into one in Swagger 2.0."""
     wanted: set[str] = set()
     waiting: list[Any] = [document["paths"], document["responses"]]
     while waiting:
@@ -123,7 +123,7 @@ def _path(path: str, item: Json, document: Json) -> Json:
         content = {"description": "A flat event.", "schema": {"$ref": "#/definitions/Event"}}
         return {"x-ms-notification-content": content, **made}
     if path == _UNSUBSCRIBE:
-        made["delete"]["x-ms-visibility"] = "internal"  # Power Automate calls it by itself
+        made["delete"]["x-ms-visibility"] = "internal"  # Power Automate calls it automatically
     for operation in made.values():
         if "system" in operation["tags"]:
             operation["x-ms-visibility"] = "internal"
@@ -178,7 +178,7 @@ def _parameter(parameter: Json) -> Json:
 
 
 def _body(body: Json, components: Json) -> Json:
-    content = next(iter(body["content"].values()))  # a body has one schema here: that of its JSON
+    content = next(iter(body["content"].values()))  # Swagger 2.0 allows one schema per body; use that of JSON
     return {
         "name": "body",
         "in": "body",
@@ -216,7 +216,7 @@ def _schema(schema: Json, components: Json) -> Json:
     made: Json = {}
     for name, value in schema.items():
         if name in ("title", "anyOf"):
-            continue  # Power Automate would show a title to people, and 2.0 has no anyOf
+            continue  # Power Automate would show the title to users, and 2.0 doesn't support anyOf
         if name == "nullable":
             made["x-nullable"] = value
         elif name == "properties":
@@ -225,11 +225,11 @@ def _schema(schema: Json, components: Json) -> Json:
                 key: _property(key, part, key in required, components) for key, part in value.items()
             }
         elif name == "required":
-            # 2.0 has no null: a field that may be null can't be required of a reader.
+            # 2.0 doesn't support null, so a field that can be null isn't required.
             if needed := [key for key in value if not schema["properties"][key].get("nullable")]:
                 made[name] = needed
         elif name == "example" and not isinstance(value, str | int | float | list):
-            pass  # null, or with nulls in it, which 2.0 has no word for
+            pass  # it is or contains null, which 2.0 doesn't support
         elif name in ("items", "additionalProperties") and isinstance(value, dict):
             made[name] = _schema(value, components)
         else:
@@ -243,7 +243,7 @@ def _target(schema: Json, components: Json) -> Json:
 
 
 def _merged(kinds: list[Json], components: Json) -> Json:
-    """One of several objects, which 2.0 can't say, as an object with the fields of them all."""
+    """Merge the objects of a oneOf, which 2.0 doesn't support, into one object with all their fields."""
     properties: dict[str, Any] = {}
     for kind in kinds:
         for name, part in kind["properties"].items():
@@ -263,7 +263,7 @@ def _property(name: str, schema: Json, required: bool, components: Json) -> Json
 
 
 def _title(name: str) -> str:
-    """`device_id` → `Device ID`."""
+    """Return a field's name as a title: `device_id` → `Device ID`."""
     words = [_ABBREVIATIONS.get(word, word) for word in name.replace("-", "_").split("_")]
     first, *rest = words
     return " ".join([first if first.isupper() else first[:1].upper() + first[1:], *rest])

@@ -1,4 +1,4 @@
-"""Keys, the gateway's callbacks, health, metrics, signed files and these descriptions, as endpoints."""
+"""The endpoints of keys, callbacks from the gateway, health, metrics, signed files and the API descriptions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Titles for the objects and enumerations that a document describes in place.
+"""Adds titles to the inline objects and enumerations of a document.
 
-A generator of client code names its classes after them; without titles it numbers them (`Status1`, `Status2`, …). A
-title is the name of the component or operation, followed by the path of fields: `DeliveryStatus`.
+Code generators name classes after titles. Without titles, they number the classes (`Status1`, `Status2`, …). A title
+is the name of the component or operation, followed by the names of the fields: `DeliveryStatus`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from app.openapi.vocabulary import Json
 
 
 def pascal(name: str) -> str:
-    """`user_type` → `UserType`, `addUser` → `AddUser`."""
+    """Convert a name to Pascal case: `user_type` → `UserType`, `addUser` → `AddUser`."""
     return "".join(word[:1].upper() + word[1:] for word in re.split(r"\W|_", name))
 
 
 def titled_component(name: str, schema: Json) -> Json:
-    """A component with titles for what it describes in place. Its own name is that of the component."""
+    """Add titles to the inline schemas of a component, but not to the component, which has a name."""
     return _with_titled_parts(schema, name)
 
 
 def titled(schema: Json, name: str) -> Json:
-    """A schema described in place, and what it describes in place itself. A title that it has already stays."""
+    """Add titles to an inline schema and the inline schemas in it. An existing title isn't changed."""
     name = schema.get("title", name)
     made = _with_titled_parts(schema, name)
     is_object = schema.get("type") == "object"
@@ -41,7 +41,7 @@ def _with_titled_parts(schema: Json, name: str) -> Json:
 
 
 def titled_operation(operation: Json) -> Json:
-    """An operation with titles for its bodies, answers and parameters."""
+    """Add titles to an operation's bodies, responses and parameters."""
     name = pascal(operation["operationId"])
     made = dict(operation)
     if "parameters" in operation:
@@ -56,7 +56,7 @@ def titled_operation(operation: Json) -> Json:
 
 
 def _titled_parameter(parameter: Json | str, name: str) -> Json | str:
-    """`parameter` may be the name of a component."""
+    """Add a title to a parameter's schema. If `parameter` is the name of a component, return it unchanged."""
     if isinstance(parameter, str) or "schema" not in parameter:
         return parameter
     return {**parameter, "schema": titled(parameter["schema"], name + pascal(parameter["name"]))}

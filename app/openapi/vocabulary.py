@@ -1,4 +1,4 @@
-"""The vocabulary the tables of endpoints are written in: schemas, parameters, answers, endpoints."""
+"""Building blocks for the tables of endpoints: schemas, parameters, responses and endpoints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Json: TypeAlias = dict[str, Any]
 _TIME = re.compile(r"^(at|changed_to|first_in|last_out)$|_(at|at_utc|to_utc|since|until)$")
 
 LOCAL_URL = "http://127.0.0.1:8000"
-"""Where `make run` listens: the server that openapi.yaml and the collection name."""
+"""The URL of `make run`, which is the server in openapi.yaml and the collection."""
 
 PUBLIC = ("public",)
 ANY_KEY = ("any key",)
@@ -63,7 +63,7 @@ def flag(description: str, example: bool = False, **more: Any) -> Json:
 
 
 def words(description: str, *values: str, **more: Any) -> Json:
-    """A text that is one of these."""
+    """Return the schema of a string with these possible values."""
     return text(description, values[0], enum=list(values), **more)
 
 
@@ -72,7 +72,7 @@ def many(description: str, items: Json, **more: Any) -> Json:
 
 
 def timed(name: str, part: Json) -> Json:
-    """A property with `format: date-time` if its name says that it is a time."""
+    """Add `format: date-time` to a property if its name is that of a time."""
     return (
         {**part, "format": "date-time"} if _TIME.search(name) and "string" in part.get("type", ()) else part
     )
@@ -81,7 +81,7 @@ def timed(name: str, part: Json) -> Json:
 def one(
     properties: Mapping[str, Json], *, optional: tuple[str, ...] = (), description: str = "", title: str = ""
 ) -> Json:
-    """An object that always has these properties, but for the optional ones. `title` is for one described in place."""
+    """Return the schema of an object. All properties except `optional` are required. Inline objects need a `title`."""
     made: Json = {"title": title} if title else {}
     made |= {"type": "object", "properties": {name: timed(name, part) for name, part in properties.items()}}
     if description:
@@ -97,7 +97,7 @@ def ref(name: str) -> Json:
 
 
 def example_of(schema: Json, components: Mapping[str, Json]) -> Any:
-    """A value that fits a schema, from the examples of its parts."""
+    """Return an example of a schema, made from the examples of its parts."""
     if "$ref" in schema:
         return example_of(components[schema["$ref"].rpartition("/")[2]], components)
     if schema.get("examples"):
@@ -113,7 +113,7 @@ def example_of(schema: Json, components: Mapping[str, Json]) -> Any:
 def parameter(
     name: str, description: str, schema: Json, *, place: str = "query", required: bool = False
 ) -> Json:
-    """A parameter; `schema` carries its example."""
+    """Return a parameter. Its example is in `schema`."""
     schema = {key: value for key, value in schema.items() if key != "description"}
     example = schema.pop("examples", [None])[0]
     made = {"name": name, "in": place, "description": description, "required": required, "schema": schema}
@@ -125,12 +125,12 @@ def in_path(name: str, description: str, example: Any, **more: Any) -> Json:
     return parameter(name, description, _scalar(kind, "", example, False, more), place="path", required=True)
 
 
-# Answers and endpoints
+# Responses and endpoints
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One documented response: JSON of a schema, or a text of another media type, or nothing at all."""
+    """A documented response: JSON with a schema, text with another media type, or no body."""
 
     description: str
     schema: Json | None = None
@@ -140,18 +140,18 @@ class Answer:
 
 
 def ok(description: str, schema: Json, **more: Any) -> dict[int, Answer]:
-    """200, as the only documented success; `more` are further fields of the `Answer`."""
+    """Return a 200 as the only successful response. `more` are further fields of the `Answer`."""
     return {200: Answer(description, schema, **more)}
 
 
 def created(description: str, schema: Json) -> dict[int, Answer]:
-    """201, with the URL of what was made."""
+    """Return a 201 with the URL of the created object."""
     location = {"description": "Its URL.", "schema": {"type": "string"}}
     return {201: Answer(description, schema, headers={"Location": location})}
 
 
 def accepted(description: str, schema: Json, *, is_located: bool = False) -> dict[int, Answer]:
-    """202, with the URL of what was begun if there is one."""
+    """Return a 202, with the URL of the started task if `is_located` is set."""
     location = {"description": "Its URL.", "schema": {"type": "string"}}
     return {202: Answer(description, schema, headers={"Location": location} if is_located else {})}
 
@@ -164,10 +164,10 @@ def no_content(description: str) -> dict[int, Answer]:
 class Endpoint:
     """An operation of the relay's API.
 
-    `scopes` are those of the view (a test compares them). `also_in` is a further tag whose description includes the
-    operation. `parameters` are written out, or name a component.
-    `body` is a schema, `examples` name values for it. `problems` are the statuses of errors that it answers
-    besides those that follow from all this. `body_csv` is an example of the body where it may be CSV as well.
+    `scopes` are the same as in the view (a test compares them). `also_in` is a second tag whose description includes
+    the operation. `parameters` are schemas or names of components. `body` is a schema, and `examples` are bodies by
+    name. `problems` are error statuses in addition to those that follow from the other fields (see `statuses`).
+    `body_csv` is an example of a CSV body, if CSV is also accepted.
     """
 
     method: str
@@ -189,13 +189,13 @@ class Endpoint:
 
     @property
     def statuses(self) -> tuple[int, ...]:
-        """Statuses of problems it may answer."""
+        """The error statuses that the operation can return."""
         found = set(self.problems)
         if self.scopes != PUBLIC:
             found |= {401, 429, 503}
             if self.scopes != ANY_KEY:
                 found.add(403)
-        if self.parameters or self.path.startswith("/v1/"):  # any other parameter is refused
+        if self.parameters or self.path.startswith("/v1/"):  # unknown parameters are refused
             found.add(422)
         if self.body is not None:
             found |= {400, 413, 422}
@@ -215,7 +215,7 @@ CURSOR = parameter(
 
 
 def page_of(name: str) -> Json:
-    """A page of a list of these components."""
+    """Return the schema of a page of a list of these components."""
     return one(
         {
             "data": many("The rows.", ref(name)),

@@ -1,8 +1,9 @@
-"""The app for Make, in the format of its local development: the files that are made from the catalogue.
+"""The generated files of the app for Make, in the format of Make's local development.
 
-`triggers` has the webhooks and instant triggers, `commands` the machine commands, `reads` what is read; `forms` are
-parameters and interfaces, `base` is what every request has, `component` what all of them are. Connection, pickers and
-two modules are written by hand and kept in make-app/ (`BY_HAND`). `scripts/make-app` builds the whole app.
+`triggers` has the webhooks and instant triggers, `commands` the device commands, and `reads` the searches and reads.
+`forms` makes parameters and interfaces, `base` has the parts of every request, and `component` defines what all
+components have in common. The connection, the pickers and two modules are written by hand, in make-app/ (`BY_HAND`).
+`scripts/make-app` builds the complete app.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _KINDS = ("connection", "webhook", "module", "rpc", "function", "endpoint")
 
 
 def files() -> dict[str, Any]:
-    """The contents of the made files as JSON, by path from the folder of the built app."""
+    """Return the JSON contents of the generated files, by path relative to the app's folder."""
     known = catalog()
     found = _components(known)
     made = {
@@ -71,7 +72,7 @@ def _picker(name: str, label: str) -> Component:
 def _makecomapp(found: list[Component]) -> Json:
     return {
         "fileVersion": 1,
-        # What make-app/README.md says is for who uploads the app; the app has no common data.
+        # make-app/README.md is for the person who uploads the app. The app has no common data.
         "generalCodeFiles": {
             "base": _BASE,
             "common": None,
@@ -91,5 +92,5 @@ def _groups(found: list[Component]) -> list[Json]:
     for component in found:
         if component.kind == "module":
             groups.setdefault(component.group, []).append(component.name)
-    groups[_OTHER] = groups.pop(_OTHER)  # last
+    groups[_OTHER] = groups.pop(_OTHER)  # moves it to the end
     return [{"label": label, "modules": names} for label, names in groups.items()]

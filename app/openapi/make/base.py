@@ -1,4 +1,4 @@
-"""What every request of the app has: address, key, errors in the relay's words, and what no log may show."""
+"""The base of all requests: URL, API key, error messages from the relay, and fields hidden in logs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KINDS = {
     502: "ConnectionError",
     503: "ConnectionError",
 }
-# Kinds of field whose content is of a person's body, or opens a door.
+# Kinds of fields with biometric data or with PINs that open doors.
 _SECRET = ("pin", "file")
 
 
@@ -43,8 +43,10 @@ def base(catalog: Json) -> Json:
 
 
 def errors(may_repeat: bool = True) -> Json:
-    """What Make does on each status. It runs a module again after a ConnectionError: not where that could do
-    harm."""
+    """Return Make's error type for each status. Unless `may_repeat`, a ConnectionError becomes a RuntimeError.
+
+    Make runs a module again after a ConnectionError, which could do harm.
+    """
 
     def kind(status: int) -> str:
         made = _KINDS[status]

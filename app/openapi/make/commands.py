@@ -1,4 +1,4 @@
-"""The actions as modules. load-log is a search, which returns a bundle for each punch."""
+"""The modules for actions. load-log is a search, which returns a bundle for each punch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from app.store.commands.records import ADD_USER
 
 GROUPS = {"user": "Users", "log": "Punch Logs", "device": "Devices"}
 
-# Make takes names of at most 48 characters.
+# Make limits names to 48 characters.
 _SHORTER = {"add-user-with-card-fingerprint-password-face-palm-and-user-photo": "addUserWithAllCredentials"}
 _CRUD = {"add": "create", "delete": "delete", "load": "read"}
 
-# Make ends a module after 40 s, and the relay's answer has a way to go.
+# Make stops a module after 40 s, which includes the network's delay.
 _LONGEST_WAIT = 30
 
 
 def components(catalog: Json) -> list[Component]:
-    """That which picks the operation by itself is the first to be offered."""
+    """Return the modules of all actions. The first is `add-user`, which chooses the operation automatically."""
     return [
         _load_log(action) if action["name"] == "load-log" else _command(action, catalog)
         for action in sorted(catalog["actions"], key=lambda action: action["name"] != ADD_USER)
@@ -31,7 +31,7 @@ def components(catalog: Json) -> list[Component]:
 
 
 def name_of(action: str) -> str:
-    """The module's name: `load-log` → `loadLog`."""
+    """Return the module's name for an action: `load-log` → `loadLog`."""
     return _SHORTER.get(action, camel(action))
 
 
@@ -42,7 +42,7 @@ def _command(action: Json, catalog: Json) -> Component:
     request = _request(
         action,
         prefer=f"wait={{{{ifempty(parameters.wait, {_LONGEST_WAIT})}}}}",
-        idempotency_key="{{ifempty(parameters.idempotency_key, '')}}",  # empty: none, says the relay
+        idempotency_key="{{ifempty(parameters.idempotency_key, '')}}",  # the relay ignores an empty key
     )
     request["response"] = {"output": "{{body}}"}
     operation = ACTIONS[action["name"]].operation
@@ -88,8 +88,8 @@ _HOW: Fields = [
         "label": "Idempotency Key",
         "type": "text",
         "advanced": True,
-        "help": "A value that you choose, up to 255 characters. For a day, the same value with the same "
-        "fields is the same command, however often the module runs.",
+        "help": "A value that you choose, up to 255 characters. If the module runs again within a day with the "
+        "same value and fields, the command isn't sent again.",
     },
 ]
 
@@ -102,7 +102,7 @@ def _load_log(action: Json) -> Component:
             "condition": "{{body.status == 'completed'}}",
             "message": "The log isn't available yet: command {{body.command_id}} is {{body.status}}. The "
             "device may be offline, or the time range may be long.",
-            "type": "ConnectionError",  # it only reads: Make may run it again
+            "type": "ConnectionError",  # it only reads, so Make may run it again
         },
         "iterate": "{{body.logs}}",
         "output": "{{item}}",

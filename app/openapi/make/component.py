@@ -1,4 +1,4 @@
-"""A component of an app of Make: what makecomapp.json says of it, and its files."""
+"""A component of a Make app: its entry in makecomapp.json, and its files."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from app.openapi.vocabulary import Json
 CONNECTION = "camsRelay"
 
 BY_HAND = object()
-"""Stands for a file that is not made here but kept in make-app/."""
+"""The placeholder for a file that is written by hand, in make-app/."""
 
-# A code whose file is called otherwise than the code.
+# Codes whose files have another name.
 _FILES = {"staticParams": "static-params", "mappableParams": "mappable-params"}
 
 
 def kebab(name: str) -> str:
-    """`addUser` → `add-user`."""
+    """Convert a name to kebab case: `addUser` → `add-user`."""
     return re.sub(r"([a-z0-9])([A-Z])", r"\1-\2", name).lower()
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """`kind` is connection, webhook, rpc or module; `codes` are its files' contents by what they are."""
+    """A component. `kind` is connection, webhook, rpc or module. `codes` are the contents of its files by code."""
 
     kind: str
     name: str
@@ -34,7 +34,7 @@ class Component:
     group: str = ""
 
     def path(self, code: str) -> str:
-        """Where Make's editor would put the file, from the app's folder."""
+        """Return the file's path in the app's folder, as Make's editor would choose it."""
         name = kebab(self.name)
         return f"{self.kind}s/{name}/{name}.{_FILES.get(code, code)}.iml.json"
 
@@ -46,7 +46,7 @@ class Component:
 def module(
     kind: str, name: str, label: str, description: str, group: str, codes: dict[str, Any], **meta: Any
 ) -> Component:
-    """A module; `kind` is Make's type of it, or what kind of action it is: create, read, update, delete."""
+    """Return a module. `kind` is Make's module type or, for an action, create, read, update or delete."""
     is_action = kind in ("create", "read", "update", "delete")
     described: Json = {
         "description": description,

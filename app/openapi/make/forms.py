@@ -1,4 +1,4 @@
-"""The catalogue's fields as Make's parameters, and its values as interfaces and samples of bundles."""
+"""Converts the catalogue's fields to Make's parameters, and its values to interfaces and samples of bundles."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _TYPES = {"string": "text", "integer": "integer", "number": "number", "boolean":
 _FROM_A_FILE = "From another module's file: `base64()` of its data."
 
 
-# What is asked for
+# Parameters
 
 
 def parameters(fields: Fields) -> Fields:
-    """The parameters of an action's body. Who is on a device is asked for beneath the device."""
+    """Return the parameters of an action's body. The user is nested below the device, so that Make can list users."""
     users = [_parameter(field) for field in fields if field["kind"] == "user"]
     made = []
     for field in fields:
@@ -52,9 +52,9 @@ def _parameter(field: Json) -> Json:
         case "flag" | "confirm":
             made |= {"type": "boolean"}
     help_text = field["description"].removesuffix(".")
-    if field["kind"] == "time":  # Make has its own dates; how they are written is not the user's concern
+    if field["kind"] == "time":  # Make has a date picker, so the format isn't mentioned
         help_text = help_text.partition(" (")[0]
-    if made["type"] == "boolean":  # Make's form has Yes and No
+    if made["type"] == "boolean":  # Make shows Yes and No
         help_text = help_text.replace("true", "Yes")
     made["help"] = f"{help_text}. {_FROM_A_FILE}" if field["kind"] == "file" else f"{help_text}."
     return made
@@ -65,7 +65,7 @@ def options(choices: list[Json]) -> list[Json]:
 
 
 def sent(field: Json) -> str:
-    """What a body or a query string says of a parameter: nothing if it is empty."""
+    """Return the expression for a parameter in a body or query string. An empty parameter is left out."""
     return when(field["name"], field["required"]) if field["kind"] == "time" else given(field["name"])
 
 
@@ -74,12 +74,12 @@ def given(name: str) -> str:
 
 
 def when(name: str, required: bool = False) -> str:
-    """A date of Make as ISO 8601 with an offset."""
+    """Return the expression that formats a date as ISO 8601 with an offset."""
     made = f"formatDate(parameters.{name}, 'YYYY-MM-DDTHH:mm:ssZ', 'UTC')"
     return f"{{{{{made}}}}}" if required else f"{{{{if(parameters.{name}, {made}, undefined)}}}}"
 
 
-# What comes out
+# Interfaces
 
 
 def interface(values: Fields) -> Fields:

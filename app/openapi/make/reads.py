@@ -1,4 +1,4 @@
-"""What is read from the relay: searches that go on page by page, and single things."""
+"""The modules that read from the relay: searches, which read page by page, and modules that return one object."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EVENT = "Event"
 _PAGE = 200
 _TITLES = {"password": "PIN"}
 
-# What is asked for
+# Parameters
 
 
 def _choice(name: str, label: str, choices: tuple[str, ...], help_text: str, **more: Any) -> Json:
@@ -90,11 +90,11 @@ _INDEX: Json = {
     "help": "The credential's index, for example which finger. `0` if the type has no index.",
 }
 
-# What is asked of the relay
+# Requests
 
 
 def _list(path: str, *filters: Json) -> Json:
-    """A search by these fields, page by page as long as Make wants more."""
+    """Return the request of a search with these filters. Make reads further pages as needed."""
     asked = {
         field["name"]: forms.when(field["name"]) if field["type"] == "date" else forms.given(field["name"])
         for field in filters
@@ -113,7 +113,7 @@ def _one(path: str, **more: Any) -> Json:
 
 _OF_DEVICE = {"device_id": forms.given("device_id")}
 _THE_COMMAND = "/v1/commands/{{parameters.command_id}}"
-# repeat sees `temp` alone, and its numbers are no expressions.
+# `repeat` can only use `temp`, and doesn't support expressions for numbers.
 _FOLLOWED: Json = {
     "url": _THE_COMMAND,
     "response": {
@@ -129,7 +129,7 @@ _FOLLOWED: Json = {
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """`kind` is search, or what kind of action it is; `shape` names the schema of a bundle."""
+    """A reading module. `kind` is search or the kind of action. `shape` is the name of a bundle's schema."""
 
     kind: str
     name: str
@@ -278,7 +278,10 @@ def _module(read: Read, catalog: Json) -> Component:
 
 
 def _photo() -> Component:
-    """By hand. It asks at the connection's URL: the key goes nowhere else, and the public URL may not be for Make."""
+    """Return the photo module, which is written by hand.
+
+    It calls the connection's URL, because the key must not be sent elsewhere, and Make may not reach the public URL.
+    """
     return module(
         "read",
         "downloadPhoto",

@@ -1,4 +1,4 @@
-"""The instant triggers, each with a webhook of its own that attaches itself to the relay as a subscription."""
+"""The instant triggers. Each has its own webhook, which creates a subscription at the relay when it is attached."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from app.openapi.vocabulary import Json
 GROUP = "Events"
 SECRET_HEADER = "x-webhook-secret"
 
-# Make takes 30 deliveries a second of all webhooks together, and a device that was offline sends thousands of punches.
+# Make accepts 30 deliveries per second for all webhooks, and a device that was offline sends thousands of punches.
 _BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """`events` are what it subscribes to; where `choice` names a parameter, those that are chosen of them."""
+    """A trigger. It subscribes to `events` or, if `choice` is a parameter's name, to those that the user chooses."""
 
     name: str
     label: str
@@ -105,7 +105,7 @@ TRIGGERS = (
 
 
 def components(catalog: Json) -> list[Component]:
-    """A webhook and an instant trigger for each."""
+    """Return a webhook and an instant trigger for each trigger."""
     return [made for trigger in TRIGGERS for made in (_webhook(trigger, catalog), _module(trigger, catalog))]
 
 
@@ -134,7 +134,7 @@ _SECRET: Json = {
     "name": "secret",
     "label": "Webhook Secret",
     "type": "text",
-    "validate": {"pattern": "^[!-~]{16,}$"},  # as a header takes it, unchanged
+    "validate": {"pattern": "^[!-~]{16,}$"},  # characters that a header transmits unchanged
     "help": "A secret that you choose: at least 16 letters, digits and symbols, without spaces. The relay "
     "sends it with each delivery, and deliveries without it are refused. If it is empty, anyone who "
     "knows the webhook's address can send events.",
@@ -215,7 +215,7 @@ def _update(trigger: Trigger) -> Json:
 
 
 def _wanted(trigger: Trigger) -> Json:
-    """What of the form goes into the subscription. What was emptied is said: the relay leaves what is not sent."""
+    """Return the subscription's fields from the form. Empty fields are sent, because PATCH ignores missing fields."""
 
     def said(name: str, instead: str) -> str:
         return f"{{{{ifempty(parameters.{name}, {instead})}}}}"
@@ -240,8 +240,10 @@ _HIDDEN = [
 
 
 def _communication() -> Json:
-    """A delivery of the relay: an array of events. Make's IML has no bytes as they came, so that the signature can't
-    be checked; the secret header can."""
+    """Return how a delivery, an array of events, is checked and split into bundles.
+
+    Make's IML can't read the raw body, so the signature can't be checked. The secret header is checked instead.
+    """
     forged = f"headers.`{SECRET_HEADER}` != parameters.secret"
     return {
         "verification": {
@@ -280,7 +282,7 @@ def _module(trigger: Trigger, catalog: Json) -> Component:
 
 
 def event_values(catalog: Json, types: tuple[str, ...] = ("*",)) -> Fields:
-    """The fields of events of these types, each once; with the values of the first type that has it."""
+    """Return the fields of events of these types without duplicates. A field comes from the first type that has it."""
     found: dict[str, Json] = {}
     for event in catalog["events"]:
         if event["type"] in types or types == ("*",):
