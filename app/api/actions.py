@@ -11,6 +11,7 @@ from flask import Blueprint, Response, current_app, request
 
 from app.api import cursors
 from app.api.auth import caller, check, needs, store
+from app.api.id_filters import device_ids
 from app.api.idempotency import HEADER, REPLAYED, idempotency_key, key_reused, repeats_by_itself
 from app.api.own_url import base_url
 from app.api.problems import Problem, respond, wrong
@@ -241,9 +242,8 @@ def show_all() -> Response:
     status = request.args.get("status") or None
     if status not in (None, *STATUSES):
         raise wrong("status", f"must be one of {', '.join(STATUSES)}")
-    device_id = request.args.get("device_id") or None
     try:
-        rows, more = store().commands.page(device_id, status, limit(), cursors.after())
+        rows, more = store().commands.page(device_ids(), status, limit(), cursors.after())
     except ValueError:
         raise cursors.invalid() from None
     return page((row.shown() for row in rows), more)

@@ -14,6 +14,7 @@ from flask import Blueprint, Response, request
 
 from app.api import cursors
 from app.api.auth import needs, store
+from app.api.id_filters import device_ids, user_ids
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
 from app.api.request_helpers import answer, limit, page
@@ -57,8 +58,7 @@ def sites() -> Sites:
     timezone = request.args.get("timezone") or None
     if timezone is not None and not is_timezone(timezone):
         raise wrong("timezone", "is not an IANA time zone, e.g. timezone=Asia/Kolkata")
-    device_id, employee_id = (request.args.get(name) or None for name in ("device_id", "employee_id"))
-    return Sites(timezone, device_id, employee_id=employee_id)
+    return Sites(timezone, device_ids(), employee_id=request.args.get("employee_id") or None)
 
 
 def _exported_sites() -> Sites:
@@ -70,7 +70,7 @@ def _exported_sites() -> Sites:
     if asked not in ("true", "false"):
         raise wrong("simulated", "must be true or false, e.g. simulated=true")
     chosen = sites()
-    return replace(chosen, without_simulated=asked == "false" and chosen.device_id is None)
+    return replace(chosen, without_simulated=asked == "false" and not chosen.device_ids)
 
 
 @blueprint.get("/attendance")
@@ -78,9 +78,9 @@ def _exported_sites() -> Sites:
 @takes("date", "timezone", "device_id", "user_id", "employee_id", "limit", "cursor")
 def show_day() -> Response:
     """Lists who punched on a day, with first in, last out and hours, sorted by user ID."""
-    day, chosen, user_id = _date(), sites(), request.args.get("user_id")
-    if user_id:
-        return page(store().attendance.person(user_id, day, day, chosen), None)
+    day, chosen, people = _date(), sites(), user_ids()
+    if people:
+        return page(store().attendance.people(people, day, day, chosen), None)
     found = store().attendance.day(day, chosen, limit(), cursors.after())
     return page(found.rows, found.next_cursor)
 
@@ -106,8 +106,8 @@ def _csv(rows: Iterable[dict[str, Any]], name: str) -> Response:
 
 
 def _everybody(make: Callable[..., Response], ending: str) -> Response:
-    chosen, user_id = _exported_sites(), request.args.get("user_id")
-    whose = _file_name_part(user_id) if user_id else ""
+    chosen, people = _exported_sites(), user_ids()
+    whose = _file_name_part(",".join(people)) if people else ""
     if "month" in request.args:
         year, month = _month()
         first, last = date(year, month, 1), date(year, month, monthrange(year, month)[1])
@@ -116,7 +116,7 @@ def _everybody(make: Callable[..., Response], ending: str) -> Response:
         first = last = _date()
         name = f"attendance-{whose}{first.isoformat()}.{ending}"
     kept = store().attendance
-    rows = kept.person(user_id, first, last, chosen) if user_id else kept.all(first, last, chosen)
+    rows = kept.people(people, first, last, chosen) if people else kept.all(first, last, chosen)
     return make(rows, name)
 
 

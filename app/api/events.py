@@ -12,6 +12,7 @@ from flask import Blueprint, Response, current_app, request
 
 from app.api import cursors, tables
 from app.api.auth import caller, needs, still_may, store
+from app.api.id_filters import device_ids, user_ids
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
 from app.api.request_helpers import answer, limit, page, time_range
@@ -40,8 +41,8 @@ def query() -> Query:
     since, until = time_range()
     return Query(
         types=() if "*" in types else types,
-        device_id=request.args.get("device_id") or None,
-        user_id=request.args.get("user_id") or None,
+        device_ids=device_ids(),
+        user_ids=user_ids(),
         since=since,
         until=until,
     )

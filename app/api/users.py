@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from heapq import nsmallest
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from app.api import cursors
 from app.api.auth import caller, needs, store
+from app.api.id_filters import device_ids
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
 from app.api.request_helpers import answer, limit, page
@@ -22,11 +23,10 @@ _DEVICES_A_TURN = 50
 
 
 def _devices() -> list[Device]:
-    """Return the device in the parameter, or all devices. If the device isn't registered, return no devices."""
-    wanted = request.args.get("device_id")
+    """Return the devices in the parameter, or all devices, without those that aren't registered."""
+    wanted = device_ids()
     if wanted:
-        device = store().devices.refresh(wanted)
-        return [] if device is None else [device]
+        return [device for device in map(store().devices.refresh, wanted) if device is not None]
     found = []
     for device_id in store().devices.ids():
         with left_out(f"device {device_id}"):
@@ -76,9 +76,9 @@ def show(user_id: str) -> Response:
 @takes("device_id")
 def credential(user_id: str, credential_type: str, index: int) -> Response:
     """Returns a credential with its data. Each read is recorded in the audit log."""
-    if not request.args.get("device_id"):
+    if len(device_ids()) != 1:
         raise wrong(
-            "device_id", "is required: the device that the credential is on, e.g. ?device_id=ZHM1100001"
+            "device_id", "is required: the one device that the credential is on, e.g. ?device_id=ZHM1100001"
         )
     devices = _devices()
     if not devices:

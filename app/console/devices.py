@@ -72,7 +72,7 @@ def show(device_id: str) -> Response:
 
 def _information(device_id: str) -> tuple[dict[str, Any], str | None] | None:
     """Return the device's latest information about itself, and when it was received."""
-    commands, _ = store().commands.page(device_id, "completed", _SEARCHED, None)
+    commands, _ = store().commands.page([device_id], "completed", _SEARCHED, None)
     for command in commands:
         if command.record["action"] == _INFORMATION:
             whole = store().commands.get(command.id)

@@ -77,6 +77,11 @@ class Relay:
         return found
 
 
+def one_id(user_id: str | None) -> str | None:
+    """A user ID as a filter. A comma in it would separate two IDs."""
+    return None if user_id is None else user_id.replace(",", "\\,")
+
+
 def _place(error: dict[str, str]) -> str:
     """The name of the field, parameter or header that is at fault."""
     pointer = error.get("pointer", "").removeprefix("/").replace("/", ".")

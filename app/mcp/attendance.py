@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from app.mcp.api_client import Json, Relay
+from app.mcp.api_client import Json, Relay, one_id
 from app.mcp.tools import Progress, Tool, part, text
 from app.store.access.scopes import PEOPLE_READERS
 
@@ -22,6 +22,7 @@ async def _of_day(relay: Relay, arguments: Json, _: Progress) -> Json:
     query = {
         name: arguments.get(name) for name in ("date", "user_id", "employee_id", "timezone", "device_id")
     }
+    query["user_id"] = one_id(query["user_id"])
     page = await relay.get("/v1/attendance", limit=_MOST_ROWS, **query)
     rows = page["data"]
     answer: Json = {

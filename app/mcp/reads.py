@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from app.attendance.rules import Rules, day_of, site
-from app.mcp.api_client import Json, Relay
+from app.mcp.api_client import Json, Relay, one_id
 from app.mcp.tools import Progress, Tool, ToolError, line, part, text
 from app.store.access.scopes import DEVICE_READERS, PEOPLE_READERS, SUBSCRIPTION_READERS
 
@@ -103,7 +103,7 @@ async def _punches_of_person(relay: Relay, arguments: Json, _: Progress) -> Json
     query = {"type": "attendance.punch", "since": since, "until": arguments.get("until")}
     page = await relay.get(
         "/v1/events",
-        user_id=arguments["user_id"],
+        user_id=one_id(arguments["user_id"]),
         device_id=arguments.get("device_id"),
         limit=_MOST_ROWS,
         **query,

@@ -158,7 +158,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         answers=ok("A page of commands.", page_of("Command")),
         scopes=("actions:read",),
         parameters=(
-            parameter("device_id", "Only commands for this device.", text("", "ZHM1100001")),
+            parameter(
+                "device_id",
+                "Only commands for this device, or these, separated by commas.",
+                text("", "ZHM1100001"),
+            ),
             parameter(
                 "status", "Only commands with this status.", text("", "completed", enum=list(STATUSES))
             ),

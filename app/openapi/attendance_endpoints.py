@@ -28,8 +28,10 @@ _DATE_OR_MONTH = (
     {**_MONTH, "required": False, "description": "The month, if you want a whole month instead of one day."},
 )
 _TIMEZONE = parameter("timezone", "Only punches on devices in this time zone.", text("", "Asia/Kolkata"))
-_DEVICE = parameter("device_id", "Only punches on this device.", text("", "ZHM1100001"))
-_USER = parameter("user_id", "Only this user.", text("", "2"))
+_DEVICES = parameter(
+    "device_id", "Only punches on this device, or these, separated by commas.", text("", "ZHM1100001")
+)
+_USERS = parameter("user_id", "Only this user, or these, separated by commas.", text("", "2"))
 _EMPLOYEE_ID = parameter(
     "employee_id",
     "Only this employee. Use it if a user ID belongs to different people on different devices.",
@@ -40,7 +42,7 @@ _FORMAT = parameter(
     "Needed only for a user ID that ends with .csv or .xlsx. `json` returns JSON instead of a file.",
     {"type": "string", "enum": ["json"]},
 )
-_SITES = (_TIMEZONE, _DEVICE)
+_SITES = (_TIMEZONE, _DEVICES)
 _SIMULATED = parameter(
     "simulated",
     "true includes the punches of simulated devices, such as VIRTUAL01. By default, they are left out, unless "
@@ -95,7 +97,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         Answer("A page of people.", page_of("AttendanceDay")),
         _DATE,
         *_SITES,
-        _USER,
+        _USERS,
         _EMPLOYEE_ID,
         LIMIT,
         CURSOR,
@@ -108,7 +110,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         _CSV,
         *_DATE_OR_MONTH,
         *_SITES,
-        _USER,
+        _USERS,
         _EMPLOYEE_ID,
         _SIMULATED,
     ),
@@ -120,7 +122,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         _XLSX,
         *_DATE_OR_MONTH,
         *_SITES,
-        _USER,
+        _USERS,
         _EMPLOYEE_ID,
         _SIMULATED,
     ),

@@ -38,8 +38,13 @@ _ONE_TYPE = parameter(
     f"An event type or a family such as user.*: {', '.join(EVENT_TYPES)}. The default is attendance.punch.",
     text("", "attendance.punch"),
 )
-_DEVICE = parameter("device_id", "Only events for this device.", text("", "ZHM1100001"))
-_USER = parameter("user_id", "Only events about this user.", text("", "100"))
+_DEVICES = parameter(
+    "device_id", "Only events for this device, or these, separated by commas.", text("", "ZHM1100001")
+)
+_USERS = parameter("user_id", "Only events about this user, or these, separated by commas.", text("", "100"))
+_USERS_DEVICES = parameter(
+    "device_id", "Only users of this device, or these, separated by commas.", text("", "ZHM1100001")
+)
 _SINCE = parameter(
     "since",
     "Only events received at this time or later (ISO 8601; UTC if there is no offset).",
@@ -50,7 +55,7 @@ _UNTIL = parameter(
     "Only events received at this time or earlier (ISO 8601; UTC if there is no offset).",
     text("", "2036-11-25T00:00:00Z"),
 )
-_FILTERS = (_TYPE, _DEVICE, _USER, _SINCE, _UNTIL)
+_FILTERS = (_TYPE, _DEVICES, _USERS, _SINCE, _UNTIL)
 _LAST_EVENT_ID = parameter(
     "Last-Event-ID", "The stream starts after this event.", text("", "evt_01kay8ds0r000000"), place="header"
 )
@@ -150,7 +155,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         description="Returns the users that devices have reported, one row per user and device, sorted by "
         "user ID.",
         answers=ok("A page of users.", page_of("User")),
-        parameters=(_DEVICE, LIMIT, CURSOR),
+        parameters=(_USERS_DEVICES, LIMIT, CURSOR),
     ),
     _read(
         path="/v1/users/{user_id}",
@@ -160,7 +165,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Get user",
         description="Returns a user's profile and credentials on each device, without the credentials' data.",
         answers=ok("The user.", ref("UserEverywhere")),
-        parameters=(_USER_ID, _DEVICE),
+        parameters=(_USER_ID, _USERS_DEVICES),
     ),
     _read(
         path="/v1/users/{user_id}/credentials/{credential_type}/{index}",
@@ -185,7 +190,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                 minimum=0,
                 maximum=99,
             ),
-            {**_DEVICE, "description": "The device that the credential is on.", "required": True},
+            {**_USERS_DEVICES, "description": "The device that the credential is on.", "required": True},
         ),
     ),
 )

@@ -20,8 +20,13 @@ _LONGEST_OVERLAP = timedelta(days=30)
 _ID = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}")  # "." and ".." are no segments of a URL
 
 
+def is_device_id(text: str) -> bool:
+    """Whether a device can have this ID."""
+    return _ID.fullmatch(text) is not None
+
+
 def _check_id(value: str) -> None:
-    if not _ID.fullmatch(value):
+    if not is_device_id(value):
         raise ValidationError(
             "is not a valid Service Tag ID. Use 1 to 64 letters, digits, dots or dashes, e.g. ZHM1100001"
         )

@@ -138,7 +138,7 @@ def test_the_pages_of_a_day_read_who_punched_once_unless_somebody_else_did(offic
         calls: int = store.connection.redis.info("commandstats")["cmdstat_zrangebylex"]["calls"]
         return calls
 
-    sites = Sites(device_id=device.id)
+    sites = Sites(device_ids=(device.id,))
     found, cursor = [], None
     counts = []
     for _ in range(2):

@@ -127,7 +127,7 @@ def test_who_is_in_distinguishes_those_who_came_from_those_who_left(assistants: 
 def test_two_people_of_one_user_id_are_two(assistants: Assistants) -> None:
     relay, zone = assistants.stage.relay, noon_zone()
     first, second, third = (relay.device(timezone=zone) for _ in range(3))
-    user = "two people"
+    user = "two, people"  # the comma separates no IDs
     people = [
         {"user_id": user, "employee_id": f"E-{name}", "name": name, "device_id": device.id}
         for device, name in ((first, "John"), (second, "Mary"))

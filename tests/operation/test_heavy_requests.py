@@ -186,5 +186,5 @@ def test_others_run_between_the_parts_of_an_export(environment: dict[str, str], 
 def test_a_filter_that_takes_nothing_ends_within_a_bounded_number_of_events(
     environment: dict[str, str],
 ) -> None:
-    found = Store(load(environment)).events.page(Query(types=("attendance.*",), user_id="nobody"), 50)
+    found = Store(load(environment)).events.page(Query(types=("attendance.*",), user_ids=("nobody",)), 50)
     assert found.events == [] and found.next_cursor is None

@@ -113,7 +113,7 @@ class Processes:
 
     def events(self, user_id: str) -> list[dict[str, Any]]:
         """What was published of a user, oldest first."""
-        found = self.store.events.all(Query(device_id=self.device_id, user_id=user_id))
+        found = self.store.events.all(Query(device_ids=(self.device_id,), user_ids=(user_id,)))
         return list(found)[::-1]
 
     def users(self, user_ids: list[str]) -> dict[str, Any]:

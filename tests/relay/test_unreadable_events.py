@@ -104,11 +104,11 @@ def place(store: Store, damage: str) -> Placed:
 
 
 def page_of_the_user(placed: Placed) -> list[str]:
-    return placed.entries_of(placed.store.events.page(Query(user_id=placed.user), 10).events)
+    return placed.entries_of(placed.store.events.page(Query(user_ids=(placed.user,)), 10).events)
 
 
 def page_of_the_device(placed: Placed) -> list[str]:
-    return placed.entries_of(placed.store.events.page(Query(device_id=placed.device), 10).events)
+    return placed.entries_of(placed.store.events.page(Query(device_ids=(placed.device,)), 10).events)
 
 
 def page_of_everything(placed: Placed) -> list[str]:
@@ -116,7 +116,7 @@ def page_of_everything(placed: Placed) -> list[str]:
 
 
 def all_of_the_user(placed: Placed) -> list[str]:
-    return placed.entries_of(list(placed.store.events.all(Query(user_id=placed.user))))
+    return placed.entries_of(list(placed.store.events.all(Query(user_ids=(placed.user,)))))
 
 
 def one_by_one(placed: Placed) -> list[str]:

@@ -40,21 +40,23 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Sites:
-    """Selects punches by their devices: those in a time zone, one device, or (both None) all.
+    """Selects punches by their devices: those in a time zone, some devices, or (with neither) all.
 
     `without_simulated` leaves out simulated devices. `employee_id` selects the devices on which the list of employees
     has this ID for the user ID.
     """
 
     timezone: str | None = None
-    device_id: str | None = None
+    device_ids: tuple[str, ...] = ()
     without_simulated: bool = False
     employee_id: str | None = None
 
     def takes(self, device_id: str, timezones: Mapping[str, str]) -> bool:
         if self.without_simulated and is_simulated(device_id):
             return False
-        return self.device_id in (None, device_id) and self.timezone in (None, timezones.get(device_id))
+        if self.device_ids and device_id not in self.device_ids:
+            return False
+        return self.timezone in (None, timezones.get(device_id))
 
 
 ALL_SITES = Sites()
@@ -123,8 +125,12 @@ class Attendance:
 
     def person(self, user_id: str, first: date, last: date, sites: Sites = ALL_SITES) -> list[Row]:
         """Return a person's rows between two days, both inclusive."""
+        return self.people([user_id], first, last, sites)
+
+    def people(self, user_ids: Iterable[str], first: date, last: date, sites: Sites = ALL_SITES) -> list[Row]:
+        """Return the rows of a few people between two days, both inclusive, person by person."""
         self._index.catch_up()
-        found = self._days([user_id], first, last, sites)
+        found = self._days(sorted(user_ids, key=natural_key), first, last, sites)
         return self._named([row for _, rows in found for row in rows])
 
     def today(self, sites: Sites = ALL_SITES) -> date:

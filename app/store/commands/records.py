@@ -19,7 +19,7 @@ from __future__ import annotations
 import heapq
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -284,20 +284,20 @@ class Commands:
         return values
 
     def page(
-        self, device_id: str | None, status: str | None, limit: int, cursor: str | None
+        self, device_ids: Sequence[str], status: str | None, limit: int, cursor: str | None
     ) -> tuple[list[Command], str | None]:
-        """Return commands, newest first, without their results. The cursor is `shard:entry`.
+        """Return commands for some devices, or all, newest first, without results. The cursor is `shard:entry`.
 
         It reads a limited number of commands, so a page may have fewer rows than `limit`, or none, and still a cursor.
         Raises ValueError for an invalid cursor. Commands of removed devices are also found.
         """
         before = _place(cursor) if cursor else None
-        shard = self._connection.shard_of(device_id) if device_id else None
-        shards = self._connection.shards if shard is None else (shard,)
+        # Two devices' own lists can have the same entry ID, so the list of all is read for several.
+        device_id = device_ids[0] if len(device_ids) == 1 else None
         rows: list[Command] = []
         place = None
         found = heapq.merge(
-            *(self._newest(shard, device_id, before) for shard in shards),
+            *(self._newest(shard, device_id, before) for shard in self._connection.shards_with(device_ids)),
             key=lambda found: found[0],
             reverse=True,
         )
@@ -305,7 +305,9 @@ class Commands:
             if len(rows) == limit or scanned == _SCAN_LIMIT:
                 return rows, place
             place = "{2}:{0}-{1}".format(*entry)
-            if command is not None and status in (None, command.shown_status):
+            if command is None or status not in (None, command.shown_status):
+                continue
+            if not device_ids or command.record["device_id"] in device_ids:
                 rows.append(command)
         return rows, None
 

@@ -29,8 +29,8 @@ class Query:
     """Selects events. Times are times of receipt in ms since 1970, both inclusive."""
 
     types: tuple[str, ...] = ()
-    device_id: str | None = None
-    user_id: str | None = None
+    device_ids: tuple[str, ...] = ()
+    user_ids: tuple[str, ...] = ()
     since: int | None = None
     until: int | None = None
 
@@ -38,8 +38,8 @@ class Query:
         """Return whether an event matches the query, apart from its time."""
         return (
             (not self.types or any(matches(pattern, event["type"]) for pattern in self.types))
-            and self.device_id in (None, event["device_id"])
-            and self.user_id in (None, event.get("user_id"))
+            and (not self.device_ids or event["device_id"] in self.device_ids)
+            and (not self.user_ids or event.get("user_id") in self.user_ids)
         )
 
 
@@ -187,11 +187,7 @@ class Events:
 
     def _scan(self, query: Query, before: ids.Place | None) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield IDs and events that may match the query, newest first over all shards."""
-        shards = self._connection.shards
-        if query.device_id is not None:
-            shard = self._connection.shard_of(query.device_id)
-            # A removed device still has events, in its former shard.
-            shards = (shard,) if shard is not None else shards
+        shards = self._connection.shards_with(query.device_ids)
         runs = [self._scan_shard(shard, query, before) for shard in shards]
         return heapq.merge(*runs, key=lambda row: row[0], reverse=True)
 
@@ -218,10 +214,10 @@ class Events:
     def _entries(self, shard: Shard, query: Query, newest: str, oldest: str) -> Iterator[str]:
         """Yield entry IDs from the shortest index that contains all of the query's events."""
         choices: list[list[str]] = [[shard.events]]
-        if query.user_id is not None:
-            choices.append([shard.by_user(query.user_id)])
-        if query.device_id is not None:
-            choices.append([shard.by_device(query.device_id)])
+        if query.user_ids:
+            choices.append([shard.by_user(user_id) for user_id in query.user_ids])
+        if query.device_ids:
+            choices.append([shard.by_device(device_id) for device_id in query.device_ids])
         if query.types:
             choices.append(
                 [

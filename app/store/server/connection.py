@@ -7,6 +7,7 @@ import logging
 import re
 import socket
 import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -265,6 +266,14 @@ class Connection:
                 return None
             known = self._known_shards[device_id] = Shard(int(number))
         return known
+
+    def shards_with(self, device_ids: Iterable[str]) -> Sequence[Shard]:
+        """Return the shards with data of these devices: all, if none is given or one isn't registered (any more)."""
+        found = [self.shard_of(device_id) for device_id in device_ids]
+        numbers = {shard.number for shard in found if shard is not None}
+        if not found or None in found:  # a removed device's data stays in its former shard
+            return self.shards
+        return [shard for shard in self.shards if shard.number in numbers]
 
     def forget_shard_of(self, device_id: str) -> None:
         """Forget the shard of a device that was removed."""
