@@ -1,4 +1,4 @@
-"""The relay's HTTP API, called with somebody's key."""
+"""A client of the relay's HTTP API, with a user's API key."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import requests
 
 Json = dict[str, Any]
 
-# An action waits RELAY_COMMAND_WAIT, 120 s at most; anything else is answered within moments.
+# Connect and read timeouts in seconds. An action takes up to RELAY_COMMAND_WAIT, at most 120 s; other calls are fast.
 _TIMEOUT = (5, 130)
 
 
 class RelayError(Exception):
-    """What the relay would not do, in its own sentence. `status` is the HTTP status, 0 if it wasn't reached."""
+    """The relay refused a request, or can't be reached. `status` is the HTTP status, or 0 without a response."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -25,13 +25,13 @@ class RelayError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """The relay at `url`, for the holder of `key`."""
+    """The relay at `url`, called with the API key `key`."""
 
     url: str
     key: str
 
     async def get(self, path: str, **query: Any) -> Json:
-        """The JSON of a GET; parameters that are None are left out. Raises RelayError."""
+        """Send a GET and return its JSON. Parameters that are None are left out. Raises RelayError."""
         return await self.call(
             "GET", path, query={name: value for name, value in query.items() if value is not None}
         )
@@ -39,11 +39,11 @@ class Relay:
     async def call(
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None
     ) -> Json:
-        """The JSON of any 2xx. Raises RelayError for all else."""
+        """Send a request and return the JSON of a 2xx response. Raises RelayError for any other response."""
         return await anyio.to_thread.run_sync(self._call, method, path, query, body, abandon_on_cancel=True)
 
     def _call(self, method: str, path: str, query: Mapping[str, Any] | None, body: Any) -> Json:
-        # Not Authorization, which requests would replace with what a .netrc has for the host.
+        # Don't use Authorization, because requests replaces it if .netrc has an entry for the host.
         headers = {"X-API-Key": self.key, "Accept": "application/json"}
         try:
             answer = requests.request(
@@ -83,13 +83,13 @@ def one_id(user_id: str | None) -> str | None:
 
 
 def _place(error: dict[str, str]) -> str:
-    """The name of the field, parameter or header that is at fault."""
+    """Return the name of the invalid field, parameter or header."""
     pointer = error.get("pointer", "").removeprefix("/").replace("/", ".")
     return pointer or error.get("parameter") or error.get("header") or "body"
 
 
 def _sentence(answer: requests.Response, url: str) -> str:
-    """`detail` of a problem, and those of its `errors` that it doesn't name already."""
+    """Return the `detail` of a problem, followed by those of its `errors` that `detail` doesn't contain."""
     try:
         problem = answer.json()
         detail = str(problem["detail"])

@@ -1,4 +1,4 @@
-"""Days and months of attendance as tools."""
+"""Tools that read the attendance of a day or a month."""
 
 from __future__ import annotations
 

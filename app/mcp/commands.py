@@ -42,7 +42,7 @@ _ENDED = ("completed", "failed", "unknown", "cancelled")
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What of an action can be a tool: the fields it keeps, those withheld, and whether it can do without them."""
+    """The part of an action that a tool offers: its fields, the withheld fields, and the required fields."""
 
     fields: Mapping[str, Json]
     withheld: tuple[str, ...]
@@ -54,12 +54,12 @@ class Fit:
 
 
 def tool_name(action: Action) -> str:
-    """`load-log` → `load_log`."""
+    """Return the tool's name for an action: `load-log` → `load_log`."""
     return action.name.replace("-", "_")
 
 
 def fit(action: Action, *, cards_and_pins: bool) -> Fit:
-    """The part of an action's body that a model may fill in."""
+    """Return the part of an action's body that a model may fill in."""
     body = action_body(action)
     fields, withheld = {}, []
     for name, part in body["properties"].items():
@@ -73,12 +73,12 @@ def fit(action: Action, *, cards_and_pins: bool) -> Fit:
 def _is_withheld(name: str, cards_and_pins: bool) -> bool:
     if name in CARDS_AND_PINS:
         return not cards_and_pins
-    # `publish` would make load-log, a tool that only reads, one that makes events.
+    # With `publish`, load-log would create events, but its tool should only read.
     return name in CREDENTIAL_FIELDS.values() or name.endswith("_index") or name == "publish"
 
 
 def tools(*, cards_and_pins: bool = False) -> Iterator[Tool]:
-    """A tool for each command that can be one, and `get_command`."""
+    """Yield a tool for each suitable command, and `get_command`."""
     for action in ACTIONS.values():
         kept = fit(action, cards_and_pins=cards_and_pins)
         if kept.is_tool:
@@ -90,7 +90,7 @@ def _tool(action: Action, kept: Fit) -> Tool:
     async def run(relay: Relay, arguments: Json, progress: Progress) -> Json:
         asked = relay.call("POST", f"/v1/actions/{action.name}", body=arguments)
         waiting_for = f"waiting for device {arguments['device_id'][:64]}, which usually takes about 15 s"
-        return answer_of(await _patiently(asked, progress, waiting_for))
+        return answer_of(await _with_progress(asked, progress, waiting_for))
 
     return Tool(
         name=tool_name(action),
@@ -106,8 +106,8 @@ def _tool(action: Action, kept: Fit) -> Tool:
     )
 
 
-async def _patiently(asked: Awaitable[T], progress: Progress, waiting_for: str) -> T:
-    """Awaits something and reports every 2 s that it is still awaited, for clients that give up on silence."""
+async def _with_progress(asked: Awaitable[T], progress: Progress, waiting_for: str) -> T:
+    """Await a result and report progress every 2 s, for clients that would otherwise time out."""
     began = anyio.current_time()
 
     async def report() -> None:
@@ -120,7 +120,7 @@ async def _patiently(asked: Awaitable[T], progress: Progress, waiting_for: str) 
         group.start_soon(report)
         try:
             found = await asked
-        except RelayError as raised:  # out of the group as it is, not as a group of errors
+        except RelayError as raised:  # kept, because the task group would raise it in an ExceptionGroup
             error = raised
         group.cancel_scope.cancel()
     if error is not None:
@@ -128,11 +128,11 @@ async def _patiently(asked: Awaitable[T], progress: Progress, waiting_for: str) 
     return found
 
 
-# Answers
+# Responses
 
 
 def answer_of(command: Json) -> Json:
-    """A command as the model hears of it, with its result in brief."""
+    """Return a command for the model, with a short form of its result."""
     shown = {name: command.get(name) for name in _ANSWER if command.get(name) is not None}
     if command.get("status") not in _ENDED:
         shown["what_to_do"] = (
@@ -162,7 +162,7 @@ def _row(row: Json) -> Json:
     return {name: line(row.get(name)) for name in _ROW}
 
 
-# What became of one
+# The result of a command
 
 
 async def _get_command(relay: Relay, arguments: Json, progress: Progress) -> Json:
@@ -174,7 +174,7 @@ async def _get_command(relay: Relay, arguments: Json, progress: Progress) -> Jso
                 return found
             await anyio.sleep(_POLL_SECONDS)
 
-    return answer_of(await _patiently(ended(), progress, "waiting for the command to end"))
+    return answer_of(await _with_progress(ended(), progress, "waiting for the command to end"))
 
 
 _COMMAND_ID: dict[str, Any] = {

@@ -1,8 +1,8 @@
-"""The MCP server over HTTP (streamable HTTP, `/mcp`): each client presents its own API key of the relay.
+"""The MCP server over streamable HTTP, at `/mcp`. Each client uses its own API key of the relay.
 
-Failure policy: no key, or one that the relay doesn't know, is 401; too many unknown ones are 429; a relay that can't be
-asked is 503. Each request asks the relay again, so that a deleted key ends at once. A session belongs to the key that
-opened it.
+Failure policy: 401 without a key or with an unknown key, 429 after too many unknown keys, 503 if the relay can't be
+reached. Each request checks the key with the relay, so that a deleted key stops working at once. A session belongs to
+the key that opened it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _REFUSALS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Return whether an address can only be reached from this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -44,10 +44,10 @@ def is_loopback(host: str) -> bool:
 
 
 def application(url: str, hosts: Sequence[str] = (), *, cards_and_pins: bool = False) -> Starlette:
-    """The ASGI application for the relay at `url`.
+    """Return the ASGI application for the relay at `url`.
 
-    `hosts` are names that clients may call it by, beside those of this machine: a request with another Host, or from a
-    page with another Origin, is refused, so that a web page can't use a browser here (DNS rebinding).
+    `hosts` are host names that clients may use, in addition to those of this machine. A request with another Host or
+    Origin is refused, so that a web page can't reach the server through a browser on this machine (DNS rebinding).
     """
     security = TransportSecuritySettings(
         allowed_hosts=[*(f"{host}:*" for host in _LOOPBACK), *hosts, *(f"{host}:*" for host in hosts)],
@@ -72,7 +72,7 @@ def application(url: str, hosts: Sequence[str] = (), *, cards_and_pins: bool = F
 
 
 class KeyCheck:
-    """Lets through who presents an API key that the relay knows, called by a name that is ours."""
+    """Middleware that only accepts requests with an allowed Host and a valid API key of the relay."""
 
     def __init__(self, app: ASGIApp, url: str, names: TransportSecurityMiddleware) -> None:
         self._app, self._url, self._names = app, url, names
@@ -120,6 +120,6 @@ def _relay_of(context: Context, url: str) -> Relay:
 
 
 def serve(url: str, host: str, port: int, hosts: Sequence[str], *, cards_and_pins: bool = False) -> None:
-    """Serves until a signal stops it."""
+    """Serve until a signal arrives."""
     app = application(url, hosts, cards_and_pins=cards_and_pins)
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)

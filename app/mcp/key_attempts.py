@@ -1,8 +1,7 @@
-"""Which API keys worked, and how many others were tried within the last minute.
+"""Limits how many unknown API keys can be tried per minute.
 
-The relay limits wrong keys by address (`app.store.access.failed_attempts`), and of those that are tried over HTTP it
-sees only the MCP server's own: without a limit here, anybody could have
-it bar this server, and what else calls it from this machine.
+The relay limits wrong keys by address (`app.store.access.failed_attempts`), and all requests of the MCP server come
+from one address. Without this limit, anybody could make the relay block this server and other callers on this machine.
 """
 
 from __future__ import annotations
@@ -13,19 +12,19 @@ import time
 from collections import deque
 
 WINDOW_SECONDS = 60
-_MOST_UNKNOWN = 100  # half of what the relay lets one address fail in that time
+_MOST_UNKNOWN = 100  # half of the failed attempts that the relay allows per address
 
 
 class KeyTries:
-    """For all callers of one server together."""
+    """The keys that worked, and the recent attempts with other keys, for all callers of a server."""
 
     def __init__(self) -> None:
         self._salt = secrets.token_bytes(16)
         self._working: set[bytes] = set()  # digests
-        self._unknown: deque[float] = deque()  # when each was tried (time.monotonic)
+        self._unknown: deque[float] = deque()  # the time of each attempt (time.monotonic)
 
     def may_be_tried(self, key: str) -> bool:
-        """Whether the relay may be asked of it; where it never worked, that counts as a try."""
+        """Return whether the relay may be asked about a key. If the key hasn't worked before, count an attempt."""
         if self._digest(key) in self._working:
             return True
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""Tasks to start from, as prompts: a client shows them as commands or menu entries."""
+"""Prompts for common tasks. Clients show them as commands or menu entries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcp.types import PromptArgument
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One prompt. `arguments`: name → what it is, and whether it must be there. `write` fills it in."""
+    """A prompt. `arguments` maps names to a description and whether it is required. `write` returns the text."""
 
     name: str
     title: str
@@ -20,7 +20,7 @@ class Prompt:
     write: Callable[[dict[str, str]], str]
 
     def listed(self) -> Listed:
-        """As `prompts/list` shows it."""
+        """Return the prompt's entry in `prompts/list`."""
         return Listed(
             name=self.name,
             title=self.title,

@@ -1,6 +1,7 @@
-"""Questions as tools: few calls of the relay's API, and a short answer.
+"""Tools that answer questions with a few calls of the relay's API and a short response.
 
-Names and labels are what people at machines typed: they are cut to a line and stay values of the answer's JSON.
+People type names and labels at devices, so a name could contain instructions for the model. Each is shortened to one
+line, and is only a value in the response's JSON.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _USER_ID = text("The person's ID on the devices. find_person returns it for a na
 
 
 async def _pages(relay: Relay, path: str, most: int = _MOST_PAGES, **query: Any) -> AsyncIterator[list[Json]]:
-    """The pages of a list, at most so many."""
+    """Yield up to `most` pages of a list."""
     cursor = None
     for _ in range(most):
         page = await relay.get(path, limit=_PAGE, cursor=cursor, **query)
@@ -63,9 +64,11 @@ async def _who_is_in(relay: Relay, arguments: Json, _: Progress) -> Json:
 
 
 async def _latest_of_today(relay: Relay, device_id: str | None) -> tuple[list[Json], str | None]:
-    """Each person's latest punch of what is today on the device, and a note where not all could be looked at."""
+    """Return each person's latest punch of today (at the device), and a note if some punches weren't read."""
     now = datetime.now(UTC).timestamp()
-    since = datetime.fromtimestamp(now - 38 * 3_600, UTC).isoformat()  # a day that is today has begun by then
+    since = datetime.fromtimestamp(
+        now - 38 * 3_600, UTC
+    ).isoformat()  # today began later than this in every time zone
     rules = Rules((await relay.get("/v1/me"))["day_starts_minutes"])
     zones = {row["device_id"]: row["timezone"] for row in await _rows(relay, "/v1/devices")}
     latest: dict[tuple[str, str | None], Json] = {}
@@ -83,12 +86,12 @@ async def _latest_of_today(relay: Relay, device_id: str | None) -> tuple[list[Js
 
 
 def _in_order(punch: Json) -> tuple[str, bool]:
-    """To compare punches by time. With an out and an in in the same second, the person is in."""
+    """Return a sort key by time. If an in and an out are in the same second, the in comes last."""
     return punch["occurred_at_utc"] or "", punch["direction"] == "in"
 
 
 def _of_today(punch: Json, timezone: str | None, rules: Rules, now: float) -> bool:
-    """Whether it is of the day that it is at the device, as the attendance view has it."""
+    """Return whether a punch belongs to today at the device, by the rules of the attendance view."""
     at = datetime.fromisoformat(punch["occurred_at"])
     zone = site(timezone, int((at.utcoffset() or timedelta()).total_seconds())).zone
     return day_of(int(at.timestamp()), zone, rules) == day_of(int(now), zone, rules)
@@ -124,7 +127,7 @@ async def _punches_of_person(relay: Relay, arguments: Json, _: Progress) -> Json
 
 
 def _name_in(punches: list[Json]) -> str | None:
-    """The name in the latest punch that has one; None if the punches are several people's."""
+    """Return the latest punch's name, if any; None if the punches belong to several people."""
     if len({punch.get("employee_id") for punch in punches} - {None}) > 1:
         return None
     return next((punch["user_name"] for punch in punches if punch["user_name"]), None)
@@ -149,7 +152,7 @@ async def _find_person(relay: Relay, arguments: Json, _: Progress) -> Json:
 
 
 def _person(row: Json) -> Json:
-    # What somebody can identify with, never the data of it.
+    # The types of credentials, never their data.
     kinds = sorted({credential["credential_type"] for credential in row["credentials"]})
     return {
         **part(row, "user_id", "full_name", "user_type", "device_id", "device_label"),
@@ -218,7 +221,7 @@ def _subscription(row: Json) -> Json:
         "delivered",
         "failing_since",
     )
-    # The rest of a webhook's URL is as good as a password on most platforms.
+    # On most platforms, the rest of a webhook's URL is a secret.
     return {
         **part(row, *names),
         "target_host": urlsplit(row["target_url"]).hostname,

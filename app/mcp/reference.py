@@ -1,4 +1,4 @@
-"""What a model may want to look up, as resources: the gateway's operations and its status codes."""
+"""Reference data for models, as resources: the gateway's operations and status codes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RESOURCES: tuple[Resource, ...] = (
 
 
 def read(uri: str, *, cards_and_pins: bool) -> str | None:
-    """A resource's JSON; None if there is no resource with this URI."""
+    """Return a resource's JSON; None if there is no resource with this URI."""
     if uri == _OPERATIONS:
         return _json([_operation(operation, cards_and_pins) for operation in OPERATIONS])
     if uri == _STATUS_CODES:

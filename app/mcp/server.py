@@ -1,4 +1,4 @@
-"""The MCP server: tools, resources and prompts, each request with the key of whoever sent it."""
+"""The MCP server with its tools, resources and prompts. Each request uses its sender's API key."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _INSTRUCTIONS = (
 
 
 def build(relay_of: Callable[[Context], Relay], *, cards_and_pins: bool = False) -> Server[Any]:
-    """The server. `relay_of` says with whose key a request is carried out."""
+    """Return the server. `relay_of` returns the relay client, with the sender's key, for a request."""
     tools = {
         tool.name: tool
         for tool in (*reads.TOOLS, *attendance.TOOLS, *commands.tools(cards_and_pins=cards_and_pins))
@@ -74,7 +74,8 @@ def build(relay_of: Callable[[Context], Relay], *, cards_and_pins: bool = False)
     async def list_resource_templates(
         _context: Context, _: PaginatedRequestParams | None
     ) -> ListResourceTemplatesResult:
-        return ListResourceTemplatesResult(resource_templates=[])  # clients ask for it, though there is none
+        # Clients request it although there are no templates.
+        return ListResourceTemplatesResult(resource_templates=[])
 
     async def read_resource(_context: Context, params: ReadResourceRequestParams) -> ReadResourceResult:
         uri = str(params.uri)
@@ -118,7 +119,7 @@ async def _run(tool: Tool, relay: Relay, context: Context, arguments: dict[str, 
     async def progress(seconds: float, message: str) -> None:
         await context.session.report_progress(seconds, None, message)
 
-    # Whether the key may is the relay's to say: one that lost a scope has lost the tool, whatever list is shown.
+    # The relay checks the scope again, so a key that lost a scope can't use the tool, even if it is still listed.
     return await tool.call(relay, arguments, progress)
 
 
@@ -128,7 +129,7 @@ def _answered(found: dict[str, Any]) -> CallToolResult:
 
 
 async def serve_stdio(relay: Relay, *, cards_and_pins: bool = False) -> None:
-    """Serves one client on standard input and output until it hangs up."""
+    """Serve one client on standard input and output until it disconnects."""
     server = build(lambda _: relay, cards_and_pins=cards_and_pins)
     async with stdio_server() as (incoming, outgoing):
         await server.run(incoming, outgoing, server.create_initialization_options())

@@ -1,4 +1,4 @@
-"""What a tool is, which of them a key gets to see, and how its arguments are checked."""
+"""The class of tools, which says which keys can see a tool, and checks its arguments."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from mcp.types import ToolAnnotations
 from app.mcp.api_client import Json, Relay, RelayError
 
 _LONGEST_LINE = 80
-# Controls, marks that turn the direction of writing, and tags, which a person doesn't see and a model reads.
+# Invisible characters that a model reads: control characters, direction marks and tags.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 
-# Seconds gone, and what is being waited for.
+# Called with the seconds elapsed, and what the tool is waiting for.
 Progress = Callable[[float, str], Awaitable[None]]
 
 
 class ToolError(Exception):
-    """Why a tool did nothing, in a sentence for the model and for whoever reads along."""
+    """A tool failed. The message is a sentence for the model and the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool. `scopes`: a key needs any of them. `fields` are JSON Schemas with a description and examples.
+    """A tool. Keys need one of the `scopes`. `fields` are JSON Schemas with a description and examples.
 
-    `run` takes the relay, checked arguments and where to report progress, and returns plain JSON.
+    `run` takes the relay client, checked arguments and a function that reports progress, and returns JSON.
     """
 
     name: str
@@ -44,17 +44,17 @@ class Tool:
     idempotent: bool = True
 
     def is_for(self, scopes: Collection[str]) -> bool:
-        """Whether a key with these scopes may use it."""
+        """Return whether a key with these scopes may use the tool."""
         return "admin" in scopes or any(scope in scopes for scope in self.scopes)
 
     @property
     def schema(self) -> Json:
-        """The arguments as a JSON Schema."""
+        """The JSON Schema of the arguments."""
         made: Json = {"type": "object", "properties": self.fields, "additionalProperties": False}
         return {**made, "required": list(self.required)} if self.required else made
 
     def listed(self) -> Listed:
-        """As `tools/list` shows it."""
+        """Return the tool's entry in `tools/list`."""
         return Listed(
             name=self.name,
             title=self.title,
@@ -65,13 +65,13 @@ class Tool:
                 read_only_hint=self.read_only,
                 destructive_hint=self.destructive,
                 idempotent_hint=self.idempotent,
-                open_world_hint=False,  # the machines that are registered, and nothing else
+                open_world_hint=False,  # it only reaches the registered devices
             ),
         )
 
     async def call(self, relay: Relay, arguments: Json, progress: Progress) -> Json:
-        """Runs it. Raises ToolError with the field at fault, or with the relay's own sentence."""
-        # Models send null for "none".
+        """Run the tool. Raises ToolError, which names the invalid argument or contains the relay's error."""
+        # Models send null for missing arguments.
         given = {name: value for name, value in arguments.items() if value is not None}
         self._check(given)
         try:
@@ -94,7 +94,7 @@ class Tool:
 
 
 def _fault(error: ValidationError) -> str:
-    """What is wrong, without the value: it may be one that is nobody's business."""
+    """Return what is wrong with a value, without the value itself, which may be confidential."""
     wanted: Any = error.validator_value
     match error.validator:
         case "type":
@@ -114,12 +114,12 @@ def _hint(schema: Json) -> str:
 
 
 def text(description: str, example: str, **more: Any) -> Json:
-    """A text as an argument."""
+    """Return the schema of a string argument."""
     return {"type": "string", "description": description, "examples": [example], **more}
 
 
 def line(value: Any) -> Any:
-    """A text that somebody typed, as one short line; anything else as it is."""
+    """Shorten a string that a person typed to one line. Other values don't change."""
     if not isinstance(value, str):
         return value
     cut = " ".join(_UNSEEN.sub(" ", value).split())
@@ -127,5 +127,5 @@ def line(value: Any) -> Any:
 
 
 def part(row: Json, *names: str) -> Json:
-    """These fields of a row, each cut to a line."""
+    """Return these fields of a row, with strings shortened to one line."""
     return {name: line(row.get(name)) for name in names}
