@@ -1,6 +1,6 @@
-"""`cams-relay`: the relay's processes and what an administrator asks of them, one module for each command or two.
+"""The command `cams-relay`, which runs the relay's processes and has commands for administrators.
 
-What only one command needs is imported by that command: `--help` and `web` wait for none of it.
+Each command imports the modules that only it needs, so that `--help` and `web` start quickly.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from app.cli.subscriptions import subscriptions
 from app.connector.cli import connector
 from simulator.cli import simulate, simulator
 
-_MAKE_KEYS = ("up", "web", "worker", "store")  # the processes; all else only looks at what is there
+# These processes create missing keys. Other commands only use existing ones.
+_MAKE_KEYS = ("up", "web", "worker", "store")
 
 _WITHOUT_STORE = ("service", "simulator", "simulate", "connector", "mcp", "openapi")
 

@@ -82,14 +82,14 @@ def _to_file(settings: Settings, file: Path) -> None:
     if not file.parent.is_dir():
         raise click.ClickException(f"the folder {file.parent} doesn't exist")
     if file.exists() and not file.is_file():
-        # The finished copy takes the name's place: a device such as /dev/stdout would be gone from the machine.
+        # The finished backup replaces the file, so a device such as /dev/stdout would be removed from the machine.
         raise click.ClickException(f"{file} is not a file. Choose a file")
     with asked_store(settings) as kept:
         try:
             count = copy(kept.connection, file, kept.api_keys.first_record())
         except BackupError as error:
             raise click.ClickException(str(error)) from None
-        except OSError as error:  # the store's are redis.RedisError
+        except OSError as error:  # errors of the store are redis.RedisError
             raise click.ClickException(f"{file} can't be written: {error.strerror}") from None
         note(kept, "store.backed_up", detail=f"{count} keys")
     click.echo(f"{count} keys saved to {file}. {_WHERE_THE_KEY_IS}")

@@ -1,4 +1,4 @@
-"""What the user typed to run the program: texts on the screen name it, so that they can be pasted."""
+"""The name by which the user called the program, so that commands in messages can be copied and run."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from typing import Any
 import click
 
 NAME = "cams-relay"
-_CACHES = ("archive-v0", "environments-v2")  # of `uvx`, whose programs are on the PATH only while they run
+# The caches of `uvx`, which adds programs to PATH only while they run.
+_CACHES = ("archive-v0", "environments-v2")
 
 
 def called_as() -> str:
-    """The command's name: `cams-relay`, `.venv/bin/cams-relay`, or `python -m app`."""
+    """Return the command's name: `cams-relay`, `.venv/bin/cams-relay`, or `python3 -m app`."""
     program = Path(sys.argv[0])
     if program.name == "__main__.py":
         return "python3 -m app"
-    if program.name != NAME:  # a test, or an embedding program
+    if program.name != NAME:  # a test, or another program that imports this package
         return NAME
     found = shutil.which(NAME)
     if found and os.path.samefile(found, program) and not set(_CACHES) & set(program.resolve().parts):
@@ -31,12 +32,12 @@ def called_as() -> str:
 
 
 def with_name(text: str) -> str:
-    """A text in which commands in backticks are named as this one was called."""
+    """Replace `cams-relay` in a text's commands (in backticks) with the name by which the program was called."""
     return text.replace(f"`{NAME} ", f"`{called_as()} ")
 
 
 class NamedGroup(click.Group):
-    """A group whose errors name commands as the user calls them."""
+    """A group whose error messages name commands as the user calls them."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

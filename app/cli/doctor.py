@@ -1,4 +1,4 @@
-"""`cams-relay doctor`: what is wrong with the configuration and the store, and what to do about it."""
+"""`cams-relay doctor`: finds problems of the configuration and the store, and says how to fix them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def doctor(settings: Settings, as_json: bool) -> None:
 
 
 def _summary(problem_count: int, warning_count: int) -> str:
-    """The last line: how many problems and warnings there are."""
+    """Return the last line, with the numbers of problems and warnings."""
     warned = f"{warning_count} warning{'s' * (warning_count != 1)}"
     if problem_count:
         return f"{click.style('✗', fg='red')} {problem_count} problem{'s' * (problem_count != 1)}, {warned}"
@@ -57,7 +57,7 @@ def _summary(problem_count: int, warning_count: int) -> str:
 
 
 def _findings(settings: Settings) -> tuple[list[str], list[str]]:
-    """What is wrong, and what is good to know."""
+    """Return the problems and the warnings."""
     import redis
 
     from app.health import checks
@@ -79,7 +79,9 @@ def _findings(settings: Settings) -> tuple[list[str], list[str]]:
         kept = Store(settings)
         found += public_url_problems(settings, kept.vault)
         kept.connection.redis.ping()
-        for check in checks.DOCTOR_CHECKS:  # one by one: findings stay if the store goes away
+        for (
+            check
+        ) in checks.DOCTOR_CHECKS:  # one by one, so that earlier findings are kept if the store goes away
             found += readable_warnings(check, kept)
         age = backup_age(kept)
         facts += [] if age is None else [f"{age}."]

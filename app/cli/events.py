@@ -14,7 +14,7 @@ from app.cli.output import as_json, print_json
 from app.cli.shared import with_settings
 from app.settings.table import Settings
 
-_BLOCK_MS = 1_000  # how long the store is waited for at a time
+_BLOCK_MS = 1_000  # how long one read waits for new events
 
 
 @click.group()
@@ -62,10 +62,10 @@ def tail(
 
 
 def _events(api: Operator, query: dict[str, Any], lines: int, follow: bool) -> Iterator[dict[str, Any]]:
-    """The latest events and then new ones; none is left out or shown twice."""
+    """Yield the latest events and then new ones, without gaps or duplicates."""
     from app.api import events as api_of_events
 
-    # Before the page is read, so that no event is missed: those that arrive meanwhile are in both.
+    # Read the position before the page, so that no event is missed. Events that arrive in between are in both.
     position = api.store.events.last_entries()
     latest = api.call("GET", "/v1/events", query_string={**query, "limit": lines or 1})["data"][:lines]
     wanted = api.read(api_of_events.query, "/v1/events", query)

@@ -73,7 +73,7 @@ def mcp(url: str, port: int | None, host: str, hosts: tuple[str, ...], cards_and
 
 
 def _own_key() -> str:
-    """The key in RELAY_API_KEY, or the one that the relay made and keeps in the data folder."""
+    """Return the key in RELAY_API_KEY, or the key that the relay created in the data folder."""
     settings = checked_settings()
     if settings.api_key:
         return settings.api_key

@@ -1,4 +1,4 @@
-"""`cams-relay openapi`: the API's description, without a running relay."""
+"""`cams-relay openapi`: prints the API's description, without a running relay."""
 
 from __future__ import annotations
 

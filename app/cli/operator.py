@@ -1,4 +1,4 @@
-"""Calls the API's own functions as the operator of this machine, without a network and without an API key."""
+"""Calls the API in this process, as the operator of this machine, without a network or an API key."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PAGE = 200  # rows of a list that are asked for at a time
+_PAGE = 200  # rows requested per page of a list
 
 
 class Operator:
-    """The API in this process. Whoever may run commands on the relay's machine has every scope."""
+    """The API in this process, with all scopes, because its user can run commands on the relay's machine."""
 
     def __init__(self, app: Flask, own_url: str) -> None:
         self._app = app
@@ -33,15 +33,15 @@ class Operator:
 
     @property
     def store(self) -> Store:
-        """The store that the API works on."""
+        """The store that the API uses."""
         kept: Store = self._app.extensions["store"]
         return kept
 
     def call(self, method: str, path: str, **request: Any) -> Any:
-        """Return what the API answers to a request; None if the answer is empty.
+        """Return the API's response to a request; None if it is empty.
 
-        `request` are werkzeug's options: `json` is the body, `query_string` the parameters. What was done is in the
-        audit log. Raises ClickException with the API's sentence for an error.
+        `request` are werkzeug's options: `json` is the body, `query_string` the parameters. Changes are recorded in the
+        audit log. Raises ClickException with the API's error message.
         """
         with self._asking(path, method=method, **request):
             response = self._app.full_dispatch_request()
@@ -51,7 +51,7 @@ class Operator:
         return answer
 
     def rows(self, path: str) -> Iterator[dict[str, Any]]:
-        """All rows of a list, over its pages."""
+        """Yield all rows of a list, page by page."""
         cursor = None
         while True:
             page = self.call(
@@ -63,7 +63,7 @@ class Operator:
                 return
 
     def read(self, read: Callable[[], T], path: str, query: dict[str, Any]) -> T:
-        """Return what one of the API's functions reads from the parameters of a request. Raises its Problem."""
+        """Call a function of the API that reads a request's parameters, and return its result. Raises its Problem."""
         with self._asking(path, query_string=query):
             return read()
 
@@ -82,9 +82,9 @@ class Operator:
 
 @contextmanager
 def operator(settings: Settings) -> Iterator[Operator]:
-    """The API on this machine's store; ends the command if the store can't be reached."""
+    """Provide the API for this machine's store. An error ends the command if the store can't be reached."""
     with asked_store(settings):
         from app.api import create_app
 
-        # Without a spool: the processes that take callbacks have one each.
+        # Without a spool, because only processes that receive callbacks have one.
         yield Operator(create_app(replace(settings, spool=False)), local_url(settings))

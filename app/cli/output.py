@@ -1,4 +1,4 @@
-"""What commands print: tables for people, and JSON for programs."""
+"""Output of commands: tables for people, and JSON for programs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def print_rows(
     json: bool,
     none: str,
 ) -> None:
-    """Print a list: as JSON, or as a table with these columns (title: text of a row); `none` if it is empty."""
+    """Print rows as JSON or as a table. `columns` maps titles to functions of a row. If there are no rows, print `none`."""
     if json:
         for row in rows:
             print_json(row)

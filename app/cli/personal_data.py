@@ -1,4 +1,4 @@
-"""One person's data: `cams-relay export` and `cams-relay forget`."""
+"""Commands for a person's data: `cams-relay export` and `cams-relay forget`."""
 
 from __future__ import annotations
 

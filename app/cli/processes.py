@@ -50,7 +50,7 @@ def web(settings: Settings) -> None:
     refuse_wrong_store(settings)
     host = os.environ.get("HOST") or settings.host
     os.environ["HOST"] = host
-    # Not `python -m gunicorn`, which can't start itself again at SIGUSR2: gunicorn/http would hide Python's http.
+    # `python -m gunicorn` can't restart itself at SIGUSR2, because gunicorn/http would hide Python's http.
     program = Path(sys.executable).with_name("gunicorn")
     os.execv(program, [str(program), "-c", "python:app.web.gunicorn", "app.web.wsgi:app"])
 

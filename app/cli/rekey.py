@@ -1,4 +1,4 @@
-"""`cams-relay rekey`: a change of the secret key."""
+"""`cams-relay rekey`: changes the secret key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cams-relay restore`: a backup becomes a relay again, in one command."""
+"""`cams-relay restore`: restores a backup into an empty store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from app.store import Store
     from app.store.upkeep.hold import Waiting
 
-_START_SECONDS = 120.0  # a slow or busy machine
+_START_SECONDS = 120.0  # long enough for a slow or busy machine
 _STOP_SECONDS = 60.0
 _KEY_FILE = "secret_key"
 
@@ -117,7 +117,7 @@ def _counted(count: int, one: str, many: str) -> str:
 
 
 def _secret_key(settings: Settings, file: Path, key_file: Path | None) -> str:
-    """The key that the backup was made with, which is then also in the data folder, unless it is a setting."""
+    """Return the backup's secret key. Unless it is a setting, save it in the data folder."""
     from app.base.vault import Vault
     from app.store.server.embedded import keep_private_file
     from app.store.upkeep.backup_file import BackupError, head_of
@@ -135,7 +135,7 @@ def _secret_key(settings: Settings, file: Path, key_file: Path | None) -> str:
             "RELAY_DATA_DIR"
         )
     if settings.secret_key is None and _text_of(kept) != key:
-        if kept.exists():  # nothing is encrypted with it, but it stays at hand
+        if kept.exists():  # nothing is encrypted with the old key, but keep it to be safe
             kept.rename(kept.with_name(f"{_KEY_FILE}.unused-{secrets.token_hex(4)}"))
         keep_private_file(kept, key)
     return key
@@ -146,7 +146,7 @@ def _text_of(file: Path) -> str:
 
 
 def _offered_key(settings: Settings, kept: Path, key_file: Path | None) -> tuple[str, str]:
-    """A secret key, and where it was found."""
+    """Return the secret key that the user provides, and its origin for messages."""
     found = []
     if key_file is not None:
         found.append((key_file.read_text(errors="replace").strip(), str(key_file)))
@@ -174,7 +174,7 @@ def _offered_key(settings: Settings, kept: Path, key_file: Path | None) -> tuple
 
 
 def _is_unused(settings: Settings) -> bool:
-    """Whether nothing can be encrypted with the key in the data folder, as far as the folder shows."""
+    """Return whether the data folder contains no data that could be encrypted with its key."""
     from app.store.server.admission import holds_something
 
     return settings.redis_url is None and not holds_something(settings)
@@ -185,7 +185,7 @@ def _is_unused(settings: Settings) -> bool:
 
 @contextmanager
 def _given_to_its_owner(folder: Path) -> Iterator[None]:
-    """Gives root's files in the folder to the folder's owner afterwards, so that the relay's own user can read them."""
+    """Afterwards, change the owner of root's files to the folder's owner, so that the relay's user can read them."""
     if os.geteuid() != 0:
         yield
         return
@@ -203,11 +203,11 @@ def _given_to_its_owner(folder: Path) -> Iterator[None]:
 
 
 def _give(folder: Path, user: int, group: int) -> None:
-    """Follows no links: the folder's owner might have put some there."""
+    """Change the owner of the files, without following links, which the folder's owner may have created."""
     from app.store.access.api_keys import RESTORED
 
     for where, folders, files, at in os.fwalk(folder):
-        if where == str(folder):  # only what a restore makes
+        if where == str(folder):  # at the top level, only what a restore creates
             folders[:] = {"store", "spool"}.intersection(folders)
             files = [name for name in files if name == RESTORED or name.startswith(_KEY_FILE)]
         for name in (*folders, *files):
@@ -221,14 +221,14 @@ def _give(folder: Path, user: int, group: int) -> None:
 
 @contextmanager
 def _store(settings: Settings) -> Iterator[Store]:
-    """The store, which is started for as long if it is the embedded one and isn't running."""
+    """Provide the store. If it is the embedded store and isn't running, run it for the duration of the restore."""
     server = None if settings.redis_url or _answers(settings) else _started(settings)
     try:
         with asked_store(settings) as kept:
             yield kept
     finally:
         if server is not None:
-            server.terminate()  # it writes what it has
+            server.terminate()  # it saves its data before it ends
             try:
                 server.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
@@ -236,7 +236,7 @@ def _store(settings: Settings) -> Iterator[Store]:
 
 
 def _answers(settings: Settings) -> bool:
-    """Whether the store can be reached."""
+    """Return whether the store can be reached."""
     import redis
 
     from app.store import Store, StoreRefused
@@ -245,13 +245,13 @@ def _answers(settings: Settings) -> bool:
         Store(settings).connection.redis.ping()
     except StoreRefused as error:
         raise click.ClickException(str(error)) from None
-    except (redis.RedisError, OSError):  # no password yet, among others
+    except (redis.RedisError, OSError):  # for example because there is no password yet
         return False
     return True
 
 
 def _started(settings: Settings) -> subprocess.Popen[bytes]:
-    """A process of the embedded store, once it answers."""
+    """Start the embedded store, wait until it can be reached, and return its process."""
     from app.store.server.embedded import die_with_parent
 
     server = subprocess.Popen([sys.executable, "-m", "app", "store"], preexec_fn=die_with_parent)

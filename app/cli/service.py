@@ -1,4 +1,4 @@
-"""`cams-relay service`: have the operating system start the relay."""
+"""`cams-relay service`: installs the relay as a service of the operating system."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _launchd(wanted: list[str], only_print: bool) -> None:
         f"{units.launchd_label(one)}.plist": units.launchd_plist(one, _program(), data_dir) for one in wanted
     }
     if not only_print:
-        # launchd opens the log there before the relay runs.
+        # launchd opens the log in this folder before the relay runs.
         make_private(data_dir)
     _deliver(agents, texts, only_print)
     for name in () if only_print else texts:

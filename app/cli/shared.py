@@ -1,4 +1,4 @@
-"""What the commands share: the settings and the store, or one sentence that ends the command."""
+"""Helpers for commands: they provide the settings and the store, or end the command with an error."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ R = TypeVar("R")
 
 
 def checked_settings(*, need_env_file: bool = False) -> Settings:
-    """The settings; ends the command with one sentence on the wrong one.
+    """Return the settings. An invalid setting ends the command with an error.
 
-    Says on standard error if a `.env` or a `.data` that another user may have planted is ignored. With
+    A `.env` or `.data` that another user may have created is ignored, with a message on standard error. With
     `need_env_file`, an ignored `.env` ends the command.
     """
     ignored_env = explain_ignored_env_file()
@@ -42,7 +42,7 @@ def checked_settings(*, need_env_file: bool = False) -> Settings:
 
 
 def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
-    """Passes `checked_settings()` to a command."""
+    """Pass `checked_settings()` to a command."""
 
     @wraps(command)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -52,7 +52,7 @@ def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P,
 
 
 def with_settings_to_run(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
-    """Passes the settings to a process of the relay, which doesn't start on defaults while a `.env` is ignored."""
+    """Pass the settings to a process of the relay. An ignored `.env` prevents its start, instead of using defaults."""
 
     @wraps(command)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -62,7 +62,7 @@ def with_settings_to_run(command: Callable[Concatenate[Settings, P], R]) -> Call
 
 
 def store_away(settings: Settings, error: Exception) -> str:
-    """The message if the store can't be reached: which one, in which folder, and what to do."""
+    """Return the error message for a store that can't be reached: which store, in which folder, and what to do."""
     if settings.redis_url:
         return f"The store at REDIS_URL can't be reached: {type(error).__name__}. Start it, or correct REDIS_URL."
     return (
@@ -72,14 +72,14 @@ def store_away(settings: Settings, error: Exception) -> str:
 
 
 def say_data_folder(settings: Settings) -> None:
-    """Tells on standard error if the current folder decides which data is used."""
+    """Print the data folder on standard error if it depends on the current folder."""
     explained = explain_data_dir(settings.data_dir)
     if explained:
         click.echo(explained, err=True)
 
 
 def refuse_wrong_store(settings: Settings) -> None:
-    """Ends the command where the store must not be used with these settings; one that is away is looked at later."""
+    """End the command if the store must not be used with these settings. A store that is away isn't checked."""
     import redis
 
     from app.store import Store, StoreRefused
@@ -93,7 +93,7 @@ def refuse_wrong_store(settings: Settings) -> None:
 
 
 def note(kept: Store, action: str, **about: str | None) -> None:
-    """Writes to the audit log that somebody did this on the command line."""
+    """Write an action of a command to the audit log."""
     from app.store.access.audit import COMMAND_LINE
 
     kept.audit.record(COMMAND_LINE, action, **about)
@@ -101,7 +101,7 @@ def note(kept: Store, action: str, **about: str | None) -> None:
 
 @contextmanager
 def asked_store(settings: Settings) -> Iterator[Store]:
-    """The store, for a command that needs it; ends the command where it can't be reached."""
+    """Provide the store to a command. An error ends the command if the store can't be reached."""
     import redis
 
     from app.store import Store, StoreRefused
@@ -118,7 +118,7 @@ def asked_store(settings: Settings) -> Iterator[Store]:
         yield kept
     except (StoreRefused, NotMade) as error:
         raise click.ClickException(str(error)) from None
-    except BrokenPipeError:  # whoever reads what is printed has gone; click ends quietly
+    except BrokenPipeError:  # the reader of the output has gone; click ends without a message
         raise
     except (redis.RedisError, ConnectionError, TimeoutError) as error:
         raise click.ClickException(store_away(settings, error)) from None

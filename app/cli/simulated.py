@@ -1,4 +1,4 @@
-"""`cams-relay simulator clear`: without the simulated devices."""
+"""`cams-relay simulator clear`: removes the simulated devices."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def clear(settings: Settings, yes: bool, as_json: bool) -> None:
 
 
 def _is_up(data_dir: Path) -> bool:
-    """Whether `cams-relay up` runs on this folder: it holds a lock."""
+    """Return whether `cams-relay up` runs with this folder, which it locks."""
     try:
         descriptor = os.open(data_dir / "up.lock", os.O_RDWR)
     except OSError:

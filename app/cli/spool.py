@@ -1,4 +1,4 @@
-"""The command `spool`: callbacks that wait on this machine's disk."""
+"""`cams-relay spool`: the callbacks on this machine's disk."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _list(settings: Settings) -> None:
 
 
 def _reasons(found: Spool) -> Counter[tuple[str, str]]:
-    """How many are parked, by device and reason."""
+    """Count the parked callbacks by device and reason."""
     return Counter((item.device_id, item.reason) for item in found.listed(".parked"))
 
 

@@ -131,6 +131,6 @@ def _call(settings: Settings, subscription_id: str, what: str, body: dict[str, A
 
 
 def _post(api: Operator, subscription_id: str, what: str, **request: Any) -> Any:
-    if quote(subscription_id, safe="") != subscription_id:  # it would be another path
+    if quote(subscription_id, safe="") != subscription_id:  # otherwise, the path would be a different one
         raise click.ClickException(f"there is no subscription with the ID {subscription_id!r}")
     return api.call("POST", f"/v1/subscriptions/{subscription_id}/{what}", **request)
