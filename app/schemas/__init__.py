@@ -1,1 +1,1 @@
-"""Bodies of requests, as marshmallow schemas."""
+"""The marshmallow schemas of request bodies."""

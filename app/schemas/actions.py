@@ -1,4 +1,4 @@
-"""The flat bodies of the actions, as marshmallow schemas made from the registry of operations."""
+"""The marshmallow schemas of the actions' flat bodies, generated from the registry of operations."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _index(description: str) -> fields.Field[Any]:
 
 
 def _flat_fields() -> dict[str, fields.Field[Any]]:
-    """Every flat field there is, fresh: a schema keeps its own."""
+    """Return new instances of all fields, because each schema needs its own."""
     length = Length(1, LONGEST_ID)
     return {
         "user_id": _text("The user's ID on the device.", "100", validate=length),
@@ -101,14 +101,14 @@ class Action:
     effect: Effect
     required: tuple[str, ...]
     optional: tuple[str, ...]
-    operation: Operation | None  # None: picked by the credentials that are there
+    operation: Operation | None  # None for add-user, which chooses the operation by the credentials
 
     @property
     def scope(self) -> str:
         return _SCOPES[self.effect]
 
     def schema(self) -> Schema:
-        """The body, checked but for what only the device's time zone tells."""
+        """Return the schema of the body. It checks everything that doesn't depend on the device's time zone."""
         flat = _flat_fields()
         declared: dict[str, Any] = {
             "device_id": _text("The device's Service Tag ID.", "ZHM1100001", required=True)
@@ -172,7 +172,7 @@ ACTIONS: dict[str, Action] = {
 
 
 def check_fit(action: Action, values: dict[str, Any], device: Device) -> None:
-    """Builds the gateway's body as a trial. Raises ValidationError naming the field that doesn't fit."""
+    """Check the values by building the gateway's body. Raises ValidationError, which names the invalid field."""
     try:
         operation = operation_of(action.name, values)
         if action.operation is None:
@@ -186,7 +186,7 @@ def check_fit(action: Action, values: dict[str, Any], device: Device) -> None:
             timezone=device.timezone,
         )
     except FieldError as error:
-        # The clock's example is the gateway's form; callers write ISO 8601.
+        # Replace the example in the gateway's format, because callers send ISO 8601.
         message = str(error).removeprefix(f"{error.field} ").replace(clock.EXAMPLE, _TIME_EXAMPLE)
         raise ValidationError({error.field: [message]}) from None
 

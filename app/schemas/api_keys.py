@@ -1,4 +1,4 @@
-"""What may be sent to `/v1/api-keys`. Contract §5."""
+"""The request body of `/v1/api-keys`. Contract §5."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _in_future(value: datetime) -> None:
 
 
 class KeyBody(Body):
-    """What is sent to make a key."""
+    """The body that creates a key."""
 
     name = fields.String(required=True, validate=Length(1, 100), metadata={"examples": ["n8n"]})
     scopes = fields.List(

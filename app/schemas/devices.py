@@ -1,4 +1,4 @@
-"""What may be sent to `/v1/devices`. Contract §5."""
+"""The request bodies of `/v1/devices`. Contract §5."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.schemas.target_url import TargetUrl
 from app.store.devices.registry import DIRECTIONS, MODES
 
 _LONGEST_OVERLAP = timedelta(days=30)
-_ID = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}")  # "." and ".." are no segments of a URL
+_ID = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}")  # "." and ".." would change the path of a URL
 
 
 def is_device_id(text: str) -> bool:
@@ -45,7 +45,7 @@ def _check_security_key(value: str) -> None:
 
 
 def is_timezone(name: str) -> bool:
-    """Whether there is a time zone of this name."""
+    """Return whether a time zone with this name exists."""
     try:
         ZoneInfo(name)
     except (ValueError, OSError, LookupError):
@@ -75,7 +75,7 @@ def _check_old_until(value: datetime) -> None:
 
 
 class DeviceBody(Body):
-    """What is sent to register a device."""
+    """The body that registers a device."""
 
     device_id = fields.String(required=True, validate=_check_id, metadata={"examples": ["ZHM1100001"]})
     auth_token = fields.String(required=True, validate=_check_token)
@@ -95,7 +95,7 @@ class DeviceBody(Body):
 
 
 class DeviceChange(DeviceBody):
-    """What is sent to change a device."""
+    """The body that changes a device."""
 
     class Meta:
         unknown = RAISE
@@ -107,7 +107,7 @@ class DeviceChange(DeviceBody):
 
     @pre_load
     def give_defaults(self, values: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """RFC 7396: null takes a value away, so that the field has what a new device has in it."""
+        """Replace null with the default of a new device, because null removes a value (RFC 7396)."""
         defaults = {
             name: field.load_default
             for name, field in self.fields.items()

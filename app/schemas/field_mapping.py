@@ -1,4 +1,4 @@
-"""The field `field_mapping` of a subscription: what may be sent, and how a change is merged. Contract §8."""
+"""Checks and merges the field `field_mapping` of a subscription. Contract §8."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONSTANT = '{"value": "cams"}'
 
 
 def check_field_mapping(mapping: Mapping[str, Any]) -> None:
-    """Raises ValidationError unless all sources are fields of events, constants, or null to remove a name."""
+    """Raise a ValidationError unless each source is a field of events, a constant, or null to remove the name."""
     if len(mapping) > _MOST:
         raise ValidationError(f"has more than {_MOST} names")
     for name, source in mapping.items():
@@ -35,7 +35,7 @@ def _fault(source: object) -> str | None:
         return None if source in EVENT_FIELDS else _unknown(source)
     if isinstance(source, dict) and source.keys() == {"value"}:
         value = source["value"]
-        if not isinstance(value, str | int | float):  # a bool is an int
+        if not isinstance(value, str | int | float):  # bool is included, as a subclass of int
             return f"the constant must be a string, a number, true or false, e.g. {_CONSTANT}"
         return (
             None
@@ -52,9 +52,9 @@ def _unknown(source: str) -> str:
 
 
 def merge(present: Mapping[str, Any] | None, change: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A mapping changed by a JSON Merge Patch (RFC 7396): null removes a name, or the mapping. Raises ValueError.
+    """Change a mapping by a JSON Merge Patch (RFC 7396), in which null removes a name or the whole mapping.
 
-    It is raised for what may not be stored: a mapping without a name, which would send empty bodies, or with too many.
+    Raises ValueError if the result has no names, which would send empty bodies, or too many.
     """
     if change is None:
         return None

@@ -1,4 +1,4 @@
-"""What may be sent to `/v1/subscriptions`. Contract §4."""
+"""The request bodies of `/v1/subscriptions`. Contract §4."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.schemas.field_mapping import check_field_mapping
 from app.schemas.target_url import TargetUrl
 from app.store.subscriptions.records import SECRET_PREFIX
 
-HIDDEN = "…"  # what is shown of a header's value; sent back, it leaves the value as it is
+HIDDEN = "…"  # shown instead of a header's value; if it is sent back, the value doesn't change
 MOST_HEADERS = 20
 _MOST_FILTERED = 1_000
 _LONGEST_FILTERED = 256
@@ -74,7 +74,7 @@ def _check_headers(value: dict[str, str | None]) -> None:
 
 
 def _rename(data: dict[str, Any], other: str, name: str) -> None:
-    """Takes a field by its other name. Both may be sent if they say the same."""
+    """Move a field from its alias `other` to `name`. Raises ValidationError if both are sent with different values."""
     if other in data:
         value = data.pop(other)
         if data.setdefault(name, value) != value:
@@ -84,7 +84,7 @@ def _rename(data: dict[str, Any], other: str, name: str) -> None:
 
 
 class Filters(Body):
-    """Which devices, users, kinds of punch and commands; empty lists let all through."""
+    """The filters by device, user, punch type and command. An empty list matches everything."""
 
     device_ids = fields.List(
         fields.String(validate=Length(max=_LONGEST_FILTERED)),
@@ -113,7 +113,7 @@ class Filters(Body):
 
 
 class SubscriptionBody(Body):
-    """What is sent to make or change a subscription."""
+    """The body that creates or changes a subscription."""
 
     target_url = TargetUrl(required=True, metadata={"examples": ["https://hooks.example.com/punches"]})
     event_types = fields.List(
@@ -153,7 +153,7 @@ class SubscriptionBody(Body):
 
     @pre_load
     def names_of_platforms(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Zapier's `hookUrl`, a single `event`, and `events`, the name of earlier versions, are taken too."""
+        """Accept aliases: Zapier's `hookUrl`, a single `event`, and `events`, the name in earlier versions."""
         data = dict(data)
         _rename(data, "hookUrl", "target_url")
         _rename(data, "events", "event_types")
@@ -162,7 +162,7 @@ class SubscriptionBody(Body):
             _rename(data, "event", "event_types")
         if data.get("filters", "") is None:
             data["filters"] = dict.fromkeys(Filters().fields)
-        for name, value in list(data.items()):  # null sets the default (RFC 7396)
+        for name, value in list(data.items()):  # null resets a field to its default (RFC 7396)
             known = self.fields.get(name)
             if value is None and known is not None and not known.required and not known.allow_none:
                 data[name] = known.load_default
@@ -178,14 +178,17 @@ class SubscriptionBody(Body):
 
 
 class TestBody(Body):
-    """Which made-up event to send, and when."""
+    """The body that sends a sample event: its type, and the delay in seconds."""
 
     event_type = fields.String(metadata={"examples": [EVENT_TYPES[0]]})
     delay_seconds = fields.Integer(load_default=0, strict=True, validate=Range(0, _LONGEST_DELAY))
 
 
 class ReplayBody(Body):
-    """Which events: a time range of receipt, or their ids; `bat_…` is a batch that failed, sent as it was."""
+    """The body that starts a replay: a range of times of receipt, or event IDs.
+
+    An ID `bat_…` is that of a failed batch, which is sent again unchanged.
+    """
 
     since = fields.String(metadata={"examples": ["2026-11-24T00:00:00Z"]})
     until = fields.String(metadata={"examples": ["2026-11-25T00:00:00Z"]})

@@ -1,4 +1,4 @@
-"""A field of a request's body that is a URL the relay will call."""
+"""The field for a URL that the relay will call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.base.addresses import UrlRefused
 
 
 class TargetUrl(fields.String):
-    """A URL that the address guard lets through, in the form it returns: the only one that is sent to."""
+    """A URL that the address guard accepts. The value is normalised by the guard, and is the URL that is called."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
