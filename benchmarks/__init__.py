@@ -1,1 +1,1 @@
-"""`make bench`: what the relay does a second and how long it takes, beside its baselines, in one run."""
+"""`make bench`: measures throughput and latency of the relay and its baselines in one run."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [quick] [--only TEXT] [--json FILE] [--plot FILE]`: everything side by side, as a table."""
+"""`python -m benchmarks [quick] [--only TEXT] [--json FILE] [--plot FILE]`: runs the benchmarks and prints a table."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured."""
+    """The amount of work of each benchmark."""
 
     repetitions: int
-    seconds: int  # of load
-    singles: int  # callbacks one at a time
+    seconds: int  # duration of the load
+    singles: int  # callbacks sent one at a time
     backlog: int
-    naive: int  # callbacks the naive relay is given
+    naive: int  # callbacks sent to the naive relay
     targets: int
     stored: int
     commands: int
     device_seconds: float
-    offline: int  # punches of a device that was offline, into n8n; 0 leaves n8n out
+    offline: int  # punches of a device that was offline, delivered to n8n; 0 skips n8n
 
 
 FULL = Size(5, 6, 500, 100_000, 500, 1_000, 1_000_000, 500, 15.0, 10_000)
@@ -47,15 +47,15 @@ QUICK = Size(1, 3, 100, 10_000, 100, 200, 20_000, 100, 2.0, 0)
 
 
 class Bench:
-    """All cases. Baseline and relay take turns on the same machine, never at the same time."""
+    """All benchmarks. Baseline and relay run alternately on the same machine, never at the same time."""
 
     def __init__(self, folder: Path, size: Size) -> None:
         self._folder, self._size = folder, size
         self._hello: list[float] = []
-        self._generator: list[float] = []  # what it took of the machine, in %
+        self._generator: list[float] = []  # the load generator's share of the machine, in %
 
     def groups(self) -> dict[str, Callable[[], list[Row]]]:
-        """What can be measured by itself."""
+        """Return the groups of benchmarks that `--only` can select."""
         return {
             "acknowledging": self._acknowledged,
             "durable": self._durable,
@@ -229,7 +229,7 @@ class Bench:
         count = self._size.offline
         if not count:
             return []
-        some = count // 10  # at n8n's pace all of them would take minutes
+        some = count // 10  # n8n would take minutes for all of them
         batched = self._take(offline.into_n8n(self._folder, count, 200))
         single = [some / took for took in self._take(offline.into_n8n(self._folder, some, 1))]
         alone = [some / took for took in self._take(offline.into_webhook(self._folder, some))]
@@ -247,7 +247,7 @@ def _percentile(values: list[float], percent: int) -> float:
 
 
 def machine() -> str:
-    """What it ran on."""
+    """Return a description of the machine."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -264,7 +264,7 @@ def machine() -> str:
     "--plot", "plot_file", type=click.Path(path_type=Path), help="Writes an SVG of the ratios there."
 )
 def main(how: str, only: str, json_file: Path | None, plot_file: Path | None) -> None:
-    """Measures and prints. `quick` measures less, and n8n not at all."""
+    """Run the benchmarks and print the results. `quick` does less work and skips n8n."""
     for program in ("wrk", "nginx"):
         subprocess.run([f"scripts/install-{program}"], check=True)
     with ExitStack() as stack:

@@ -1,5 +1,5 @@
--- wrk: POSTs the prepared callbacks of one file a thread, one after the other.
--- The file holds a length in a line and then as many bytes, again and again.
+-- A wrk script that POSTs prepared callbacks, in order. Each thread has its own file.
+-- The file contains, for each callback, a line with its length in bytes, followed by its body.
 local threads = 0
 function setup(thread)
   thread:set("number", threads)

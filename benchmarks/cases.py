@@ -1,4 +1,4 @@
-"""What is measured. A case yields one figure a repetition; every answer and every delivered body is checked."""
+"""The benchmarks. Each yields one figure per repetition, and checks every response and every delivered body."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SECURITY_KEY = "made-up-32-byte-key-for-benchmark"[:32]
 
 
 class Load(NamedTuple):
-    """Requests a second, and what the generator took of the machine, in %."""
+    """Requests per second, and the load generator's share of the machine in %."""
 
     per_second: float
     generator: float
 
 
 class Sink:
-    """A receiver that notes when each OperationID came."""
+    """A receiver that records when each OperationID arrived."""
 
     def __init__(self) -> None:
         self.arrived: dict[str, float] = {}
@@ -61,7 +61,7 @@ class Sink:
 
 
 def hello_per_second(folder: Path, seconds: int, photo_bytes: int = 0) -> Iterator[Load]:
-    """Bare Flask under the same gunicorn, which reads the body and answers."""
+    """Measure bare Flask, which reads the body and responds, under the relay's gunicorn settings."""
     bodies = (
         payloads.photos("t" * 32, 1_000, photo_bytes) if photo_bytes else payloads.punches("t" * 32, 20_000)
     )
@@ -80,7 +80,7 @@ def acknowledged_per_second(
     again: bool = False,
     photo_bytes: int = 0,
 ) -> Iterator[Load]:
-    """Callbacks that were stored, deduplicated, queued and then answered; with `again` all are duplicates."""
+    """Measure callbacks that are stored, deduplicated and queued before the response. `again` sends duplicates."""
     device_id, token = relay.device(security_key)
     count = 1 if again else (4_000 if photo_bytes else 20_000) * seconds
     first = 0
@@ -98,7 +98,7 @@ def acknowledged_per_second(
         taken = after["callbacks"] - before["callbacks"]
         stored = after["events"] - before["events"]
         duplicates = after["duplicates"] - before["duplicates"]
-        # wrk stops with requests under way, which are stored but not counted by it.
+        # wrk stops during requests, which are then stored, but not counted by wrk.
         if taken < result["requests"] or stored + duplicates != taken:
             raise RuntimeError(f"{result['requests']} acknowledged, {stored} stored, {duplicates} duplicates")
         if not again and duplicates:
@@ -108,7 +108,7 @@ def acknowledged_per_second(
 
 
 def relay_latencies(relay: RelayUnderTest, count: int) -> Iterator[list[float]]:
-    """Milliseconds from sending a callback to the arrival of its event, one at a time."""
+    """Measure the milliseconds from sending a callback to the arrival of its event, one at a time."""
     device_id, token = relay.device()
     sink = Sink()
     relay.subscribe(sink.url, device_id)
@@ -120,7 +120,7 @@ def relay_latencies(relay: RelayUnderTest, count: int) -> Iterator[list[float]]:
 
 @contextmanager
 def naive(folder: Path, sink: Sink) -> Iterator[str]:
-    """Flask, an RQ job and `requests.post`, on a store of their own that persists as ours does; its URL."""
+    """Run the naive relay (Flask, an RQ job and `requests.post`) with its own persistent store. Yield its URL."""
     socket = folder / "naive.sock"
     options = ("--port", "0", "--unixsocket", str(socket), "--appendonly", "yes", "--appendfsync", "no")
     environment = {"BENCH_SOCKET": str(socket), "BENCH_TARGET": sink.url}
@@ -133,7 +133,7 @@ def naive(folder: Path, sink: Sink) -> Iterator[str]:
 
 
 def naive_latencies(url: str, sink: Sink, count: int) -> Iterator[list[float]]:
-    """The same for the naive relay."""
+    """Measure the milliseconds from callback to arrival for the naive relay."""
     first = 0
     while True:
         yield _latencies(f"{url}/callback", sink, "t" * 32, first, count)

@@ -1,4 +1,4 @@
-"""What deliveries reach: at full load, of a backlog, to a thousand targets, and beside targets that fail."""
+"""Benchmarks of deliveries: at full load, from a backlog, to a thousand targets, and next to failing targets."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from benchmarks.processes import (
 from benchmarks.sink import Arrival, sink
 
 _HANG_SECONDS = 10
-_TYPICAL = 620  # bytes of an event
+_TYPICAL = 620  # bytes of a typical event
 
 
 class Sustained(NamedTuple):
-    """Events a second from the first callback to the last delivery, and how many were left when callbacks ended."""
+    """Events per second from the first callback to the last delivery, and the events left when callbacks ended."""
 
     per_second: float
     backlog: float
 
 
 def sustained(relay: RelayUnderTest, folder: Path, seconds: int) -> Iterator[Sustained]:
-    """As many callbacks as the web takes, to one subscriber that must get every one."""
+    """Send as many callbacks as web accepts. One subscriber must receive all of them."""
     device_id, token = relay.device()
     first, count = 0, 6_000 * seconds
     with sink(folder) as target:
@@ -60,7 +60,7 @@ def sustained(relay: RelayUnderTest, folder: Path, seconds: int) -> Iterator[Sus
 
 
 def naive_sustained(url: str, receiver: cases.Sink, count: int) -> Iterator[float]:
-    """The same of the naive relay, with fewer callbacks: it is that much slower."""
+    """Measure the naive relay in the same way, but with fewer callbacks, because it is much slower."""
     first = 50_000_000
     while True:
         documents = [payloads.punch("t" * 32, first + number * 200) for number in range(count)]
@@ -81,14 +81,14 @@ def naive_sustained(url: str, receiver: cases.Sink, count: int) -> Iterator[floa
 
 
 class Drained(NamedTuple):
-    """Deliveries a second, and by how much the dispatcher grew meanwhile, in MB."""
+    """Deliveries per second, and the growth of the dispatcher's memory in MB."""
 
     per_second: float
     grown_mb: float
 
 
 def drained(folder: Path, count: int) -> Iterator[Drained]:
-    """A backlog that waits when the worker starts, to one subscriber; from the first delivery to the last."""
+    """Deliver a backlog, which exists when the worker starts, to one subscriber. Time from first to last delivery."""
     while True:
         with sink(folder) as target, parts(folder, "store", "web") as relay:
             device_id, token = relay.device()
@@ -112,9 +112,9 @@ def drained(folder: Path, count: int) -> Iterator[Drained]:
 
 
 def drained_by_workers(folder: Path, count: int, workers: int) -> Iterator[float]:
-    """Deliveries a second of a backlog over six shards, by so many workers of one dispatcher each.
+    """Measure the deliveries per second of a backlog in six shards, with several workers of one dispatcher each.
 
-    Of its middle, from 30 to 80 % of it: before that workers are still coming and share the shards among them.
+    Only the middle counts, from 30 to 80 %, because at first the workers are still starting and dividing the shards.
     """
     while True:
         with sink(folder) as target, parts(folder, "store", "web", RELAY_SHARDS="6") as relay:
@@ -133,7 +133,7 @@ def drained_by_workers(folder: Path, count: int, workers: int) -> Iterator[float
 
 
 def _spread(shards: int) -> list[str]:
-    """Two device ids for each shard, which goes by their CRC."""
+    """Return two device IDs per shard. The CRC of an ID determines its shard."""
     names: dict[int, list[str]] = {}
     for number in itertools.count():
         name = f"BENCH{number}"
@@ -144,21 +144,21 @@ def _spread(shards: int) -> list[str]:
 
 
 def raw(folder: Path, count: int) -> Iterator[float]:
-    """Deliveries a second of nothing but libcurl's multi interface, from one process to the same receiver."""
+    """Measure the deliveries per second of libcurl's multi interface alone, from one process to the same receiver."""
     with sink(folder) as target:
         while True:
             yield raw_posts(target.url, count, 100)
 
 
 def raw_posts(url: str, count: int, at_once: int) -> float:
-    """Requests of an event's size a second, sent by libcurl; each must be answered 200."""
+    """Return how many requests of an event's size libcurl sends per second. Each must return 200."""
     numbers = map(str, (count, _TYPICAL, at_once))
     command = [sys.executable, "-m", "benchmarks.raw_curl", url, *numbers]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def to_many(relay: RelayUnderTest, folder: Path, count: int) -> Iterator[float]:
-    """Milliseconds from sending a callback until all subscriptions have its event."""
+    """Measure the milliseconds from sending a callback until all subscriptions have received its event."""
     device_id, token = relay.device()
     number = 0
     with sink(folder) as target, relay.subscribed([f"{target.url}{n}" for n in range(count)], device_id):
@@ -173,7 +173,7 @@ def to_many(relay: RelayUnderTest, folder: Path, count: int) -> Iterator[float]:
 
 
 def beside_failing(folder: Path, count: int, failing: int, callbacks: int) -> Iterator[float]:
-    """Milliseconds in which 99 of 100 deliveries to targets that work come, while others refuse or hang."""
+    """Measure the 99th percentile of delivery times to working targets, in ms, while other targets fail or hang."""
     while True:
         with sink(folder) as target, parts(folder, "store", "web", "worker") as relay, _hanging() as slow:
             device_id, token = relay.device()
@@ -186,7 +186,7 @@ def beside_failing(folder: Path, count: int, failing: int, callbacks: int) -> It
                     sent.append(relay.send(payloads.punch(token, number * 200)))
                     time.sleep(0.5)
                 arrived = target.wait(len(good) * callbacks, 60)
-        events = sorted({arrival.event for arrival in arrived})  # ids sort by time of receipt
+        events = sorted({arrival.event for arrival in arrived})  # IDs sort by time of receipt
         began = dict(zip(events, sent, strict=True))
         times = sorted((arrival.at - began[arrival.event]) * 1000 for arrival in arrived)
         yield times[math.ceil(len(times) * 0.99) - 1]
@@ -194,7 +194,7 @@ def beside_failing(folder: Path, count: int, failing: int, callbacks: int) -> It
 
 @contextmanager
 def _hanging() -> Iterator[str]:
-    """A target that answers 200, but late; its URL."""
+    """Run a target that returns 200 after a delay. Yield its URL."""
     ready = threading.Event()
     loop = asyncio.new_event_loop()
     port = free_port()

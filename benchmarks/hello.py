@@ -1,4 +1,4 @@
-"""The baseline: bare Flask, under the relay's own gunicorn settings."""
+"""The first baseline: bare Flask with the relay's gunicorn settings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ app = Flask(__name__)
 
 @app.post("/callback")
 def hello() -> Response:
-    """Reads the body and answers the same bytes as the relay."""
+    """Read the body, and return the same response as the relay."""
     request.get_data()
     return Response(b'{"status":"done"}', content_type="application/json")

@@ -1,4 +1,4 @@
-"""What a million stored events cost, what matching costs, commands, and the start."""
+"""Benchmarks of a million stored events, matching, commands, and the start."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PAGES = 300
 
 
 def matching(count: int) -> Iterator[float]:
-    """Microseconds for finding the one of so many subscriptions that takes an event."""
+    """Measure the microseconds to find the only one of `count` subscriptions that matches an event."""
     matcher = Matcher(_subscription(number) for number in range(count))
     event = {"type": "attendance.punch", "device_id": "D7", "user_id": "U7", "punch_type": "check_in"}
     if len(matcher.find(event)) != 1:
@@ -60,7 +60,7 @@ def _subscription(number: int) -> Subscription:
 
 
 def stored(folder: Path, count: int, repetitions: int) -> tuple[float, list[float]]:
-    """Bytes of the store's memory an event, and the 99th percentile of a page of events in ms, of each repetition."""
+    """Return the store's bytes per event, and for each repetition the 99th percentile of reading a page, in ms."""
     with parts(folder, "store", "web") as relay:
         devices = [relay.device() for _ in range(20)]
         before = relay.memory()
@@ -72,7 +72,7 @@ def stored(folder: Path, count: int, repetitions: int) -> tuple[float, list[floa
 
 
 def _pages(relay: RelayUnderTest, devices: list[str]) -> float:
-    """Pages of 50 from all over the list, by every filter."""
+    """Read pages of 50 events throughout the list, with each filter. Return the 99th percentile in ms."""
     session, times = requests.Session(), []
     cursor = None
     for number in range(_PAGES):
@@ -96,7 +96,7 @@ def _pages(relay: RelayUnderTest, devices: list[str]) -> float:
 
 
 def commands(folder: Path, count: int, seconds: float) -> Iterator[float]:
-    """Seconds until commands to so many devices, each of which takes its time, have all ended; one worker."""
+    """Measure the seconds until commands to `count` slow devices have ended, with one worker."""
     while True:
         with parts(folder, "store", "web", "worker") as relay, SimulatorServer(Gateway(relay.url)) as gateway:
             devices = []
@@ -135,7 +135,7 @@ def _command(relay: RelayUnderTest, device_id: str) -> str:
 
 
 def cold_start(folder: Path) -> Iterator[float]:
-    """Milliseconds from the start of `web` until /health is good; the store runs."""
+    """Measure the milliseconds from the start of `web` until /health returns 200. The store is already running."""
     with parts(folder, "store") as relay:
         for _ in itertools.count():
             port = free_port()
@@ -158,7 +158,7 @@ def _healthy(url: str) -> bool:
 
 
 def import_flask() -> Iterator[float]:
-    """Milliseconds of `python -c "import flask"`."""
+    """Measure the milliseconds of `python -c "import flask"`."""
     while True:
         began = time.perf_counter()
         subprocess.run([sys.executable, "-c", "import flask"], check=True)

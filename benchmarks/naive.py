@@ -1,4 +1,4 @@
-"""The other baseline: what is written in an afternoon. Flask puts an RQ job, the job calls `requests.post`."""
+"""The second baseline, a relay written in an afternoon: Flask enqueues an RQ job, which calls `requests.post`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ app = Flask(__name__)
 
 
 def deliver(url: str, body: bytes) -> int:
-    """The job."""
+    """Send a callback to the target. This is the RQ job."""
     return requests.post(url, data=body, timeout=15).status_code
 
 
 def make_queue() -> Queue:
-    """RQ on the store that the benchmark gives."""
+    """Return the RQ queue in the benchmark's store."""
     import redis
 
     return Queue("naive", connection=redis.Redis(unix_socket_path=os.environ["BENCH_SOCKET"]))
@@ -28,7 +28,7 @@ _queue: Queue | None = None
 
 @app.post("/callback")
 def callback() -> Response:
-    """Puts the job and answers."""
+    """Enqueue a job for the callback and respond."""
     global _queue
     _queue = _queue or make_queue()
     _queue.enqueue(deliver, os.environ["BENCH_TARGET"], request.get_data(), result_ttl=0)

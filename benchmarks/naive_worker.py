@@ -1,4 +1,4 @@
-"""The RQ worker of the naive baseline, without a fork a job: RQ at its best."""
+"""The RQ worker of the naive baseline. It doesn't fork for each job, which is RQ's fastest mode."""
 
 from rq import SimpleWorker
 

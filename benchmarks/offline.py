@@ -1,4 +1,4 @@
-"""A device that was offline and a real n8n: how long until every punch was in an execution."""
+"""Measures how long a real n8n takes to execute a workflow for each punch of a device that was offline."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from benchmarks.deliveries import raw_posts
 from benchmarks.processes import KEY, relay
 from tests.n8n.n8n import TRIGGER, Json, N8n, n8n_folder, packed_nodes
 
-_PATIENCE = 600  # seconds
+_PATIENCE = 600  # timeout in seconds
 _TRIGGER, _WEBHOOK = "When", "bench"
 _PUNCH = re.compile(r"pun_[0-9a-f]{24}")
-_AT_ONCE = 20  # as many as the relay sends a target at a time, if not told otherwise
+_AT_ONCE = 20  # the relay's default number of concurrent deliveries to a target
 
 
 def into_n8n(folder: Path, count: int, batch: int) -> Iterator[float]:
-    """Seconds from a device's first callback until every one of so many punches was in an execution that ended."""
+    """Measure the seconds from the first callback until the last of `count` punches is in a finished execution."""
     with _n8n(folder) as n8n, relay(folder) as running:
         access = {"relayUrl": running.url, "apiKey": KEY}
         n8n.credentials = {"camsRelayApi": n8n.credential("camsRelayApi", access)}
@@ -39,7 +39,7 @@ def into_n8n(folder: Path, count: int, batch: int) -> Iterator[float]:
 
 
 def into_webhook(folder: Path, count: int) -> Iterator[float]:
-    """Seconds in which n8n ends an execution for each of so many requests to its own webhook node, without a relay."""
+    """Measure the seconds that n8n takes for `count` requests to its own webhook node, without the relay."""
     with _n8n(folder) as n8n:
         parameters = {"httpMethod": "POST", "path": _WEBHOOK, "responseMode": "onReceived"}
         _publish(
@@ -58,7 +58,7 @@ def into_webhook(folder: Path, count: int) -> Iterator[float]:
 
 @contextmanager
 def _n8n(folder: Path) -> Iterator[N8n]:
-    """An n8n of its own, set up."""
+    """Run a new n8n that is ready to use."""
     where = folder / f"n8n-{time.monotonic_ns()}"
     where.mkdir()
     n8n = N8n(n8n_folder(), where / "user", packed_nodes(where))
@@ -69,12 +69,12 @@ def _n8n(folder: Path) -> Iterator[N8n]:
 
 
 def _publish(n8n: N8n, trigger: Json) -> None:
-    """The shortest workflow that there is."""
+    """Publish the shortest possible workflow."""
     n8n.workflow(trigger, n8n.node("n8n-nodes-base.noOp", "Then", {})).publish()
 
 
 def _punches(n8n: N8n) -> set[str]:
-    """Those that were in an execution that ended, by what n8n's database keeps of them."""
+    """Return the punches in finished executions, read from n8n's database."""
     kept = n8n.query(
         "SELECT data FROM execution_data JOIN execution_entity ON id = executionId WHERE status = 'success'"
     )

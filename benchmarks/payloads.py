@@ -1,4 +1,4 @@
-"""Callbacks prepared in a file, so that the generator only sends."""
+"""Prepares callbacks in a file, so that the load generator only has to send them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from simulator.jpeg import make_jpeg
 
 
 def punch(token: str, number: int) -> dict[str, Any]:
-    """The documented RealTimePunchLog; every number is another punch."""
+    """Return the documented RealTimePunchLog. Each number results in a different punch."""
     at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number // 200)
     return {
         "RealTime": {
@@ -38,14 +38,14 @@ def punch(token: str, number: int) -> dict[str, Any]:
 
 
 def punches(token: str, count: int, first: int = 0, security_key: str | None = None) -> Iterator[bytes]:
-    """So many different punches, as they are sent."""
+    """Yield the bodies of `count` different punches."""
     for number in range(first, first + count):
         body = json.dumps(punch(token, number)).encode()
         yield encrypt(body, security_key) if security_key else body
 
 
 def batches(token: str, count: int, rows: int = 200) -> Iterator[dict[str, Any]]:
-    """So many different punches, some hundreds a callback: what a device sends that was offline."""
+    """Yield callbacks with `rows` punches each, like those of a device that was offline."""
     for first in range(0, count, rows):
         single = punch(token, 0)["RealTime"]
         logs = [
@@ -55,7 +55,7 @@ def batches(token: str, count: int, rows: int = 200) -> Iterator[dict[str, Any]]
 
 
 def photos(token: str, count: int, size: int, first: int = 0) -> Iterator[bytes]:
-    """So many different photos of so many bytes, as they are sent."""
+    """Yield the bodies of `count` different photos of `size` bytes."""
     for number in range(first, first + count):
         single = punch(token, number)["RealTime"]
         at = single.pop("PunchLog")["LogTime"]
@@ -65,10 +65,10 @@ def photos(token: str, count: int, size: int, first: int = 0) -> Iterator[bytes]
 
 
 def write(folder: Path, bodies: Iterator[bytes]) -> Path:
-    """A file for `callbacks.lua`, of one thread.
+    """Write a file for one thread of `callbacks.lua`. Return its path.
 
-    Each body ends with some white space, at random: LuaJIT hashes of a long string its length, its last bytes and some
-    of its middle, and with one hash for all of 100,000 strings `wrk` would read them for minutes.
+    Each body ends with random white space. LuaJIT's hash of a long string only covers its length, its last bytes and
+    some bytes in its middle. If 100,000 strings had the same hash, `wrk` would take minutes to read them.
     """
     path = folder / f"callbacks-{secrets.token_hex(4)}"
     with path.with_name(path.name + ".0").open("wb") as file:

@@ -1,4 +1,4 @@
-"""The plot for the README: each figure beside what it has to reach, both as shares of the baseline."""
+"""The plot for the README: each figure next to its goal, both relative to the baseline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.rows import Record, Row
 
 
 def plot(record: Record) -> bytes:
-    """An SVG of the rows that have a baseline and a goal against it."""
+    """Return an SVG of the rows that have a baseline and a goal relative to it."""
     rows = [row for row in reversed(record.rows) if row.ratio is not None and _wanted(row) is not None]
     chart = pygal.HorizontalBar(
         style=CleanStyle(background="#ffffff", plot_background="#ffffff", colors=("#2a6f97", "#c9ccd1")),
@@ -24,15 +24,15 @@ def plot(record: Record) -> bytes:
         truncate_label=-1,
         print_values=True,
         formatter=lambda ratio: f"{ratio:.2f} ×",
-        js=(),  # nothing is loaded from elsewhere
+        js=(),  # loads nothing from other servers
         disable_xml_declaration=True,
     )
-    chart.uuid = "bench"  # or it would be another in every run
+    chart.uuid = "bench"  # fixed, so that the file doesn't change in every run
     chart.x_labels = [row.what for row in rows]
     chart.add("measured", [row.ratio for row in rows])
     chart.add("target", [_wanted(row) for row in rows])
     rendered: str = chart.render(is_unicode=True)
-    return re.sub(r"<!--.*?-->", "", rendered).encode() + b"\n"  # pygal's comments name today's date
+    return re.sub(r"<!--.*?-->", "", rendered).encode() + b"\n"  # pygal's comments contain the date
 
 
 def _wanted(row: Row) -> float | None:

@@ -1,4 +1,4 @@
-"""The processes a benchmark needs: a relay, gunicorn with a baseline, a store, a sink."""
+"""The processes of a benchmark: a relay, gunicorn with a baseline, a store, and the load generator."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def free_port() -> int:
 
 @contextmanager
 def process(*command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is ended at the end."""
+    """Run a process, and stop it at the end."""
     started = subprocess.Popen(
         command,
         env={**os.environ, **environment},
@@ -62,7 +62,7 @@ def wait_for_http(url: str) -> None:
 
 @contextmanager
 def gunicorn(application: str, **environment: str) -> Iterator[str]:
-    """A baseline under the relay's own gunicorn settings; its URL."""
+    """Run a baseline with the relay's gunicorn settings. Yield its URL."""
     port = str(free_port())
     command = (sys.executable, "-m", "gunicorn", "-c", "python:app.web.gunicorn", application)
     with process(*command, PORT=port, HOST="127.0.0.1", WEB_CONCURRENCY="2", **environment):
@@ -72,7 +72,7 @@ def gunicorn(application: str, **environment: str) -> Iterator[str]:
 
 
 class RelayUnderTest:
-    """A relay on a folder of its own."""
+    """A relay with its own folder."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment
@@ -80,13 +80,13 @@ class RelayUnderTest:
         self.headers = {"X-API-Key": KEY}
 
     def call(self, method: str, path: str, **how: Any) -> requests.Response:
-        """A request of the API that must succeed."""
+        """Send a request to the API, which must succeed, and return the response."""
         answer = requests.request(method, self.url + path, headers=self.headers, timeout=60, **how)
         answer.raise_for_status()
         return answer
 
     def device(self, security_key: str | None = None, **fields: Any) -> tuple[str, str]:
-        """A new device's id and AuthToken."""
+        """Register a new device, and return its ID and AuthToken."""
         device_id, token = f"BENCH{secrets.token_hex(4)}", secrets.token_hex(16)
         body = {"device_id": device_id, "auth_token": token, "security_key": security_key, **fields}
         self.call("POST", "/v1/devices", json=body)
@@ -107,15 +107,15 @@ class RelayUnderTest:
 
     @contextmanager
     def subscribed(self, targets: Sequence[str], device_id: str) -> Iterator[None]:
-        """Many at once, removed afterwards."""
+        """Subscribe all targets, and delete the subscriptions afterwards."""
         with ThreadPoolExecutor(8) as pool:
             made = list(pool.map(lambda target: self.subscribe(target, device_id), targets))
-            time.sleep(1)  # the dispatcher has read them
+            time.sleep(1)  # until the dispatcher has read the subscriptions
             yield
             list(pool.map(lambda name: self.call("DELETE", f"/v1/subscriptions/{name}"), made))
 
     def send(self, document: Any) -> float:
-        """Sends a callback, which must be acknowledged; when that began, in seconds since 1970."""
+        """Send a callback, which must be acknowledged. Return the time before it was sent, in seconds since 1970."""
         began = time.time()
         answer = requests.post(f"{self.url}/callback", json=document, timeout=30)
         if answer.status_code != 200:
@@ -123,13 +123,13 @@ class RelayUnderTest:
         return began
 
     def send_batches(self, token: str, count: int) -> None:
-        """So many different punches, 200 a callback, as of a device that was offline."""
+        """Send `count` different punches, 200 per callback, like a device that was offline."""
         batches = payloads.batches(token, count)
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(self.send, batches))
 
     def memory(self) -> int:
-        """Bytes that the store uses."""
+        """Return the bytes of memory that the store uses."""
         client = make_client(load(self.environment))
         used = int(client.info("memory")["used_memory"])
         client.close()
@@ -137,11 +137,11 @@ class RelayUnderTest:
 
     @contextmanager
     def part(self, name: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-        """One of its processes: store, web or worker."""
+        """Run one of the relay's processes: store, web or worker."""
         with process(sys.executable, "-m", "app", name, *options, **self.environment) as started:
             if name == "web":
                 wait_for_http(f"{self.url}/health")
-                time.sleep(1)  # the other processes are up, too: else the first would keep all connections
+                time.sleep(1)  # until all web processes run; otherwise the first would get all connections
             elif name == "store":
                 self._wait_for_store(lambda client: client.ping())
             else:
@@ -165,7 +165,7 @@ class RelayUnderTest:
 
 @contextmanager
 def parts(folder: Path, *names: str, **environment: str) -> Iterator[RelayUnderTest]:
-    """A relay of these processes."""
+    """Run a relay with these processes."""
     made = RelayUnderTest(
         {
             "PORT": str(free_port()),
@@ -173,7 +173,7 @@ def parts(folder: Path, *names: str, **environment: str) -> Iterator[RelayUnderT
             "RELAY_DATA_DIR": str(folder / secrets.token_hex(4)),
             "RELAY_API_KEY": KEY,
             "RELAY_ALLOW_PRIVATE_TARGETS": "127.0.0.0/8",
-            # One device sends what thousands would.
+            # One device sends as much as thousands would.
             "RELAY_DEVICE_EVENTS_PER_MINUTE": "10000000",
             "RELAY_DEVICE_MIB_PER_MINUTE": "65536",
             "RELAY_DEVICE_MIB_PER_DAY": "1048576",
@@ -188,13 +188,13 @@ def parts(folder: Path, *names: str, **environment: str) -> Iterator[RelayUnderT
 
 @contextmanager
 def relay(folder: Path, **environment: str) -> Iterator[RelayUnderTest]:
-    """A relay with web, worker and embedded store."""
+    """Run a relay with web, worker and embedded store."""
     with parts(folder, "store", "web", "worker", **environment) as made:
         yield made
 
 
 def children(pid: int) -> dict[int, str]:
-    """The children of a process and what they run."""
+    """Return the child processes of a process, as process ID → command line."""
     found = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
@@ -205,7 +205,7 @@ def children(pid: int) -> dict[int, str]:
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory that a process uses."""
+    """Return the resident memory of a process in bytes."""
     line = next(
         line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")
     )
@@ -213,9 +213,9 @@ def resident_bytes(pid: int) -> int:
 
 
 def wrk(url: str, prepared: Path, seconds: int, connections: int = 16) -> dict[str, Any]:
-    """Sends prepared callbacks for so long; what came of it. Fails on any answer that isn't `done`.
+    """Send prepared callbacks for some seconds, and return the results. Fails on any response that isn't `done`.
 
-    `share` is what the generator itself took of the machine, of 1.
+    In the results, `share` is the load generator's share of the machine, from 0 to 1.
     """
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(LUA), url, "--", str(prepared)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.raw_curl URL COUNT BYTES AT_ONCE`: POSTs as fast as libcurl can; prints how many a second."""
+"""`python -m benchmarks.raw_curl URL COUNT BYTES CONCURRENCY`: POSTs with libcurl, and prints the rate per second."""
 
 from __future__ import annotations
 

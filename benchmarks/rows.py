@@ -1,4 +1,4 @@
-"""A line of the table, and what it has to reach."""
+"""The rows of the table, and their goals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What is to be reached: at least or at most so much, of the figure or of its ratio to the baseline."""
+    """A minimum or maximum for a figure or its ratio to the baseline."""
 
     limit: float
     at_most: bool = False
@@ -22,7 +22,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Figures of all repetitions, and of the baseline they are compared with."""
+    """The figures of all repetitions, and those of the baseline."""
 
     what: str
     unit: str
@@ -40,7 +40,7 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        """Whether all goals are; None if there are none."""
+        """Whether all goals are reached; None without goals."""
         if not self.goals:
             return None
         found = [(self.ratio if goal.ratio else self.median, goal) for goal in self.goals]
@@ -52,7 +52,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A run: when, on what, and what came of it."""
+    """A run of the benchmarks: its time, its machine and its results."""
 
     date: str
     machine: str
@@ -71,7 +71,7 @@ class Record:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Markdown: median, minimum, maximum, the baseline's median, the ratio, and whether that is what was wanted."""
+    """Return a Markdown table: median, minimum, maximum, the baseline's median, the ratio and whether goals are met."""
     lines = [
         "| measurement | unit | median | min | max | baseline | ratio | target | |",
         "|---|---|---:|---:|---:|---:|---:|---:|---|",

@@ -1,4 +1,4 @@
-"""A receiver of deliveries as fast as C: nginx, which logs when each event came."""
+"""A fast receiver of deliveries: nginx, which logs when each event arrived."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ http {{
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One event of one delivery."""
+    """The arrival of one event in one delivery."""
 
     at: float  # seconds since 1970, to the millisecond
     path: str
@@ -58,7 +58,7 @@ class Arrival:
 
 
 class Sink:
-    """What nginx logged."""
+    """Reads nginx's log of arrivals."""
 
     def __init__(self, url: str, log: Path) -> None:
         self.url = url
@@ -68,7 +68,7 @@ class Sink:
         self.arrivals: list[Arrival] = []
 
     def look(self) -> list[Arrival]:
-        """All arrivals so far."""
+        """Return all arrivals so far."""
         with self._log.open() as file:
             file.seek(self._read)
             text = self._rest + file.read()
@@ -81,7 +81,7 @@ class Sink:
         return self.arrivals
 
     def wait(self, count: int, seconds: float) -> list[Arrival]:
-        """The arrivals, once there are so many. Raises RuntimeError."""
+        """Wait until there are `count` arrivals, and return them. Raises RuntimeError after `seconds`."""
         deadline = time.monotonic() + seconds
         while len(self.look()) < count:
             if time.monotonic() > deadline:
@@ -92,7 +92,7 @@ class Sink:
 
 @contextmanager
 def sink(folder: Path) -> Iterator[Sink]:
-    """A running one; its files in a folder of its own."""
+    """Run nginx with its files in `folder`."""
     port = free_port()
     folder = folder / f"sink-{port}"
     folder.mkdir()

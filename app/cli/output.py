@@ -26,7 +26,7 @@ def print_rows(
     json: bool,
     none: str,
 ) -> None:
-    """Print rows as JSON or as a table. `columns` maps titles to functions of a row. If there are no rows, print `none`."""
+    """Print rows as JSON, or as a table whose `columns` map titles to functions of a row. Print `none` without rows."""
     if json:
         for row in rows:
             print_json(row)
