@@ -1,11 +1,11 @@
--- Adds punches to the days of their people, and moves on; both or neither.
--- KEYS 1 state, 2 changed, 3 latest; then the weeks and days that are touched
--- ARGV 1 the entry that was the last, 2 the one that is the last now, 3 seconds to keep it, 4 how many punches,
---      5 how many devices; for each punch: which key is its week, field, value, which key is its day, member;
---      for each device: its ID, instant and offset of its latest punch; then due (ms), member… of changed
--- Answers 1, or 0 where another one was faster
+-- Adds punches to people's days and advances the position, atomically.
+-- KEYS 1 state, 2 changed, 3 latest; then the weeks and days to write
+-- ARGV 1 previous position (entry), 2 new position, 3 seconds to keep the data, 4 number of punches,
+--      5 number of devices; for each punch: index of its week's key, field, value, index of its day's key, member;
+--      for each device: its ID, instant and offset of its latest punch; then pairs of due (ms) and member of changed
+-- Returns 1, or 0 if another worker has already advanced the position
 if (redis.call('HGET', KEYS[1], 'at') or '0-0') ~= ARGV[1] then return 0 end
--- A week or day whose key has another type holds up nobody else: doctor names it.
+-- A week or day whose key has a wrong type doesn't stop the others. `doctor` reports it.
 local function add(...)
   local answer = redis.pcall(...)
   local failed = type(answer) == 'table' and answer.err
@@ -20,13 +20,13 @@ for _ = 1, ARGV[4] do
 end
 for _ = 1, ARGV[5] do
   local known = redis.call('HGET', KEYS[3], ARGV[a])
-  local at = known and tonumber(string.match(known, '^-?%d+') or '')  -- none if it is damaged
+  local at = known and tonumber(string.match(known, '^-?%d+') or '')  -- nil if it is damaged
   if not at or at <= tonumber(ARGV[a + 1]) then
     redis.call('HSET', KEYS[3], ARGV[a], ARGV[a + 1] .. ' ' .. ARGV[a + 2])
   end
   a = a + 3
 end
--- An earlier time stands: what changes again meanwhile waits no longer.
+-- Keep an earlier due time, so that repeated changes don't postpone a day.
 while a < #ARGV do
   redis.call('ZADD', KEYS[2], 'LT', ARGV[a], ARGV[a + 1])
   a = a + 2

@@ -1,5 +1,5 @@
--- The stored bodies of events, in the order asked for; false for one that is gone.
--- KEYS 1 events   ARGV entry ids   Answers {{b, r, x or false} or false, …}
+-- Returns the stored bodies of events in the given order; false for an event that is no longer stored.
+-- KEYS 1 events   ARGV entry IDs   Returns {{b, r, x or false} or false, …}
 local answer = {}
 for i = 1, #ARGV do
   local found = redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])[1]

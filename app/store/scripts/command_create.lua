@@ -1,6 +1,6 @@
--- Stores a command and queues it at its device; a second time does nothing.
+-- Stores a command and queues it for its device. Repeating the call has no effect.
 -- KEYS 1 command, 2 queue, 3 busy, 4 wake, 5 index, 6 the device's index
--- ARGV 1 command, 2 device, then field, value…   Answers 1, or 0 if it is there already
+-- ARGV 1 command, 2 device, then field, value…   Returns 1, or 0 if the command exists already
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local failure
 local function write(...)
@@ -15,7 +15,7 @@ write('SADD', KEYS[3], ARGV[2])
 local listed = write('XADD', KEYS[5], '*', 'c', ARGV[1])
 local listed_there = write('XADD', KEYS[6], '*', 'c', ARGV[1])
 write('XADD', KEYS[4], 'MAXLEN', '~', 1000, '*', 'device', ARGV[2])
-if failure then -- all is taken back: one that is stored and in no queue would never end
+if failure then -- undo everything, because a stored command that isn't queued would never end
   redis.pcall('DEL', KEYS[1])
   redis.pcall('LREM', KEYS[2], 0, ARGV[1])
   if type(listed) == 'string' then redis.pcall('XDEL', KEYS[5], listed) end

@@ -1,7 +1,8 @@
--- Ends a command: its result, its place in the queue, its event, and a word to whoever waits for it.
+-- Ends a command: saves its result, removes it from the queue, publishes its event and notifies waiting callers.
 -- KEYS 1 lease, 2 command, 3 queue, 4 busy, 5 waiting, 6 events, 7 by type, 8 by device[, 9 by user]
--- ARGV 1 lease token ("queued" or "waiting": no lease is needed, but that it wasn't sent, or isn't just now), 2 command, 3 device, 4 seconds to keep it, 5 event, 6 channel, then field, value…
--- Answers 'ok', 'lease', or 'over'
+-- ARGV 1 lease token; or "queued" or "waiting", which need no lease, but the command must have that state,
+--      2 command, 3 device, 4 seconds to keep it, 5 event, 6 channel, then field, value…
+-- Returns 'ok', 'lease' (another worker has it), or 'over' (it has ended, or has another state)
 local status = redis.call('HGET', KEYS[2], 'status')
 if ARGV[1] == 'queued' then
   if status ~= 'queued' then return 'over' end
@@ -14,7 +15,7 @@ if not status or status == 'completed' or status == 'failed' or status == 'unkno
   redis.call('LREM', KEYS[3], 0, ARGV[2])
   return 'over'
 end
--- Were one of these keys damaged, nothing is done: a command that has ended is not ended again, and the rest never done.
+-- Raise an error now if one of these keys is damaged. Later, the command would have ended, and nobody would try again.
 redis.call('LLEN', KEYS[3])
 redis.call('SCARD', KEYS[4])
 redis.call('ZCARD', KEYS[5])
@@ -29,7 +30,7 @@ for k = 7, #KEYS do write('XADD', KEYS[k], id, '', '') end
 local fields = {}
 for i = 7, #ARGV do fields[#fields + 1] = ARGV[i] end
 write('HSET', KEYS[2], unpack(fields))
-if failure then -- the event is taken back, since the next try publishes it again
+if failure then -- remove the event, because the next attempt publishes it again
   for k = 6, #KEYS do redis.pcall('XDEL', KEYS[k], id) end
   return failure
 end

@@ -1,5 +1,5 @@
--- Ends a request with an Idempotency-Key: keeps its answer, or forgets it. Does nothing if another one has the key.
--- KEYS 1 key   ARGV 1 value while it was running, 2 value to be ("" removes it), 3 seconds to keep it   Answers 1 or 0
+-- Ends a request with an Idempotency-Key: saves its response, or releases the key. No effect if another request has it.
+-- KEYS 1 key   ARGV 1 value while the request ran, 2 new value ("" removes it), 3 seconds to keep it   Returns 1 or 0
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then
   redis.call('DEL', KEYS[1])

@@ -1,33 +1,33 @@
--- Stores, deduplicates and queues what one callback brought, or nothing of it.
--- First all is checked, then all is written. The store doesn't undo a script's writes when one of them fails, so this
--- script does: were a punch remembered that was not published, its next try would be taken for a duplicate.
+-- Stores, deduplicates and queues everything in a callback, or nothing.
+-- It checks everything first, and then writes. The store doesn't undo a script's writes if one of them fails, so this
+-- script does. Otherwise, a remembered punch whose event wasn't published would be a duplicate when it is sent again.
 --
--- KEYS 1 events, 2 device; then each item's keys in turn; the last is the stream of changes that is there while a backup
---      is made (see backup_cut.py)
--- ARGV 1 version of the device's record that was used, 2 version of its users' names ("" any),
---      3 received (ms), 4 callbacks to count (1, and 0 when a callback takes more than one call),
---      5 field=count pairs to add to the device's counters (n, then n pairs), then the items:
+-- KEYS 1 events, 2 device; then the keys of each item; the last is the stream of changes, which exists during a backup
+--      (see backup_cut.py)
+-- ARGV 1 version of the device's record that was used, 2 version of its users' names ("" for any),
+--      3 received (ms), 4 callbacks to count (0 for further calls for the same callback, otherwise 1),
+--      5 counters to add to the device's (n, then n pairs of field and count), then the items:
 --   seen   KEYS seen                        ARGV seconds
 --   event  KEYS by type, by device[, by user]   ARGV 1|0 has user, body, raw, extra
 --   punch  KEYS punches, by type, by device, by user
---          ARGV instant, place, row, seconds, what is expected to be stored, values (4), their stamp, 1|0 clock suspect,
+--          ARGV instant, place, row, seconds, expected stored punch, values (4), their stamp, 1|0 clock suspect,
 --               body, raw
---          place: 1, or 2 for an out in the same second as an in that came first, or the other way round
---          row: 'corrects' with an OperationTime, 'plain' without, 'fixed' if the device's direction is set and so
---               there are no opposites, 'overruled' if its values are those that a correction overruled
+--          place: 1, or 2 for an out in the same second as an earlier in, or the reverse
+--          row: 'corrects' with an OperationTime, 'plain' without, 'fixed' if the device's direction is set, so that
+--               in and out can't differ, 'overruled' if its values were overruled by a correction
 --   user   KEYS user, users
---          ARGV expected version, user id, 1|0 name changed, 1|0 there is such a user, seconds to keep it if not,
+--          ARGV expected version, user ID, 1|0 name changed, 1|0 user exists, seconds to keep the record if not,
 --               n, field, value…, m, field to remove…
 --   blob   KEYS blob                        ARGV seconds, value
--- Answers {'stored', duplicates, id…} or {'duplicate'} or what has to be read again first:
---   {'device'} {'names', n} {'user', item}
---   {'punches', {item, place, stored, what is to be stored, what was overruled}...}: all of them, together
+-- Returns {'stored', duplicates, id…}, {'duplicate'}, or what the caller must read again before the next call:
+--   {'device'}, {'names', n}, {'user', item}, or
+--   {'punches', {item, place, stored punch, new punch, overruled values}…} with all punches concerned
 --
--- A remembered punch is: revision, values (4), and their stamps: one of all of them, or four with commas between. A
--- stamp is the device's time (ms), '+', ms from there to the receipt, and '+' with the row if a callback has several
--- of this punch. An older value never takes a newer one's place, so it doesn't matter in which order they come.
--- Once a row with an OperationTime has said the type, 'c' follows, and no row without one changes the type any more. If
--- one of those says in or out, its values follow, too: when another says the opposite, these are two punches after all.
+-- A remembered punch consists of a revision, 4 values, and their stamps: one stamp for all values, or four separated by
+-- commas. A stamp is the device's time (ms), '+', ms until the receipt, and '+' with the row's number if a callback has
+-- several rows for this punch. An older value never replaces a newer one, so the order of arrival doesn't matter.
+-- After a row with an OperationTime has set the type, 'c' follows, and rows without one no longer change the type. If
+-- such a row says in or out, its values follow as well: if another row says the opposite, there are two punches.
 local device = redis.call('HMGET', KEYS[2], 'v', 'n', 'callbacks', 'events', 'duplicates', 'clock_suspect')
 if device[1] ~= ARGV[1] then return {'device'} end
 local names = device[2] or '0'
@@ -68,7 +68,8 @@ local function numbers(stamp)
   return tonumber(at), at + delay, tonumber(row) or 0
 end
 
--- Whether a value goes before the one that is kept: what has no stamp is the oldest, and among equals the greater one.
+-- Returns whether a value is newer than the kept one. A value without a stamp is the oldest. With equal stamps, the
+-- greater value wins.
 local function newer(stamp, value, kept_stamp, kept)
   if stamp == kept_stamp then return value > kept end
   local at, received, row = numbers(stamp)
@@ -82,7 +83,7 @@ local function side(punch_type)
   return string.match(punch_type or '', '_(in)$') or string.match(punch_type or '', '_(out)$')
 end
 
-local CORRECTED, OVERRULED = 7, 8 -- among the parts of a remembered punch
+local CORRECTED, OVERRULED = 7, 8 -- indexes of parts of a remembered punch
 
 local function is_corrected(parts)
   return parts[CORRECTED] == 'c'
@@ -98,8 +99,8 @@ local function field_of(instant, place)
   return place == 1 and instant or instant .. '/' .. place
 end
 
--- Which of an instant's two punches a row is, by the first of them; and the values that a correction overruled, if the
--- row shows that they are a punch of their own.
+-- Returns which of the two punches of an instant a row belongs to, by comparing it with the first one, and the values
+-- that a correction overruled, if the row shows that they belong to a separate punch.
 local function place_of(first, key, instant, row, punch_type)
   local sent = side(punch_type)
   if not sent then return 1 end
@@ -125,7 +126,7 @@ local function new_punch(a, stamp, row)
   return table.concat(values, SEPARATOR)
 end
 
--- Keeps what a correction overrules: the values of a row without an OperationTime that said in or out.
+-- Saves the values that a correction overrules: those of a row without an OperationTime that says in or out.
 local function note_correction(parts, a, row)
   if row == 'corrects' and ARGV[a] ~= '' and not is_corrected(parts) then
     parts[CORRECTED] = 'c'
@@ -137,7 +138,7 @@ local function note_correction(parts, a, row)
   end
 end
 
--- What a punch becomes by the values at `a`, and whether a value differs then. A missing value changes nothing.
+-- Returns a punch merged with the values at `a`, and whether a value has changed. A missing value changes nothing.
 local function merged(stored, a, stamp, row)
   local parts = split(stored)
   for i = 1, 6 do parts[i] = parts[i] or '' end
@@ -162,7 +163,7 @@ local function merged(stored, a, stamp, row)
   return table.concat(parts, SEPARATOR), changed
 end
 
--- One write for all that every callback counts.
+-- Updates all counters that every callback changes in one write.
 local function note(events, duplicates, suspects)
   return redis.pcall('HSET', KEYS[2], 'last_seen', ARGV[3],
     'callbacks', (tonumber(device[3]) or 0) + ARGV[4],
@@ -176,7 +177,7 @@ local first = 6 + 2 * counted
 local a, k, item = first, 3, 0
 local skip, stores, kept, fields, duplicates, again = {}, {}, {}, {}, 0, {'punches'}
 
--- Whether a punch can be stored as it came, or has to come again with what it becomes.
+-- Checks whether a punch can be stored as it was sent, or whether the caller must send the merged punch.
 local function check_punch(item, a, k)
   local instant, row = ARGV[a + 1], ARGV[a + 3]
   local stored, place, overruled = redis.call('HGET', KEYS[k], instant), 1, nil
@@ -221,7 +222,7 @@ while a <= #ARGV do
     a, k = a + 2, k + 1
   elseif kind == 'user' then
     if (redis.call('HGET', KEYS[k], 'v') or '0') ~= ARGV[a + 1] then return {'user', item} end
-    redis.call('ZCARD', KEYS[k + 1]) -- fails if it is damaged, before anything is written
+    redis.call('ZCARD', KEYS[k + 1]) -- raises an error if the key is damaged, before anything is written
     local dels = a + 7 + 2 * tonumber(ARGV[a + 6])
     a, k = dels + 1 + tonumber(ARGV[dels]), k + 2
   else -- blob
@@ -231,7 +232,7 @@ end
 if #again > 1 then return again end
 
 local answer, suspects = {'stored', duplicates}, 0
-local failure -- the first write that failed: then all is undone
+local failure -- the first write that failed; then everything is undone
 local function write(...)
   local result = redis.pcall(...)
   if type(result) == 'table' and result.err then failure = failure or result end
@@ -276,10 +277,10 @@ local function change_user(k, a)
   if ARGV[a + 3] == '1' then write('HINCRBY', KEYS[2], 'n', 1) end
 end
 
-local remembered = {} -- per record that tells duplicates: key[, field, what it was]
+local remembered = {} -- for each record used for deduplication: key[, field, former value]
 local function undo()
   for i = 3, #answer do
-    for _, key in ipairs(KEYS) do redis.pcall('XDEL', key, answer[i]) end -- of what is no stream: an error, and no harm
+    for _, key in ipairs(KEYS) do redis.pcall('XDEL', key, answer[i]) end -- for a key that isn't a stream, the error is harmless
   end
   for _, was in ipairs(remembered) do
     if not was[2] then
@@ -293,7 +294,7 @@ local function undo()
   return failure
 end
 
--- What tells duplicates is written after what it tells of, and users last, for their changes can't be undone.
+-- Write records for deduplication after their events, and users last, because changes of users can't be undone.
 local seen, users
 a, k, item = first, 3, 0
 while a <= #ARGV do

@@ -1,5 +1,5 @@
--- The next events of a queue with their bodies.
--- KEYS 1 queue, 2 events   ARGV 1 after which entry, 2 how many   Answers {{entry, b, r, x or false} or {entry}, …}
+-- Returns the next events of a queue with their bodies. An event that is no longer stored has no body.
+-- KEYS 1 queue, 2 events   ARGV 1 previous entry, 2 maximum number   Returns {{entry, b, r, x or false} or {entry}, …}
 local answer = {}
 for i, queued in ipairs(redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', ARGV[2])) do
   local found = redis.call('XRANGE', KEYS[2], queued[1], queued[1])[1]

@@ -1,6 +1,6 @@
--- Moves deliveries whose time has come from retry to due, in the order of their receipt.
--- KEYS 1 retry, 2 due, 3 health, 4 wake   ARGV 1 up to when (ms), 2 subscription
--- Answers {when (ms) the next retry job has to be scheduled for (0 for not at all), when it was to come so far}
+-- Moves deliveries whose retry time has come from retry to due, in the order of receipt.
+-- KEYS 1 retry, 2 due, 3 health, 4 wake   ARGV 1 latest retry time (ms), 2 subscription
+-- Returns {when to schedule the next retry job (ms; 0 for none), when it was scheduled before (ms)}
 local scheduled = tonumber(redis.call('HGET', KEYS[3], 'retry_job_at') or '0')
 for _, delivery in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])) do
   local ms, sequence = string.match(delivery, '^(%d+)-(%d+)')

@@ -1,8 +1,8 @@
--- Lets deliveries be attempted again, with the whole schedule before them, in the order of their receipt.
+-- Makes deliveries due again, with the whole retry schedule, in the order of receipt.
 -- KEYS 1 due, 2 retry, 3 dead, 4 state, 5 wake, 6 replays, 7 replayed
--- ARGV 1 subscription, 2 the replay that they belong to ('' for none), 3 its record as it was read, 4 its record from
---      now on ('' when nothing is left), 5 why (`replay` or `retry`), 6 now (ms), then the deliveries
--- Answers how many, or -1 when the replay has another record or none: somebody else has taken this step
+-- ARGV 1 subscription, 2 their replay ('' for none), 3 the replay's record as it was read, 4 its new record ('' when it
+--      has ended), 5 the reason (`replay` or `retry`), 6 now (ms), then the deliveries
+-- Returns their number, or -1 if the replay's record has changed, because another worker has done this step
 if ARGV[2] ~= '' and redis.call('HGET', KEYS[6], ARGV[2]) ~= ARGV[3] then return -1 end
 for i = 7, #ARGV do
   local delivery = ARGV[i]
@@ -10,7 +10,7 @@ for i = 7, #ARGV do
   redis.call('ZADD', KEYS[1], string.format('%.0f', ms * 1000 + math.min(sequence, 999)), delivery)
   redis.call('ZREM', KEYS[2], delivery)
   redis.call('ZREM', KEYS[3], delivery)
-  -- What was attempted so far is still shown.
+  -- Keep the log of earlier attempts.
   local state = redis.call('HGET', KEYS[4], delivery)
   if state then
     local readable, known = pcall(cjson.decode, state)
@@ -22,7 +22,7 @@ for i = 7, #ARGV do
     end
   end
 end
--- Only now: were one of the keys above damaged, the replay would have passed these by.
+-- Update the replay last. If one of the keys above is damaged, it must not skip these deliveries.
 if ARGV[2] ~= '' then
   redis.call('HINCRBY', KEYS[7], ARGV[2], #ARGV - 6)
   if ARGV[4] == '' then

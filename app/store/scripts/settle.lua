@@ -1,14 +1,15 @@
--- Writes down what became of attempts to one subscription's target, each by itself.
+-- Saves the results of attempts to deliver to one subscription's target.
 -- KEYS 1 lease, 2 writes, 3 subscriptions' version, 4 queue, 5 due, 6 retry, 7 dead, 8 state, 9 batches, 10 tests,
 --      11 health, 12 log, 13 answers, 14 settled
--- ARGV 1 lease token, 2 version that is known, 3 now (ms), 4 failures in a row, 5 failing since (s, "" not),
---      6 paused until (s, "" not), 7 failing for (s, "" not), 8 failed last (s, "" not),
---      then for each attempt (12):
+-- ARGV 1 lease token, 2 known version, 3 now (ms), 4 consecutive failures, 5 failing since (s), 6 paused until (s),
+--      7 failing for (s), 8 last failed at (s), each of 5 to 8 "" if it doesn't apply,
+--      then for each attempt 12 values:
 --   delivered|retry|dead|dropped, delivery, 1|0 first attempt from the queue, number of the attempt, HTTP status,
---   duration (ms), error, events in it, next attempt (ms), attempts so far (JSON, "" none), why it was made ("" as its
---   number says), what the target answered (JSON, "" nothing)
--- Answers 'lease', 'version' (so that nothing is left of a subscription that was removed), or {writes, when (ms) a
--- retry job has to be scheduled for (0 for not at all), when the one is that it replaces}
+--   duration (ms), error, number of events, next attempt (ms), earlier attempts (JSON, "" for none), trigger ("" if
+--   the number determines it), the target's response (JSON, "" for none)
+-- Returns 'lease' (another worker delivers now), 'version' (subscriptions have changed; this one may be deleted, and
+-- nothing must be written for it), or {writes, when to schedule a retry job (ms; 0 for none), the time of the retry job
+-- that it replaces}
 local MOST_ANSWERS, MOST_SETTLED = 1000, 20000
 if (redis.call('GET', KEYS[1]) or ARGV[1]) ~= ARGV[1] then return 'lease' end
 if (redis.call('GET', KEYS[3]) or '0') ~= ARGV[2] then return 'version' end
@@ -32,7 +33,7 @@ for a = 9, #ARGV, 12 do
       (redis.call('HLEN', KEYS[13]) < MOST_ANSWERS or redis.call('HEXISTS', KEYS[13], delivery) == 1) then
     redis.call('HSET', KEYS[13], delivery, answer)
   end
-  -- Only now: were one of the keys above damaged, the delivery would be nowhere.
+  -- Remove the delivery last. If one of the keys above is damaged, it must not get lost.
   if ARGV[a + 2] == '1' then
     redis.call('XDEL', KEYS[4], delivery)
   else
@@ -53,7 +54,7 @@ for a = 9, #ARGV, 12 do
     entry = redis.call('XADD', KEYS[12], '*', 'd', delivery, 'x', what, 'n', ARGV[a + 3], 's', ARGV[a + 4],
       't', ARGV[a + 5], 'e', ARGV[a + 6], 'c', ARGV[a + 7], unpack(more))
   end
-  -- Where it is in the log: not, as of a first attempt, soon after its receipt.
+  -- Record its position in the log, which isn't close to its time of receipt, as it is for a first attempt.
   if ended then
     redis.call('ZADD', KEYS[14], string.match(entry, '^%d+'), delivery)
     settled = true

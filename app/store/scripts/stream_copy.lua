@@ -1,8 +1,8 @@
--- Copies some entries of a stream; once there are no more, puts the copy in the stream's place.
--- What was deleted of a stream stays in the store's blocks of it, and in its files, until a block is gone as a whole.
--- KEYS 1 stream, 2 copy   ARGV 1 the entry copied last, 2 how many, 3 seconds the copy outlives us, then entry, raw…:
---      raw bodies to be put in the place of those there are
--- Answers {entry copied last}, {} when it is done, {false} where the stream lost entries meanwhile: start over
+-- Copies some entries of a stream. When all have been copied, the copy replaces the stream.
+-- This erases deleted entries, which otherwise stay in memory and on disk until their whole block is removed.
+-- KEYS 1 stream, 2 copy   ARGV 1 last copied entry, 2 number of entries, 3 seconds to keep the copy if this is
+--      interrupted, then entry, raw…: raw bodies that replace those of the entries
+-- Returns {last copied entry}, {} when done, or {false} if the stream has lost entries and the copy must start again
 local raws = {}
 for a = 4, #ARGV, 2 do raws[ARGV[a]] = ARGV[a + 1] end
 local found = redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', ARGV[2])

@@ -1,6 +1,6 @@
--- Puts a value in the place of another, or removes it, unless it has been changed meanwhile.
--- KEYS 1 key   ARGV 1 field ("" for a string), 2 value as it was read, 3 value to be (of a field "" removes it)
--- Answers 1 or 0
+-- Replaces or removes a value, unless it has changed after it was read.
+-- KEYS 1 key   ARGV 1 field ("" for a string), 2 value as it was read, 3 new value ("" removes a field)
+-- Returns 1 or 0
 if ARGV[1] == '' then
   if redis.call('GET', KEYS[1]) ~= ARGV[2] then return 0 end
   redis.call('SET', KEYS[1], ARGV[3], 'KEEPTTL')

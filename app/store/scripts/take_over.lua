@@ -1,10 +1,10 @@
--- Gives what is kept of a deleted subscription on a shard to the new one that takes its place; all or nothing.
--- KEYS 1 lease, 2 writes, 3 subscriptions' version, 4 fanout, 5 parked, 6 health of the new one, then for each part of a
---      subscription the key of the deleted one, that of the new one; queue is the first part
--- ARGV 1 lease token, 2 version that is known, 3 position of the fan-out that the events below were read to,
---      4 the deleted one, 5 the new one, 6 what the version grows by, then entries of events that came since the deletion
--- Answers {writes}, 'lease', or 'version' (subscriptions or the position changed: look again)
--- The version grows, so that nothing that was read before is used to hand out another event.
+-- Moves the data of a deleted subscription on a shard to the new subscription that replaces it, atomically.
+-- KEYS 1 lease, 2 writes, 3 subscriptions' version, 4 fanout, 5 parked, 6 health of the new one, then pairs of keys of
+--      the deleted and the new subscription; the queues come first
+-- ARGV 1 lease token, 2 known version, 3 position of the fan-out up to which the events below were read, 4 deleted
+--      subscription, 5 new subscription, 6 increment of the version, then entries of events since the deletion
+-- Returns {writes}, 'lease' (another worker delivers now), or 'version' (subscriptions or the position have changed)
+-- The version is increased, so that no worker fans out events with the subscriptions that it read before.
 if (redis.call('GET', KEYS[1]) or ARGV[1]) ~= ARGV[1] then return 'lease' end
 if (redis.call('GET', KEYS[3]) or '0') ~= ARGV[2] then return 'version' end
 if (redis.call('GET', KEYS[4]) or '0-0') ~= ARGV[3] then return 'version' end
@@ -34,7 +34,7 @@ for k = 7, #KEYS, 2 do
   end
 end
 for i = 7, #ARGV do
-  -- Refused if it has been queued before. A damaged queue is found, and its subscription parked, when it is read.
+  -- XADD refuses an entry that was queued before. A damaged queue is detected when it is read, and then parked.
   redis.pcall('XADD', KEYS[8], ARGV[i], '', '')
 end
 for _, suffix in ipairs({'', ':from', ':to'}) do
@@ -44,7 +44,7 @@ for _, suffix in ipairs({'', ':from', ':to'}) do
     redis.call('HDEL', KEYS[5], ARGV[4] .. suffix)
   end
 end
--- A new subscription begins without the failures of the former.
+-- The new subscription starts without the failures of the deleted one.
 redis.pcall('HDEL', KEYS[6], 'failures', 'failing_since', 'paused_until', 'failing_for', 'failed_at', 'retry_job_at')
 redis.pcall('HSET', KEYS[6], 'took_over', ARGV[4])
 redis.call('INCRBY', KEYS[3], ARGV[6])
