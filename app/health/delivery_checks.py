@@ -11,7 +11,7 @@ from app.store import Store
 from app.store.upkeep.hold import is_held
 
 _MOST_NAMED = 5
-_DOWN_SECONDS = 120.0  # a target that fails for less time is being retried
+_DOWN_SECONDS = 120.0  # a target that fails for less time is only a warning
 _SET_UP_SECONDS = 600.0  # the time to set a new device's Callback URL
 
 
@@ -32,13 +32,13 @@ def target_problems(store: Store) -> list[str]:
                     "subscription in the console or with POST /v1/subscriptions/{id}/enable, or delete it."
                 )
             )
-        elif since and (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds() > _DOWN_SECONDS:
-            found.append(
-                Problem(
-                    f"{name}: the target has been failing since {since}. Deliveries wait and are retried. The "
-                    "subscription's page in the console shows what the target answers."
-                )
+        elif since:
+            lasts = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
+            text = (
+                f"{name}: the target has been failing since {since}. Deliveries wait and are retried. The "
+                "subscription's page in the console shows what the target answers."
             )
+            found.append(Problem(text) if lasts > _DOWN_SECONDS else text)
     return found
 
 

@@ -122,7 +122,9 @@ def test_a_target_that_is_down_or_disabled_is_named_by_id_and_origin(alone: Rela
     shard = kept.connection.shards[0]
     key = shard.subscription(made["id"], "health")
     wait_for(lambda: kept.connection.redis.hget(key, "failing_since"))
-    assert found(alone)["problems"] == []  # it is being retried
+    told = found(alone)
+    assert told["problems"] == []  # it is being retried
+    assert any(made["id"] in one and "has been failing since" in one for one in told["warnings"])
     alone.kill("worker")
     kept.connection.redis.hset(key, "failing_since", time.time() - 600)
     problems = [one for one in found(alone)["problems"] if made["id"] in one]
