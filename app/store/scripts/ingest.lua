@@ -280,7 +280,7 @@ end
 local remembered = {} -- for each record used for deduplication: key[, field, former value]
 local function undo()
   for i = 3, #answer do
-    for _, key in ipairs(KEYS) do redis.pcall('XDEL', key, answer[i]) end -- for a key that isn't a stream, the error is harmless
+    for _, key in ipairs(KEYS) do redis.pcall('XDEL', key, answer[i]) end -- fails, harmlessly, for other types
   end
   for _, was in ipairs(remembered) do
     if not was[2] then
