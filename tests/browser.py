@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright."""
+"""Debian's Chromium, controlled by Playwright."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures of all tests. `relay` is shared in a session, so tests create their own devices and subscriptions."""
+"""Fixtures for all tests. `relay` is shared by a session, so tests create their own devices and subscriptions."""
 
 from __future__ import annotations
 

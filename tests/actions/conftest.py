@@ -1,4 +1,4 @@
-"""The shared relay with a simulator behind it, and another relay that asks again within a second."""
+"""Fixtures: a shared relay with a simulator, and a relay that requests results again within a second."""
 
 from __future__ import annotations
 

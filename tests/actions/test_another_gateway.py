@@ -1,4 +1,4 @@
-"""Who has a key with `devices:write` alone can't send a device's secrets to a gateway of their own. Contract §8."""
+"""A key with only `devices:write` can't redirect a device's secrets to another gateway. Contract §8."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_first_gateway_of_a_device_needs_the_auth_token_as_well(make: Maker,
     assert patch(one, key, gateway_url=elsewhere.url, auth_token=one.registered.token).status_code == 200
 
 
-def test_the_same_origin_in_another_spelling_or_with_another_path_needs_no_token(make: Maker) -> None:
+def test_changing_only_the_path_or_spelling_of_the_origin_needs_no_token(make: Maker) -> None:
     one = make(gateway_url="https://robot.camsunit.com/external/api3.0/biometric")
     key = key_with(one.relay, "devices:write")
     for url in (
@@ -128,7 +128,7 @@ def test_with_the_auth_token_queued_commands_go_to_the_new_gateway_and_both_host
 @pytest.mark.parametrize(
     "change", [{"security_key": None}, {"security_key": OTHER_KEY}], ids=["removed", "another"]
 )
-def test_a_security_key_is_changed_or_removed_with_the_auth_token_only(
+def test_changing_or_removing_the_security_key_needs_the_auth_token(
     make: Maker, change: dict[str, Any]
 ) -> None:
     one = make(security_key=KEY)
@@ -141,7 +141,7 @@ def test_a_security_key_is_changed_or_removed_with_the_auth_token_only(
     assert audit_of(one, "device.secrets_changed")[0]["detail"] == "security_key"
 
 
-def test_a_replaced_auth_token_opens_no_way_to_another_gateway(make: Maker, elsewhere: Receiver) -> None:
+def test_replacing_the_auth_token_does_not_allow_another_gateway(make: Maker, elsewhere: Receiver) -> None:
     """Two steps: replace the token by one that is known, then use that as the proof."""
     one = make(security_key=KEY)
     key, known = key_with(one.relay, "devices:write"), secrets.token_hex(16)
@@ -156,7 +156,7 @@ def test_a_replaced_auth_token_opens_no_way_to_another_gateway(make: Maker, else
     assert patch(one, admin, gateway_url=elsewhere.url, auth_token=known).status_code == 200
 
 
-def test_commands_of_a_device_that_was_removed_are_not_sent_for_one_registered_anew(
+def test_commands_of_a_removed_device_are_not_sent_after_it_is_registered_again(
     make: Maker, elsewhere: Receiver
 ) -> None:
     one = make()
@@ -191,13 +191,13 @@ def test_a_command_queued_by_an_earlier_version_goes_to_the_device_it_was_queued
     assert not kept.commands.may_go_to(command, device)
 
 
-def test_registering_notes_where_commands_will_go(make: Maker) -> None:
+def test_registering_a_device_records_its_gateway_in_the_audit_log(make: Maker) -> None:
     one = make()
     (row,) = audit_of(one, "device.gateway_set")
     assert one.sim.command_url().startswith(row["detail"].removeprefix("to ") + "/")
 
 
-def test_nothing_of_the_secrets_is_in_what_was_answered_or_logged(make: Maker, elsewhere: Receiver) -> None:
+def test_secrets_are_not_in_responses_or_logs(make: Maker, elsewhere: Receiver) -> None:
     one = make(security_key=KEY)
     key = key_with(one.relay, "devices:write")
     texts = [patch(one, key, gateway_url=elsewhere.url).text, patch(one, key, security_key=OTHER_KEY).text]
@@ -208,7 +208,7 @@ def test_nothing_of_the_secrets_is_in_what_was_answered_or_logged(make: Maker, e
         assert text not in "".join(texts) + one.relay.logs()
 
 
-def test_nor_does_removing_a_device_and_registering_it_anew_lead_elsewhere(
+def test_registering_a_removed_device_again_does_not_allow_another_gateway(
     make: Maker, elsewhere: Receiver
 ) -> None:
     """With the former gateway, without one, and with a token replaced before: then step by step."""
@@ -230,7 +230,7 @@ def test_nor_does_removing_a_device_and_registering_it_anew_lead_elsewhere(
     )
 
 
-def test_with_the_auth_token_a_removed_device_may_be_registered_with_another_gateway(
+def test_with_the_auth_token_a_removed_device_can_be_registered_with_another_gateway(
     make: Maker, elsewhere: Receiver
 ) -> None:
     one = make()

@@ -1,4 +1,4 @@
-"""What the gateway answers becomes the HTTP status of the contract, with its own words and advice beside."""
+"""The gateway's responses become the contract's HTTP statuses, with the gateway's message and the relay's advice."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ GARBAGE = {
 
 @pytest.mark.parametrize("key", [None, KEY], ids=["plain", "encrypted"])
 @pytest.mark.parametrize("kind", GARBAGE)
-def test_a_body_that_is_not_the_protocols_is_502(kind: str, key: str | None, make: Maker) -> None:
+def test_a_response_outside_the_protocol_is_502(kind: str, key: str | None, make: Maker) -> None:
     one = make(security_key=key)
     one.fault(GARBAGE[kind])
     found = problem(one.act("load-device-information"), 502)
@@ -85,7 +85,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("where", ELSEWHERE)
-def test_only_the_gateways_own_answer_ends_a_command_well(
+def test_only_a_response_from_the_gateway_completes_a_command(
     where: str, make: Maker, receiver: Receiver
 ) -> None:
     status, kind, content = ELSEWHERE[where]
@@ -96,7 +96,7 @@ def test_only_the_gateways_own_answer_ends_a_command_well(
     assert found["status_code"] is None
 
 
-def test_a_content_type_is_shown_only_if_it_is_one(make: Maker, receiver: Receiver) -> None:
+def test_an_invalid_content_type_is_not_shown(make: Maker, receiver: Receiver) -> None:
     receiver.answer = lambda _: (200, {"content-type": "<script>alert(1)</script>"}, b"{}")
     found = problem(make(gateway_url=receiver.url).act("load-device-information"), 502)
     assert "no content type" in found["detail"] and "script" not in found["detail"]
@@ -104,7 +104,7 @@ def test_a_content_type_is_shown_only_if_it_is_one(make: Maker, receiver: Receiv
 
 @pytest.mark.parametrize("kind", ["html", "http-500", "no-code"])
 @pytest.mark.parametrize("action", ["delete-all-user", "enroll-fingerprint"])
-def test_after_an_answer_that_says_nothing_a_destructive_command_is_unknown(
+def test_a_destructive_command_with_a_meaningless_response_is_unknown(
     kind: str, action: str, one: Machine
 ) -> None:
     """It may have been carried out: "failed" would be a guess."""
@@ -119,7 +119,7 @@ def test_after_an_answer_that_says_nothing_a_destructive_command_is_unknown(
 
 
 @pytest.mark.parametrize("code", [4, 13, 19])
-def test_a_plain_answer_of_a_device_with_a_key_is_understood(code: int, make: Maker) -> None:
+def test_an_unencrypted_response_for_a_device_with_a_key_is_read(code: int, make: Maker) -> None:
     one = make(security_key=KEY)
     text = json.dumps({"Status": "API_RESPONSE_X", "OperationID": "1", "StatusCode": code})
     one.fault(Fault(body=text), Fault(body=f"\ufeff {text}\r\n"))
@@ -128,7 +128,7 @@ def test_a_plain_answer_of_a_device_with_a_key_is_understood(code: int, make: Ma
         assert (found["status_code"], found["gateway_status"]) == (code, "API_RESPONSE_X")
 
 
-def test_a_device_without_the_key_that_the_gateway_has_is_told_to_set_it(make: Maker) -> None:
+def test_a_missing_security_key_is_reported_with_advice_to_set_it(make: Maker) -> None:
     one = make()
     one.device.spec.security_key = KEY
     found = problem(one.act("load-device-information"), 422)
@@ -137,14 +137,14 @@ def test_a_device_without_the_key_that_the_gateway_has_is_told_to_set_it(make: M
     one.done("load-device-information")
 
 
-def test_another_key_than_the_gateways_is_13(make: Maker) -> None:
+def test_a_wrong_security_key_is_status_code_13(make: Maker) -> None:
     one = make(security_key=KEY)
     one.device.spec.security_key = KEY[::-1]
     found = problem(one.act("load-device-information"), 422)
     assert (found["status_code"], found["status_name"]) == (13, "Invalid Security Key")
 
 
-def test_an_answer_without_limit_is_cut_and_502(one: Machine) -> None:
+def test_an_endless_response_is_cut_off_and_502(one: Machine) -> None:
     one.fault(Fault(body='{"Status":"done","StatusCode":0,"x":"' + "x" * 9_000_000 + '"}'))
     found = problem(one.act("load-device-information"), 502)
     assert "larger than" in found["detail"]
@@ -161,14 +161,14 @@ def test_success_without_a_status_code_is_success(one: Machine) -> None:
     assert one.done("resend-all-user")["gateway_status"] == "done"
 
 
-def test_another_call_in_progress_is_waited_out(one: Machine) -> None:
+def test_a_command_waits_for_another_call_in_progress(one: Machine) -> None:
     one.fault(Fault(status_code=37), Fault(status_code=37))
     one.done("delete-all-user", confirm=True)
     assert len(one.bodies) == 3
     assert len({body["OperationID"] for body in one.bodies}) == 1
 
 
-def test_another_call_that_never_ends_is_503_when_the_time_is_up(quick: Maker) -> None:
+def test_another_call_that_never_ends_is_503_after_the_timeout(quick: Maker) -> None:
     one = quick()
     one.fault(*[Fault(status_code=37)] * 20)
     began = time.monotonic()
@@ -179,7 +179,7 @@ def test_another_call_that_never_ends_is_503_when_the_time_is_up(quick: Maker) -
     assert time.monotonic() - began < 4
 
 
-def test_the_gateways_own_text_never_repeats_what_it_was_sent(one: Machine) -> None:
+def test_the_gateways_message_is_shown_without_values_that_it_repeats(one: Machine) -> None:
     secret = one.registered.token
     one.fault(Fault(status_code=1, status=f"bad token {secret} or PIN 918273645"))
     answer = one.act("add-user", user_id="1", password="918273645")
@@ -187,7 +187,7 @@ def test_the_gateways_own_text_never_repeats_what_it_was_sent(one: Machine) -> N
     assert secret not in answer.text and "918273645" not in answer.text
 
 
-def test_nor_does_it_repeat_a_part_of_a_template(one: Machine) -> None:
+def test_the_gateways_message_is_shown_without_parts_of_templates(one: Machine) -> None:
     template = "".join(f"{number:03d}/" for number in range(400))
     quoted = template[100:140].replace("/", "\\/")
     one.fault(Fault(status_code=1, status=f"can't read {quoted} of it"))

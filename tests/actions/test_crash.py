@@ -1,4 +1,4 @@
-"""Whatever process dies, each command has one end, and it is true; what can't be undone is sent at most once."""
+"""Whichever process crashes, each command ends once, with its real result. Irreversible commands are sent once."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def command_events(relay: Relay) -> Counter[str]:
     return Counter(event["command_id"] for event in both)
 
 
-def test_a_worker_killed_during_100_commands_leaves_each_with_one_truthful_end(
+def test_a_worker_killed_during_100_commands_ends_each_once_with_its_real_result(
     own: Relay, own_sim: SimulatorServer
 ) -> None:
     own.kill("worker")  # so that all 100 are there before the first is sent
@@ -112,7 +112,7 @@ def test_a_destructive_command_that_was_being_sent_is_unknown_and_not_sent_again
     assert command_events(own)[command_id] == 1
 
 
-def test_a_deploy_of_the_worker_loses_no_result(own: Relay, own_sim: SimulatorServer) -> None:
+def test_a_restart_of_the_worker_loses_no_result(own: Relay, own_sim: SimulatorServer) -> None:
     """SIGTERM: what is under way is waited for, the next worker goes on."""
     one = machine(own, own_sim, {"delay_seconds": 1.0})
     first = one.queued("delete-all-user", confirm=True)
@@ -126,7 +126,7 @@ def test_a_deploy_of_the_worker_loses_no_result(own: Relay, own_sim: SimulatorSe
     assert len(one.bodies) == 2
 
 
-def test_a_command_survives_the_death_of_everything(own: Relay, own_sim: SimulatorServer) -> None:
+def test_a_command_survives_a_crash_of_all_processes(own: Relay, own_sim: SimulatorServer) -> None:
     one = machine(own, own_sim, {"remember_seconds": 0})
     one.device.switch(online=False)
     held = one.act("add-user", user_id="1").json()
@@ -143,7 +143,7 @@ def test_a_command_survives_the_death_of_everything(own: Relay, own_sim: Simulat
     assert "1" in one.device.users
 
 
-def test_a_web_killed_while_a_call_waits_loses_the_call_and_not_the_command(
+def test_a_web_process_killed_during_a_call_does_not_lose_the_command(
     own: Relay, own_sim: SimulatorServer
 ) -> None:
     one = machine(own, own_sim, {"delay_seconds": 1.5})
@@ -165,9 +165,7 @@ def test_a_web_killed_while_a_call_waits_loses_the_call_and_not_the_command(
     assert len(one.bodies) == 1
 
 
-def test_a_store_restarted_while_commands_run_costs_none_of_them(
-    own: Relay, own_sim: SimulatorServer
-) -> None:
+def test_a_restart_of_the_store_loses_no_running_command(own: Relay, own_sim: SimulatorServer) -> None:
     """Neither a result that came meanwhile, nor the calls that wait for it."""
     machines = [machine(own, own_sim, {"delay_seconds": 0.8}) for _ in range(6)]
     with ThreadPoolExecutor(12) as pool:
@@ -184,7 +182,7 @@ def test_a_store_restarted_while_commands_run_costs_none_of_them(
     assert all(count == 1 for count in command_events(own).values())
 
 
-def test_a_worker_and_a_store_that_die_together_leave_no_process_behind(own: Relay) -> None:
+def test_a_worker_and_store_killed_together_leave_no_process_behind(own: Relay) -> None:
     """RQ's farewell to a store that is away failed, and it began again for ever."""
     pids = list(children(own.processes["worker"].pid))
     assert len(pids) == 2

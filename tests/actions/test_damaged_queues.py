@@ -1,4 +1,4 @@
-"""A device whose commands can't go on holds up no other one, is shown, and goes on once the store is repaired."""
+"""A device whose queue is damaged doesn't stop other devices, is reported, and continues once the store is repaired."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def warned(relay: Relay, what: str) -> bool:
     return any(what in text for text in relay.get("/health")["warnings"])
 
 
-def test_a_damaged_queue_is_shown_and_holds_up_no_other_device(relay: Relay, make: Maker) -> None:
+def test_a_damaged_queue_is_reported_and_does_not_stop_other_devices(relay: Relay, make: Maker) -> None:
     one, other, store = make(), make(), client(relay)
     store.set(KEYS.queue(one.id), "damaged")
     store.sadd(KEYS.busy, one.id)
@@ -32,7 +32,7 @@ def test_a_damaged_queue_is_shown_and_holds_up_no_other_device(relay: Relay, mak
 
 
 @pytest.mark.parametrize(("key", "loop"), [(KEYS.wake, "commands.wake 0"), (KEYS.busy, "commands.queues 0")])
-def test_damage_to_data_shared_by_all_devices_is_shown_and_stops_no_delivery(
+def test_damage_to_data_of_all_devices_is_reported_and_does_not_stop_deliveries(
     relay: Relay, one: Machine, receiver: Receiver, key: str, loop: str
 ) -> None:
     relay.subscribe(receiver, one.registered, events=["attendance.punch"])
@@ -50,9 +50,7 @@ def test_damage_to_data_shared_by_all_devices_is_shown_and_stops_no_delivery(
 
 
 @pytest.mark.parametrize("damage", ["record", "everything"])
-def test_a_damaged_command_does_not_keep_the_next_ones_waiting(
-    relay: Relay, make: Maker, damage: str
-) -> None:
+def test_a_damaged_command_does_not_block_the_next_ones(relay: Relay, make: Maker, damage: str) -> None:
     one, store = make({"delay_seconds": 2}), client(relay)
     first = one.queued(ACTION)
     wait_for(lambda: relay.get(f"/v1/commands/{first}")["status"] == "sending")

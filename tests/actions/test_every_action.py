@@ -1,4 +1,4 @@
-"""Each action sends its documented body, plain and encrypted, and changes the device as it says."""
+"""Each action sends its documented body, unencrypted and encrypted, and changes the device as documented."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_each_other_action_reads_or_changes_the_device(action: str, key: str | N
     assert changed(one, answer)
 
 
-def test_all_are_covered() -> None:
+def test_every_action_is_tested() -> None:
     actions = {flat_and_wire(name)[0] for name in NAMES}
     assert actions == set(BY_ACTION)
     assert set(CHANGES) == {action for action in actions if not action.startswith("add-user")}
@@ -154,7 +154,7 @@ CREDENTIALS: dict[str, dict[str, Any]] = {
 }
 
 
-def test_add_user_takes_any_of_the_64_combinations(make: Maker) -> None:
+def test_add_user_accepts_all_64_combinations_of_credentials(make: Maker) -> None:
     one = make({"strict_sizes": True}, security_key=KEY)
     for number in range(len(CREDENTIALS) + 1):
         for kinds in combinations(CREDENTIALS, number):
@@ -171,7 +171,7 @@ def test_add_user_takes_any_of_the_64_combinations(make: Maker) -> None:
     assert indexes == {"Card": 0, "Password": 0, "Fingerprint": 9, "Face": 3, "Palm": 1, "UserPhoto": 0}
 
 
-def test_base64_may_come_as_a_data_url_in_lines_or_without_padding(one: Machine) -> None:
+def test_base64_is_accepted_as_a_data_url_in_lines_or_without_padding(one: Machine) -> None:
     picture = base64.b64encode(BINARY[:100]).decode()
     assert picture.endswith("=")
     for number, written in enumerate(
@@ -188,7 +188,7 @@ def test_a_picture_of_one_mib_is_sent(one: Machine) -> None:
     assert one.device.users["1"].templates["UserPhoto", 0].data == picture
 
 
-def test_each_command_has_an_operation_id_of_its_own(one: Machine) -> None:
+def test_each_command_has_a_different_operation_id(one: Machine) -> None:
     ids = {one.done("load-device-information")["operation_id"] for _ in range(5)}
     assert len(ids) == 5
     assert {body["OperationID"] for body in one.bodies} == ids
@@ -197,7 +197,7 @@ def test_each_command_has_an_operation_id_of_its_own(one: Machine) -> None:
 @pytest.mark.parametrize(
     "query", ["?stgid={id}", "?stgid=OTHER&stgid={id}", "?STGID={id}", "?a=1&b=&stgid={id}", ""]
 )
-def test_the_url_carries_its_stgid_once_whatever_was_pasted(query: str, make: Maker, relay: Relay) -> None:
+def test_the_gateway_url_contains_stgid_once(query: str, make: Maker, relay: Relay) -> None:
     one = make()
     url = one.sim.command_url() + query.format(id=one.id)
     assert relay.call("PATCH", f"/v1/devices/{one.id}", json={"gateway_url": url}).status_code == 200
@@ -206,7 +206,7 @@ def test_the_url_carries_its_stgid_once_whatever_was_pasted(query: str, make: Ma
     assert kept == one.sim.command_url() + ("?a=1&b=" if "a=1" in query else "")
 
 
-def test_names_and_ids_of_any_script_arrive_as_they_were_given(one: Machine) -> None:
+def test_names_and_ids_in_any_script_are_sent_unchanged(one: Machine) -> None:
     one.done("add-user", user_id="Ü-1/2", first_name="名前", last_name='O\'Brien "x"')
     assert (one.device.users["Ü-1/2"].first_name, one.device.users["Ü-1/2"].last_name) == (
         "名前",
@@ -216,7 +216,7 @@ def test_names_and_ids_of_any_script_arrive_as_they_were_given(one: Machine) -> 
     assert one.done("delete-user", user_id="Ü-1/2")["user_id"] == "Ü-1/2"
 
 
-def test_a_gateway_that_knows_another_device_is_told_by_its_answer(make: Maker) -> None:
+def test_a_gateway_that_does_not_know_the_device_is_404(make: Maker) -> None:
     one = make()
     one.sim.gateway.remove_device(one.id)
     answer = one.act("load-device-information")

@@ -1,4 +1,4 @@
-"""What the gateway keeps for a device (5, 6, or no answer at all) is asked for again, or told to be unknown."""
+"""The result of a command that the gateway holds for a device (5, 6 or no response) is requested again, or unknown."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_read_that_the_gateway_holds_is_cancelled(quick: Maker) -> None:
     assert one.done("load-device-information")["status"] == "completed"  # the device's queue goes on
 
 
-def test_a_device_that_does_not_acknowledge_is_6_and_the_same(quick: Maker) -> None:
+def test_a_command_that_the_device_does_not_acknowledge_is_held_with_status_code_6(quick: Maker) -> None:
     one = quick()
     one.device.punch("1", at=datetime(2026, 11, 20, 8, tzinfo=UTC))
     one.device.switch(timeout=True)
@@ -119,7 +119,9 @@ def test_a_device_that_does_not_acknowledge_is_6_and_the_same(quick: Maker) -> N
 
 
 @pytest.mark.parametrize("action", ["add-user", "delete-user"])
-def test_8_after_an_add_and_9_after_a_delete_mean_that_it_was_carried_out(action: str, quick: Maker) -> None:
+def test_status_8_after_a_repeated_add_and_9_after_a_repeated_delete_mean_success(
+    action: str, quick: Maker
+) -> None:
     """At a gateway that forgets what it was asked."""
     one = quick({"remember_seconds": 0})
     if action == "delete-user":
@@ -139,7 +141,7 @@ def test_8_after_an_add_and_9_after_a_delete_mean_that_it_was_carried_out(action
     [Fault(drop=True, carry_out=True), Fault(delay=3.0, drop=True, carry_out=True)],
     ids=["dropped", "late"],
 )
-def test_an_answer_that_was_lost_is_asked_for_again(fault: Fault, quick: Maker) -> None:
+def test_a_lost_response_is_requested_again(fault: Fault, quick: Maker) -> None:
     one = quick({"remember_seconds": 0})
     one.fault(fault)
     command_id = waiting(one.act("add-user", user_id="1"), None)
@@ -147,7 +149,7 @@ def test_an_answer_that_was_lost_is_asked_for_again(fault: Fault, quick: Maker) 
     assert len({body["OperationID"] for body in one.bodies}) == 1 < len(one.bodies)
 
 
-def test_other_codes_after_a_wait_are_what_they_say(quick: Maker) -> None:
+def test_other_status_codes_of_a_held_command_end_it(quick: Maker) -> None:
     one = quick()
     one.fault(Fault(status_code=5), Fault(status_code=11))
     ended = one.ended(waiting(one.act("add-user", user_id="1"), 5))
@@ -162,7 +164,7 @@ def test_other_codes_after_a_wait_are_what_they_say(quick: Maker) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["html", "drop", "busy", "gone"])
-def test_trouble_on_the_way_is_no_end_of_what_the_gateway_holds(trouble: str, quick: Maker) -> None:
+def test_network_errors_do_not_end_a_held_command(trouble: str, quick: Maker) -> None:
     one = quick({"remember_seconds": 0})
     one.device.switch(online=False)
     command_id = waiting(one.act("add-user", user_id="1"), 5)
@@ -211,7 +213,7 @@ def test_destructive_commands_and_enrolments_are_sent_once_and_end_as_unknown(
 
 
 @pytest.mark.parametrize("fault", [Fault(drop=True), Fault(delay=3.0)], ids=["dropped", "late"])
-def test_a_destructive_command_without_an_answer_is_unknown(fault: Fault, quick: Maker) -> None:
+def test_a_destructive_command_without_a_response_is_unknown(fault: Fault, quick: Maker) -> None:
     one = quick()
     one.fault(fault)
     found = problem(one.act("delete-all-user", confirm=True), 422)
@@ -220,7 +222,7 @@ def test_a_destructive_command_without_an_answer_is_unknown(fault: Fault, quick:
 
 
 @pytest.mark.parametrize("code", [5, 6])
-def test_a_command_that_is_held_for_a_day_has_failed(code: int, quick: Maker, receiver: Receiver) -> None:
+def test_a_command_held_for_a_day_fails(code: int, quick: Maker, receiver: Receiver) -> None:
     one = quick()
     one.relay.subscribe(receiver, one.registered, events=["command.failed"])
     one.device.switch(**({"online": False} if code == 5 else {"timeout": True}))
@@ -237,7 +239,7 @@ def test_a_command_that_is_held_for_a_day_has_failed(code: int, quick: Maker, re
     assert found["command_id"] == command_id and "for a day" in found["detail"]
 
 
-def test_the_last_poll_is_at_the_end_of_the_day_and_not_before(quick: Maker) -> None:
+def test_the_last_poll_is_at_the_end_of_the_day(quick: Maker) -> None:
     """However long the schedule's step is: the device may be back in the last hour."""
     one = quick()
     one.device.switch(online=False)
@@ -257,7 +259,7 @@ def test_the_last_poll_is_at_the_end_of_the_day_and_not_before(quick: Maker) -> 
     assert datetime.now(UTC) > end - timedelta(seconds=1.5)
 
 
-def test_other_commands_go_on_while_one_waits(quick: Maker) -> None:
+def test_other_commands_continue_while_one_is_held(quick: Maker) -> None:
     one = quick()
     one.device.users["1"] = User("1")
     one.fault(Fault(status_code=5))
@@ -281,7 +283,7 @@ def test_commands_of_a_removed_device_end(quick: Maker) -> None:
     assert len(rows) == 5  # who commanded what is still to be seen
 
 
-def test_changes_of_the_device_meanwhile_apply_to_queued_commands(quick: Maker) -> None:
+def test_changes_of_a_device_apply_to_queued_commands(quick: Maker) -> None:
     for change in ({"mode": "hybrid_db"}, {"gateway_url": None}):
         one: Machine = quick({"delay_seconds": 0.7})
         one.queued("load-device-information")
@@ -292,7 +294,7 @@ def test_changes_of_the_device_meanwhile_apply_to_queued_commands(quick: Maker) 
         assert len(one.bodies) == 1
 
 
-def test_a_command_that_was_not_sent_within_its_day_is_not_sent_any_more(quick: Maker) -> None:
+def test_a_command_not_sent_within_a_day_is_never_sent(quick: Maker) -> None:
     """As after a weekend without a worker: nobody expects Friday's delete-all-user on Monday."""
     one = quick({"delay_seconds": 0.7})
     one.queued("load-device-information")
@@ -304,7 +306,7 @@ def test_a_command_that_was_not_sent_within_its_day_is_not_sent_any_more(quick: 
     assert all("Delete" not in body for body in one.bodies)
 
 
-def test_the_lists_of_commands_forget_what_is_older_than_the_retention(quick: Maker) -> None:
+def test_commands_older_than_the_retention_period_are_not_listed(quick: Maker) -> None:
     one = quick()
     made = one.done("load-device-information")["command_id"]
     client, keys = store_of(one.relay), CommandKeys(Shard(0))

@@ -1,4 +1,4 @@
-"""LoadLog in windows and pages, its rows flat, and published where they were unknown."""
+"""LoadLog reads windows and pages, returns flat rows, and publishes unknown rows on request."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def filters(one: Machine) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("key", [None, KEY], ids=["plain", "encrypted"])
-def test_a_long_period_is_asked_for_in_windows_and_pages_and_joined(key: str | None, make: Maker) -> None:
+def test_a_long_period_is_requested_in_windows_and_pages_that_are_joined(
+    key: str | None, make: Maker
+) -> None:
     one = make(timezone="Europe/Berlin", security_key=key)
     times = punched(one, 130, START, timedelta(hours=5))  # 27 days: three pages in the first window
     times += punched(one, 60, START + timedelta(days=40), timedelta(hours=1))  # two in the second
@@ -75,7 +77,7 @@ def test_rows_are_flat_punches(one: Machine) -> None:
     assert (row["local_date"], row["local_time"], row["device_id"]) == ("2026-11-20", "03:00:00", one.id)
 
 
-def test_the_documented_answer_is_read(one: Machine) -> None:
+def test_the_documented_response_is_read(one: Machine) -> None:
     """Its ReturnRowCount says 18, its Log has three: both are told."""
     log = [
         {
@@ -95,13 +97,13 @@ def test_the_documented_answer_is_read(one: Machine) -> None:
     assert [row["user_id"] for row in answer["logs"]] == ["2", "3"]
 
 
-def test_an_empty_period_is_no_error(one: Machine) -> None:
+def test_an_empty_period_is_not_an_error(one: Machine) -> None:
     answer = load(one, START, START, publish=True)
     assert (answer["row_count"], answer["reported_row_count"], answer["logs"]) == (0, 0, [])
     assert answer["published_count"] == 0
 
 
-def test_an_offset_that_comes_again_ends_the_pages(one: Machine) -> None:
+def test_a_repeated_offset_ends_paging(one: Machine) -> None:
     row = {"Type": "CheckIn", "UserID": "2", "LogTime": "2020-09-17 16:53:43 GMT +0530"}
     page = {"ReturnRowCount": "1", "Log": [row], "OffSet": "the same"}
     body = json.dumps({"Status": "done", "PunchLog": page})
@@ -110,7 +112,7 @@ def test_an_offset_that_comes_again_ends_the_pages(one: Machine) -> None:
     assert len(one.bodies) == 2
 
 
-def test_a_page_that_nobody_can_read_does_not_end_the_pages(one: Machine) -> None:
+def test_an_unreadable_page_does_not_end_paging(one: Machine) -> None:
     unreadable = {"ReturnRowCount": "1", "Log": [{"UserID": "2", "LogTime": "noon"}], "OffSet": "next"}
     last = {"ReturnRowCount": "1", "Log": [{"UserID": "2", "LogTime": "2020-09-17 16:53:43 GMT +0530"}]}
     one.fault(*[Fault(body=json.dumps({"Status": "done", "PunchLog": page})) for page in (unreadable, last)])
@@ -118,7 +120,7 @@ def test_a_page_that_nobody_can_read_does_not_end_the_pages(one: Machine) -> Non
     assert (answer["row_count"], answer["reported_row_count"]) == (1, 2)
 
 
-def test_an_error_on_a_later_page_is_the_commands(one: Machine) -> None:
+def test_an_error_on_a_later_page_fails_the_command(one: Machine) -> None:
     punched(one, 60, START, timedelta(minutes=1))
     one.fault(Fault(delay=0.01), Fault(status_code=11))
     answer = one.act(
@@ -127,7 +129,7 @@ def test_an_error_on_a_later_page_is_the_commands(one: Machine) -> None:
     assert problem(answer, 422)["status_code"] == 11
 
 
-def test_publish_makes_events_of_unknown_rows_only_and_once(make: Maker, receiver: Receiver) -> None:
+def test_publish_creates_one_event_per_unknown_row(make: Maker, receiver: Receiver) -> None:
     one = make()
     one.relay.subscribe(receiver, one.registered, events=["attendance.punch"])
     now = datetime.now(UTC).replace(microsecond=0)
@@ -150,7 +152,7 @@ def test_publish_makes_events_of_unknown_rows_only_and_once(make: Maker, receive
     wait_for(lambda: len(receiver.events()) == 71)
 
 
-def test_publish_at_many_devices_and_twice_at_once_publishes_each_row_once(make: Maker) -> None:
+def test_concurrent_publishing_on_many_devices_publishes_each_row_once(make: Maker) -> None:
     one = make()
     now = datetime.now(UTC).replace(microsecond=0)
     punched(one, 20, now - timedelta(hours=1), timedelta(seconds=30))

@@ -1,4 +1,4 @@
-"""One command at a time per device, in order; different devices side by side."""
+"""A device's commands run one at a time, in order. Different devices run in parallel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.actions.tools import Machine, Maker, machine
 from tests.harness import Relay, wait_for
 
 
-def test_a_devices_commands_are_sent_in_order_and_never_two_at_once(
+def test_a_devices_commands_are_sent_in_order_one_at_a_time(
     make: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = make({"delay_seconds": 0.02})
@@ -71,7 +71,7 @@ def test_200_devices_that_take_15_s_are_served_within_20_s(
     assert took < 20
 
 
-def test_words_to_the_worker_that_were_lost_are_made_good(quick: Maker) -> None:
+def test_lost_notifications_to_the_worker_are_made_up_for(quick: Maker) -> None:
     """The stream that wakes it is short: what falls out of it is found by the set of busy devices."""
     from app.store.commands.outcomes import CommandKeys
     from app.store.server.keys import Shard

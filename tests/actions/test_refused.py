@@ -1,4 +1,4 @@
-"""What is wrong with a body is said before anything is sent, naming the field."""
+"""An invalid body is refused before anything is sent, and the error names the field."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     WRONG,
     ids=[f"{action}-{field}-{n}" for n, (action, _, field) in enumerate(WRONG)],
 )
-def test_a_wrong_field_is_named_and_nothing_is_sent(
+def test_an_invalid_field_is_named_and_nothing_is_sent(
     action: str, fields: dict[str, Any], field: str, one: Machine
 ) -> None:
     found = problem(one.act(action, **fields), 422, field)
@@ -106,7 +106,7 @@ def test_a_body_that_is_not_json_is_400(body: bytes, one: Machine) -> None:
     assert not one.bodies
 
 
-def test_several_wrong_fields_are_all_named(one: Machine) -> None:
+def test_all_invalid_fields_are_named(one: Machine) -> None:
     answer = one.act("add-user", user_type="x", password="a", colour="red")
     problem(answer, 422, "user_id", "user_type", "password", "colour")
 
@@ -116,18 +116,18 @@ def test_an_unknown_action_is_404(one: Machine) -> None:
     problem(one.act("RealTimePunchLog"), 404)
 
 
-def test_an_unknown_device_is_named(one: Machine) -> None:
+def test_an_unknown_device_is_named_in_the_error(one: Machine) -> None:
     problem(one.act("delete-user", user_id="1", device_id="NOBODY"), 422, "device_id")
     problem(one.relay.call("POST", "/v1/actions/delete-user", json={"user_id": "1"}), 422, "device_id")
 
 
-def test_a_device_without_gateway_url_says_what_to_do(make: Maker) -> None:
+def test_a_device_without_gateway_url_is_refused_with_advice(make: Maker) -> None:
     found = problem(make(gateway_url=None).act("load-device-information"), 422, "device_id")
     assert "gateway_url" in found["detail"]
 
 
 @pytest.mark.parametrize("mode", ["hybrid_db", "hybrid_file"])
-def test_a_mode_without_commands_is_422_and_nothing_is_sent(mode: str, make: Maker) -> None:
+def test_a_device_mode_without_commands_is_422_and_nothing_is_sent(mode: str, make: Maker) -> None:
     one = make(mode=mode)
     found = problem(one.act("load-device-information"), 422, "device_id")
     assert (found["status_code"], found["status_name"]) == (15, "Feature Not Supported")
@@ -136,7 +136,7 @@ def test_a_mode_without_commands_is_422_and_nothing_is_sent(mode: str, make: Mak
     assert not one.bodies
 
 
-def test_a_device_with_its_sdk_takes_commands(make: Maker) -> None:
+def test_a_device_in_sdk_mode_accepts_commands(make: Maker) -> None:
     make(mode="hybrid_sdk").done("load-device-information")
 
 
@@ -165,7 +165,7 @@ def test_each_action_needs_its_own_scope(
     assert listed == (200 if scope == "actions:read" else 403)
 
 
-def test_other_scopes_and_no_key_are_refused(one: Machine) -> None:
+def test_calls_with_other_scopes_or_without_a_key_are_refused(one: Machine) -> None:
     made = one.done("load-device-information")["command_id"]
     key = key_with(one.relay, "events:read", "devices:write", "templates:read")
     for method, path in (
@@ -181,7 +181,7 @@ def test_other_scopes_and_no_key_are_refused(one: Machine) -> None:
     assert len(one.bodies) == 1
 
 
-def test_a_private_gateway_is_refused_where_it_is_not_allowed(
+def test_a_gateway_at_a_private_address_is_refused_unless_allowed(
     tmp_path_factory: Any, receiver: Receiver
 ) -> None:
     """On registering, and on connecting where the setting was narrower by then."""
@@ -208,7 +208,7 @@ def test_a_private_gateway_is_refused_where_it_is_not_allowed(
         strict.stop()
 
 
-def test_a_gateway_that_nobody_listens_at_is_502_at_once(make: Maker) -> None:
+def test_a_gateway_that_refuses_connections_is_502_immediately(make: Maker) -> None:
     one = make(gateway_url=f"http://127.0.0.1:{free_port()}/external", security_key=KEY)
     found = problem(one.act("delete-all-user", confirm=True), 502)
     assert (found["command_status"], found["status_code"]) == ("failed", None)

@@ -1,4 +1,4 @@
-"""PINs, templates and tokens are in no log, event, list or error, and are gone from the store after the end."""
+"""PINs, templates and tokens are in no log, event, list or error, and leave the store when a command ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CARD = "8812673009"
 TEMPLATE = base64.b64encode(b"a fingerprint of nobody " * 9).decode()
 
 
-def test_secrets_leave_the_relay_only_towards_the_gateway(quick: Maker, receiver: Receiver) -> None:
+def test_secrets_are_only_sent_to_the_gateway(quick: Maker, receiver: Receiver) -> None:
     one = quick(security_key=KEY)
     one.relay.subscribe(receiver, one.registered)
     secret: dict[str, Any] = {"password": PIN, "fingerprint_data": TEMPLATE, "card_number": CARD}
@@ -48,7 +48,7 @@ def everything(relay: Any) -> str:
     return b"\n".join(store(relay).values()).decode("latin-1")
 
 
-def test_a_commands_payload_is_gone_after_its_end(quick: Maker) -> None:
+def test_a_commands_payload_is_removed_when_it_ends(quick: Maker) -> None:
     one = quick()
     one.device.switch(online=False)
     command_id = one.act("add-user", user_id="1", password=PIN).json()["command_id"]

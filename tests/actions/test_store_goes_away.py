@@ -1,4 +1,4 @@
-"""A command that the store may have taken is never answered as if it could be sent again."""
+"""A command that the store may have accepted is never reported as safe to send again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _sent(client: FlaskClient, action: str, body: dict[str, Any], **headers: str
 
 
 @pytest.mark.parametrize("prefer", ["wait=5", "respond-async"])
-def test_a_queued_command_is_202_though_the_store_is_away_then(
+def test_a_command_queued_before_the_store_went_away_is_202(
     prefer: str, client: FlaskClient, body: dict[str, Any], relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client.application.extensions["waiter"], "wait", _away)
@@ -43,7 +43,7 @@ def test_a_queued_command_is_202_though_the_store_is_away_then(
     assert relay.get(f"/v1/commands/{answer.json['command_id']}")["action"] == "delete-all-user"
 
 
-def test_a_command_that_was_perhaps_queued_is_not_said_to_be_repeatable(
+def test_a_command_that_may_be_queued_is_not_reported_as_repeatable(
     client: FlaskClient, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client.application.extensions["store"].commands, "_create", _away)

@@ -1,4 +1,4 @@
-"""Times go out in the device's time zone, whatever they came in."""
+"""Times are sent in the device's time zone, whatever their offset in the request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_period_is_sent_in_the_devices_time_zone(zone: str, given: str, sent: 
 
 
 @pytest.mark.parametrize(("zone", "given", "sent"), PERIODS)
-def test_access_times_are_the_devices_own_clock_without_offset(
+def test_access_times_are_sent_in_the_devices_local_time_without_offset(
     zone: str, given: str, sent: str, make: Maker
 ) -> None:
     one = make(timezone=zone)
@@ -44,14 +44,14 @@ def test_access_times_are_the_devices_own_clock_without_offset(
     }
 
 
-def test_a_device_without_a_time_zone_is_in_utc(make: Maker) -> None:
+def test_a_device_without_a_time_zone_uses_utc(make: Maker) -> None:
     one = make()
     one.done("load-log", start_time="2026-11-01T00:00:00", end_time="2026-11-01T01:00:00+01:00")
     assert one.bodies[0]["Load"]["PunchLog"]["Filter"]["StartTime"] == "2026-11-01 00:00:00 GMT +0000"
     assert one.bodies[0]["Load"]["PunchLog"]["Filter"]["EndTime"] == "2026-11-01 00:00:00 GMT +0000"
 
 
-def test_the_end_is_compared_as_an_instant_and_not_by_its_digits(make: Maker) -> None:
+def test_start_and_end_are_compared_as_instants(make: Maker) -> None:
     one = make(timezone="Europe/Berlin")
     one.done("load-log", start_time="2026-11-01T10:00:00+05:30", end_time="2026-11-01T06:00:00")
     answer = one.act("load-log", start_time="2026-11-01T10:00:00", end_time="2026-11-01T10:30:00+05:30")

@@ -1,4 +1,4 @@
-"""How long a call waits, what 202 holds, Idempotency-Key, and the list of commands."""
+"""How long a call waits, the content of a 202, Idempotency-Key, and the list of commands."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOT_TO_WAIT = (
 )
 
 
-def test_a_call_that_is_not_to_wait_is_202(make: Maker) -> None:
+def test_a_call_with_respond_async_is_202(make: Maker) -> None:
     """Said while the machine is still at it: what it takes is far longer than any of these calls."""
     delay = 5.0
     given = [
@@ -65,17 +65,17 @@ def _not_waited_for(machine: Machine, prefer: str, delay: float) -> str:
 @pytest.mark.parametrize(
     "prefer", ["wait=10", 'wait="10"', "respond-async, wait=10", "wait=none", "return=minimal", ""]
 )
-def test_a_call_that_may_wait_has_its_result(prefer: str, slow: Machine) -> None:
+def test_a_call_with_prefer_wait_returns_the_result(prefer: str, slow: Machine) -> None:
     """With respond-async and a wait, 202 comes after the wait (RFC 7240)."""
     assert slow.act("load-device-information", headers={"Prefer": prefer}).status_code == 200
 
 
-def test_a_call_without_prefer_waits_as_long_as_the_setting_says(quick: Maker) -> None:
+def test_a_call_without_prefer_waits_for_the_configured_time(quick: Maker) -> None:
     one = quick({"delay_seconds": 1.5})
     assert one.act("load-device-information").status_code == 200
 
 
-def test_the_same_key_and_body_are_the_same_command(one: Machine) -> None:
+def test_the_same_idempotency_key_and_body_return_the_same_command(one: Machine) -> None:
     headers = {"Idempotency-Key": f"order-{one.id}"}
     first = one.done("add-user", user_id="1", headers=headers)
     assert one.done("add-user", user_id="1", headers=headers) == first
@@ -87,7 +87,7 @@ def test_the_same_key_and_body_are_the_same_command(one: Machine) -> None:
     assert len(one.bodies) == 1
 
 
-def test_the_same_key_with_another_body_is_409(one: Machine, make: Maker) -> None:
+def test_the_same_idempotency_key_with_another_body_is_409(one: Machine, make: Maker) -> None:
     headers = {"Idempotency-Key": f"order-{one.id}"}
     one.done("add-user", user_id="1", headers=headers)
     problem(one.act("add-user", user_id="2", headers=headers), 409)
@@ -100,7 +100,7 @@ def test_the_same_key_with_another_body_is_409(one: Machine, make: Maker) -> Non
     assert answer.status_code == 200  # keys of one caller are nothing to another
 
 
-def test_a_failure_is_repeated_too_and_a_wrong_body_is_not_remembered(one: Machine) -> None:
+def test_a_failure_is_replayed_but_an_invalid_body_does_not_use_up_the_key(one: Machine) -> None:
     headers = {"Idempotency-Key": f"order-{one.id}"}
     problem(one.act("delete-user", headers=headers), 422, "user_id")
     first = problem(one.act("delete-user", user_id="1", headers=headers), 404)
@@ -109,7 +109,7 @@ def test_a_failure_is_repeated_too_and_a_wrong_body_is_not_remembered(one: Machi
     assert len(one.bodies) == 1
 
 
-def test_the_same_key_at_once_is_one_command(slow: Machine) -> None:
+def test_concurrent_calls_with_the_same_idempotency_key_create_one_command(slow: Machine) -> None:
     headers = {"Idempotency-Key": f"at-once-{slow.id}"}
     with ThreadPoolExecutor(12) as pool:
         calls = [
@@ -121,7 +121,7 @@ def test_the_same_key_at_once_is_one_command(slow: Machine) -> None:
     assert len(slow.bodies) == 1
 
 
-def test_a_key_that_is_too_long_is_named(one: Machine) -> None:
+def test_an_idempotency_key_that_is_too_long_is_refused(one: Machine) -> None:
     problem(one.act("add-user", user_id="1", headers={"Idempotency-Key": "x" * 256}), 422, "Idempotency-Key")
 
 
@@ -137,7 +137,7 @@ def listed(one: Machine, **query: Any) -> list[dict[str, Any]]:
         assert page["data"]
 
 
-def test_the_list_shows_who_sent_which_command_newest_first(one: Machine) -> None:
+def test_the_list_shows_commands_and_their_senders_newest_first(one: Machine) -> None:
     for number in range(5):
         one.done("add-user", user_id=str(number), password="90817263")
     problem(one.act("add-user", user_id="1"), 409)
@@ -153,7 +153,9 @@ def test_the_list_shows_who_sent_which_command_newest_first(one: Machine) -> Non
     assert everybody["data"][0]["command_id"] == rows[0]["command_id"] and everybody["next_cursor"]
 
 
-def test_the_list_is_newest_first_over_all_shards_and_pages(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_list_is_sorted_newest_first_across_shards_and_pages(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     own = Relay(tmp_path_factory.mktemp("shards"), RELAY_SHARDS="3")
     own.start("store", "web")
     try:
@@ -180,7 +182,7 @@ def test_the_list_is_newest_first_over_all_shards_and_pages(tmp_path_factory: py
         own.stop()
 
 
-def test_the_name_of_the_key_is_shown(one: Machine) -> None:
+def test_the_list_shows_the_name_of_the_api_key(one: Machine) -> None:
     one.done("load-device-information", key=key_with(one.relay, "actions:read"))
     (row,) = listed(one)
     assert row["requested_by"] == "of a test"
@@ -200,19 +202,19 @@ def test_the_name_of_the_key_is_shown(one: Machine) -> None:
         "cursor=٣:1-1",
     ],
 )
-def test_a_wrong_parameter_is_named(query: str, one: Machine) -> None:
+def test_an_invalid_parameter_is_named(query: str, one: Machine) -> None:
     problem(one.relay.call("GET", f"/v1/commands?{query}"), 422, query.partition("=")[0])
 
 
 @pytest.mark.parametrize(
     "name", ["cmd_nothing", "cmd_00" + "0" * 24, "evt_00" + "0" * 24, "cmd_zz" + "0" * 24]
 )
-def test_a_command_that_is_not_there_is_404(name: str, one: Machine) -> None:
+def test_an_unknown_command_is_404(name: str, one: Machine) -> None:
     problem(one.relay.call("GET", f"/v1/commands/{name}"), 404)
     problem(one.relay.call("DELETE", f"/v1/commands/{name}"), 404)
 
 
-def test_a_command_that_was_not_sent_can_be_cancelled_and_one_that_was_cannot(slow: Machine) -> None:
+def test_only_a_command_that_was_not_sent_can_be_cancelled(slow: Machine) -> None:
     waiting = []
     first = slow.queued("load-device-information")
     wait_for(lambda: slow.bodies)
@@ -253,14 +255,14 @@ def test_a_command_that_was_not_sent_can_be_cancelled_and_one_that_was_cannot(sl
         ("return=minimal", None),
     ],
 )
-def test_the_applied_preference_is_in_the_answer(prefer: str, applied: str | None, one: Machine) -> None:
+def test_the_response_contains_the_applied_preference(prefer: str, applied: str | None, one: Machine) -> None:
     answer = one.act("load-device-information", headers={"Prefer": prefer})
     assert answer.ok and answer.headers.get("Preference-Applied") == applied
     failed = one.act("delete-user", user_id="nobody", headers={"Prefer": "wait=9"})
     assert (failed.status_code, failed.headers["Preference-Applied"]) == (404, "wait=9")
 
 
-def test_only_a_key_that_may_send_a_command_may_cancel_it(slow: Machine) -> None:
+def test_cancelling_a_command_requires_the_scope_to_send_it(slow: Machine) -> None:
     slow.queued("load-device-information")
     second = slow.queued("delete-all-user", confirm=True)
     for scope in ("actions:read", "actions:write"):
@@ -271,7 +273,7 @@ def test_only_a_key_that_may_send_a_command_may_cancel_it(slow: Machine) -> None
     assert slow.relay.call("DELETE", f"/v1/commands/{second}", key=key).status_code == 204
 
 
-def test_a_subscription_may_ask_for_the_end_of_certain_commands(slow: Machine, receiver: Receiver) -> None:
+def test_a_subscription_can_filter_command_events_by_action(slow: Machine, receiver: Receiver) -> None:
     def begun() -> str:
         answer = slow.act("load-device-information", headers={"Prefer": "respond-async"})
         return str(answer.json()["command_id"])

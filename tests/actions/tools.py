@@ -1,4 +1,4 @@
-"""Shared by the tests of actions: a device that is registered in a relay and exists in the simulator."""
+"""Helpers for the tests of actions: a device that is registered in a relay and exists in the simulator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A relay whose days start at four and at which one is late after a quarter past nine."""
+"""A relay whose days start at 04:00, and where people are late after 09:15."""
 
 from __future__ import annotations
 

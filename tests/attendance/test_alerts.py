@@ -1,4 +1,4 @@
-"""`device.silent`, `device.back`, `user.unknown`: once each, and no alarm for what the relay missed itself."""
+"""`device.silent`, `device.back` and `user.unknown` are published once each, and not for the relay's own downtime."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def watch(watched: Relay) -> Watch:
     return made
 
 
-def test_each_silence_and_its_end_are_published_once(watched: Relay, watch: Watch) -> None:
+def test_each_device_silence_and_its_end_are_published_once(watched: Relay, watch: Watch) -> None:
     device = watched.device(silent_after_minutes=30, working_hours=ALWAYS, timezone="Asia/Kolkata")
     never_heard = watched.device(silent_after_minutes=30, working_hours=ALWAYS)
     not_wanted = watched.device()
@@ -98,7 +98,7 @@ def test_each_silence_and_its_end_are_published_once(watched: Relay, watch: Watc
 
 
 @pytest.mark.parametrize("absent", ["web", "worker"])
-def test_the_relays_own_absence_alarms_nobody(watched: Relay, watch: Watch, absent: str) -> None:
+def test_downtime_of_the_relay_causes_no_alert(watched: Relay, watch: Watch, absent: str) -> None:
     device = watched.device(silent_after_minutes=30, working_hours=ALWAYS)
     watch.hear(device)
     watch.minutes(20)
@@ -112,7 +112,7 @@ def test_the_relays_own_absence_alarms_nobody(watched: Relay, watch: Watch, abse
     assert alerts(device) == ["device.silent"]
 
 
-def test_only_working_hours_count(watched: Relay, watch: Watch) -> None:
+def test_only_silence_in_working_hours_counts(watched: Relay, watch: Watch) -> None:
     weekday = time.strftime("%a", time.gmtime(watch.now / 1000 + 3 * 86_400))
     device = watched.device(silent_after_minutes=10, working_hours=f"{weekday} 00:00-24:00")
     watch.hear(device)
@@ -120,7 +120,7 @@ def test_only_working_hours_count(watched: Relay, watch: Watch) -> None:
     assert alerts(device) == []
 
 
-def test_a_silence_that_nobody_wants_to_know_of_any_more_ends_quietly(watched: Relay, watch: Watch) -> None:
+def test_turning_alerts_off_ends_a_silence_without_an_event(watched: Relay, watch: Watch) -> None:
     device = watched.device(silent_after_minutes=5, working_hours=ALWAYS)
     watch.hear(device)
     watch.minutes(6)
@@ -135,7 +135,7 @@ def test_a_silence_that_nobody_wants_to_know_of_any_more_ends_quietly(watched: R
 @pytest.mark.parametrize(
     "wrong", [{"silent_after_minutes": -1}, {"silent_after_minutes": "60"}, {"working_hours": "9 to 5"}]
 )
-def test_wrong_settings_of_a_device_are_refused(watched: Relay, wrong: dict[str, Any]) -> None:
+def test_invalid_alert_settings_of_a_device_are_refused(watched: Relay, wrong: dict[str, Any]) -> None:
     device = watched.device()
     problem(watched.call("PATCH", f"/v1/devices/{device.id}", json=wrong), 422, *wrong)
 
@@ -188,7 +188,7 @@ def test_a_user_added_by_a_command_is_not_unknown(small_stage: Stage) -> None:
     assert user not in unknown(device)
 
 
-def test_damaged_times_of_the_check_start_it_over(watched: Relay, watch: Watch) -> None:
+def test_damaged_data_of_the_check_restarts_it(watched: Relay, watch: Watch) -> None:
     device = watched.device(silent_after_minutes=5, working_hours=ALWAYS)
     watch.hear(device)
     for name in ("checked", "since"):
@@ -201,7 +201,7 @@ def test_damaged_times_of_the_check_start_it_over(watched: Relay, watch: Watch) 
 @pytest.mark.parametrize(
     ("field", "value"), [("record", b"[]"), ("record", b"{}"), ("secrets", b"x"), (None, b"x")]
 )
-def test_a_damaged_device_keeps_no_other_from_being_reported(
+def test_a_damaged_device_does_not_prevent_alerts_for_others(
     watched: Relay, watch: Watch, field: str | None, value: bytes
 ) -> None:
     damaged, other = (

@@ -1,4 +1,4 @@
-"""`attendance.day_changed`: gathered, told once, and not lost with a process that dies."""
+"""`attendance.day_changed` groups changes, is published once per change, and survives crashes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def told(relay: Relay, user: str) -> list[dict[str, Any]]:
     return relay.events(user_id=user, type="attendance.day_changed")
 
 
-def test_a_storm_of_punches_is_one_event_and_a_late_one_the_next(office: Relay, receiver: Receiver) -> None:
+def test_many_punches_are_one_event_and_a_late_punch_is_another(office: Relay, receiver: Receiver) -> None:
     device, user, day = office.device(timezone=KOLKATA), a_user(), days_ago(2)
     office.subscribe(receiver, events=["attendance.*"], filters={"user_ids": [user]})
     for minute in range(30):
@@ -42,7 +42,7 @@ def test_a_storm_of_punches_is_one_event_and_a_late_one_the_next(office: Relay, 
     wait_for(lambda: len([e for e in receiver.events() if e["type"] == "attendance.day_changed"]) == 2, 20)
 
 
-def test_people_of_one_user_id_go_on_from_its_revision(office: Relay, receiver: Receiver) -> None:
+def test_people_who_share_a_user_id_continue_its_revisions(office: Relay, receiver: Receiver) -> None:
     """Each is a new version of what was published of both together, whichever of them a receiver looks at."""
     office.subscribe(receiver, events=["attendance.day_changed"])
     first, second = office.device(timezone=KOLKATA), office.device(timezone=KOLKATA)
@@ -68,7 +68,7 @@ def test_people_of_one_user_id_go_on_from_its_revision(office: Relay, receiver: 
     assert (told(office, user)[-1]["employee_id"], told(office, user)[-1]["revision"]) == ("E-JOHN", 5)
 
 
-def test_employee_ids_are_digests_where_it_is_noted_what_was_published(
+def test_employee_ids_are_stored_as_digests_in_the_record_of_published_days(
     office: Relay, receiver: Receiver
 ) -> None:
     office.subscribe(receiver, events=["attendance.day_changed"])
@@ -126,7 +126,7 @@ def test_nothing_is_published_if_no_subscription_includes_it(office: Relay, rece
     assert told(office, user) == []
 
 
-def test_what_shows_no_change_is_not_told_again_and_a_day_with_one_end_is_looked_at_when_it_is_over(
+def test_unchanged_days_are_not_published_again_and_open_days_are_checked_at_their_end(
     office: Relay,
     receiver: Receiver,
 ) -> None:

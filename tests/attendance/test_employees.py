@@ -1,4 +1,4 @@
-"""The list of employees: taken whole or not at all, and in every event from then on."""
+"""The list of employees: imported completely or not at all, and part of every later event."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def take(relay: Relay, data: bytes, method: str = "POST") -> dict[str, Any]:
     return found
 
 
-def test_events_carry_it_from_the_next_one_on_and_no_more_once_it_is_removed(office: Relay) -> None:
+def test_events_contain_the_employee_id_until_the_employee_is_removed(office: Relay) -> None:
     device, user, day = office.device(timezone=KOLKATA), a_user(), days_ago(1)
     photo = device.sample(10)
     photo["RealTime"]["Log"]["UserID"] = user
@@ -60,7 +60,7 @@ def test_events_carry_it_from_the_next_one_on_and_no_more_once_it_is_removed(off
     assert [event["employee_id"] for event in photos] == seen
 
 
-def test_a_list_adds_and_changes_and_a_whole_one_replaces(office: Relay) -> None:
+def test_post_adds_and_changes_employees_and_put_replaces_the_list(office: Relay) -> None:
     one, two, three = sorted(a_user() for _ in range(3))
     first = csv_of((one, "E1", "Asha"), (two, "E2", ""))
     take(office, csv_of(), "PUT")
@@ -79,7 +79,7 @@ def test_a_list_adds_and_changes_and_a_whole_one_replaces(office: Relay) -> None
     problem(office.call("DELETE", f"/v1/employees/{two}"), 404)
 
 
-def test_the_command_line_takes_a_file(office: Relay) -> None:
+def test_the_command_line_imports_a_file(office: Relay) -> None:
     user = a_user()
     command = [sys.executable, "-m", "app", "employees", "import", "-"]
     how: dict[str, Any] = {"cwd": ROOT, "env": office.environment, "capture_output": True, "text": True}
@@ -90,7 +90,7 @@ def test_the_command_line_takes_a_file(office: Relay) -> None:
     assert done.returncode == 1 and "line 2, user_id: is empty" in done.stderr
 
 
-def test_pages_go_through_all_of_them(office: Relay) -> None:
+def test_pages_contain_all_employees(office: Relay) -> None:
     users = [f"page{number}" for number in ("2", "10", "10a", "A2", "A10")]
     take(office, csv_of(*((user, "E", "") for user in users)))
     found, cursor = [], cursor_at(office, "/v1/employees", "page")
@@ -118,7 +118,7 @@ def test_pages_go_through_all_of_them(office: Relay) -> None:
         (b"[]", "/employees", "is required"),
     ],
 )  # fmt: skip
-def test_a_wrong_row_is_named_and_nothing_is_taken(
+def test_an_invalid_row_is_named_and_nothing_is_imported(
     office: Relay, data: bytes, pointer: str, message: str
 ) -> None:
     before = office.get("/v1/employees", params={"limit": 200})
@@ -128,7 +128,7 @@ def test_a_wrong_row_is_named_and_nothing_is_taken(
     assert office.get("/v1/employees", params={"limit": 200}) == before
 
 
-def test_a_list_whose_line_breaks_curl_removed_says_so(office: Relay) -> None:
+def test_a_csv_without_line_breaks_is_refused_with_advice_about_curl(office: Relay) -> None:
     for data, says in ((b"user_id,employee_id1,E1", True), (b"id,name\n1,x", False)):
         (error,) = problem(office.call("POST", "/v1/employees", data=data), 422)["errors"]
         assert ("--data-binary" in error["message"]) == says
@@ -139,7 +139,7 @@ def test_a_list_that_is_not_json_is_400(office: Relay) -> None:
         problem(office.call(method, "/v1/employees", data=b"{"), 400)
 
 
-def test_a_wrong_change_of_one_is_said(office: Relay) -> None:
+def test_an_invalid_change_of_an_employee_is_refused(office: Relay) -> None:
     problem(office.call("PUT", "/v1/employees/7", json={"name": "x"}), 422, "employee_id")
     problem(office.call("PUT", "/v1/employees/" + "7" * 129, json={"employee_id": "x"}), 422, "user_id")
     answer = office.call("PUT", f"/v1/employees/7?device_id={'d' * 101}", json={"employee_id": "x"})
@@ -148,7 +148,7 @@ def test_a_wrong_change_of_one_is_said(office: Relay) -> None:
     problem(office.call("PUT", "/v1/employees/7", key=key_with(office, "events:read"), json={}), 403)
 
 
-def test_a_csv_as_spreadsheets_save_it() -> None:
+def test_a_csv_file_from_a_spreadsheet_is_imported() -> None:
     text = '\ufeffEmployee_ID\tUser_ID\tName\r\n E1 \t 007\t"Rao, ""A"""\r\n\t\t\r\n'
     assert from_csv(text.encode()) == [Employee("007", "E1", 'Rao, "A"')]
     with pytest.raises(Wrong, match="is not CSV"):
@@ -173,7 +173,7 @@ def two_sites(relay: Relay, user: str, day: Any) -> tuple[Device, Device]:
     return first, second
 
 
-def test_one_user_id_at_two_sites_may_be_two_people(office: Relay) -> None:
+def test_a_user_id_can_belong_to_different_people_at_two_sites(office: Relay) -> None:
     user, day = a_user(), days_ago(2)
     first, second = two_sites(office, user, day)
     assert by_person(office, day, user) == {None: (None, 13.5)}
@@ -195,7 +195,7 @@ def test_one_user_id_at_two_sites_may_be_two_people(office: Relay) -> None:
     assert [row["punch_count"] for row in rows(office, day, user_id=user)] == [6]
 
 
-def test_a_months_totals_are_of_one_person_only(office: Relay) -> None:
+def test_the_totals_of_a_month_are_for_one_person_only(office: Relay) -> None:
     user, day = a_user(), days_ago(2)
     first, second = two_sites(office, user, day)
     path, month = f"/v1/attendance/{user}", {"month": f"{day:%Y-%m}"}
@@ -232,7 +232,7 @@ def test_a_months_totals_are_of_one_person_only(office: Relay) -> None:
     assert office.get(path, params={**month, "employee_id": "E-NOBODY"})["days_present"] == 0
 
 
-def test_entries_for_a_device_are_listed_changed_and_removed_by_themselves(office: Relay) -> None:
+def test_entries_for_a_device_are_listed_changed_and_removed_separately(office: Relay) -> None:
     user = "many" + a_user()
     path, there = f"/v1/employees/{user}", {"device_id": "SITE-A"}
     assert office.call("PUT", path, json={"employee_id": "E1"}).json()["device_id"] is None
@@ -251,7 +251,7 @@ def test_entries_for_a_device_are_listed_changed_and_removed_by_themselves(offic
     assert office.get(path)["employee_id"] == "E1"
 
 
-def test_a_csv_with_devices_and_what_is_wrong_in_it() -> None:
+def test_a_csv_file_with_devices_is_imported_and_its_errors_are_named() -> None:
     given = b"user_id,device_id,employee_id,name\n29,SITE-A,E1,John\n29,,E2,Mary\n29,SITE-B,E1,\n"
     assert from_csv(given) == [
         Employee("29", "E1", "John", "SITE-A"),
@@ -307,7 +307,9 @@ def command_line(relay: Relay, *arguments: str) -> str:
     ).stdout
 
 
-def test_each_of_the_people_has_events_of_their_own_and_is_erased(office: Relay, receiver: Receiver) -> None:
+def test_people_who_share_a_user_id_have_separate_events_and_are_erased_separately(
+    office: Relay, receiver: Receiver
+) -> None:
     user, day = a_user(), days_ago(2)
     office.subscribe(receiver, events=["attendance.day_changed"], filters={"user_ids": [user]})
     first, second = office.device(timezone=KOLKATA), office.device(timezone=KOLKATA)

@@ -1,4 +1,4 @@
-"""What a day is made of, rule by rule (docs/attendance.md)."""
+"""The rules that turn punches into a day of attendance, one by one (docs/attendance.md)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def row(*marks: Any, rules: Rules | None = None, now: float = LATER) -> dict[str
     return summary(DAY, marks, rules or Rules(), now)
 
 
-def test_first_and_last_go_by_time_whatever_the_machine_called_them() -> None:
+def test_first_in_and_last_out_are_determined_by_time_and_not_by_punch_type() -> None:
     found = row(mark("18:00", "in"), mark("13:00"), mark("09:00", "out", "B"))
     assert (found["first_in"], found["first_in_device_id"]) == ("2026-11-24T09:00:00+05:30", "B")
     assert (found["last_out"], found["last_out_device_id"]) == ("2026-11-24T18:00:00+05:30", "A")
@@ -37,7 +37,7 @@ def test_first_and_last_go_by_time_whatever_the_machine_called_them() -> None:
     assert found["missing_punch"] is False
 
 
-def test_direction_decides_between_punches_of_one_second() -> None:
+def test_direction_orders_punches_in_the_same_second() -> None:
     found = row(
         mark("09:00", "out", "B"),
         mark("09:00", "in", "A"),
@@ -48,17 +48,17 @@ def test_direction_decides_between_punches_of_one_second() -> None:
 
 
 @pytest.mark.parametrize("direction", ["in", None])
-def test_a_lone_punch_is_a_coming(direction: str | None) -> None:
+def test_a_single_punch_is_first_in(direction: str | None) -> None:
     found = row(mark("09:00", direction))
     assert found["first_in"] and not found["last_out"] and found["worked_seconds"] is None
 
 
-def test_a_lone_out_is_a_going() -> None:
+def test_a_single_out_is_last_out() -> None:
     found = row(mark("18:00", "out"))
     assert found["last_out"] and not found["first_in"] and found["is_late"] is None
 
 
-def test_a_finger_put_down_twice_is_one_punch() -> None:
+def test_two_punches_within_two_minutes_count_as_one_visit() -> None:
     assert row(mark("09:00:00"), mark("09:01:59"))["last_out"] is None
     assert row(mark("09:00:00"), mark("09:02:00"))["last_out"] is not None
     longer, none = Rules(same_visit=300), Rules(same_visit=0)
@@ -76,12 +76,12 @@ def test_a_punch_is_missing_only_once_the_day_is_over() -> None:
 @pytest.mark.parametrize(
     ("clock", "late"), [("09:15:00", 0), ("09:15:01", 1), ("10:00:00", 2_700), ("05:00:00", 0)]
 )
-def test_late_is_after_the_time_that_is_set(clock: str, late: int) -> None:
+def test_a_person_is_late_after_the_configured_time(clock: str, late: int) -> None:
     found = row(mark(clock), rules=Rules(240, 9 * 60 + 15))
     assert (found["is_late"], found["late_seconds"]) == (late > 0, late)
 
 
-def test_nobody_is_late_where_no_time_is_set() -> None:
+def test_nobody_is_late_without_a_configured_time() -> None:
     assert row(mark("23:00"))["is_late"] is None
 
 
@@ -92,7 +92,7 @@ def test_a_night_shift_may_be_late_past_midnight() -> None:
     assert row(mark("23:00"), rules=rules)["late_seconds"] == 0
 
 
-def test_a_day_starts_at_its_hour_by_the_sites_clock() -> None:
+def test_a_day_starts_at_the_configured_hour_in_the_sites_time_zone() -> None:
     rules = Rules(240)
     for clock, expected in (("25 03:59:59", DAY), ("25 04:00:00", date(2026, 11, 25)), ("04:00", DAY)):
         found, place = mark(clock)
@@ -115,7 +115,7 @@ def test_every_punch_of_a_day_lies_in_its_window_whatever_the_zone() -> None:
             assert least <= begin < end <= most
 
 
-def test_a_device_without_a_zone_is_taken_at_its_punches_offset() -> None:
+def test_a_device_without_a_time_zone_uses_the_offset_of_its_punches() -> None:
     assert site("UTC", 19_800).name == site(None, 19_800).name == "+05:30"
     assert site("UTC", 0).name == "UTC"
     assert site(KOLKATA, 0).name == KOLKATA
@@ -142,7 +142,7 @@ def test_a_device_without_a_zone_is_taken_at_its_punches_offset() -> None:
         ("09:00 in, 09:00 out", None),
     ],
 )
-def test_hours_present_leave_out_the_time_between_an_out_and_the_next_in(
+def test_present_hours_exclude_the_time_between_an_out_and_the_next_in(
     punches: str, hours: float | None
 ) -> None:
     found = row(*(mark(*punch.split()) for punch in punches.split(", ")))
@@ -159,19 +159,19 @@ def _days(*punches: str, rules: Rules | None = None) -> dict[int, list[str]]:
     }
 
 
-def test_a_night_shift_is_of_the_day_on_which_it_began() -> None:
+def test_a_night_shift_belongs_to_the_day_on_which_it_began() -> None:
     night = ("22 18:30 in", "23 07:10 out", "23 18:30 in", "24 07:10 out", "24 07:11 out")
     assert _days(*night) == {22: ["22 18:30", "23 07:10"], 23: ["23 18:30", "24 07:10", "24 07:11"]}
 
 
-def test_a_machine_that_sends_each_punch_as_an_in_and_an_out() -> None:
+def test_a_device_that_sends_each_punch_as_in_and_out_gives_one_punch() -> None:
     pairs = [mark(clock, direction) for clock in ("09:00", "18:00") for direction in ("in", "out")]
     found = row(*pairs)
     assert (found["worked_hours"], found["present_hours"], found["missing_punch"]) == (9.0, 9.0, False)
 
 
 @pytest.mark.parametrize("came", ["06:00", "06:01"])
-def test_a_night_shift_straight_into_the_next_shift(came: str) -> None:
+def test_a_night_shift_followed_by_another_shift_is_split_between_days(came: str) -> None:
     punches = ("22 22:00 in", "23 06:00 out", f"23 {came} in", "23 14:00 out")
     assert _days(*punches) == {22: ["22 22:00", "23 06:00"], 23: [f"23 {came}", "23 14:00"]}
 
@@ -195,18 +195,18 @@ def test_a_night_shift_straight_into_the_next_shift(came: str) -> None:
         "a day between",
     ],
 )
-def test_no_other_punch_is_of_the_day_before(punches: tuple[str, ...]) -> None:
+def test_only_the_end_of_a_night_shift_belongs_to_the_day_before(punches: tuple[str, ...]) -> None:
     assert _days(*punches) == {
         day: [punch[:8] for punch in punches if punch.startswith(str(day))]
         for day in {int(punch[:2]) for punch in punches}
     }
 
 
-def test_a_day_never_ends_on_the_next_if_that_is_set() -> None:
+def test_no_day_ends_on_the_next_day_if_night_shifts_are_turned_off() -> None:
     assert set(_days("22 18:30 in", "23 07:10 out", rules=Rules(longest_shift=0))) == {22, 23}
 
 
-def test_a_punch_of_a_shift_that_may_go_on_is_not_missing_yet() -> None:
+def test_no_punch_is_missing_while_the_shift_can_continue() -> None:
     came, place = mark("18:30", "in")
     ends = came.at + Rules().longest_shift
     assert row((came, place), now=ends - 1)["missing_punch"] is False

@@ -1,4 +1,4 @@
-"""Simulated devices and people are marked, and left out of attendance files unless they are asked for."""
+"""Simulated devices and people are marked, and are left out of attendance files unless requested."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_the_simulators_own_device_counts_as_simulated_and_no_service_tag_does()
     assert not any(map(is_simulated, ("ZHM1100001", "VIRTUAL", "VIRTUAL01A", "MYVIRTUAL01", "VIRTUAL01\n")))
 
 
-def test_a_file_has_simulated_punches_only_if_they_are_asked_for(office: Relay) -> None:
+def test_a_file_contains_simulated_punches_only_if_requested(office: Relay) -> None:
     real = office.device(timezone=KOLKATA)
     simulated = office.device(device_id=f"VIRTUAL{secrets.randbelow(10**9)}", timezone=KOLKATA)
     user, made_up, day = a_user(), a_user(), days_ago(2)

@@ -1,4 +1,4 @@
-"""The attendance view over the API: days, months and files, from punches as machines send them."""
+"""The attendance view in the API: days, months and files, from punches as devices send them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.harness import Relay
 from tests.relay.tools import problem
 
 
-def test_a_day_goes_across_devices_and_past_midnight(office: Relay) -> None:
+def test_a_day_includes_all_devices_and_continues_past_midnight(office: Relay) -> None:
     front, back = office.device(timezone=KOLKATA), office.device(timezone=KOLKATA)
     user, day = a_user(), days_ago(3)
     punch(back, user, at(day + timedelta(days=1), "01:30"), Type="CheckIn")
@@ -51,7 +51,7 @@ def test_a_day_goes_across_devices_and_past_midnight(office: Relay) -> None:
     assert row(office, day - timedelta(days=1), user)["missing_punch"] is True
 
 
-def test_a_punch_that_comes_late_changes_the_day_and_one_that_is_sent_again_replaces_itself(
+def test_a_late_punch_changes_the_day_and_a_corrected_punch_replaces_the_former(
     office: Relay,
 ) -> None:
     device, user, day = office.device(timezone=KOLKATA), a_user(), days_ago(2)
@@ -65,7 +65,7 @@ def test_a_punch_that_comes_late_changes_the_day_and_one_that_is_sent_again_repl
     assert row(office, day, user)["worked_hours"] == 9.0
 
 
-def test_somebody_who_goes_straight_from_one_job_to_the_next(office: Relay) -> None:
+def test_two_shifts_without_a_break_are_shown(office: Relay) -> None:
     device, user, day = office.device(timezone=KOLKATA), a_user(), days_ago(2)
     for clock, kind in (
         ("08:00", "CheckIn"),
@@ -85,7 +85,7 @@ def test_somebody_who_goes_straight_from_one_job_to_the_next(office: Relay) -> N
     assert (found["punch_count"], found["worked_hours"], found["missing_punch"]) == (4, 16.0, False)
 
 
-def test_somebody_who_goes_straight_from_a_night_shift_into_the_next(office: Relay) -> None:
+def test_a_night_shift_followed_by_another_shift_is_shown(office: Relay) -> None:
     device, user, day = office.device(timezone=KOLKATA), a_user(), days_ago(3)
     next_day = day + timedelta(days=1)
     punch(device, user, at(day, "22:00"), Type="CheckIn")
@@ -97,7 +97,7 @@ def test_somebody_who_goes_straight_from_a_night_shift_into_the_next(office: Rel
         assert shown == [2, 8.0, 8.0, False]
 
 
-def test_a_site_without_a_zone_and_one_whose_zone_is_set_later(office: Relay) -> None:
+def test_a_site_without_a_time_zone_uses_one_that_is_set_later(office: Relay) -> None:
     device, user, day = office.device(), a_user(), days_ago(2)
     punch(device, user, at(day, "09:00"))
     assert row(office, day, user)["timezone"] == "+05:30"
@@ -107,14 +107,14 @@ def test_a_site_without_a_zone_and_one_whose_zone_is_set_later(office: Relay) ->
     assert found["timezone"] == "America/New_York"
 
 
-def test_a_suspect_clock_is_left_out(office: Relay) -> None:
+def test_punches_with_a_suspect_clock_are_left_out(office: Relay) -> None:
     device, user = office.device(timezone=KOLKATA), a_user()
     ahead = at(days_ago(-3), "09:00")
     punch(device, user, ahead)
     assert rows(office, ahead.date(), user_id=user) == []
 
 
-def test_a_day_by_zone_by_device_and_page_by_page(office: Relay) -> None:
+def test_a_day_can_be_filtered_by_time_zone_and_device_and_read_in_pages(office: Relay) -> None:
     kolkata, berlin = office.device(timezone=KOLKATA), office.device(timezone="Europe/Berlin")
     day, users = days_ago(5), sorted((a_user() for _ in range(7)), key=natural_key)
     for user in users:
@@ -128,7 +128,7 @@ def test_a_day_by_zone_by_device_and_page_by_page(office: Relay) -> None:
     assert rows(office, day, device_id="unknown") == []
 
 
-def test_the_pages_of_a_day_read_who_punched_once_unless_somebody_else_did(office: Relay) -> None:
+def test_pages_of_a_day_reuse_the_list_of_people_until_it_changes(office: Relay) -> None:
     device, day, start = office.device(timezone=KOLKATA), days_ago(6), a_user() + "-"
     for number in range(5):
         punch(device, f"{start}{number}", at(day, "09:00"))
@@ -153,7 +153,7 @@ def test_the_pages_of_a_day_read_who_punched_once_unless_somebody_else_did(offic
     assert reads() > counts[1]
 
 
-def test_ids_are_in_the_order_in_which_people_sort_them(office: Relay) -> None:
+def test_user_ids_are_sorted_in_natural_order(office: Relay) -> None:
     device, day, start = office.device(timezone=KOLKATA), days_ago(5), a_user() + "-"
     users = [start + end for end in ("", "2", "10", "010a", "A2", "A10", "Ä")]
     for user in reversed(users):
@@ -165,7 +165,7 @@ def test_ids_are_in_the_order_in_which_people_sort_them(office: Relay) -> None:
     assert [line["user_id"] for line in lines] == users
 
 
-def test_a_csv_file_says_that_it_is_utf_8(office: Relay) -> None:
+def test_a_csv_file_starts_with_a_byte_order_mark(office: Relay) -> None:
     device, user, day = office.device(timezone=KOLKATA), a_user(), days_ago(5)
     office.call("PUT", f"/v1/employees/{user}", json={"employee_id": "E-1", "name": "Zoë Ñandú"})
     punch(device, user, at(day, "09:00"))
@@ -181,7 +181,7 @@ def test_a_csv_file_says_that_it_is_utf_8(office: Relay) -> None:
         assert "Zoë Ñandú" in content.decode()
 
 
-def test_a_persons_month_and_its_sums(office: Relay) -> None:
+def test_a_persons_month_contains_days_and_totals(office: Relay) -> None:
     device, user = office.device(timezone=KOLKATA), "a/b " + a_user()
     first, last = days_ago(4), days_ago(3)
     for day, clock in ((first, "09:00"), (first, "17:00"), (last, "09:30")):
@@ -199,7 +199,7 @@ def test_a_persons_month_and_its_sums(office: Relay) -> None:
 
 
 @pytest.mark.parametrize("ending", ["csv", "xlsx"])
-def test_a_user_id_may_end_like_a_files_name(office: Relay, ending: str) -> None:
+def test_a_user_id_can_end_like_a_file_name(office: Relay, ending: str) -> None:
     device, day = office.device(timezone=KOLKATA), days_ago(1)
     plain = a_user()
     user = f"{plain}.{ending}"
@@ -215,7 +215,7 @@ def test_a_user_id_may_end_like_a_files_name(office: Relay, ending: str) -> None
 
 
 @pytest.mark.parametrize("path", ["/v1/attendance", "/v1/attendance/{user}"])
-def test_files_hold_what_is_shown_and_no_formula(office: Relay, path: str) -> None:
+def test_files_contain_the_same_data_without_formulas(office: Relay, path: str) -> None:
     device, user, day = office.device(timezone=KOLKATA), "=1+1 " + a_user(), days_ago(6)
     punch(device, user, at(day, "08:00"))
     query = {"month": f"{day:%Y-%m}"}
@@ -237,7 +237,7 @@ def test_files_hold_what_is_shown_and_no_formula(office: Relay, path: str) -> No
     assert user in sheet and "<f>" not in sheet
 
 
-def test_everybodys_month_is_one_file(office: Relay) -> None:
+def test_a_file_can_contain_the_month_of_all_people(office: Relay) -> None:
     device, users, day = office.device(timezone=KOLKATA), {a_user(), a_user()}, days_ago(1)
     for user in users:
         punch(device, user, at(day, "08:00"))
@@ -265,17 +265,19 @@ def test_everybodys_month_is_one_file(office: Relay) -> None:
         ("/2.csv", {"month": "2026-00"}, "month"),
     ],
 )
-def test_what_is_wrong_is_said(office: Relay, path: str, query: dict[str, Any], field: str) -> None:
+def test_invalid_parameters_are_refused_with_a_sentence(
+    office: Relay, path: str, query: dict[str, Any], field: str
+) -> None:
     problem(office.call("GET", f"/v1/attendance{path}", params=query), 422, field)
 
 
-def test_any_id_is_taken(office: Relay) -> None:
+def test_any_user_id_can_be_requested(office: Relay) -> None:
     for user_id in ("\x00", "zzz\x1f\x1f", "ü", "[", "("):
         query = {"date": str(days_ago(1)), "user_id": user_id}
         assert office.get("/v1/attendance", params=query)["data"] == []
 
 
-def test_a_removed_devices_punches_stay(office: Relay) -> None:
+def test_punches_of_a_removed_device_are_still_shown(office: Relay) -> None:
     device, user, day = office.device(timezone="UTC"), a_user(), days_ago(2)
     punch(device, user, at(day, "15:00").astimezone(UTC))
     assert row(office, day, user)["timezone"] == "UTC"
@@ -283,7 +285,7 @@ def test_a_removed_devices_punches_stay(office: Relay) -> None:
     assert row(office, day, user)["first_in_device_id"] == device.id
 
 
-def test_a_night_shift_beside_a_day_shift(office: Relay) -> None:
+def test_a_day_shift_and_a_night_shift_are_shown(office: Relay) -> None:
     """Of the office, whose day starts at 04:00: neither shift needs another start of the day."""
     device, night, early = office.device(timezone=KOLKATA), a_user(), a_user()
     day = days_ago(4)
@@ -299,7 +301,7 @@ def test_a_night_shift_beside_a_day_shift(office: Relay) -> None:
     assert row(office, day + timedelta(days=1), early)["worked_hours"] == 8.0
 
 
-def test_a_device_at_an_exit_ends_a_shift_whatever_it_calls_its_punches(office: Relay) -> None:
+def test_a_device_with_direction_out_ends_a_shift_regardless_of_punch_type(office: Relay) -> None:
     entry, leave, user, day = (
         office.device(timezone=KOLKATA),
         office.device(timezone=KOLKATA),

@@ -1,4 +1,4 @@
-"""The workbook: cells that a spreadsheet can reckon with, headings that people read, and totals."""
+"""The workbook: cells that a spreadsheet can calculate with, readable headings, and totals."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_dates_times_and_durations_are_numbers_with_a_format(office: Relay) -> N
     assert shown["User ID"][0] == user and shown["Punches"][0] == 2
 
 
-def test_the_second_sheet_adds_up_each_person_and_all(office: Relay) -> None:
+def test_the_second_sheet_has_totals_of_each_person_and_of_all(office: Relay) -> None:
     device, start, first = office.device(timezone=KOLKATA), a_user(), days_ago(20)
     users = [f"{start}-2", f"{start}-10"]
     neighbours = (first + timedelta(days=1), first - timedelta(days=1))
@@ -94,7 +94,7 @@ def test_the_second_sheet_adds_up_each_person_and_all(office: Relay) -> None:
     assert found[2]["Worked (h:mm:ss)"][1] == "[h]:mm:ss"
 
 
-def test_totals_without_all_present_hours_are_empty_and_count_the_days(office: Relay) -> None:
+def test_totals_are_empty_if_present_hours_are_missing_and_those_days_are_counted(office: Relay) -> None:
     """An unknown time is not 0: the sum would be too small and look right."""
     device, start = office.device(timezone=KOLKATA), a_user()
     known, unknown = f"{start}-1", f"{start}-2"
@@ -118,12 +118,12 @@ def test_totals_without_all_present_hours_are_empty_and_count_the_days(office: R
 
 
 @pytest.mark.parametrize("path", ["/v1/attendance.xlsx", "/v1/attendance/nobody-there.xlsx"])
-def test_a_month_without_punches_is_a_workbook_with_headings(office: Relay, path: str) -> None:
+def test_a_month_without_punches_gives_a_workbook_with_headings(office: Relay, path: str) -> None:
     empty = book(office, path, month="1999-01")
     assert empty.rows(1) == empty.rows(2) == []
 
 
-def test_a_lone_punch_leaves_its_cells_empty_and_texts_stay_texts(office: Relay) -> None:
+def test_a_single_punch_leaves_cells_empty_and_text_stays_text(office: Relay) -> None:
     device, user, day = office.device(timezone=KOLKATA), "007" + a_user(), days_ago(3)
     office.call("PUT", f"/v1/employees/{user}", json={"employee_id": "+42", "name": "=1+1"})
     punch(device, user, at(day, "09:00"), Type="CheckIn")

@@ -1,4 +1,4 @@
-"""Working hours: how they are written, and how much of them lies between two instants."""
+"""Working hours: their format, and how much time between two instants is within them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def hours(text: str, begin: str, end: str) -> float:
         ("Sat-Sun 00:00-24:00", "2026-10-24T00:00", "2026-10-26T00:00", 49),  # the clock is set back
     ],
 )
-def test_only_what_lies_within_them_counts(text: str, begin: str, end: str, expected: float) -> None:
+def test_only_time_within_working_hours_counts(text: str, begin: str, end: str, expected: float) -> None:
     assert hours(text, begin, end) == expected
 
 
@@ -48,6 +48,6 @@ def test_only_what_lies_within_them_counts(text: str, begin: str, end: str, expe
         "Mon 09:00-10:00," * 50,
     ],
 )
-def test_what_is_none_is_refused(text: str) -> None:
+def test_invalid_working_hours_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"working hours|overlap"):
         parse(text)

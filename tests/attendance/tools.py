@@ -1,4 +1,4 @@
-"""What the tests of attendance share: punches at an hour of a site, and what is shown of a day."""
+"""Helpers for the tests of attendance: punches at a local time, and the shown fields of a day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A receiver that answers as the gateway's documentation says, and the connector as a process beside it."""
+"""A receiver that responds as the gateway's documentation says, and the connector as a separate process."""
 
 from __future__ import annotations
 

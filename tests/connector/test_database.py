@@ -1,4 +1,4 @@
-"""A query is followed: equal values, rows that came late, tables of a month; on SQLite, Postgres and MariaDB."""
+"""A query is followed, with equal values, late rows and tables per month, on SQLite, Postgres and MariaDB."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def logs(server: str) -> Logs:
     return Logs(server)
 
 
-def test_a_number_is_followed_and_what_was_committed_late_is_found(logs: Logs) -> None:
+def test_rows_are_followed_by_number_including_rows_committed_late(logs: Logs) -> None:
     follower = Follower(logs, "DeviceLogId", overlap=10)
     for number in (1, 2, 5):
         logs.add(f"u{number}", number)
@@ -102,7 +102,7 @@ def test_a_number_is_followed_and_what_was_committed_late_is_found(logs: Logs) -
     assert follower.look() == []
 
 
-def test_equal_times_and_late_ones(logs: Logs) -> None:
+def test_rows_with_equal_or_late_times_are_found(logs: Logs) -> None:
     follower = Follower(logs, "LogDate", overlap=3600)
     for user in "abcd":
         logs.add(user)
@@ -115,7 +115,7 @@ def test_equal_times_and_late_ones(logs: Logs) -> None:
     assert follower.look() == []
 
 
-def test_a_row_that_is_changed_is_sent_again(logs: Logs) -> None:
+def test_a_changed_row_is_sent_again(logs: Logs) -> None:
     follower = Follower(logs, "LogDate")
     logs.add("a", 1)
     assert follower.look() == ["a"]
@@ -125,7 +125,7 @@ def test_a_row_that_is_changed_is_sent_again(logs: Logs) -> None:
     assert follower.look() == []
 
 
-def test_more_than_are_read_at_once(logs: Logs) -> None:
+def test_more_rows_than_one_read_returns_are_all_sent(logs: Logs) -> None:
     rows = [{"UserId": str(number), "LogDate": NOON, "Direction": ""} for number in range(1_200)]
     with logs.engine.begin() as connection:
         connection.execute(logs.table.insert(), rows)
@@ -134,20 +134,20 @@ def test_more_than_are_read_at_once(logs: Logs) -> None:
     assert follower.look() == []
 
 
-def test_it_begins_where_it_is_told(logs: Logs) -> None:
+def test_reading_starts_at_the_given_start(logs: Logs) -> None:
     for day in range(3):
         logs.add(f"d{day}", at=NOON + timedelta(days=day))
     assert Follower(logs, "LogDate", start="2026-11-25T12:00:00").look() == ["d1", "d2"]
     assert Follower(logs, "DeviceLogId", start="3").look() == ["d2"]
 
 
-def test_colons_and_percent_signs_in_a_query_are_its_own(logs: Logs) -> None:
+def test_colons_and_percent_signs_in_a_query_are_not_parameters(logs: Logs) -> None:
     logs.add("a:b%c")
     query = QUERY + """ WHERE "UserId" LIKE 'a:b%%' AND "UserId" <> ':x'"""
     assert Follower(logs, "DeviceLogId", query).look() == ["a:b%c"]
 
 
-def test_tables_of_a_month(server: str) -> None:
+def test_tables_of_several_months_are_read(server: str) -> None:
     now = datetime.now(ZoneInfo("Asia/Kolkata")).replace(tzinfo=None, microsecond=0)
     last = now.replace(day=1) - timedelta(days=1)
     logs = Logs(server, f"DeviceLogs_{last.month}_{last.year}")
@@ -170,7 +170,7 @@ def _months_back(count: int) -> datetime:
     return datetime(month // 12, month % 12 + 1, 1)
 
 
-def test_a_month_without_a_table_or_with_another_one_stops_no_other_month(server: str) -> None:
+def test_a_month_whose_table_is_missing_or_different_does_not_stop_other_months(server: str) -> None:
     """Two months ago the table has no column Direction, three months ago there is none at all."""
     tables = {back: Logs(server, f"DeviceLogs_{_months_back(back):%Y%m}") for back in (4, 3, 2, 1, 0)}
     for back, logs in tables.items():
@@ -199,7 +199,7 @@ def test_a_month_without_a_table_or_with_another_one_stops_no_other_month(server
         logs.table.drop(logs.engine)
 
 
-def test_a_query_for_tables_that_never_were_is_said(server: str) -> None:
+def test_a_query_for_tables_that_never_existed_is_reported(server: str) -> None:
     logs = Logs(server)
     query = QUERY.replace("DeviceLogs", "NoSuchLogs_{month}_{year}")
     with pytest.raises(Away, match="can't be read"):
@@ -209,7 +209,7 @@ def test_a_query_for_tables_that_never_were_is_said(server: str) -> None:
 @pytest.mark.parametrize(
     ("since", "start"), [("Nothing", None), ("UserId", None), ("DeviceLogId", "2026-11-24")]
 )
-def test_a_column_that_does_not_fit_is_said(server: str, since: str, start: str | None) -> None:
+def test_an_unsuitable_column_is_reported(server: str, since: str, start: str | None) -> None:
     logs = Logs(server)
     logs.add("a")
     with pytest.raises((Stop, Away)):
@@ -243,7 +243,7 @@ def test_the_command_follows_a_database(tmp_path: Path, gate: Receiver) -> None:
     assert users(gate) == ["7", "8", "9", "10"]
 
 
-def test_no_such_file_is_said(connector: Connector) -> None:
+def test_a_missing_sqlite_file_is_reported(connector: Connector) -> None:
     words = ("--query", QUERY, "--since-column", "DeviceLogId", "--map", "user=UserId,time=LogDate")
     assert "there is no SQLite file nowhere.db" in connector.run(
         "db", "sqlite:///nowhere.db", *words, status=1

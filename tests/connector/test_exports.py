@@ -1,4 +1,4 @@
-"""Files as software exports them: preambles, odd headings, encodings, several machines, and the same again later."""
+"""Files as software exports them: preambles, unusual headers, encodings, several devices, and repeated exports."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _run(connector: Connector, *more: str, status: int = 0, mapping: str = MAP) 
         "\ufeffReport\r\n\r\n",
     ],
 )
-def test_lines_before_the_heading_are_passed_over(connector: Connector, gate: Receiver, before: str) -> None:
+def test_lines_before_the_header_are_skipped(connector: Connector, gate: Receiver, before: str) -> None:
     _write(connector, before + HEADING + ROWS)
     _run(connector)
     assert users(gate) == ["7", "8"]
@@ -50,7 +50,7 @@ def test_lines_before_the_heading_are_passed_over(connector: Connector, gate: Re
     assert users(gate) == ["7", "8", "9"]
 
 
-def test_a_heading_that_is_never_found_moves_no_place(connector: Connector, gate: Receiver) -> None:
+def test_without_a_header_the_place_does_not_move(connector: Connector, gate: Receiver) -> None:
     _write(connector, "# a report\n" + HEADING + ROWS)
     wrong = _run(connector, mapping="user=Code,time=When", status=1)
     assert "no column 'Code' for user, 'When' for time" in wrong
@@ -58,17 +58,17 @@ def test_a_heading_that_is_never_found_moves_no_place(connector: Connector, gate
     assert users(gate) == ["7", "8"]
 
 
-def test_a_text_without_a_heading_ends_the_search(connector: Connector) -> None:
+def test_the_search_for_the_header_ends_after_some_lines(connector: Connector) -> None:
     _write(connector, "nothing of use\n" * 200)
     assert "no column 'ID' for user" in _run(connector, status=1)
 
 
-def test_a_heading_in_the_midst_of_rows_is_no_row(connector: Connector, gate: Receiver) -> None:
+def test_a_repeated_header_is_not_a_row(connector: Connector, gate: Receiver) -> None:
     _write(connector, HEADING + ROWS + HEADING + "9,2026-11-24 09:00:00,in\n")
     assert "3 rows read: 3 sent, 0 rejected" in _run(connector)
 
 
-def test_columns_are_found_in_any_case_and_a_missing_optional_one_is_said(
+def test_column_names_ignore_case_and_missing_optional_columns_are_reported(
     connector: Connector, gate: Receiver
 ) -> None:
     _write(connector, "id , AT\n7,2026-11-24 08:00:00\n")
@@ -76,14 +76,14 @@ def test_columns_are_found_in_any_case_and_a_missing_optional_one_is_said(
     assert "Type" not in punches(gate)[0]
 
 
-def test_a_short_row_lacks_its_optional_columns_alone(connector: Connector, gate: Receiver) -> None:
+def test_a_short_row_is_sent_without_its_optional_columns(connector: Connector, gate: Receiver) -> None:
     _write(connector, HEADING + "7,2026-11-24 08:00:00\n8\n")
     _run(connector, status=3)
     assert users(gate) == ["7"]
     assert "time should be column" in connector.rejects()[0]["problem"]
 
 
-def test_a_heading_with_more_tabs_than_its_rows(connector: Connector, gate: Receiver) -> None:
+def test_a_header_can_have_more_tabs_than_the_rows(connector: Connector, gate: Receiver) -> None:
     _write(connector, "No\tID\t\tName\t\tAt\t\n1\t007\tuser seven  \t2026/11/24  08:11:05\n")
     _run(connector, "--format", "tsv", mapping="user=ID,time=At")
     assert [(punch["UserId"], punch["LogTime"]) for punch in punches(gate)] == [
@@ -93,7 +93,7 @@ def test_a_heading_with_more_tabs_than_its_rows(connector: Connector, gate: Rece
 
 @pytest.mark.parametrize("line_break", ["\r", "\n", "\r\n"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
-def test_the_last_line_needs_no_break_if_nobody_writes_any_more(
+def test_the_last_line_of_a_finished_file_needs_no_line_break(
     connector: Connector, gate: Receiver, line_break: str, encoding: str
 ) -> None:
     text = (HEADING + ROWS).strip().replace("\n", line_break)
@@ -106,12 +106,12 @@ def test_the_last_line_needs_no_break_if_nobody_writes_any_more(
     assert users(gate) == ["7", "8", "9"]
 
 
-def test_a_last_line_that_cannot_be_read_is_put_aside_once_a_run(connector: Connector) -> None:
+def test_an_unreadable_last_line_is_rejected_once_per_run(connector: Connector) -> None:
     _write(connector, HEADING + "7,yester")
     assert "1 rows read: 0 sent, 1 rejected" in _run(connector, status=3)
 
 
-def test_other_bytes_in_a_column_that_is_not_read_cost_no_punch(connector: Connector, gate: Receiver) -> None:
+def test_invalid_bytes_in_an_unused_column_lose_no_punch(connector: Connector, gate: Receiver) -> None:
     rows = "ID,Name,At\n7,Luis Peña,2026-11-24 08:00:00\nñ,Zoë,2026-11-24 08:00:00\n"
     _write(connector, rows.encode("cp1252"))
     said = _run(connector, mapping="user=ID,time=At", status=3)
@@ -119,9 +119,7 @@ def test_other_bytes_in_a_column_that_is_not_read_cost_no_punch(connector: Conne
     assert "--encoding cp1252" in connector.rejects()[0]["problem"] and "1 rejected" in said
 
 
-def test_zeros_of_a_file_that_was_made_larger_than_its_rows_are_no_rows(
-    connector: Connector, gate: Receiver
-) -> None:
+def test_zero_bytes_in_a_preallocated_file_are_not_rows(connector: Connector, gate: Receiver) -> None:
     _write(connector, (HEADING + ROWS).encode() + b"\0" * 1_000)
     assert "2 rows read: 2 sent, 0 rejected, 0 waiting" in _run(connector)
 
@@ -140,7 +138,7 @@ def _sent(gate: Receiver) -> list[tuple[str, str, str]]:
     return [(said["PunchLog"]["UserId"], said["SerialNumber"], said["AuthToken"]) for said in documents]
 
 
-def test_a_column_chooses_the_device(connector: Connector, gate: Receiver) -> None:
+def test_the_device_column_determines_the_device(connector: Connector, gate: Receiver) -> None:
     _write(connector, MANY)
     (connector.folder / "token-b").write_text("token-of-b\n")
     devices = '["SN-A"]\nauth_token = "token-of-a"\n["SN-B"]\nstgid = "EXIT"\nauth_token_file = "token-b"\n'
@@ -165,7 +163,7 @@ def test_a_column_chooses_the_device(connector: Connector, gate: Receiver) -> No
         (("--device-names", "none"), []),
     ],
 )
-def test_rows_of_other_devices_are_left_out_and_counted(
+def test_rows_from_other_devices_are_skipped_and_counted(
     connector: Connector, gate: Receiver, more: tuple[str, ...], expected: list[str]
 ) -> None:
     _write(connector, MANY)
@@ -174,7 +172,9 @@ def test_rows_of_other_devices_are_left_out_and_counted(
     assert f"{len(expected)} sent, {4 - len(expected)} of other devices" in said
 
 
-def test_a_column_that_holds_our_device_is_found_and_remembered(connector: Connector, gate: Receiver) -> None:
+def test_a_column_that_contains_the_device_is_detected_and_remembered(
+    connector: Connector, gate: Receiver
+) -> None:
     _write(connector, MANY)
     _run(connector, "--serial", "SN-B")
     assert users(gate) == ["7", "8"]
@@ -184,9 +184,7 @@ def test_a_column_that_holds_our_device_is_found_and_remembered(connector: Conne
     assert users(gate) == ["7", "8"]
 
 
-def test_a_column_of_numbers_that_are_not_ours_leaves_nothing_out(
-    connector: Connector, gate: Receiver
-) -> None:
+def test_a_column_without_the_device_skips_no_rows(connector: Connector, gate: Receiver) -> None:
     _write(connector, MANY)
     _run(connector)
     assert users(gate) == ["7", "7", "8", "9"]
@@ -204,7 +202,7 @@ def test_a_column_of_numbers_that_are_not_ours_leaves_nothing_out(
         ('[A]\nauth_token="x"\n[a]\nauth_token="y"', "appears twice"),
     ],
 )
-def test_a_wrong_file_of_devices_is_said(connector: Connector, text: str, says: str) -> None:
+def test_an_invalid_devices_file_is_reported(connector: Connector, text: str, says: str) -> None:
     (connector.folder / "devices.toml").write_text(text)
     many = Connector(connector.folder, "http://127.0.0.1:9", stgid=None)
     assert says in _run(many, "--devices", "devices.toml", mapping=MAP + ",device=SN", status=1)
@@ -222,7 +220,7 @@ def test_rows_that_are_exported_again_are_not_sent_again(connector: Connector, g
     assert (connector.folder / "connector-ESSL1.sent.db").stat().st_mode & 0o077 == 0
 
 
-def test_the_memory_is_of_one_receiver_and_one_device_and_may_be_done_without(
+def test_the_memory_is_separate_for_receivers_and_devices_and_optional(
     connector: Connector, gate: Receiver
 ) -> None:
     _write(connector, HEADING + ROWS)
@@ -267,7 +265,7 @@ def test_a_receiver_is_scheme_host_port_and_path(url: str, receiver: str) -> Non
 
 
 @pytest.mark.parametrize("by_host", [True, False])
-def test_a_memory_by_host_of_an_earlier_version_skips_nothing(
+def test_the_memory_of_an_earlier_version_by_host_skips_no_rows(
     connector: Connector, gate: Receiver, by_host: bool
 ) -> None:
     known = "127.0.0.1" if by_host else receiver_of(gate.url)
@@ -282,7 +280,9 @@ def test_a_memory_by_host_of_an_earlier_version_skips_nothing(
     assert users(gate) == (["7", "8"] if by_host else [])
 
 
-def test_a_new_state_whose_rows_were_all_sent_before_names_no_memory(connector: Connector) -> None:
+def test_a_new_state_whose_rows_were_all_sent_before_does_not_mention_the_memory(
+    connector: Connector,
+) -> None:
     _write(connector, HEADING + ROWS)
     assert "--no-memory" not in _run(connector)
     said = _run(connector, "--state", "b")
@@ -293,7 +293,7 @@ def test_a_new_state_whose_rows_were_all_sent_before_names_no_memory(connector: 
     assert "--no-memory" not in _run(connector, "--state", "c")
 
 
-def test_what_was_not_acknowledged_is_not_remembered(connector: Connector, gate: Receiver) -> None:
+def test_unacknowledged_rows_are_not_remembered(connector: Connector, gate: Receiver) -> None:
     answer, gate.answer = gate.answer, refuse(401)
     _write(connector, HEADING + ROWS)
     _run(connector, status=1)
@@ -308,7 +308,7 @@ def test_an_invalid_memory_file_is_reported(connector: Connector) -> None:
     assert "--memory: m can't be used" in _run(connector, "--memory", "m", status=1)
 
 
-def test_a_state_of_an_earlier_version_is_gone_on_with(connector: Connector, gate: Receiver) -> None:
+def test_a_state_file_of_an_earlier_version_is_continued(connector: Connector, gate: Receiver) -> None:
     _write(connector, HEADING + ROWS)
     _run(connector)
     kept = json.loads(connector.state.read_text())

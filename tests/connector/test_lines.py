@@ -1,4 +1,4 @@
-"""A file is followed whatever is done to it: every whole line once, in order."""
+"""A file is followed however it is replaced: every complete line is read once, in order."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _append(path: Path, text: str) -> None:
         file.write(text)
 
 
-def test_appends_are_followed_and_a_half_written_line_waits(path: Path) -> None:
+def test_appended_lines_are_read_once_they_are_complete(path: Path) -> None:
     path.write_text(_rows(1, 2) + "3,2026-1")
     follower = Follower(path)
     assert follower.look() == ["1", "2"]
@@ -69,14 +69,14 @@ def test_appends_are_followed_and_a_half_written_line_waits(path: Path) -> None:
     assert follower.look() == ["3", "4"]
 
 
-def test_it_goes_on_where_it_was_after_any_row(path: Path) -> None:
+def test_reading_continues_after_any_row(path: Path) -> None:
     path.write_text(_rows(*range(50)))
     follower = Follower(path)
     assert [follower.look(1)[0] for _ in range(50)] == [str(number) for number in range(50)]
     assert follower.look() == []
 
 
-def test_renamed_and_begun_anew(path: Path) -> None:
+def test_a_file_that_is_renamed_and_started_again_is_followed(path: Path) -> None:
     path.write_text(_rows(1, 2))
     follower = Follower(path)
     follower.look()
@@ -86,7 +86,7 @@ def test_renamed_and_begun_anew(path: Path) -> None:
     assert follower.look() == ["3", "4"]
 
 
-def test_rotated_several_times_while_nobody_looked(path: Path) -> None:
+def test_a_file_rotated_several_times_while_stopped_is_followed(path: Path) -> None:
     path.write_text(_rows(1, 2))
     follower = Follower(path)
     assert follower.look(1) == ["1"]
@@ -97,7 +97,7 @@ def test_rotated_several_times_while_nobody_looked(path: Path) -> None:
     assert follower.look() == ["2", "new0", "new1"]
 
 
-def test_copied_and_truncated(path: Path) -> None:
+def test_a_file_that_is_copied_and_truncated_is_followed(path: Path) -> None:
     path.write_text(_rows(1, 2))
     follower = Follower(path)
     follower.look()
@@ -108,7 +108,7 @@ def test_copied_and_truncated(path: Path) -> None:
     assert follower.look() == ["3", "4"]
 
 
-def test_truncated_and_grown_past_the_place(path: Path) -> None:
+def test_a_truncated_file_that_grows_past_the_place_is_read_from_its_start(path: Path) -> None:
     path.write_text(_rows(1, 2))
     follower = Follower(path)
     follower.look()
@@ -116,7 +116,7 @@ def test_truncated_and_grown_past_the_place(path: Path) -> None:
     assert follower.look() == [str(number) for number in range(100, 140)]
 
 
-def test_same_beginning_but_another_text(path: Path) -> None:
+def test_a_file_with_the_same_beginning_but_other_content_is_read_from_its_start(path: Path) -> None:
     """A long header that all files share does not make two files one."""
     header = "# " + "x" * 2_000 + ",y\n"
     path.write_text(header + _rows(1, 2))
@@ -126,7 +126,7 @@ def test_same_beginning_but_another_text(path: Path) -> None:
     assert follower.look()[-3:] == ["5", "6", "7"]
 
 
-def test_written_anew_with_more_is_read_on(path: Path) -> None:
+def test_a_rewritten_file_with_more_lines_is_continued(path: Path) -> None:
     path.write_text(_rows(1, 2))
     follower = Follower(path)
     follower.look()
@@ -136,7 +136,7 @@ def test_written_anew_with_more_is_read_on(path: Path) -> None:
     assert follower.look() == ["3"]
 
 
-def test_emptied_then_gone_then_back(path: Path) -> None:
+def test_a_file_that_is_emptied_deleted_and_recreated_is_followed(path: Path) -> None:
     path.write_text(_rows(1))
     follower = Follower(path)
     follower.look()
@@ -149,7 +149,7 @@ def test_emptied_then_gone_then_back(path: Path) -> None:
     assert follower.look() == ["2"]
 
 
-def test_archives_and_the_connectors_own_files_are_no_rotated_ones(path: Path) -> None:
+def test_archives_and_the_connectors_own_files_are_not_rotated_files(path: Path) -> None:
     path.write_text(_rows(1))
     follower = Follower(path)
     follower.look()
@@ -159,7 +159,7 @@ def test_archives_and_the_connectors_own_files_are_no_rotated_ones(path: Path) -
     assert follower.look() == ["new"]
 
 
-def test_a_header_is_remembered_and_read_anew_in_a_new_file(path: Path) -> None:
+def test_the_header_is_remembered_and_read_again_in_a_new_file(path: Path) -> None:
     path.write_text("EmpCode,When\n1,x\n")
     follower = Follower(path, mapping="user=EmpCode,time=When")
     assert follower.look() == ["1"]
@@ -170,14 +170,14 @@ def test_a_header_is_remembered_and_read_anew_in_a_new_file(path: Path) -> None:
     assert follower.look() == ["3"]
 
 
-def test_a_header_without_a_column_stops(path: Path) -> None:
+def test_a_header_without_a_required_column_stops_the_connector(path: Path) -> None:
     path.write_text("EmpCode,Date\n1,x\n")
     with pytest.raises(Stop, match=r"no column 'When' for time\. It has EmpCode, Date"):
         Follower(path, mapping="user=EmpCode,time=When").look()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
-def test_encodings(path: Path, encoding: str) -> None:
+def test_encodings_are_detected(path: Path, encoding: str) -> None:
     """Ċ and ਊ have a byte like a line break in UTF-16."""
     users = ["Zoë", "é"] if encoding == "cp1252" else ["Zoë", "Ċਊ", "ਊ"]
     path.write_bytes("".join(f"{user},x\r\n" for user in users).encode(encoding))
@@ -190,7 +190,7 @@ def test_encodings(path: Path, encoding: str) -> None:
         assert follower.look() == ["Ö"]
 
 
-def test_a_line_that_is_not_in_the_encoding_is_put_aside_with_its_number(path: Path) -> None:
+def test_a_line_in_another_encoding_is_rejected_with_its_number(path: Path) -> None:
     path.write_bytes(b"1,x\nZo\xeb,x\n3\n4,x\n\n")
     follower = Follower(path)
     assert follower.look() == ["1", "4"]
@@ -198,7 +198,7 @@ def test_a_line_that_is_not_in_the_encoding_is_put_aside_with_its_number(path: P
     assert "line 3: time should be column 2, but there are 1" in follower.wrong[1]
 
 
-def test_what_is_no_text_of_rows_stops(path: Path) -> None:
+def test_a_file_without_rows_of_text_stops_the_connector(path: Path) -> None:
     path.write_bytes(b"x" * 400_000)
     with pytest.raises(Stop, match="longer than 64 KiB"):
         Follower(path).look()
@@ -206,7 +206,7 @@ def test_what_is_no_text_of_rows_stops(path: Path) -> None:
 
 @pytest.mark.parametrize("first", ["", _rows(1)])
 @pytest.mark.parametrize("copied", [False, True])
-def test_rotated_before_a_row_was_sent(path: Path, first: str, copied: bool) -> None:
+def test_a_file_rotated_before_its_first_row_was_sent_is_read(path: Path, first: str, copied: bool) -> None:
     """Killed after the first look; the file is written to and rotated before the next."""
     path.write_text(first)
     path.with_name("attlog.dat.7").write_text(_rows("older"))
@@ -226,7 +226,7 @@ def test_rotated_before_a_row_was_sent(path: Path, first: str, copied: bool) -> 
     assert follower.look() == []
 
 
-def test_rotated_again_while_the_former_is_read(path: Path) -> None:
+def test_a_file_rotated_again_while_the_former_is_read_is_followed(path: Path) -> None:
     """The second file comes and goes while rows of the first are being sent."""
     path.write_text(_rows(1))
     layout = formats.make("csv", "user=1,time=2", None, None)

@@ -1,4 +1,4 @@
-"""What is pushed is the documented callback, until it is acknowledged; what can't be is said and kept."""
+"""The connector pushes documented callbacks until they are acknowledged, and reports and keeps rejected rows."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_body_is_the_documented_one(connector: Connector, gate: Receiver) ->
     assert sent == sample
 
 
-def test_rows_that_cannot_be_read_are_put_aside_and_stop_nothing(
+def test_unreadable_rows_are_rejected_and_do_not_stop_the_connector(
     connector: Connector, gate: Receiver
 ) -> None:
     _attlog(connector)
@@ -84,7 +84,7 @@ def test_rows_that_cannot_be_read_are_put_aside_and_stop_nothing(
     assert len(gate.received) == 3 and len(connector.rejects()) == 2
 
 
-def test_it_is_encrypted_where_there_is_a_key(tmp_path: Path, gate: Receiver) -> None:
+def test_callbacks_are_encrypted_if_there_is_a_key(tmp_path: Path, gate: Receiver) -> None:
     connector = Connector(tmp_path, gate.url, CONNECTOR_SECURITY_KEY=KEY)
     _attlog(connector, ATTLOG[:40])
     connector.run("file", "attlog.dat", "--format", "attlog")
@@ -93,7 +93,7 @@ def test_it_is_encrypted_where_there_is_a_key(tmp_path: Path, gate: Receiver) ->
     assert punch["UserId"] == "7"
 
 
-def test_secrets_may_be_in_files_and_are_never_said(connector: Connector, gate: Receiver) -> None:
+def test_secrets_can_be_read_from_files_and_are_never_shown(connector: Connector, gate: Receiver) -> None:
     _attlog(connector)
     (connector.folder / "token").write_text("made-up-token-in-a-file\n")
     said = connector.run("file", "attlog.dat", "--format", "attlog", "--auth-token-file", "token", status=3)
@@ -102,7 +102,7 @@ def test_secrets_may_be_in_files_and_are_never_said(connector: Connector, gate: 
     assert "made-up-token" not in said + kept
 
 
-def test_it_waits_for_a_receiver_that_is_away_in_order_and_with_one_operation_id(
+def test_it_waits_for_an_absent_receiver_and_keeps_order_and_operation_ids(
     following: Callable[..., Connector], connector: Connector, gate: Receiver
 ) -> None:
     """It answers 503, then 200 with a page that asks to sign in, then 429; then it takes them."""
@@ -132,7 +132,7 @@ def test_it_waits_for_a_receiver_that_is_away_in_order_and_with_one_operation_id
 
 
 @pytest.mark.parametrize("status", [400, 401, 302])
-def test_a_refusal_for_good_stops_with_a_sentence_and_keeps_the_place(
+def test_a_permanent_refusal_stops_the_connector_and_keeps_the_place(
     connector: Connector, gate: Receiver, status: int
 ) -> None:
     gate.answer = lambda got: (
@@ -149,7 +149,7 @@ def test_a_refusal_for_good_stops_with_a_sentence_and_keeps_the_place(
     assert operations(gate)[1] == operations(gate)[2]
 
 
-def test_it_follows_and_ends_when_told(
+def test_it_follows_the_source_until_it_is_stopped(
     following: Callable[..., Connector], connector: Connector, gate: Receiver
 ) -> None:
     path = _attlog(connector, "")
@@ -169,7 +169,7 @@ def test_it_follows_and_ends_when_told(
     [({"content-encoding": "gzip"}, b"this is no gzip"), ({"transfer-encoding": "chunked"}, b"zz\r\n")],
     ids=["can't be unpacked", "breaks off"],
 )
-def test_an_unreadable_answer_gives_none(
+def test_an_unreadable_response_is_not_an_acknowledgement(
     connector: Connector, gate: Receiver, headers: dict[str, str], body: bytes
 ) -> None:
     answers = [(200, headers, body), DONE]
@@ -179,7 +179,7 @@ def test_an_unreadable_answer_gives_none(
     assert len(gate.received) == 2 and len(set(operations(gate))) == 1
 
 
-def test_what_was_there_at_first_may_be_left_out(connector: Connector, gate: Receiver) -> None:
+def test_existing_rows_can_be_skipped(connector: Connector, gate: Receiver) -> None:
     path = _attlog(connector)
     words = ("file", "attlog.dat", "--format", "attlog", "--from-end")
     connector.run(*words)
@@ -189,7 +189,7 @@ def test_what_was_there_at_first_may_be_left_out(connector: Connector, gate: Rec
     assert users(gate) == ["77"]
 
 
-def test_one_place_for_one_source_and_one_process(
+def test_a_place_file_is_for_one_source_and_one_process(
     following: Callable[..., Connector], connector: Connector, gate: Receiver
 ) -> None:
     _attlog(connector)
@@ -233,13 +233,13 @@ def test_one_place_for_one_source_and_one_process(
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_wrong_setting_is_reported_in_a_sentence(
+def test_an_invalid_option_is_reported_in_a_sentence(
     connector: Connector, words: tuple[str, ...], says: str
 ) -> None:
     assert says in connector.run(*words, status=1)
 
 
-def test_the_relays_reader_takes_it(connector: Connector, gate: Receiver) -> None:
+def test_the_relay_can_read_the_body(connector: Connector, gate: Receiver) -> None:
     _attlog(connector)
     connector.run("file", "attlog.dat", "--format", "attlog", status=3)
     callback = read(gate.received[0].json)
@@ -247,7 +247,9 @@ def test_the_relays_reader_takes_it(connector: Connector, gate: Receiver) -> Non
     assert callback.operation == "RealTimePunchLog"
 
 
-def test_its_own_files_are_never_read_as_a_former_file(connector: Connector, receiver: Receiver) -> None:
+def test_the_connectors_own_files_are_never_read_as_rotated_files(
+    connector: Connector, receiver: Receiver
+) -> None:
     """Of an empty file it read place and rejects beside it as rows, and put each reject aside again."""
     (connector.folder / "attlog.dat").touch()
     own = ("--state", "attlog.dat.place", "--rejects", "attlog.dat.bad")

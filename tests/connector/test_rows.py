@@ -1,4 +1,4 @@
-"""What a row says, read: times, words, columns; and what is wrong with one that can't be read."""
+"""Rows are read to times, terms and columns, and unreadable rows say what is wrong."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def _at(**row: object) -> str:
         ({"date": datetime(2026, 11, 24), "time": "08:36"}, "2026-11-24 08:36:00 GMT +0530"),
     ],
 )
-def test_times_are_read(row: dict[str, object], expected: str) -> None:
+def test_time_formats_are_detected(row: dict[str, object], expected: str) -> None:
     assert _at(**row) == expected
 
 
-def test_times_are_read_as_said() -> None:
+def test_times_are_read_in_the_given_format() -> None:
     reader = Reader(Times(KOLKATA, ["%d/%m/%Y %I:%M:%S %p", "%d-%m-%Y %H:%M"]))
     assert (
         reader.punch({"user": "1", "time": "03/11/2026 07:05:00 PM"}).at.isoformat()
@@ -48,7 +48,7 @@ def test_times_are_read_as_said() -> None:
     )
 
 
-def test_the_offset_is_that_of_the_day() -> None:
+def test_the_offset_is_that_of_the_date() -> None:
     reader = Reader(Times(ZoneInfo("Europe/Berlin")))
     offsets = [
         reader.punch({"user": "1", "time": f"2026-{month}-01 12:00:00"}).at.strftime("%z")
@@ -70,7 +70,7 @@ def test_the_offset_is_that_of_the_day() -> None:
         ({"user": "1", "time": "99"}, "doesn't look like"),
     ],
 )
-def test_what_is_wrong_is_said(row: dict[str, object], says: str) -> None:
+def test_unreadable_times_are_reported(row: dict[str, object], says: str) -> None:
     with pytest.raises(RowError, match=says.replace("%", "%")):
         Reader(Times(KOLKATA)).punch(row)
 
@@ -91,7 +91,7 @@ def test_a_time_without_an_offset_needs_a_time_zone() -> None:
         (" ", None),
     ],
 )
-def test_types_are_known(written: str, word: str | None) -> None:
+def test_common_values_for_types_are_known(written: str, word: str | None) -> None:
     assert (
         Reader(Times(KOLKATA)).punch({"user": "1", "time": "2026-11-24 08:36", "type": written}).type == word
     )
@@ -106,11 +106,11 @@ def _read_types(reader: Reader, *written: str) -> list[str | None]:
     return [reader.punch({"user": "1", "time": "2026-11-24 08:36", "type": word}).type for word in written]
 
 
-def test_words_of_ones_own_go_first() -> None:
+def test_the_users_own_words_take_precedence() -> None:
     assert _read_types(_types("1=CheckIn,X=MealOut"), "1", "x", "out") == ["CheckIn", "MealOut", "CheckOut"]
 
 
-def test_words_that_differ_in_case_alone_are_told_apart() -> None:
+def test_words_that_only_differ_in_case_are_distinguished() -> None:
     reader = _types("I=CheckIn,O=CheckOut,i=OverTimeIn,o=OverTimeOut,IN=MealIn,In=MealOut")
     assert _read_types(reader, "I", "i", "O", "o") == ["CheckIn", "OverTimeIn", "CheckOut", "OverTimeOut"]
     assert _read_types(reader, "in") == [None], "neither IN nor In"
@@ -118,12 +118,12 @@ def test_words_that_differ_in_case_alone_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("text", ["I=CheckIn,I=CheckOut", "I=CheckIn, I =None"])
-def test_one_word_of_two_meanings_is_refused(text: str) -> None:
+def test_a_word_with_two_meanings_is_refused(text: str) -> None:
     with pytest.raises(Stop, match="'I' has two meanings"):
         read_words(text, PUNCH_TYPES, "--type-words")
 
 
-def test_a_word_may_be_given_no_meaning() -> None:
+def test_a_word_can_be_ignored() -> None:
     reader = _types("255=None,9=,0=CheckOut")
     assert _read_types(reader, "255", "9", "0") == [None, None, "CheckOut"]
     assert not reader.unknown.counts, "what is said to mean nothing isn't unknown"
@@ -140,7 +140,7 @@ def test_a_word_may_be_given_no_meaning() -> None:
         ("mask", "2"),
     ],
 )
-def test_an_optional_column_never_costs_a_punch(column: str, written: str) -> None:
+def test_an_optional_column_never_prevents_a_punch(column: str, written: str) -> None:
     reader = Reader(Times(KOLKATA))
     for _ in range(2):
         punch = reader.punch({"user": "1", "time": "2026-11-24 08:36", column: written})
@@ -149,7 +149,7 @@ def test_an_optional_column_never_costs_a_punch(column: str, written: str) -> No
 
 
 @pytest.mark.parametrize("written", ["-", "--", "None", "NULL", "n/a", "", None, " "])
-def test_what_says_that_there_is_nothing_is_empty_and_not_unknown(written: str | None) -> None:
+def test_values_that_mean_nothing_are_empty_and_not_unknown(written: str | None) -> None:
     reader = Reader(Times(KOLKATA), default_type="CheckIn")
     row = dict.fromkeys(("type", "input", "temperature", "mask"), written)
     punch = reader.punch({"user": "1", "time": "2026-11-24 08:36", **row})
@@ -157,12 +157,12 @@ def test_what_says_that_there_is_nothing_is_empty_and_not_unknown(written: str |
     assert not reader.unknown.counts
 
 
-def test_the_default_is_for_rows_without_a_type_not_for_an_unknown_one() -> None:
+def test_the_default_type_applies_to_empty_and_not_to_unknown_types() -> None:
     reader = Reader(Times(KOLKATA), default_type="CheckIn")
     assert _read_types(reader, "", "zutritt") == ["CheckIn", None]
 
 
-def test_unknown_values_are_counted_up_to_a_bound() -> None:
+def test_unknown_values_are_counted_up_to_a_limit() -> None:
     reader = Reader(Times(KOLKATA))
     _read_types(reader, *(f"code {number}" for number in range(1_000)))
     assert len(reader.unknown.counts) == 21
@@ -191,7 +191,7 @@ def test_unknown_values_are_counted_up_to_a_bound() -> None:
         ("A=1", "A=1"),
     ],
 )
-def test_ids_are_read_as_spreadsheets_and_databases_write_them(written: object, user: str) -> None:
+def test_ids_from_spreadsheets_and_databases_are_read(written: object, user: str) -> None:
     assert Reader(Times(KOLKATA)).punch({"user": written, "time": "2026-11-24 08:36"}).user == user
 
 
@@ -209,13 +209,13 @@ def test_ids_are_read_as_spreadsheets_and_databases_write_them(written: object, 
         1795489568.9,
     ],
 )
-def test_instants_are_sent_as_the_devices_own_time(written: object) -> None:
+def test_instants_are_sent_in_the_devices_time_zone(written: object) -> None:
     for source_zone in (None, ZoneInfo("America/Bogota")):
         reader = Reader(Times(KOLKATA, (), source_zone))
         assert reader.punch({"user": "1", "time": written}).at.isoformat() == "2026-11-24T08:36:08+05:30"
 
 
-def test_an_instant_keeps_its_offset_if_no_zone_is_given() -> None:
+def test_an_instant_keeps_its_offset_without_a_time_zone() -> None:
     at = Reader(Times(None)).punch({"user": "1", "time": "2026-11-24T03:06:08+01:00"}).at
     assert at.isoformat() == "2026-11-24T03:06:08+01:00"
 
@@ -236,18 +236,20 @@ def test_an_instant_keeps_its_offset_if_no_zone_is_given() -> None:
         ({"date": "2026-11-24", "time": datetime(1899, 12, 30, 3, 6, 8)}, ()),
     ],
 )
-def test_times_of_a_source_in_another_zone(row: dict[str, object], formats: tuple[str, ...]) -> None:
+def test_times_from_a_source_in_another_time_zone_are_converted(
+    row: dict[str, object], formats: tuple[str, ...]
+) -> None:
     reader = Reader(Times(ZoneInfo("America/Costa_Rica"), formats, ZoneInfo("UTC")))
     assert reader.punch({"user": "1", **row}).at.isoformat() == "2026-11-23T21:06:08-06:00"
 
 
 @pytest.mark.parametrize("text", ["user", "user=", "who=1,time=2", "user=1", "user=1,user=2,time=3", ""])
-def test_a_wrong_map_is_refused(text: str) -> None:
+def test_an_invalid_map_is_refused(text: str) -> None:
     with pytest.raises(Stop, match="--map"):
         read_map(text)
 
 
-def test_fixed_width() -> None:
+def test_fixed_width_fields_are_read() -> None:
     layout = formats.make("fixed", "user=1-5,time=6-24,type=26", None, None)
     line = "  00722026-11-24 08:36:08 O"
     assert layout.fields(line[1:], None) == {"user": "0072", "time": "2026-11-24 08:36:08", "type": "O"}
@@ -262,14 +264,14 @@ def test_attlog_needs_no_map() -> None:
     assert (punch.user, punch.type, punch.input) == ("42", "CheckOut", "Face")
 
 
-def test_quotes_that_do_not_match_are_a_rows_own_fault() -> None:
+def test_unmatched_quotes_reject_only_their_row() -> None:
     layout = formats.make("csv", "user=1,time=2", ";", None)
     assert layout.fields('"a;b";2', None) == {"user": "a;b", "time": "2"}
     with pytest.raises(RowError, match="quotes"):
         layout.fields('"a;2', None)
 
 
-def test_a_quote_in_a_column_that_is_not_read_costs_no_punch() -> None:
+def test_a_quote_in_an_unused_column_loses_no_punch() -> None:
     layout = formats.make("csv", "user=ID,time=At", None, None)
     header = layout.header("ID,Name,At")
     assert layout.fields('2,"Bob,2026', header) == {"user": "2", "time": "2026"}
@@ -279,7 +281,7 @@ def test_a_quote_in_a_column_that_is_not_read_costs_no_punch() -> None:
     "arguments",
     [("csv", None, None, None), ("tsv", "user=1,time=2", ";", None), ("csv", "user=A,time=B", None, False)],
 )
-def test_options_that_do_not_fit_are_refused(
+def test_options_that_do_not_fit_the_format_are_refused(
     arguments: tuple[str, str | None, str | None, bool | None],
 ) -> None:
     with pytest.raises(Stop):

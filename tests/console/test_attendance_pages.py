@@ -1,4 +1,4 @@
-"""The attendance pages without a browser: which day they open on, and where they lead."""
+"""The attendance pages, without a browser: the day that they open with, and their links."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _device_in(stage: Stage, zone: timezone) -> Device:
     return device
 
 
-def test_it_opens_on_the_day_that_the_punches_own_clock_shows(stage: Stage, client: Client) -> None:
+def test_it_opens_with_today_at_the_site_of_the_punches(stage: Stage, client: Client) -> None:
     east, west = _device_in(stage, EAST), _device_in(stage, WEST)
     for query, zone in ((f"device_id={east.id}", EAST), (f"device_id={west.id}", WEST), ("", EAST)):
         days = [f"{datetime.now(zone):%Y-%m-%d}"]
@@ -48,14 +48,14 @@ def test_it_opens_on_the_day_that_the_punches_own_clock_shows(stage: Stage, clie
     )
 
 
-def test_a_site_that_sent_nothing_is_on_the_day_of_its_zone(stage: Stage, client: Client) -> None:
+def test_a_site_without_punches_uses_today_in_its_time_zone(stage: Stage, client: Client) -> None:
     device = stage.relay.device(timezone="Etc/GMT+12")
     before = f"{datetime.now(WEST):%Y-%m-%d}"
     path = client.get(f"/console/attendance?device_id={device.id}").headers["location"]
     assert path.rpartition("date=")[2] in (before, f"{datetime.now(WEST):%Y-%m-%d}")
 
 
-def test_a_user_id_of_several_people_leads_to_the_month_of_each(stage: Stage, client: Client) -> None:
+def test_a_user_id_of_several_people_links_to_the_month_of_each(stage: Stage, client: Client) -> None:
     user, now = a_user(), datetime.now(UTC).replace(microsecond=0)
     devices = [stage.relay.device(timezone="UTC") for _ in range(3)]
     for device in devices:
@@ -79,7 +79,7 @@ def test_a_user_id_of_several_people_leads_to_the_month_of_each(stage: Stage, cl
     assert f"month={now:%Y-%m}&amp;employee_id=E%260" in day
 
 
-def test_an_empty_day_leads_to_the_latest_with_punches(stage: Stage, client: Client) -> None:
+def test_an_empty_day_links_to_the_latest_day_with_punches(stage: Stage, client: Client) -> None:
     device = stage.relay.device()
     nothing = client.get(f"/console/attendance?date=2026-01-01&device_id={device.id}").text
     assert "No punches" in nothing and "latest day with punches" not in nothing

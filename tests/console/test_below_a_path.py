@@ -1,4 +1,4 @@
-"""The relay behind a reverse proxy below a path, as in https://hr.example.com/relay: every link leads through it."""
+"""The relay below a path of a reverse proxy, such as https://hr.example.com/relay: every link includes the path."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def device(office: Relay) -> Device:
     return made
 
 
-def test_every_link_of_every_page_leads_through_the_proxy(office: Relay, device: Device) -> None:
+def test_every_link_of_every_page_includes_the_path(office: Relay, device: Device) -> None:
     session = requests.Session()
     session.headers["Accept"] = "text/html"
     form = session.get(f"{office.url}/", timeout=20)
@@ -121,7 +121,7 @@ def test_every_link_of_every_page_leads_through_the_proxy(office: Relay, device:
         assert any(f"/console/{part}" in one for one in seen), part
 
 
-def test_the_api_and_callbacks_answer_below_the_path(office: Relay, device: Device) -> None:
+def test_the_api_and_callbacks_work_below_the_path(office: Relay, device: Device) -> None:
     headers = {"X-API-Key": API_KEY}
     shown = requests.get(f"{office.url}/v1/devices/{device.id}", headers=headers, timeout=20).json()
     assert shown["callback_url"].startswith(f"{office.url}/callback")

@@ -1,4 +1,4 @@
-"""A device's page shows at which step the way from the device to the webhook stops."""
+"""A device's page shows which step from the device to the webhook fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def steps(client: Client, device: Device) -> dict[str, tuple[str, str]]:
     return {name: (state, html.unescape(said)) for name, state, said in _STEP.findall(section)}
 
 
-def test_each_step_is_shown_as_it_is_done_and_where_it_fails(relay: Relay, receiver: Receiver) -> None:
+def test_each_completed_step_and_the_failing_step_are_shown(relay: Relay, receiver: Receiver) -> None:
     client = Client(relay)
     client.sign_in(API_KEY)
     device = relay.device(security_key=KEY)

@@ -1,4 +1,4 @@
-"""An empty console says how to begin, and under `cams-relay up` starts the virtual device."""
+"""An empty console says how to start and, under `cams-relay up`, can start the simulated device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.console.tools import sign_in
 from tests.harness import Relay
 
 
-def test_an_empty_console_starts_the_virtual_device(browser: Browser, tmp_path: Path) -> None:
+def test_an_empty_console_starts_the_simulated_device(browser: Browser, tmp_path: Path) -> None:
     relay = Relay(tmp_path, SIMULATOR_PORT="0")
     with (tmp_path / "up.log").open("wb") as log:
         up = subprocess.Popen(
@@ -40,7 +40,7 @@ def test_an_empty_console_starts_the_virtual_device(browser: Browser, tmp_path: 
         up.wait(30)
 
 
-def test_where_nobody_can_start_it_there_is_no_button(browser: Browser, tmp_path: Path) -> None:
+def test_if_the_simulator_cannot_be_started_there_is_no_button(browser: Browser, tmp_path: Path) -> None:
     relay = Relay(tmp_path).start("store", "web")
     page = browser.new_page()
     try:

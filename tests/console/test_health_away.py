@@ -1,4 +1,4 @@
-"""The console's health page while the store is away, or is another one."""
+"""The console's health page while the store is away, or while it is a different store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def relay(tmp_path: Path) -> Iterator[Relay]:
     made.stop()
 
 
-def test_it_shows_what_is_known_without_the_store(relay: Relay) -> None:
+def test_it_shows_what_this_process_knows_without_the_store(relay: Relay) -> None:
     client, stranger, device = Client(relay), Client(relay), relay.device()
     device.send_done(device.punch())
     client.sign_in(API_KEY)
@@ -42,7 +42,7 @@ def test_it_shows_what_is_known_without_the_store(relay: Relay) -> None:
     assert relay.get("/health")["store_away_since"] is None
 
 
-def test_a_banner_says_that_the_store_is_another_one(relay: Relay, tmp_path: Path) -> None:
+def test_a_banner_says_that_the_store_is_a_different_one(relay: Relay, tmp_path: Path) -> None:
     client, device = Client(relay), relay.device()
     device.send_done(device.punch())
     wait_for(lambda: (tmp_path / "data" / "spool" / "store_id").exists())

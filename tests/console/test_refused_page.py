@@ -1,4 +1,4 @@
-"""The console shows refused callbacks, and a device's page and the first steps lead to them."""
+"""The console shows refused callbacks, and links to them from a device's page and the first steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.harness import API_KEY, Device, Relay, wait_for
 from tests.relay.tools import key_with
 
 
-def test_refused_callbacks_are_shown_from_the_first_steps_to_the_device(
+def test_refused_callbacks_are_linked_from_the_first_steps_and_the_device(
     browser: Browser, tmp_path: Path
 ) -> None:
     relay = Relay(tmp_path).start("store", "web")

@@ -1,4 +1,4 @@
-"""Removing a device in the console: the number of users is told, and the device's name has to be typed."""
+"""Removing a device in the console shows the number of users, and requires the device's name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.harness import API_KEY
 from tests.stage import Stage
 
 
-def test_the_console_removes_a_device_only_with_its_name(stage: Stage) -> None:
+def test_the_console_requires_the_devices_name_to_remove_it(stage: Stage) -> None:
     device = stage.new_device()
     device.send_done(device.punch("100"))
     path = f"/v1/devices/{device.id}"
@@ -31,12 +31,12 @@ def test_the_console_removes_a_device_only_with_its_name(stage: Stage) -> None:
     assert stage.relay.call("GET", path).status_code == 404
 
 
-def test_an_api_key_removes_a_device_without_its_name(stage: Stage) -> None:
+def test_an_api_key_needs_no_name_to_remove_a_device(stage: Stage) -> None:
     device = stage.new_device()
     assert stage.relay.call("DELETE", f"/v1/devices/{device.id}").status_code == 204
 
 
-def test_what_is_no_device_cannot_be_asked_about(stage: Stage) -> None:
+def test_the_confirmation_page_of_an_unknown_device_is_422(stage: Stage) -> None:
     client = Client(stage.relay)
     client.sign_in(API_KEY)
     answer = client.get("/console/confirm/remove-device?device_id=NONE")

@@ -1,4 +1,4 @@
-"""Signing in, and what a session may: no more than its key, no longer than its key, and only from our own pages."""
+"""Signing in, and the rights of a session: those of its key, while the key exists, only from the console's pages."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def test_every_page_needs_its_scope(stage: Stage, app: Flask) -> None:
     }
 
 
-def test_a_program_finds_nothing_at_the_root(stage: Stage) -> None:
+def test_a_program_gets_404_at_the_root(stage: Stage) -> None:
     problem(stage.relay.call("GET", "/", headers={"Accept": "application/json"}), 404)
 
 
 @pytest.mark.parametrize("path", ["/console/nothing", "/console/devices/a/b", "/console/health/"])
-def test_an_unknown_page_is_one_of_the_console_and_of_the_api_a_problem(
+def test_an_unknown_path_is_a_page_in_the_console_and_a_problem_in_the_api(
     stage: Stage, client: Client, path: str
 ) -> None:
     stranger = client.get(path)
@@ -110,7 +110,7 @@ def test_the_session_gets_a_new_token_when_somebody_signs_in(client: Client) -> 
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example", "//evil.example", "/\\evil.example", "evil"])
-def test_one_is_not_sent_elsewhere_after_signing_in(client: Client, elsewhere: str) -> None:
+def test_signing_in_does_not_redirect_to_other_sites(client: Client, elsewhere: str) -> None:
     assert client.sign_in(API_KEY, next=elsewhere).headers["location"] == "/"
 
 
@@ -121,7 +121,7 @@ def test_a_wrong_key_is_refused_and_not_shown(client: Client) -> None:
     assert client.get("/console/devices").headers["location"] == "/console/sign-in?next=/console/devices"
 
 
-def test_requests_that_change_something_need_the_pages_token(stage: Stage, client: Client) -> None:
+def test_requests_that_change_something_need_the_csrf_token(stage: Stage, client: Client) -> None:
     assert client.post("/console/sign-in", key=API_KEY).status_code == 403
     client.sign_in(API_KEY)
     body = {"name": "x", "scopes": ["events:read"]}
@@ -136,7 +136,7 @@ def test_requests_that_change_something_need_the_pages_token(stage: Stage, clien
     assert client.post("/console/sign-out").status_code == 403
 
 
-def test_signing_out_ends_the_session_for_the_cookie_too(stage: Stage, client: Client) -> None:
+def test_signing_out_makes_the_cookie_invalid(stage: Stage, client: Client) -> None:
     client.sign_in(API_KEY)
     token = client.session.cookies["cams_relay_session"]
     client.post("/console/sign-out", csrf_token=token_in(client.get("/console/health").text))
@@ -145,7 +145,7 @@ def test_signing_out_ends_the_session_for_the_cookie_too(stage: Stage, client: C
     assert thief.get("/console/health").status_code == 303
 
 
-def test_a_session_ends_with_its_key(stage: Stage, client: Client) -> None:
+def test_a_session_ends_when_its_key_is_deleted(stage: Stage, client: Client) -> None:
     made = stage.relay.call("POST", "/v1/api-keys", json={"name": "office", "scopes": ["events:read"]}).json()
     client.sign_in(made["key"])
     assert client.get("/").status_code == 200
@@ -166,7 +166,7 @@ def test_the_stream_of_events_ends_with_the_session(stage: Stage, client: Client
         stream_ends(answer)
 
 
-def test_the_keys_scopes_decide_what_is_shown(stage: Stage, client: Client) -> None:
+def test_pages_only_show_what_the_keys_scopes_allow(stage: Stage, client: Client) -> None:
     client.sign_in(key_with(stage.relay, "subscriptions:write"))
     assert client.get("/").headers["location"] == "/console/subscriptions"
     page = client.get("/console/subscriptions").text
@@ -175,7 +175,7 @@ def test_the_keys_scopes_decide_what_is_shown(stage: Stage, client: Client) -> N
     assert refused.status_code == 403 and "metrics:read" in refused.text
 
 
-def test_pages_let_nothing_in_from_elsewhere(client: Client) -> None:
+def test_pages_load_nothing_from_other_origins(client: Client) -> None:
     client.sign_in(API_KEY)
     for path in ("/console/sign-in", "/", "/console/actions/delete-user", "/console/health"):
         answer = client.get(path)
@@ -188,7 +188,7 @@ def test_pages_let_nothing_in_from_elsewhere(client: Client) -> None:
         )
 
 
-def test_files_are_kept_for_long_and_change_their_name_with_their_content(client: Client) -> None:
+def test_static_files_are_cached_and_renamed_when_their_content_changes(client: Client) -> None:
     (path,) = re.findall(r'href="(/console/static/[^"]+/console\.css)"', client.get("/console/sign-in").text)
     assert "immutable" in client.get(path).headers["cache-control"]
     stale = re.sub(r"static/\w+/", "static/0000/", path)

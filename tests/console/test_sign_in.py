@@ -1,4 +1,4 @@
-"""Signing in only from the relay's own page, with a cookie no neighbour can set, and not by guessing."""
+"""Signing in works only from the relay's own page, with a cookie that no other host can set, and not by guessing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def sent(client: Client, path: str, headers: dict[str, str], **data: str) -> Any
 
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=str)
-def test_a_page_of_another_site_can_neither_sign_in_nor_out_nor_call(
+def test_a_page_of_another_site_cannot_sign_in_sign_out_or_call_the_api(
     client: Client, headers: dict[str, str]
 ) -> None:
     token = token_in(client.get("/console/sign-in").text)
@@ -66,14 +66,16 @@ def test_a_page_of_another_site_can_neither_sign_in_nor_out_nor_call(
 
 
 @pytest.mark.parametrize("headers", OWN, ids=str)
-def test_the_relays_own_page_can(client: Client, headers: dict[str, str]) -> None:
+def test_the_relays_own_page_can_sign_in_sign_out_and_call_the_api(
+    client: Client, headers: dict[str, str]
+) -> None:
     token = token_in(client.get("/console/sign-in").text)
     assert sent(client, "/console/sign-in", headers, key=API_KEY, csrf_token=token).status_code == 303
     token = token_in(client.get("/console/health").text)
     assert sent(client, "/console/sign-out", headers, csrf_token=token).status_code == 303
 
 
-def test_the_session_before_ends_when_somebody_signs_in_again(stage: Stage, client: Client) -> None:
+def test_signing_in_again_ends_the_previous_session(stage: Stage, client: Client) -> None:
     client.sign_in(API_KEY)
     former = client.session.cookies["cams_relay_session"]
     page = client.get("/console/health").text
@@ -95,7 +97,7 @@ def browser(folder: Path, **settings: str) -> FlaskClient:
 @pytest.mark.parametrize(
     "settings", [{"RELAY_PUBLIC_URL": "https://relay.example.com"}, {}], ids=["by setting", "by request"]
 )
-def test_over_https_it_is_a_host_cookie(tmp_path: Path, settings: dict[str, str]) -> None:
+def test_over_https_the_cookie_has_the_host_prefix(tmp_path: Path, settings: dict[str, str]) -> None:
     place = "http://localhost" if settings else "https://localhost"
     cookie = browser(tmp_path, **settings).get("/console/sign-in", base_url=place).headers["set-cookie"]
     assert cookie.startswith("__Host-cams_relay_session=")
@@ -103,13 +105,13 @@ def test_over_https_it_is_a_host_cookie(tmp_path: Path, settings: dict[str, str]
     assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= parts and "Domain" not in cookie
 
 
-def test_over_plain_http_it_has_a_plain_name(tmp_path: Path) -> None:
+def test_over_plain_http_the_cookie_has_no_prefix(tmp_path: Path) -> None:
     cookie = browser(tmp_path).get("/console/sign-in").headers["set-cookie"]
     assert cookie.startswith("cams_relay_session=") and "Secure" not in cookie and "HttpOnly" in cookie
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_relays_below_paths_of_one_host_have_a_cookie_each(tmp_path: Path, scheme: str) -> None:
+def test_relays_below_different_paths_of_a_host_have_different_cookies(tmp_path: Path, scheme: str) -> None:
     """A browser that signs in to one stays signed in to the others."""
     cookies = {
         browser(tmp_path / name, RELAY_PUBLIC_URL=f"{scheme}://hr.example.com{path}")
@@ -122,7 +124,7 @@ def test_relays_below_paths_of_one_host_have_a_cookie_each(tmp_path: Path, schem
     assert all(name.startswith("__Host-" if scheme == "https" else "cams") for name in cookies)
 
 
-def test_over_https_a_cookie_that_a_neighbour_could_set_is_none(stage: Stage, client: Client) -> None:
+def test_over_https_a_cookie_without_the_host_prefix_is_ignored(stage: Stage, client: Client) -> None:
     """One without the prefix may come from another host of the domain, or from plain http."""
     client.sign_in(API_KEY)
     token = client.session.cookies["cams_relay_session"]
@@ -169,7 +171,7 @@ def test_wrong_keys_are_limited_while_the_store_is_away(without_store: Flask) ->
     assert tried(API_KEY) == 200, "nor is a key that has worked here before"
 
 
-def test_right_guesses_are_not_looked_at_either_once_an_address_is_over_the_limit(
+def test_a_correct_key_is_also_refused_once_an_address_is_over_the_limit(
     without_store: Flask,
 ) -> None:
     client = without_store.test_client()

@@ -1,4 +1,4 @@
-"""The console has each text that its pages use, and each translation has all texts."""
+"""The console has every text that its pages use, and every translation has all texts."""
 
 from __future__ import annotations
 

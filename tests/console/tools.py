@@ -1,4 +1,4 @@
-"""What tests of the console share."""
+"""Helpers for the tests of the console."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def test_many_at_once_make_one(relay: Relay, repeated: dict[str, Any]) -> None:
     assert len(set(ids(relay, "/v1/subscriptions")) - before) == 1
 
 
-def test_a_key_that_is_too_long_is_named(relay: Relay) -> None:
+def test_a_key_that_is_too_long_is_refused(relay: Relay) -> None:
     answer = relay.call("POST", "/v1/subscriptions", json=HOOK, headers={"Idempotency-Key": "x" * 256})
     assert problem(answer, 422)["errors"][0]["header"] == "Idempotency-Key"
 
