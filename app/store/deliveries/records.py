@@ -24,6 +24,7 @@ from app.store.subscriptions.keys import remove_keys_if_deleted
 from app.store.subscriptions.records import Subscription
 
 _SAMPLED = 40
+_LATEST = 100
 
 
 def new_suffix(kind: str) -> str:
@@ -55,7 +56,7 @@ class Deliveries:
         self._release = connection.script("release")
 
     def series(self, subscription_ids: Sequence[str], since_ms: int, until_ms: int, steps: int) -> list[Step]:
-        """Return attempts over time, in equal steps. At most 40 per step, subscription and shard are read."""
+        """Return attempts over time, in equal steps. Of each step, subscription and shard, the last 40 are read."""
         width = (until_ms - since_ms) // steps
         logs = [
             shard.subscription(name, "log") for name in subscription_ids for shard in self._connection.shards
@@ -65,7 +66,7 @@ class Deliveries:
             start = since_ms + step * width
 
             def call(pipeline: Any, log: str, start: int = start) -> None:
-                pipeline.xrange(log, start, start + width - 1, count=_SAMPLED)
+                pipeline.xrevrange(log, start + width - 1, start, count=_SAMPLED)
 
             answers = asked(self._connection.redis, logs, call, raise_on_error=False)
             found_rows = (fields for _, answer in answers for _, fields in readable([answer], ([],))[0])
@@ -76,6 +77,22 @@ class Deliveries:
                 Step((since_ms + step * width) // 1000, len(times), good, _at(times, 50), _at(times, 95))
             )
         return found
+
+    def success(self, subscription_id: str, since_ms: int) -> float | None:
+        """Return which part of a subscription's last 100 attempts since a time succeeded; None if there were none."""
+        logs = [shard.subscription(subscription_id, "log") for shard in self._connection.shards]
+        answers = asked(
+            self._connection.redis,
+            logs,
+            lambda pipeline, log: pipeline.xrevrange(log, "+", since_ms, count=_LATEST),
+            raise_on_error=False,
+        )
+        entries = [entry for _, answer in answers for entry in readable([answer], ([],))[0]]
+        entries.sort(key=lambda entry: int(entry[0].partition(b"-")[0]), reverse=True)
+        results = [fields[b"x"] for _, fields in entries if fields.get(b"x", b"dropped") != b"dropped"][
+            :_LATEST
+        ]
+        return results.count(b"delivered") / len(results) if results else None
 
     def replay(
         self,
