@@ -1,4 +1,4 @@
-"""Facts from the gateway's documentation for the tests, never taken from the program."""
+"""Facts from the gateway's documentation for the tests. None of them is taken from the program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real processes and sockets for tests: a relay (store, web, worker), and a receiver of deliveries."""
+"""Real processes and sockets for tests: a relay (store, web, worker), and a receiver for deliveries."""
 
 from __future__ import annotations
 

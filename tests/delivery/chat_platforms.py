@@ -1,4 +1,4 @@
-"""Stand-ins for chat platforms' incoming webhooks, which refuse what the platforms' documentation says is refused."""
+"""Stand-ins for the incoming webhooks of chat platforms, which refuse what the platforms' documentation says."""
 
 from __future__ import annotations
 

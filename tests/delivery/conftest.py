@@ -1,4 +1,4 @@
-"""Relays with other settings than the shared one."""
+"""Relays with settings that differ from those of the shared relay."""
 
 from __future__ import annotations
 

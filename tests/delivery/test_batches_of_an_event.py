@@ -1,4 +1,4 @@
-"""The batches of an event, found without reading all stored batches."""
+"""Finding the batches of an event without reading all stored batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EVENTS = 300  # per batch
 MOST_BYTES = 1_500_000  # of more than 2 MB
 
 
-def test_an_events_batch_is_found_without_reading_all(kept: Store) -> None:
+def test_an_events_batch_is_found_without_reading_all_batches(kept: Store) -> None:
     subscription, shard, redis = create(kept), kept.connection.shards[0], kept.connection.redis
     key, dead, state = (shard.subscription(subscription.id, part) for part in ("batches", "dead", "state"))
     for number in range(BATCHES):

@@ -1,4 +1,4 @@
-"""The formats for people and forms, delivered to stand-ins that refuse what the real platforms refuse."""
+"""The chat and form formats, delivered to stand-ins that refuse what the real platforms refuse."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def is_signed(secret: str, got: Received) -> bool:
     return got.headers["webhook-signature"] == right
 
 
-def test_a_punch_is_a_message_that_the_platform_takes(
+def test_a_punch_is_a_message_that_the_platform_accepts(
     relay: Relay, device: Device, platform: Platform, format_: str
 ) -> None:
     subscription = relay.subscribe(platform, device, event_types=["attendance.punch"], format=format_)
@@ -56,7 +56,7 @@ def test_a_punch_is_a_message_that_the_platform_takes(
     assert is_signed(subscription["secret"], platform.received[0])
 
 
-def test_the_platform_takes_a_test_event_of_each_type(
+def test_the_platform_accepts_a_test_event_of_each_type(
     relay: Relay, device: Device, platform: Platform, format_: str
 ) -> None:
     subscription = relay.subscribe(platform, device, format=format_)
@@ -68,7 +68,7 @@ def test_the_platform_takes_a_test_event_of_each_type(
     assert all(line.startswith("Test: ") for (line,) in platform.messages)
 
 
-def test_a_batch_is_one_message_with_a_line_for_each_event(
+def test_a_batch_is_one_message_with_a_line_per_event(
     relay: Relay, device: Device, platform: Platform, format_: str
 ) -> None:
     subscription = relay.subscribe(
@@ -82,7 +82,7 @@ def test_a_batch_is_one_message_with_a_line_for_each_event(
 
 
 @pytest.mark.parametrize("header", [{"Retry-After": "0.3"}, {"Retry-After": "1"}, {}])
-def test_discords_limit_in_fractions_of_a_second_is_obeyed_and_uses_up_no_retry(
+def test_discords_rate_limit_in_fractions_of_a_second_is_obeyed_without_using_up_retries(
     relay: Relay, device: Device, receiver: Receiver, header: dict[str, str]
 ) -> None:
     told = b'{"message": "You are being rate limited.", "retry_after": 0.3, "global": false}'
@@ -118,7 +118,7 @@ def test_a_form_has_the_fields_of_the_event(relay: Relay, device: Device, receiv
     assert found["user_name"] == "" and found["test"] == "false"
 
 
-def test_a_batch_that_is_left_from_another_format_is_not_lost_in_a_form(
+def test_a_batch_from_a_former_format_is_delivered_completely_as_forms(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     subscription = relay.subscribe(
@@ -147,7 +147,7 @@ def test_options_that_a_format_does_not_support_are_refused(
     problem(relay.call("POST", "/v1/subscriptions", json={**body, **fields}), 422, fault)
 
 
-def test_a_change_is_checked_with_what_stays(relay: Relay, receiver: Receiver) -> None:
+def test_a_change_is_checked_together_with_the_unchanged_fields(relay: Relay, receiver: Receiver) -> None:
     subscription = relay.subscribe(receiver, batch_max=5)
     path = f"/v1/subscriptions/{subscription['id']}"
     problem(relay.call("PATCH", path, json={"format": "form"}), 422, "batch_max")
@@ -156,7 +156,7 @@ def test_a_change_is_checked_with_what_stays(relay: Relay, receiver: Receiver) -
     problem(relay.call("PATCH", path, json={"batch_max": 2}), 422, "batch_max")
 
 
-def test_the_secret_in_a_webhooks_path_is_shown_to_nobody(
+def test_the_secret_in_a_webhooks_path_is_never_shown(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     """It is in no log, event, problem, metric or audit entry: only keys that may change the subscription see it."""
@@ -199,7 +199,7 @@ def _disabled(relay: Relay, subscription: dict[str, Any]) -> list[dict[str, Any]
     return [event for event in found if event["subscription_id"] == subscription["id"]]
 
 
-def test_a_name_hides_no_link_in_what_takes_slacks_messages() -> None:
+def test_a_name_cannot_contain_a_link_in_slack_compatible_messages() -> None:
     """Mattermost and Rocket.Chat render `[text](URL)`."""
     (body,) = orjson.loads(message("slack", ["[payroll](https://evil.example) checked in"])).values()
     assert "](" not in body and "payroll" in body

@@ -1,4 +1,4 @@
-"""What a shard's dispatcher has begun beside everything else ends with it, without a trace."""
+"""Background work of a shard's dispatcher ends with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.store.server.keys import Shard
 from workers.delivery.shard_context import Context
 
 
-def test_work_that_is_cancelled_before_it_begins_is_closed_without_a_warning(tmp_path: Path) -> None:
+def test_a_coroutine_cancelled_before_it_starts_is_closed_without_a_warning(tmp_path: Path) -> None:
     begun = []
 
     async def work() -> None:

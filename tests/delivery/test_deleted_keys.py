@@ -1,4 +1,4 @@
-"""What becomes of a deleted API key's subscriptions: `DELETE /v1/api-keys/{id}?subscriptions=keep|delete`."""
+"""A deleted API key's subscriptions: `DELETE /v1/api-keys/{id}?subscriptions=keep|delete`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_there(relay: Relay, subscription: dict[str, Any]) -> bool:
     return relay.call("GET", f"/v1/subscriptions/{subscription['id']}").status_code == 200
 
 
-def test_a_subscription_knows_the_key_that_made_it(relay: Relay, receiver: Receiver) -> None:
+def test_a_subscription_shows_the_key_that_created_it(relay: Relay, receiver: Receiver) -> None:
     key = key_of(relay)
     made = subscribe(relay, receiver, key)
     assert made["created_by"] == key["id"] == shown(relay, made)["created_by"]
@@ -42,14 +42,14 @@ def test_a_subscription_knows_the_key_that_made_it(relay: Relay, receiver: Recei
 
 
 @pytest.mark.parametrize("query", ["", "?subscriptions=keep"])
-def test_by_default_they_stay(relay: Relay, receiver: Receiver, query: str) -> None:
+def test_by_default_subscriptions_are_kept(relay: Relay, receiver: Receiver, query: str) -> None:
     key = key_of(relay)
     made = subscribe(relay, receiver, key)
     assert relay.call("DELETE", f"/v1/api-keys/{key['id']}{query}").status_code == 204
     assert is_there(relay, made)
 
 
-def test_delete_removes_those_that_the_key_made(relay: Relay, receiver: Receiver) -> None:
+def test_with_delete_the_keys_subscriptions_are_deleted(relay: Relay, receiver: Receiver) -> None:
     key, other = key_of(relay), key_of(relay)
     mine = [subscribe(relay, receiver, key) for _ in range(2)]
     others = [subscribe(relay, receiver, other), relay.subscribe(receiver, events=["user.deleted"])]

@@ -1,4 +1,4 @@
-"""Whatever was under way when a subscription was deleted leaves nothing of it in the store."""
+"""A deleted subscription leaves no data in the store, whatever was in progress."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ WRITERS = (
 
 
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
-def test_what_read_a_subscription_before_its_deletion_leaves_nothing(
+def test_a_worker_that_read_a_subscription_before_its_deletion_writes_nothing(
     relay: Relay, device: Device, receiver: Receiver, write: Any
 ) -> None:
     punch(device)
@@ -109,7 +109,9 @@ def test_what_read_a_subscription_before_its_deletion_leaves_nothing(
     assert left_of(relay, subscription) == []
 
 
-def test_a_damaged_note_hides_no_subscription(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_a_damaged_parked_record_hides_no_subscription(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
     name, redis = f"sub_{secrets.token_hex(8)}", client(relay)
     redis.hset(SHARD.parked, name, b"{}")
     try:
@@ -120,7 +122,7 @@ def test_a_damaged_note_hides_no_subscription(relay: Relay, device: Device, rece
         redis.hdel(SHARD.parked, name)
 
 
-def test_notes_on_deleted_subscriptions_of_an_earlier_version_are_removed(relay: Relay) -> None:
+def test_data_about_deleted_subscriptions_from_an_earlier_version_is_removed(relay: Relay) -> None:
     name = f"sub_{secrets.token_hex(8)}"
     client(relay).hset(SHARD.parked, mapping={name: b'{"at": 0, "reason": "made up"}', f"{name}:from": "1-0"})
     remove_older(Store(load(relay.environment)), 0)
@@ -150,7 +152,7 @@ def subscribe_many(relay: Relay, receiver: Receiver, device: Device, count: int)
     return [relay.subscribe(receiver, device) for _ in range(count)]
 
 
-def test_outcomes_of_many_deleted_subscriptions_leave_nothing(
+def test_results_for_many_deleted_subscriptions_leave_no_data(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     made = subscribe_many(relay, receiver, device, MORE_THAN_AT_ONCE)
@@ -170,7 +172,7 @@ def test_outcomes_of_many_deleted_subscriptions_leave_nothing(
     assert {one["id"]: left_of(relay, one) for one in made} == {one["id"]: [] for one in made}
 
 
-def test_a_batch_whose_subscription_is_deleted_while_the_store_is_away_leaves_nothing(
+def test_a_batch_whose_subscription_is_deleted_while_the_store_is_away_leaves_no_data(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     (subscription,) = subscribe_many(relay, receiver, device, 1)

@@ -1,4 +1,4 @@
-"""A delivery as a resource: one by its ID, lists with filters, requested retries, and what a target answered."""
+"""Deliveries as resources: reading by ID, lists with filters, requested retries, and the targets' responses."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_dead_letter_is_a_resource_and_can_be_retried(
     assert shown(relay, subscription)["dead"] == 0
 
 
-def test_a_retry_sends_no_event_that_the_subscription_no_longer_takes(
+def test_a_retry_is_refused_if_the_event_no_longer_matches_the_subscription(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     subscription = relay.subscribe(receiver, device)
@@ -86,7 +86,9 @@ def test_a_retry_sends_no_event_that_the_subscription_no_longer_takes(
     receiver.wait(2)
 
 
-def test_a_retry_has_the_whole_schedule_before_it(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_a_requested_retry_starts_the_whole_retry_schedule(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
     receiver.answer = plan(then=500)
     subscription = relay.subscribe(receiver, device)
     punch(device)
@@ -127,7 +129,7 @@ def test_waiting_deliveries_are_pending_and_can_be_found_by_their_event(
     assert first.headers["webhook-id"] == failed["event_id"]
 
 
-def test_lists_filter_by_time_and_refuse_what_is_wrong(
+def test_lists_filter_by_time_and_refuse_invalid_filters(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     subscription = relay.subscribe(receiver, device)
@@ -154,7 +156,7 @@ def test_lists_filter_by_time_and_refuse_what_is_wrong(
 
 
 @pytest.mark.parametrize("batch_max", [1, 5])
-def test_a_test_can_be_followed(relay: Relay, receiver: Receiver, batch_max: int) -> None:
+def test_a_test_delivery_can_be_read(relay: Relay, receiver: Receiver, batch_max: int) -> None:
     subscription = relay.subscribe(receiver, events=["user.updated"], batch_max=batch_max)
     receiver.answer = plan(REFUSED)
     sent = act(relay, subscription, "test")
@@ -177,7 +179,7 @@ def test_a_test_can_be_followed(relay: Relay, receiver: Receiver, batch_max: int
     wait_status(relay, later["delivery_id"], "delivered")
 
 
-def test_a_batch_names_its_events_while_it_is_kept(brisk: Relay, receiver: Receiver) -> None:
+def test_a_batch_lists_its_events_while_it_is_stored(brisk: Relay, receiver: Receiver) -> None:
     receiver.answer = plan(then=REFUSED)
     device = brisk.device()
     subscription = brisk.subscribe(receiver, device, batch_max=3, batch_wait_ms=60_000)
@@ -195,9 +197,7 @@ def test_a_batch_names_its_events_while_it_is_kept(brisk: Relay, receiver: Recei
     assert retry(brisk, row["id"]).status_code == 409, "its events are replayed instead"
 
 
-def test_a_retry_of_what_was_delivered_delivers_it_again(
-    relay: Relay, device: Device, receiver: Receiver
-) -> None:
+def test_a_successful_delivery_can_be_repeated(relay: Relay, device: Device, receiver: Receiver) -> None:
     subscription = relay.subscribe(receiver, device)
     punch(device)
     (row,) = wait_rows(relay, subscription, 1)
@@ -224,7 +224,7 @@ def test_a_disabled_subscription_and_unknown_ids_are_refused(relay: Relay, recei
     assert relay.call("GET", f"/v1/deliveries/{sent['delivery_id']}").status_code == 404
 
 
-def test_answers_of_private_targets_are_only_shown_to_admins(relay: Relay, receiver: Receiver) -> None:
+def test_responses_of_private_targets_are_only_shown_to_admins(relay: Relay, receiver: Receiver) -> None:
     receiver.answer = plan(REFUSED)
     subscription = relay.subscribe(receiver)
     sent = act(relay, subscription, "test")
@@ -238,7 +238,7 @@ def test_answers_of_private_targets_are_only_shown_to_admins(relay: Relay, recei
     assert "no such employee" not in relay.call("GET", f"/v1/deliveries/{sent['delivery_id']}", key=key).text
 
 
-def test_no_answer_shows_a_secret_or_more_than_2_kib(relay: Relay, receiver: Receiver) -> None:
+def test_responses_are_shown_without_secrets_and_up_to_2_kib(relay: Relay, receiver: Receiver) -> None:
     token = "made-up/token/of/the/target"
     subscription = relay.subscribe(receiver, headers={"Authorization": f"Bearer {token}"})
     echoed = f"you sent {token} and {subscription['secret']}: " + "é" * 4_000

@@ -1,4 +1,4 @@
-"""The dispatcher's own account of how it does."""
+"""The health state that the dispatcher reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.store.server.keys import Shard
 from workers import dispatcher
 
 
-def test_deliveries_that_go_on_again_are_well_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deliveries_that_continue_are_reported_as_healthy_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """`/health` went on warning of failures until the worker was restarted."""
     shard, loop = Shard(7), LOOPS.get("deliveries 7")
     monkeypatch.setattr(dispatcher, "_RENEW_SECONDS", 0.01)

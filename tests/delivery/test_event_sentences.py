@@ -1,4 +1,4 @@
-"""Each event is one plain sentence, and no name in it can format, mention or link anything in a chat."""
+"""Each event is described in a plain sentence, and names can't add formatting, mentions or links in a chat."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SECRET = "made-up-secret"
 SECRETS = ("photo_url", "body_url", "auth_token_hint", "credential_digest", "card_number", "card_last4")
 
 
-def test_every_type_has_a_sentence_of_its_own() -> None:
+def test_every_event_type_has_its_own_sentence() -> None:
     assert set(EVENT_TYPES) == TYPES_WITH_A_SENTENCE
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
-def test_a_sentence_has_no_secret_link_or_null(event_type: str) -> None:
+def test_a_sentence_contains_no_secret_link_or_null(event_type: str) -> None:
     event = EVENTS[event_type]
     hidden = {name: SECRET for name in SECRETS if name in event}
     said = sentence({**event, **hidden})
@@ -34,7 +34,7 @@ def test_a_sentence_has_no_secret_link_or_null(event_type: str) -> None:
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
-def test_a_field_that_is_null_or_missing_leaves_a_sentence(event_type: str) -> None:
+def test_a_sentence_is_complete_if_fields_are_null_or_missing(event_type: str) -> None:
     for event in (
         {**dict.fromkeys(FIELDS[event_type]), "type": event_type},
         {"type": event_type},
@@ -114,7 +114,7 @@ BAD_NAMES = (
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
-def test_a_name_is_shown_as_it_is_and_does_nothing(platform: Platform, name: str) -> None:
+def test_a_name_is_shown_literally_without_effect(platform: Platform, name: str) -> None:
     line = sentence({**EVENTS["attendance.punch"], "user_name": name})
     (shown,) = platform.read(messages.message(name_of(platform), [line]))
     plain = shown.replace("\u200b", "")
@@ -124,7 +124,7 @@ def test_a_name_is_shown_as_it_is_and_does_nothing(platform: Platform, name: str
 
 @pytest.mark.parametrize("character", ["x", "&", "*", "@", "<", "🙂", '"', "\u0c05"])
 @pytest.mark.parametrize("count", [1, 2, 13, 500])
-def test_a_message_keeps_to_the_platforms_size_and_counts_the_rest(
+def test_a_message_stays_within_the_platforms_size_and_counts_omitted_events(
     platform: Platform, character: str, count: int
 ) -> None:
     lines = [f"{number}: {character * 600}" for number in range(count)]
@@ -142,7 +142,7 @@ def test_short_lines_are_all_shown(platform: Platform) -> None:
     assert platform.read(messages.message(name_of(platform), lines)) == lines
 
 
-def test_discords_body_is_what_its_documentation_says() -> None:
+def test_discords_body_is_as_documented() -> None:
     assert json.loads(messages.message("discord", ["Hi"])) == {
         "content": "Hi",
         "allowed_mentions": {"parse": []},

@@ -1,4 +1,4 @@
-"""A subscription with `expires_in` ends by itself."""
+"""A subscription with `expires_in` is deleted automatically."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_time_out_of_range_is_refused(relay: Relay, receiver: Receiver, second
     problem(relay.call("POST", "/v1/subscriptions", json=body), 422, "expires_in")
 
 
-def test_an_expired_subscription_is_deleted_and_it_is_said(
+def test_an_expired_subscription_is_deleted_and_an_event_is_published(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     watcher = Receiver()
@@ -65,9 +65,7 @@ def test_an_expired_subscription_is_deleted_and_it_is_said(
     watcher.close()
 
 
-def test_nothing_is_sent_after_the_time_though_nobody_has_removed_it_yet(
-    relay: Relay, receiver: Receiver
-) -> None:
+def test_nothing_is_sent_after_the_expiry_even_before_the_deletion(relay: Relay, receiver: Receiver) -> None:
     made = relay.subscribe(receiver, expires_in=600)
     found = Store(load(relay.environment)).subscriptions.get(made["id"])
     assert found is not None

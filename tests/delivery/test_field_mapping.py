@@ -1,4 +1,4 @@
-"""A field mapping chooses and renames what is sent of an event, and is changed as a JSON Merge Patch."""
+"""A field mapping selects and renames the fields that are sent, and is changed with a JSON Merge Patch."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_form_has_only_the_mapped_fields(relay: Relay, device: Device, receive
         (["user_id"], ""),
     ],
 )
-def test_a_wrong_mapping_is_refused(relay: Relay, receiver: Receiver, mapping: Any, said: str) -> None:
+def test_an_invalid_mapping_is_refused(relay: Relay, receiver: Receiver, mapping: Any, said: str) -> None:
     body = {"target_url": receiver.url, "event_types": ["*"], "field_mapping": mapping}
     found = problem(relay.call("POST", "/v1/subscriptions", json=body), 422, "field_mapping")
     assert said in str(found["errors"])
@@ -94,7 +94,7 @@ def test_a_wrong_mapping_is_refused(relay: Relay, receiver: Receiver, mapping: A
 @pytest.mark.parametrize(
     "format_", ["cloudevents", "raw", "slack", "teams", "google_chat", "discord", "text"]
 )
-def test_other_formats_take_no_mapping(relay: Relay, receiver: Receiver, format_: str) -> None:
+def test_formats_for_chats_refuse_a_mapping(relay: Relay, receiver: Receiver, format_: str) -> None:
     body = {"target_url": receiver.url, "event_types": ["*"], "format": format_, "field_mapping": MAPPING}
     problem(relay.call("POST", "/v1/subscriptions", json=body), 422, "field_mapping")
     subscription = relay.subscribe(receiver, field_mapping=MAPPING)

@@ -1,4 +1,4 @@
-"""How fast, in which order, and that no target delays another. Contract §4. By counts: timings are no tests."""
+"""The speed and order of deliveries, and isolation between targets, measured in counts. Contract §4."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def receivers(count: int) -> Iterator[list[Receiver]]:
             receiver.close()
 
 
-def test_with_one_in_flight_each_waits_for_the_one_before(
+def test_with_max_in_flight_1_each_delivery_waits_for_the_previous_one(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     busy = Busy(0.01)
@@ -106,7 +106,9 @@ def test_with_one_in_flight_each_waits_for_the_one_before(
         assert tries[first + 1] == name, "nothing passes what has failed"
 
 
-def test_a_replay_keeps_strict_order_past_a_failure(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_a_replay_keeps_strict_order_after_a_failure(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
     subscription = relay.subscribe(receiver, device, max_in_flight=1)
     punch(device, 5)
     receiver.wait(5)
@@ -117,7 +119,9 @@ def test_a_replay_keeps_strict_order_past_a_failure(relay: Relay, device: Device
     assert ids_of(receiver)[5:] == [*expected[:2], expected[1], *expected[2:]]
 
 
-def test_a_dead_letter_lets_the_next_go(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_after_a_dead_letter_the_next_delivery_is_sent(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
     receiver.answer = plan(*[500] * 4)
     subscription = relay.subscribe(receiver, device, max_in_flight=1)
     punch(device, 3)
@@ -128,7 +132,7 @@ def test_a_dead_letter_lets_the_next_go(relay: Relay, device: Device, receiver: 
 
 
 @pytest.mark.parametrize("most", [1, 3, 16])
-def test_never_more_than_max_in_flight_and_started_in_order(
+def test_at_most_max_in_flight_deliveries_run_and_start_in_order(
     relay: Relay, device: Device, receiver: Receiver, most: int
 ) -> None:
     busy = receiver.answer = Busy(SINK)
@@ -152,7 +156,7 @@ def test_a_change_of_max_in_flight_takes_effect(relay: Relay, device: Device, re
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_the_pace_falls_with_an_overloaded_target_and_rises_again(
+def test_concurrency_falls_for_an_overloaded_target_and_rises_again(
     patient: Relay, receiver: Receiver, status: int
 ) -> None:
     device = patient.device()
@@ -180,7 +184,7 @@ async def _hang(connection: Connection) -> None:
     await asyncio.sleep(120)
 
 
-def test_slow_and_dead_targets_delay_no_other(brisk: Relay) -> None:
+def test_slow_and_failing_targets_do_not_delay_others(brisk: Relay) -> None:
     device = brisk.device()
     with receivers(20) as healthy, misbehaving(_hang) as hanging:
         for number in range(20):
@@ -205,7 +209,7 @@ def test_slow_and_dead_targets_delay_no_other(brisk: Relay) -> None:
                 brisk.call("DELETE", f"/v1/subscriptions/{subscription['id']}")
 
 
-def test_a_subscription_made_while_events_flow_gets_all_acknowledged_after_it(relay: Relay) -> None:
+def test_a_new_subscription_receives_all_callbacks_acknowledged_after_its_creation(relay: Relay) -> None:
     devices = [relay.device() for _ in range(4)]
     stop = threading.Event()
     acknowledged: list[tuple[float, str]] = []
@@ -243,7 +247,9 @@ def test_a_subscription_made_while_events_flow_gets_all_acknowledged_after_it(re
             assert len(ids_of(receiver)) == len(set(ids_of(receiver)))
 
 
-def test_an_event_from_before_is_not_delivered(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_an_event_from_before_the_subscription_is_not_delivered(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
     punch(device, 20)
     relay.subscribe(receiver, device)
     punch(device, 1, "after")
@@ -254,9 +260,7 @@ def test_an_event_from_before_is_not_delivered(relay: Relay, device: Device, rec
 
 
 @pytest.mark.parametrize("batch_max", [1, 20])
-def test_a_target_that_is_down_holds_its_backlog_and_gets_it_in_order(
-    persistent: Relay, batch_max: int
-) -> None:
+def test_a_target_that_was_down_receives_its_backlog_in_order(persistent: Relay, batch_max: int) -> None:
     device = persistent.device()
     receiver = Receiver()
     port = int(receiver.url.split(":")[2].split("/")[0])
@@ -288,7 +292,7 @@ def test_a_target_that_is_down_holds_its_backlog_and_gets_it_in_order(
     again.close()
 
 
-def test_a_batching_target_goes_on_when_all_its_tries_are_dead_letters(brisk: Relay) -> None:
+def test_a_batching_target_continues_when_all_its_attempts_are_dead_letters(brisk: Relay) -> None:
     """Ten failures in a row and nothing left to try again: then the queue is what tells whether it is back."""
     device = brisk.device()
     receiver = Receiver()
@@ -304,7 +308,7 @@ def test_a_batching_target_goes_on_when_all_its_tries_are_dead_letters(brisk: Re
     again.close()
 
 
-def test_the_store_holds_nothing_of_what_was_delivered(
+def test_the_store_keeps_no_data_of_successful_deliveries(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     subscription = relay.subscribe(receiver, device)

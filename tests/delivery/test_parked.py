@@ -1,4 +1,4 @@
-"""A subscription whose stored state is damaged waits by itself: all others go on, and it goes on once repaired."""
+"""A subscription with damaged data is parked. Others continue, and so does this one once repaired."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def _shard(relay: Relay, device: Device) -> Shard:
 
 
 @pytest.mark.timeout(400)
-def test_a_damaged_key_parks_only_its_own_subscription(
-    relay: Relay, device: Device, receiver: Receiver
-) -> None:
+def test_a_damaged_key_parks_only_its_subscription(relay: Relay, device: Device, receiver: Receiver) -> None:
     broken, attempts, lock = Receiver(), defaultdict[tuple[str, str], int](int), threading.Lock()
 
     def fail_once(got: Received) -> tuple[int, dict[str, str], bytes]:
@@ -85,7 +83,7 @@ def test_a_damaged_key_parks_only_its_own_subscription(
         broken.close()
 
 
-def test_a_record_that_cannot_be_read_parks_only_its_own_subscription(
+def test_an_unreadable_record_parks_only_its_subscription(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     other = Receiver()

@@ -1,4 +1,4 @@
-"""The first success of a target after a failure sends what waits for a retry."""
+"""After a failure, the first success of a target releases deliveries that are waiting for a retry."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def slow_schedule(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
         yield made
 
 
-def test_deliveries_that_failed_in_a_short_outage_are_sent_when_the_target_is_back(
+def test_deliveries_that_failed_in_a_short_outage_are_sent_when_the_target_is_back_up(
     slow_schedule: Relay, receiver: Receiver
 ) -> None:
     device = slow_schedule.device()
@@ -71,14 +71,14 @@ def _failing(pace: Pace, at: float) -> None:
     pace.failure(FAILED, 1_000.0 + at, at)
 
 
-def test_a_success_that_was_under_way_before_the_failure_tells_nothing() -> None:
+def test_a_success_that_started_before_the_failure_releases_nothing() -> None:
     pace = Pace(16)
     _failing(pace, 100.0)
     assert not pace.success(5.0, 101.0, has_waiting=True)
     assert pace.success(0.5, 102.0, has_waiting=True)
 
 
-def test_what_always_fails_is_tried_once_a_minute_between_successes() -> None:
+def test_a_delivery_that_always_fails_is_released_at_most_once_a_minute() -> None:
     """A target takes one event a second, but for one that it never takes."""
     pace, released = Pace(16), []
     for second in range(301):
@@ -96,5 +96,5 @@ def test_a_target_that_was_down_is_always_released() -> None:
         assert pace.down and pace.success(0.1, start + 15, has_waiting=True)
 
 
-def test_with_no_failure_before_there_is_nothing_to_release() -> None:
+def test_without_an_earlier_failure_nothing_is_released() -> None:
     assert not Pace(16).success(0.1, 5.0, has_waiting=True)

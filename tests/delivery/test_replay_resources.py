@@ -1,4 +1,4 @@
-"""A replay as a resource: how far it is, and its end."""
+"""Replays as resources: their progress and their end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def one(relay: Relay, replay_id: str) -> dict[str, Any]:
     return found
 
 
-def test_a_replay_of_a_time_range_can_be_followed(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_the_progress_of_a_replay_of_a_time_range_can_be_read(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
     subscription = relay.subscribe(receiver, device)
     punch(device, 3)
     receiver.wait(3)
@@ -118,7 +120,7 @@ def _advance(kept: Store, subscription_id: str, replay_id: str) -> Advance:
     return kept.replays.advance(subscription, replay_id, 60.0)
 
 
-def test_a_replay_queues_no_more_than_its_target_takes_and_can_be_cancelled(
+def test_a_replay_queues_only_as_fast_as_its_target_accepts_and_can_be_cancelled(
     client: FlaskClient, begun: tuple[Store, str, str]
 ) -> None:
     kept, subscription, replay_id = begun
@@ -141,7 +143,7 @@ def test_a_replay_queues_no_more_than_its_target_takes_and_can_be_cancelled(
     assert list(kept.replays.stalled([subscription], 0)) == []
 
 
-def test_a_replay_that_waits_holds_up_no_other_jobs(
+def test_a_waiting_replay_does_not_block_other_jobs(
     client: FlaskClient, begun: tuple[Store, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, subscription, replay_id = begun
@@ -166,7 +168,7 @@ def test_a_replay_that_waits_holds_up_no_other_jobs(
 
 
 @pytest.mark.parametrize("position", [None, b"no JSON", b"[]", b'{"from": 1, "until": "2", "at": 0}'])
-def test_a_replay_whose_position_is_lost_has_failed(
+def test_a_replay_whose_position_is_lost_fails(
     client: FlaskClient, begun: tuple[Store, str, str], position: bytes | None
 ) -> None:
     kept, subscription, replay_id = begun
@@ -180,7 +182,7 @@ def test_a_replay_whose_position_is_lost_has_failed(
     assert _get(client, replay_id)["status"] == "failed"
 
 
-def test_only_the_latest_replays_and_those_under_way_are_kept(
+def test_only_the_latest_and_running_replays_are_kept(
     client: FlaskClient, begun: tuple[Store, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, subscription, replay_id = begun

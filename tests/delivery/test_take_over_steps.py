@@ -1,4 +1,4 @@
-"""A take-over, step by step: what is stored between the new subscription's creation and the move on each shard."""
+"""The steps of a takeover: the stored data between the new subscription's creation and the move on each shard."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ WRITERS = (replay_ids, send_test, plan_test, begin_replay, note_parked)
 
 
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
-def test_a_late_write_for_the_deleted_one_removes_nothing_that_is_taken_over(kept: Store, write: Any) -> None:
+def test_a_late_write_for_the_deleted_subscription_removes_no_taken_over_data(
+    kept: Store, write: Any
+) -> None:
     former, shards = create(kept), kept.connection.shards
     for shard in shards:
         add_dead_letter(kept, former, shard)
@@ -98,7 +100,7 @@ def test_a_late_write_for_the_deleted_one_removes_nothing_that_is_taken_over(kep
     assert dead_letters(kept, new.id, shards[1]) == 1
 
 
-def test_a_record_names_only_what_is_not_taken_over_on_all_shards(kept: Store) -> None:
+def test_a_record_lists_only_subscriptions_not_yet_taken_over_on_all_shards(kept: Store) -> None:
     shards, made = kept.connection.shards, [create(kept)]
     add_dead_letter(kept, made[0], shards[1])
     for _ in range(3):
@@ -118,7 +120,7 @@ def test_a_record_names_only_what_is_not_taken_over_on_all_shards(kept: Store) -
     assert dead_letters(kept, made[-1].id, shards[1]) == 1
 
 
-def test_a_damaged_key_keeps_the_record_as_it_is(kept: Store) -> None:
+def test_a_damaged_key_leaves_the_record_unchanged(kept: Store) -> None:
     former, shards = create(kept), kept.connection.shards
     kept.subscriptions.retire(former.id)
     new = create(kept)
@@ -128,7 +130,7 @@ def test_a_damaged_key_keeps_the_record_as_it_is(kept: Store) -> None:
     assert [name for name, _ in record(kept, new)["takes_over"]] == [former.id]
 
 
-def test_deleting_the_new_one_at_once_removes_what_it_was_taking_over(kept: Store) -> None:
+def test_deleting_the_new_subscription_immediately_removes_the_taken_over_data(kept: Store) -> None:
     former, shards = create(kept), kept.connection.shards
     add_dead_letter(kept, former, shards[1])
     kept.subscriptions.retire(former.id)
@@ -136,7 +138,7 @@ def test_deleting_the_new_one_at_once_removes_what_it_was_taking_over(kept: Stor
     assert dead_letters(kept, former.id, shards[1]) == 0
 
 
-def test_a_new_record_has_no_field_that_earlier_versions_do_not_know(kept: Store) -> None:
+def test_a_new_record_has_no_fields_unknown_to_earlier_versions(kept: Store) -> None:
     unknown = {
         "created_by",
         "expires_at",
@@ -149,7 +151,7 @@ def test_a_new_record_has_no_field_that_earlier_versions_do_not_know(kept: Store
     assert record(kept, create(kept)).keys() & unknown == set()
 
 
-def test_a_replay_that_was_taken_over_is_found_and_cancelled_under_the_new_one(kept: Store) -> None:
+def test_a_taken_over_replay_is_found_and_cancelled_under_the_new_subscription(kept: Store) -> None:
     client = create_app(kept.settings).test_client()
     headers, former = {"X-API-Key": API_KEY}, create(kept)
     replay_id = kept.replays.begin(former.id, 0, int(time.time() * 1000))

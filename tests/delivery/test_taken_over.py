@@ -1,4 +1,4 @@
-"""n8n, Zapier and others delete a subscription and create it again on every change of a workflow: nothing is lost."""
+"""Platforms such as n8n and Zapier recreate their subscription on every workflow change. No event is lost."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def age(relay: Relay, subscription: dict[str, Any]) -> None:
     redis.hset(SUBSCRIPTIONS, subscription["id"], orjson.dumps(record))
 
 
-def test_events_between_deletion_and_creation_are_delivered_to_the_new_one(
+def test_events_between_deletion_and_creation_go_to_the_new_subscription(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     first = relay.subscribe(receiver, device)
@@ -70,7 +70,7 @@ def test_events_between_deletion_and_creation_are_delivered_to_the_new_one(
     wait_for(lambda: keys_of(relay, first) == [])
 
 
-def test_failed_and_waiting_events_are_delivered_to_the_new_one(patient: Relay, receiver: Receiver) -> None:
+def test_failed_and_waiting_events_go_to_the_new_subscription(patient: Relay, receiver: Receiver) -> None:
     device = patient.device()
     receiver.answer = plan(*[500] * 2)
     first = patient.subscribe(receiver, device, max_in_flight=1, batch_max=2, batch_wait_ms=0)
@@ -88,7 +88,9 @@ def test_failed_and_waiting_events_are_delivered_to_the_new_one(patient: Relay, 
     assert shown(patient, second)["failing_since"] is None
 
 
-def test_only_events_that_the_new_one_takes_are_taken_over(patient: Relay, receiver: Receiver) -> None:
+def test_only_events_that_match_the_new_subscription_are_taken_over(
+    patient: Relay, receiver: Receiver
+) -> None:
     device = patient.device()
     receiver.answer = plan(500)
     first = patient.subscribe(receiver, device)
@@ -104,7 +106,7 @@ def test_only_events_that_the_new_one_takes_are_taken_over(patient: Relay, recei
     assert users_of(receiver) == ["1", "7"]
 
 
-def test_an_attempt_under_way_is_not_sent_again_by_the_new_one(
+def test_an_attempt_in_progress_is_not_repeated_by_the_new_subscription(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     may_answer = threading.Event()
@@ -127,9 +129,7 @@ def test_an_attempt_under_way_is_not_sent_again_by_the_new_one(
     wait_for(lambda: shown(relay, second)["delivered"] == 2)
 
 
-def test_of_several_creations_in_a_row_none_loses_events(
-    relay: Relay, device: Device, receiver: Receiver
-) -> None:
+def test_several_creations_in_a_row_lose_no_events(relay: Relay, device: Device, receiver: Receiver) -> None:
     made = relay.subscribe(receiver, device)
     for user in range(6):
         delete(relay, made)
@@ -139,7 +139,9 @@ def test_of_several_creations_in_a_row_none_loses_events(
     assert sorted(set(ids_of(receiver))) == sorted(ids_of(receiver))
 
 
-def test_another_target_takes_nothing_over(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_a_subscription_with_another_target_takes_over_nothing(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
     delete(relay, relay.subscribe(receiver, device))
     punch(device, user="1")
     wait_handed_out(relay)
@@ -154,7 +156,7 @@ def test_another_target_takes_nothing_over(relay: Relay, device: Device, receive
     assert users_of(receiver) == ["2"]
 
 
-def test_now_keeps_nothing(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_deletion_with_now_keeps_no_queue(relay: Relay, device: Device, receiver: Receiver) -> None:
     first = relay.subscribe(receiver, device)
     punch(device, user="1")
     receiver.wait(1)
@@ -169,7 +171,9 @@ def test_now_keeps_nothing(relay: Relay, device: Device, receiver: Receiver) -> 
     assert users_of(receiver) == ["1", "3"]
 
 
-def test_now_also_removes_what_was_kept(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_deletion_with_now_also_removes_a_kept_queue(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
     first = relay.subscribe(receiver, device)
     punch(device, user="1")
     receiver.wait(1)
@@ -203,7 +207,7 @@ def test_a_kept_queue_is_removed_after_a_minute(relay: Relay, device: Device, re
     assert users_of(receiver) == ["1", "2"]
 
 
-def test_one_that_was_deleted_too_long_ago_is_not_taken_over(
+def test_a_subscription_deleted_too_long_ago_is_not_taken_over(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     first = relay.subscribe(receiver, device)
@@ -217,13 +221,13 @@ def test_one_that_was_deleted_too_long_ago_is_not_taken_over(
     assert users_of(receiver) == ["2"]
 
 
-def test_a_deleted_one_counts_for_no_limit(tmp_path: Path, receiver: Receiver) -> None:
+def test_a_deleted_subscription_does_not_count_towards_limits(tmp_path: Path, receiver: Receiver) -> None:
     with Relay(tmp_path, RELAY_MOST_SUBSCRIPTIONS="1") as relay:
         for _ in range(3):
             delete(relay, relay.subscribe(receiver))
 
 
-def test_erasing_a_person_reaches_what_is_kept(patient: Relay, receiver: Receiver) -> None:
+def test_erasing_a_person_includes_kept_queues(patient: Relay, receiver: Receiver) -> None:
     device, person = patient.device(), f"p{time.time_ns()}"
     receiver.answer = plan(then=500)
     first = patient.subscribe(receiver, device)

@@ -1,4 +1,4 @@
-"""What a worker holds of one subscription, where two things happen at once."""
+"""A worker's state of one subscription, when two things happen at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _event(entry: str) -> Stored:
     return Stored(entry, b"{}", b"", None)
 
 
-def test_an_event_that_was_loaded_is_not_taken_again_when_it_is_offered() -> None:
+def test_a_loaded_event_is_not_added_again() -> None:
     """It was loaded between being queued and our hearing that it is: it was delivered twice."""
     target = _target()
     target.behind = False
@@ -35,7 +35,7 @@ def test_an_event_that_was_loaded_is_not_taken_again_when_it_is_offered() -> Non
     assert [event.entry for event in target.fresh] == ["5-1", "5-2"]
 
 
-def test_unloading_goes_back_to_before_the_oldest_that_was_loaded() -> None:
+def test_unloading_returns_to_the_position_before_the_oldest_loaded_event() -> None:
     target = _target()
     target.fresh.extend([_event("5-0"), _event("6-3")])
     target.read_to = "6-3"
@@ -44,7 +44,7 @@ def test_unloading_goes_back_to_before_the_oldest_that_was_loaded() -> None:
     assert target.read_to == f"4-{2**64 - 1}"
 
 
-def test_in_strict_order_only_a_test_send_passes_what_waits_for_a_retry() -> None:
+def test_in_strict_order_only_test_events_overtake_a_waiting_retry() -> None:
     target = _target()
     target.due.extend([Delivery("1-0", [_event("1-0")]), Delivery("2-0:tabc", [], test=b"{}")])
     target.retrying = 1
@@ -56,7 +56,7 @@ def test_in_strict_order_only_a_test_send_passes_what_waits_for_a_retry() -> Non
     assert target.next_due() is not None
 
 
-def test_nothing_starts_while_what_waited_for_a_retry_is_made_due() -> None:
+def test_nothing_starts_while_retries_are_being_released() -> None:
     target = _target(16)
     target.due_behind = False
     target.fresh.append(_event("9-0"))
@@ -66,7 +66,7 @@ def test_nothing_starts_while_what_waited_for_a_retry_is_made_due() -> None:
     assert not target.may_start_fresh()
 
 
-def test_nothing_from_the_queue_starts_while_what_is_due_is_being_read() -> None:
+def test_nothing_from_the_queue_starts_while_due_deliveries_are_being_read() -> None:
     """It was taken for nothing: a new event overtook the one that was tried again."""
     target = _target()
     target.due_behind = False

@@ -1,4 +1,4 @@
-"""The part of a target's answer that is stored."""
+"""The stored part of a target's response."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def kept(body: bytes, address: str = PUBLIC, **fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "address", ["10.1.2.3", "127.0.0.1", "169.254.169.254", "::1", "::ffff:10.0.0.1", ""]
 )
-def test_an_answer_from_a_private_address_is_restricted(address: str) -> None:
+def test_a_response_from_a_private_address_is_restricted(address: str) -> None:
     assert kept(b"oops", address)["restricted"] is True
 
 
-def test_an_answer_from_a_public_address_is_not() -> None:
+def test_a_response_from_a_public_address_is_not_restricted() -> None:
     assert kept(b"oops")["restricted"] is False
 
 
-def test_an_answer_to_what_not_everybody_may_read_is_restricted() -> None:
+def test_a_response_to_confidential_data_is_restricted() -> None:
     assert kept(b"oops", headers={"X-Team": "payroll"})["restricted"] is True
     assert kept(b"oops", include_card_numbers=True)["restricted"] is True
 
 
-def test_text_is_cut_at_a_character_and_nothing_is_kept_of_nothing() -> None:
+def test_text_is_cut_at_a_character_and_an_empty_response_is_not_stored() -> None:
     assert kept(b"") == {}
     assert len(kept("ä".encode() * MOST)["body"].encode()) == MOST
     assert len(kept(b"x" + "ä".encode() * MOST)["body"].encode()) == MOST - 1
@@ -68,7 +68,7 @@ def test_text_is_cut_at_a_character_and_nothing_is_kept_of_nothing() -> None:
     assert kept(b"cut \xc3")["body"] == "(binary, 5 bytes)"
 
 
-def test_secrets_are_replaced_however_they_are_spelled() -> None:
+def test_secrets_are_replaced_in_every_encoding() -> None:
     password = base64.b64encode(b"made/up:user?").decode()
     headers = {"Authorization": f"Basic {password}", "X-Key": "väl/ue"}
     secret = SUBSCRIPTION.secrets[0][0]

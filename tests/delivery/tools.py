@@ -1,4 +1,4 @@
-"""Shared by the tests of deliveries: the log, the store's keys, planned answers, and servers that misbehave."""
+"""Helpers for the tests of deliveries: the log, the store's keys, planned responses, and misbehaving servers."""
 
 from __future__ import annotations
 

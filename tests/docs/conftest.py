@@ -1,4 +1,4 @@
-"""Shared by the tests of the documentation: its pages, their blocks, and `cams-relay up` as in README."""
+"""Helpers for the tests of the documentation: its pages, their code blocks, and `cams-relay up` as in README."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a platform reads: Procfile and app.json."""
+"""The deployment files Procfile and app.json."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_app_json_sets_known_settings_only() -> None:
     assert set(app["formation"]) == set(_procfile())
 
 
-def test_app_json_starts_a_relay_that_spools_nothing_and_has_its_secrets() -> None:
+def test_app_json_starts_a_relay_without_spool_and_with_its_secrets() -> None:
     env = json.loads((ROOT / "app.json").read_text())["env"]
     generated = {name for name, value in env.items() if value.get("generator") == "secret"}
     assert generated == {"RELAY_SECRET_KEY", "RELAY_API_KEY"}
@@ -55,7 +55,7 @@ sys.meta_path.insert(0, Hidden())
 """
 
 
-def test_running_needs_nothing_but_requirements_txt(tmp_path: Path) -> None:
+def test_the_relay_runs_with_only_requirements_txt_installed(tmp_path: Path) -> None:
     """All that tests and tools brought into .venv is hidden; then the first punch must still come."""
     locked = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
     hidden = {

@@ -1,4 +1,4 @@
-"""Fails if documentation is out of date, or if something is undocumented."""
+"""The documentation is up to date, and nothing is undocumented."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_every_setting_is_documented(name: str) -> None:
     assert re.search(rf"^#{name}=", _page(".env.example"), re.MULTILINE)
 
 
-def test_env_example_uncommented_is_right() -> None:
+def test_the_env_example_is_valid_when_uncommented() -> None:
     """A relay also starts if every # is removed."""
     lines = re.findall(r"^#([A-Z_]+)=(.*)$", _page(".env.example"), re.MULTILINE)
     assert load(dict(lines)).port == 8000
@@ -135,12 +135,12 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize(
     "page", [*PAGES, ROOT / "Makefile", ROOT / ".env.example"], ids=lambda page: page.name
 )
-def test_no_page_names_a_folder_of_some_machine(page: Path) -> None:
+def test_no_page_contains_a_path_of_a_developers_machine(page: Path) -> None:
     assert not re.search(r"(?<![\w.])/(?:home|root|work|Users|tmp|opt)/", page.read_text())
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
-def test_lock_files_name_no_index_and_pin_all(name: str) -> None:
+def test_lock_files_contain_no_index_and_pin_everything(name: str) -> None:
     text = _page(name)
     assert "://" not in text and "--find-links" not in text and "--index" not in text
     for line in text.splitlines():
@@ -163,6 +163,6 @@ def test_the_table_of_scopes_says_what_may_be_read(generator: ModuleType, subjec
     assert [scope for scope in needed if subject not in says[scope]] == []
 
 
-def test_every_field_of_a_device_is_told() -> None:
+def test_every_field_of_a_device_is_documented() -> None:
     section = _page("docs/api.md").split("\n## Devices")[1].split("\n## ")[0]
     assert [name for name in DEVICE["properties"] if f"`{name}`" not in section] == []

@@ -1,4 +1,4 @@
-"""The blocks of docs/integrations, run against a relay that `cams-relay up` started."""
+"""The code blocks of docs/integrations work with a relay that `cams-relay up` started."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_key_has_the_scopes_that_tools_need(running: Running) -> None:
     assert me["scopes"] == ["actions:read", "actions:write", "events:read", "subscriptions:write"]
 
 
-def test_a_subscription_is_made_and_looked_at_by_hand(running: Running, receiver: Receiver) -> None:
+def test_a_subscription_can_be_created_and_read_by_hand(running: Running, receiver: Receiver) -> None:
     key = f"KEY={running.key}\n"
     replaced = {RELAY: running.url, "https://tool.example.com/…": receiver.url}
     made = json.loads(running.shell(key + block(INDEX, "run", "subscribe-by-hand"), **replaced))
@@ -33,19 +33,19 @@ def test_a_subscription_is_made_and_looked_at_by_hand(running: Running, receiver
     wait_for(lambda: any(got.json["test"] for got in list(receiver.received)))
 
 
-def test_the_sheets_subscription_is_taken(running: Running) -> None:
+def test_the_google_sheets_subscription_is_accepted(running: Running) -> None:
     script = f"KEY={running.key}\n" + block("docs/integrations/google-sheets.md", "run", "subscribe-sheet")
     made = json.loads(running.shell(script, **{RELAY: running.url}))
     assert (made["batch_max"], made["max_in_flight"]) == (100, 1)
 
 
-def test_the_chats_subscription_is_taken(running: Running, receiver: Receiver) -> None:
+def test_the_chat_subscriptions_are_accepted(running: Running, receiver: Receiver) -> None:
     script = f"KEY={running.key}\n" + block("docs/integrations/chat.md", "run", "subscribe-chat")
     replaced = {RELAY: running.url, "https://hooks.slack.com/services/…": receiver.url}
     assert json.loads(running.shell(script, **replaced))["format"] == "slack"
 
 
-def test_the_receiver_gets_what_its_subscription_sends(running: Running, tmp_path: Path) -> None:
+def test_the_receiver_gets_the_events_of_its_subscription(running: Running, tmp_path: Path) -> None:
     secret = signing.new_secret()
     receiver = ROOT / "examples" / "receivers" / "receiver.py"
     with program(tmp_path, sys.executable, receiver, "{port}", WEBHOOK_SECRET=secret) as made:
@@ -56,7 +56,7 @@ def test_the_receiver_gets_what_its_subscription_sends(running: Running, tmp_pat
         assert json.loads(made.printed()[0])["type"] == "attendance.punch"
 
 
-def test_the_secret_of_the_pages_is_taken(running: Running, receiver: Receiver) -> None:
+def test_the_secret_in_the_pages_is_accepted(running: Running, receiver: Receiver) -> None:
     secret = running.shell('echo "whsec_$(openssl rand -base64 24)"').strip()
     for page in ("node-red", "receivers"):
         assert (

@@ -76,14 +76,14 @@ def _resolves(name: str) -> bool:
     return False
 
 
-def test_every_file_that_a_text_names_exists() -> None:
+def test_every_file_named_in_a_text_exists() -> None:
     wrong = [
         f"{where}: {path}" for where, text in _texts() for path in FILE.findall(text) if not _exists(path)
     ]
     assert wrong == []
 
 
-def test_every_module_that_a_text_names_exists() -> None:
+def test_every_module_named_in_a_text_exists() -> None:
     wrong = [
         f"{where}: {name}"
         for where, text in _texts()

@@ -1,4 +1,4 @@
-"""docs/architecture.md and its picture, docs/plan.svg, name the packages, files and scripts that there are."""
+"""docs/architecture.md and its picture, docs/plan.svg, name all packages, files and scripts, and no others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_picture_shows_every_package_once_and_inside_the_frame() -> None:
     ]
 
 
-def test_arrows_are_real_imports_and_lead_to_all_that_is_imported() -> None:
+def test_arrows_match_the_imports() -> None:
     names = [name for layer in plan.layers() for name in layer]
     edges = plan.imports(names)
     arrows = plan.without_implied(edges)
@@ -51,7 +51,7 @@ def test_arrows_are_real_imports_and_lead_to_all_that_is_imported() -> None:
     assert all(imported in reached(importer) for importer, imported in edges)
 
 
-def test_an_import_that_others_imply_has_no_arrow() -> None:
+def test_implied_imports_have_no_arrow() -> None:
     assert plan.without_implied({("a", "b"), ("b", "c"), ("a", "c")}) == [("a", "b"), ("b", "c")]
 
 
@@ -60,7 +60,7 @@ def page() -> str:
     return re.sub(r"<!-- generated: .*?<!-- /generated -->", "", text, flags=re.DOTALL)
 
 
-def test_every_file_that_the_page_names_is_there() -> None:
+def test_every_file_named_in_the_page_exists() -> None:
     named = set(re.findall(r"`((?:app|workers|tests)/[\w/.]+)`", page()))
     assert len(named) > 30
     assert not {name for name in named if not (ROOT / name).exists()}

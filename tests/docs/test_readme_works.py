@@ -1,4 +1,4 @@
-"""README's blocks, run against a relay that `cams-relay up` started."""
+"""README's code blocks work with a relay that `cams-relay up` started."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def subscribed(running: Running, receiver: Receiver) -> dict[str, Any]:
     return found
 
 
-def test_the_subscribe_block_brings_the_next_punch(subscribed: dict[str, Any], receiver: Receiver) -> None:
+def test_the_subscribe_block_delivers_the_next_punch(subscribed: dict[str, Any], receiver: Receiver) -> None:
     event = receiver.wait(1)[0].json
     assert event["type"] == "attendance.punch"
     shown = json.loads(block("README.md", "event", "attendance.punch"))
     assert list(event) == list(shown) == list(FIELDS["attendance.punch"])
 
 
-def test_the_signature_snippet_takes_what_is_ours_and_refuses_what_is_not(
+def test_the_signature_snippet_accepts_the_relays_deliveries_and_refuses_others(
     subscribed: dict[str, Any], receiver: Receiver
 ) -> None:
     snippet = block("README.md", "python", "verify").replace("whsec_…", subscribed["secret"])
@@ -44,7 +44,7 @@ def test_the_signature_snippet_takes_what_is_ours_and_refuses_what_is_not(
         exec(snippet, {"body": got.body + b" ", "headers": got.headers})
 
 
-def test_the_signature_is_verified_by_hand_as_documented(
+def test_the_signature_can_be_verified_by_hand_as_documented(
     subscribed: dict[str, Any], receiver: Receiver
 ) -> None:
     snippet = block("docs/webhooks.md", "python", "verify-by-hand")
@@ -57,7 +57,7 @@ def test_the_signature_is_verified_by_hand_as_documented(
     assert not known["fits"]
 
 
-def test_the_simulate_blocks_make_events(running: Running) -> None:
+def test_the_simulate_blocks_create_events(running: Running) -> None:
     running.shell(block("README.md", "run", "simulate"))
 
     def published() -> bool:
@@ -86,7 +86,7 @@ def test_the_action_block_adds_a_user(running: Running, page: str) -> None:
     assert answer | changing == shown | changing
 
 
-def test_the_device_blocks_register_one(running: Running) -> None:
+def test_the_device_blocks_register_a_device(running: Running) -> None:
     key = f"KEY={running.key}\n"
     made = json.loads(running.shell(key + block("README.md", "run", "register")))
     assert made["callback_url"] == f"{running.url}/callback/ZHM1100001"
@@ -94,7 +94,7 @@ def test_the_device_blocks_register_one(running: Running) -> None:
     assert changed["has_security_key"] is True
 
 
-def test_the_receiver_prints_what_comes() -> None:
+def test_the_receiver_prints_deliveries() -> None:
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, ROOT / "docs" / "receiver.py", str(port)], stdout=subprocess.PIPE, text=True

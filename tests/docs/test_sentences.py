@@ -1,4 +1,4 @@
-"""scripts/sentences draws from every kind of text, names the line, and repeats a draw for the same seed."""
+"""scripts/sentences picks sentences from every kind of text, shows their lines, and repeats a pick for a seed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def every() -> list[tuple[str, int, str]]:
     return drawn("--all")
 
 
-def test_a_draw_is_of_sixty_sentences_of_every_kind_and_can_be_repeated() -> None:
+def test_a_sample_has_sixty_sentences_of_every_kind_and_can_be_repeated() -> None:
     first = drawn("--seed", "7")
     assert len(first) == len(set(first)) == 60
     assert first == drawn("--seed", "7") != drawn("--seed", "8")
@@ -35,7 +35,7 @@ def test_a_draw_is_of_sixty_sentences_of_every_kind_and_can_be_repeated() -> Non
     assert len([path for path in files if path.endswith(".md")]) == 12
 
 
-def test_each_sentence_starts_at_the_line_that_it_names(every: list[tuple[str, int, str]]) -> None:
+def test_each_sentence_starts_at_the_line_shown(every: list[tuple[str, int, str]]) -> None:
     for path, line, text in every:
         start = re.findall(r"\w+", text)[0]
         if path.endswith((".md", ".toml")):
@@ -53,10 +53,10 @@ def test_each_sentence_starts_at_the_line_that_it_names(every: list[tuple[str, i
         ("app/cli/keys.py", "Create an API key and print it."),
     ],
 )
-def test_known_texts_are_among_them(every: list[tuple[str, int, str]], path: str, text: str) -> None:
+def test_known_texts_are_included(every: list[tuple[str, int, str]], path: str, text: str) -> None:
     assert any(found == path and sentence == text for found, _, sentence in every)
 
 
-def test_code_and_generated_parts_are_not_among_them(every: list[tuple[str, int, str]]) -> None:
+def test_code_and_generated_parts_are_not_included(every: list[tuple[str, int, str]]) -> None:
     assert not [text for _, _, text in every if "<!--" in text or text.startswith(("curl ", "KEY="))]
     assert not [text for path, _, text in every if path == "docs/cli.md" and "Usage: cams-relay" in text]

@@ -48,9 +48,9 @@ def test_an_operation(tree: CopiedTree) -> None:
     made = tree.make_docs()
     assert {"openapi.yaml", "docs/actions.md", "docs/operations.md", "postman/gateway.json"} <= made
     assert failing(tree, *operation.DESCRIBED) == {
-        "test_there_is_an_operation_for_each_documented_sample_and_no_other",
-        "test_the_documented_body_comes_of_flat_fields_key_for_key",
-        "test_every_documented_answer_is_a_success",
+        "test_the_operations_are_those_of_the_documented_samples",
+        "test_flat_fields_become_exactly_the_documented_body",
+        "test_every_documented_response_is_a_success",
         "test_bodies_of_the_gateways_collection_are_the_documented_ones",
     }
     operation.add_sample(tree)

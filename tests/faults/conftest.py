@@ -1,4 +1,4 @@
-"""A relay of its own for every test: they are killed. What was lost and what came twice is printed at the end."""
+"""A separate relay for each test, as tests kill its processes. Prints lost and duplicate events at the end."""
 
 from __future__ import annotations
 

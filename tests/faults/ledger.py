@@ -1,6 +1,6 @@
-"""What came of each fault: how often it was tried, what was acknowledged meanwhile, lost, and delivered twice.
+"""The results of each fault: attempts, and the events acknowledged, lost and delivered twice.
 
-The tests enter what they have counted at the receiver; `conftest` prints the table at the end of the run.
+The tests enter the numbers that they counted at the receiver. `conftest` prints the table at the end of the run.
 """
 
 from __future__ import annotations

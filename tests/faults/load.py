@@ -1,4 +1,4 @@
-"""Gateways that send callbacks until they are acknowledged, and the account of what came of it."""
+"""Simulated gateways that send callbacks until they are acknowledged, and the count of lost and duplicate events."""
 
 from __future__ import annotations
 

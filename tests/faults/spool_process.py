@@ -1,4 +1,4 @@
-"""A web process on a spool and a store, for the tests of what goes from one to the other."""
+"""A web process with a spool and a store, for tests that move callbacks from one to the other."""
 
 from __future__ import annotations
 

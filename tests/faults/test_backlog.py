@@ -1,4 +1,4 @@
-"""50,000 events for a target that is down for an hour, the schedule of retries compressed to seconds."""
+"""50,000 events for a target that is down for an hour, with a retry schedule compressed to seconds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def send_punches(device: Device, count: int) -> list[Identity]:
     return sent
 
 
-def test_50_000_events_for_a_target_that_is_down_wait_in_the_store_and_come_in_order(
+def test_50_000_events_for_a_target_that_is_down_are_kept_and_delivered_in_order(
     start: Callable[..., Relay],
 ) -> None:
     relay = start(RELAY_RETRY_SCHEDULE="0.1,1,3,6,6,6,6,6,6,6,6,6")

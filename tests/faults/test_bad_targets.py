@@ -1,5 +1,7 @@
-"""Targets that do what they can to hold the relay up, beside a good one: it gets everything in time, memory stays flat,
-and once they are well the bad ones get everything, too."""
+"""Misbehaving targets next to a good one.
+
+The good target receives everything in time, memory doesn't grow, and the others receive everything once they work.
+"""
 
 from __future__ import annotations
 
@@ -134,7 +136,7 @@ def patients() -> Iterator[dict[str, Patient]]:
         yield made
 
 
-def test_bad_targets_neither_delay_a_good_one_nor_lose_their_own(
+def test_bad_targets_do_not_delay_a_good_one_and_lose_no_events(
     start: Callable[..., Relay], receiver: Receiver, blackhole: int
 ) -> None:
     relay = start(RELAY_DELIVERY_TIMEOUT="2", RELAY_RETRY_SCHEDULE=",".join(["1"] * 30))
@@ -243,7 +245,7 @@ def resolver() -> Iterator[Resolver]:
     made.close()
 
 
-def test_names_that_cannot_be_looked_up_for_a_while(
+def test_a_temporary_dns_failure_loses_no_events(
     tmp_path: Path, receiver: Receiver, resolver: Resolver
 ) -> None:
     """The relay runs with a resolv.conf of its own, in a mount namespace."""

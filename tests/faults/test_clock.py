@@ -1,6 +1,6 @@
-"""The clock is set forward and back under load, the web's, the worker's, or all: nothing is lost or waits for it.
+"""The clock of web, the worker or both is set forward and back under load. Nothing is lost or delayed.
 
-By Debian's faketime: the processes read the offset again each second. Timers are not touched, as they are not when an
+Debian's faketime changes the time: the processes read its offset every second. Timers aren't affected, as when an
 administrator sets the clock.
 """
 
@@ -95,7 +95,7 @@ def failing_at_first(
 
 
 @pytest.mark.parametrize("whose", [("web",), ("worker",), PROCESSES], ids=["web", "worker", "all"])
-def test_a_clock_set_back_and_forth_loses_and_holds_up_nothing(
+def test_setting_the_clock_back_and_forth_loses_and_delays_nothing(
     begin: Callable[..., Clocks], receiver: Receiver, whose: tuple[str, ...]
 ) -> None:
     clocks = begin()
@@ -118,7 +118,7 @@ def test_a_clock_set_back_and_forth_loses_and_holds_up_nothing(
     assert len(ids) == len(load.acknowledged)
 
 
-def test_an_attempt_that_fails_after_the_clock_was_set_forward_is_made_again(
+def test_an_attempt_that_fails_after_the_clock_was_set_forward_is_retried(
     begin: Callable[..., Clocks], receiver: Receiver
 ) -> None:
     """It counted as tried for a year, and became a dead letter at once."""
@@ -141,7 +141,7 @@ def test_an_attempt_that_fails_after_the_clock_was_set_forward_is_made_again(
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_clock_set_forward_disables_no_subscription(
+def test_setting_the_clock_forward_disables_no_subscription(
     begin: Callable[..., Clocks], receiver: Receiver, restarted: bool
 ) -> None:
     """A small computer without a clock of its own begins in 1970, and learns the time from the network."""
@@ -165,7 +165,7 @@ def test_a_clock_set_forward_disables_no_subscription(
     wait_for(lambda: shown(relay, subscription)["delivered"] == 1)
 
 
-def test_the_lease_of_a_killed_worker_ends_though_the_clock_is_set_back(
+def test_a_killed_workers_lease_expires_even_if_the_clock_is_set_back(
     begin: Callable[..., Clocks], receiver: Receiver
 ) -> None:
     clocks = begin(RELAY_SHARDS="2")
@@ -186,7 +186,7 @@ def test_the_lease_of_a_killed_worker_ends_though_the_clock_is_set_back(
 
 
 @pytest.mark.parametrize("noticed", [True, False])
-def test_a_retry_set_for_a_time_that_was_wrong_does_not_wait_for_it(
+def test_a_retry_scheduled_while_the_clock_was_wrong_is_not_delayed(
     begin: Callable[..., Clocks], receiver: Receiver, noticed: bool
 ) -> None:
     """The clock was a year ahead when the attempt failed."""

@@ -1,4 +1,4 @@
-"""A Cluster whose servers die: what they keep waits on disk or is taken over by a replica; the rest goes on."""
+"""A Cluster whose servers fail: their data waits on disk or is taken over by a replica, and the rest continues."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def devices_of_all_shards(relay: Relay) -> list[Device]:
     return [relay.device(device_id=f"SHARDED{number}") for number in range(12)]
 
 
-def test_a_server_that_was_away_for_a_while_loses_nothing(
+def test_a_server_that_was_away_temporarily_loses_nothing(
     start: Callable[..., tuple[Cluster, Relay]], receiver: Receiver
 ) -> None:
     made, relay = start()
@@ -62,7 +62,7 @@ def test_a_server_that_was_away_for_a_while_loses_nothing(
 
 
 @pytest.mark.parametrize("durability", ["os", "replica"])
-def test_a_replica_takes_over_and_loses_nothing_it_confirmed(
+def test_a_replica_that_takes_over_has_everything_it_confirmed(
     start: Callable[..., tuple[Cluster, Relay]], receiver: Receiver, durability: str
 ) -> None:
     made, relay = start(replicas=True, RELAY_DURABILITY=durability)
@@ -100,7 +100,7 @@ def test_a_replica_takes_over_and_loses_nothing_it_confirmed(
         )
 
 
-def test_without_a_replica_nothing_is_acknowledged_that_one_must_have(
+def test_with_durability_replica_nothing_is_acknowledged_without_a_replica(
     start: Callable[..., tuple[Cluster, Relay]],
 ) -> None:
     _, relay = start(RELAY_DURABILITY="replica", RELAY_SPOOL="off")
@@ -110,7 +110,7 @@ def test_without_a_replica_nothing_is_acknowledged_that_one_must_have(
 
 
 @pytest.mark.parametrize("back", [True, False])
-def test_the_loss_of_what_rq_keeps_loses_no_retry(
+def test_losing_rqs_data_loses_no_retry(
     start: Callable[..., tuple[Cluster, Relay]], receiver: Receiver, back: bool
 ) -> None:
     made, relay = start(RELAY_RETRY_SCHEDULE="2,2")

@@ -1,4 +1,4 @@
-"""An operator discards on purpose what is parked of a device that never returns: nothing else, never by accident."""
+"""An operator discards the parked callbacks of a device that never returns, and nothing else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _parked(
     process.drain_until_it_stops()
 
 
-def test_parked_callbacks_of_a_device_that_never_returns_are_discarded_on_purpose(
+def test_parked_callbacks_of_a_device_can_be_discarded(
     server: Server, environment: dict[str, str], process: Process, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy.parked"

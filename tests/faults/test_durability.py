@@ -1,4 +1,4 @@
-"""RELAY_DURABILITY: what is asked for is confirmed before the answer, or there is none."""
+"""RELAY_DURABILITY: a callback is acknowledged once the store has confirmed it at the configured level."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def test_fsync_on_the_embedded_store_acknowledges_and_delivers(tmp_path: Path, r
 
 
 @pytest.mark.parametrize("durability", ["fsync", "replica"])
-def test_a_store_that_cannot_confirm_gets_no_acknowledgement_it_cannot_keep(
-    tmp_path: Path, durability: str
-) -> None:
+def test_nothing_is_acknowledged_if_the_store_cannot_confirm_it(tmp_path: Path, durability: str) -> None:
     """Debian's Redis is older than WAITAOF, and has no replica here: 503, or the spool's own fsync."""
     with debian_redis(tmp_path) as url:
         relay = Relay(tmp_path, REDIS_URL=url, RELAY_SECRET_KEY=SECRET_KEY, RELAY_DURABILITY=durability)
@@ -43,12 +41,12 @@ def test_a_store_that_cannot_confirm_gets_no_acknowledgement_it_cannot_keep(
             relay.stop()
 
 
-def test_the_embedded_store_syncs_each_write_unless_told_otherwise(tmp_path: Path) -> None:
+def test_the_embedded_store_syncs_each_write_by_default(tmp_path: Path) -> None:
     assert load({"RELAY_DATA_DIR": str(tmp_path)}).durability == "fsync"
     assert load({"RELAY_DATA_DIR": str(tmp_path), "RELAY_DURABILITY": "os"}).durability == "os"
 
 
-def test_a_store_that_cannot_confirm_is_trusted_as_it_is_and_that_is_said(tmp_path: Path) -> None:
+def test_by_default_a_store_that_cannot_confirm_is_trusted_with_a_warning(tmp_path: Path) -> None:
     """Nobody chose a durability, and Debian's Redis has no WAITAOF: callbacks are acknowledged, with a warning."""
     with debian_redis(tmp_path) as url:
         relay = Relay(tmp_path, REDIS_URL=url, RELAY_SECRET_KEY=SECRET_KEY, RELAY_DURABILITY="")
@@ -68,7 +66,9 @@ def test_a_store_that_cannot_confirm_is_trusted_as_it_is_and_that_is_said(tmp_pa
 @pytest.mark.parametrize(
     ("appendonly", "appendfsync"), [("yes", "always"), ("yes", "everysec"), ("yes", "no"), ("no", "everysec")]
 )
-def test_a_store_is_asked_to_confirm_if_it_can(tmp_path: Path, appendonly: str, appendfsync: str) -> None:
+def test_by_default_a_store_that_can_confirm_is_asked_to(
+    tmp_path: Path, appendonly: str, appendfsync: str
+) -> None:
     options = (f"appendonly {appendonly}", f"appendfsync {appendfsync}", 'save ""')
     server = Server(tmp_path, "store", *options, password=PASSWORD)
     can_confirm = (appendonly, appendfsync) == ("yes", "always")
@@ -89,7 +89,7 @@ def test_a_store_is_asked_to_confirm_if_it_can(tmp_path: Path, appendonly: str, 
         server.kill()
 
 
-def test_replica_wait_spools_and_goes_on(tmp_path: Path) -> None:
+def test_callbacks_are_spooled_while_no_replica_confirms(tmp_path: Path) -> None:
     """What no replica confirms is on our own disk instead, and acknowledged."""
     with debian_redis(tmp_path) as url:
         relay = Relay(tmp_path, REDIS_URL=url, RELAY_SECRET_KEY=SECRET_KEY, RELAY_DURABILITY="replica")
@@ -102,6 +102,6 @@ def test_replica_wait_spools_and_goes_on(tmp_path: Path) -> None:
             relay.stop()
 
 
-def test_replica_without_a_redis_url_stops_the_start() -> None:
+def test_durability_replica_without_redis_url_prevents_the_start() -> None:
     with pytest.raises(SettingsError, match="RELAY_DURABILITY"):
         load({"RELAY_DURABILITY": "replica"})

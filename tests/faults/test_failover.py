@@ -1,7 +1,7 @@
-"""The master under Sentinel is killed under load: the relay goes on by itself, and loses nothing at `replica`.
+"""The master under Sentinel is killed under load. The relay continues automatically and, at `replica`, loses nothing.
 
-Duplicates are allowed, the loss of what was acknowledged is not. At `os` the store replicates when it gets to it, so
-what was lost there is printed.
+Duplicates are allowed, but acknowledged events must not be lost. At `os`, replication is asynchronous, so the number
+of lost events is only printed.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def test_a_failover_under_load_loses_nothing_that_a_replica_confirmed(
         assert several == {}, "one callback, one event"
 
 
-def test_a_retry_that_a_failover_forgot_is_made_all_the_same(
+def test_a_retry_job_lost_in_a_failover_is_still_run(
     start: Callable[..., tuple[Pair, Relay]], receiver: Receiver
 ) -> None:
     """The worker takes it for written down; after the failover only its being queued is known."""
@@ -121,7 +121,7 @@ def test_a_retry_that_a_failover_forgot_is_made_all_the_same(
     assert len({got.headers["webhook-id"] for got in receiver.received}) == 1
 
 
-def test_an_event_is_not_delivered_before_a_replica_has_it(
+def test_an_event_is_delivered_only_once_a_replica_has_it(
     start: Callable[..., tuple[Pair, Relay]], receiver: Receiver
 ) -> None:
     """What a failover then loses, and the gateway sends again, would come under another id."""
@@ -141,7 +141,7 @@ def test_an_event_is_not_delivered_before_a_replica_has_it(
     assert len({event["id"] for event in receiver.events()}) == 2
 
 
-def test_retries_and_test_sends_go_on_after_a_failover(
+def test_retries_and_test_events_continue_after_a_failover(
     start: Callable[..., tuple[Pair, Relay]], receiver: Receiver
 ) -> None:
     """RQ and its clock find the new master, too."""
@@ -161,7 +161,7 @@ def test_retries_and_test_sends_go_on_after_a_failover(
     wait_for(lambda: shown(relay, subscription)["retrying"] == 0)
 
 
-def test_health_and_doctor_look_at_every_server_and_sentinel(
+def test_health_and_doctor_check_every_server_and_sentinel(
     start: Callable[..., tuple[Pair, Relay]], tmp_path: Path
 ) -> None:
     pair, relay = start(RELAY_DURABILITY="replica")

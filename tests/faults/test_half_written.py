@@ -1,4 +1,4 @@
-"""A write that the store refuses half way through a callback: the next try stores the callback whole, and once."""
+"""The store refuses a write in the middle of a callback. The next attempt stores the whole callback once."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def events(store: Store, device_id: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 10, 11])
-def test_a_callback_that_failed_half_way_is_stored_whole_by_the_next_try(store: Store, number: int) -> None:
+def test_a_partly_failed_callback_is_stored_completely_by_the_next_attempt(store: Store, number: int) -> None:
     """84 of 150 acknowledged punches were taken for duplicates when they were tried again, and never published."""
     document, client = sample(number), store.connection.redis
     keep(store, "DEV2", document)
@@ -124,7 +124,7 @@ def test_a_callback_that_failed_half_way_is_stored_whole_by_the_next_try(store: 
 
 @pytest.mark.parametrize("command", ["xadd", "set", "hset", "expire", "zadd", "hincrby"])
 @pytest.mark.parametrize("number", [4, 11])
-def test_so_is_one_that_met_a_command_which_the_store_forbids(
+def test_a_callback_that_failed_at_a_forbidden_store_command_is_stored_completely_later(
     store: Store, number: int, command: str
 ) -> None:
     document, client = sample(number), store.connection.redis
@@ -146,7 +146,7 @@ def test_so_is_one_that_met_a_command_which_the_store_forbids(
     assert found == expected
 
 
-def test_a_punch_that_differs_keeps_its_former_values_until_it_is_published(store: Store) -> None:
+def test_a_changed_punch_keeps_its_former_values_until_it_is_published(store: Store) -> None:
     document, client = sample(11), store.connection.redis
     keep(store, "DEV1", document)
     document["RealTime"]["PunchLog"]["Type"] = "BreakOut"
@@ -161,7 +161,7 @@ def test_a_punch_that_differs_keeps_its_former_values_until_it_is_published(stor
 
 
 @pytest.mark.parametrize("damaged", ["{s0}:events", "{s0}:events:type:user.unknown", "{s0}:events:user:7"])
-def test_an_event_of_the_relays_own_is_noted_only_if_it_was_published(store: Store, damaged: str) -> None:
+def test_a_relay_event_is_recorded_as_published_only_if_it_was(store: Store, damaged: str) -> None:
     client, events_of_its_own = store.connection.redis, store.connection.shards[0].events
     note = ("{s0}:strangers:DEV1", "7", b"", "now")
     client.set(damaged, "damaged")
@@ -225,7 +225,7 @@ def _bodies(store: Store) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("part", ["queue", "busy", "wake", "all", "of_device"])
-def test_a_command_is_queued_or_not_there(store: Store, part: str) -> None:
+def test_a_command_is_either_queued_or_not_stored(store: Store, part: str) -> None:
     """One that was stored and in no queue never ended."""
     keys, client = CommandKeys(store.connection.shards[0]), store.connection.redis
     key = getattr(keys, part)
@@ -240,7 +240,7 @@ def test_a_command_is_queued_or_not_there(store: Store, part: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["queue", "busy"])
-def test_a_command_that_waits_is_asked_for_again_or_goes_on_waiting(store: Store, part: str) -> None:
+def test_a_held_command_is_either_queued_for_its_result_or_stays_held(store: Store, part: str) -> None:
     keys, client = CommandKeys(store.connection.shards[0]), store.connection.redis
     command_id = _a_command(store)
     client.delete(keys.queue("DEV1"))
@@ -258,7 +258,7 @@ def test_a_command_that_waits_is_asked_for_again_or_goes_on_waiting(store: Store
 
 
 @pytest.mark.parametrize("damaged", ["{s0}:events", "{s0}:events:type:subscription.disabled"])
-def test_an_event_of_the_relays_own_is_in_its_index(store: Store, damaged: str) -> None:
+def test_a_relay_event_is_either_in_all_indexes_or_not_stored(store: Store, damaged: str) -> None:
     mend = _damaged(store, damaged)
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         store.relay_events.publish("subscription.disabled", {"subscription_id": "sub_1"})

@@ -1,4 +1,4 @@
-"""A long job that is killed is gone on with by the next worker, from where it was."""
+"""A long job that is killed is continued by the next worker."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def positions(relay: Relay, subscription: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("victim", ["RQ worker", "worker", "everything"])
-def test_a_killed_replay_goes_on_where_it_was(
+def test_a_killed_replay_continues_where_it_stopped(
     start: Callable[..., Relay], receiver: Receiver, victim: str
 ) -> None:
     relay = start()
@@ -74,9 +74,7 @@ def test_a_killed_replay_goes_on_where_it_was(
         target.close()
 
 
-def test_a_replay_whose_job_was_lost_is_done_all_the_same(
-    start: Callable[..., Relay], receiver: Receiver
-) -> None:
+def test_a_replay_whose_job_was_lost_is_still_run(start: Callable[..., Relay], receiver: Receiver) -> None:
     relay = start()
     device = relay.device()
     punch(device, 3)
@@ -93,7 +91,7 @@ def test_a_replay_whose_job_was_lost_is_done_all_the_same(
     assert sorted(event["test"] for event in receiver.events()) == [False, False, False, True]
 
 
-def test_a_long_replay_holds_up_no_other_job(start: Callable[..., Relay], receiver: Receiver) -> None:
+def test_a_long_replay_does_not_block_other_jobs(start: Callable[..., Relay], receiver: Receiver) -> None:
     relay = start()
     device, target = relay.device(), Receiver()
     fill(relay, device, _EVENTS)

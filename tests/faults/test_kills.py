@@ -1,4 +1,4 @@
-"""kill -9 of every process in the middle of a thousand callbacks: what was acknowledged is delivered."""
+"""kill -9 of every process during a thousand callbacks: acknowledged callbacks are delivered."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ KILLS = {
 
 
 @pytest.mark.parametrize("victim", KILLS)
-def test_nothing_acknowledged_is_lost_by_kill_9(
+def test_kill_9_loses_no_acknowledged_callback(
     start: Callable[..., Relay], receiver: Receiver, victim: str
 ) -> None:
     relay = start()
@@ -113,7 +113,9 @@ def test_another_worker_takes_over_within_seconds(start: Callable[..., Relay], r
     assert time.monotonic() - killed < TAKEOVER_SECONDS
 
 
-def test_two_workers_deliver_nothing_twice_at_once(start: Callable[..., Relay], receiver: Receiver) -> None:
+def test_two_workers_do_not_deliver_the_same_event_at_once(
+    start: Callable[..., Relay], receiver: Receiver
+) -> None:
     relay = start()
     first = relay.processes.pop("worker")
     relay.start("worker")
@@ -126,7 +128,7 @@ def test_two_workers_deliver_nothing_twice_at_once(start: Callable[..., Relay], 
     first.wait(5)
 
 
-def test_a_worker_told_to_end_finishes_what_is_under_way(
+def test_a_worker_that_is_stopped_finishes_its_attempts(
     start: Callable[..., Relay], receiver: Receiver
 ) -> None:
     relay = start()
@@ -176,7 +178,7 @@ def _alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     "kills", [10, pytest.param(100, marks=[pytest.mark.soak, pytest.mark.timeout(1_200)])]
 )
-def test_everything_killed_at_random_under_load(
+def test_killing_processes_at_random_under_load_loses_nothing(
     start: Callable[..., Relay], receiver: Receiver, kills: int
 ) -> None:
     relay = start()

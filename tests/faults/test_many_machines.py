@@ -1,4 +1,4 @@
-"""Web and worker machines beside each other on one store, nothing shared but the store: no event is lost or doubled."""
+"""Several web and worker machines that only share a store: no event is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def kill_machine(machine: Relay) -> None:
     machine.processes.clear()
 
 
-def test_two_webs_and_three_workers_deliver_each_event_once_and_one_may_die(
+def test_two_webs_and_three_workers_deliver_each_event_once_even_if_one_is_killed(
     machine: Callable[[str], Relay], receiver: Receiver
 ) -> None:
     first, second = machine("web"), machine("web")
@@ -82,7 +82,7 @@ def test_two_webs_and_three_workers_deliver_each_event_once_and_one_may_die(
     wait_for(lambda: second.get(f"/v1/subscriptions/{subscription['id']}")["pending"] == 0)
 
 
-def test_dispatchers_share_the_shards_evenly_and_hand_them_over_with_nothing_sent_twice(
+def test_dispatchers_divide_shards_evenly_and_hand_them_over_without_duplicates(
     machine: Callable[[str], Relay], receiver: Receiver
 ) -> None:
     web, first = machine("web"), machine("worker")

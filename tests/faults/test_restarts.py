@@ -1,4 +1,4 @@
-"""Restarts as a deployer makes them, under load: no callback fails, what is under way is finished or handed over."""
+"""Restarts during a deployment, under load: no callback fails, and running work is finished or handed over."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def test_a_rolling_restart_of_web_and_worker_fails_no_callback(
     assert max(names.values()) == 1, "handed over: nothing is sent twice"
 
 
-def test_a_web_told_to_end_answers_what_it_has_begun(start: Callable[..., Relay], receiver: Receiver) -> None:
+def test_a_web_process_that_is_stopped_finishes_its_requests(
+    start: Callable[..., Relay], receiver: Receiver
+) -> None:
     relay = start()
     device = relay.device()
     relay.subscribe(receiver, device, events=["attendance.punch"])
@@ -80,7 +82,7 @@ def test_a_web_told_to_end_answers_what_it_has_begun(start: Callable[..., Relay]
     all_came_once(load, receiver, "SIGTERM: web")
 
 
-def test_a_worker_that_was_frozen_past_its_lease_sends_nothing_beside_the_next(
+def test_a_worker_frozen_past_its_lease_sends_nothing_in_parallel_to_its_successor(
     start: Callable[..., Relay], receiver: Receiver
 ) -> None:
     """Two workers never make one attempt at the same time, though the first still has the events in memory."""
@@ -125,7 +127,7 @@ def test_a_worker_that_was_frozen_past_its_lease_sends_nothing_beside_the_next(
     assert again <= 4, "only what was under way when it was frozen comes twice"
 
 
-def test_deliveries_that_hang_when_a_worker_ends_are_handed_over(
+def test_hanging_deliveries_are_handed_over_when_a_worker_stops(
     start: Callable[..., Relay], receiver: Receiver
 ) -> None:
     relay = start(RELAY_DELIVERY_TIMEOUT="60")
@@ -143,7 +145,7 @@ def test_deliveries_that_hang_when_a_worker_ends_are_handed_over(
     over.set()
 
 
-def test_a_web_told_to_end_ends_before_it_is_killed_with_streams_and_connections_open(
+def test_a_web_process_with_open_streams_stops_before_it_would_be_killed(
     start: Callable[..., Relay],
 ) -> None:
     """Process managers such as honcho kill after 5 seconds. The best of three counts: the machine may be busy."""

@@ -1,4 +1,4 @@
-"""RELAY_SHARDS=4: devices on several shards, one relay to all outside."""
+"""RELAY_SHARDS=4: devices are on several shards, but callers see one relay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.faults.load import Load, all_came_once
 from tests.harness import API_KEY, Receiver, Relay, verify, wait_for
 
 
-def test_several_shards_look_like_one(start: Callable[..., Relay], receiver: Receiver) -> None:
+def test_several_shards_look_like_one_relay(start: Callable[..., Relay], receiver: Receiver) -> None:
     relay = start(RELAY_SHARDS="4", RELAY_RETRY_SCHEDULE="1")
     devices = [relay.device(device_id=f"SHARDED{number}") for number in range(12)]
     subscription = relay.subscribe(receiver, *devices)

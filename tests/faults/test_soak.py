@@ -1,6 +1,6 @@
-"""Ten minutes of load: what the processes use, and how long answers and deliveries take, is at the end as at the start.
+"""Ten minutes of load: resource use and latency are the same at the end as at the start.
 
-Some events fail at first, photos come, and someone reads the API meanwhile. RELAY_SOAK_SECONDS makes it shorter.
+Some events fail at first, photos arrive, and a client reads the API. RELAY_SOAK_SECONDS shortens the test.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def percentiles(values: list[float]) -> tuple[float, float]:
 
 @pytest.mark.soak
 @pytest.mark.timeout(SECONDS + 300)
-def test_ten_minutes_leave_memory_descriptors_and_latency_as_they_were(
+def test_ten_minutes_of_load_do_not_increase_memory_descriptors_or_latency(
     start: Callable[..., Relay], receiver: Receiver
 ) -> None:
     relay = start(RELAY_RETRY_SCHEDULE="2,2,2")

@@ -1,4 +1,4 @@
-"""From the spool into the store, over the real modules and a real server: nothing leaves the disk unconfirmed."""
+"""From the spool to the store, with the real modules and a real server: nothing leaves the disk unconfirmed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def empty(server: Server) -> None:
 # A store that is not ours
 
 
-def test_callbacks_spooled_before_the_store_came_up_empty_are_all_kept(
+def test_callbacks_spooled_before_the_store_came_back_empty_are_kept(
     start: Callable[[], Process], server: Server
 ) -> None:
     """200 of 200 were deleted in 3 s."""
@@ -59,7 +59,7 @@ def test_callbacks_spooled_before_the_store_came_up_empty_are_all_kept(
     assert process.waiting == (201, 0)
 
 
-def test_a_restart_does_not_make_an_empty_store_ours(start: Callable[[], Process], server: Server) -> None:
+def test_an_empty_store_is_not_accepted_after_a_restart(start: Callable[[], Process], server: Server) -> None:
     process = start()
     token = process.register("DEV1")
     server.kill()
@@ -74,7 +74,7 @@ def test_a_restart_does_not_make_an_empty_store_ours(start: Callable[[], Process
     assert refused.value.status == 503, "a store that knows no device doesn't make a device unknown"
 
 
-def test_the_stores_id_outlives_the_removal_of_the_spools_folder(
+def test_the_stores_id_is_known_after_the_spools_folder_is_removed(
     start: Callable[[], Process], server: Server, tmp_path: Path
 ) -> None:
     process = start()
@@ -86,7 +86,7 @@ def test_the_stores_id_outlives_the_removal_of_the_spools_folder(
     assert known is not None and remembered_id(tmp_path / "data" / "spool") == known
 
 
-def test_a_store_that_is_accepted_takes_them_once_the_device_is_registered(
+def test_an_accepted_store_gets_the_callbacks_once_the_device_is_registered(
     start: Callable[[], Process], server: Server, environment: dict[str, str]
 ) -> None:
     process = start()
@@ -108,7 +108,7 @@ def test_a_store_that_is_accepted_takes_them_once_the_device_is_registered(
     assert process.events("DEV1") == users(20)
 
 
-def test_a_store_restored_from_before_a_registration_parks_and_then_takes_them(
+def test_a_restored_store_gets_the_callbacks_of_a_device_once_it_is_registered_again(
     start: Callable[[], Process], server: Server, tmp_path: Path
 ) -> None:
     process = start()
@@ -132,7 +132,7 @@ def test_a_store_restored_from_before_a_registration_parks_and_then_takes_them(
     assert sorted(process.events("DEV1")) == sorted(users(20, 1))
 
 
-def test_another_store_stops_it_and_says_so(
+def test_a_different_store_stops_the_transfer_and_is_reported(
     start: Callable[[], Process], environment: dict[str, str]
 ) -> None:
     process = start()
@@ -149,7 +149,7 @@ def test_another_store_stops_it_and_says_so(
 # Devices that were removed
 
 
-def test_callbacks_before_a_removal_are_dropped_and_later_ones_are_parked(
+def test_callbacks_before_a_devices_removal_are_dropped_and_later_ones_are_parked(
     start: Callable[[], Process], server: Server
 ) -> None:
     here, elsewhere = start(), start()
@@ -174,7 +174,7 @@ def test_callbacks_before_a_removal_are_dropped_and_later_ones_are_parked(
 # What is damaged in the store
 
 
-def test_a_damaged_counter_begins_anew(start: Callable[[], Process]) -> None:
+def test_a_damaged_counter_is_reset(start: Callable[[], Process]) -> None:
     """It stopped all devices' deliveries, silently."""
     process = start()
     token = process.register("DEV1")
@@ -186,7 +186,7 @@ def test_a_damaged_counter_begins_anew(start: Callable[[], Process]) -> None:
     assert client.hget(shard.device("DEV1"), "callbacks") == b"1"
 
 
-def test_a_damaged_index_of_one_device_holds_up_no_other(start: Callable[[], Process]) -> None:
+def test_a_damaged_index_of_a_device_does_not_block_others(start: Callable[[], Process]) -> None:
     process = start()
     broken, well = process.register("DEV1"), process.register("DEV2")
     client, shard = process.store.connection.redis, process.store.connection.shard_of("DEV1")
@@ -211,7 +211,9 @@ def test_a_damaged_index_of_one_device_holds_up_no_other(start: Callable[[], Pro
 
 
 @pytest.mark.parametrize("damage", ["another type", "secrets", "record"])
-def test_a_damaged_record_of_one_device_holds_up_no_other(start: Callable[[], Process], damage: str) -> None:
+def test_a_damaged_record_of_a_device_does_not_block_others(
+    start: Callable[[], Process], damage: str
+) -> None:
     process = start()
     broken, well = process.register("DEV1"), process.register("DEV2")
     client, shard = process.store.connection.redis, process.store.connection.shard_of("DEV1")
@@ -251,7 +253,7 @@ def test_a_damaged_record_of_one_device_holds_up_no_other(start: Callable[[], Pr
 # Several processes
 
 
-def test_a_devices_new_callbacks_queue_behind_those_another_process_has_spooled(
+def test_a_devices_new_callbacks_wait_for_those_spooled_by_another_process(
     start: Callable[[], Process],
 ) -> None:
     first, second = start(), start()

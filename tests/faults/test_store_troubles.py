@@ -1,4 +1,4 @@
-"""A store that is there and can't do its work, as it refuses, hangs, is full or read-only: all comes through."""
+"""A store that can be reached but refuses, hangs, is full or read-only: no callback is lost."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_callbacks_that_the_store_cannot_accept_wait_on_disk(
     wait_for(lambda: not list((relay.folder / "data" / "spool").glob("*.spool")))
 
 
-def test_a_store_whose_disk_is_full_takes_it_up_when_there_is_room(
+def test_a_store_whose_disk_was_full_continues_when_there_is_room(
     start: Callable[..., Relay], receiver: Receiver, tmp_path: Path
 ) -> None:
     """The embedded one: its folder on a small file system of its own, filled up under load.
@@ -172,7 +172,7 @@ def test_a_store_whose_disk_is_full_takes_it_up_when_there_is_room(
 @pytest.mark.parametrize(
     "tail", [b"*3\r\n$3\r\nSET\r\n$5\r\nhal", bytes(4096)], ids=["half a record", "zeros"]
 )
-def test_a_torn_append_only_file_loses_nothing_before_it(
+def test_a_truncated_append_only_file_loses_nothing_before_its_end(
     start: Callable[..., Relay], receiver: Receiver, tail: bytes
 ) -> None:
     """What a machine that lost power leaves behind the last whole record."""

@@ -1,4 +1,4 @@
-"""What hangs in one pool of threads holds up nothing in another."""
+"""Hanging calls in one thread pool don't block other pools."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ gevent.joinall(looking, timeout=20)
 """
 
 
-def test_forty_hanging_look_ups_hold_up_no_sync_and_not_the_stores_name(tmp_path: Path) -> None:
+def test_forty_hanging_lookups_do_not_block_syncs_or_the_lookup_of_the_store(tmp_path: Path) -> None:
     """They shared ten threads: the first spooled callback waited 17 s."""
     script = _SCRIPT.replace("PATH", repr(str(tmp_path / "file")))
     environment = {"PATH": "/usr/bin:/bin", "RELAY_DATA_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}

@@ -1,4 +1,4 @@
-"""`up` with its whole data folder on a disk that fills up: the store ends, and `up` goes on once there is room."""
+"""`up` with its data folder on a disk that fills up: the store stops, and `up` continues once there is room."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         wait_for(lambda: not subprocess.run(["umount", str(folder)], check=False).returncode)
 
 
-def test_up_goes_on_when_there_is_room_again(small_disk: Path, tmp_path: Path) -> None:
+def test_up_continues_when_there_is_room_again(small_disk: Path, tmp_path: Path) -> None:
     port = free_port()
     url, token = f"http://127.0.0.1:{port}", secrets.token_hex(16)
     log = tmp_path / "up.log"

@@ -1,6 +1,6 @@
-"""The present version opens what each version before it has kept, made by `scripts/store-fixture`: nothing is lost.
+"""The present version opens data of each earlier version, created by `scripts/store-fixture`. Nothing is lost.
 
-Where this fails, the layout or the sealing has changed: bring old data along, and leave the archive as it is.
+If this fails, the layout or the encryption has changed. Convert old data, and don't change the archive.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def without_links(value: dict[str, Any]) -> dict[str, Any]:
     return {name: part for name, part in value.items() if not name.endswith("_url")}
 
 
-def test_there_is_data_of_a_version() -> None:
+def test_there_is_data_of_an_earlier_version() -> None:
     assert ARCHIVES
 
 
 @pytest.mark.parametrize("archive", ARCHIVES, ids=lambda path: path.name.removesuffix(".tar.gz"))
-def test_what_a_version_kept_is_there_and_goes_on(tmp_path: Path, archive: Path) -> None:
+def test_data_of_an_earlier_version_is_read_and_its_work_continues(tmp_path: Path, archive: Path) -> None:
     with tarfile.open(archive) as tar:
         tar.extractall(tmp_path / "data", filter="data")
     kept = json.loads((tmp_path / "data" / "expected.json").read_text())

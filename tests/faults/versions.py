@@ -1,4 +1,4 @@
-"""What versions have kept, made by `scripts/store-fixture`, and the settings that it is opened with."""
+"""Data of earlier versions, created by `scripts/store-fixture`, and the settings to open it with."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Lets these tests run by themselves, from wherever and in whatever import mode pytest is started."""
+"""Makes these tests runnable alone, from any folder and with any import mode of pytest."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The documented payloads in `tests/samples`, and callbacks made up of parts."""
+"""The documented payloads in `tests/samples`, and callbacks composed of parts of them."""
 
 from __future__ import annotations
 

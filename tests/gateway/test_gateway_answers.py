@@ -1,4 +1,4 @@
-"""The gateway's answers are read as documented, and as they were seen in the wild."""
+"""The gateway's responses are read as documented and as observed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INDIA = timezone(timedelta(hours=5, minutes=30))
 
 
 @pytest.mark.parametrize("name", [operation.name for operation in COMMANDS])
-def test_every_documented_answer_is_a_success(name: str) -> None:
+def test_every_documented_response_is_a_success(name: str) -> None:
     document = sample(name, "response")
     answer = parse_answer(document)
     assert (answer.status_code, answer.status_text) == (0, "done")
@@ -49,16 +49,16 @@ def test_every_documented_answer_is_a_success(name: str) -> None:
         (0, None),
     ],
 )
-def test_status_code(document: Any, code: int | None) -> None:
+def test_status_codes_are_read(document: Any, code: int | None) -> None:
     assert parse_answer(document).status_code == code
 
 
-def test_the_gateways_own_text_is_kept() -> None:
+def test_the_gateways_message_is_kept() -> None:
     answer = parse_answer({"Status": "API_RESPONSE_UNKNOWN_ERROR", "OperationID": "op1", "StatusCode": 999})
     assert (answer.status_text, answer.operation_id) == ("API_RESPONSE_UNKNOWN_ERROR", "op1")
 
 
-def test_load_log() -> None:
+def test_load_log_is_read() -> None:
     document = sample("LoadLog", "response")
     answer = parse_answer(document)
     assert answer.result == {
@@ -80,7 +80,7 @@ def test_load_log() -> None:
     assert answer.logs[0].raw == {"Status": "done", "OperationID": "j95xfejt3vr1", "PunchLog": row}
 
 
-def test_a_page_of_load_log() -> None:
+def test_a_page_of_load_log_is_read() -> None:
     log = {"LogTime": "2020-09-17 16:53:43", "UserId": 2, "AttendanceType": "CheckIn"}
     page = {"ReturnRowCount": 50, "ActualRowCount": "120", "OffSet": "b64==", "Log": [log]}
     answer = parse_answer({"Status": "done", "PunchLog": page}, INDIA)
@@ -96,19 +96,19 @@ def test_a_page_of_load_log() -> None:
 @pytest.mark.parametrize(
     "page", [{"ReturnRowCount": "0", "Log": []}, {"ReturnRowCount": "0"}, {"Log": None}, []]
 )
-def test_an_empty_load_log(page: Any) -> None:
+def test_an_empty_load_log_is_read(page: Any) -> None:
     answer = parse_answer({"Status": "done", "PunchLog": page})
     assert (answer.logs, answer.problems, answer.result["row_count"]) == ([], [], 0)
 
 
-def test_a_row_that_can_not_be_read_costs_no_other() -> None:
+def test_an_unreadable_row_does_not_affect_others() -> None:
     rows = [{"UserID": "1"}, {"UserID": "2", "LogTime": "2020-09-17 16:53:43 GMT +0530"}]
     answer = parse_answer({"Status": "done", "PunchLog": {"Log": rows}})
     assert [punch.user_id for punch in answer.logs] == ["2"]
     assert answer.problems == ["PunchLog row 1: LogTime is missing."]
 
 
-def test_load_device_information() -> None:
+def test_load_device_information_is_read() -> None:
     assert parse_answer(sample("LoadDeviceInformation", "response")).result == {
         "device_model": "Hawking Plus (f38+)",
         "manufacturer": "Dheeram Innovations",
@@ -148,12 +148,12 @@ def test_load_device_information() -> None:
     ],
 )
 @pytest.mark.parametrize("key", ["StartDate", "LastConnectedTime", "LicenceEndDate"])
-def test_a_date_is_iso_where_it_can_be_read_one_way_only(text: str, read: str, key: str) -> None:
+def test_an_unambiguous_date_becomes_iso_8601(text: str, read: str, key: str) -> None:
     result = parse_answer({"Status": "done", "DeviceInformation": {key: text}}).result
     assert list(result.values()) == [read]
 
 
-def test_unknown_fields_are_kept_flat_and_secrets_are_not() -> None:
+def test_unknown_fields_are_kept_flat_without_secrets() -> None:
     information = {
         "IPAddress": "10.0.0.7",
         "FirmwareVersion": "8.0.13",

@@ -1,4 +1,4 @@
-"""Base64 is read as Python's own strict reader does, only faster."""
+"""Base64 is decoded like Python's strict decoder, but faster."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ def as_python_reads_it(data: str) -> bytes | None:
 @example("Aa===")
 @example("QUI")
 @example("=")
-def test_it_is_what_pythons_reader_says(data: str) -> None:
+def test_the_result_is_that_of_pythons_decoder(data: str) -> None:
     assert base64_bytes(data) == as_python_reads_it(data)

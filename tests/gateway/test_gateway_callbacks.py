@@ -1,4 +1,4 @@
-"""Every documented callback is understood whole, and so are envelopes and photos seen in the wild."""
+"""Every documented callback is read completely, and so are envelopes and photos as observed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def india(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=INDIA)  # type: ignore[misc, arg-type]
 
 
-def test_every_documented_callback_is_understood_whole() -> None:
+def test_every_documented_callback_is_read_completely() -> None:
     for operation in CALLBACKS:
         document = sample(operation.name)
         callback = read(document)
@@ -41,19 +41,19 @@ def test_every_documented_callback_is_understood_whole() -> None:
         assert callback.serial == document["RealTime"].get("SerialNumber")
 
 
-def test_01_user_deleted() -> None:
+def test_01_user_deleted_is_read() -> None:
     assert read(sample("ManuallyUserDeleted")).facts == [
         UserDeleted("ManuallyUserDeleted", "1", india(2020, 9, 17, 13, 12, 2))
     ]
 
 
-def test_02_time_changed() -> None:
+def test_02_time_changed_is_read() -> None:
     assert read(sample("ManuallyDateModified")).facts == [
         TimeChanged("ManuallyDateModified", india(2020, 9, 17, 10, 22, 24), india(2020, 9, 17, 13, 22, 31))
     ]
 
 
-def test_03_user_without_template() -> None:
+def test_03_user_without_template_is_read() -> None:
     name = "ManuallyUserUpdatedWithoutTemplate"
     assert read(sample(name)).facts == [
         UserUpdated(name, "1", "jency", "mary", "user", india(2020, 9, 16, 18, 45, 34), ())
@@ -67,7 +67,7 @@ def test_03_user_without_template() -> None:
         ("ManuallyUserUpdatedWithPassword", "password", "124445", 6),
     ],
 )
-def test_04_and_05_user_with_card_or_password(name: str, kind: str, data: str, size: int) -> None:
+def test_04_and_05_user_with_card_or_password_are_read(name: str, kind: str, data: str, size: int) -> None:
     at = india(2020, 9, 17, 15, 33, 38)
     assert read(sample(name)).facts == [
         UserUpdated(name, "8", None, None, "user", at, (kind,)),
@@ -83,7 +83,7 @@ def test_04_and_05_user_with_card_or_password(name: str, kind: str, data: str, s
         ("ManuallyUserUpdatedWithPalm", "palm", 0, None, india(2020, 9, 17, 19, 10, 12)),
     ],
 )
-def test_06_to_08_have_their_user_only_in_the_template(
+def test_06_to_08_take_their_user_from_the_template(
     name: str, kind: str, index: int, size: int | None, at: datetime
 ) -> None:
     document = sample(name)
@@ -91,7 +91,7 @@ def test_06_to_08_have_their_user_only_in_the_template(
     assert read(document).facts == [CredentialUpdated(name, "2", kind, index, data, size, at)]
 
 
-def test_09_user_with_photo() -> None:
+def test_09_user_with_photo_is_read() -> None:
     name = "ManuallyUserUpdatedWithUserPhoto"
     at = india(2020, 9, 17, 20, 0, 0)
     assert read(sample(name)).facts == [
@@ -100,14 +100,14 @@ def test_09_user_with_photo() -> None:
     ]
 
 
-def test_10_photo() -> None:
+def test_10_photo_is_read() -> None:
     (fact,) = read(sample("RealTimeAttendancePhoto")).facts
     assert isinstance(fact, AttendancePhoto)
     assert (fact.user_id, fact.at, fact.mime) == ("3", india(2020, 9, 17, 7, 48, 30), "image/jpeg")
     assert fact.data.startswith(b"\xff\xd8\xff\xe0\x00\x10JFIF")
 
 
-def test_11_punch() -> None:
+def test_11_punch_is_read() -> None:
     document = sample("RealTimePunchLog")
     (fact,) = read(document).facts
     assert [fact] == [
@@ -117,7 +117,7 @@ def test_11_punch() -> None:
     assert fact.raw is document  # not a copy: this is the hot path
 
 
-def test_photo_kinds_by_their_first_bytes() -> None:
+def test_photo_types_are_detected_by_their_first_bytes() -> None:
     for data, mime in (
         (b"\xff\xd8\xff\xe1rest", "image/jpeg"),
         (b"\x89PNG\r\n\x1a\nrest", "image/png"),
@@ -130,7 +130,7 @@ def test_photo_kinds_by_their_first_bytes() -> None:
             assert callback.problems == []
 
 
-def test_a_photo_of_nobody_and_at_no_time_is_still_a_photo() -> None:
+def test_a_photo_without_user_and_time_is_read() -> None:
     callback = read(realtime(Log={"LogPhoto": "/9j/", "LogTime": "?"}))
     assert callback.facts == [
         AttendancePhoto("RealTimeAttendancePhoto", None, None, b"\xff\xd8\xff", "image/jpeg")
@@ -145,11 +145,11 @@ def test_a_photo_that_is_not_base64_is_a_problem(photo: object) -> None:
     assert callback.problems == ["Log.LogPhoto is not Base64."]
 
 
-def test_no_photo_at_all_is_a_problem() -> None:
+def test_a_missing_photo_is_a_problem() -> None:
     assert read(realtime(Log={"UserID": "3", "LogTime": TIME})).problems == ["Log.LogPhoto is missing."]
 
 
-def test_known_names_are_found_whatever_their_case() -> None:
+def test_known_names_are_case_insensitive() -> None:
     document = {
         "realtime": {
             "operationid": "op1",
@@ -167,13 +167,13 @@ def test_known_names_are_found_whatever_their_case() -> None:
     assert [fact.user_id for fact in callback.facts if isinstance(fact, Punch)] == ["2"]
 
 
-def test_known_and_unknown_together_are_the_facts_and_no_problem() -> None:
+def test_unknown_fields_beside_known_ones_are_not_a_problem() -> None:
     callback = read(realtime(PunchLog=row(Extra={"a": 1}), Battery={"Level": 3}, Firmware="1.2"))
     assert len(callback.facts) == 1
     assert callback.problems == []
 
 
-def test_several_sections_are_all_read_and_each_punch_stands_alone() -> None:
+def test_several_sections_are_read_and_each_punch_has_its_own_json() -> None:
     callback = read(realtime(PunchLog=row(), UserDeleted={"UserID": "1"}))
     assert {type(fact) for fact in callback.facts} == {Punch, UserDeleted}
     assert callback.problems == []
@@ -189,7 +189,7 @@ def test_an_unknown_section_is_a_problem_that_names_it() -> None:
 
 
 @pytest.mark.parametrize("document", [{}, {"RealTime": {}}, {"RealTime": None}, {"RealTime": []}, {"a": 1}])
-def test_an_object_with_nothing_in_it_is_a_problem(document: dict[str, Any]) -> None:
+def test_an_empty_object_is_a_problem(document: dict[str, Any]) -> None:
     callback = read(document)
     assert callback.facts == []
     assert callback.problems == ["It contains no known section."]
@@ -197,30 +197,30 @@ def test_an_object_with_nothing_in_it_is_a_problem(document: dict[str, Any]) -> 
     assert callback.auth_token is None
 
 
-def test_a_null_section_is_none() -> None:
+def test_a_null_section_is_ignored() -> None:
     assert read(realtime(PunchLog=None)).problems == ["It contains no known section."]
     callback = read(realtime(PunchLog=None, UserDeleted={"UserID": "1"}))
     assert callback.operation == "ManuallyUserDeleted"
 
 
 @pytest.mark.parametrize("token", [None, "", 5, True, [], {}, "\ud800"])
-def test_an_invalid_token_gives_none(token: object) -> None:
+def test_an_invalid_token_is_none(token: object) -> None:
     assert read(realtime(AuthToken=token, PunchLog=row())).auth_token is None
 
 
-def test_the_envelope_may_be_around_the_sections_level() -> None:
+def test_the_envelope_fields_can_be_at_the_outer_level() -> None:
     callback = read(
         {"AuthToken": TOKEN, "OperationID": "op1", "RealTime": {"AuthToken": "", "PunchLog": row()}}
     )
     assert (callback.auth_token, callback.operation_id) == (TOKEN, "op1")
 
 
-def test_the_envelopes_time_is_utc_whatever_the_devices_zone() -> None:
+def test_the_envelopes_time_is_utc_in_every_time_zone() -> None:
     document = realtime(PunchLog=row(), Time="2020-09-17 04:19:03")
     assert read(document, INDIA).time == datetime(2020, 9, 17, 4, 19, 3, tzinfo=UTC)
 
 
-def test_an_envelope_that_can_not_be_read_keeps_the_facts() -> None:
+def test_an_unreadable_envelope_does_not_affect_the_sections() -> None:
     callback = read(realtime(PunchLog=row(), Time=1600307302, OperationID="x" * 129, LabelName=["a"]))
     assert len(callback.facts) == 1
     assert (callback.time, callback.operation_id, callback.label) == (None, None, None)
@@ -233,7 +233,7 @@ def test_only_an_object_is_a_callback(document: object) -> None:
         read(document)
 
 
-def test_secrets_are_in_no_repr() -> None:
+def test_no_repr_contains_secrets() -> None:
     callback = read(realtime(UserUpdated={"Template": [template(Type="Password", Data="124445")]}))
     assert TOKEN not in repr(callback)
     assert "124445" not in repr(callback)
@@ -251,7 +251,7 @@ def test_secrets_are_in_no_repr() -> None:
         (b"\r\nstgid=ZHM1&userid=2&att_time=1600307302", "1.0"),
     ],
 )
-def test_older_versions_are_told_apart(body: bytes, version: str) -> None:
+def test_older_versions_are_recognised(body: bytes, version: str) -> None:
     assert old_version(body) == version
 
 
@@ -268,5 +268,5 @@ def test_older_versions_are_told_apart(body: bytes, version: str) -> None:
         b"\xff\xfe",
     ],
 )
-def test_anything_else_is_no_older_version(body: bytes) -> None:
+def test_other_bodies_are_not_recognised_as_older_versions(body: bytes) -> None:
     assert old_version(body) is None

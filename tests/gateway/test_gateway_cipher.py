@@ -1,4 +1,4 @@
-"""AES-256/ECB/PKCS5 in Base64, as the Java of the documentation does it, and its accidents in the wild."""
+"""AES-256/ECB/PKCS5 in Base64, as in the documentation's Java code, and its observed deviations."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="open
 
 @needs_openssl
 @pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 31, 32, 1000, 100_000])
-def test_encrypts_what_openssl_encrypts(length: int) -> None:
+def test_the_ciphertext_is_that_of_openssl(length: int) -> None:
     plain = b"{" + b"x" * length
     assert SecurityKey(KEY).encrypt(plain) == base64.b64encode(openssl(KEY, plain))
 
 
 @needs_openssl
-def test_openssl_decrypts_what_is_encrypted() -> None:
+def test_openssl_can_decrypt_the_ciphertext() -> None:
     sealed = base64.b64decode(SecurityKey(KEY).encrypt(PLAIN))
     assert openssl(KEY, sealed, "-d") == PLAIN
 
 
 @needs_openssl
-def test_decrypts_what_openssl_encrypts() -> None:
+def test_a_ciphertext_from_openssl_can_be_decrypted() -> None:
     assert SecurityKey(KEY).decrypt(base64.b64encode(openssl(KEY, PLAIN))) == PLAIN
 
 
 @needs_openssl
-def test_a_key_counts_by_its_utf8_bytes() -> None:
+def test_the_length_of_a_key_is_that_of_its_utf8_bytes() -> None:
     key = "schlüssel-mit-32-bytes-in-utf-8" + "!"
     key = key.encode()[:32].decode()
     assert len(key) < len(key.encode()) == 32
     assert SecurityKey(key).decrypt(base64.b64encode(openssl(key, PLAIN))) == PLAIN
 
 
-def test_a_known_answer() -> None:
+def test_the_nist_test_vectors_match() -> None:
     """NIST SP 800-38A, F.1.5: the first block of ECB-AES256."""
     secret = bytes.fromhex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4")
     with pytest.raises(UnicodeDecodeError):
@@ -66,7 +66,7 @@ def test_a_known_answer() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "short", "x" * 31, "x" * 33, "ü" * 32, "\ud800" + "x" * 29])
-def test_a_key_of_another_length_is_refused_without_repeating_it(key: str) -> None:
+def test_a_key_with_a_wrong_length_is_refused_without_repeating_it(key: str) -> None:
     with pytest.raises(ValueError, match="Security Key") as caught:
         SecurityKey(key)
     assert not key or key not in str(caught.value)
@@ -82,7 +82,7 @@ def test_the_key_is_not_in_the_repr() -> None:
 
 
 @given(st.binary(max_size=200).map(lambda data: b"{" + base64.b64encode(data) + b"}"))
-def test_round_trip(plain: bytes) -> None:
+def test_encryption_and_decryption_are_inverse(plain: bytes) -> None:
     key = SecurityKey(KEY)
     assert key.decrypt(key.encrypt(plain)) == plain
 
@@ -115,13 +115,13 @@ BODY = SecurityKey(KEY).encrypt(PLAIN + b" " * 216)
 
 
 @pytest.mark.parametrize("form", wrapped(BODY))
-def test_every_wrapping_is_unwrapped(form: str) -> None:
+def test_every_wrapping_is_removed(form: str) -> None:
     body = wrapped(BODY)[form]
     assert ciphertext(body) == base64.b64decode(BODY)
     assert SecurityKey(KEY).decrypt(body) == PLAIN
 
 
-def test_the_body_has_what_the_wrappings_are_about() -> None:
+def test_the_test_body_contains_the_characters_that_wrappings_change() -> None:
     assert {ord("/"), ord("+"), ord("=")} <= set(BODY)
 
 
@@ -153,14 +153,14 @@ def test_the_body_has_what_the_wrappings_are_about() -> None:
         b"request_data=%7B%7D",
     ],
 )
-def test_a_body_that_cannot_be_a_ciphertext_gives_none(body: bytes) -> None:
+def test_a_body_that_cannot_be_a_ciphertext_returns_none(body: bytes) -> None:
     assert ciphertext(body) is None
     with pytest.raises(CipherError):
         SecurityKey(KEY).decrypt(body)
 
 
 @given(st.binary(max_size=64))
-def test_no_body_makes_it_raise_anything_else(body: bytes) -> None:
+def test_no_body_raises_another_error(body: bytes) -> None:
     sealed = ciphertext(body)
     assert sealed is None or (sealed and len(sealed) % 16 == 0)
     for candidate in (body, b'"' + body + b'"', base64.b64encode(body)):
@@ -177,20 +177,20 @@ def test_no_body_makes_it_raise_anything_else(body: bytes) -> None:
         PLAIN + b"   \x02\x02",
     ],
 )
-def test_trailing_characters_before_the_padding_are_dropped(padded: bytes) -> None:
+def test_trailing_characters_before_the_padding_are_removed(padded: bytes) -> None:
     assert SecurityKey(KEY).decrypt(base64.b64encode(openssl(KEY, padded))) == PLAIN
 
 
 @needs_openssl
 @pytest.mark.parametrize("junk", [b"\x00", b" ", b"\x00 \n", b"\x05\x05\x05\x00", b"\x10" * 16 + b" "])
-def test_a_text_whose_padding_is_spoilt_is_still_read(junk: bytes) -> None:
+def test_a_plaintext_with_invalid_padding_is_read(junk: bytes) -> None:
     plain = PLAIN + junk
     plain += b"\x00" * (-len(plain) % 16)
     assert SecurityKey(KEY).decrypt(base64.b64encode(openssl(KEY, plain, "-nopad"))) == PLAIN
 
 
 @needs_openssl
-def test_an_object_with_names_of_another_encoding_is_read() -> None:
+def test_an_object_with_names_in_another_encoding_is_read() -> None:
     """A refused callback would hold up the device's queue; in plain text such a one is taken, too."""
     plain = '{"RealTime": {"LabelName": "Entrée", "SerialNumber": "X"}}'.encode("latin-1")
     key = SecurityKey(KEY)
@@ -205,7 +205,7 @@ def test_a_plaintext_without_padding_must_be_a_complete_object(plain: bytes) -> 
         SecurityKey(KEY).decrypt(base64.b64encode(openssl(KEY, plain, "-nopad")))
 
 
-def test_a_wrong_key_is_refused_and_nothing_of_the_text_told() -> None:
+def test_a_wrong_key_is_refused_without_revealing_the_text() -> None:
     generator = random.Random(7)
     sealed = ciphertext(SecurityKey(KEY).encrypt(PLAIN))
     assert sealed is not None
@@ -219,7 +219,7 @@ def test_a_wrong_key_is_refused_and_nothing_of_the_text_told() -> None:
 
 
 @pytest.mark.parametrize("sealed", [b"", b"x", b"x" * 15, b"x" * 17])
-def test_a_ciphertext_of_another_length_opens_with_no_key(sealed: bytes) -> None:
+def test_a_ciphertext_with_a_wrong_length_cannot_be_decrypted(sealed: bytes) -> None:
     key = SecurityKey(KEY)
     assert len(sealed) == 17 or not key.opens(sealed)
     with pytest.raises(CipherError):
@@ -245,7 +245,7 @@ def test_a_ciphertext_of_another_length_opens_with_no_key(sealed: bytes) -> None
         PLAIN,
     ],
 )
-def test_the_right_key_opens_every_start_of_an_object(plain: bytes) -> None:
+def test_the_right_key_decrypts_every_start_of_an_object(plain: bytes) -> None:
     key = SecurityKey(KEY)
     sealed = ciphertext(key.encrypt(plain))
     assert sealed is not None
@@ -263,7 +263,7 @@ def test_the_right_key_opens_every_start_of_an_object(plain: bytes) -> None:
         b'{"\x01\x02\x03' + b"x" * 16,
     ],
 )
-def test_a_plaintext_that_is_not_an_object_does_not_open(plain: bytes) -> None:
+def test_a_plaintext_that_is_not_an_object_is_refused(plain: bytes) -> None:
     key = SecurityKey(KEY)
     sealed = ciphertext(key.encrypt(plain))
     assert sealed is not None
@@ -271,7 +271,7 @@ def test_a_plaintext_that_is_not_an_object_does_not_open(plain: bytes) -> None:
 
 
 @given(st.text(max_size=40), st.sampled_from(["", " ", "\n", "\ufeff", "\r\n\t"]))
-def test_any_object_opens(name: str, before: str) -> None:
+def test_any_object_is_decrypted(name: str, before: str) -> None:
     key = SecurityKey(KEY)
     plain = (before + json.dumps({name: 1}, ensure_ascii=False)).encode("utf-8", "replace")
     sealed = ciphertext(key.encrypt(plain))

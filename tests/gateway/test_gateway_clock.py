@@ -1,4 +1,4 @@
-"""Times are read by hand, with the offset the gateway wrote, and never guessed."""
+"""Times are parsed with the offset that the gateway wrote, and never guessed."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ OFFSETS = range(-14 * 60, 14 * 60 + 1)
         "2020-09-17 08:03:22 GMT +0545",
     ],
 )
-def test_all_forms_of_an_instant_are_that_instant(text: str) -> None:
+def test_all_formats_of_an_instant_are_read(text: str) -> None:
     parsed = clock.parse(text)
     assert parsed == SAMPLE
     assert parsed.microsecond == 0
 
 
-def test_seconds_may_be_missing() -> None:
+def test_seconds_are_optional() -> None:
     assert clock.parse("2020-09-17 07:48 GMT +0530") == SAMPLE.replace(second=0)
 
 
@@ -112,14 +112,14 @@ WRONG = [
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_anything_else_is_refused_with_a_right_example(text: str) -> None:
+def test_other_texts_are_refused_with_a_valid_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"2020-09-17 07:48:22 GMT \+0530") as caught:
         clock.parse(text, default_tz=UTC)
     assert len(str(caught.value)) < 120
 
 
 @pytest.mark.parametrize("value", [None, 0, 1600307302, 1.5, True, [], {}, b"2020-09-17 07:48:22 GMT +0530"])
-def test_only_a_text_is_a_time(value: object) -> None:
+def test_only_a_string_is_a_time(value: object) -> None:
     with pytest.raises(ValueError, match="string such as 2020-09-17"):
         clock.parse(value, default_tz=UTC)
 
@@ -139,7 +139,7 @@ def test_a_time_without_offset_needs_a_default_zone() -> None:
     assert isinstance(parsed.tzinfo, timezone)
 
 
-def test_the_default_zones_offset_is_that_of_the_day() -> None:
+def test_the_default_zones_offset_is_that_of_the_date() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     assert clock.iso(clock.parse("2024-01-15 12:00:00", default_tz=berlin)) == "2024-01-15T12:00:00+01:00"
     assert clock.iso(clock.parse("2024-07-15 12:00:00", default_tz=berlin)) == "2024-07-15T12:00:00+02:00"
@@ -149,7 +149,7 @@ def test_the_default_zone_does_not_override_an_offset() -> None:
     assert clock.parse("2020-09-17 07:48:22 GMT +0530", default_tz=UTC) == SAMPLE
 
 
-def test_written_forms() -> None:
+def test_times_are_written_in_the_gateways_format() -> None:
     assert clock.format_gateway(SAMPLE) == "2020-09-17 07:48:22 GMT +0530"
     assert clock.format_gateway(SAMPLE.astimezone(UTC)) == "2020-09-17 02:18:22 GMT +0000"
     assert clock.format_local(SAMPLE.replace(microsecond=5)) == "2020-09-17 07:48:22"
@@ -164,7 +164,7 @@ def test_a_naive_time_is_never_written_with_an_offset(write: object) -> None:
         write(datetime(2020, 9, 17))
 
 
-def test_utc_does_not_overflow_at_the_calendars_ends() -> None:
+def test_conversion_to_utc_does_not_overflow_at_the_ends_of_the_calendar() -> None:
     last = clock.parse("9999-12-31 23:59:59 GMT -1400")
     assert clock.iso_utc(last) == "9999-12-31T23:59:59Z"
     first = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
@@ -174,7 +174,7 @@ def test_utc_does_not_overflow_at_the_calendars_ends() -> None:
 
 
 @given(st.text(max_size=80), st.none() | st.just(UTC))
-def test_any_text_is_a_time_or_a_value_error(text: str, zone: timezone | None) -> None:
+def test_any_text_is_a_time_or_raises_value_error(text: str, zone: timezone | None) -> None:
     try:
         parsed = clock.parse(text, default_tz=zone)
     except ValueError:
@@ -186,7 +186,7 @@ def test_any_text_is_a_time_or_a_value_error(text: str, zone: timezone | None) -
     st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 30)),
     st.sampled_from(OFFSETS),
 )
-def test_what_is_written_is_read_back(moment: datetime, minutes: int) -> None:
+def test_a_written_time_can_be_read(moment: datetime, minutes: int) -> None:
     aware = moment.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=minutes)))
     for written in (clock.format_gateway(aware), clock.iso(aware), clock.iso_utc(aware)):
         assert clock.parse(written) == aware

@@ -1,4 +1,4 @@
-"""Every StatusCode has a name, a sentence of advice and the HTTP status of the contract."""
+"""Every StatusCode has a name, one sentence of advice, and the contract's HTTP status."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ CONTRACT: dict[int | None, int] = {
 
 
 @pytest.mark.parametrize(("code", "status"), CONTRACT.items())
-def test_http_status_is_the_contracts(code: int | None, status: int) -> None:
+def test_the_http_status_is_that_of_the_contract(code: int | None, status: int) -> None:
     assert status_codes.http_status(code) == status
 
 
-def test_documented_names_are_kept_word_for_word() -> None:
+def test_names_are_exactly_as_documented() -> None:
     assert {code: status_codes.STATUS_NAMES[code] for code in STATUS_NAMES} == STATUS_NAMES
     assert status_codes.STATUS_NAMES.keys() - STATUS_NAMES.keys() == {19, 29, 33, 35, 37, 38}
 

@@ -1,4 +1,4 @@
-"""Each documented body is built from flat fields, and a wrong field is named before anything is sent."""
+"""Each documented body is built from flat fields, and an invalid field is named before anything is sent."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def flat_fields(document: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("operation", COMMANDS, ids=lambda operation: operation.name)
-def test_the_documented_body_comes_of_flat_fields_key_for_key(operation: Operation) -> None:
+def test_flat_fields_become_exactly_the_documented_body(operation: Operation) -> None:
     document = sample(operation.name)
     values = flat_fields(document)
     assert set(values) <= set(operation.fields)
@@ -65,7 +65,7 @@ def test_the_documented_body_comes_of_flat_fields_key_for_key(operation: Operati
     assert built == document
 
 
-def test_optional_fields_are_sent_as_documented_for_none() -> None:
+def test_missing_optional_fields_are_sent_as_documented() -> None:
     for empty in ({}, {"first_name": "", "last_name": None, "user_type": ""}):
         body = send(BY_ACTION["add-user-with-face"], {"user_id": 7, "face_data": DATA, **empty})
         assert body["Add"] == {
@@ -78,7 +78,7 @@ def test_optional_fields_are_sent_as_documented_for_none() -> None:
     assert body["Enroll"]["User"] == {"UserID": "3", "Type": "Fingerprint", "FirstName": "", "LastName": ""}
 
 
-def test_an_admin_is_written_as_its_operation_writes_users() -> None:
+def test_an_admin_is_sent_in_the_form_of_each_operation() -> None:
     body = send(BY_ACTION["add-user-with-card"], {"user_id": "1", "card_number": 5, "user_type": "Admin"})
     assert body["Add"]["User"]["UserType"] == "ADMIN"
     assert body["Add"]["Template"][0]["Data"] == "5"
@@ -86,7 +86,7 @@ def test_an_admin_is_written_as_its_operation_writes_users() -> None:
     assert body["Add"]["User"]["UserType"] == "Admin"
 
 
-def test_the_relays_own_fields_are_in_no_body() -> None:
+def test_the_relays_own_fields_are_not_sent() -> None:
     plain = send(BY_ACTION["delete-user"], {"user_id": "1"})
     assert (
         send(BY_ACTION["delete-user"], {"user_id": "1", "device_id": "D", "confirm": True, "publish": 1})
@@ -94,7 +94,7 @@ def test_the_relays_own_fields_are_in_no_body() -> None:
     )
 
 
-def test_a_page_of_load_log_is_asked_for_by_its_offset() -> None:
+def test_a_page_of_load_log_is_requested_by_offset() -> None:
     times = {"start_time": "2020-09-17 00:00:00", "end_time": "2020-09-18 00:00:00"}
     load_log = BY_ACTION["load-log"]
     assert send(load_log, {**times, "offset": "a b="})["Load"]["PunchLog"]["Filter"]["OffSet"] == "a b="
@@ -125,7 +125,7 @@ def test_times_are_sent_in_the_devices_zone(given_time: object, sent: str) -> No
     assert body["Update"]["AccessTime"]["Start"] == sent[:19]
 
 
-def test_in_the_hour_the_clock_is_set_back_the_later_instant_is_the_end() -> None:
+def test_in_the_hour_when_clocks_go_back_the_end_is_the_later_instant() -> None:
     """By the wall clock 02:10 is before 02:50; it is twenty minutes after it."""
     values = {"start_time": "2024-10-27T02:50:00+02:00", "end_time": "2024-10-27T02:10:00+01:00"}
     filtered = send(BY_ACTION["load-log"], values, timezone=ZoneInfo("Europe/Berlin"))["Load"]["PunchLog"][
@@ -147,7 +147,7 @@ def test_the_time_of_sending_is_in_the_devices_zone() -> None:
     assert body["Time"] == "2024-07-01 14:00:00 GMT +0200"
 
 
-def test_base64_is_sent_on_one_line_and_without_a_data_urls_head() -> None:
+def test_base64_is_sent_on_one_line_and_without_a_data_url_prefix() -> None:
     for written in (f"data:image/jpeg;base64,{DATA}", f"{DATA[:70]}\r\n{DATA[70:]}\n", f" {DATA} "):
         values = {"user_id": "1", "fingerprint_data": written, "fingerprint_index": "9"}
         body = send(BY_ACTION["add-user-with-fingerprint"], values)
@@ -222,7 +222,7 @@ def test_base64_is_sent_on_one_line_and_without_a_data_urls_head() -> None:
         ),
     ],
 )
-def test_a_wrong_field_is_named(action: str, values: dict[str, Any], field: str, message: str) -> None:
+def test_an_invalid_field_is_named(action: str, values: dict[str, Any], field: str, message: str) -> None:
     with pytest.raises(FieldError) as caught:
         send(BY_ACTION[action], values)
     assert caught.value.field == field
@@ -230,7 +230,7 @@ def test_a_wrong_field_is_named(action: str, values: dict[str, Any], field: str,
     assert str(caught.value).endswith(".")
 
 
-def test_add_user_with_an_undocumented_combination_sends_just_that() -> None:
+def test_add_user_with_an_undocumented_combination_sends_exactly_its_fields() -> None:
     operation = adding({"password", "face"})
     body = send(operation, {"user_id": "1", "password": "12", "face_data": DATA})
     assert [item["Type"] for item in body["Add"]["Template"]] == ["Password", "Face"]
@@ -250,7 +250,7 @@ def test_a_short_period_is_one_window() -> None:
     assert windows(start, start) == [(start, start)]
 
 
-def test_a_second_more_is_a_window_more() -> None:
+def test_one_second_more_needs_another_window() -> None:
     start, end = at("2020-09-17 00:00:00"), at("2020-10-17 00:00:00")
     assert windows(start, end) == [(start, end - timedelta(seconds=1)), (end, end)]
 
@@ -276,7 +276,7 @@ def test_windows_have_no_gap_and_no_overlap(
         assert first.astimezone(UTC) - last.astimezone(UTC) == timedelta(seconds=1)
 
 
-def test_windows_reach_the_calendars_end() -> None:
+def test_windows_reach_the_end_of_the_calendar() -> None:
     end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     assert windows(end - timedelta(days=31), end)[-1][1] == end
 

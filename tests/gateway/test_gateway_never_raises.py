@@ -1,4 +1,4 @@
-"""Whatever JSON a device sends is read without an exception, and no secret gets into what is said of it."""
+"""Any JSON from a device is read without an exception, and no problem contains a secret."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def well_formed(callback: Callback) -> None:
 
 @settings(max_examples=500)
 @given(documents)
-def test_read_never_raises_and_its_facts_are_well_formed(document: dict[str, Any]) -> None:
+def test_reading_never_raises_and_its_results_are_well_formed(document: dict[str, Any]) -> None:
     well_formed(read(document))
 
 
@@ -174,7 +174,7 @@ def test_redaction_and_digest_never_raise(document: dict[str, Any]) -> None:
 
 @settings(max_examples=300)
 @given(documents | values)
-def test_an_answer_is_read_whatever_it_is(document: Any) -> None:
+def test_any_response_is_read(document: Any) -> None:
     answer = parse_answer(document)
     orjson.dumps(answer.result)
     assert not any(isinstance(value, dict | list) for value in answer.result.values())
@@ -182,7 +182,7 @@ def test_an_answer_is_read_whatever_it_is(document: Any) -> None:
 
 
 @given(st.binary(max_size=100))
-def test_no_body_trips_the_test_for_older_versions(body: bytes) -> None:
+def test_the_check_for_older_versions_never_raises(body: bytes) -> None:
     assert old_version(body) is None or b"=" in body or b"name" in body
 
 

@@ -1,4 +1,4 @@
-"""The registry holds the documented operations, and says of each what can be sent."""
+"""The registry contains the documented operations, and the data that each needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.gateway.operations import BY_ACTION, BY_NAME, CALLBACKS, COMMANDS, OPER
 TYPES = ("card", "password", "fingerprint", "face", "palm", "user_photo")
 
 
-def test_there_is_an_operation_for_each_documented_sample_and_no_other() -> None:
+def test_the_operations_are_those_of_the_documented_samples() -> None:
     documented = {path.name.split(".")[0] for path in FOLDER.glob("*.request.json")}
     assert {f"{operation.number:02}-{operation.name}" for operation in OPERATIONS} == documented
     assert len(list(FOLDER.iterdir())) == 2 * len(OPERATIONS)
@@ -27,7 +27,7 @@ def test_numbers_names_and_actions_are_unique_and_in_order() -> None:
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", action) for action in BY_ACTION)
 
 
-def test_descriptions_fit_where_openapi_tools_cut_them() -> None:
+def test_descriptions_are_within_the_limits_of_openapi_tools() -> None:
     assert all(20 <= len(operation.description) <= 300 for operation in OPERATIONS)
 
 
@@ -50,7 +50,7 @@ def test_destructive_commands_and_enrolments_are_never_repeatable() -> None:
     }
 
 
-def test_a_repeated_add_is_done_at_8_and_a_repeated_delete_at_9() -> None:
+def test_status_8_completes_a_repeated_add_and_9_a_repeated_delete() -> None:
     done = {operation.action: operation.done_when_repeated for operation in COMMANDS}
     assert done.pop("delete-user") == 9
     assert all(code == (8 if str(action).startswith("add-user") else None) for action, code in done.items())
@@ -80,17 +80,17 @@ def test_fields_follow_from_the_body(action: str, required: set[str], optional: 
     assert operation.fields == operation.required + operation.optional
 
 
-def test_operations_can_be_keys() -> None:
+def test_operations_are_hashable() -> None:
     assert len(set(OPERATIONS)) == len(OPERATIONS)
 
 
-def test_add_user_finds_the_documented_operation_of_any_documented_combination() -> None:
+def test_add_user_chooses_the_documented_operation_for_each_documented_combination() -> None:
     for operation in COMMANDS:
         if operation.name.startswith("AddUser"):
             assert operations.adding(operation.credentials[::-1]) is operation
 
 
-def test_add_user_takes_every_combination_of_credentials() -> None:
+def test_add_user_accepts_every_combination_of_credentials() -> None:
     for size in range(len(TYPES) + 1):
         for wanted in itertools.combinations(TYPES, size):
             operation = operations.adding(wanted)

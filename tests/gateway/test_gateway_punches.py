@@ -1,4 +1,4 @@
-"""A punch is read in every way it was seen to come, alone or in a batch."""
+"""A punch is read in every observed form, alone or in a batch."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def punch(**fields: Any) -> tuple[Punch, Callback]:
     ],
 )
 @pytest.mark.parametrize("key", ["Type", "AttendanceType", "type", "attendancetype"])
-def test_punch_type_and_direction(
+def test_punch_type_and_direction_are_read(
     word: str | None, punch_type: str | None, direction: str | None, key: str
 ) -> None:
     fact, callback = punch(**{key: word})
@@ -59,7 +59,7 @@ def test_punch_type_and_direction(
     assert callback.problems == []
 
 
-def test_an_empty_type_leaves_it_to_attendance_type() -> None:
+def test_attendance_type_is_used_if_type_is_empty() -> None:
     fact, _ = punch(Type="", AttendanceType="MealOut")
     assert fact.punch_type == "meal_out"
 
@@ -80,7 +80,7 @@ def test_an_empty_type_leaves_it_to_attendance_type() -> None:
         ("", None),
     ],
 )
-def test_input_type(word: str, input_type: str | None) -> None:
+def test_input_types_are_read(word: str, input_type: str | None) -> None:
     fact, callback = punch(InputType=word)
     assert fact.input_type == input_type
     assert callback.problems == []
@@ -88,7 +88,7 @@ def test_input_type(word: str, input_type: str | None) -> None:
 
 @pytest.mark.parametrize("field", ["Type", "InputType"])
 @pytest.mark.parametrize("value", [7, True, ["CheckIn"], {}, "!!!", 1.5])
-def test_an_invalid_word_is_a_problem_and_null(field: str, value: object) -> None:
+def test_an_invalid_type_is_null_and_a_problem(field: str, value: object) -> None:
     fact, callback = punch(**{field: value})
     assert (fact.punch_type, fact.direction, fact.input_type) == (None, None, None)
     assert len(callback.problems) == 1
@@ -115,7 +115,7 @@ def test_an_invalid_word_is_a_problem_and_null(field: str, value: object) -> Non
         (None, None),
     ],
 )
-def test_temperature(value: object, temperature: float | None) -> None:
+def test_temperatures_are_read(value: object, temperature: float | None) -> None:
     fact, callback = punch(Temperature=value)
     assert fact.temperature == temperature
     assert callback.problems == []
@@ -146,7 +146,7 @@ def test_temperature(value: object, temperature: float | None) -> None:
         "1e999",
     ],
 )
-def test_an_invalid_temperature_is_a_problem_and_null(value: object) -> None:
+def test_an_invalid_temperature_is_null_and_a_problem(value: object) -> None:
     fact, callback = punch(Temperature=value)
     assert fact.temperature is None
     assert callback.problems == ["PunchLog.Temperature is not a number."]
@@ -170,20 +170,20 @@ def test_an_invalid_temperature_is_a_problem_and_null(value: object) -> None:
         (None, None),
     ],
 )
-def test_face_mask(value: object, mask: bool | None) -> None:
+def test_face_masks_are_read(value: object, mask: bool | None) -> None:
     fact, callback = punch(FaceMask=value)
     assert fact.face_mask is mask
     assert callback.problems == []
 
 
 @pytest.mark.parametrize("value", ["maybe", 2, -1, 0.5, [], {}, "01", float("nan"), 10**400])
-def test_an_invalid_face_mask_is_a_problem_and_null(value: object) -> None:
+def test_an_invalid_face_mask_is_null_and_a_problem(value: object) -> None:
     fact, callback = punch(FaceMask=value)
     assert fact.face_mask is None
     assert callback.problems == ["PunchLog.FaceMask must be true or false."]
 
 
-def test_temperature_and_mask_may_be_missing() -> None:
+def test_temperature_and_mask_are_optional() -> None:
     fact, callback = punch()
     assert (fact.temperature, fact.face_mask, fact.punch_type, fact.input_type) == (None,) * 4
     assert callback.problems == []
@@ -205,13 +205,13 @@ def test_temperature_and_mask_may_be_missing() -> None:
         ("x" * 128, "x" * 128),
     ],
 )
-def test_user_id(key: str, value: object, user_id: str) -> None:
+def test_user_ids_are_read(key: str, value: object, user_id: str) -> None:
     callback = read(realtime(PunchLog={key: value, "LogTime": TIME}))
     assert users(callback) == [user_id]
     assert callback.problems == []
 
 
-def test_of_two_spellings_of_the_user_the_one_that_holds_something_counts() -> None:
+def test_of_two_spellings_of_the_user_field_the_non_empty_one_is_used() -> None:
     for first, second in (("", "2"), ("2", ""), (None, "2"), ("2", None)):
         assert users(read(realtime(PunchLog={"UserID": first, "UserId": second, "LogTime": TIME}))) == ["2"]
 
@@ -235,7 +235,7 @@ def test_of_two_spellings_of_the_user_the_one_that_holds_something_counts() -> N
         ("x" * 129, "PunchLog.UserID is longer than 128 characters."),
     ],
 )
-def test_without_a_user_there_is_no_punch_but_a_problem(value: object, problem: str) -> None:
+def test_a_punch_without_a_user_is_a_problem(value: object, problem: str) -> None:
     callback = read(realtime(PunchLog=row(UserId=value)))
     assert callback.facts == []
     assert callback.problems == [problem]
@@ -245,17 +245,17 @@ def test_without_a_user_there_is_no_punch_but_a_problem(value: object, problem: 
 @pytest.mark.parametrize(
     "value", ["soon", 1600307302, 1600307302.5, True, [], "2020-02-30 00:00:00 GMT +0000"]
 )
-def test_without_a_time_there_is_no_punch_but_a_problem(value: object) -> None:
+def test_a_punch_without_a_time_is_a_problem(value: object) -> None:
     callback = read(realtime(PunchLog=row(LogTime=value)))
     assert callback.facts == []
     assert callback.problems == [f"PunchLog.LogTime is not a time such as {TIME}."]
 
 
-def test_a_missing_time_is_said_to_be_missing() -> None:
+def test_a_missing_time_is_reported_as_missing() -> None:
     assert read(realtime(PunchLog={"UserID": "2"})).problems == ["PunchLog.LogTime is missing."]
 
 
-def test_a_time_without_offset_is_one_of_the_default_zone() -> None:
+def test_a_time_without_offset_is_in_the_default_time_zone() -> None:
     document = realtime(PunchLog=row(LogTime="2020-09-17 07:48:22"))
     assert read(document).facts == []
     assert [fact.at for fact in read(document, INDIA).facts if isinstance(fact, Punch)] == [AT]
@@ -275,7 +275,7 @@ BATCH = [row(UserId=str(number)) for number in range(1, 4)]
     ],
 )
 @pytest.mark.parametrize("top", [False, True])
-def test_a_batch_is_as_many_punches_each_with_its_own_json(section: object, top: bool) -> None:
+def test_a_batch_becomes_several_punches_each_with_its_own_json(section: object, top: bool) -> None:
     envelope = {"OperationID": "op1", "AuthToken": TOKEN, "Time": TIME, "LabelName": "Door"}
     document: dict[str, Any] = {**envelope, "PunchLog": section} if top else realtime(PunchLog=section)
     callback = read(document)
@@ -290,7 +290,7 @@ def test_a_batch_is_as_many_punches_each_with_its_own_json(section: object, top:
         assert read(fact.raw).facts == [fact]
 
 
-def test_a_batch_of_one_object_or_of_none() -> None:
+def test_a_batch_can_be_one_object_or_empty() -> None:
     assert len(read(realtime(PunchLog={"ReturnRowCount": "1", "Log": row()})).facts) == 1
     empties: list[Any] = [{"ReturnRowCount": "0", "Log": []}, {"ReturnRowCount": 0}, {"Log": None}, []]
     for empty in empties:
@@ -299,11 +299,11 @@ def test_a_batch_of_one_object_or_of_none() -> None:
         assert callback.operation == "RealTimePunchLog"
 
 
-def test_a_batch_that_lost_its_rows_is_a_problem() -> None:
+def test_a_batch_without_rows_is_a_problem() -> None:
     assert read(realtime(PunchLog={"ReturnRowCount": "18"})).problems == ["PunchLog.Log is missing."]
 
 
-def test_a_bad_row_costs_no_good_one_and_is_named_by_its_number() -> None:
+def test_an_invalid_row_does_not_affect_others_and_is_named_by_number() -> None:
     rows = [row(UserId="1"), row(UserId=""), "junk", row(LogTime="?"), row(UserId="5", Temperature="hot")]
     callback = read(realtime(PunchLog=rows))
     assert users(callback) == ["1", "5"]
@@ -315,7 +315,7 @@ def test_a_bad_row_costs_no_good_one_and_is_named_by_its_number() -> None:
     ]
 
 
-def test_thousands_of_bad_rows_make_no_thousands_of_problems() -> None:
+def test_the_number_of_problems_is_limited() -> None:
     problems = read(realtime(PunchLog=["junk"] * 5000)).problems
     assert len(problems) == 51
     assert problems[-1] == "And 4950 more."

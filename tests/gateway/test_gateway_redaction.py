@@ -1,4 +1,4 @@
-"""Nothing secret outlives redaction, and the digest tells a repetition from new content."""
+"""No secret remains after redaction, and the digest distinguishes repeated from new content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def nested(depth: int, inside: Any = None) -> Any:
 
 
 @pytest.mark.parametrize("name", [operation.name for operation in CALLBACKS])
-def test_a_redacted_callback_differs_from_the_documented_in_its_secrets_alone(name: str) -> None:
+def test_only_secrets_are_removed_from_a_documented_callback(name: str) -> None:
     document = sample(name)
     before = copy.deepcopy(document)
     redacted = redact(document)
@@ -61,14 +61,14 @@ def test_a_redacted_callback_differs_from_the_documented_in_its_secrets_alone(na
     ],
 )
 @pytest.mark.parametrize("secret", ["s3cret", 424242, ["s3cret"], {"a": "s3cret"}, [{"b": ["s3cret"]}]])
-def test_a_secret_goes_at_any_depth_however_it_is_spelled(key: str, secret: Any) -> None:
+def test_secrets_are_removed_at_any_depth_in_any_spelling(key: str, secret: Any) -> None:
     for document in ({key: secret}, nested(5, {key: secret}), {"RealTime": {"x": [[{key: secret}]]}}):
         written = json.dumps(redact(document))
         assert "s3cret" not in written
         assert "424242" not in written
 
 
-def test_nothing_of_a_template_is_kept_but_what_tells_which_it_is() -> None:
+def test_only_identifying_fields_of_a_template_are_kept() -> None:
     template = {
         "Type": "Face",
         "UserID": "2",
@@ -87,7 +87,7 @@ def test_nothing_of_a_template_is_kept_but_what_tells_which_it_is() -> None:
     assert redact({"Template": ["base64", 5, None]}) == {"Template": ["", "", None]}
 
 
-def test_an_input_type_of_password_is_no_secret() -> None:
+def test_the_input_type_password_is_not_a_secret() -> None:
     document = {
         "RealTime": {"PunchLog": {"InputType": "Password", "Type": "CheckIn", "UserID": 5, "X": None}}
     }
@@ -99,12 +99,12 @@ def test_an_input_type_of_password_is_no_secret() -> None:
     [nested(3000), {"a": "\ud800"}, {"\udfff": 1}, {"a": 10**5000}, {"a": -(2**63), "b": 2**64}, {}],
     ids=["deep", "surrogate", "surrogate key", "huge", "64 bits", "empty"],
 )
-def test_odd_documents_are_redacted_to_writable_ones(document: dict[str, Any]) -> None:
+def test_unusual_documents_can_be_serialized_after_redaction(document: dict[str, Any]) -> None:
     orjson.dumps(redact(document))
     orjson.dumps(redact_unknown(document))
 
 
-def test_of_an_unknown_document_only_the_envelope_and_the_keys_are_told() -> None:
+def test_only_envelope_and_keys_of_an_unknown_document_are_shown() -> None:
     document = {
         "RealTime": {
             "OperationID": "op1",
@@ -127,7 +127,7 @@ def test_of_an_unknown_document_only_the_envelope_and_the_keys_are_told() -> Non
     }
 
 
-def test_an_unknown_document_is_capped() -> None:
+def test_the_size_of_an_unknown_document_is_limited() -> None:
     wide = {str(number): [["x"] * 100] * 100 for number in range(1000)}
     assert len(orjson.dumps(redact_unknown(wide))) < 20_000
     assert len(orjson.dumps(redact_unknown({"k" * 10_000: 1, "OperationID": "x" * 10_000}))) < 500
@@ -147,7 +147,7 @@ def test_the_same_content_has_the_same_digest() -> None:
     assert content_digest(bare) == content_digest({"PunchLog": {"UserID": "2"}})
 
 
-def test_the_samples_that_share_an_operation_id_have_digests_of_their_own() -> None:
+def test_samples_with_the_same_operation_id_have_different_digests() -> None:
     card, password = sample("ManuallyUserUpdatedWithCard"), sample("ManuallyUserUpdatedWithPassword")
     assert card["RealTime"]["OperationID"] == password["RealTime"]["OperationID"]
     assert content_digest(card) != content_digest(password)
@@ -171,7 +171,7 @@ def test_the_samples_that_share_an_operation_id_have_digests_of_their_own() -> N
     ],
     ids=range(12),
 )
-def test_other_content_has_another_digest(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_different_content_has_a_different_digest(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert content_digest(one) != content_digest(other)
 
 

@@ -1,4 +1,4 @@
-"""A changed user is one fact, and each of its templates another; none takes another's place."""
+"""A changed user is one result, and each template another. None overwrites another."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def update(**fields: Any) -> Callback:
     return read(realtime(UserUpdated={"OperationTime": TIME, **fields}))
 
 
-def test_a_user_with_templates_is_one_user_and_each_credential() -> None:
+def test_a_user_with_templates_becomes_a_user_and_its_credentials() -> None:
     callback = update(
         UserID="8",
         FirstName="Ann",
@@ -51,12 +51,12 @@ def test_a_user_with_templates_is_one_user_and_each_credential() -> None:
     assert callback.operation == "ManuallyUserUpdatedWithCard"
 
 
-def test_one_template_needs_no_list() -> None:
+def test_a_single_template_needs_no_list() -> None:
     assert [item.data for item in credentials(update(Template=template()))] == ["9804445"]
 
 
 @pytest.mark.parametrize("none", [None, [], "", {}])
-def test_no_template_in_any_form(none: object) -> None:
+def test_missing_templates_are_read_in_every_form(none: object) -> None:
     callback = update(UserID="8", Template=none)
     assert callback.facts == [
         UserUpdated("ManuallyUserUpdatedWithoutTemplate", "8", None, None, None, AT, ())
@@ -64,13 +64,13 @@ def test_no_template_in_any_form(none: object) -> None:
     assert callback.problems == []
 
 
-def test_neither_user_nor_template_is_a_problem() -> None:
+def test_a_section_without_user_and_template_is_a_problem() -> None:
     callback = update(FirstName="Ann")
     assert callback.facts == []
     assert callback.problems == ["UserUpdated.UserID is missing."]
 
 
-def test_a_template_of_nobody_is_a_problem() -> None:
+def test_a_template_without_a_user_is_a_problem() -> None:
     callback = update(Template=[{"Type": "Card", "Data": "1"}])
     assert callback.facts == []
     assert callback.problems == ["UserUpdated.Template row 1: UserID is missing."]
@@ -79,7 +79,7 @@ def test_a_template_of_nobody_is_a_problem() -> None:
 @pytest.mark.parametrize(
     ("value", "index"), [("6", 6), (6, 6), (6.0, 6), ("06", 6), (" 6 ", 6), ("", 0), (None, 0), (99, 99)]
 )
-def test_index(value: object, index: int) -> None:
+def test_indexes_are_read(value: object, index: int) -> None:
     (item,) = credentials(update(Template=[template(Type="Fingerprint", Data="AAAA", Index=value)]))
     assert item.index == index
 
@@ -87,7 +87,7 @@ def test_index(value: object, index: int) -> None:
 @pytest.mark.parametrize(
     "value", ["six", -1, "-1", 100, "100", 1.5, True, [], 10**400, float("nan"), float("inf")]
 )
-def test_a_template_whose_index_is_not_known_takes_no_others_place(value: object) -> None:
+def test_a_template_with_an_unknown_index_replaces_no_other(value: object) -> None:
     callback = update(Template=[template(Type="Fingerprint", Index=value)])
     assert credentials(callback) == []
     assert len(callback.problems) == 1
@@ -109,7 +109,7 @@ def test_a_template_whose_index_is_not_known_takes_no_others_place(value: object
         ("FingerVein", "finger_vein", None),
     ],
 )
-def test_credential_type(kind: str, name: str, operation: str | None) -> None:
+def test_credential_types_are_read(kind: str, name: str, operation: str | None) -> None:
     callback = update(UserID="8", Template=[template(Type=kind)])
     (item,) = credentials(callback)
     assert (item.type, item.operation) == (name, operation)
@@ -131,7 +131,9 @@ def test_credential_type(kind: str, name: str, operation: str | None) -> None:
         ({"Type": "Password", "Data": "1234", "Size": "99"}, 4),
     ],
 )
-def test_size_is_worked_out_before_it_is_believed(fields: dict[str, Any], size: int | None) -> None:
+def test_the_size_of_a_template_is_calculated_and_not_trusted(
+    fields: dict[str, Any], size: int | None
+) -> None:
     callback = update(Template=[template(**fields)])
     (item,) = credentials(callback)
     assert item.size_bytes == size
@@ -151,13 +153,13 @@ def test_size_is_worked_out_before_it_is_believed(fields: dict[str, Any], size: 
         ({"UserID": True}, "UserID is not a text."),
     ],
 )
-def test_a_template_that_can_not_be_read_is_a_problem(fields: dict[str, Any], problem: str) -> None:
+def test_an_unreadable_template_is_a_problem(fields: dict[str, Any], problem: str) -> None:
     callback = update(UserID="8", Template=[template(**fields), template(Data="1")])
     assert [item.data for item in credentials(callback)] == ["1"]
     assert callback.problems == [f"UserUpdated.Template row 1: {problem}"]
 
 
-def test_names_are_cut_and_cleaned() -> None:
+def test_names_are_shortened_and_cleaned() -> None:
     callback = update(UserID="8", FirstName="  A\x00nn " + "n" * 300, LastName=" ", UserType="ADMIN")
     (user,) = callback.facts
     assert isinstance(user, UserUpdated)
@@ -167,7 +169,7 @@ def test_names_are_cut_and_cleaned() -> None:
     assert (user.last_name, user.user_type) == (None, "admin")
 
 
-def test_an_invalid_name_or_time_is_a_problem_and_null() -> None:
+def test_an_invalid_name_or_time_is_null_and_a_problem() -> None:
     callback = read(realtime(UserUpdated={"UserID": "8", "FirstName": {"a": 1}, "OperationTime": "?"}))
     (user,) = callback.facts
     assert isinstance(user, UserUpdated)
@@ -175,13 +177,13 @@ def test_an_invalid_name_or_time_is_a_problem_and_null() -> None:
     assert len(callback.problems) == 2
 
 
-def test_a_deletion_without_time_is_still_one() -> None:
+def test_a_deletion_without_time_is_read() -> None:
     callback = read(realtime(UserDeleted={"UserId": 7}))
     assert callback.facts == [UserDeleted("ManuallyUserDeleted", "7", None)]
     assert callback.problems == []
 
 
-def test_a_clock_set_to_nothing_readable_is_a_problem() -> None:
+def test_an_unreadable_new_time_of_a_clock_is_a_problem() -> None:
     callback = read(realtime(DateModified={"ModifiedTo": "?", "OperationTime": TIME}))
     assert callback.facts == []
     assert len(callback.problems) == 1

@@ -1,4 +1,4 @@
-"""Documents of versions 1.0 and 2.0 become documents of 3.0, which the reader of 3.0 reads."""
+"""Documents of versions 1.0 and 2.0 are converted to version 3.0."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def at(fact: Any) -> str:
         {"OperationTime": None, "OperationData": {"AttendanceTime": SECONDS, "AttendanceType": "CheckIn"}},
     ],
 )
-def test_a_time_is_the_same_however_it_is_sent(time: dict[str, Any]) -> None:
+def test_a_time_is_the_same_in_every_format(time: dict[str, Any]) -> None:
     (punch,) = facts(document(**time))
     assert isinstance(punch, Punch)
     assert at(punch) == SAME
@@ -80,7 +80,7 @@ def test_a_time_is_the_same_however_it_is_sent(time: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "time", [0, -1, 86_400, 2**63, 10**400, "yesterday", True, {}, [1], 5e12, "16003091020000", None, ""]
 )
-def test_a_number_that_is_no_time_since_2000_is_a_problem_and_no_punch(time: Any) -> None:
+def test_a_number_that_is_not_a_time_since_2000_is_a_problem(time: Any) -> None:
     callback = read(version_2(document(OperationTime=time), KOLKATA), KOLKATA)
     assert callback.facts == []
     assert "LogTime" in callback.problems[0]
@@ -98,7 +98,7 @@ def test_a_number_that_is_no_time_since_2000_is_a_problem_and_no_punch(time: Any
         ("Something", "something", None),
     ],
 )
-def test_punch_types(said: str, punch_type: str | None, direction: str | None) -> None:
+def test_punch_types_are_converted(said: str, punch_type: str | None, direction: str | None) -> None:
     data = {"AttendanceType": said, "InputType": "Face", "Temperature": "36.5", "FaceMask": True}
     (punch,) = facts(document(OperationData=data))
     assert (punch.punch_type, punch.direction) == (punch_type, direction)
@@ -106,12 +106,12 @@ def test_punch_types(said: str, punch_type: str | None, direction: str | None) -
 
 
 @pytest.mark.parametrize("data", [None, {}, "", []])
-def test_a_punch_without_data_has_a_user_and_a_time(data: Any) -> None:
+def test_a_punch_without_details_has_a_user_and_a_time(data: Any) -> None:
     found = read(version_2(document(OperationData=data), KOLKATA), KOLKATA).facts
     assert [fact.user_id for fact in found if isinstance(fact, Punch)] == ([] if data == [] else ["852"])
 
 
-def test_a_photo_is_one_with_the_punch_or_alone() -> None:
+def test_a_photo_is_converted_with_its_punch_or_alone() -> None:
     data = {"AttendancePhoto": PICTURE}
     (photo,) = facts(document(OperationData=data))
     assert isinstance(photo, AttendancePhoto)
@@ -121,7 +121,7 @@ def test_a_photo_is_one_with_the_punch_or_alone() -> None:
 
 
 @pytest.mark.parametrize("operation", ["ManuallyUserUpdated", "UserUpdated", "manuallyuserupdated"])
-def test_a_user_with_templates(operation: str) -> None:
+def test_a_user_with_templates_is_converted(operation: str) -> None:
     data = {
         "Name": "Asha Rao",
         "FirstName": "Asha",
@@ -150,13 +150,13 @@ def test_a_user_with_templates(operation: str) -> None:
     assert all(isinstance(item, CredentialUpdated) for item in credentials)
 
 
-def test_a_user_with_one_name() -> None:
+def test_a_user_with_one_name_is_converted() -> None:
     (user,) = facts(document(Operation="UserUpdated", OperationData={"Name": "Asha Rao", "Priority": 0}))
     assert (user.first_name, user.last_name, user.user_type) == ("Asha Rao", None, "user")
 
 
 @pytest.mark.parametrize("number", ["finger-1", "100", -1])
-def test_a_template_whose_number_cannot_be_read_takes_no_others_place(number: Any) -> None:
+def test_a_template_with_an_unreadable_number_replaces_no_other(number: Any) -> None:
     data = {"Signature": [{"Template": "SjNT", "Type": "Fingerprint", "AdditionalData1": number}]}
     callback = read(version_2(document(Operation="UserUpdated", OperationData=data), KOLKATA), KOLKATA)
     assert [type(fact) for fact in callback.facts] == [UserUpdated]
@@ -165,20 +165,20 @@ def test_a_template_whose_number_cannot_be_read_takes_no_others_place(number: An
 
 @pytest.mark.parametrize("operation", ["ManuallyUserDeleted", "UserDeleted"])
 @pytest.mark.parametrize("data", [None, {"Name": "Asha"}])
-def test_a_deletion(operation: str, data: Any) -> None:
+def test_a_deletion_is_converted(operation: str, data: Any) -> None:
     (deleted,) = facts(document(Operation=operation, OperationData=data))
     assert isinstance(deleted, UserDeleted)
     assert (deleted.user_id, at(deleted)) == ("852", SAME)
 
 
-def test_a_changed_clock() -> None:
+def test_a_changed_clock_is_converted() -> None:
     data = {"ModifiedTo": SECONDS + 60}
     (changed,) = facts(document(Operation="ManuallyDateModified", UserId=None, OperationData=data))
     assert isinstance(changed, TimeChanged)
     assert iso(changed.changed_to) == "2020-09-17T07:49:22+05:30"
 
 
-def test_several_rows_and_sections_under_their_own_names() -> None:
+def test_several_rows_and_sections_are_converted() -> None:
     rows = [{"UserID": "1", "AttendanceTime": SECONDS}, {"UserID": "2"}]
     assert [fact.user_id for fact in facts(document(OperationData=rows))] == ["1", "2"]
     info = {"Operation": None, "UserId": None, "OperationData": None}
@@ -207,7 +207,7 @@ def test_unknown_parts_are_named_and_an_unknown_operation_is_a_problem() -> None
         ("x", "x", None),
     ],
 )
-def test_version_1(said: str, punch_type: str | None, direction: str | None) -> None:
+def test_version_1_is_converted(said: str, punch_type: str | None, direction: str | None) -> None:
     form = {"stgid": "ST1", "userid": "7", "att_time": str(SECONDS), "att_type": said, "k": "secret"}
     callback = read(version_1(form, KOLKATA), KOLKATA)
     assert (callback.problems, callback.unused) == ([], [])
@@ -218,7 +218,7 @@ def test_version_1(said: str, punch_type: str | None, direction: str | None) -> 
 
 
 @pytest.mark.parametrize("time", ["2020-09-17 07:48:22", f"{SECONDS}000", "2020-09-17T02:18:22Z"])
-def test_version_1_times_without_an_offset_are_the_devices(time: str) -> None:
+def test_version_1_times_without_an_offset_are_in_the_devices_time_zone(time: str) -> None:
     (punch,) = read(version_1({"userid": "7", "att_time": time}, KOLKATA), KOLKATA).facts
     assert punch.at is not None
     assert punch.at.timestamp() == SECONDS
@@ -258,7 +258,7 @@ DATA_NAMES = (
     data=st.dictionaries(st.sampled_from(DATA_NAMES), ANYTHING) | ANYTHING,
     form=st.dictionaries(st.sampled_from(("userid", "att_time", "att_type", "x")), st.text(max_size=20)),
 )
-def test_no_document_makes_it_raise(info: Any, operation: str, data: Any, form: dict[str, str]) -> None:
+def test_no_document_raises_an_error(info: Any, operation: str, data: Any, form: dict[str, str]) -> None:
     found = {"ApiRequestInfo": {**info, "Operation": operation, "OperationData": data}}
     read(version_2(found, KOLKATA), KOLKATA)
     read(version_1(form, KOLKATA), KOLKATA)

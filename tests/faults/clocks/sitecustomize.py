@@ -1,4 +1,4 @@
-"""For processes under faketime, which makes Python's own `time.sleep` fail (clock_nanosleep to a moment: EINVAL)."""
+"""For processes under faketime, in which Python's `time.sleep` fails (clock_nanosleep returns EINVAL)."""
 
 import select
 import time
