@@ -1,4 +1,4 @@
-"""Installs folders with a package.json once, according to their lock files, and runs npm in them."""
+"""Installs folders with a package.json according to their lock files, once, and runs npm in them."""
 
 from __future__ import annotations
 

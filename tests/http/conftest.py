@@ -1,4 +1,4 @@
-"""What these tests share; and lets them run by themselves, from wherever pytest is started."""
+"""Fixtures for these tests, which make them runnable alone, from any folder."""
 
 import datetime
 import sys

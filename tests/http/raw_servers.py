@@ -1,4 +1,4 @@
-"""Raw servers on 127.0.0.1 that behave as they are told, well or badly, and a client to call them with."""
+"""Raw servers on 127.0.0.1 that behave as configured, well or badly, and a client to call them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the address guard lets through, and what it says of the rest."""
+"""The addresses that the address guard permits, and its messages for others."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_public_addresses_are_permitted(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", [*NOT_PUBLIC, *LOOPBACK_WITHIN, "::7f00:1", "::127.0.0.1"])
-def test_other_addresses_are_not(address: str) -> None:
+def test_other_addresses_are_not_permitted(address: str) -> None:
     assert not AddressGuard("").permits(address)
     assert not AddressGuard("127.0.0.2/32,192.168.77.0/24").permits(address)
     assert AddressGuard("all").permits(address)
@@ -98,12 +98,12 @@ def test_a_text_that_is_not_an_address_is_never_permitted(nothing: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"])
-def test_a_public_address_within_another_is_permitted(address: str) -> None:
+def test_a_public_address_embedded_in_another_is_permitted(address: str) -> None:
     assert AddressGuard("").permits(address)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", *LOOPBACK_WITHIN[:5]])
-def test_an_allowed_network_is_permitted_however_it_is_spelled(address: str) -> None:
+def test_an_allowed_network_is_permitted_in_every_spelling(address: str) -> None:
     guard = AddressGuard(" 127.0.0.0/8 , ::1 ,")
     assert guard.permits(address) and guard.permits("::1")
     assert not guard.permits("10.0.0.1") and not guard.permits("fc00::1")
@@ -127,7 +127,7 @@ def test_a_teredo_address_needs_both_its_server_and_its_client_permitted() -> No
         ("10.0.0.0/8;172.16.0.0/12", "'10.0.0.0/8;172.16.0.0/12'", "10.1.0.0/16,192.168.1.5/32"),
     ],
 )
-def test_a_wrong_setting_is_named_with_a_right_example(setting: str, named: str, example: str) -> None:
+def test_an_invalid_setting_is_named_with_a_valid_example(setting: str, named: str, example: str) -> None:
     with pytest.raises(ValueError) as caught:
         AddressGuard(setting)
     sentence = str(caught.value)
@@ -156,7 +156,7 @@ def test_a_wrong_setting_is_named_with_a_right_example(setting: str, named: str,
         ("http://example.com:/", "http://example.com/"),
     ],
 )
-def test_a_url_is_normalised_once_and_for_all(given: str, normal: str) -> None:
+def test_a_url_is_normalised_in_one_pass(given: str, normal: str) -> None:
     guard = AddressGuard("")
     assert guard.check_url(given, resolve=False) == normal
     assert guard.check_url(normal, resolve=False) == normal
@@ -205,7 +205,7 @@ def test_a_url_is_normalised_once_and_for_all(given: str, normal: str) -> None:
         ("https://example.com/\ud800", "not a URL"),
     ],
 )
-def test_a_url_that_is_none_or_hides_something_is_refused_with_a_sentence(url: str, about: str) -> None:
+def test_an_invalid_or_misleading_url_is_refused_with_a_sentence(url: str, about: str) -> None:
     with pytest.raises(UrlRefused) as caught:
         AddressGuard("").check_url(url, resolve=False)
     assert about in str(caught.value) and str(caught.value).endswith(".")
@@ -237,13 +237,13 @@ def test_a_url_that_is_none_or_hides_something_is_refused_with_a_sentence(url: s
         "[::]",
     ],
 )
-def test_a_private_address_is_refused_in_every_spelling_even_without_looking_it_up(host: str) -> None:
+def test_a_private_address_is_refused_in_every_spelling_without_a_lookup(host: str) -> None:
     with pytest.raises(UrlRefused, match="RELAY_ALLOW_PRIVATE_TARGETS="):
         AddressGuard("").check_url(f"http://{host}/", resolve=False)
     assert AddressGuard("all").check_url(f"http://{host}/", resolve=False)
 
 
-def test_a_refusal_says_what_setting_would_allow_it() -> None:
+def test_a_refusal_names_the_setting_that_would_allow_it() -> None:
     def refusal(guard: AddressGuard, url: str) -> str:
         with pytest.raises(UrlRefused) as caught:
             guard.check_url(url)
@@ -259,7 +259,7 @@ def test_a_refusal_says_what_setting_would_allow_it() -> None:
     assert "localhost resolves to" in by_name and "loopback" in by_name
 
 
-def test_a_name_is_refused_when_any_of_its_addresses_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_is_refused_if_any_of_its_addresses_is(monkeypatch: pytest.MonkeyPatch) -> None:
     found = ["93.184.216.34"]
 
     def getaddrinfo(host: str, port: int, *_: object, **__: object) -> list[Any]:
@@ -275,7 +275,7 @@ def test_a_name_is_refused_when_any_of_its_addresses_is(monkeypatch: pytest.Monk
     assert guard.check_url("https://example.com/", resolve=False)
 
 
-def test_a_name_that_is_not_found_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_not_found_is_permitted(monkeypatch: pytest.MonkeyPatch) -> None:
     def getaddrinfo(*_: object, **__: object) -> list[Any]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 

@@ -1,4 +1,4 @@
-"""Deliveries to targets that speak HTTP/2, here Node's own server."""
+"""Deliveries to targets that support HTTP/2, here Node's own server."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_many_deliveries_share_a_connection(certificate: Path, origin: str) -> N
     assert run(certificate, scenario) == {"sessions": 1, "versions": {"2.0": 61}}
 
 
-def test_a_large_body_arrives_whole(certificate: Path, origin: str) -> None:
+def test_a_large_body_arrives_completely(certificate: Path, origin: str) -> None:
     body = bytes(range(256)) * 8_192  # 2 MiB, past every window
     request = post(origin, body, timeout=20)
 
@@ -69,7 +69,7 @@ def test_a_large_body_arrives_whole(certificate: Path, origin: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/reset", "/goaway"])
-def test_a_stream_or_session_that_ends_fails_its_delivery_only(
+def test_a_stream_or_session_that_ends_only_fails_its_deliveries(
     certificate: Path, origin: str, path: str
 ) -> None:
     async def scenario(http: Client) -> Any:
@@ -81,7 +81,7 @@ def test_a_stream_or_session_that_ends_fails_its_delivery_only(
     assert (good.status, good.body) == (200, b"again")
 
 
-def test_a_target_that_is_busy_says_when_to_come_again(certificate: Path, origin: str) -> None:
+def test_retry_after_of_a_busy_target_is_read(certificate: Path, origin: str) -> None:
     async def scenario(http: Client) -> Any:
         return await http.fetch(post(f"{origin}/busy"))
 

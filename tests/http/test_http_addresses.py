@@ -1,4 +1,4 @@
-"""Where the relay's HTTP client connects to: addresses, names, and certificates."""
+"""Where the relay's HTTP client connects: addresses, names and certificates."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
     made.stuck.set()
 
 
-def test_a_name_that_leads_elsewhere_after_it_was_checked_is_not_followed(resolver: Resolver) -> None:
+def test_a_name_that_resolves_differently_after_the_check_is_not_followed(resolver: Resolver) -> None:
     resolver.addresses["rebind.example"] = ["93.184.216.34"]
 
     async def scenario() -> None:
@@ -88,7 +88,7 @@ def test_a_name_that_leads_elsewhere_after_it_was_checked_is_not_followed(resolv
     run(scenario)
 
 
-def test_of_several_addresses_only_the_permitted_are_tried(resolver: Resolver) -> None:
+def test_only_permitted_addresses_of_several_are_tried(resolver: Resolver) -> None:
     resolver.addresses["both.example"] = ["127.0.0.9", "127.0.0.1"]
 
     async def scenario() -> None:
@@ -98,7 +98,7 @@ def test_of_several_addresses_only_the_permitted_are_tried(resolver: Resolver) -
     run(scenario)
 
 
-def test_the_next_address_is_tried_where_the_first_does_not_answer(resolver: Resolver) -> None:
+def test_the_next_address_is_tried_if_the_first_does_not_respond(resolver: Resolver) -> None:
     resolver.addresses["two.example"] = ["::1", "127.0.0.9", "127.0.0.1"]
 
     async def scenario() -> None:
@@ -108,7 +108,7 @@ def test_the_next_address_is_tried_where_the_first_does_not_answer(resolver: Res
     run(scenario)
 
 
-def test_the_environment_s_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_from_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         async with serve(answer_ok) as proxy, serve(answer_ok) as server:
             for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
@@ -123,7 +123,7 @@ def test_the_environment_s_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch)
 # Names
 
 
-def test_names_that_are_slow_to_look_up_delay_no_other(resolver: Resolver) -> None:
+def test_slow_lookups_do_not_delay_others(resolver: Resolver) -> None:
     resolver.addresses["good.example"] = ["127.0.0.1"]
 
     async def scenario() -> None:
@@ -142,7 +142,7 @@ def test_names_that_are_slow_to_look_up_delay_no_other(resolver: Resolver) -> No
     run(scenario)
 
 
-def test_an_answer_that_came_too_late_is_used_by_the_next_call(resolver: Resolver) -> None:
+def test_a_lookup_that_took_too_long_is_used_by_the_next_call(resolver: Resolver) -> None:
     """The name counted as known, though libcurl had no address: it then looked it up by itself, past our threads."""
     resolver.addresses["stuck.example"] = ["127.0.0.1"]
 
@@ -165,7 +165,7 @@ def test_an_answer_that_came_too_late_is_used_by_the_next_call(resolver: Resolve
     run(scenario)
 
 
-def test_closing_does_not_wait_for_a_look_up(resolver: Resolver) -> None:
+def test_closing_does_not_wait_for_a_lookup(resolver: Resolver) -> None:
     async def scenario() -> None:
         async with client() as http:
             task = asyncio.ensure_future(http.fetch(post("http://stuck.example/")))
@@ -177,7 +177,7 @@ def test_closing_does_not_wait_for_a_look_up(resolver: Resolver) -> None:
     run(scenario)
 
 
-def test_a_name_is_looked_up_again_when_its_time_is_over(
+def test_a_name_is_looked_up_again_when_its_cache_time_is_over(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(names_module, "NAME_TTL", 0.5)
@@ -219,7 +219,7 @@ def _tls(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-def test_a_certificate_is_verified_with_its_host_name(certificate: Path) -> None:
+def test_a_certificate_is_verified_including_its_host_name(certificate: Path) -> None:
     async def scenario() -> None:
         async with serve(answer_ok, _tls(certificate)) as server:
             right, wrong = (f"https://{host}:{server.port}/" for host in ("localhost", "127.0.0.1"))

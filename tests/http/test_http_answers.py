@@ -1,4 +1,4 @@
-"""What the relay's HTTP client makes of answers: redirects, interim ones, and those that are too large."""
+"""How the relay's HTTP client handles responses: redirects, interim responses, and responses that are too large."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def test_a_redirect_is_not_followed(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [201, 204, 400, 404, 410, 429, 500, 503])
-def test_any_other_status_is_an_answer_and_no_error(status: int) -> None:
+def test_any_other_status_is_a_response_and_not_an_error(status: int) -> None:
     response = run(lambda: call(answering(f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n".encode())))
     assert (response.status, response.error, response.ok) == (status, None, status < 300)
 
 
-def test_retry_after_is_given_in_seconds_from_either_of_its_forms() -> None:
+def test_retry_after_is_returned_in_seconds_for_both_formats() -> None:
     in_a_minute = format_datetime(
         datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=60), usegmt=True
     )
@@ -51,13 +51,13 @@ def test_retry_after_is_given_in_seconds_from_either_of_its_forms() -> None:
         assert low <= int(response.headers["retry-after"]) <= high
 
 
-def test_an_interim_answer_is_not_the_answer() -> None:
+def test_an_interim_response_is_skipped() -> None:
     assert run(lambda: call(answering(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" + OK))).ok
     alone = run(lambda: call(answering(b"HTTP/1.1 103 Early Hints\r\n\r\n")))
     assert (alone.status, alone.ok) == (0, False) and alone.error is not None
 
 
-def test_a_header_that_is_not_text_does_no_harm() -> None:
+def test_a_header_that_is_not_text_is_harmless() -> None:
     odd = b"HTTP/1.1 200 OK\r\ncontent-type: \xff\xfe\xc3\r\ncontent-length: 0\r\n\r\n"
     assert run(lambda: call(answering(odd))).headers["content-type"] == "\xff\xfe\xc3"
 
@@ -65,7 +65,7 @@ def test_a_header_that_is_not_text_does_no_harm() -> None:
 # Too much
 
 
-def test_a_body_as_large_as_allowed_is_taken() -> None:
+def test_a_body_of_the_maximum_size_is_accepted() -> None:
     for size in (65536, 0):
         answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + b"x" * size
         response = run(partial(call, answering(answer), max_body=size))
@@ -75,7 +75,7 @@ def test_a_body_as_large_as_allowed_is_taken() -> None:
 @pytest.mark.parametrize(
     "head", [b"content-length: 65537", b"content-length: 1000000000000", b"connection: close"]
 )
-def test_a_larger_body_ends_the_transfer(head: bytes) -> None:
+def test_a_body_above_the_maximum_ends_the_transfer(head: bytes) -> None:
     async def flood(connection: Connection) -> None:
         await connection.request()
         await connection.send(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n")
@@ -97,7 +97,7 @@ def test_an_endless_chunked_body_ends_the_transfer() -> None:
     assert run(lambda: call(flood, max_body=100_000)).error == "too_large"
 
 
-def test_a_body_of_several_megabytes_is_taken_where_it_is_allowed() -> None:
+def test_a_body_of_several_megabytes_is_accepted_if_allowed() -> None:
     body = os.urandom(8 * 1024 * 1024)
     answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body
     response = run(lambda: call(answering(answer), max_body=len(body)))
@@ -105,7 +105,7 @@ def test_a_body_of_several_megabytes_is_taken_where_it_is_allowed() -> None:
 
 
 @pytest.mark.parametrize("header", [b"content-encoding: gzip", b"transfer-encoding: gzip"])
-def test_a_compressed_answer_is_not_unpacked(header: bytes) -> None:
+def test_a_compressed_response_is_not_decompressed(header: bytes) -> None:
     bomb = gzip.compress(b"0" * 10_000_000)
     answer = b"HTTP/1.1 200 OK\r\n" + header + b"\r\nconnection: close\r\n\r\n" + bomb
     response = run(lambda: call(answering(answer)))
@@ -126,7 +126,7 @@ def test_endless_headers_end_the_transfer(line: bytes) -> None:
     assert response.error in ("too_large", "protocol_error", "reset") and response.duration < 5
 
 
-def test_headers_past_their_limit_are_an_error_though_the_answer_is_whole() -> None:
+def test_headers_above_the_limit_are_an_error_even_if_the_response_is_complete() -> None:
     filler = b"".join(b"x-%d: %s\r\n" % (number, b"y" * 1000) for number in range(70))
     response = run(lambda: call(answering(b"HTTP/1.1 200 OK\r\n" + filler + b"content-length: 0\r\n\r\n")))
     assert (response.status, response.error) == (200, "too_large")

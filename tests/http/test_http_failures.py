@@ -1,4 +1,4 @@
-"""What the relay's HTTP client makes of servers that are slow, down, or don't speak HTTP."""
+"""How the relay's HTTP client handles servers that are slow, down, or don't speak HTTP."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ async def _drip_headers(connection: Connection) -> None:
     "behaviour",
     [hang, _hang_after_the_request, _hang_in_the_headers, _hang_in_the_body, _drip_headers, drip_body],
 )
-def test_a_slow_answer_ends_with_the_total_timeout(behaviour: Any) -> None:
+def test_a_slow_response_ends_with_the_total_timeout(behaviour: Any) -> None:
     response = run(lambda: call(behaviour, timeout=0.4))
     assert response.error == "timeout" and response.detail
     assert 0.35 < response.duration < 0.8
 
 
-def test_a_large_request_to_one_who_does_not_read_it_ends_with_the_total_timeout() -> None:
+def test_a_large_request_that_is_not_read_ends_with_the_total_timeout() -> None:
     response = run(lambda: call(hang, body=bytes(16 * 1024 * 1024), timeout=0.4))
     assert response.error == "timeout" and response.duration < 0.8
 
 
-def test_a_hang_on_connect_ends_with_the_connect_timeout_or_the_total_one(blackhole: int) -> None:
+def test_a_hanging_connection_attempt_ends_with_the_connect_or_total_timeout(blackhole: int) -> None:
     async def scenario() -> None:
         async with client(connect_timeout=0.3) as http:
             for timeout, expected in ((5.0, 0.3), (0.2, 0.2)):
@@ -78,7 +78,7 @@ def test_a_hang_on_connect_ends_with_the_connect_timeout_or_the_total_one(blackh
     run(scenario)
 
 
-def test_a_thousand_dead_hosts_delay_no_other(blackhole: int) -> None:
+def test_a_thousand_dead_hosts_do_not_delay_others(blackhole: int) -> None:
     async def scenario() -> None:
         async with serve(answer_ok) as server, client(connect_timeout=2, max_connections=1500) as http:
             dead = [
@@ -120,12 +120,12 @@ def test_a_thousand_dead_hosts_delay_no_other(blackhole: int) -> None:
         (b"ICY 200 OK\r\n\r\n", {"protocol_error"}),
     ],
 )  # fmt: skip
-def test_an_answer_that_is_not_http_or_is_cut_short_is_an_error(answer: bytes, errors: set[str]) -> None:
+def test_a_response_that_is_not_http_or_is_incomplete_is_an_error(answer: bytes, errors: set[str]) -> None:
     response = run(lambda: call(answering(answer)))
     assert response.error in errors and response.detail and not response.ok
 
 
-def test_a_body_longer_than_announced_is_cut_there_and_does_not_spoil_the_next_call() -> None:
+def test_a_body_longer_than_announced_is_cut_off_and_does_not_affect_the_next_call() -> None:
     async def babble(connection: Connection) -> None:
         while True:
             await connection.request()
@@ -151,7 +151,7 @@ def test_a_reset_is_an_error(sent: bytes) -> None:
     assert run(lambda: call(behave)).error == "reset"
 
 
-def test_a_port_where_nobody_listens_is_an_error() -> None:
+def test_a_refused_connection_is_an_error() -> None:
     async def scenario() -> None:
         async with client() as http:
             response = await http.fetch(post("http://127.0.0.1:1/"))
@@ -175,7 +175,7 @@ def test_a_port_where_nobody_listens_is_an_error() -> None:
         Request("http://127.0.0.1:1/", b"", [], float("inf")),
     ],
 )
-def test_a_malformed_request_is_an_error_and_no_exception(request_: Request) -> None:
+def test_a_malformed_request_is_an_error_and_not_an_exception(request_: Request) -> None:
     async def scenario() -> None:
         async with serve(answer_ok) as server, client() as http:
             response = await http.fetch(request_)
@@ -185,7 +185,7 @@ def test_a_malformed_request_is_an_error_and_no_exception(request_: Request) -> 
     run(scenario)
 
 
-def test_no_secret_of_the_url_is_in_what_is_told() -> None:
+def test_errors_contain_no_secrets_of_the_url() -> None:
     async def scenario() -> None:
         async with client() as http:
             for start in (

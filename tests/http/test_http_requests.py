@@ -1,4 +1,4 @@
-"""What the relay's HTTP client sends, and over which connections."""
+"""The requests that the relay's HTTP client sends, and the connections it uses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from workers.http.messages import Request, Response
 # A request as it should be
 
 
-def test_the_body_and_the_headers_arrive_as_given_and_nothing_else_is_asked_for() -> None:
+def test_body_and_headers_arrive_as_given_without_further_requests() -> None:
     async def scenario() -> None:
         async with serve(answer_ok) as server, client() as http:
             request = Request(server.url, b'{"id":"evt_1"}', ["content-type: x/y", "webhook-id: evt_1"], 5.0)
@@ -48,7 +48,7 @@ def test_the_body_and_the_headers_arrive_as_given_and_nothing_else_is_asked_for(
 
 
 @pytest.mark.parametrize("size", [0, 1, 2 * 1024 * 1024, 16 * 1024 * 1024])
-def test_a_body_of_any_size_is_sent_whole_without_asking_first(size: int) -> None:
+def test_a_body_of_any_size_is_sent_without_expect_continue(size: int) -> None:
     async def scenario() -> None:
         body = os.urandom(size)
         async with serve(answer_ok) as server, client() as http:
@@ -61,7 +61,7 @@ def test_a_body_of_any_size_is_sent_whole_without_asking_first(size: int) -> Non
     run(scenario)
 
 
-def test_a_connection_is_used_again() -> None:
+def test_a_connection_is_reused() -> None:
     async def scenario() -> None:
         async with serve(answer_ok) as server, client() as http:
             for _ in range(20):
@@ -71,7 +71,7 @@ def test_a_connection_is_used_again() -> None:
     run(scenario)
 
 
-def test_many_requests_at_once_each_get_their_own_answer() -> None:
+def test_concurrent_requests_each_get_their_own_response() -> None:
     async def echo(connection: Connection) -> None:
         while True:
             _, body = await connection.request()
@@ -87,7 +87,7 @@ def test_many_requests_at_once_each_get_their_own_answer() -> None:
     run(scenario)
 
 
-def test_done_is_not_called_from_within_send_and_only_once() -> None:
+def test_done_is_called_once_and_not_from_within_send() -> None:
     async def scenario() -> None:
         async with serve(answer_ok) as server, client() as http:
             seen: list[Response] = []
@@ -103,7 +103,7 @@ def test_done_is_not_called_from_within_send_and_only_once() -> None:
 # Connections that the server has closed meanwhile
 
 
-def test_an_idle_connection_closed_by_the_server_costs_no_request() -> None:
+def test_an_idle_connection_closed_by_the_server_fails_no_request() -> None:
     async def one_each(connection: Connection) -> None:
         await connection.request()
         await connection.send(OK)
@@ -124,7 +124,7 @@ async def _hang_up_on_the_second(connection: Connection) -> None:
     await connection.request()
 
 
-def test_a_request_lost_with_a_reused_connection_is_sent_again_on_a_fresh_one() -> None:
+def test_a_request_lost_with_a_reused_connection_is_sent_again_on_a_new_one() -> None:
     async def scenario() -> None:
         async with serve(_hang_up_on_the_second) as server, client() as http:
             for _ in range(3):
@@ -134,7 +134,7 @@ def test_a_request_lost_with_a_reused_connection_is_sent_again_on_a_fresh_one() 
     run(scenario)
 
 
-def test_a_request_to_be_sent_once_is_not_put_on_a_connection_that_could_lose_it() -> None:
+def test_a_request_that_must_be_sent_once_uses_a_new_connection() -> None:
     async def scenario() -> None:
         async with serve(_hang_up_on_the_second) as server, client() as http:
             for _ in range(3):
@@ -148,7 +148,7 @@ def test_a_request_to_be_sent_once_is_not_put_on_a_connection_that_could_lose_it
     run(scenario)
 
 
-def test_a_request_that_may_have_been_received_is_never_said_not_to_be_sent() -> None:
+def test_a_request_that_may_have_been_received_is_never_reported_as_not_sent() -> None:
     async def scenario() -> None:
         async def go_down_on_the_second(connection: Connection) -> None:
             await connection.request()

@@ -1,4 +1,4 @@
-"""Calls that are cancelled, closed or wait, and what the relay's HTTP client holds on to."""
+"""Calls that are cancelled, closed or waiting, and the resources that the relay's HTTP client holds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = ["blackhole"]  # a fixture
 # Cancelling, closing, waiting
 
 
-def test_a_cancelled_call_is_not_answered_and_its_connection_is_given_up() -> None:
+def test_a_cancelled_call_is_not_reported_and_its_connection_is_closed() -> None:
     gone = asyncio.Event()
 
     async def watch(connection: Connection) -> None:
@@ -62,7 +62,7 @@ def test_a_cancelled_call_is_not_answered_and_its_connection_is_given_up() -> No
     run(scenario)
 
 
-def test_a_task_cancelled_at_the_moment_of_the_answer_reports_no_fault() -> None:
+def test_a_task_cancelled_at_the_moment_of_the_response_logs_no_error() -> None:
     async def scenario() -> None:
         reported: list[Any] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
@@ -97,7 +97,7 @@ def test_an_old_handle_does_not_cancel_another_call() -> None:
     run(scenario)
 
 
-def test_a_callback_may_cancel_the_others_and_send_more() -> None:
+def test_a_callback_can_cancel_other_calls_and_send_more() -> None:
     async def scenario() -> None:
         async with serve(answer_ok) as server, client() as http:
             seen: list[int] = []
@@ -122,7 +122,7 @@ def test_a_callback_may_cancel_the_others_and_send_more() -> None:
     run(scenario)
 
 
-def test_a_callback_that_raises_spoils_nothing() -> None:
+def test_a_callback_that_raises_does_not_affect_other_calls() -> None:
     async def scenario() -> None:
         reported: list[Any] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
@@ -135,7 +135,7 @@ def test_a_callback_that_raises_spoils_nothing() -> None:
     run(scenario)
 
 
-def test_closing_answers_every_call_that_is_under_way_or_waits() -> None:
+def test_closing_ends_every_running_or_waiting_call() -> None:
     async def scenario() -> None:
         async with serve(hang) as server:
             async with client(max_connections=2) as http:
@@ -150,7 +150,7 @@ def test_closing_answers_every_call_that_is_under_way_or_waits() -> None:
     run(scenario)
 
 
-def test_past_max_connections_calls_wait_in_order_without_their_time_running() -> None:
+def test_calls_beyond_max_connections_wait_in_order_before_their_timeout_starts() -> None:
     async def slow(connection: Connection) -> None:
         while True:
             await connection.request()
@@ -176,7 +176,7 @@ def test_past_max_connections_calls_wait_in_order_without_their_time_running() -
     run(scenario)
 
 
-def test_idle_connections_make_room_for_those_to_other_hosts() -> None:
+def test_idle_connections_are_closed_for_connections_to_other_hosts() -> None:
     async def scenario() -> None:
         async with serve(answer_ok, host="0.0.0.0") as server, client(max_connections=4) as http:
             begun = time.monotonic()
@@ -218,7 +218,7 @@ def test_failed_calls_leave_no_socket_open(blackhole: int) -> None:
     assert _descriptors() == before
 
 
-def test_a_finished_call_keeps_no_hold_on_its_body() -> None:
+def test_a_finished_call_keeps_no_reference_to_its_body() -> None:
     async def scenario() -> None:
         body = bytes(100_000)
         async with serve(answer_ok) as server, client() as http:
@@ -230,7 +230,7 @@ def test_a_finished_call_keeps_no_hold_on_its_body() -> None:
     run(scenario)
 
 
-def test_without_descriptors_left_a_call_fails_and_the_next_can_succeed() -> None:
+def test_without_file_descriptors_a_call_fails_and_later_calls_succeed() -> None:
     async def scenario() -> None:
         async with serve(answer_ok) as server, client() as http:
             await http.fetch(post("http://127.0.0.1:1/"))

@@ -1,4 +1,4 @@
-"""What the tests of installing share: a copy of the checkout, as `git clone` makes one."""
+"""Fixtures for the installation tests: a copy of the checkout, as `git clone` makes it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Builds the container image and runs it without Docker: buildah builds, and namespaces of the kernel enter it.
+"""Builds the container image with buildah, and runs it in kernel namespaces without Docker.
 
-No registry of images is needed. The base image is made of Debian's packages once and cached outside the clone, in
+No image registry is needed. The base image is made of Debian's packages once, and cached outside the clone in
 $CAMS_RELAY_CACHE or ~/.cache/cams-relay.
 """
 

@@ -1,4 +1,4 @@
-"""compose.yaml and those in examples/compose: as the Compose Specification wants them, and right for the relay."""
+"""compose.yaml and the files in examples/compose follow the Compose Specification and configure the relay correctly."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _relays(document: Any) -> dict[str, Any]:
     return {name: one for name, one in document["services"].items() if one.get("image") == "cams-relay"}
 
 
-def test_it_is_as_the_specification_says(file: Path) -> None:
+def test_it_follows_the_specification(file: Path) -> None:
     SCHEMA.validate(_document(file))
     wrong = _document(file)
     next(iter(wrong["services"].values()))["prots"] = []
@@ -68,7 +68,7 @@ def test_it_is_as_the_specification_says(file: Path) -> None:
         SCHEMA.validate(wrong)
 
 
-def test_its_settings_are_settings_of_the_relay(file: Path) -> None:
+def test_its_settings_exist(file: Path) -> None:
     relays = _relays(_document(file))
     assert relays
     for service in relays.values():
@@ -77,7 +77,7 @@ def test_its_settings_are_settings_of_the_relay(file: Path) -> None:
         load(environment)
 
 
-def test_the_relay_can_write_to_its_volume_only(file: Path) -> None:
+def test_the_relay_can_only_write_to_its_volume(file: Path) -> None:
     for name, service in _relays(_document(file)).items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
@@ -85,13 +85,13 @@ def test_the_relay_can_write_to_its_volume_only(file: Path) -> None:
         assert service["stop_grace_period"] == "30s", name  # processes take up to 10 s to hand over
 
 
-def test_only_the_proxy_is_reached_from_outside(file: Path) -> None:
+def test_only_the_proxy_can_be_reached_from_outside(file: Path) -> None:
     for name, service in _document(file)["services"].items():
         for port in service.get("ports", []):
             assert name == "caddy" or port.startswith("127.0.0.1:"), (name, port)
 
 
-def test_what_it_builds_and_mounts_is_there(file: Path) -> None:
+def test_the_folders_it_builds_and_mounts_exist(file: Path) -> None:
     document = _document(file)
     for name, service in document["services"].items():
         build = service.get("build", {})
@@ -107,7 +107,7 @@ def test_what_it_builds_and_mounts_is_there(file: Path) -> None:
                 assert source in document["volumes"], name
 
 
-def test_the_relay_may_call_n8n_and_nothing_else_that_is_private() -> None:
+def test_n8n_is_the_only_private_address_that_the_relay_can_call() -> None:
     document = _document(EXAMPLES / "n8n" / "compose.yaml")
     (subnet,) = document["networks"]["automation"]["ipam"]["config"]
     relay = document["services"]["relay"]["environment"]
@@ -116,7 +116,7 @@ def test_the_relay_may_call_n8n_and_nothing_else_that_is_private() -> None:
 
 
 @pytest.mark.parametrize("name", ["n8n", "workers"])
-def test_its_caddyfile_is_right(name: str, tmp_path: Path) -> None:
+def test_its_caddyfile_is_valid(name: str, tmp_path: Path) -> None:
     caddy = shutil.which("caddy")
     assert caddy, "caddy is not installed: run scripts/install-caddy"
     file = EXAMPLES / name / "Caddyfile"
@@ -130,7 +130,7 @@ def test_its_caddyfile_is_right(name: str, tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-def test_n8n_gets_the_nodes_of_its_image_at_each_start(tmp_path: Path) -> None:
+def test_n8n_uses_the_nodes_of_its_image_after_each_start(tmp_path: Path) -> None:
     """The volume may hold those of an earlier image."""
     package = tmp_path / "opt" / "n8n-nodes-cams-relay"
     package.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Which folder the relay uses without RELAY_DATA_DIR, and which commands make one."""
+"""The folder that the relay uses without RELAY_DATA_DIR, and the commands that create it."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def test_a_checkout_uses_dot_data_in_the_current_folder(
     assert explain_data_dir(default_data_dir()) is None
 
 
-def test_an_installed_relay_uses_the_users_folder_wherever_it_is_called(installed: Path) -> None:
+def test_an_installed_relay_uses_the_users_folder_from_any_folder(installed: Path) -> None:
     assert load({}).data_dir == installed
     assert explain_data_dir(load({}).data_dir) is None
 
 
 @pytest.mark.parametrize("name", ["secret_key", "store", "spool"])
-def test_data_in_the_current_folder_is_still_found_and_it_is_said(installed: Path, name: str) -> None:
+def test_data_in_the_current_folder_is_still_used_with_a_message(installed: Path, name: str) -> None:
     (Path(".data") / name).mkdir(parents=True)
     chosen = load({}).data_dir
     assert chosen == Path(".data")
@@ -60,12 +60,12 @@ def test_data_in_the_current_folder_is_still_found_and_it_is_said(installed: Pat
     assert str(installed) in str(explain_data_dir(chosen))
 
 
-def test_a_dot_data_of_something_else_is_left_alone(installed: Path) -> None:
+def test_a_dot_data_folder_of_another_program_is_ignored(installed: Path) -> None:
     Path(".data").mkdir()
     assert load({}).data_dir == installed
 
 
-def test_the_setting_goes_before_both(installed: Path) -> None:
+def test_the_setting_takes_precedence(installed: Path) -> None:
     Path(".data", "store").mkdir(parents=True)
     chosen = load({"RELAY_DATA_DIR": ".data"}).data_dir
     assert chosen == Path(".data") and explain_data_dir(chosen) is None
@@ -86,7 +86,7 @@ def _as_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
         (0o755, None),
     ],
 )
-def test_data_that_another_user_may_have_planted_is_ignored_and_it_is_said(
+def test_data_that_another_user_may_have_created_is_ignored_with_a_message(
     installed: Path, monkeypatch: pytest.MonkeyPatch, mode: int | None, why: str | None
 ) -> None:
     Path(".data", "store").mkdir(parents=True)
@@ -108,7 +108,7 @@ def test_data_that_another_user_may_have_planted_is_ignored_and_it_is_said(
     assert explain_ignored_data(load({"RELAY_DATA_DIR": str(installed)}).data_dir) is None
 
 
-def test_data_that_cannot_be_read_is_ignored(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_data_is_ignored(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root can read everything, so the answers of the system are made up."""
     Path(".data").mkdir()
 
@@ -122,7 +122,7 @@ def test_data_that_cannot_be_read_is_ignored(installed: Path, monkeypatch: pytes
     assert "it can't be read" in str(explain_ignored_data(chosen))
 
 
-def test_a_checkout_trusts_its_owner_and_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkout_only_trusts_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here" / ".data").mkdir(parents=True)
     (tmp_path / "here" / ".data").chmod(0o775)
     monkeypatch.chdir(tmp_path / "here")
@@ -138,7 +138,7 @@ def test_a_checkout_trusts_its_owner_and_nobody_else(tmp_path: Path, monkeypatch
     assert default_data_dir() != Path(".data")
 
 
-def test_doctor_names_files_that_others_can_access(tmp_path: Path) -> None:
+def test_doctor_lists_files_that_others_can_access(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir(mode=0o700)
     tmp_path.chmod(0o755)
     for name in ("api_key", "secret_key", "store/password"):
@@ -192,7 +192,7 @@ def _arguments(names: tuple[str, ...], folder: Path) -> list[str]:
     [names for names in _leaves(main) if names[0] not in _PROCESSES],
     ids=lambda names: " ".join(names),
 )
-def test_a_command_without_a_relay_makes_nothing(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_a_command_without_a_relay_creates_nothing(tmp_path: Path, names: tuple[str, ...]) -> None:
     """Whatever the command, it leaves the current folder, the home folder and the named folder as they were."""
     for folder in ("here", "home", "files"):
         (tmp_path / folder).mkdir()
@@ -213,7 +213,7 @@ def test_a_command_without_a_relay_makes_nothing(tmp_path: Path, names: tuple[st
     assert [path.name for path in (tmp_path / "files").iterdir()] == ["input"]
 
 
-def test_a_command_says_which_folder_it_looked_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_names_the_folder_it_looked_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RELAY_DATA_DIR", "elsewhere")
     told = CliRunner().invoke(main, ["audit"]).output
@@ -227,7 +227,7 @@ def test_a_command_says_which_folder_it_looked_in(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("on_path", [True, False])
-def test_texts_name_the_command_as_it_was_called(
+def test_messages_name_the_command_as_the_user_called_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_path: bool
 ) -> None:
     program = tmp_path / ".venv" / "bin" / "cams-relay"

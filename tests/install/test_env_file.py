@@ -1,4 +1,4 @@
-"""A `.env` that another user may have written isn't read, and it is said; new folders are for their owner only."""
+"""A `.env` that another user may have written isn't read, with a message. New folders are private to their owner."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (0o600, 12_345, None, "it belongs to another user"),
     ],
 )
-def test_only_an_env_file_that_nobody_else_can_have_written_is_read(
+def test_an_env_file_is_only_read_if_no_other_user_can_have_written_it(
     written: Path,
     monkeypatch: pytest.MonkeyPatch,
     mode: int,
@@ -73,7 +73,7 @@ def test_only_an_env_file_that_nobody_else_can_have_written_is_read(
         assert shown.count("Ignoring the settings in") == 1
 
 
-def test_no_env_file_and_one_that_cannot_be_read_are_no_error(
+def test_a_missing_or_unreadable_env_file_is_not_an_error(
     written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Root can read everything, so the answer of the system is made up."""
@@ -91,7 +91,7 @@ def test_no_env_file_and_one_that_cannot_be_read_are_no_error(
     assert read_env_file() == {} and explain_ignored_env_file() is None  # a virtual environment, as a rule
 
 
-def test_a_pipe_is_not_waited_for_and_a_link_to_ones_own_file_is_followed(written: Path) -> None:
+def test_a_pipe_is_not_read_and_a_link_to_an_own_file_is_followed(written: Path) -> None:
     written.rename(written.with_name("settings"))
     written.symlink_to("settings")
     assert read_env_file()["RELAY_RETENTION_DAYS"] == "7" and explain_ignored_env_file() is None
@@ -101,7 +101,7 @@ def test_a_pipe_is_not_waited_for_and_a_link_to_ones_own_file_is_followed(writte
     assert "it is not a regular file" in (explain_ignored_env_file() or "")
 
 
-def test_one_that_is_not_text_is_one_sentence(written: Path) -> None:
+def test_an_env_file_that_is_not_text_is_reported_in_one_sentence(written: Path) -> None:
     written.write_bytes(b"RELAY_RETENTION_DAYS=\xff\xfe7\n")
     with pytest.raises(SettingsError, match="UTF-8"):
         load()
@@ -117,7 +117,7 @@ def test_one_that_is_not_text_is_one_sentence(written: Path) -> None:
 
 
 @pytest.mark.parametrize("process", ["up", "web", "worker", "store"])
-def test_no_process_starts_on_defaults_while_settings_are_ignored(written: Path, process: str) -> None:
+def test_no_process_starts_with_defaults_while_an_env_file_is_ignored(written: Path, process: str) -> None:
     written.chmod(0o666)
     before = sorted(written.parent.rglob("*"))
     shown = CliRunner().invoke(main, [process])
@@ -125,7 +125,7 @@ def test_no_process_starts_on_defaults_while_settings_are_ignored(written: Path,
     assert "doesn't start without them" in shown.output and sorted(written.parent.rglob("*")) == before
 
 
-def test_gunicorn_alone_does_not_start_either(written: Path) -> None:
+def test_gunicorn_without_the_command_does_not_start_either(written: Path) -> None:
     written.chmod(0o666)
     ran = subprocess.run(
         [sys.executable, "-c", "import app.web.wsgi"],
@@ -139,7 +139,7 @@ def test_gunicorn_alone_does_not_start_either(written: Path) -> None:
     assert not (written.parent / "data").exists()
 
 
-def test_a_folder_is_private_with_all_that_were_missing_above_it(tmp_path: Path) -> None:
+def test_a_new_folder_and_its_new_parents_are_private(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     before = os.umask(0o002)
     try:
@@ -151,7 +151,7 @@ def test_a_folder_is_private_with_all_that_were_missing_above_it(tmp_path: Path)
     assert modes == [0o755, 0o700, 0o700, 0o700]
 
 
-def test_the_store_alone_makes_a_private_data_folder(tmp_path: Path) -> None:
+def test_the_store_process_creates_a_private_data_folder(tmp_path: Path) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "REDIS_"))}
     data = tmp_path / "data"
     store = subprocess.Popen(

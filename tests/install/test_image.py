@@ -1,4 +1,4 @@
-"""The container image: built, then run as its own user with a read-only root file system."""
+"""The container image is built, and run as its own user with a read-only root file system."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def container(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield running, relay
 
 
-def test_its_description_is_what_a_platform_needs(image: Image) -> None:
+def test_its_metadata_is_what_a_platform_needs(image: Image) -> None:
     assert image.config["User"] == "10001:10001"
     assert image.config["Volumes"] == {"/data": {}}
     assert list(image.config["ExposedPorts"]) == ["8000/tcp"]
@@ -60,13 +60,13 @@ def test_it_delivers_a_punch(container: tuple[Running, Relay], receiver: Receive
     assert verify(subscription["secret"], receiver.wait(1, 30)[0])["user_id"] == "7"
 
 
-def test_the_first_event_comes_by_itself(container: tuple[Running, Relay]) -> None:
+def test_the_first_event_arrives_automatically(container: tuple[Running, Relay]) -> None:
     """No device was registered when it started, so the simulated one punches."""
     running, _ = container
     wait_for(lambda: "attendance.punch" in running.log.read_text(), 60)
 
 
-def test_it_runs_as_its_user_and_writes_to_its_volume_only(container: tuple[Running, Relay]) -> None:
+def test_it_runs_as_its_own_user_and_only_writes_to_its_volume(container: tuple[Running, Relay]) -> None:
     running, _ = container
     status = running.execute("cat", "/proc/1/status").stdout
     assert re.search(r"^Name:\ttini$", status, re.MULTILINE), status
@@ -88,14 +88,14 @@ def test_its_health_check_and_its_command_line_work(image: Image, container: tup
     assert sick.returncode != 0
 
 
-def test_docker_stop_ends_it_in_order(image: Image, tmp_path: Path) -> None:
+def test_docker_stop_ends_it_gracefully(image: Image, tmp_path: Path) -> None:
     environment = {"PORT": str(free_port()), "HOST": "127.0.0.1", "SIMULATOR_PORT": str(free_port())}
     with image.run(tmp_path / "data", environment, ["up", "--no-simulator"]) as running:
         wait_for(lambda: b"Press Ctrl-C" in running.log.read_bytes(), 120)
         assert running.stop() == 0, running.log.read_text()
 
 
-def test_nothing_but_the_relay_is_sent_to_the_builder() -> None:
+def test_only_the_relay_is_sent_to_the_builder() -> None:
     kept = (ROOT / ".dockerignore").read_text().splitlines()
     assert kept[1] == "*"
     assert {line[1:] for line in kept if line.startswith("!")} >= {"app", "workers", "simulator"}

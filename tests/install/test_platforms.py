@@ -1,4 +1,4 @@
-"""The templates of cloud platforms: they start what exists, with settings that exist and keep callbacks safe."""
+"""The templates for cloud platforms start existing programs with existing settings, and keep callbacks safe."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _is_safe(environment: dict[str, str]) -> None:
     assert settings.spool is False and settings.trusted_proxies == 1
 
 
-def test_render_runs_web_and_worker_on_a_store_that_persists() -> None:
+def test_render_runs_web_and_worker_with_a_persistent_store() -> None:
     document = _render()
     store, *services = document["services"]
     assert (
@@ -69,7 +69,7 @@ def test_render_runs_web_and_worker_on_a_store_that_persists() -> None:
     _is_safe({one["key"]: one["value"] for one in group["envVars"] if "value" in one})
 
 
-def test_fly_runs_web_and_worker_and_never_stops_the_web() -> None:
+def test_fly_runs_web_and_worker_and_never_stops_web() -> None:
     document = _fly()
     assert {_started(command) for command in document["processes"].values()} == {"web", "worker"}
     service = document["http_service"]
@@ -87,7 +87,7 @@ def test_railway_runs_web_and_worker(name: str, process: str) -> None:
     assert document["deploy"].get("healthcheckPath") == ("/health" if process == "web" else None)
 
 
-def test_dockerfiles_have_no_known_fault() -> None:
+def test_dockerfiles_pass_the_linter() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
     files = [ROOT / "Dockerfile", *sorted((ROOT / "examples").glob("**/*.Dockerfile"))]
     assert len(files) == 2
@@ -97,7 +97,7 @@ def test_dockerfiles_have_no_known_fault() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-def test_a_release_has_one_version() -> None:
+def test_all_files_have_the_same_version() -> None:
     """pyproject.toml, the package and the image are published by the same tag."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == __version__

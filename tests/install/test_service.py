@@ -1,4 +1,4 @@
-"""`cams-relay service install`: units that systemd takes, with little that a broken-into relay could reach."""
+"""`cams-relay service install` writes units that systemd accepts and that limit the damage of a compromised relay."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _written(folder: Path) -> list[Path]:
     return files
 
 
-def test_systemd_takes_the_units_and_finds_them_hardened(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units_and_rates_them_as_hardened(tmp_path: Path) -> None:
     files = _written(tmp_path)
     analyze = shutil.which("systemd-analyze")
     if analyze is None:  # not a machine with systemd: what it would say first is checked all the same
@@ -65,7 +65,7 @@ def test_it_writes_units_and_says_how_to_start_them(tmp_path: Path, monkeypatch:
     assert "systemctl enable --now cams-relay" in ran.output
 
 
-def test_a_program_in_a_home_folder_is_not_made_a_service(
+def test_a_program_in_a_home_folder_is_refused_as_a_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would fail to start, with a message that doesn't say why."""
@@ -80,7 +80,7 @@ def test_a_program_in_a_home_folder_is_not_made_a_service(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_up_is_not_run_beside_its_own_processes() -> None:
+def test_up_is_refused_together_with_its_own_processes() -> None:
     ran = CliRunner().invoke(main, ["service", "install", "--print", "up", "web"])
     assert ran.exit_code == 1 and "up already runs all processes" in ran.output
 

@@ -1,4 +1,4 @@
-"""`make run` and `make test` set up .venv: they say what they do and how far they are, and take no unknown file."""
+"""`make run` and `make test` set up .venv, report their progress, and refuse unknown files."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _wheel(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("uv", [True, False], ids=["with uv", "with pip"])
-def test_a_file_of_another_hash_is_not_installed(tmp_path: Path, uv: bool) -> None:
+def test_a_file_with_a_wrong_hash_is_not_installed(tmp_path: Path, uv: bool) -> None:
     """uv and pip both refuse it; nothing falls back to installing it unchecked."""
     subprocess.run([PYTHON, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     (tmp_path / "lock.txt").write_text(WRONG)

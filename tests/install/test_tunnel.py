@@ -1,4 +1,4 @@
-"""`cams-relay up --tunnel`: the URL that the tunnel prints is the one that everything shows."""
+"""`cams-relay up --tunnel` uses and shows the URL that the tunnel prints."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def install(folder: Path, name: str, printed: str, then: str = "exec sleep 600")
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_url_is_read_from_what_the_program_prints(
+def test_the_url_is_read_from_the_programs_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("PATH", install(tmp_path, name, PRINTED[name]))
@@ -56,7 +56,7 @@ def test_the_url_is_read_from_what_the_program_prints(
     assert tunnel._process.poll() is not None
 
 
-def test_a_tunnel_that_does_not_start_is_an_error_with_its_own_words(
+def test_a_tunnel_that_does_not_start_is_an_error_with_its_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", install(tmp_path, "ngrok", "ERROR: authentication failed\n", then="exit 1"))
@@ -67,7 +67,7 @@ def test_a_tunnel_that_does_not_start_is_an_error_with_its_own_words(
         Tunnel("cloudflared", "http://127.0.0.1:8123")
 
 
-def test_its_words_are_shown_without_tokens_and_control_characters(
+def test_its_output_is_shown_without_tokens_and_control_characters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     printed = (
@@ -82,7 +82,7 @@ def test_its_words_are_shown_without_tokens_and_control_characters(
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", message)
 
 
-def test_a_tunnel_gets_none_of_the_relays_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tunnel_does_not_get_the_relays_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RELAY_SECRET_KEY", "RELAY_API_KEY", "REDIS_URL", "DATABASE_URL", "SIMULATOR_AUTH_TOKEN"):
         monkeypatch.setenv(name, f"made-up-{name}")
     monkeypatch.setenv("NGROK_AUTHTOKEN", "made-up-ngrok")
@@ -103,7 +103,7 @@ def test_a_tunnel_gets_none_of_the_relays_secrets(tmp_path: Path, monkeypatch: p
     assert not re.search(r"^(RELAY|REDIS|DATABASE|SIMULATOR)_", given, re.MULTILINE)
 
 
-def test_the_wait_for_the_url_ends_once_the_relay_is_told_to_stop(
+def test_waiting_for_the_url_ends_when_the_relay_is_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", install(tmp_path, "ngrok", "connecting\n"))
@@ -118,7 +118,9 @@ def test_the_wait_for_the_url_ends_once_the_relay_is_told_to_stop(
     assert tunnel.url == "" and len(asked) == 4
 
 
-def test_processes_started_by_a_wrapper_end_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_started_by_a_wrapper_are_ended_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = install(
         tmp_path, "ngrok", "", then=f"sleep 600 & echo $! > {tmp_path}/pid\ncat {tmp_path}/url\nwait"
     )
@@ -138,7 +140,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_the_end_of_a_tunnel_is_said_once(
+def test_the_end_of_a_tunnel_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", install(tmp_path, "ngrok", PRINTED["ngrok"]))
@@ -150,7 +152,7 @@ def test_the_end_of_a_tunnel_is_said_once(
     assert capsys.readouterr().err.count("no longer works") == 1
 
 
-def test_up_shows_and_uses_the_tunnels_url_and_ends_it(tmp_path: Path) -> None:
+def test_up_shows_and_uses_the_tunnels_url_and_ends_the_tunnel(tmp_path: Path) -> None:
     path = install(
         tmp_path, "cloudflared", PRINTED["cloudflared"], then=f"echo $$ > {tmp_path}/pid\nexec sleep 600"
     )
@@ -165,7 +167,7 @@ def test_up_shows_and_uses_the_tunnels_url_and_ends_it(tmp_path: Path) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_a_tunnel_beside_a_public_url_is_refused(tmp_path: Path) -> None:
+def test_a_tunnel_together_with_a_public_url_is_refused(tmp_path: Path) -> None:
     ended = run(tmp_path, "up", "--tunnel", "ngrok", RELAY_PUBLIC_URL="https://relay.example.com")
     assert ended.returncode == 1 and "leave out --tunnel" in ended.stderr
     assert list(tmp_path.iterdir()) == []

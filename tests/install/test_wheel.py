@@ -1,4 +1,4 @@
-"""The wheel: everything that runs is in it, and it runs from any folder."""
+"""The wheel contains everything needed at run time, and works from any folder."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "venv" / "bin" / "cams-relay"
 
 
-def test_all_files_that_are_no_code_are_in_it(wheel: Path) -> None:
+def test_it_contains_all_data_files(wheel: Path) -> None:
     listed = subprocess.run(
         ["git", "ls-files", "app", "workers", "simulator"],
         cwd=ROOT,
@@ -115,13 +115,13 @@ def test_it_keeps_its_data_in_the_users_folder(screen: tuple[str, str, Path], ho
     assert list(here.iterdir()) == []
 
 
-def test_the_screen_names_the_command_as_it_was_called(screen: tuple[str, str, Path]) -> None:
+def test_messages_name_the_command_as_it_was_called(screen: tuple[str, str, Path]) -> None:
     _, shown, _ = screen
     assert " cams-relay simulate punch" in shown
     assert ".venv" not in shown
 
 
-def test_punches_are_delivered_and_pages_shown(
+def test_punches_are_delivered_and_pages_are_shown(
     screen: tuple[str, str, Path], home: Path, receiver: Receiver
 ) -> None:
     url, _, _ = screen
@@ -142,7 +142,7 @@ def test_a_command_finds_the_relay_from_any_folder(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_data_in_the_current_folder_is_used_and_it_is_said(program: Path, tmp_path: Path) -> None:
+def test_data_in_the_current_folder_is_used_with_a_message(program: Path, tmp_path: Path) -> None:
     """Somebody ran an earlier version here: its data must not look lost."""
     (tmp_path / ".data" / "spool").mkdir(parents=True)
     told = _run(program, "doctor", folder=tmp_path, HOME=str(tmp_path / "home"))

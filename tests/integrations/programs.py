@@ -1,4 +1,4 @@
-"""Programs that serve HTTP, run for a test."""
+"""Runs HTTP server programs for a test."""
 
 from __future__ import annotations
 

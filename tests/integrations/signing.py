@@ -1,4 +1,4 @@
-"""Deliveries as the relay would send them, for those that it never sends: forged, late, twice."""
+"""Signed deliveries that the relay itself never sends: forged, late or repeated."""
 
 from __future__ import annotations
 

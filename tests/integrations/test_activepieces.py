@@ -1,4 +1,4 @@
-"""The piece in examples/activepieces, compiled, and called as Activepieces' engine calls it, against a relay."""
+"""The piece in examples/activepieces, compiled and called like by Activepieces' engine, with a relay."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _got(webhook: Receiver, text: str) -> tuple[str, dict[str, str]]:
     return first.body.decode(), first.headers
 
 
-def test_a_punch_starts_a_flow_until_it_is_switched_off(
+def test_a_punch_starts_a_flow_until_the_flow_is_disabled(
     stage: Stage, call: Call, webhook: Receiver, device: Device
 ) -> None:
     device.send_done(device.punch("piece"))
@@ -95,7 +95,7 @@ def test_a_punch_starts_a_flow_until_it_is_switched_off(
     call("onDisable")  # again does no harm
 
 
-def test_it_can_be_switched_off_when_its_subscription_is_gone(
+def test_a_flow_can_be_disabled_if_its_subscription_no_longer_exists(
     stage: Stage, call: Call, webhook: Receiver
 ) -> None:
     (subscription,) = _subscriptions(stage, webhook)
@@ -117,7 +117,7 @@ def test_each_event_of_a_batch_starts_a_flow(
     assert len(ids) == 3
 
 
-def test_the_former_secret_still_verifies(
+def test_the_previous_secret_is_still_accepted(
     stage: Stage, call: Call, webhook: Receiver, device: Device
 ) -> None:
     (subscription,) = _subscriptions(stage, webhook)
@@ -153,7 +153,7 @@ def test_its_sample_is_an_event(call: Call) -> None:
     assert {event["type"] for event in samples} == {"user.updated"}
 
 
-def test_it_offers_event_types_actions_and_machines(call: Call, device: Device) -> None:
+def test_it_offers_event_types_actions_and_devices(call: Call, device: Device) -> None:
     assert [option["value"] for option in call("options", name="events")["options"]] == [*EVENT_TYPES]
     assert {option["value"] for option in call("options", name="action")["options"]} == {*ACTIONS}
     assert device.id in [option["value"] for option in call("options", name="device_id")["options"]]
@@ -180,7 +180,7 @@ def test_it_says_why_an_action_failed(call: Call, device: Device) -> None:
         call("action", props=props)
 
 
-def test_a_connection_is_tried(call: Call) -> None:
+def test_a_connection_is_tested(call: Call) -> None:
     assert call("validate") == {"valid": True}
     refused = call("validate", key="wrong")
     assert refused["valid"] is False and "API key" in refused["error"]

@@ -1,4 +1,4 @@
-"""The receivers in examples/ that book punches in ERPs: once, whole, and answered 2xx only once the ERP has them."""
+"""The receivers in examples/ that write punches to ERPs: once, completely, and with 2xx only once the ERP has them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _erpnext_at(url: str) -> dict[str, str]:
     return {"ERPNEXT_URL": url, "ERPNEXT_API_KEY": erpnext.KEY, "ERPNEXT_API_SECRET": erpnext.SECRET}
 
 
-def test_erpnext(run: Callable[..., Program]) -> None:
+def test_erpnext_gets_each_punch_once(run: Callable[..., Program]) -> None:
     site = erpnext.ErpNext({"7": "HR-EMP-00007"})
     program = run("erpnext", site, _erpnext_at)
     known, unknown = punch("7", MORNING), punch("8", MORNING)
@@ -94,7 +94,7 @@ def test_erpnext(run: Callable[..., Program]) -> None:
     assert signing.post(program.url, "{}", signing.headers("{}", signing.new_secret())) == 401
 
 
-def test_erpnext_an_event_that_is_refused_for_good_costs_no_other(run: Callable[..., Program]) -> None:
+def test_erpnext_a_permanently_refused_event_does_not_affect_others(run: Callable[..., Program]) -> None:
     """Somebody left; the finger is still on the machine. Another is refused for now only."""
     site = erpnext.ErpNext({str(number): f"HR-EMP-0000{number}" for number in range(1, 5)})
     site.inactive.add("HR-EMP-00002")
@@ -113,7 +113,7 @@ def test_erpnext_an_event_that_is_refused_for_good_costs_no_other(run: Callable[
     assert outcomes(program).count(refused) == 2
 
 
-def test_erpnext_gets_what_a_relay_delivers(run: Callable[..., Program], stage: Stage) -> None:
+def test_erpnext_gets_the_punches_of_a_relay(run: Callable[..., Program], stage: Stage) -> None:
     site = erpnext.ErpNext({"erp7": "HR-EMP-00007"})
     program = run("erpnext", site, _erpnext_at)
     device = stage.new_device()
@@ -167,7 +167,7 @@ def _odoo_at(url: str) -> dict[str, str]:
     return {"ODOO_URL": url, **names}
 
 
-def test_odoo_a_forgotten_check_out_spoils_no_other_day(run: Callable[..., Program]) -> None:
+def test_odoo_a_forgotten_check_out_does_not_affect_other_days(run: Callable[..., Program]) -> None:
     database = odoo.Odoo({"7": "Asha"})
     program = run("odoo", database, _odoo_at)
     days = [MORNING + timedelta(days=day) for day in range(4)]
@@ -190,14 +190,14 @@ def test_odoo_a_forgotten_check_out_spoils_no_other_day(run: Callable[..., Progr
     assert "not booked: the open attendance began too long before" in outcomes(program)[-1]
 
 
-def test_odoo_is_waited_for_where_it_lets_nobody_in(run: Callable[..., Program]) -> None:
+def test_odoo_deliveries_are_retried_while_the_login_fails(run: Callable[..., Program]) -> None:
     names = {"ODOO_DATABASE": odoo.DATABASE, "ODOO_UID": "2", "ODOO_API_KEY": "wrong"}
     program = run("odoo", odoo.Odoo({"7": "Asha"}), lambda url: {"ODOO_URL": url, **names})
     assert deliver(program, punch("7", MORNING)) == 503
     assert outcomes(program) == ["later: Odoo answered odoo.exceptions.AccessDenied"]
 
 
-def test_zoho_people(run: Callable[..., Program]) -> None:
+def test_zoho_people_gets_each_punch_once(run: Callable[..., Program]) -> None:
     people = zoho.Zoho()
     program = run(
         "zoho-people",
@@ -232,7 +232,7 @@ def test_zoho_people(run: Callable[..., Program]) -> None:
     assert "not booked: other is neither in nor out" in outcomes(program)
 
 
-def test_bitrix24(run: Callable[..., Program]) -> None:
+def test_bitrix24_gets_each_punch_once(run: Callable[..., Program]) -> None:
     portal = bitrix24.Bitrix24(5, 6)
     program = run(
         "bitrix24",

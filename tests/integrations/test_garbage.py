@@ -1,4 +1,4 @@
-"""Whatever anybody sends to a published receiver, it answers 401 or 400, and goes on."""
+"""A published receiver responds to invalid requests with 401 or 400, and continues."""
 
 from __future__ import annotations
 
@@ -107,6 +107,6 @@ def test_a_delivery_that_is_not_genuine_is_401(program: Program, kind: str) -> N
 # Of the one in PHP, the web server reads the request.
 @pytest.mark.parametrize("program", [name for name in RECEIVERS if not name.endswith(".php")], indirect=True)
 @pytest.mark.parametrize("length", ["-1", "many", "0x10", "1" * 40])
-def test_a_wrong_length_is_refused_and_the_next_request_answered(program: Program, length: str) -> None:
+def test_an_invalid_length_is_refused_and_the_next_request_is_served(program: Program, length: str) -> None:
     assert 400 <= _post(program, b"", _headers(), length) < 500
     assert _post(program, b"{}", _headers()) == 401

@@ -1,7 +1,7 @@
-"""examples/gemini/assistant.py, with a stand-in that answers in the documented form of Gemini's, and a real relay.
+"""examples/gemini/assistant.py, with a real relay and a stand-in that responds like the Gemini API.
 
-What a model would decide is not tried here: the stand-in's function calls are written down. What is tried is that the
-request is as documented, and that a call becomes the right request of the relay, and its answer a functionResponse.
+The model's decisions aren't tested: the stand-in returns fixed function calls. The tests check that the request is as
+documented, that a call becomes the right request to the relay, and that its response becomes a functionResponse.
 """
 
 from __future__ import annotations

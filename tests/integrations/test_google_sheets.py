@@ -1,4 +1,4 @@
-"""The Apps Script in examples/google-sheets, on stand-ins of Google's services, fills a sheet from a relay."""
+"""The Apps Script in examples/google-sheets, with stand-ins for Google's services, fills a sheet from a relay."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_punches_become_rows(stage: Stage, web_app: Program) -> None:
     assert row["user_id"] == "007"  # which a cell would make the number 7
 
 
-def test_a_batch_is_written_by_one_call(stage: Stage, web_app: Program) -> None:
+def test_a_batch_is_written_in_one_call(stage: Stage, web_app: Program) -> None:
     device = stage.new_device()
     _subscribe(stage, web_app, device, batch_max=6, batch_wait_ms=60_000, max_in_flight=1)
     for _ in range(6):
@@ -69,7 +69,7 @@ def test_a_batch_is_written_by_one_call(stage: Stage, web_app: Program) -> None:
     assert requests.get(f"{web_app.url}/rows", timeout=5).json()["calls"] == 1
 
 
-def test_while_the_sheet_is_busy_the_relay_tries_again(stage: Stage, web_app: Program) -> None:
+def test_the_relay_retries_while_the_sheet_is_busy(stage: Stage, web_app: Program) -> None:
     requests.put(f"{web_app.url}/busy", timeout=5)
     device = stage.new_device()
     subscription = _subscribe(stage, web_app, device)
@@ -96,12 +96,12 @@ def test_a_name_is_never_a_formula(web_app: Program) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "made-up-kez", "made-up-key "])
-def test_another_key_writes_nothing(web_app: Program, key: str) -> None:
+def test_a_wrong_key_writes_nothing(web_app: Program, key: str) -> None:
     assert _post(web_app, {"id": "evt_1"}, key) == 302
     assert _rows(web_app) == []
 
 
-def test_without_a_key_in_its_properties_it_writes_nothing(tmp_path: Path) -> None:
+def test_without_a_key_in_its_properties_the_script_writes_nothing(tmp_path: Path) -> None:
     with running(tmp_path, "node", WEB_APP, "{port}", CODE, "", "4") as web_app:
         assert _post(web_app, {"id": "evt_1"}, "") == 302
         assert _rows(web_app) == []

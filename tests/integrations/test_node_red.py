@@ -1,4 +1,4 @@
-"""The flow in examples/node-red, imported into a real Node-RED: what is genuine starts it, and it commands a device."""
+"""The flow in examples/node-red, in a real Node-RED: genuine deliveries start it, and it sends commands to a device."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ def _post(program: Program, body: str, headers: dict[str, str]) -> int:
     return signing.post(f"{program.url}/cams-relay", body, headers)
 
 
-def test_a_punch_goes_its_way_through_the_flow(program: Program, device: Device) -> None:
+def test_a_punch_passes_through_the_flow(program: Program, device: Device) -> None:
     device.send_done(device.punch("red"))
     wait_for(lambda: "user_id: 'red'" in _shown(program, "punch"))
     assert "type: 'attendance.punch'" in _shown(program, "punch")
     assert "user_id: 'red'" not in _shown(program, "other event")
 
 
-def test_its_button_adds_a_user_at_the_device(stage: Stage, program: Program, device: Device) -> None:
+def test_its_button_adds_a_user_on_the_device(stage: Stage, program: Program, device: Device) -> None:
     _press(program, "Add user 100")
     wait_for(lambda: "status: 'completed'" in _shown(program, "response of the relay"))
     assert stage.simulator.gateway.device(device.id).users["100"].first_name == "Asha"
@@ -103,7 +103,7 @@ def test_a_batch_becomes_single_messages(stage: Stage, program: Program) -> None
         wait_for(lambda user=user: _shown(program, "punch").count(f"user_id: '{user}'") == 2)
 
 
-def test_duplicates_start_it_once(program: Program) -> None:
+def test_duplicates_start_the_flow_once(program: Program) -> None:
     body = '{"id": "evt_twice", "type": "attendance.punch"}'
     for seconds_ago in (20, 0):
         headers = signing.headers(body, SECRET, webhook_id="evt_twice", seconds_ago=seconds_ago)
@@ -141,13 +141,13 @@ def _nothing_came(program: Program) -> None:
     assert "forged" not in _shown(program, "punch") + _shown(program, "other event")
 
 
-def test_without_a_secret_it_takes_nothing(stage: Stage, device: Device, tmp_path: Path) -> None:
+def test_without_a_secret_it_accepts_nothing(stage: Stage, device: Device, tmp_path: Path) -> None:
     """An empty key signs, too."""
     with _node_red(tmp_path, stage, device, secret="") as program:
         assert _post(program, FORGED, signing.headers(FORGED, "")) == 401
 
 
-def test_the_flow_holds_no_secret() -> None:
+def test_the_flow_file_contains_no_secret() -> None:
     """What is typed into a variable of the type `cred` isn't exported with the flow."""
     tab = json.loads(FLOW.read_text())[0]
     kinds = {variable["name"]: (variable["type"], variable["value"]) for variable in tab["env"]}

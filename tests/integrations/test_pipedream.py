@@ -1,4 +1,4 @@
-"""The components in examples/pipedream, run as Pipedream's component API says, against a relay."""
+"""The components in examples/pipedream, run as Pipedream's component API says, with a relay."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_it_emits_samples_when_it_is_deployed(source: Program) -> None:
     assert {line["event"]["type"] for line in _emitted(source)} == {"attendance.punch"}
 
 
-def test_it_emits_each_punch_until_it_is_switched_off(stage: Stage, source: Program, device: Device) -> None:
+def test_it_emits_each_punch_until_it_is_disabled(stage: Stage, source: Program, device: Device) -> None:
     (subscription,) = _subscriptions(stage, source)
     device.send_done(device.punch("dream"))
     (line,) = wait_for(lambda: _emitted(source, "dream"))
@@ -74,7 +74,7 @@ def test_it_emits_each_punch_until_it_is_switched_off(stage: Stage, source: Prog
     _hook(source, "deactivate")  # again does no harm
 
 
-def test_it_can_be_switched_off_when_its_subscription_is_gone(stage: Stage, source: Program) -> None:
+def test_it_can_be_disabled_if_its_subscription_no_longer_exists(stage: Stage, source: Program) -> None:
     (subscription,) = _subscriptions(stage, source)
     stage.relay.call("DELETE", f"/v1/subscriptions/{subscription['id']}")
     _hook(source, "deactivate")
@@ -89,7 +89,7 @@ def test_it_emits_the_events_of_a_batch(stage: Stage, source: Program, device: D
     wait_for(lambda: len(_emitted(source, "many")) == 3)
 
 
-def test_it_refuses_what_is_forged(source: Program) -> None:
+def test_it_refuses_forged_deliveries(source: Program) -> None:
     before = source.printed()
     for headers in ({}, signing.headers(FORGED, signing.new_secret()), signing.headers(FORGED, "")):
         assert signing.post(source.url, FORGED, headers) == 401
@@ -98,7 +98,7 @@ def test_it_refuses_what_is_forged(source: Program) -> None:
     assert source.printed() == before
 
 
-def test_it_refuses_what_is_not_of_now(source: Program) -> None:
+def test_it_refuses_old_deliveries(source: Program) -> None:
     secret = requests.get(f"{source.url}/db/subscription", timeout=5).json()["secret"]
     for seconds_ago in (310, -310):
         assert (
@@ -108,7 +108,7 @@ def test_it_refuses_what_is_not_of_now(source: Program) -> None:
     assert signing.post(source.url, FORGED, signing.headers(FORGED, secret)) == 204
 
 
-def test_it_takes_what_is_signed_with_two_secrets(stage: Stage, source: Program, device: Device) -> None:
+def test_it_accepts_deliveries_signed_with_two_secrets(stage: Stage, source: Program, device: Device) -> None:
     """The secret is rotated; the source still has the former one."""
     (subscription,) = _subscriptions(stage, source)
     stage.relay.call("POST", f"/v1/subscriptions/{subscription['id']}/rotate-secret")
@@ -150,7 +150,7 @@ def test_it_offers_all_actions_and_the_devices(stage: Stage, device: Device) -> 
     assert found["returned"]["registered_users"] == 0
 
 
-def test_its_form_asks_for_what_the_action_needs(stage: Stage, device: Device) -> None:
+def test_its_form_asks_for_the_fields_of_the_action(stage: Stage, device: Device) -> None:
     done = _run(stage, "delete-log-all", device_id=device.id)
     assert done.returncode != 0 and "confirm is required" in done.stdout
 

@@ -1,4 +1,4 @@
-"""What Power Automate does with the Swagger 2.0 document, done by what the document says and nothing else."""
+"""What Power Automate does with the Swagger 2.0 document, using only the information in the document."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def connector(stage: Stage) -> Connector:
     return Connector(stage.relay.get("/openapi.json", params={"version": "2.0"}))
 
 
-def test_a_flow_is_started_by_a_punch_until_it_is_switched_off(
+def test_a_punch_starts_a_flow_until_it_is_disabled(
     stage: Stage, connector: Connector, receiver: Receiver
 ) -> None:
     receiver.answer = lambda _: (202, {}, b"")  # as a flow's URL does
@@ -121,14 +121,14 @@ def test_unsubscribing_is_a_hidden_operation_of_the_connector(connector: Connect
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
-def test_every_event_is_as_the_trigger_announces(event_type: str) -> None:
+def test_every_event_fits_the_triggers_schema(event_type: str) -> None:
     connector = Connector(openapi.document("2.0"))
     connector.notification().validate(sample(event_type))
     with pytest.raises(Exception, match="'id' is a required property"):
         connector.notification().validate({"type": event_type})
 
 
-def test_the_trigger_offers_the_event_types_and_hides_what_would_change_a_delivery() -> None:
+def test_the_trigger_offers_the_event_types_and_hides_fields_that_change_deliveries() -> None:
     connector = Connector(openapi.document("2.0"))
     _, operation = connector.trigger()
     fields = connector.body(operation)["properties"]
@@ -145,7 +145,7 @@ def test_the_trigger_offers_the_event_types_and_hides_what_would_change_a_delive
     }
 
 
-def test_an_action_is_followed_until_its_end(stage: Stage, connector: Connector) -> None:
+def test_an_action_is_polled_until_it_ends(stage: Stage, connector: Connector) -> None:
     """A 202 is followed by its `Location`, as it is, until the answer is another."""
     device = stage.new_device()
     stage.simulator.gateway.device(device.id).spec.delay_seconds = 1  # not ended before the answer
@@ -192,7 +192,7 @@ _LARGEST = 1_000_000
 
 
 @pytest.mark.parametrize("tag", [None, *openapi.TAGS])
-def test_the_definition_keeps_to_the_rules_of_connectors(tag: str | None) -> None:
+def test_the_definition_follows_the_rules_for_connectors(tag: str | None) -> None:
     document = openapi.document("2.0", tag)
     identifiers = [operation["operationId"] for _, _, operation in Connector(document).operations()]
     assert len(set(identifiers)) == len(identifiers)
@@ -224,7 +224,7 @@ def _nodes(node: Any, name: str = "") -> Iterator[tuple[str, Json]]:
                 yield from _nodes(part, key)
 
 
-def test_only_the_trigger_takes_a_flows_url() -> None:
+def test_only_the_trigger_accepts_a_flows_url() -> None:
     """`PATCH` has a target_url, too, which is a person's to fill in."""
     connector = Connector(openapi.document("2.0"))
     marked = {

@@ -1,4 +1,4 @@
-"""The plain receivers in examples/receivers take what a relay sends, once, and nothing that it did not send."""
+"""The receivers in examples/receivers accept genuine deliveries once, and nothing else."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _answers(stage: Stage, subscription: dict[str, Any]) -> list[int]:
     return [attempt["response_status"] for row in log for attempt in row["attempts"]]
 
 
-def test_takes_a_punch_and_answers_204(stage: Stage, program: Program, secret: str) -> None:
+def test_accepts_a_punch_with_204(stage: Stage, program: Program, secret: str) -> None:
     device = stage.new_device()
     made = stage.relay.subscribe(program, device, events=["attendance.punch"], secret=secret)
     device.send_done(device.punch("one"))
@@ -74,7 +74,7 @@ def test_takes_a_punch_and_answers_204(stage: Stage, program: Program, secret: s
     assert event == _kept(stage, device, "one")[0]
 
 
-def test_takes_the_events_of_a_batch(stage: Stage, program: Program, secret: str) -> None:
+def test_accepts_the_events_of_a_batch(stage: Stage, program: Program, secret: str) -> None:
     device = stage.new_device()
     made = stage.relay.subscribe(
         program, device, events=["attendance.punch"], secret=secret, batch_max=3, batch_wait_ms=60_000
@@ -85,7 +85,7 @@ def test_takes_the_events_of_a_batch(stage: Stage, program: Program, secret: str
     assert _punches(program, "many") == _kept(stage, device, "many")
 
 
-def test_takes_what_is_signed_with_two_secrets(stage: Stage, program: Program, secret: str) -> None:
+def test_accepts_deliveries_signed_with_two_secrets(stage: Stage, program: Program, secret: str) -> None:
     """The relay's secret is rotated; the receiver still has the former one."""
     device = stage.new_device()
     made = stage.relay.subscribe(program, device, events=["attendance.punch"], secret=secret)
@@ -96,7 +96,7 @@ def test_takes_what_is_signed_with_two_secrets(stage: Stage, program: Program, s
     assert len(_punches(program, "rotated")) == 1
 
 
-def test_refuses_what_the_relay_signed_with_another_secret(stage: Stage, program: Program) -> None:
+def test_refuses_deliveries_of_the_relay_with_another_secret(stage: Stage, program: Program) -> None:
     device = stage.new_device()
     made = stage.relay.subscribe(program, device, events=["attendance.punch"])
     device.send_done(device.punch("other"))
@@ -105,7 +105,7 @@ def test_refuses_what_the_relay_signed_with_another_secret(stage: Stage, program
 
 
 @pytest.mark.parametrize("position", [0, 1])
-def test_takes_either_of_two_signatures(program: Program, secret: str, position: int) -> None:
+def test_accepts_either_of_two_signatures(program: Program, secret: str, position: int) -> None:
     signing_with = [signing.new_secret(), signing.new_secret()]
     signing_with[position] = secret
     event = {"id": f"evt_{secrets.token_hex(8)}", "user_name": "Zoë"}
@@ -115,7 +115,7 @@ def test_takes_either_of_two_signatures(program: Program, secret: str, position:
     assert _events(program)[-1] == event
 
 
-def test_prints_what_comes_twice_once(program: Program, secret: str) -> None:
+def test_prints_a_repeated_delivery_once(program: Program, secret: str) -> None:
     event = {"id": f"evt_{secrets.token_hex(8)}"}
     for seconds_ago in (20, 0):  # each try has a timestamp of its own
         headers = signing.headers(json.dumps(event), secret, webhook_id=event["id"], seconds_ago=seconds_ago)
@@ -135,12 +135,12 @@ def test_prints_what_comes_twice_once(program: Program, secret: str) -> None:
     ],
     ids=str,
 )
-def test_refuses_what_was_changed(program: Program, secret: str, changed: dict[str, str]) -> None:
+def test_refuses_changed_deliveries(program: Program, secret: str, changed: dict[str, str]) -> None:
     _refuses(program, BODY, {**signing.headers(BODY, secret), **changed})
 
 
 @pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp", "webhook-signature"])
-def test_refuses_what_lacks_a_header(program: Program, secret: str, name: str) -> None:
+def test_refuses_deliveries_with_a_missing_header(program: Program, secret: str, name: str) -> None:
     headers = signing.headers(BODY, secret)
     del headers[name]
     _refuses(program, BODY, headers)
@@ -155,7 +155,7 @@ def test_refuses_another_secret(program: Program) -> None:
 
 
 @pytest.mark.parametrize("seconds_ago", [310, -310])
-def test_refuses_what_is_not_of_now(program: Program, secret: str, seconds_ago: int) -> None:
+def test_refuses_old_deliveries(program: Program, secret: str, seconds_ago: int) -> None:
     _refuses(program, BODY, signing.headers(BODY, secret, seconds_ago=seconds_ago))
 
 
@@ -168,7 +168,7 @@ def test_does_not_start_without_a_secret(language: str, tmp_path: Path) -> None:
         pass
 
 
-def test_refuses_all_without_a_secret(tmp_path: Path) -> None:
+def test_refuses_everything_without_a_secret(tmp_path: Path) -> None:
     """PHP, which a web server starts."""
     with running(tmp_path, *_command("php"), WEBHOOK_SECRET="") as program:
         _refuses(program, BODY, signing.headers(BODY, ""))

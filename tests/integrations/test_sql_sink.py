@@ -1,4 +1,4 @@
-"""examples/sql_sink.py keeps the documentation's table: a row for each user and second, on three databases."""
+"""examples/sql_sink.py maintains the table in the documentation, a row per user and second, on three databases."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
                 yield url.replace("mysql:", "mysql+pymysql:")
 
 
-def test_a_row_for_each_user_and_second(database: str, stage: Stage, tmp_path: Path) -> None:
+def test_there_is_a_row_per_user_and_second(database: str, stage: Stage, tmp_path: Path) -> None:
     secret, engine = signing.new_secret(), sql.create_engine(database, poolclass=sql.pool.NullPool)
     environment = {"WEBHOOK_SECRET": secret, "DATABASE_URL": database}
 

@@ -1,4 +1,4 @@
-"""Reports that a library has changed something the relay relies on, and where to look."""
+"""Reports that a library has changed something that the relay relies on, and which module uses it."""
 
 from __future__ import annotations
 

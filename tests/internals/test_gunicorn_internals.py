@@ -33,7 +33,7 @@ _ERRORS = (
 )
 
 
-def test_the_hooks_of_a_worker_take_what_they_did() -> None:
+def test_the_hooks_of_a_worker_have_the_expected_parameters() -> None:
     GUNICORN.takes(GeventWorker.load_wsgi, "self")
     GUNICORN.takes(GeventWorker.timeout_ctx, "self")
     GUNICORN.takes(GeventWorker.handle, "self", "listener", "client", "addr")
@@ -45,7 +45,7 @@ def test_the_hooks_of_a_worker_take_what_they_did() -> None:
     GUNICORN.holds(not ours & set(dir(GeventWorker)), "a worker has nothing named like a hook of the relay's")
 
 
-def test_requests_that_cannot_be_read_raise_the_errors_that_are_told_apart() -> None:
+def test_unreadable_requests_raise_the_expected_errors() -> None:
     GUNICORN.has(
         errors, *_ERRORS, "InvalidResponseHeader", "InvalidResponseHeaderName", "ConfigurationProblem"
     )
@@ -73,7 +73,7 @@ def read(sent: bytes) -> Any:
     return next(RequestParser(Config(), iter([sent]), ("127.0.0.1", 1)))
 
 
-def test_a_request_says_what_the_fast_path_reads_of_it() -> None:
+def test_a_request_has_the_attributes_that_the_fast_path_reads() -> None:
     found = read(
         b"POST /callback/A?k=b HTTP/1.1\r\nhost: relay\r\nX-a: 1\r\nx-A: 2\r\nContent-Length: 2\r\n\r\n{}"
     )
@@ -90,7 +90,7 @@ def test_a_request_says_what_the_fast_path_reads_of_it() -> None:
     GUNICORN.holds(found.should_close(), "`force_close` closes the connection after a request")
 
 
-def test_it_is_known_whether_something_of_a_body_is_still_to_come() -> None:
+def test_the_end_of_a_body_can_be_detected() -> None:
     length = read(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc")
     chunked = read(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n")
     for request, kind in ((length, LengthReader), (chunked, ChunkedReader)):
@@ -129,7 +129,7 @@ def hooked() -> Iterator[str]:
     process.wait(10)
 
 
-def test_gunicorn_calls_the_hooks_in_their_order(hooked: str) -> None:
+def test_gunicorn_calls_the_hooks_in_the_expected_order(hooked: str) -> None:
     with requests.Session() as session:
         assert session.get(f"{hooked}/direct", timeout=30).text == "direct"
         assert session.get(f"{hooked}/last", timeout=30).text == "last"
@@ -151,7 +151,7 @@ def test_gunicorn_calls_the_hooks_in_their_order(hooked: str) -> None:
     )
 
 
-def test_requests_refused_by_gunicorn_are_answered_by_the_given_function() -> None:
+def test_requests_refused_by_gunicorn_are_handled_by_the_given_function() -> None:
     code = """
 import socket, sys
 from app.base import gunicorn_internals as internals

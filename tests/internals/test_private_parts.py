@@ -1,4 +1,4 @@
-"""Internals of libraries, which may change, are only used in the modules `…_internals.py`."""
+"""Internals of libraries, which can change, are only used in modules named `…_internals.py`."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def private_uses(source: str) -> Iterator[str]:
         "class Field(fields.String):\n    def f(self): super()._bind_to_schema()",
     ],
 )
-def test_a_private_use_is_found(source: str) -> None:
+def test_a_private_use_is_detected(source: str) -> None:
     assert list(private_uses(source))
 
 

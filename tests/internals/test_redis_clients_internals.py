@@ -12,7 +12,7 @@ from app.store.server.keys import API_KEYS, AUDIT, COUNTERS, EMPLOYEES, SUBSCRIP
 from tests.harness import Relay
 
 
-def test_calls_pipelines_and_transactions_note_the_key_of_a_wrong_type(relay: Relay) -> None:
+def test_calls_pipelines_and_transactions_record_a_key_of_the_wrong_type(relay: Relay) -> None:
     connection = Store(load(relay.environment)).connection
     client = connection.redis
     kept = {key: client.dump(key) for key in (AUDIT, COUNTERS, SUBSCRIPTIONS, EMPLOYEES, API_KEYS)}

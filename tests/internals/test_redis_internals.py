@@ -78,14 +78,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     ("code", "away"),
     [("READONLY", True), ("OOM", True), ("UNBLOCKED", True), ("CLUSTERDOWN", True), ("WRONGTYPE", False)],
 )
-def test_the_code_of_an_error_is_in_its_status_code_or_its_text(code: str, away: bool) -> None:
+def test_an_errors_code_is_in_its_status_code_or_text(code: str, away: bool) -> None:
     """redis-py takes the code off the errors it has a class for, and leaves it in the others."""
     error = BaseParser.parse_error(f"{code} whatever it says")
     REDIS.has(error, "status_code")
     REDIS.holds(is_away(error) is away, f"{code} can be told from {error!r} (status {error.status_code!r})")
 
 
-def test_the_parts_of_a_connection_and_a_pool_take_what_they_did() -> None:
+def test_connections_and_pools_have_the_expected_parameters() -> None:
     REDIS.takes(Connection.send_packed_command, "self", "command", more=True)
     REDIS.takes(Connection.read_response, "self", more=True)
     REDIS.takes(Connection.disconnect, "self", more=True)
@@ -111,7 +111,7 @@ def _client(server: Server) -> Any:
     return redis.Redis(connection_pool=pool)
 
 
-def test_many_commands_go_in_one_write_and_an_error_is_that_of_one(server: Server) -> None:
+def test_many_commands_are_sent_in_one_write_and_have_separate_errors(server: Server) -> None:
     client, kept = _client(server), KeptConnections()
     commands = [("SET", "a", "1"), ("LPUSH", "a", "2"), ("GET", b"a")]
     for _ in range(3):
@@ -125,7 +125,7 @@ def test_many_commands_go_in_one_write_and_an_error_is_that_of_one(server: Serve
     REDIS.holds(answers[2] == b"1", "the retry of a connection connects it anew after its failure")
 
 
-def test_a_connection_that_failed_is_given_back(server: Server) -> None:
+def test_a_failed_connection_returns_to_the_pool(server: Server) -> None:
     client = redis.Redis(
         connection_pool=redis.BlockingConnectionPool.from_url(server.url, max_connections=1, timeout=5)
     )
@@ -135,7 +135,7 @@ def test_a_connection_that_failed_is_given_back(server: Server) -> None:
     REDIS.holds(client.ping(), "a pool has the connection again that was released")
 
 
-def test_asyncio_connections_pack_with_what_they_are_given(server: Server) -> None:
+def test_asyncio_connections_use_the_given_packer(server: Server) -> None:
     packed: list[Any] = []
 
     async def run() -> None:
@@ -168,7 +168,7 @@ def _sentinels(kind: Any, sentinel: Server) -> Any:
     return kind(places, sentinel_kwargs={"password": PASSWORD, "socket_timeout": 5})
 
 
-def test_sentinels_stay_in_their_list(sentinel: Server, server: Server) -> None:
+def test_the_list_of_sentinels_is_kept(sentinel: Server, server: Server) -> None:
     sentinels = _sentinels(Sentinels, sentinel)
     REDIS.has(sentinels, "sentinels")
     before = list(sentinels.sentinels)
@@ -181,7 +181,7 @@ def test_sentinels_stay_in_their_list(sentinel: Server, server: Server) -> None:
     )
 
 
-def test_a_pool_of_sentinels_knows_the_master_of_its_connections(sentinel: Server, server: Server) -> None:
+def test_a_sentinel_pool_knows_the_master_of_its_connections(sentinel: Server, server: Server) -> None:
     manager = _sentinels(Sentinels, sentinel)
     client = manager.master_for(SERVICE, connection_pool_class=SentinelPool, password=PASSWORD)
     assert client.ping()
@@ -199,7 +199,7 @@ def test_a_pool_of_sentinels_knows_the_master_of_its_connections(sentinel: Serve
     REDIS.holds(sentinel_pool(plain) is None, "a client of one server has a `connection_pool`, too")
 
 
-def test_a_connection_to_a_former_master_is_closed_and_goes_back(sentinel: Server, server: Server) -> None:
+def test_a_connection_to_a_former_master_is_closed_and_returned(sentinel: Server, server: Server) -> None:
     manager = _sentinels(Sentinels, sentinel)
     client = manager.master_for(
         SERVICE, connection_pool_class=SentinelPool, password=PASSWORD, max_connections=1, timeout=5
@@ -211,7 +211,9 @@ def test_a_connection_to_a_former_master_is_closed_and_goes_back(sentinel: Serve
     assert client.connection_pool.get_connection() is connection
 
 
-def test_the_same_holds_for_asyncio(sentinel: Server, server: Server) -> None:
+def test_a_connection_to_a_former_master_is_closed_and_returned_with_asyncio(
+    sentinel: Server, server: Server
+) -> None:
     async def run() -> None:
         manager = _sentinels(AsyncSentinels, sentinel)
         client = manager.master_for(
@@ -233,7 +235,7 @@ def test_the_same_holds_for_asyncio(sentinel: Server, server: Server) -> None:
     asyncio.run(run())
 
 
-def test_a_script_given_as_bytes_asks_its_client_for_nothing() -> None:
+def test_a_script_given_as_bytes_does_not_use_its_client() -> None:
     made = script_of(object(), "return 1")
     REDIS.holds(
         made.sha == "e0e1f9fabfc9d4800c877a703b823ac0578ff8db" and made.script == b"return 1",
@@ -241,16 +243,14 @@ def test_a_script_given_as_bytes_asks_its_client_for_nothing() -> None:
     )
 
 
-def test_which_server_of_a_cluster_holds_what_can_be_asked_again(cluster: Server) -> None:
+def test_the_slots_of_a_cluster_can_be_read_again(cluster: Server) -> None:
     client = redis.RedisCluster(host="127.0.0.1", port=cluster.port, password=PASSWORD)
     client.nodes_manager.slots_cache.clear()
     ask_again_which_server_holds_what(client)
     REDIS.holds(client.get_node_from_key("a") is not None, "`nodes_manager.initialize` learns the slots")
 
 
-def test_a_pipeline_of_a_cluster_takes_one_place_for_all_its_commands(
-    cluster: Server, tmp_path: Path
-) -> None:
+def test_a_cluster_pipeline_uses_one_connection_for_all_its_commands(cluster: Server, tmp_path: Path) -> None:
     """With room for one command, a pipeline whose commands went through its client would wait for ever."""
 
     async def run() -> list[Any]:

@@ -1,4 +1,4 @@
-"""What is said of a wrong value in a request's body, for every field there is: what a right value looks like."""
+"""Error messages for invalid values in request bodies say, for every field, what a valid value looks like."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _messages(found: Any) -> Iterator[str]:
         yield str(found)
 
 
-def test_every_body_is_of_the_kind_that_explains_itself() -> None:
+def test_every_body_schema_uses_the_relays_messages() -> None:
     known = {type(schema) for schema in _schemas()}
     assert all(isinstance(schema, Body) for schema in _schemas())
     assert {kind for kind in _below(Body) if kind.__module__.startswith("app.")} <= known
@@ -75,7 +75,7 @@ def _below(kind: type[Schema]) -> set[type[Schema]]:
 
 
 @pytest.mark.parametrize("schema", list(_schemas()), ids=lambda schema: type(schema).__name__)
-def test_a_wrong_value_is_explained_in_the_relays_own_words(schema: Schema) -> None:
+def test_an_invalid_value_has_one_of_the_relays_messages(schema: Schema) -> None:
     app = Flask("made up")
     app.extensions["guard"] = AddressGuard("")
     theirs, count = _marshmallows(), 0

@@ -95,7 +95,7 @@ def worker(client: Any, kind: Any = _Job) -> _Worker:
     )
 
 
-def test_the_hooks_of_a_job_and_a_worker_take_what_they_did() -> None:
+def test_the_hooks_of_jobs_and_workers_have_the_expected_parameters() -> None:
     job = rq.job.Job
     RQ.takes(job.__init__, "self", "id", "connection", "serializer")
     RQ.takes(job.to_dict, "self", "include_meta", "include_result", more=True)
@@ -115,14 +115,14 @@ def test_the_hooks_of_a_job_and_a_worker_take_what_they_did() -> None:
     RQ.has(SimpleWorker, "dequeue_job_and_maintain_ttl")
 
 
-def test_hooks_of_ours_hide_nothing_of_rqs() -> None:
+def test_the_relays_hooks_override_nothing_by_mistake() -> None:
     ours = {"signed", "check_signature", "may_be_run", "refused", "function"}
     RQ.holds(not ours & set(dir(rq.job.Job)), "Job has no method named like a hook of the relay's")
     ours = {"has_run_for", "is_told_to_stop", "could_not_tidy_up", "failure", "seconds_to_wait", "_began_at"}
     RQ.holds(not ours & set(dir(SimpleWorker)), "SimpleWorker has nothing named like a hook of the relay's")
 
 
-def test_only_what_is_kept_of_a_job_is_stored_and_it_runs(client: Any) -> None:
+def test_only_the_needed_fields_of_a_job_are_stored_and_it_runs(client: Any) -> None:
     job = queue(client).enqueue("work", args=(7,), description="work", result_ttl=0)
     stored = {name.decode() for name in client.hgetall(job.key)}
     RQ.holds(
@@ -138,7 +138,7 @@ def test_only_what_is_kept_of_a_job_is_stored_and_it_runs(client: Any) -> None:
     RQ.holds(made.dequeue_timeout == made.seconds_to_wait, "a worker waits for `dequeue_timeout`")
 
 
-def test_a_job_that_is_not_ours_is_not_read(client: Any) -> None:
+def test_a_foreign_job_is_not_read(client: Any) -> None:
     for function, fields in (("work", {"signature": "another"}), ("os.getpid", {})):
         job = queue(client).enqueue(function)
         client.hset(job.key, mapping={"a": "b", **fields})
@@ -151,7 +151,7 @@ def test_a_job_that_is_not_ours_is_not_read(client: Any) -> None:
     assert _called == []
 
 
-def test_what_ends_the_work_is_kept(client: Any) -> None:
+def test_an_error_that_ends_a_worker_is_kept(client: Any) -> None:
     class Broken(_Job):
         error = RuntimeError("made up")
 
@@ -163,7 +163,7 @@ def test_what_ends_the_work_is_kept(client: Any) -> None:
     )
 
 
-def test_a_scheduled_job_goes_into_the_queue_with_the_pipeline(client: Any) -> None:
+def test_a_scheduled_job_is_queued_with_the_pipeline(client: Any) -> None:
     jobs = queue(client)
     job = jobs.create_job("work", args=(1,))
     job.save()
@@ -174,7 +174,7 @@ def test_a_scheduled_job_goes_into_the_queue_with_the_pipeline(client: Any) -> N
     RQ.holds(jobs.job_ids == [job.id], "`_enqueue_job` puts a job into the queue")
 
 
-def test_tidying_up_is_done_by_the_relay_and_once_a_while(client: Any) -> None:
+def test_maintenance_is_done_by_the_relay_at_intervals(client: Any) -> None:
     made = worker(client)
     jobs = made.queues[0]
     client.rpush(jobs.intermediate_queue.key, "left-by-a-killed-worker")
@@ -187,7 +187,7 @@ def test_tidying_up_is_done_by_the_relay_and_once_a_while(client: Any) -> None:
     RQ.holds(len(made.troubles) == 1, "`clean_registries` raises what it can't tidy up")
 
 
-def test_a_signal_ends_the_wait_for_a_job(client: Any) -> None:
+def test_a_signal_ends_waiting_for_a_job(client: Any) -> None:
     made = worker(client)
     made.register_birth()
     with pytest.raises(StopRequested):
@@ -195,7 +195,7 @@ def test_a_signal_ends_the_wait_for_a_job(client: Any) -> None:
     assert made.stops == 1
 
 
-def test_a_signal_ends_it_also_while_the_store_is_away(tmp_path: Any) -> None:
+def test_a_signal_ends_waiting_while_the_store_is_away(tmp_path: Any) -> None:
     own = Server(tmp_path, "own", password=PASSWORD)
     try:
         made = worker(own.client())

@@ -1,4 +1,4 @@
-"""The built app: its components and files, and its forms filled in as Make's editor would."""
+"""The built app: its components and files, and its forms filled in like in Make's editor."""
 
 from __future__ import annotations
 

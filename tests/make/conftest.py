@@ -1,4 +1,4 @@
-"""A relay with the simulator, and the app as it runs in Make, with a connection to the relay."""
+"""A relay with the simulator, and the app as run by Make, connected to the relay."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The format of Make's local development, as JSON Schemas of our own: what each kind of file may hold.
+"""JSON Schemas of the files in Make's local development format.
 
-Make publishes schemas with its editor for Visual Studio Code, in no package registry; these are written after its
-documentation of custom apps, stricter than that where the app has no use for more. `MAKE_APPS_SDK` names a checkout of
-that editor to test against its schemas as well.
+Make publishes its schemas only with its editor for Visual Studio Code, and in no package registry. These are written
+from its documentation of custom apps, and are stricter where the app doesn't need more. `MAKE_APPS_SDK` names a
+checkout of that editor, to test with its schemas as well.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Runs communication blocks as Make does: requests over HTTP, and what becomes of the answers.
+"""Runs communication blocks like Make: sends the HTTP requests, and handles the responses.
 
-From Make's documentation of custom apps: "Communication" (requests, handling responses, pagination, multiple requests),
-"Base", "Webhooks" and "Error handling". A directive that is not known here fails.
+Source: Make's documentation of custom apps, "Communication" (requests, handling responses, pagination, multiple
+requests), "Base", "Webhooks" and "Error handling". Unknown directives raise an error.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The app and openapi.yaml agree: what the app asks, sends and shows is what the relay's description has."""
+"""The app and openapi.yaml agree: the app's requests, parameters and outputs are in the relay's description."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def parameters_of(operation: Json, place: str) -> set[str]:
     return {item["name"].lower() for item in listed if item["in"] == place}
 
 
-def test_every_request_is_an_operation_with_such_parameters(app: App) -> None:
+def test_every_request_is_an_operation_with_these_parameters(app: App) -> None:
     seen = 0
     for asked in requests(app):
         paged = asked.request.get("pagination", {}).get("qs", {})
@@ -142,7 +142,7 @@ def test_every_action_is_one_module_with_its_fields(app: App) -> None:
         assert offered == choices, path
 
 
-def test_a_module_shows_the_fields_of_the_answer(app: App) -> None:
+def test_a_module_shows_the_fields_of_the_response(app: App) -> None:
     seen = 0
     for asked in requests(app):
         if asked.component.kind != "module" or asked.component.name == "downloadPhoto":
@@ -159,7 +159,7 @@ def test_a_module_shows_the_fields_of_the_answer(app: App) -> None:
     assert seen == len(ACTIONS) + 10
 
 
-def test_the_parameters_of_a_search_narrow_it(app: App) -> None:
+def test_the_parameters_of_a_search_filter_it(app: App) -> None:
     """Every filter of a list is a field of its search; a page's size and place are Make's own business."""
     for asked in requests(app):
         if asked.component.meta.get("moduleType") == "search" and asked.operation["operationId"] != "loadLog":
@@ -167,7 +167,7 @@ def test_the_parameters_of_a_search_narrow_it(app: App) -> None:
             assert form - {"limit"} == parameters_of(asked.operation, "query") - PAGE, asked.component.name
 
 
-def test_a_subscription_is_made_of_fields_there_are(app: App) -> None:
+def test_a_subscription_only_uses_existing_fields(app: App) -> None:
     body = properties(DOCUMENT["components"]["schemas"]["SubscriptionBody"])
     filters = properties(body["filters"])
     for hook in app.of("webhook"):
@@ -206,7 +206,7 @@ def test_a_new_operation_becomes_a_module(monkeypatch: pytest.MonkeyPatch) -> No
     assert any("greetUser" in group["modules"] for group in made["modules/groups.json"])
 
 
-def test_make_app_holds_only_what_is_written_by_hand() -> None:
+def test_make_app_only_contains_files_written_by_hand() -> None:
     by_hand = {str(path.relative_to(BY_HAND)) for path in BY_HAND.rglob("*.json")}
     assert not by_hand & set(make.files())
     assert {path.split("/")[0] for path in by_hand} == {"connections", "rpcs", "modules"}
@@ -214,7 +214,7 @@ def test_make_app_holds_only_what_is_written_by_hand() -> None:
     assert folders == {"download-photo", "make-api-call"}
 
 
-def test_secrets_of_actions_are_kept_from_make_s_log(app: App) -> None:
+def test_secrets_of_actions_are_hidden_from_makes_log(app: App) -> None:
     hidden = set(app.base["log"]["sanitize"])
     secret = {
         f"request.body.{name}"

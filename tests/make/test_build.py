@@ -1,4 +1,4 @@
-"""The app is built by one command into a folder of the user's, where Make's editor stores what it has uploaded."""
+"""One command builds the app into a folder of the user, in which Make's editor stores upload information."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def by_hand() -> dict[str, str]:
     return {name: text for name, text in files(BY_HAND).items() if name.endswith(".json")}
 
 
-def test_it_holds_what_is_made_and_what_is_written_by_hand(app: App) -> None:
+def test_it_contains_generated_and_handwritten_files(app: App) -> None:
     built = files(app.folder)
     assert set(built) == {*make.files(), *by_hand()}
     assert {name: json.loads(built[name]) for name in make.files()} == make.files()
@@ -43,7 +43,7 @@ def test_the_documented_command_builds_it(app: App, tmp_path: Path) -> None:
     assert files(tmp_path / "cams-relay-make") == files(app.folder)
 
 
-def test_building_it_again_keeps_where_it_was_uploaded_to(tmp_path: Path) -> None:
+def test_building_it_again_keeps_the_upload_information(tmp_path: Path) -> None:
     assert build(tmp_path).returncode == 0
     manifest, key = tmp_path / "makecomapp.json", tmp_path / ".secrets" / "apikey"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "origins": [ORIGIN]}))
@@ -57,7 +57,7 @@ def test_building_it_again_keeps_where_it_was_uploaded_to(tmp_path: Path) -> Non
     assert json.loads(base.read_text()) == make.files()["general/base.iml.json"]
 
 
-def test_a_damaged_manifest_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_damaged_manifest_is_not_changed(tmp_path: Path) -> None:
     manifest = tmp_path / "makecomapp.json"
     for damaged in ('{"origins": [', "[]", '{"origins": {}}'):
         manifest.write_text(damaged)
@@ -66,7 +66,7 @@ def test_a_damaged_manifest_is_left_as_it_is(tmp_path: Path) -> None:
         assert files(tmp_path) == {"makecomapp.json": damaged}
 
 
-def test_nothing_is_built_into_what_is_written_by_hand() -> None:
+def test_the_folder_of_handwritten_files_is_refused() -> None:
     before = files(BY_HAND)
     for folder in (BY_HAND, BY_HAND / "modules"):
         built = build(folder)

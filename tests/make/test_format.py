@@ -1,4 +1,4 @@
-"""Every file of the app is as Make's format has it, and everything that a file names is there."""
+"""Every file of the app follows Make's format, and every referenced file exists."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def schema_of(app: App, path: str) -> Json:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_file_is_as_the_format_has_it(path: str, app: App) -> None:
+def test_a_file_follows_the_format(path: str, app: App) -> None:
     assert wrong(schema_of(app, path), app.read(path)) == []
 
 
@@ -68,7 +68,7 @@ BROKEN: list[tuple[str, Json]] = [
 
 
 @pytest.mark.parametrize(("path", "change"), BROKEN, ids=[path for path, _ in BROKEN])
-def test_properties_that_the_format_does_not_have_are_found(path: str, change: Json, app: App) -> None:
+def test_properties_outside_the_format_are_detected(path: str, change: Json, app: App) -> None:
     content = app.read(path)
     for name, value in change.items():
         if isinstance(content, list):
@@ -80,7 +80,7 @@ def test_properties_that_the_format_does_not_have_are_found(path: str, change: J
     assert wrong(schema_of(app, path), content)
 
 
-def test_every_file_is_named_and_lies_where_the_editor_would_put_it(app: App) -> None:
+def test_every_file_is_listed_and_where_the_editor_would_put_it(app: App) -> None:
     named = [path for path in app.manifest["generalCodeFiles"].values() if path]
     for component in app.components.values():
         folder = "".join(f"-{char.lower()}" if char.isupper() else char for char in component.name)
@@ -91,7 +91,7 @@ def test_every_file_is_named_and_lies_where_the_editor_would_put_it(app: App) ->
     assert sorted([*named, "makecomapp.json"]) == PATHS
 
 
-def test_components_that_are_named_are_there(app: App) -> None:
+def test_referenced_components_exist(app: App) -> None:
     triggers = app.of("module", "instant_trigger")
     assert [trigger.meta["webhook"] for trigger in triggers] == [hook.name for hook in app.of("webhook")]
     for component in app.components.values():
@@ -112,7 +112,7 @@ def test_every_module_is_in_one_group(app: App) -> None:
     assert (groups[0]["label"], groups[-1]["label"]) == ("Events", "Other")  # triggers first
 
 
-def test_labels_tell_modules_apart_and_names_of_fields_are_unique(app: App) -> None:
+def test_labels_of_modules_and_names_of_fields_are_unique(app: App) -> None:
     labels = [component.meta["label"] for component in app.of("module")]
     assert len(labels) == len(set(labels))
     for component in app.components.values():
@@ -121,7 +121,7 @@ def test_labels_tell_modules_apart_and_names_of_fields_are_unique(app: App) -> N
             assert len(names) == len(set(names)), (component.name, code)
 
 
-def test_samples_are_as_the_interfaces_say(app: App) -> None:
+def test_samples_fit_the_interfaces(app: App) -> None:
     """And show everything but a file's bytes, and where to look at a command that has not ended."""
     for component in app.of("module"):
         interface, sample = component.files["interface"], component.files["samples"]
@@ -156,7 +156,7 @@ def temporary(content: Any) -> set[str]:
     return {name for request in requests for name in request.get("response", {}).get("temp", {})}
 
 
-def test_every_expression_is_read_and_names_what_is_there(app: App) -> None:
+def test_every_expression_is_valid_and_uses_existing_names(app: App) -> None:
     (connection,) = app.of("connection")
     kept = set(connection.files["communication"]["response"]["data"])
     for component in app.components.values():
@@ -179,7 +179,7 @@ def test_every_expression_is_read_and_names_what_is_there(app: App) -> None:
             assert rest[0] in kept
 
 
-def test_what_is_asked_for_is_used(app: App) -> None:
+def test_every_parameter_is_used(app: App) -> None:
     for component in app.components.values():
         if component.kind == "connection":
             continue
@@ -202,7 +202,7 @@ def test_what_is_asked_for_is_used(app: App) -> None:
         "{{a == }}",
     ],
 )
-def test_an_invalid_expression_is_found(source: str) -> None:
+def test_an_invalid_expression_is_detected(source: str) -> None:
     with pytest.raises(iml.ImlError):
         list(iml.expressions(source))
 
@@ -229,7 +229,7 @@ _THEIRS_BY_PATH = {
 
 
 @pytest.mark.skipif(not SDK, reason="MAKE_APPS_SDK names no checkout of Make's editor")
-def test_make_s_own_schemas_take_every_file(app: App) -> None:
+def test_makes_own_schemas_accept_every_file(app: App) -> None:
     schemas = Path(SDK) / "syntaxes" / "imljson" / "schemas"
     contents = {path.name: json.loads(path.read_text()) for path in schemas.glob("*.json")}
     registry = Registry().with_resources(

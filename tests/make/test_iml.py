@@ -1,4 +1,4 @@
-"""The reader of IML against the examples of Make's documentation, and what it must not take."""
+"""The IML parser passes the examples in Make's documentation, and refuses unsupported syntax."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ CONTEXT = {
         ("{{formatDate(parameters.when, 'YYYY-MM-DDTHH:mm:ssZ', 'UTC')}}", "2026-11-24T03:31:44+00:00"),
     ],
 )
-def test_a_string(source: str, value: Any) -> None:
+def test_strings_and_expressions_are_evaluated(source: str, value: Any) -> None:
     assert transform(source, CONTEXT) == value
     assert type(transform(source, CONTEXT)) is type(value)
 
 
-def test_what_is_not_there_is_left_out_and_null_is_not() -> None:
+def test_undefined_values_are_left_out_and_null_is_kept() -> None:
     block = {"a": "{{body.nothing}}", "b": "{{body.none}}", "c": {"d": "{{body.nothing}}"}, "e": 1}
     assert transform(block, CONTEXT) == {"b": None, "c": {}, "e": 1}
     assert transform("{{body.nothing.deeper}}", CONTEXT) is UNDEFINED
 
 
-def test_a_collection_is_spread() -> None:
+def test_a_collection_is_merged_in() -> None:
     pairs = {"parameters": {"pairs": [{"key": "a", "value": "1"}, {"key": "b"}]}}
     block = {"{{...}}": "{{toCollection(parameters.pairs, 'key', 'value')}}", "c": 3}
     assert transform(block, pairs) == {"a": "1", "c": 3}
@@ -75,6 +75,6 @@ def test_a_collection_is_spread() -> None:
         "a {{body.list}}",
     ],
 )
-def test_what_is_not_known_is_refused(source: str) -> None:
+def test_unsupported_syntax_is_refused(source: str) -> None:
     with pytest.raises(ImlError):
         transform(source, CONTEXT)

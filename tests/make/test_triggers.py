@@ -1,4 +1,4 @@
-"""Every instant trigger: attached at the relay, given what the relay really delivers, detached."""
+"""Every instant trigger is attached at the relay, gets real deliveries, and is detached."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ CAUSES: dict[str, tuple[Callable[[Stage, Device], None], str]] = {
 OWN = {"attendanceDayChanged", "deviceSilentOrBack"}
 
 
-def test_these_tests_know_every_trigger(app: App) -> None:
+def test_every_trigger_is_tested(app: App) -> None:
     assert set(CAUSES) | OWN == {component.name for component in app.of("module", "instant_trigger")}
     assert set(CAUSES) | OWN == {component.name for component in app.of("webhook")}
 
 
 @pytest.mark.parametrize("name", CAUSES)
-def test_attached_delivered_detached(
+def test_a_trigger_is_attached_gets_deliveries_and_is_detached(
     name: str, app: App, make: Make, stage: Stage, device: Device, receiver: Receiver
 ) -> None:
     cause, event_type = CAUSES[name]
@@ -112,7 +112,9 @@ def test_attached_delivered_detached(
     assert len(receiver.events()) == len(found)
 
 
-def test_a_changed_day_comes(app: App, make: Make, stage: Stage, device: Device, receiver: Receiver) -> None:
+def test_a_changed_day_of_attendance_is_delivered(
+    app: App, make: Make, stage: Stage, device: Device, receiver: Receiver
+) -> None:
     user = secrets.token_hex(4)
     hook = make.attach("attendanceDayChanged", receiver.url, user_ids=[user])
     for person in ("8", user):
@@ -122,7 +124,7 @@ def test_a_changed_day_comes(app: App, make: Make, stage: Stage, device: Device,
     hook.detach()
 
 
-def test_only_what_was_chosen_comes(
+def test_only_matching_events_are_delivered(
     app: App, make: Make, stage: Stage, device: Device, receiver: Receiver
 ) -> None:
     chosen = {"device_ids": [device.id], "user_ids": ["2", "3"], "punch_types": ["check_in", "check_out"]}
@@ -155,7 +157,7 @@ def test_a_changed_form_changes_the_subscription(
     assert [event["device_id"] for event in bundles(app, hook, receiver, 1)] == [other.id]
 
 
-def test_samples_and_replays_come_as_events_do(
+def test_samples_and_replays_arrive_like_events(
     app: App, make: Make, stage: Stage, device: Device, receiver: Receiver
 ) -> None:
     hook = make.attach("newPunch", receiver.url, device_ids=[device.id])
@@ -169,7 +171,7 @@ def test_samples_and_replays_come_as_events_do(
     assert bundles(app, hook, receiver, 3)[2] == event
 
 
-def test_ends_of_commands_both_or_one(
+def test_command_events_can_be_chosen(
     app: App, make: Make, stage: Stage, device: Device, receiver: Receiver
 ) -> None:
     every = make.attach("commandFinished", receiver.url, device_ids=[device.id])
@@ -182,7 +184,7 @@ def test_ends_of_commands_both_or_one(
     assert subscriptions(stage, receiver)[0]["event_types"] == ["command.failed"]
 
 
-def test_any_event_and_card_numbers(
+def test_any_event_with_card_numbers_can_be_delivered(
     app: App, make: Make, stage: Stage, device: Device, receiver: Receiver
 ) -> None:
     hook = make.attach("watchAnyEvent", receiver.url, device_ids=[device.id], include_card_numbers=True)
@@ -195,7 +197,9 @@ def test_any_event_and_card_numbers(
     assert [event["card_number"] for event in found if event.get("card_number")]
 
 
-def test_a_burst_comes_in_few_deliveries(app: App, make: Make, device: Device, receiver: Receiver) -> None:
+def test_many_events_arrive_in_few_deliveries(
+    app: App, make: Make, device: Device, receiver: Receiver
+) -> None:
     hook = make.attach("newPunch", receiver.url, device_ids=[device.id])
     for number in range(60):
         device.send_done(device.punch(str(number)))
@@ -218,7 +222,7 @@ def genuine(
 
 
 @pytest.mark.parametrize("forged", [None, "", "another", SECRET.upper(), SECRET + " "])
-def test_with_a_secret_only_the_relay_is_believed(
+def test_with_a_secret_forged_deliveries_are_refused(
     forged: str | None, make: Make, device: Device, receiver: Receiver
 ) -> None:
     hook, headers, body = genuine(make, device, receiver, secret=SECRET)
@@ -233,14 +237,12 @@ def test_with_a_secret_only_the_relay_is_believed(
 @pytest.mark.parametrize(
     "secret", ["too short", "with a blank at its end ", "sécret-of-some-length", "x" * 15]
 )
-def test_a_secret_that_no_header_carries_unchanged_is_not_taken(
-    secret: str, make: Make, receiver: Receiver
-) -> None:
+def test_a_secret_that_a_header_would_change_is_refused(secret: str, make: Make, receiver: Receiver) -> None:
     with pytest.raises(AssertionError, match="doesn't fit"):
         make.attach("newPunch", receiver.url, secret=secret)
 
 
-def test_without_a_secret_the_address_is_what_is_secret(
+def test_without_a_secret_deliveries_are_not_checked(
     make: Make, stage: Stage, device: Device, receiver: Receiver
 ) -> None:
     hook, headers, body = genuine(make, device, receiver)
@@ -256,7 +258,7 @@ def test_the_secret_is_not_shown_by_the_relay(
     assert shown["headers"] == {"x-webhook-secret": "…"}
 
 
-def test_the_relay_s_own_signature_is_there_for_others(
+def test_the_relays_own_signature_is_sent_as_well(
     make: Make, stage: Stage, device: Device, receiver: Receiver
 ) -> None:
     """Make can't check it; what reads the same delivery elsewhere can."""

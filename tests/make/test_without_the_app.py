@@ -1,4 +1,4 @@
-"""docs/integrations/make.md: its commands bring events to Make's own webhook, and its request is one of the API."""
+"""docs/integrations/make.md: its commands deliver events to Make's own webhook, and its request is valid."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ def test_a_custom_webhook_gets_a_sample_with_its_key(stage: Stage, receiver: Rec
     stage.relay.call("DELETE", f"/v1/subscriptions/{made['id']}")
 
 
-def test_the_request_is_an_action_s() -> None:
+def test_the_request_is_an_action() -> None:
     body = json.loads(block(PAGE, "body", "add-user"))
     assert not ACTIONS["add-user"].schema().validate(body)

@@ -1,4 +1,4 @@
-"""The SDK's client on both transports, and what it hears."""
+"""The SDK's client for both transports, and the messages it receives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A relay with the simulator, and an MCP server of each kind."""
+"""A relay with the simulator, and an MCP server for each transport."""
 
 from __future__ import annotations
 

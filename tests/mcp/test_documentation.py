@@ -1,4 +1,4 @@
-"""docs/integrations/mcp.md: what is to be pasted is right, and what is said of tools is so."""
+"""docs/integrations/mcp.md: its configurations work, and its statements about tools are true."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _tools(client: Client) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ["claude-desktop", "gemini-cli"])
-def test_a_configuration_starts_what_it_says(assistants: Assistants, name: str) -> None:
+def test_a_configuration_starts_the_server(assistants: Assistants, name: str) -> None:
     made = json.loads(block(PAGE, "config", name))
     server = made["mcpServers"]["cams-relay"]
     assert set(server) <= {"command", "args", "env", "timeout"}
@@ -53,7 +53,7 @@ def test_a_configuration_starts_what_it_says(assistants: Assistants, name: str) 
     assert "who_is_in" in _tools(client)
 
 
-def test_claude_codes_command_starts_what_it_says(assistants: Assistants) -> None:
+def test_claude_codes_command_starts_the_server(assistants: Assistants) -> None:
     words = shlex.split(block(PAGE, "command", "claude-code").replace("\\\n", " "))
     options, (command, *arguments) = words[: words.index("--")], words[words.index("--") + 1 :]
     assert options[:3] == ["claude", "mcp", "add"] and options[-1] == "cams-relay"
@@ -64,9 +64,7 @@ def test_claude_codes_command_starts_what_it_says(assistants: Assistants) -> Non
     assert "who_is_in" in _tools(_stdio(command, arguments, environment, assistants.key("events:read"), url))
 
 
-def test_claude_codes_file_leads_to_a_server_as_the_page_starts_it(
-    assistants: Assistants, tmp_path: Path
-) -> None:
+def test_claude_codes_file_connects_to_the_server_of_the_page(assistants: Assistants, tmp_path: Path) -> None:
     program, *words = shlex.split(block(PAGE, "command", "http"))
     assert program == ".venv/bin/cams-relay" and words[:2] == ["mcp", "--http"]
     server = json.loads(block(PAGE, "config", "claude-code"))["mcpServers"]["cams-relay"]
@@ -86,13 +84,13 @@ def test_claude_codes_file_leads_to_a_server_as_the_page_starts_it(
         assert run(lambda: ask(url)) == {"list_subscriptions", "failed_deliveries"}
 
 
-def test_the_openai_apis_tool_is_one() -> None:
+def test_the_openai_apis_tool_is_valid() -> None:
     made: dict[str, Any] = json.loads(block(PAGE, "config", "openai-api"))
     assert made["type"] == "mcp" and made["server_url"].startswith("https://")
     assert made["require_approval"] == "always" and not made["authorization"].startswith("Bearer")
 
 
-def test_the_table_of_scopes_is_so(assistants: Assistants) -> None:
+def test_the_table_of_scopes_is_correct(assistants: Assistants) -> None:
     table = re.findall(r"^\| `([a-z]+:[a-z]+)` \| (.*) \|$", (ROOT / PAGE).read_text(), re.MULTILINE)
     without_tools = {"templates:read", "metrics:read", "admin"}
     assert {scope for scope, _ in table} == set(SCOPES) - without_tools
@@ -106,7 +104,7 @@ def test_the_table_of_scopes_is_so(assistants: Assistants) -> None:
         assert named == run(lambda scope=scope: ask(scope)), scope
 
 
-def test_the_key_of_the_page_has_the_scopes_it_names() -> None:
+def test_the_key_in_the_page_has_the_scopes_shown() -> None:
     words = shlex.split(block(PAGE, "run", "assistant-key"))
     assert words[:3] == [".venv/bin/cams-relay", "keys", "create"]
     scopes = [word for before, word in itertools.pairwise(words) if before == "--scope"]

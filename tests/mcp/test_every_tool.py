@@ -124,7 +124,7 @@ def test_who_is_in_distinguishes_those_who_came_from_those_who_left(assistants: 
     assert {punch["direction"] for punch in one["punches"]} == {"in", "out"} and one["punch_count"] == 2
 
 
-def test_two_people_of_one_user_id_are_two(assistants: Assistants) -> None:
+def test_two_people_with_one_user_id_are_separate(assistants: Assistants) -> None:
     relay, zone = assistants.stage.relay, noon_zone()
     first, second, third = (relay.device(timezone=zone) for _ in range(3))
     user = "two, people"  # the comma separates no IDs
@@ -175,7 +175,7 @@ def test_who_is_in_depends_on_the_start_of_the_day(tmp_path: Path) -> None:
     assert [person["user_id"] for person in answer["in"]] == ["3"]
 
 
-def test_days_and_months_of_attendance_are_told(assistants: Assistants, device: Device) -> None:
+def test_days_and_months_of_attendance_are_returned(assistants: Assistants, device: Device) -> None:
     day = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
     for hour, kind in ((9, "CheckIn"), (17, "CheckOut")):
         device.send_done(device.punch("2", day.replace(hour=hour, minute=0, second=0), Type=kind))
@@ -220,7 +220,7 @@ def test_people_and_devices_are_found(assistants: Assistants, device: Device) ->
     )
 
 
-def test_failed_deliveries_name_the_host_and_nothing_else_of_the_url(
+def test_failed_deliveries_show_only_the_host_of_the_url(
     assistants: Assistants, device: Device, receiver: Receiver
 ) -> None:
     receiver.answer = lambda _: (500, {}, b"no")
@@ -283,7 +283,7 @@ def test_a_key_sees_the_tools_of_its_scopes(
     assert run(ask) == seen
 
 
-def test_annotations_say_what_a_tool_may_do(assistants: Assistants) -> None:
+def test_annotations_describe_the_effects_of_a_tool(assistants: Assistants) -> None:
     async def ask() -> Any:
         async with assistants.over_http(assistants.key()) as client:
             return (await client.list_tools()).tools
@@ -310,7 +310,7 @@ def test_annotations_say_what_a_tool_may_do(assistants: Assistants) -> None:
     assert tools["add_user"].input_schema["properties"]["user_type"]["enum"] == ["user", "admin"]
 
 
-def test_a_client_keeps_no_tool_that_its_key_has_lost(assistants: Assistants, device: Device) -> None:
+def test_a_tool_is_refused_if_the_key_lacks_its_scope(assistants: Assistants, device: Device) -> None:
     async def ask() -> str:
         async with assistants.over_http(assistants.key("events:read", "actions:write")) as client:
             return refused(

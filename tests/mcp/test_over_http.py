@@ -1,4 +1,4 @@
-"""Who gets in over HTTP, by which name, and what the command line refuses to start."""
+"""Authentication and host names over HTTP, and configurations that the command line refuses."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_deleted_key_ends_at_once(assistants: Assistants) -> None:
     assert _post(assistants.url, made["key"]).status_code == 401
 
 
-def test_wrong_keys_by_the_hundred_bar_nobody_else(assistants: Assistants, tmp_path: Path) -> None:
+def test_hundreds_of_wrong_keys_do_not_block_other_callers(assistants: Assistants, tmp_path: Path) -> None:
     """The relay sees them come from this machine, as it does whatever else runs here."""
     relay, key = assistants.stage.relay, assistants.key("events:read")
     with serving(relay.url, tmp_path) as url:
@@ -70,7 +70,7 @@ def test_a_session_belongs_to_the_key_that_opened_it(assistants: Assistants) -> 
     assert _post(assistants.url, other, **session).status_code == 404
 
 
-def test_only_names_of_ours_are_answered_to(assistants: Assistants, tmp_path: Path) -> None:
+def test_only_allowed_host_names_are_served(assistants: Assistants, tmp_path: Path) -> None:
     """A page that has its name point at this machine (DNS rebinding) gets nothing, whatever key it has."""
     key = assistants.key("events:read")
     port = assistants.url.split(":")[2].split("/")[0]
@@ -86,14 +86,14 @@ def test_only_names_of_ours_are_answered_to(assistants: Assistants, tmp_path: Pa
         assert _post(url, key, Host="evil.example").status_code == 421
 
 
-def test_a_relay_that_is_away_is_said_to_be(tmp_path: Path) -> None:
+def test_an_unreachable_relay_is_reported(tmp_path: Path) -> None:
     with serving(f"http://127.0.0.1:{free_port()}", tmp_path) as url:
         answer = _post(url, "crk_made-up")
     assert answer.status_code == 503 and "can't be reached" in answer.json()["error_description"]
     assert "crk_made-up" not in (tmp_path / "mcp.log").read_text()
 
 
-def test_a_url_that_is_no_relays_is_said_to_be(assistants: Assistants, tmp_path: Path) -> None:
+def test_a_url_that_is_not_a_relay_is_reported(assistants: Assistants, tmp_path: Path) -> None:
     with serving(assistants.url.removesuffix("/mcp"), tmp_path) as url:
         answer = _post(url, "crk_made-up")
     assert answer.status_code == 503 and "is not a cams-relay" in answer.json()["error_description"]
@@ -123,7 +123,7 @@ def test_settings_that_cannot_work_prevent_the_start(
     assert done.returncode == 1 and sentence in done.stderr and "Traceback" not in done.stderr
 
 
-def test_the_key_in_the_data_folder_is_taken(assistants: Assistants, tmp_path: Path) -> None:
+def test_the_key_in_the_data_folder_is_used(assistants: Assistants, tmp_path: Path) -> None:
     (tmp_path / ".data").mkdir()
     (tmp_path / ".data" / "api_key").write_text(assistants.key("events:read") + "\n")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
@@ -149,7 +149,7 @@ def test_the_key_in_the_data_folder_is_taken(assistants: Assistants, tmp_path: P
     assert process.returncode == 0
 
 
-def test_the_web_process_does_not_load_it() -> None:
+def test_the_web_process_does_not_load_the_mcp_server() -> None:
     """Cold starts count: what only assistants need is imported when one comes."""
     code = "import sys, app.api, app.cli, app.web.gunicorn; print(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -159,7 +159,7 @@ def test_the_web_process_does_not_load_it() -> None:
     assert "flask" in loaded and not loaded & {"mcp", "pydantic", "starlette", "uvicorn", "jsonschema"}
 
 
-def test_both_protocol_eras_are_spoken(assistants: Assistants) -> None:
+def test_old_and_new_protocol_versions_are_supported(assistants: Assistants) -> None:
     """The SDK's client speaks the newest; those of 2025 begin with `initialize`, as `_post` does."""
     key = assistants.key("events:read")
     opened = _post(assistants.url, key)

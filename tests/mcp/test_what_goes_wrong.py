@@ -1,4 +1,4 @@
-"""Errors are tool errors in the relay's own words; long commands report progress, and held ones how to ask again."""
+"""Errors are tool errors with the relay's messages. Long commands report progress, and held ones how to continue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _call(assistants: Assistants, name: str, arguments: dict[str, Any]) -> Any:
     return run(ask)
 
 
-def test_errors_are_the_relays_own_sentences(assistants: Assistants, device: Device) -> None:
+def test_errors_contain_the_relays_message(assistants: Assistants, device: Device) -> None:
     here = {"device_id": device.id}
     window = {"start_time": "yesterday", "end_time": "2026-11-24T00:00:00"}
     cases: list[tuple[str, dict[str, Any], str]] = [
@@ -64,7 +64,7 @@ def test_errors_are_the_relays_own_sentences(assistants: Assistants, device: Dev
         assert told.startswith(sentence), (name, told)
 
 
-def test_null_is_as_good_as_nothing(assistants: Assistants) -> None:
+def test_null_is_treated_as_a_missing_argument(assistants: Assistants) -> None:
     assert (
         said(_call(assistants, "find_person", {"name_or_id": "nobody", "device_id": None}))["found_count"]
         == 0
@@ -74,14 +74,14 @@ def test_null_is_as_good_as_nothing(assistants: Assistants) -> None:
 
 
 @pytest.mark.parametrize("confirm", [None, False, "true", 1])
-def test_nothing_is_destroyed_without_confirm(assistants: Assistants, device: Device, confirm: Any) -> None:
+def test_destructive_commands_require_confirm(assistants: Assistants, device: Device, confirm: Any) -> None:
     arguments = {"device_id": device.id} | ({} if confirm is None else {"confirm": confirm})
     told = refused(_call(assistants, "delete_all_user", arguments))
     assert told.startswith("confirm: ")
     assert assistants.stage.received(device) == []
 
 
-def test_a_slow_command_reports_that_it_is_waited_for(assistants: Assistants, device: Device) -> None:
+def test_a_slow_command_reports_progress(assistants: Assistants, device: Device) -> None:
     assistants.stage.machine(device).spec.delay_seconds = 2.8
     heard: list[tuple[float, str | None]] = []
 
@@ -97,7 +97,7 @@ def test_a_slow_command_reports_that_it_is_waited_for(assistants: Assistants, de
     assert heard and heard[0][0] >= 2 and device.id in str(heard[0][1])
 
 
-def test_a_command_that_is_held_says_how_to_ask_again(assistants: Assistants, device: Device) -> None:
+def test_a_held_command_says_how_to_get_the_result(assistants: Assistants, device: Device) -> None:
     machine = assistants.stage.machine(device)
     machine.switch(online=False)
 
@@ -113,7 +113,7 @@ def test_a_command_that_is_held_says_how_to_ask_again(assistants: Assistants, de
     assert "what_to_do" not in ended
 
 
-def test_what_is_not_there_is_said_to_be_not_there(assistants: Assistants) -> None:
+def test_missing_objects_are_reported(assistants: Assistants) -> None:
     async def ask(client: Client) -> list[str]:
         told = []
         for call in (

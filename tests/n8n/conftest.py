@@ -1,4 +1,4 @@
-"""The built node package, a real n8n with it, and a relay with the simulator."""
+"""The built node package in a real n8n, and a relay with the simulator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real n8n: its process, and over its REST API what a person does in its editor."""
+"""Runs a real n8n, and does through its REST API what a person does in its editor."""
 
 from __future__ import annotations
 

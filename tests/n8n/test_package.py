@@ -1,4 +1,4 @@
-"""The package by itself: what its own tools say of it, and what is in the file that is published."""
+"""The package itself: the checks of its own tools, and the content of the published file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_its_own_checks_pass(package: Path, script: str) -> None:
     assert ran.returncode == 0, ran.stdout[-5000:]
 
 
-def test_what_is_published_is_what_runs_and_is_read(packed: Path) -> None:
+def test_the_published_package_contains_the_needed_files_only(packed: Path) -> None:
     with tarfile.open(packed) as archive:
         names = {name.removeprefix("package/") for name in archive.getnames()}
         manifest = json.load(archive.extractfile("package/package.json"))  # type: ignore[arg-type]
@@ -31,7 +31,7 @@ def test_what_is_published_is_what_runs_and_is_read(packed: Path) -> None:
     assert not any(name.endswith((".map", ".tsbuildinfo", ".test.mjs")) for name in names)
 
 
-def test_it_has_no_runtime_dependency_and_the_keyword_of_community_nodes() -> None:
+def test_it_has_no_runtime_dependencies_and_the_keyword_of_community_nodes() -> None:
     manifest = json.loads((PACKAGE / "package.json").read_text())
     assert "dependencies" not in manifest
     assert manifest["peerDependencies"] == {"n8n-workflow": "*"}

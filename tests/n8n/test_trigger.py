@@ -1,4 +1,4 @@
-"""Cams Biometrics Trigger in a real n8n: what it subscribes to, what starts a workflow and what doesn't."""
+"""Cams Biometrics Trigger in a real n8n: its subscription, and which deliveries start a workflow."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_a_punch_at_the_device_starts_the_workflow_with_its_data(
     assert (event["user_id"], event["punch_type"], event["input_type"]) == ("2", "check_out", "face")
 
 
-def test_only_what_was_asked_for_starts_it(publish: Publish, device: Device, stage: Stage) -> None:
+def test_only_matching_events_start_the_workflow(publish: Publish, device: Device, stage: Stage) -> None:
     published = publish(["attendance.punch"], userIds="3", punchTypes=["check_in"])
     for document in (
         device.punch("2"),
@@ -166,7 +166,7 @@ def test_a_forged_delivery_is_refused_and_starts_nothing(publish: Publish, devic
     assert execution.json("When") == [event]
 
 
-def test_a_repeated_delivery_is_dropped_where_that_is_wanted(publish: Publish) -> None:
+def test_a_repeated_delivery_is_dropped_if_the_option_is_set(publish: Publish) -> None:
     published = publish(["attendance.punch"], options={"dropRepeated": True})
     moment = datetime.now(UTC)
     body = json.dumps({"type": "attendance.punch"}).encode()
@@ -216,7 +216,7 @@ def test_without_the_option_a_photo_stays_a_link(publish: Publish, device: Devic
     assert requests.get(item["json"]["photo_url"], timeout=20).content == photo
 
 
-def test_changed_parameters_are_taken_over(publish: Publish, device: Device) -> None:
+def test_changed_parameters_update_the_subscription(publish: Publish, device: Device) -> None:
     published = publish(["attendance.punch"])
     published.workflow.change("When", events=["user.deleted"], options={"batchMax": 5})
     published.workflow.publish()
@@ -228,7 +228,9 @@ def test_changed_parameters_are_taken_over(publish: Publish, device: Device) -> 
     assert execution.json("When")[0]["type"] == "user.deleted"
 
 
-def test_a_subscription_removed_by_hand_is_made_again(publish: Publish, device: Device, stage: Stage) -> None:
+def test_a_subscription_removed_by_hand_is_created_again(
+    publish: Publish, device: Device, stage: Stage
+) -> None:
     published = publish(["attendance.punch"])
     former = published.subscription()["id"]
     assert stage.relay.call("DELETE", f"/v1/subscriptions/{former}").status_code == 204
@@ -260,7 +262,7 @@ def test_a_subscription_that_n8n_could_not_delete_is_used_again(
     assert len(published.started()) == 1
 
 
-def test_a_key_that_the_relay_refuses_fails_the_publication_with_its_sentence(n8n: N8n, stage: Stage) -> None:
+def test_a_refused_key_fails_the_publication_with_the_relays_message(n8n: N8n, stage: Stage) -> None:
     data = {"relayUrl": stage.relay.url, "apiKey": "crk_made-up-and-unknown"}
     wrong = {"camsRelayApi": n8n.credential("camsRelayApi", data, "wrong key")}
     workflow = n8n.workflow(
@@ -274,7 +276,7 @@ def test_a_key_that_the_relay_refuses_fails_the_publication_with_its_sentence(n8
     workflow.unpublish()
 
 
-def test_listening_for_a_test_event_takes_a_real_one(n8n: N8n, stage: Stage, device: Device) -> None:
+def test_listening_for_a_test_event_accepts_a_real_event(n8n: N8n, stage: Stage, device: Device) -> None:
     workflow = n8n.workflow(
         n8n.node(TRIGGER, "When", {"events": ["attendance.punch"], "deviceIds": [device.id]}),
         n8n.node("n8n-nodes-base.noOp", "Then", {}),
@@ -288,7 +290,7 @@ def test_listening_for_a_test_event_takes_a_real_one(n8n: N8n, stage: Stage, dev
     wait_for(lambda: not listening.subscriptions(), 20)  # it took one, and listens no more
 
 
-def test_listening_for_a_test_event_gets_a_sample_when_nothing_happens(
+def test_listening_for_a_test_event_gets_a_sample_if_no_event_arrives(
     n8n: N8n, stage: Stage, device: Device
 ) -> None:
     options = {"sampleAfter": 1}

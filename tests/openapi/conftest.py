@@ -1,4 +1,4 @@
-"""What the tests of the published descriptions share: the app, the documents, and a relay with a gateway behind it."""
+"""Fixtures for the tests of the published descriptions: the app, the documents, and a relay with a gateway."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What Gemini documents of a tool's function declarations, as a strict JSON Schema.
+"""A strict JSON Schema of the function declarations that Gemini documents.
 
-Documented: the REST reference's FunctionDeclaration and Schema, of the Gemini API and of Vertex AI; where the two
-differ, the narrower.
+Sources: FunctionDeclaration and Schema in the REST references of the Gemini API and Vertex AI. Where they differ, the
+stricter one applies.
 """
 
 from __future__ import annotations

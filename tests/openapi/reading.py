@@ -1,4 +1,4 @@
-"""Reading the documents."""
+"""Helpers that read the documents."""
 
 from __future__ import annotations
 

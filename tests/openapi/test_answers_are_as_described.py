@@ -1,7 +1,7 @@
-"""Schemathesis makes up requests for every operation, and the running relay answers as described.
+"""Schemathesis generates requests for every operation, and the running relay responds as described.
 
-The relay uses the simulator, so actions are carried out. Real ids are put in for most made-up ones: else
-nearly everything would be a 404.
+The relay uses the simulator, so actions are carried out. Most generated IDs are replaced by real ones, as otherwise
+nearly every response would be a 404.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def known(stage: Stage) -> dict[str, Any]:
 
 @schema.parametrize()
 @settings(deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
-def test_answers(case: schemathesis.Case, stage: Stage, known: dict[str, Any], spare: str) -> None:
+def test_responses_are_as_described(
+    case: schemathesis.Case, stage: Stage, known: dict[str, Any], spare: str
+) -> None:
     _put_in(case, {**known, "device_id": spare} if case.method == "PATCH" else known)
     answer = case.call(base_url=stage.relay.url, headers={"X-API-Key": API_KEY}, timeout=40)
     case.validate_response(answer, checks=_CHECKS)

@@ -1,4 +1,4 @@
-"""asyncapi.yaml is AsyncAPI 3.0, has every event type, and its samples fit its schemas."""
+"""asyncapi.yaml is valid AsyncAPI 3.0, has every event type, and its samples fit its schemas."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ rules: {asyncapi-info-contact: off, asyncapi-3-tags: off, asyncapi-latest-versio
 """
 
 
-def test_the_file_is_the_programs() -> None:
+def test_the_file_is_what_the_program_generates() -> None:
     assert yaml.safe_load((ROOT / "asyncapi.yaml").read_text()) == asyncapi()
 
 
@@ -39,7 +39,7 @@ def test_every_event_type_is_a_message_of_each_channel_and_its_sample_fits() -> 
 
 
 @pytest.mark.timeout(300)  # the first run installs
-def test_it_is_asyncapi_3_0(tmp_path: Path) -> None:
+def test_it_is_valid_asyncapi_3_0(tmp_path: Path) -> None:
     node.installed(_FOLDER)
     found = _FOLDER / "node_modules/@asyncapi/specs/schemas/3.0.0-without-$id.json"
     rules = Draft7Validator(json.loads(found.read_text()))

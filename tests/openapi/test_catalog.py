@@ -1,4 +1,4 @@
-"""The packages for n8n and Zapier build their catalog from the registry, also in a fresh clone."""
+"""The packages for n8n and Zapier build their catalog from the registry, even in a fresh clone."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_make_sets_up_what_a_fresh_clone_lacks(clone: Path) -> None:
 
 
 @pytest.mark.parametrize("make", ["", "echo 'there is no python3'; exit 2"])
-def test_without_python_or_make_it_says_what_is_needed(make: str, clone: Path) -> None:
+def test_without_python_or_make_the_error_says_what_is_needed(make: str, clone: Path) -> None:
     if make:
         program(clone.parent / "bin" / "make", make)
     built = build(clone, "n8n-nodes")

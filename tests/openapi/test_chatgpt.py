@@ -1,4 +1,4 @@
-"""docs/integrations/chatgpt.md says what is so of the description that a GPT imports."""
+"""The statements in docs/integrations/chatgpt.md about the imported description are true."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.openapi.reading import Json, operations
 PAGE = (ROOT / "docs" / "integrations" / "chatgpt.md").read_text()
 
 
-def test_what_the_page_tells_to_click_is_in_the_description(actions: Json) -> None:
+def test_the_operations_named_in_the_page_are_in_the_description(actions: Json) -> None:
     found = {operation["operationId"] for _, _, operation in operations(actions)}
     assert len(found) == MOST_OPERATIONS and "at most 30 operations" in PAGE
     assert {"listDevices", "getCommand"} <= found
@@ -27,6 +27,6 @@ def test_a_gpt_needs_one_server_and_no_header(actions: Json) -> None:
             assert parameter["in"] != "header" or not parameter["required"], path
 
 
-def test_an_action_answers_before_a_gpt_gives_up() -> None:
+def test_an_action_responds_before_a_gpt_times_out() -> None:
     """GPT actions wait 45 s; the relay's own wait and what it needs beside it must fit."""
     assert load({}).command_wait <= 30

@@ -1,4 +1,4 @@
-"""The description and the program agree: routes, scopes, the registry, and what is served."""
+"""The description and the program agree on routes, scopes, the registry, and what is served."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def test_path_parameters_are_those_of_the_path(whole: Json) -> None:
         assert named == re.findall(r"\{(\w+)\}", path)
 
 
-def test_a_39th_operation_would_be_there_by_itself(whole: Json) -> None:
+def test_a_39th_operation_would_be_described_automatically(whole: Json) -> None:
     described = [path for path in whole["paths"] if path.startswith("/v1/actions/")]
     assert len(described) == len(COMMANDS) + 1 == len(ACTIONS)
     items = [item for folder in openapi.gateway_collection()["item"] for item in folder["item"]]
     assert sorted(item["name"] for item in items) == sorted(f"{each.number} {each.name}" for each in COMMANDS)
 
 
-def test_examples_of_bodies_pass_the_programs_own_check(whole: Json) -> None:
+def test_examples_of_bodies_pass_the_programs_validation(whole: Json) -> None:
     for name, action in ACTIONS.items():
         (content,) = whole["paths"][f"/v1/actions/{name}"]["post"]["requestBody"]["content"].values()
         for example in content["examples"].values():
@@ -93,7 +93,7 @@ def test_it_is_served_without_a_key(client: FlaskClient, version: str) -> None:
         ("/openapi.json?webhooks=1&version=3.0", "webhooks", "only possible with OpenAPI 3.1"),
     ],
 )
-def test_a_wrong_value_is_answered_with_the_right_ones(
+def test_an_invalid_value_is_refused_with_the_valid_ones(
     client: FlaskClient, path: str, field: str, says: str
 ) -> None:
     got = client.get(path)
@@ -103,7 +103,7 @@ def test_a_wrong_value_is_answered_with_the_right_ones(
     assert error["parameter"] == field and says in error["message"]
 
 
-def test_the_page_loads_from_the_relay_alone(client: FlaskClient) -> None:
+def test_the_page_only_loads_files_from_the_relay(client: FlaskClient) -> None:
     got = client.get("/docs")
     assert (got.status_code, got.content_type) == (200, "text/html; charset=utf-8")
     policy = got.headers["Content-Security-Policy"]
@@ -116,7 +116,7 @@ def test_the_page_loads_from_the_relay_alone(client: FlaskClient) -> None:
     assert client.get("/docs/..%2fdocs.html").status_code == 404
 
 
-def test_the_viewer_is_the_published_one() -> None:
+def test_the_viewer_is_the_published_version() -> None:
     folder = ROOT / "app" / "static" / "vendor"
     listed = re.findall(r"([0-9a-f]{64})  (\S+)", (folder / "README.md").read_text())
     assert len(listed) == 3

@@ -1,4 +1,4 @@
-"""Each published description is made once, whatever the Host, and is not sent again to whoever has it."""
+"""Each published description is generated once for all Hosts, and isn't sent again to clients that have it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_description_has_an_etag_and_is_304_for_whoever_has_it(relay: Relay, path: str) -> None:
+def test_a_description_has_an_etag_and_is_304_if_it_is_sent_back(relay: Relay, path: str) -> None:
     first = relay.call("GET", path)
     tag = first.headers["ETag"]
     assert first.status_code == 200 and first.content
@@ -43,7 +43,7 @@ def test_the_etag_changes_with_the_host(relay: Relay) -> None:
 
 @pytest.mark.parametrize("version", openapi.VERSIONS)
 @pytest.mark.parametrize("tag", [None, "actions"])
-def test_any_number_of_hosts_fill_no_memory_and_each_gets_its_own(version: str, tag: str | None) -> None:
+def test_many_hosts_do_not_fill_the_memory_and_each_gets_its_url(version: str, tag: str | None) -> None:
     (
         openapi.served("json", version, tag, "http://warm.test"),
         openapi.served("yaml", version, tag, "http://warm.test"),

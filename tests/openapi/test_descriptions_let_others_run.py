@@ -1,4 +1,4 @@
-"""While a description is built, the process goes on with other requests, and builds each description once."""
+"""While a description is built, the process serves other requests. Each description is built once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every version of the description is valid, says the same, and is what the files at the root hold."""
+"""Every version of the description is valid and equivalent, and is the same as the file in the repository."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ VALIDATORS: dict[str, Any] = {
 
 @pytest.mark.parametrize("tag", [None, *openapi.TAGS])
 @pytest.mark.parametrize("version", openapi.VERSIONS)
-def test_each_version_and_each_tag_of_it_is_valid(version: str, tag: str | None) -> None:
+def test_the_description_is_valid_in_each_version_and_for_each_tag(version: str, tag: str | None) -> None:
     VALIDATORS[version](openapi.document(version, tag)).validate()
     if version == "3.1":
         VALIDATORS[version](openapi.document(version, tag, webhooks=True)).validate()
 
 
-def test_the_files_in_the_repository_are_what_the_program_makes() -> None:
+def test_the_files_in_the_repository_are_what_the_program_generates() -> None:
     check = subprocess.run(
         [sys.executable, ROOT / "scripts" / "openapi", "--check"], capture_output=True, text=True
     )
@@ -59,7 +59,7 @@ def test_each_version_has_the_same_operations(whole: Json) -> None:
         assert "webhooks" not in document
 
 
-def test_3_0_has_none_of_the_words_of_3_1() -> None:
+def test_3_0_has_no_keywords_of_3_1() -> None:
     def check(node: object, *, named: bool = False) -> None:
         if isinstance(node, list):
             for item in node:
@@ -145,7 +145,7 @@ def test_webhooks_are_the_event_types(whole: Json, with_webhooks: Json) -> None:
         assert item["post"]["tags"] == ["webhooks"]
 
 
-def test_no_two_kinds_of_event_have_the_same_shape(whole: Json) -> None:
+def test_no_two_event_schemas_are_the_same(whole: Json) -> None:
     """A reader of `oneOf` couldn't tell them apart."""
     kinds = [resolved(whole, one) for one in whole["components"]["schemas"]["Event"]["oneOf"]]
     shapes = [tuple(sorted(kind["properties"])) for kind in kinds]
@@ -157,7 +157,7 @@ def test_no_two_kinds_of_event_have_the_same_shape(whole: Json) -> None:
 # Power Automate
 
 
-def test_swagger_2_0_has_what_power_automate_reads() -> None:
+def test_swagger_2_0_has_the_extensions_for_power_automate() -> None:
     document = openapi.document("2.0", base_url="https://relay.example.org/base")
     assert (document["host"], document["basePath"], document["schemes"]) == (
         "relay.example.org",

@@ -1,4 +1,4 @@
-"""`cams-relay openapi`, and Gemini's function declarations against what Gemini documents of them."""
+"""`cams-relay openapi`, and Gemini's function declarations compared with Gemini's documentation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _printed(*options: str) -> str:
     return done.output
 
 
-def test_the_check_finds_what_gemini_refuses() -> None:
+def test_the_check_detects_what_gemini_refuses() -> None:
     text = {"type": "string", "description": "A text."}
     for part in (
         {**text, "examples": ["x"]},
@@ -41,7 +41,7 @@ def test_the_check_finds_what_gemini_refuses() -> None:
 
 
 @pytest.mark.parametrize("tag", [None, *openapi.TAGS])
-def test_declarations_are_what_gemini_documents(tag: str | None) -> None:
+def test_declarations_follow_geminis_documentation(tag: str | None) -> None:
     options = ("--tag", tag) if tag else ()
     tool = json.loads(_printed("--format", "gemini", *options))
     assert wrong_for_gemini(tool) == []
@@ -49,7 +49,7 @@ def test_declarations_are_what_gemini_documents(tag: str | None) -> None:
     assert {item["name"] for item in tool["functionDeclarations"]} == described
 
 
-def test_a_declaration_has_the_fields_that_its_action_takes(actions: Json) -> None:
+def test_a_declaration_has_the_fields_of_its_action(actions: Json) -> None:
     tool = json.loads(_printed("--format", "gemini"))
     declared = {item["name"]: item for item in tool["functionDeclarations"]}
     assert len(declared) == 30
@@ -90,6 +90,6 @@ def test_the_command_adds_webhooks_on_demand() -> None:
         (("--webhooks", "--format", "gemini"), "--webhooks: only OpenAPI 3.1 has webhooks"),
     ],
 )
-def test_what_there_is_not_is_said(options: tuple[str, ...], sentence: str) -> None:
+def test_unsupported_options_are_refused(options: tuple[str, ...], sentence: str) -> None:
     done = CliRunner().invoke(main, ["openapi", *options])
     assert done.exit_code == 1 and sentence in done.output

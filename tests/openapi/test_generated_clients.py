@@ -1,4 +1,4 @@
-"""Generators of client code make code that compiles of the description, with names that a person would choose."""
+"""Code generators make client code from the description that compiles and has readable names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What GPT actions and Gemini's function declarations can take. Contract §7."""
+"""The limits of GPT actions and of Gemini's function declarations. Contract §7."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_actions_are_the_commands_add_user_and_two_reads(actions: Json) -> None:
     assert beyond(-1) == []
 
 
-def test_a_tag_alone_has_no_part_that_it_does_not_use(actions: Json) -> None:
+def test_a_description_of_one_tag_has_no_unused_parts(actions: Json) -> None:
     assert [tag["name"] for tag in actions["tags"]] == ["actions"]
     assert "webhooks" not in actions
     text = str(actions)
@@ -43,7 +43,7 @@ def test_a_tag_alone_has_no_part_that_it_does_not_use(actions: Json) -> None:
             assert all(f"#/components/{kind}/{name}'" in text for name in parts)
 
 
-def test_texts_are_short_enough_and_there(whole: Json) -> None:
+def test_texts_exist_and_are_short_enough(whole: Json) -> None:
     for path, method, operation in operations(whole):
         where = f"{method} {path}"
         assert 0 < len(operation["summary"]) <= _DESCRIPTION, where
@@ -55,7 +55,7 @@ def test_texts_are_short_enough_and_there(whole: Json) -> None:
             assert "$ref" in response or response["description"], where
 
 
-def test_every_field_of_a_body_says_what_it_is(whole: Json) -> None:
+def test_every_field_of_a_body_has_a_description(whole: Json) -> None:
     bodies = [name for name in whole["components"]["schemas"] if name.endswith(("Body", "Change"))]
     schemas = [whole["components"]["schemas"][name] for name in bodies]
     schemas += [body_of(whole, operation) for path, _, operation in operations(whole) if "/actions/" in path]
@@ -70,7 +70,7 @@ def _is_optional_credential(schema: Json, name: str) -> bool:
     return bool(CREDENTIAL.fullmatch(name)) and name not in schema.get("required", ())
 
 
-def test_importers_have_no_example_of_an_optional_credential_to_send(actions: Json) -> None:
+def test_optional_credentials_have_no_examples(actions: Json) -> None:
     """n8n's and Postman's importers fill in all examples: a user would get a card and a PIN that nobody chose."""
     optional = 0
     for _, method, operation in operations(actions):
@@ -85,7 +85,7 @@ def test_importers_have_no_example_of_an_optional_credential_to_send(actions: Js
     assert not [name for name in first["value"] if CREDENTIAL.fullmatch(name)]
 
 
-def test_operation_ids_are_unique_and_names_that_functions_can_have(with_webhooks: Json) -> None:
+def test_operation_ids_are_unique_and_valid_function_names(with_webhooks: Json) -> None:
     names = [operation["operationId"] for _, _, operation in operations(with_webhooks)]
     names += [item["post"]["operationId"] for item in with_webhooks["webhooks"].values()]
     assert len(names) == len(set(names))
@@ -93,7 +93,7 @@ def test_operation_ids_are_unique_and_names_that_functions_can_have(with_webhook
         assert re.fullmatch(r"[a-z][A-Za-z]{2,63}", name), name
 
 
-def test_consequential_is_what_changes_something(whole: Json) -> None:
+def test_operations_that_change_something_are_consequential(whole: Json) -> None:
     for path, method, operation in operations(whole):
         reads = method == "get" or path in ("/v1/actions/load-log", "/v1/actions/load-device-information")
         assert operation["x-openai-isConsequential"] is not reads, path
@@ -119,7 +119,7 @@ def test_examples_are_small(actions: Json) -> None:
     assert all(len(str(example_of(schema, schemas))) < _BODY for schema in schemas.values())
 
 
-def test_destructive_actions_ask_for_confirmation(whole: Json) -> None:
+def test_destructive_actions_require_confirmation(whole: Json) -> None:
     for name, action in ACTIONS.items():
         body = body_of(whole, whole["paths"][f"/v1/actions/{name}"]["post"])
         assert ("confirm" in body["required"]) == (action.effect == "destructive")

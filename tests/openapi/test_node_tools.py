@@ -1,6 +1,6 @@
-"""Tools of the Node world take the descriptions: Spectral, Redocly, and newman with both Postman collections.
+"""Node.js tools accept the descriptions: Spectral, Redocly, and newman with both Postman collections.
 
-They are in `node/` with exact versions, installed once from the npm registry; nothing else needs the network.
+They are in `node/` with exact versions, and are installed once from the npm registry. Nothing else needs the network.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return found
 
 
-def test_spectral_finds_nothing(tools: Path, documents: list[Path]) -> None:
+def test_spectral_finds_no_problem(tools: Path, documents: list[Path]) -> None:
     found = _run(tools / "spectral", "lint", "-r", ".spectral.yaml", "--fail-severity=hint", *documents)
     assert found.returncode == 0, found.stdout
     assert "No results" in found.stdout
 
 
-def test_redocly_finds_nothing(tools: Path, documents: list[Path]) -> None:
+def test_redocly_finds_no_problem(tools: Path, documents: list[Path]) -> None:
     found = _run(tools / "redocly", "lint", "--config", "redocly.yaml", *documents)
     assert found.returncode == 0, found.stdout
 
@@ -71,7 +71,7 @@ def _newman(tools: Path, collection: object, folder: Path, **variables: str) -> 
     return int(stats["requests"]["total"])
 
 
-def test_newman_runs_the_gateways_collection_against_the_virtual_gateway(
+def test_newman_runs_the_gateways_collection_with_the_simulator(
     tools: Path, stage: Stage, tmp_path: Path
 ) -> None:
     device = stage.new_device()
@@ -87,7 +87,7 @@ def test_newman_runs_the_gateways_collection_against_the_virtual_gateway(
     assert not stage.simulator.gateway.device(device.id).users  # the last ones delete everything
 
 
-def test_newman_runs_the_relays_collection_against_a_relay(tools: Path, stage: Stage, tmp_path: Path) -> None:
+def test_newman_runs_the_relays_collection_with_a_relay(tools: Path, stage: Stage, tmp_path: Path) -> None:
     device = stage.new_device()
     collection = stage.relay.get("/postman.json", params={"collection": "relay"})
     made = _newman(

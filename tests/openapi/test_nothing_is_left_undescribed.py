@@ -1,4 +1,4 @@
-"""Answers of a running relay have no field that the description lacks. (That none is missing, Schemathesis checks.)"""
+"""Responses of a running relay have no fields missing from the description. Schemathesis checks the reverse."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def described(whole: Json, stage: Stage) -> Described:
     return Described(whole, stage)
 
 
-def test_actions_and_commands(described: Described, stage: Stage) -> None:
+def test_responses_of_actions_and_commands_are_described(described: Described, stage: Stage) -> None:
     device = stage.new_device()
     url = f"{stage.simulator.url}/control/devices/{device.id}/punch"
     assert requests.post(url, json={"user_id": "2"}, timeout=10).ok
@@ -68,7 +68,7 @@ def test_actions_and_commands(described: Described, stage: Stage) -> None:
     assert described("POST", "/v1/actions/delete-user", json={"device_id": device.id})["errors"]
 
 
-def test_what_devices_reported(described: Described, stage: Stage) -> None:
+def test_responses_with_data_from_devices_are_described(described: Described, stage: Stage) -> None:
     device = stage.new_device()
     for number in (1, 2, 4, 10):
         device.send_done(device.sample(number))
@@ -84,7 +84,9 @@ def test_what_devices_reported(described: Described, stage: Stage) -> None:
     described("GET", f"/v1/devices/{device.id}", "/v1/devices/{device_id}")
 
 
-def test_subscriptions_and_keys(described: Described, stage: Stage, receiver: Receiver) -> None:
+def test_responses_of_subscriptions_and_keys_are_described(
+    described: Described, stage: Stage, receiver: Receiver
+) -> None:
     made = described("POST", "/v1/subscriptions", json={"target_url": receiver.url, "events": ["*"]})
     path, one = f"/v1/subscriptions/{made['id']}", "/v1/subscriptions/{subscription_id}"
     described("GET", path, one)

@@ -1,4 +1,4 @@
-"""The whole description says nothing twice, gives everything a name, and says the same as a flat one."""
+"""The complete description contains nothing twice, names everything, and is equivalent to a flat one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def schemas_in(node: Any) -> Iterator[Json]:
                 yield from schemas_in(part)
 
 
-def test_what_is_shared_says_the_same_as_before() -> None:
+def test_the_shared_description_is_equivalent_to_the_flat_one() -> None:
     before = with_webhooks(build())
     after = shared(before)
     for section in ("paths", "webhooks"):
@@ -52,7 +52,7 @@ def test_what_is_shared_says_the_same_as_before() -> None:
     assert len(str(after)) < 0.9 * len(str(before))
 
 
-def test_no_parameter_and_no_answer_is_described_twice(with_webhooks: Json) -> None:
+def test_no_parameter_or_response_is_described_twice(with_webhooks: Json) -> None:
     counts: Counter[str] = Counter()
     for section in ("paths", "webhooks"):
         for _, _, operation in operations({"paths": with_webhooks[section]}):
@@ -62,7 +62,7 @@ def test_no_parameter_and_no_answer_is_described_twice(with_webhooks: Json) -> N
     assert [part for part, count in counts.items() if count > 1] == []
 
 
-def test_objects_are_components_and_what_is_left_in_place_has_a_title(with_webhooks: Json) -> None:
+def test_objects_are_components_and_inline_schemas_have_titles(with_webhooks: Json) -> None:
     components = {id(schema) for schema in with_webhooks["components"]["schemas"].values()}
     titles: list[str] = []
     for schema in schemas_in(with_webhooks):
@@ -75,7 +75,7 @@ def test_objects_are_components_and_what_is_left_in_place_has_a_title(with_webho
 
 
 @pytest.mark.parametrize("tag", openapi.TAGS)
-def test_a_tag_alone_stays_flat(tag: str) -> None:
+def test_a_description_of_one_tag_stays_flat(tag: str) -> None:
     """Its importers don't follow references to parameters and bodies."""
     flat_one = only_tag(build(), tag)
     made = openapi.document(tag=tag)
@@ -95,7 +95,7 @@ def test_each_operation_has_one_tag(with_webhooks: Json) -> None:
 
 
 @pytest.mark.parametrize("tag", ["actions", "events"])
-def test_the_relays_own_business_is_in_no_tag_that_a_tool_imports(tag: str, whole: Json) -> None:
+def test_tags_for_import_contain_no_administrative_operations(tag: str, whole: Json) -> None:
     system = {
         operation["operationId"] for _, _, operation in operations(whole) if operation["tags"] == ["system"]
     }
@@ -110,7 +110,7 @@ def test_no_two_components_have_the_same_name(with_webhooks: Json) -> None:
 
 
 @pytest.mark.parametrize("version", openapi.VERSIONS)
-def test_importers_are_given_no_idempotency_key_to_fill_in(version: str) -> None:
+def test_actions_have_no_idempotency_key_parameter(version: str) -> None:
     document = openapi.document(version)
     assert "Idempotency-Key" in document["info"]["description"]
     for _, _, operation in operations(document):
@@ -118,7 +118,7 @@ def test_importers_are_given_no_idempotency_key_to_fill_in(version: str) -> None
             assert resolved(document, parameter)["name"] != "Idempotency-Key"
 
 
-def test_swagger_2_0_requires_no_field_that_may_be_null() -> None:
+def test_swagger_2_0_does_not_require_fields_that_can_be_null() -> None:
     seen = 0
     for schema in schemas_in(openapi.document("2.0")):
         for name in schema.get("required", ()) if "properties" in schema else ():

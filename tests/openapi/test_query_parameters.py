@@ -1,4 +1,4 @@
-"""A view takes exactly the query parameters that the description lists."""
+"""A view accepts exactly the query parameters in the description."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def described() -> dict[tuple[str, str], set[str]]:
     }
 
 
-def test_views_take_the_parameters_that_are_described(app: Flask) -> None:
+def test_views_accept_the_described_parameters(app: Flask) -> None:
     named = described()
     taken = {}
     for rule in app.url_map.iter_rules():
