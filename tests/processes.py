@@ -1,4 +1,4 @@
-"""Inspects the processes that a test has started, through /proc."""
+"""Inspects processes that a test has started, using /proc."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Database servers from Debian's packages, run as an ordinary user in a temporary folder."""
+"""Database servers from Debian's packages, run as an ordinary user with a temporary folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A relay with the simulator behind it."""
+"""A relay with the simulator as its gateway."""
 
 from __future__ import annotations
 

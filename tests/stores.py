@@ -1,4 +1,4 @@
-"""Stores for tests: the embedded store's program over TCP, as one server, under Sentinel, or as a Cluster."""
+"""Stores for tests, made of the embedded store's program over TCP: a single server, Sentinel, or a Cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lock files determine what is installed, from any registry, and can be audited."""
+"""The lock files determine the installed versions from any registry, and can be audited."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _locks() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("path", list(_locks()), ids=lambda path: str(path.parent.relative_to(ROOT)))
-def test_a_lock_file_names_no_registry_and_what_is_wanted_is_exact(path: Path) -> None:
+def test_a_lock_file_names_no_registry_and_its_requirements_are_exact(path: Path) -> None:
     packages = json.loads(path.read_text())["packages"]
     assert not any("resolved" in package for package in packages.values())
     installed = {
@@ -51,7 +51,7 @@ def test_every_python_package_is_pinned_with_a_hash(name: str) -> None:
     assert [entry for entry in pinned if "==" not in entry or "--hash=sha256:" not in entry] == []
 
 
-def test_an_audit_that_could_not_be_made_says_so_and_is_no_success(tmp_path: Path) -> None:
+def test_a_failed_audit_is_reported_and_is_not_a_success(tmp_path: Path) -> None:
     """`make audit` where there is neither a package index nor npm."""
     nowhere = {"PATH": str(tmp_path), "HOME": str(tmp_path), "UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path)}
     ran = subprocess.run(

@@ -1,4 +1,4 @@
-"""A store that is away is logged when it goes, once a minute, and when it is back: not at each try."""
+"""A store that is away is logged when it goes away, then once a minute, and when it is back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from app.base.outage_log import Absence
 
 
-def test_an_outage_of_two_minutes_is_four_lines(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outage_of_two_minutes_logs_four_lines(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
     absence = Absence(logging.getLogger("relay.dispatcher"), clock=lambda: now)
     with caplog.at_level(logging.WARNING, "relay.dispatcher"):

@@ -1,4 +1,4 @@
-"""A relay that starts beside a store that is not its own says that it takes nothing, and suggests nothing harmful."""
+"""A relay that starts with a different store says that it accepts nothing, and suggests nothing harmful."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_health_is_503_while_no_callback_can_be_taken(tmp_path: Path) -> None:
         relay.stop()
 
 
-def test_a_new_store_under_a_running_relay_is_told_from_an_absent_one(tmp_path: Path) -> None:
+def test_a_replaced_store_is_distinguished_from_an_absent_store(tmp_path: Path) -> None:
     """It has a new password, which the running processes took for the store's absence."""
     relay = Relay(tmp_path).start("store", "web")
     try:

@@ -1,4 +1,4 @@
-"""`/metrics` shows the age of the newest automatic backup, and agrees with `/health` about backups that fail."""
+"""`/metrics` shows the age of the newest automatic backup, and agrees with `/health` about failing backups."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def shown(relay: Relay) -> tuple[float, float | None, bool]:
     return float(failing[1]), None if age is None else float(age[1]), bool(problems)
 
 
-def test_without_backups_nothing_fails_and_there_is_no_age(relay: Relay, kept: Store) -> None:
+def test_without_automatic_backups_there_is_no_failure_and_no_age(relay: Relay, kept: Store) -> None:
     assert shown(relay) == (0.0, None, False)
 
 
@@ -51,7 +51,7 @@ def test_the_age_is_that_of_the_newest_backup(relay: Relay, kept: Store, tmp_pat
     assert shown(relay)[1] == 0.0
 
 
-def test_failing_and_late_backups_are_shown_until_they_are_made_again(
+def test_failing_and_late_backups_are_reported_until_the_next_success(
     relay: Relay, kept: Store, tmp_path: Path
 ) -> None:
     now = time.time()
@@ -68,7 +68,9 @@ def test_failing_and_late_backups_are_shown_until_they_are_made_again(
         assert shown(relay)[::2] == (0.0, False)
 
 
-def test_backups_dated_ahead_are_a_warning_and_no_failure(relay: Relay, kept: Store, tmp_path: Path) -> None:
+def test_backups_dated_in_the_future_are_a_warning_and_not_a_failure(
+    relay: Relay, kept: Store, tmp_path: Path
+) -> None:
     now = time.time()
     kept.backup_reports.write(
         BackupReport(now, str(tmp_path), DAY, now, None, None, ahead=["made-up.backup"])

@@ -1,4 +1,4 @@
-"""Commands that only look make no keys and folders; misspelt settings are told; NO_COLOR is kept to."""
+"""Commands that only read create no keys or folders, report misspelt settings, and obey NO_COLOR."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def _run(folder: Path, *arguments: str, **environment: str) -> str:
         ("export", "--user", "7"),
     ],
 )
-def test_a_command_in_any_folder_makes_nothing_there(tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_a_command_creates_nothing_in_the_current_folder(tmp_path: Path, command: tuple[str, ...]) -> None:
     assert "RELAY_DATA_DIR" in _run(tmp_path, *command)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_command_that_ended_leaves_its_caller_free_to_make_keys(
+def test_a_process_can_still_create_keys_after_running_a_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -60,13 +60,13 @@ def test_doctor_names_a_misspelt_setting(tmp_path: Path) -> None:
     assert "RELAY_RETENTION_DAY is set" in told and "Did you mean RELAY_RETENTION_DAYS?" in told
 
 
-def test_only_unknown_settings_are_told() -> None:
+def test_only_unknown_settings_are_reported() -> None:
     assert unknown_variables({"RELAY_SHARDS": "1", "RELAY_URL": "x", "PATH": "x"}) == []
     (one,) = unknown_variables({"RELAY_" + "Z" * 30: "1"})
     assert ".env.example" in one
 
 
-def test_no_color_is_kept_to(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
     _echo("\x1b[32msent\x1b[0m")

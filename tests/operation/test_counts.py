@@ -1,4 +1,4 @@
-"""A flood of bad requests is counted with a round trip a second, and nothing is lost while the store is away."""
+"""Many bad requests are counted with one round trip per second, and no count is lost while the store is away."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def store(server: Server, tmp_path: Path) -> Store:
     )
 
 
-def test_the_first_of_a_second_is_written_at_once_and_the_rest_together(store: Store) -> None:
+def test_the_first_count_is_written_immediately_and_the_rest_once_a_second(store: Store) -> None:
     clock = Clock()
     counts = Counts(store.connection, clock)
     counts.add("made-up")
@@ -55,7 +55,7 @@ def test_the_first_of_a_second_is_written_at_once_and_the_rest_together(store: S
     assert store.relay_events.counters() == {"made-up": 501, "other": 2}
 
 
-def test_counts_made_while_the_store_is_away_are_written_later(store: Store, server: Server) -> None:
+def test_counts_while_the_store_is_away_are_written_later(store: Store, server: Server) -> None:
     clock = Clock()
     counts = Counts(store.connection, clock)
     server.kill()

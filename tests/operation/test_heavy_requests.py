@@ -1,4 +1,4 @@
-"""A request that reads or writes very much takes turns with everything else in its process."""
+"""A request that reads or writes much data lets other work in its process run."""
 
 from __future__ import annotations
 
@@ -153,13 +153,13 @@ READS = {
 
 
 @pytest.mark.parametrize("read", READS)
-def test_no_pipeline_is_longer_than_a_turn(environment: dict[str, str], sizes: list[int], read: str) -> None:
+def test_pipelines_have_a_maximum_length(environment: dict[str, str], sizes: list[int], read: str) -> None:
     READS[read](Store(load(environment)))
     assert sizes and max(sizes) <= MOST_CALLS
 
 
 @pytest.mark.parametrize("count", [0, 1, 250, 251, 600])
-def test_each_answer_is_with_its_own_item(environment: dict[str, str], count: int) -> None:
+def test_each_result_belongs_to_its_item(environment: dict[str, str], count: int) -> None:
     client = Store(load(environment)).connection.redis
 
     def call(pipeline: Any, number: int) -> None:
@@ -171,7 +171,9 @@ def test_each_answer_is_with_its_own_item(environment: dict[str, str], count: in
     ]
 
 
-def test_others_run_between_the_parts_of_an_export(environment: dict[str, str], tmp_path: Path) -> None:
+def test_other_requests_run_between_the_parts_of_an_export(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", TURNS + CSV + WORKBOOK + STORE],
         cwd=ROOT,
@@ -183,7 +185,7 @@ def test_others_run_between_the_parts_of_an_export(environment: dict[str, str], 
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_a_filter_that_takes_nothing_ends_within_a_bounded_number_of_events(
+def test_a_filter_without_matches_reads_a_bounded_number_of_events(
     environment: dict[str, str],
 ) -> None:
     found = Store(load(environment)).events.page(Query(types=("attendance.*",), user_ids=("nobody",)), 50)

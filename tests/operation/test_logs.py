@@ -1,4 +1,4 @@
-"""Requests have ids, which are in their answers and log lines; lines of callbacks and deliveries have their events'."""
+"""Requests have IDs in their responses and log lines. Lines about callbacks and deliveries contain event IDs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def lines(relay: Relay) -> list[dict[str, Any]]:
     return [json.loads(line) for line in relay.logs().splitlines() if line.startswith("{")]
 
 
-def test_an_answer_has_the_id_of_its_request(relay: Relay) -> None:
+def test_a_response_has_the_id_of_its_request(relay: Relay) -> None:
     own = relay.call("GET", "/v1/me").headers["x-request-id"]
     assert own.startswith("req_") and own != relay.call("GET", "/v1/me").headers["x-request-id"]
     taken = relay.call("GET", "/v1/me", headers={"X-Request-Id": "made-up.id_0001"})
@@ -93,7 +93,7 @@ def test_a_callbacks_event_is_found_by_the_id_of_its_request(telling: Relay, pas
     assert "x-request-id" not in shown
 
 
-def test_rq_says_once_a_minute_that_the_store_is_away(tmp_path: Path) -> None:
+def test_rq_logs_once_a_minute_that_the_store_is_away(tmp_path: Path) -> None:
     with Relay(tmp_path, WEB_CONCURRENCY="1") as relay:
         relay.terminate("store")
         wait_for(lambda: "could not connect to Redis" in relay.logs(), 20)
@@ -101,7 +101,7 @@ def test_rq_says_once_a_minute_that_the_store_is_away(tmp_path: Path) -> None:
         assert relay.logs().count("could not connect to Redis") == 1
 
 
-def test_web_says_that_callbacks_go_to_disk_and_that_the_store_is_back(tmp_path: Path) -> None:
+def test_web_logs_that_callbacks_go_to_disk_and_that_the_store_is_back(tmp_path: Path) -> None:
     with Relay(tmp_path, WEB_CONCURRENCY="1") as relay:
         assert "redis.credentials" not in relay.logs(), "redis-py warns of our store's password"
         device = relay.device()
@@ -116,7 +116,7 @@ def test_web_says_that_callbacks_go_to_disk_and_that_the_store_is_back(tmp_path:
         wait_for(lambda: "relay.callback the store is back after" in relay.logs(), 20)
 
 
-def test_a_host_that_is_not_found_leaves_no_traceback(telling: Relay) -> None:
+def test_a_host_that_is_not_found_logs_no_traceback(telling: Relay) -> None:
     body = {"target_url": "http://nowhere.invalid/", "events": ["*"]}
     assert telling.call("POST", "/v1/subscriptions", json=body).status_code == 201
     assert "Traceback" not in telling.logs()

@@ -1,4 +1,4 @@
-"""What holds up a web process is found out and told."""
+"""Code that blocks a web process is detected and reported."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_blocked_event_loop_is_logged_with_the_function_once_a_minute() -> Non
     assert "compute_for_long" in line
 
 
-def test_the_innermost_function_of_ours_is_named() -> None:
+def test_the_innermost_function_of_the_relay_is_named() -> None:
     frames: list[str] = []
 
     class Row(dict[str, str]):
@@ -74,7 +74,7 @@ def test_the_innermost_function_of_ours_is_named() -> None:
     assert frames and frames[0].startswith("app/attendance/employees.py:")
 
 
-def test_a_long_hold_is_a_warning_for_a_while() -> None:
+def test_a_long_block_is_a_temporary_warning() -> None:
     guard = LoopGuard()
     guard.note(0.4, "app/x.py:1 in short")
     assert guard.trouble() is None
@@ -82,11 +82,11 @@ def test_a_long_hold_is_a_warning_for_a_while() -> None:
     assert "7.0 s in app/x.py:1 in long" in (guard.trouble() or "")
 
 
-def test_a_long_list_of_employees_lets_others_run_in_between() -> None:
+def test_importing_many_employees_lets_other_requests_run() -> None:
     run(TURNS)
 
 
-def test_the_largest_list_of_employees_is_read() -> None:
+def test_the_largest_list_of_employees_is_imported() -> None:
     lines = "\n".join(f"{number},E{number},Asha" for number in range(100_000))
     assert len(from_csv(f"user_id,employee_id,name\n{lines}".encode())) == 100_000
     assert EmployeeRow().load({"user_id": "1", "employee_id": "E"})["name"] is None
@@ -94,7 +94,7 @@ def test_the_largest_list_of_employees_is_read() -> None:
 
 @pytest.mark.parametrize("name", [None, "", " Asha ", "x" * 200, "x" * 201, 5])
 @pytest.mark.parametrize("user_id", ["7", " 7 ", "", " ", "x" * 128, "x" * 129, 7, None])
-def test_a_row_read_the_short_way_is_as_the_schema_says(user_id: Any, name: Any) -> None:
+def test_the_fast_path_for_rows_gives_the_same_result_as_the_schema(user_id: Any, name: Any) -> None:
     row = {"user_id": user_id, "employee_id": " E ", "name": name}
     try:
         loaded = EmployeeRow().load(row)
@@ -107,5 +107,5 @@ def test_a_row_read_the_short_way_is_as_the_schema_says(user_id: Any, name: Any)
 
 
 @pytest.mark.parametrize("count", [0, 1, 200, 401])
-def test_turns_leave_nothing_out(count: int) -> None:
+def test_taking_turns_skips_no_items(count: int) -> None:
     assert list(in_turns(range(count))) == list(range(count))

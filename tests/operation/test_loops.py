@@ -1,4 +1,4 @@
-"""A background loop that fails or stalls is logged at most once a minute, counted, and shown."""
+"""A background loop that fails or stalls is logged at most once a minute, counted, and reported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_failures_are_counted_and_logged_once_a_minute(caplog: pytest.LogCapture
     assert loop.trouble() is None and loop.failures == 50
 
 
-def test_a_loop_that_no_longer_turns_is_stalled() -> None:
+def test_a_loop_that_does_not_run_any_more_is_stalled() -> None:
     loops = Loops()
     loops.get("patient")
     assert loops.troubles() == {}
@@ -42,7 +42,7 @@ def test_a_loop_that_no_longer_turns_is_stalled() -> None:
     assert "has not run" in loops.troubles()["stuck"]
 
 
-def test_problems_of_any_process_are_shown(relay: Relay) -> None:
+def test_problems_of_any_process_are_reported(relay: Relay) -> None:
     kept = Store(load(relay.environment))
     loops, name = Loops(), f"made-up {secrets.token_hex(4)}"
     for _ in range(5):
@@ -74,7 +74,7 @@ def test_problems_of_any_process_are_shown(relay: Relay) -> None:
         kept.connection.redis.hdel(LOOPS, loops._process)
 
 
-def test_a_sync_of_the_stores_file_that_fails_is_logged(
+def test_a_failed_sync_of_the_stores_file_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "appendonlydir"
@@ -93,7 +93,7 @@ def test_a_sync_of_the_stores_file_that_fails_is_logged(
     assert loop.failures_in_a_row == 0
 
 
-def test_a_damaged_queue_of_jobs_is_shown_and_jobs_go_on_after_it(
+def test_a_damaged_job_queue_is_reported_and_jobs_continue_afterwards(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     store = make_rq_client(load(relay.environment))
@@ -115,7 +115,7 @@ def test_a_damaged_queue_of_jobs_is_shown_and_jobs_go_on_after_it(
     wait_for(lambda: not warned(), 60)
 
 
-def test_what_else_is_watched_is_reported_with_the_loops() -> None:
+def test_other_monitored_parts_are_reported_with_the_loops() -> None:
     loops, told = Loops(), []
     loops.watch("made-up", lambda: "It is too long." if told else None)
     assert loops.troubles() == {}

@@ -1,4 +1,4 @@
-"""The example alerts and the dashboard are what Prometheus understands, and name what the relay tells."""
+"""Prometheus accepts the example alerts and the dashboard, which only use existing metrics."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def expressions() -> list[str]:
     return [rule["expr"] for rule in rules] + [one["expr"] for panel in panels for one in panel["targets"]]
 
 
-def test_the_rules_and_the_example_are_right() -> None:
+def test_the_rules_and_the_example_are_valid() -> None:
     assert "21 rules found" in promtool("check", "rules", ALERTS)
     promtool("check", "config", "--syntax-only", FOLDER / "prometheus.yml")
 
 
-def test_alerts_are_raised_on_a_bad_day_and_not_on_a_quiet_one(tmp_path: Path) -> None:
+def test_alerts_fire_on_a_bad_day_and_not_on_a_quiet_one(tmp_path: Path) -> None:
     cases = (Path(__file__).parent / "alerts_test.yml").read_text()
     file = tmp_path / "test.yml"
     file.write_text(cases.replace("ALERTS]", f"{ALERTS}]"))
@@ -49,7 +49,7 @@ def test_alerts_are_raised_on_a_bad_day_and_not_on_a_quiet_one(tmp_path: Path) -
     assert named == set(re.findall(r"alertname: (Relay\w+)", cases))
 
 
-def test_every_alert_leads_to_its_section_of_the_runbook() -> None:
+def test_every_alert_links_to_its_section_of_the_runbook() -> None:
     runbook = (ROOT / "docs" / "runbook.md").read_text()
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", runbook, re.MULTILINE | re.DOTALL))
     rules = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
@@ -61,7 +61,7 @@ def test_every_alert_leads_to_its_section_of_the_runbook() -> None:
         assert parts == ["What it means", "Who notices", "What to do", "Over when"], rule["alert"]
 
 
-def test_every_expression_of_the_dashboard_is_one() -> None:
+def test_every_expression_of_the_dashboard_is_valid() -> None:
     rules = {
         "groups": [
             {
@@ -80,7 +80,7 @@ def test_every_expression_of_the_dashboard_is_one() -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_what_they_name_is_told(relay: Relay, receiver: Receiver) -> None:
+def test_alerts_and_dashboard_only_use_existing_metrics(relay: Relay, receiver: Receiver) -> None:
     device = relay.device()
     relay.subscribe(receiver, device)
     device.send_done(device.punch())
@@ -116,7 +116,7 @@ def test_a_backlog_has_an_age(relay: Relay, receiver: Receiver) -> None:
     wait_for(lambda: tells("dead") == 1 or tells("oldest_seconds") > 0)
 
 
-def test_the_documentation_lists_all_that_is_told(relay: Relay, receiver: Receiver) -> None:
+def test_the_documentation_lists_all_metrics(relay: Relay, receiver: Receiver) -> None:
     device = relay.device()
     relay.subscribe(receiver, device)
     device.send_done(device.punch())  # so that each label has a value

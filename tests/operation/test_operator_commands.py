@@ -1,4 +1,4 @@
-"""Keys, subscriptions, devices and events on the command line: what the API says and does, and no secret."""
+"""Keys, subscriptions, devices and events on the command line: the same results as in the API, without secrets."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_subscriptions_are_listed_tested_and_replayed(relay: Relay, receiver: Re
     assert both.returncode == 2 and "can't be combined" in both.stderr
 
 
-def test_tail_prints_the_latest_events_and_then_each_new_one_once(relay: Relay) -> None:
+def test_tail_prints_the_latest_events_and_then_each_new_event_once(relay: Relay) -> None:
     device = relay.device()
     for _ in range(3):
         device.send_done(device.punch(user="\x1b[31m7"))
@@ -174,7 +174,7 @@ def test_tail_prints_the_latest_events_and_then_each_new_one_once(relay: Relay) 
     assert following.stderr is not None and following.stderr.read() == "" and lines.empty()
 
 
-def test_a_reader_that_goes_ends_the_command_quietly(relay: Relay) -> None:
+def test_a_closed_pipe_ends_the_command_without_an_error(relay: Relay) -> None:
     device = relay.device()
     for _ in range(3):
         device.send_done(device.punch())
@@ -190,7 +190,7 @@ def test_a_reader_that_goes_ends_the_command_quietly(relay: Relay) -> None:
     assert len(ran.stdout.splitlines()) == 1 and ran.stderr == ""
 
 
-def test_what_fails_in_a_command_is_not_said_of_the_store(
+def test_a_failing_command_does_not_blame_the_store(
     relay: Relay,
 ) -> None:
     settings = load(relay.environment)
@@ -210,7 +210,7 @@ def test_a_secret_in_a_binary_file_is_refused_with_a_sentence(relay: Relay) -> N
 
 
 @pytest.mark.parametrize("what", ["keys", "subscriptions", "devices"])
-def test_a_list_with_nothing_in_it_says_so(tmp_path_factory: pytest.TempPathFactory, what: str) -> None:
+def test_an_empty_list_prints_a_message(tmp_path_factory: pytest.TempPathFactory, what: str) -> None:
     relay = Relay(tmp_path_factory.mktemp("empty"), RELAY_SECRET_KEY="made-up-" * 8).start("store")
     try:
         wait_for(lambda: run(relay, what, "list").returncode == 0, 30)  # the store is there

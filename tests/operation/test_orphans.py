@@ -1,4 +1,4 @@
-"""A worker that is told to end does so, whenever that is: a child whose parent was killed is ended by nobody else."""
+"""A worker always stops when it is told to, because no other process ends the child of a killed parent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.processes import child
         "rq_worker._Worker.run_maintenance_tasks",
     ],
 )
-def test_a_sigterm_ends_the_process_whenever_it_comes(relay: Relay, where: str) -> None:
+def test_a_sigterm_ends_the_process_at_any_time(relay: Relay, where: str) -> None:
     """One that came while the store was asked whether it may be used was lost, and the process went on for ever."""
     code = f"""
 import os, signal, sys

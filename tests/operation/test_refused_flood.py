@@ -1,4 +1,4 @@
-"""A flood of refused callbacks costs a bounded memory and few calls to the store, and hides no device."""
+"""A flood of refused callbacks uses bounded memory and few calls to the store, and hides no device."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_store_is_written_to_once_a_second(store: Store) -> None:
     }
 
 
-def test_a_flood_of_made_up_sources_is_bounded_and_hides_no_device_that_tries_again(store: Store) -> None:
+def test_a_flood_of_random_sources_is_bounded_and_hides_no_retrying_device(store: Store) -> None:
     refused = RefusedCallbacks(store.connection, Clock())
     for _ in range(3):
         refused.note(refusal(7, "198.51.100.1"))
@@ -89,7 +89,7 @@ def test_a_flood_of_made_up_sources_is_bounded_and_hides_no_device_that_tries_ag
     assert next(source.count for source in found if source.latest.address == "198.51.100.1") == 3
 
 
-def test_many_claims_of_one_address_leave_room_for_others(store: Store) -> None:
+def test_many_sources_at_one_address_leave_room_for_others(store: Store) -> None:
     refused = RefusedCallbacks(store.connection, Clock())
     for _ in range(3):
         for number in range(1000):
@@ -126,7 +126,7 @@ def test_a_flood_from_few_networks_hides_neither_a_registered_device_nor_a_new_o
     assert store.connection.redis.xlen(shard.by_type("callback.refused")) == before + 1
 
 
-def test_processes_add_up_and_old_sources_go(store: Store) -> None:
+def test_counts_of_processes_are_added_and_old_sources_are_removed(store: Store) -> None:
     one, other = RefusedCallbacks(store.connection, Clock()), RefusedCallbacks(store.connection, Clock())
     one.note(refusal(9, at=time.time() - KEPT_SECONDS - 60))
     for _ in range(2):
@@ -139,7 +139,7 @@ def test_processes_add_up_and_old_sources_go(store: Store) -> None:
     assert store.connection.redis.hlen(REFUSED) == 2
 
 
-def test_refusals_while_the_store_is_away_are_written_later(store: Store, server: Server) -> None:
+def test_refused_callbacks_while_the_store_is_away_are_written_later(store: Store, server: Server) -> None:
     clock = Clock()
     refused = RefusedCallbacks(store.connection, clock)
     server.kill()
@@ -170,7 +170,7 @@ def test_damaged_entries_hide_no_others(store: Store) -> None:
     assert refused.all() == []
 
 
-def test_events_are_few_however_many_sources_there_are(store: Store) -> None:
+def test_the_number_of_events_is_limited_for_many_sources(store: Store) -> None:
     for number in range(60):
         store.refused.note(refusal(number, f"198.51.100.{number % 3}"))
     store.refused.write()
@@ -185,7 +185,7 @@ def test_events_are_few_however_many_sources_there_are(store: Store) -> None:
     assert store.connection.redis.xlen(shard.by_type("callback.refused")) == 20
 
 
-def test_a_source_is_told_again_after_an_hour(store: Store) -> None:
+def test_a_source_is_reported_again_after_an_hour(store: Store) -> None:
     now = time.time()
     for hours in range(3):
         store.refused.note(refusal(at=now + hours * 3600))
@@ -195,7 +195,7 @@ def test_a_source_is_told_again_after_an_hour(store: Store) -> None:
     assert store.connection.redis.xlen(store.connection.shards[0].by_type("callback.refused")) == 3
 
 
-def test_the_log_has_a_line_a_minute_for_each_source_and_few_in_all(
+def test_the_log_has_one_line_a_minute_per_source_and_a_limit_in_total(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()

@@ -1,4 +1,4 @@
-"""What goes wrong again and again is said in one sentence, once a minute: a log of tracebacks hides what matters."""
+"""Repeated errors are logged in one sentence, once a minute, because many tracebacks hide what matters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.store import Store
 from tests.harness import Relay, wait_for
 
 
-def test_the_same_is_said_once_a_minute_and_something_else_at_once() -> None:
+def test_the_same_message_is_logged_once_a_minute_and_another_immediately() -> None:
     now = 100.0
     once = OnceAMinute(lambda: now)
     assert (once.may_say("a"), once.may_say("a"), once.may_say("b")) == (True, False, True)
@@ -24,13 +24,13 @@ def test_the_same_is_said_once_a_minute_and_something_else_at_once() -> None:
     assert once.may_say("a") and not once.may_say("a")
 
 
-def test_however_many_things_there_are_only_the_latest_are_remembered() -> None:
+def test_only_the_latest_messages_are_remembered() -> None:
     once = OnceAMinute(lambda: 0.0)
     assert all(once.may_say(str(number)) for number in range(5_000))
     assert not once.may_say("4999") and once.may_say("0")
 
 
-def test_callbacks_that_are_parked_are_said_in_a_sentence(tmp_path: Path) -> None:
+def test_parked_callbacks_are_logged_in_a_sentence(tmp_path: Path) -> None:
     with Relay(tmp_path, WEB_CONCURRENCY="1") as relay:
         device = relay.device()
         store = Store(load(relay.environment))
@@ -67,7 +67,7 @@ def a_folder(path: Path) -> None:
         ("00000000000000000001-0badcafe.unreadable", a_folder),
     ],
 )
-def test_a_folder_for_a_file_in_the_spool_is_said_in_a_sentence(
+def test_a_folder_in_place_of_a_spool_file_is_logged_in_a_sentence(
     tmp_path: Path, name: str, made: Callable[[Path], None]
 ) -> None:
     with Relay(tmp_path, WEB_CONCURRENCY="1") as relay:

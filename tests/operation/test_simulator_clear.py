@@ -1,4 +1,4 @@
-"""`cams-relay simulator clear` and the console's button: no simulated device is left, and none keeps calling."""
+"""`cams-relay simulator clear` and the console's button remove all simulated devices, which then send no callbacks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _simulator_runs(up: Up) -> bool:
 
 
 @pytest.mark.parametrize("way", ["command line", "console"])
-def test_the_simulator_stops_and_its_device_and_people_are_gone(tmp_path: Path, way: str) -> None:
+def test_the_simulator_stops_and_its_device_and_users_are_removed(tmp_path: Path, way: str) -> None:
     up = Up(tmp_path, RELAY_API_KEY=API_KEY)
     try:
         wait_for(lambda: "Press Ctrl-C to stop" in up.text(), 120)
@@ -69,7 +69,7 @@ def test_only_simulated_devices_are_removed(relay: Relay) -> None:
     assert real.id in ids and simulated.id not in ids
 
 
-def test_without_a_relay_it_names_the_folder_and_makes_nothing(tmp_path: Path) -> None:
+def test_without_a_relay_it_names_the_folder_and_creates_nothing(tmp_path: Path) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "REDIS_"))}
     ran = subprocess.run(
         [sys.executable, "-m", "app", "simulator", "clear"],

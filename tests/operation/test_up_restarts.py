@@ -1,4 +1,4 @@
-"""`up` can be started again at once, however it was ended: nothing of the one before still listens."""
+"""`up` can be started again immediately, however it ended, because nothing of it still listens."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def start(folder: Path, port: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
 
 
-def test_up_is_started_again_at_once(tmp_path: Path) -> None:
+def test_up_can_be_started_again_immediately(tmp_path: Path) -> None:
     port = free_port()
     for number in range(_RESTARTS):
         up = start(tmp_path, port)
@@ -55,7 +55,7 @@ def test_up_is_started_again_at_once(tmp_path: Path) -> None:
     assert "address" not in (tmp_path / "up.log").read_text().lower()
 
 
-def test_up_waits_for_what_a_killed_one_left(tmp_path: Path) -> None:
+def test_up_waits_for_processes_of_a_killed_up(tmp_path: Path) -> None:
     port = free_port()
     first = start(tmp_path, port)
     wait_for(lambda: "is running" in (tmp_path / "up.log").read_text(), 120)
@@ -85,7 +85,7 @@ def _has_open(pid: int, name: str) -> bool:
     return any(link.endswith(name) for link in links)
 
 
-def test_a_second_up_on_the_same_folder_says_so(tmp_path: Path) -> None:
+def test_a_second_up_with_the_same_folder_is_refused(tmp_path: Path) -> None:
     first = start(tmp_path, free_port())
     try:
         wait_for(lambda: (tmp_path / "data" / "up.lock").exists(), 60)

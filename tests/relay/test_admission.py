@@ -1,4 +1,4 @@
-"""A store is used only under its own secret key, and with no fewer shards than before; else a sentence says why."""
+"""A store is only used with its own secret key and at least as many shards as before. Otherwise, a message says why."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def own(tmp_path: Path) -> Any:
         relay.kill(name)
 
 
-def test_another_key_stops_the_start_and_every_command(own: Relay) -> None:
+def test_a_wrong_secret_key_prevents_the_start_and_every_command(own: Relay) -> None:
     own.start("store", "web")
     own.device()
     own.kill("web")
@@ -78,7 +78,7 @@ def test_another_key_stops_the_start_and_every_command(own: Relay) -> None:
     own.start("web")
 
 
-def test_a_store_of_another_key_that_comes_up_later_is_503_and_never_401(own: Relay) -> None:
+def test_a_store_with_another_key_that_comes_up_later_is_503_and_never_401(own: Relay) -> None:
     own.start("store", "web")
     device = own.device()
     own.kill("web")
@@ -113,7 +113,7 @@ def test_a_store_of_another_key_that_comes_up_later_is_503_and_never_401(own: Re
     assert "delivering for shard" not in (own.folder / "worker.log").read_text()
 
 
-def test_the_first_key_is_made_though_the_store_came_later_and_nobody_called(own: Relay) -> None:
+def test_the_first_api_key_is_created_even_if_the_store_comes_up_later(own: Relay) -> None:
     del own.environment["RELAY_API_KEY"]
     own._start("web")
 
@@ -130,7 +130,7 @@ def test_the_first_key_is_made_though_the_store_came_later_and_nobody_called(own
     wait_for(lambda: file.exists() and file.read_text().startswith("crk_"), 60)
 
 
-def test_a_store_without_a_mark_is_told_by_what_is_sealed_in_it(own: Relay) -> None:
+def test_a_store_without_a_key_id_is_recognised_by_its_encrypted_data(own: Relay) -> None:
     own.start("store", "web")
     own.device()
     own.kill("web")
@@ -154,7 +154,7 @@ def test_a_store_without_a_mark_is_told_by_what_is_sealed_in_it(own: Relay) -> N
         kept(own).admission.check()
 
 
-def test_no_new_key_is_made_beside_data(tmp_path: Path) -> None:
+def test_no_new_secret_key_is_created_if_there_is_data(tmp_path: Path) -> None:
     relay = Relay(tmp_path, WEB_CONCURRENCY="1")
     try:
         relay.start("store", "web")
@@ -176,7 +176,7 @@ def test_no_new_key_is_made_beside_data(tmp_path: Path) -> None:
         relay.stop()
 
 
-def test_a_short_key_is_refused_for_a_new_store_and_goes_on_with_its_own(own: Relay) -> None:
+def test_a_short_key_is_refused_for_a_new_store_and_accepted_for_its_own(own: Relay) -> None:
     own.environment["RELAY_SECRET_KEY"] = "short-but-in-use"
     own.start("store")
     wait_for(
@@ -202,7 +202,7 @@ def test_a_short_key_is_refused_for_a_new_store_and_goes_on_with_its_own(own: Re
     refuses(own, WRONG, "web")
 
 
-def test_an_empty_store_takes_the_key_and_the_shards_of_the_next_start(own: Relay) -> None:
+def test_an_empty_store_accepts_the_key_and_shards_of_the_next_start(own: Relay) -> None:
     own.start("store")
     wait_for(lambda: (own.folder / "data/store/valkey.sock").exists(), 60)
     own.environment |= {"RELAY_SECRET_KEY": OTHER, "RELAY_SHARDS": "64"}
@@ -213,7 +213,7 @@ def test_an_empty_store_takes_the_key_and_the_shards_of_the_next_start(own: Rela
     assert store.connection.redis.mget(KEY_ID, SHARDS) == [store.vault.key_id.encode(), b"2"]
 
 
-def test_fewer_shards_than_before_stop_the_start(own: Relay) -> None:
+def test_fewer_shards_than_before_prevent_the_start(own: Relay) -> None:
     own.environment["RELAY_SHARDS"] = "4"
     own.start("store", "web")
     own.device()

@@ -1,4 +1,4 @@
-"""Holes in the store's append-only file are closed, and nothing else of it is touched."""
+"""Holes in the store's append-only file are removed, and the rest isn't changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOTE = b"#TS:1795631957\r\n"
         (b"", b""),
     ],
 )
-def test_holes_are_closed(tmp_path: Path, written: bytes, left: bytes) -> None:
+def test_holes_are_removed(tmp_path: Path, written: bytes, left: bytes) -> None:
     path = tmp_path / "appendonly.aof.2.incr.aof"
     path.write_bytes(written)
     assert close_holes(tmp_path) == len(written) - len(left)

@@ -1,4 +1,4 @@
-"""Attendance on any store, its people's punches spread over shards. What it shows is tested in tests/attendance."""
+"""Attendance on every kind of store, with punches on several shards. Its content is tested in tests/attendance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.relay.tools import cursor_at
 ZONE = ZoneInfo("Asia/Kolkata")
 
 
-def test_a_day_across_shards_and_what_is_told_of_it(relay: Relay, receiver: Receiver) -> None:
+def test_a_day_across_shards_is_shown_and_published(relay: Relay, receiver: Receiver) -> None:
     devices = [relay.device(timezone="Asia/Kolkata") for _ in range(8)]
     day = (datetime.now(ZONE) - timedelta(days=2)).date()
     users = [f"{secrets.token_hex(6)}-{number}" for number in range(5)]

@@ -1,4 +1,4 @@
-"""A backup brings a relay back: devices, users, events, queues and dead letters, under the same ids."""
+"""A backup restores a relay: devices, users, events, queues and dead letters, with the same IDs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TYPES = ["attendance.punch", "user.updated", "credential.updated"]  # the relay 
 SECRET = "made-up-secret-key-of-a-backup-0123456789"
 
 
-def test_a_relay_goes_on_from_its_backup(tmp_path: Path) -> None:
+def test_a_relay_continues_from_its_backup(tmp_path: Path) -> None:
     good, bad = Receiver(), Receiver()
     bad.answer = lambda _: (500, {}, b"")
     (tmp_path / "old").mkdir()
@@ -127,7 +127,7 @@ def test_temporary_keys_are_not_backed_up_and_do_not_prevent_a_restore(tmp_path:
         new.stop()
 
 
-def test_a_copy_that_fails_leaves_nothing(relay: Relay, tmp_path: Path) -> None:
+def test_a_failed_backup_leaves_no_file(relay: Relay, tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "app", "backup", str(tmp_path / "copy")],
         cwd=relay.folder,
@@ -141,14 +141,14 @@ def test_a_copy_that_fails_leaves_nothing(relay: Relay, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_link_stays_and_leads_to_the_copy(relay: Relay, tmp_path: Path) -> None:
+def test_a_link_is_kept_and_its_target_is_replaced(relay: Relay, tmp_path: Path) -> None:
     link = tmp_path / "latest"
     link.symlink_to(tmp_path / "copy")
     assert "keys saved to" in cli(relay, "backup", str(link))
     assert link.is_symlink() and (tmp_path / "copy").stat().st_size > 0
 
 
-def test_a_device_is_not_replaced_by_a_copy(relay: Relay, tmp_path: Path) -> None:
+def test_a_device_file_is_not_replaced(relay: Relay, tmp_path: Path) -> None:
     """As root, /dev/full became a file; /dev/stdout is what somebody would write who has no room for one."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

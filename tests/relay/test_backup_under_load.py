@@ -1,4 +1,4 @@
-"""A backup that is made while callbacks come shows one moment: nothing of it comes twice, and nothing is missing."""
+"""A backup made while callbacks arrive is consistent: nothing in it is duplicated or missing."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def sense(body: dict[str, Any]) -> str:
     return f"{body['type']} {body['operation_id']} {body.get('punch_id')} {body.get('revision')}"
 
 
-def test_what_was_there_is_known_and_what_came_later_is_taken(
+def test_earlier_callbacks_are_duplicates_and_later_ones_are_accepted_after_a_restore(
     make: Callable[[str], Store], tmp_path: Path
 ) -> None:
     old, new = make("old"), make("new")
@@ -166,7 +166,7 @@ def test_what_was_there_is_known_and_what_came_later_is_taken(
     assert old.connection.redis.ttl(SHARD.backup) > 0, "no change is noted for long after a backup"
 
 
-def test_no_delivery_is_missed_that_moves_while_it_is_copied(
+def test_a_delivery_that_moves_during_the_backup_is_not_missed(
     make: Callable[[str], Store], tmp_path: Path
 ) -> None:
     old, new = make("old"), make("new")
@@ -219,7 +219,7 @@ def test_no_delivery_is_missed_that_moves_while_it_is_copied(
         assert there == wanted, number
 
 
-def test_a_backup_that_was_held_up_says_so(make: Callable[[str], Store], tmp_path: Path) -> None:
+def test_a_delayed_backup_is_reported(make: Callable[[str], Store], tmp_path: Path) -> None:
     store = make("old")
     cut = Cut(store.connection)
     store.connection.redis.delete(SHARD.backup)
@@ -238,7 +238,9 @@ def test_a_backup_that_was_held_up_says_so(make: Callable[[str], Store], tmp_pat
     assert not list(tmp_path.glob("copy*"))
 
 
-def test_an_erased_person_is_not_left_in_the_notes_of_a_backup(make: Callable[[str], Store]) -> None:
+def test_an_erased_person_is_not_left_in_the_changes_recorded_for_a_backup(
+    make: Callable[[str], Store],
+) -> None:
     store = make("old")
     cut = Cut(store.connection)
     assert store.connection.redis.exists(SHARD.backup)

@@ -1,4 +1,4 @@
-"""A device's callback secret: `?k=SECRET` on its Callback URL is a second factor beside the AuthToken."""
+"""A device's callback secret: `?k=SECRET` in its Callback URL is a second factor besides the AuthToken."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_without_the_secret_or_with_a_wrong_one_a_callback_is_401(guarded: tuple
     ],
 )
 @pytest.mark.parametrize("path", ["/callback", "/callback/{id}"])
-def test_with_it_a_callback_is_taken_however_the_gateway_appends_its_stgid(
+def test_with_the_secret_a_callback_is_accepted_however_stgid_is_appended(
     guarded: tuple[Device, str], query: str, path: str
 ) -> None:
     device, secret = guarded
@@ -86,7 +86,7 @@ def test_with_it_a_callback_is_taken_however_the_gateway_appends_its_stgid(
         problem(send(device, other), 401)
 
 
-def test_it_is_needed_beside_the_security_key_and_in_the_old_forms(relay: Relay) -> None:
+def test_the_secret_is_required_with_a_security_key_and_for_old_versions(relay: Relay) -> None:
     device = relay.device(security_key=KEY)
     url = patch(device, require_callback_secret=True)["callback_url"]
     body = sealed(device.punch())
@@ -94,7 +94,7 @@ def test_it_is_needed_beside_the_security_key_and_in_the_old_forms(relay: Relay)
     done(send(device, url, body))
 
 
-def test_it_is_shown_once_and_nowhere_else(relay: Relay, guarded: tuple[Device, str]) -> None:
+def test_the_secret_is_shown_once_and_nowhere_else(relay: Relay, guarded: tuple[Device, str]) -> None:
     device, secret = guarded
     done(send(device, f"{relay.url}/callback?k={secret}"))
     problem(send(device, f"{relay.url}/callback?k={secret}", b'{"AuthToken":"x"}'), 401)
@@ -110,7 +110,7 @@ def test_it_is_shown_once_and_nowhere_else(relay: Relay, guarded: tuple[Device, 
     done(send(device, f"{relay.url}/callback?k={secret}"))
 
 
-def test_no_request_that_is_refused_by_the_server_puts_it_in_the_log(
+def test_requests_refused_by_the_server_do_not_log_the_secret(
     relay: Relay, guarded: tuple[Device, str]
 ) -> None:
     _, secret = guarded
@@ -130,7 +130,7 @@ def test_no_request_that_is_refused_by_the_server_puts_it_in_the_log(
     assert secret not in relay.logs()
 
 
-def test_after_rotation_both_are_taken_and_the_former_one_ends(
+def test_after_rotation_both_secrets_are_accepted_until_the_former_expires(
     relay: Relay, guarded: tuple[Device, str]
 ) -> None:
     device, former = guarded
@@ -148,13 +148,13 @@ def test_after_rotation_both_are_taken_and_the_former_one_ends(
     assert known.takes_callback_secret(secret) and not known.takes_callback_secret(former)
 
 
-def test_rotation_without_a_secret_says_how_to_get_one(relay: Relay, device: Device) -> None:
+def test_rotation_without_a_secret_is_refused_with_advice(relay: Relay, device: Device) -> None:
     found = problem(relay.call("POST", f"/v1/devices/{device.id}/rotate-callback-secret"), 409)
     assert "require_callback_secret" in found["detail"]
     problem(relay.call("POST", "/v1/devices/nobody/rotate-callback-secret"), 404)
 
 
-def test_a_device_can_be_registered_with_it_and_it_goes_with_the_auth_token_only(relay: Relay) -> None:
+def test_a_device_can_be_registered_with_a_secret_and_removing_it_needs_the_auth_token(relay: Relay) -> None:
     wanted = {"device_id": "SECRET1", "auth_token": "0123456789abcdef" * 2, "require_callback_secret": True}
     made = post(relay, "/v1/devices", wanted)
     device = Device(relay, "SECRET1", wanted["auth_token"])  # type: ignore[arg-type]
@@ -171,7 +171,7 @@ def test_a_device_can_be_registered_with_it_and_it_goes_with_the_auth_token_only
     )
 
 
-def test_each_time_it_is_required_anew_it_is_another(device: Device) -> None:
+def test_requiring_a_secret_again_creates_a_new_one(device: Device) -> None:
     found = set()
     for _ in range(3):
         found.add(secret_of(patch(device, require_callback_secret=True)["callback_url"]))
@@ -194,5 +194,5 @@ def test_each_time_it_is_required_anew_it_is_another(device: Device) -> None:
         ("other=1&stgid=A&K=S", ["A"], ""),
     ],
 )
-def test_a_query_is_read_as_gateways_write_it(query: str, hints: list[str], secret: str) -> None:
+def test_a_query_is_parsed_as_gateways_write_it(query: str, hints: list[str], secret: str) -> None:
     assert url_parts(query) == (hints, secret)

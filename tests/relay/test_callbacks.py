@@ -1,4 +1,4 @@
-"""Callbacks are answered as the table in contract §2 says, and what is authentic is kept."""
+"""Callbacks are answered as in the table of contract §2, and authentic callbacks are stored."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def keyed(relay: Relay) -> Device:
 
 
 @pytest.mark.parametrize("number", range(1, len(CALLBACKS) + 1))
-def test_the_same_again_is_acknowledged_and_counted_but_not_published(device: Device, number: int) -> None:
+def test_a_repeated_callback_is_acknowledged_and_counted_but_not_published(
+    device: Device, number: int
+) -> None:
     document = device.sample(number)
     done(device.send(document))
     first = events(device)
@@ -47,14 +49,14 @@ def test_the_same_again_is_acknowledged_and_counted_but_not_published(device: De
     assert counters(device)["duplicates"] == 2
 
 
-def test_samples_that_share_an_operation_id_both_come_through(device: Device) -> None:
+def test_samples_with_the_same_operation_id_are_both_published(device: Device) -> None:
     device.send_done(device.sample(4))
     device.send_done(device.sample(5))
     changed = [event["credential_type"] for event in events(device, type="credential.updated")]
     assert changed == ["card", "password"]
 
 
-def test_the_same_content_as_another_operation_is_no_duplicate(device: Device) -> None:
+def test_the_same_content_with_another_operation_id_is_not_a_duplicate(device: Device) -> None:
     for operation in ("one", "two"):
         document = device.sample(3)
         document["RealTime"]["OperationID"] = operation
@@ -70,7 +72,7 @@ def test_the_same_body_from_two_devices_is_two_events(relay: Relay) -> None:
     assert only(first, "attendance.punch")["punch_id"] != only(second, "attendance.punch")["punch_id"]
 
 
-def test_the_same_callback_at_the_same_time_is_published_once(relay: Relay, device: Device) -> None:
+def test_concurrent_identical_callbacks_are_published_once(relay: Relay, device: Device) -> None:
     body = json.dumps(device.sample(11))
     answers: list[requests.Response] = []
 
@@ -91,7 +93,7 @@ def test_the_same_callback_at_the_same_time_is_published_once(relay: Relay, devi
 # Whose it is
 
 
-def test_a_wrong_or_missing_token_is_401_and_keeps_nothing_but_a_count(relay: Relay, device: Device) -> None:
+def test_a_wrong_or_missing_token_is_401_and_only_a_count_is_stored(relay: Relay, device: Device) -> None:
     before = refused(relay, "unauthorised")
     document = device.punch()
     for token in (
@@ -127,7 +129,7 @@ def test_a_wrong_or_missing_token_is_401_and_keeps_nothing_but_a_count(relay: Re
         "/callback?other=1",
     ],
 )
-def test_a_hint_that_matches_is_fine(relay: Relay, device: Device, path: str) -> None:
+def test_a_matching_device_id_in_the_url_is_accepted(relay: Relay, device: Device, path: str) -> None:
     done(relay.session.post(relay.url + path.format(id=device.id), json=device.punch(), timeout=15))
     assert types(device) == ["attendance.punch"]
 
@@ -137,7 +139,7 @@ def test_a_hint_that_matches_is_fine(relay: Relay, device: Device, path: str) ->
     ["/callback/{other}", "/callback?stgid={other}", "/callback/{id}?stgid={other}", "/callback/nobody"],
 )
 @pytest.mark.parametrize("key", [None, KEY])
-def test_a_hint_that_does_not_match_is_401(relay: Relay, path: str, key: str | None) -> None:
+def test_a_different_device_id_in_the_url_is_401(relay: Relay, path: str, key: str | None) -> None:
     device, other = relay.device(security_key=key), relay.device()
     body = device.punch()
     url = relay.url + path.format(id=device.id, other=other.id)
@@ -145,7 +147,7 @@ def test_a_hint_that_does_not_match_is_401(relay: Relay, path: str, key: str | N
     assert events(device) == events(other) == []
 
 
-def test_devices_that_share_a_token_are_told_apart_by_hint_or_serial(relay: Relay) -> None:
+def test_devices_with_the_same_token_are_distinguished_by_url_or_serial_number(relay: Relay) -> None:
     token = secrets.token_hex(16)
     first = relay.device(auth_token=token, serial_number="SN1")
     second = relay.device(auth_token=token, serial_number="SN2")
@@ -184,7 +186,7 @@ def test_an_encrypted_callback_is_read(relay: Relay, keyed: Device, wrap: Any, h
 
 
 @pytest.mark.parametrize("number", range(1, len(CALLBACKS) + 1))
-def test_each_sample_is_the_same_encrypted_and_plain(relay: Relay, number: int) -> None:
+def test_each_sample_has_the_same_result_encrypted_and_unencrypted(relay: Relay, number: int) -> None:
     plain, secret = relay.device(), relay.device(security_key=KEY)
     done(plain.send(plain.sample(number)))
     done(secret.send(sealed(secret.sample(number))))
@@ -196,7 +198,7 @@ def test_each_sample_is_the_same_encrypted_and_plain(relay: Relay, number: int) 
     assert shown(plain) == shown(secret) != []
 
 
-def test_plain_text_of_a_device_with_a_security_key_is_401(relay: Relay) -> None:
+def test_an_unencrypted_callback_from_a_device_with_a_security_key_is_401(relay: Relay) -> None:
     device = relay.device(security_key=KEY)
     problem(device.send(device.punch()), 401)
     problem(relay.session.post(f"{relay.url}/callback/{device.id}", json=device.punch(), timeout=15), 401)
@@ -210,7 +212,7 @@ def test_another_devices_key_does_not_authenticate(relay: Relay) -> None:
     assert events(device) == events(other) == []
 
 
-def test_old_and_new_key_are_read_while_the_key_is_changed(relay: Relay) -> None:
+def test_old_and_new_key_are_accepted_while_the_key_is_changed(relay: Relay) -> None:
     device = relay.device(security_key=KEY)
     third = secrets.token_hex(16)
     assert relay.call(
@@ -282,7 +284,9 @@ def test_the_content_type_is_not_relied_on(device: Device, content_type: str | N
 
 
 @pytest.mark.parametrize("before, after", [(b"\xef\xbb\xbf", b""), (b"\r\n\t ", b" \r\n\x00")])
-def test_a_bom_and_blanks_around_the_json_are_fine(device: Device, before: bytes, after: bytes) -> None:
+def test_a_bom_and_white_space_around_the_json_are_accepted(
+    device: Device, before: bytes, after: bytes
+) -> None:
     done(device.send(before + json.dumps(device.punch()).encode() + after))
     assert types(device) == ["attendance.punch"]
 
@@ -302,7 +306,7 @@ def padded(device: Device, size: int) -> bytes:
     return body.replace(b'"Padding": "x"', b'"Padding": "' + b"x" * (size - len(body) + 1) + b'"')
 
 
-def test_16_mib_are_taken(device: Device) -> None:
+def test_16_mib_are_accepted(device: Device) -> None:
     body = padded(device, LARGEST)
     assert len(body) == LARGEST
     done(device.send(body))
@@ -329,7 +333,7 @@ def test_a_chunked_body_is_read(relay: Relay, device: Device) -> None:
 # The shortcut past Flask, and the long way, are one
 
 
-def test_a_photo_of_the_short_and_of_the_long_way_has_the_same_url(relay: Relay, device: Device) -> None:
+def test_a_photo_has_the_same_url_on_the_fast_path_and_in_the_app(relay: Relay, device: Device) -> None:
     for chunked in (False, True):  # chunks have no length: the long way
         document = device.sample(10)
         document["RealTime"]["OperationID"] = secrets.token_hex(6)
@@ -340,13 +344,13 @@ def test_a_photo_of_the_short_and_of_the_long_way_has_the_same_url(relay: Relay,
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_a_callback_by_another_method_is_405(relay: Relay, method: str) -> None:
+def test_a_callback_with_another_method_is_405(relay: Relay, method: str) -> None:
     answer = relay.call(method, "/callback", json={})
     assert problem(answer, 405)
     assert "POST" in answer.headers["allow"]
 
 
-def test_a_body_that_is_cut_short_is_kept_nowhere(relay: Relay, device: Device) -> None:
+def test_an_incomplete_body_is_not_stored(relay: Relay, device: Device) -> None:
     body = json.dumps(device.punch()).encode()
     head = f"POST /callback HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", relay.port), 10) as connection:

@@ -1,4 +1,4 @@
-"""A stored event is either one that every reader can use, or unreadable."""
+"""A stored event can either be used by every reader, or is unreadable."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ def test_every_type_of_event_is_read(event_type: str) -> None:
         ("occurred_at_utc", 1_795_000_000),
     ],
 )
-def test_a_punch_with_a_field_of_another_type_is_unreadable(field: str, value: Any) -> None:
+def test_a_punch_with_a_field_of_the_wrong_type_is_unreadable(field: str, value: Any) -> None:
     with pytest.raises(UnreadableEvent):
         Codec.decode(stored("attendance.punch", **{field: value}))

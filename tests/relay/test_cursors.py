@@ -1,4 +1,4 @@
-"""Cursors: opaque, and good only for the list and the filters that they came from."""
+"""Cursors are opaque, and only valid for the list and filters they were made for."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def test_an_altered_cursor_is_422(relay: Relay, path: str) -> None:
     refused(relay, path, "is not a valid cursor", cursor=base64.urlsafe_b64encode(data).decode().rstrip("="))
 
 
-def test_a_cursor_of_another_list_is_422_and_says_so(relay: Relay, path: str) -> None:
+def test_a_cursor_of_another_list_is_422_with_a_message(relay: Relay, path: str) -> None:
     refused(relay, path, "another list", cursor=cursor_at(relay, "/v1/me", "1"))
 
 
-def test_a_cursor_is_good_for_its_filters_only(relay: Relay, device: Device) -> None:
+def test_a_cursor_is_only_valid_for_its_filters(relay: Relay, device: Device) -> None:
     for _ in range(3):
         device.send_done(device.punch())
     query = {"device_id": device.id, "type": "attendance.punch", "user_id": ""}
@@ -73,7 +73,7 @@ def test_a_cursor_is_good_for_its_filters_only(relay: Relay, device: Device) -> 
         refused(relay, "/v1/events", "other filters", cursor=cursor, **other)
 
 
-def test_a_cursor_does_not_show_its_place(relay: Relay) -> None:
+def test_a_cursor_does_not_reveal_its_place(relay: Relay) -> None:
     relay.device(), relay.device()
     cursor = relay.get("/v1/devices?limit=1")["next_cursor"]
     assert set(cursor) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")

@@ -1,4 +1,4 @@
-"""One damaged value or key in the store hides no other's data, and makes no error of the relay."""
+"""A damaged value or key in the store doesn't hide other data, and doesn't cause errors."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def user_of(device: Device, user_id: str, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_a_damaged_api_key_is_refused_and_shuts_out_no_other(relay: Relay, kept: Store, value: bytes) -> None:
+def test_a_damaged_api_key_is_refused_and_does_not_affect_others(
+    relay: Relay, kept: Store, value: bytes
+) -> None:
     key, other = key_with(relay, "events:read"), key_with(relay, "events:read")
     with replaced(kept, API_KEYS, kept.api_keys.digest(key), value):
         problem(relay.call("GET", "/v1/me", key), 401)
@@ -81,7 +83,7 @@ def test_a_damaged_api_key_is_refused_and_shuts_out_no_other(relay: Relay, kept:
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_a_damaged_device_is_left_out_of_lists_and_named_by_its_page(
+def test_a_damaged_device_is_left_out_of_lists_and_reported_by_its_own_url(
     relay: Relay, kept: Store, device: Device, value: bytes
 ) -> None:
     other = relay.device()
@@ -100,7 +102,7 @@ def test_a_damaged_device_is_left_out_of_lists_and_named_by_its_page(
     assert device.id in {row["device_id"] for row in _all(relay, "/v1/devices")}
 
 
-def test_a_damaged_user_hides_no_other(relay: Relay, kept: Store, device: Device) -> None:
+def test_a_damaged_user_does_not_hide_others(relay: Relay, kept: Store, device: Device) -> None:
     for user_id in ("71", "72"):
         done(device.send(user_of(device, user_id, f"N{user_id}")))
     shard = kept.connection.shard_of(device.id)
@@ -137,7 +139,7 @@ def commands(relay: Relay) -> tuple[str, list[str]]:
 @pytest.mark.parametrize(
     "field", ["record", "status_code", "attempts", "sent_at", "http_status", "result", None]
 )
-def test_a_damaged_command_hides_no_other(
+def test_a_damaged_command_does_not_hide_others(
     relay: Relay, kept: Store, commands: tuple[str, list[str]], field: str | None
 ) -> None:
     device_id, (damaged, other) = commands
@@ -153,7 +155,7 @@ def test_a_damaged_command_hides_no_other(
 
 
 @pytest.mark.parametrize("key", [COUNTERS, LOOPS, HISTORY])
-def test_damaged_counters_leave_health_metrics_and_callbacks_be(
+def test_damaged_counters_do_not_affect_health_metrics_and_callbacks(
     relay: Relay, kept: Store, device: Device, key: str
 ) -> None:
     with replaced(kept, key):
@@ -167,7 +169,7 @@ def test_damaged_counters_leave_health_metrics_and_callbacks_be(
         assert relay.call("GET", "/metrics").status_code == 200
 
 
-def test_a_damaged_entry_of_a_log_hides_no_other(
+def test_a_damaged_log_entry_does_not_hide_others(
     relay: Relay, kept: Store, device: Device, receiver: Receiver
 ) -> None:
     made = relay.subscribe(receiver, device)
@@ -185,7 +187,9 @@ def test_a_damaged_entry_of_a_log_hides_no_other(
     kept.connection.redis.xdel(AUDIT, odd)
 
 
-def test_a_damaged_note_of_one_device_stops_no_attendance(relay: Relay, kept: Store, device: Device) -> None:
+def test_damaged_attendance_data_of_a_device_does_not_stop_others(
+    relay: Relay, kept: Store, device: Device
+) -> None:
     other = relay.device()
     done(device.send(user_of(device, "71", "A")))
     shard, client = kept.connection.shard_of(device.id), kept.connection.redis
@@ -201,7 +205,7 @@ def test_a_damaged_note_of_one_device_stops_no_attendance(relay: Relay, kept: St
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_a_damaged_employee_hides_nobody_and_keeps_the_users_punches(
+def test_a_damaged_employee_does_not_hide_others_or_punches(
     relay: Relay, kept: Store, device: Device, value: bytes
 ) -> None:
     for user_id in ("61", "62"):
@@ -225,7 +229,7 @@ def test_a_damaged_employee_hides_nobody_and_keeps_the_users_punches(
 
 
 @pytest.mark.parametrize("damaged", ["week", "profile", "device"])
-def test_damage_to_one_users_data_hides_nobodys_attendance(
+def test_damaged_data_of_a_user_does_not_hide_others_attendance(
     relay: Relay, kept: Store, device: Device, receiver: Receiver, damaged: str
 ) -> None:
     other = relay.device()
@@ -258,7 +262,7 @@ def test_damage_to_one_users_data_hides_nobodys_attendance(
     relay.call("DELETE", f"/v1/subscriptions/{made['id']}")
 
 
-def test_a_damaged_device_does_not_stop_the_upkeep(kept: Store, device: Device) -> None:
+def test_a_damaged_device_does_not_stop_maintenance(kept: Store, device: Device) -> None:
     shard = kept.connection.shard_of(device.id)
     assert shard is not None
     for field, value in (("record", b"[]"), ("secrets", b"x"), (None, b"x")):
@@ -266,7 +270,7 @@ def test_a_damaged_device_does_not_stop_the_upkeep(kept: Store, device: Device) 
             kept.devices.date_former_keys()
 
 
-def test_a_damaged_note_of_a_removed_device_gives_nothing_away_and_stops_nothing(
+def test_a_damaged_record_of_a_removed_device_is_safe_and_stops_nothing(
     relay: Relay, kept: Store, device: Device
 ) -> None:
     body = {"device_id": "GONE-damaged", "auth_token": "t" * 32, "gateway_url": "http://127.0.0.1:9/"}
@@ -281,7 +285,7 @@ def test_a_damaged_note_of_a_removed_device_gives_nothing_away_and_stops_nothing
         assert relay.call("POST", "/v1/devices", json=body).status_code == 201
 
 
-def test_a_damaged_replay_keeps_no_other_from_going_on(kept: Store) -> None:
+def test_a_damaged_replay_does_not_stop_others(kept: Store) -> None:
     shard = kept.connection.shards[0]
     key, other = shard.subscription("sub_damaged", "replays"), shard.subscription("sub_other", "replays")
     kept.connection.redis.hset(other, "rpl_1", orjson.dumps({"from": "0", "until": "1", "at": 1}))

@@ -1,4 +1,4 @@
-"""`doctor` tells problems from warnings, for people and programs, and names who doesn't answer."""
+"""`doctor` distinguishes problems from warnings, for people and programs, and names targets that don't respond."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_warnings_leave_the_exit_status_at_0_and_problems_make_it_1(alone: Relay
     assert "No relay is running on the folder" in problem
 
 
-def test_a_public_url_that_leads_elsewhere_is_a_problem(alone: Relay, tmp_path: Path) -> None:
+def test_a_public_url_of_another_server_is_a_problem(alone: Relay, tmp_path: Path) -> None:
     alone.device()
     assert found(alone, RELAY_PUBLIC_URL=alone.url)["problems"] == []
     (problem,) = found(alone, RELAY_PUBLIC_URL=f"http://127.0.0.1:{free_port()}")["problems"]
@@ -136,7 +136,7 @@ def test_a_target_that_is_down_or_disabled_is_named_by_id_and_origin(alone: Rela
     target.close()
 
 
-def test_a_device_that_was_never_heard_is_named_once_it_had_time(alone: Relay) -> None:
+def test_a_device_that_never_sent_a_callback_is_reported_after_some_time(alone: Relay) -> None:
     device, heard = alone.device(), alone.device()
     heard.send_done(heard.punch())
     assert not any(device.id in one for one in found(alone)["warnings"])
@@ -147,7 +147,7 @@ def test_a_device_that_was_never_heard_is_named_once_it_had_time(alone: Relay) -
     assert device.id in warning and heard.id not in warning
 
 
-def test_health_tells_problems_from_warnings_and_names_no_device(alone: Relay) -> None:
+def test_health_distinguishes_problems_from_warnings_and_names_no_device(alone: Relay) -> None:
     device = alone.device()
     kept = Store(load(alone.environment))
     kept.devices.change(device.id, {"created_at": "2026-01-01T00:00:00+00:00"}, {})
@@ -159,7 +159,7 @@ def test_health_tells_problems_from_warnings_and_names_no_device(alone: Relay) -
     assert device.id not in json.dumps(told)
 
 
-def test_health_and_the_console_say_that_no_worker_delivers(alone: Relay) -> None:
+def test_health_and_the_console_report_that_no_worker_delivers(alone: Relay) -> None:
     client = Client(alone)
     client.sign_in(API_KEY)
 
@@ -183,7 +183,7 @@ def test_health_and_the_console_say_that_no_worker_delivers(alone: Relay) -> Non
     wait_for(lambda: health()["problems"] == [], 60, every=0.5)
 
 
-def test_health_says_what_the_stores_absence_means(alone: Relay) -> None:
+def test_health_explains_the_effect_of_an_absent_store(alone: Relay) -> None:
     device = alone.device()
 
     def told() -> list[str]:
@@ -220,7 +220,7 @@ def _told_if_up(relay: Relay) -> list[str]:
 @pytest.mark.parametrize(
     "command", [[], ["up"], ["keys", "create"], ["spool"], ["simulate", "punch"], ["connector"]]
 )
-def test_every_command_takes_h_for_help(tmp_path: Path, command: list[str]) -> None:
+def test_every_command_accepts_h_for_help(tmp_path: Path, command: list[str]) -> None:
     def helped(option: str) -> str:
         ran = subprocess.run(
             [sys.executable, "-m", "app", *command, option],

@@ -1,4 +1,4 @@
-"""An error says what kind it is, where in the request, and where to read about it."""
+"""An error contains its code, its place in the request, and a link to its documentation."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from tests.relay.tools import problem
         ("/v1/attendance.csv?month=2026-11&user=7", "user", "user_id"),
     ],
 )
-def test_a_parameter_that_is_not_taken_is_refused(path: str, parameter: str, says: str, relay: Relay) -> None:
+def test_an_unknown_parameter_is_refused(path: str, parameter: str, says: str, relay: Relay) -> None:
     """A typo in a filter would be answered with everybody's data."""
     (error,) = problem(relay.call("GET", path), 422)["errors"]
     assert error["parameter"] == parameter and says in error["message"]
 
 
-def test_a_parameter_is_not_looked_at_before_the_key(relay: Relay) -> None:
+def test_the_key_is_checked_before_parameters(relay: Relay) -> None:
     assert requests.get(f"{relay.url}/v1/events?userid=7", timeout=10).status_code == 401
 
 
-def test_each_place_in_a_request_has_its_word(relay: Relay) -> None:
+def test_errors_name_the_place_in_the_request(relay: Relay) -> None:
     long_key = {"Idempotency-Key": "x" * 300}
     device = relay.device(gateway_url="http://127.0.0.1:9/")
     body = {"device_id": device.id, "user_id": "1"}
@@ -70,7 +70,7 @@ def test_a_body_that_is_not_json_is_400(relay: Relay) -> None:
         assert problem(answer, 400)["code"] == "bad_request"
 
 
-def test_type_leads_to_a_page_that_explains_the_code(relay: Relay) -> None:
+def test_type_links_to_a_page_that_explains_the_code(relay: Relay) -> None:
     found = problem(relay.call("GET", "/v1/events/evt_none"), 404)
     page, _, anchor = found["type"].partition("#")
     assert (page, anchor) == (f"{relay.url}/docs/errors", "not_found")
@@ -79,7 +79,7 @@ def test_type_leads_to_a_page_that_explains_the_code(relay: Relay) -> None:
     assert set(re.findall(r"<dt id=(\w+)>", answer.text)) == {code for code, _ in problem_codes()}
 
 
-def test_a_request_id_is_the_answers(relay: Relay) -> None:
+def test_a_callers_request_id_is_in_the_response(relay: Relay) -> None:
     answer = relay.call("GET", "/v1/events?limit=0", headers={"X-Request-Id": "made-up-id-1"})
     assert answer.json()["request_id"] == answer.headers["x-request-id"] == "made-up-id-1"
 
@@ -115,7 +115,7 @@ def test_a_request_id_is_the_answers(relay: Relay) -> None:
         ("/v1/devices", {"label": "x" * 201}, "has 201 characters, but at most 200 are allowed"),
     ],
 )  # fmt: skip
-def test_a_message_says_what_a_right_value_is(
+def test_a_message_says_what_a_valid_value_is(
     path: str, body: dict[str, Any], message: str, relay: Relay
 ) -> None:
     errors = problem(relay.call("POST", path, json=body), 422)["errors"]

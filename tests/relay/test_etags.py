@@ -1,4 +1,4 @@
-"""ETag, If-Match, If-None-Match, and PATCH by RFC 7396."""
+"""ETag, If-Match and If-None-Match, and PATCH by RFC 7396."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def tag_of(relay: Relay, path: str) -> str:
     return tag
 
 
-def test_an_unchanged_document_is_304(relay: Relay, path: str, kind: str) -> None:
+def test_an_unchanged_resource_is_304(relay: Relay, path: str, kind: str) -> None:
     tag = tag_of(relay, path)
     for given in (tag, f'"x", {tag}', f"W/{tag}", "*"):
         answer = relay.call("GET", path, headers={"If-None-Match": given})
@@ -57,7 +57,7 @@ def test_an_unchanged_document_is_304(relay: Relay, path: str, kind: str) -> Non
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_change_of_an_outdated_version_is_refused(relay: Relay, path: str, kind: str, method: str) -> None:
+def test_a_change_with_an_outdated_etag_is_refused(relay: Relay, path: str, kind: str, method: str) -> None:
     old = tag_of(relay, path)
     assert relay.call("PATCH", path, json=CHANGE[kind], headers={"If-Match": old}).status_code == 200
     before = relay.get(path)
@@ -71,7 +71,7 @@ def test_a_change_of_an_outdated_version_is_refused(relay: Relay, path: str, kin
     assert relay.call(method, path, headers={"If-Match": f'"x", {tag_of(relay, path)}'}, **body).ok
 
 
-def test_of_changes_at_once_with_one_etag_one_is_made(relay: Relay, path: str, kind: str) -> None:
+def test_of_concurrent_changes_with_the_same_etag_one_succeeds(relay: Relay, path: str, kind: str) -> None:
     headers = {"If-Match": tag_of(relay, path), "X-API-Key": API_KEY}
     (name,) = CHANGE[kind]
 
@@ -82,14 +82,14 @@ def test_of_changes_at_once_with_one_etag_one_is_made(relay: Relay, path: str, k
         assert sorted(pool.map(patch, range(6))) == [200, *[412] * 5]
 
 
-def test_an_employee_that_is_not_there_matches_nothing(relay: Relay) -> None:
+def test_an_employee_that_does_not_exist_matches_no_etag(relay: Relay) -> None:
     path = f"/v1/employees/{secrets.token_hex(4)}"
     problem(relay.call("PUT", path, json={"employee_id": "E1"}, headers={"If-Match": "*"}), 412)
     problem(relay.call("PATCH", path, json={"name": "Asha"}), 404)
     problem(relay.call("GET", path), 404)
 
 
-def test_a_callback_does_not_change_a_devices_etag_and_a_secret_does(relay: Relay, device: Device) -> None:
+def test_a_secret_changes_a_devices_etag_and_a_callback_does_not(relay: Relay, device: Device) -> None:
     path = f"/v1/devices/{device.id}"
     tag = tag_of(relay, path)
     device.send_done(device.punch())
@@ -105,7 +105,7 @@ def test_a_new_secret_changes_a_subscriptions_etag(relay: Relay, path: str) -> N
     assert tag_of(relay, path) != tag
 
 
-def test_null_gives_a_device_the_default(relay: Relay) -> None:
+def test_null_resets_a_devices_field_to_its_default(relay: Relay) -> None:
     default = relay.get(f"/v1/devices/{relay.device().id}")
     fields = {
         "mode": "hybrid_sdk",
@@ -127,7 +127,7 @@ def test_null_gives_a_device_the_default(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize("kind", ["employees"])
-def test_an_employee_is_merged(relay: Relay, path: str) -> None:
+def test_a_patch_is_merged_into_an_employee(relay: Relay, path: str) -> None:
     assert relay.call("PATCH", path, json={"employee_id": "E2"}).json()["name"] == "Asha"
     headers = {"Content-Type": "application/merge-patch+json"}
     assert relay.call("PATCH", path, json={"name": None}, headers=headers).json()["name"] is None

@@ -1,4 +1,4 @@
-"""The event stream of a web process goes on after a store that was away when it began."""
+"""The event stream of a web process works after the store was away when it started."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     made.kill()
 
 
-def test_the_stream_is_not_silent_after_a_store_that_was_away(server: Server, tmp_path: Path) -> None:
+def test_the_stream_works_after_the_store_was_away(server: Server, tmp_path: Path) -> None:
     kept = Store(
         load(
             {

@@ -1,4 +1,4 @@
-"""The catalogue of event types: for every type a JSON Schema that its sample and real events fit."""
+"""The catalogue of event types contains, for every type, a JSON Schema that its sample and real events fit."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def test_a_real_event_fits_its_schema(relay: Relay) -> None:
     assert set(event) == set(schemas[event["type"]]["properties"])
 
 
-def test_answers_of_the_api_are_not_cached(relay: Relay) -> None:
+def test_responses_of_the_api_are_not_cached(relay: Relay) -> None:
     for path in ("/v1/me", "/v1/events", "/v1/events/evt_none"):
         assert relay.call("GET", path).headers["cache-control"] == "no-store"

@@ -1,6 +1,6 @@
-"""A person of whom everything is kept that can be is exported in full, and is nowhere once forgotten.
+"""A person with every kind of stored data is exported completely, and erased everywhere.
 
-On every kind of store: see scripts/test.
+This runs on every kind of store: see scripts/test.
 """
 
 from __future__ import annotations
@@ -188,11 +188,11 @@ def is_as_deep(kind: str, key: str) -> bool:
     return kind.count(":") == key.count(":")
 
 
-def test_every_kind_of_key_that_tells_of_a_person_is_exported() -> None:
+def test_every_kind_of_personal_data_is_exported() -> None:
     assert {kept.key for kept in STORED_DATA if kept.of == "person"} == SHOWN.keys() | OF_THE_MOMENT
 
 
-def test_a_person_is_exported_in_full_and_then_nowhere(lived: Lived) -> None:
+def test_a_person_is_exported_completely_and_then_erased_everywhere(lived: Lived) -> None:
     relay, who = lived.relay, lived.person
     found = json.loads(cli(relay, "export", "--user", who.user_id, "--templates"))
     kinds = {kind_of(key) for key in traces(lived)}
@@ -273,7 +273,7 @@ def check_files(lived: Lived) -> None:
     assert not any(path.suffix in (".spool", ".parked") for path in files)
 
 
-def test_events_that_come_while_they_are_written_anew_are_all_there_and_delivered(
+def test_events_that_arrive_during_an_erasure_are_kept_and_delivered(
     relay: Relay, receiver: Receiver
 ) -> None:
     device = relay.device()

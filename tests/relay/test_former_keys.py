@@ -1,4 +1,4 @@
-"""A Security Key that was replaced is accepted for a while, which the device shows, and then no longer."""
+"""A replaced Security Key is accepted for a limited time, which the device shows."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def in_time(**delta: float) -> str:
     return (datetime.now(UTC) + timedelta(**delta)).isoformat()
 
 
-def test_a_former_key_is_accepted_for_a_day_unless_told_otherwise(relay: Relay) -> None:
+def test_a_former_key_is_accepted_for_a_day_by_default(relay: Relay) -> None:
     before = datetime.now(UTC) - timedelta(seconds=2)
     device, shown = rekeyed(relay)
     assert before + DAY <= until(shown) <= datetime.now(UTC) + DAY
@@ -64,7 +64,7 @@ def test_a_former_key_is_accepted_for_a_day_unless_told_otherwise(relay: Relay) 
             done(sent_with(device, key))
 
 
-def test_after_its_time_it_is_neither_tried_nor_accepted_in_any_process(relay: Relay) -> None:
+def test_after_its_expiry_no_process_tries_or_accepts_the_former_key(relay: Relay) -> None:
     device, shown = rekeyed(relay, security_key_old_until=in_time(seconds=2))
     wait_for(lambda: relay.get(f"/v1/devices/{device.id}")["security_key_old_until"] is None)
     assert datetime.now(UTC) >= until(shown)
@@ -73,7 +73,7 @@ def test_after_its_time_it_is_neither_tried_nor_accepted_in_any_process(relay: R
         done(sent_with(device, OTHER_KEY))
 
 
-def test_the_time_can_be_set_with_the_change_or_later_and_ended_at_once(relay: Relay) -> None:
+def test_the_expiry_can_be_set_with_the_change_or_later_or_immediately(relay: Relay) -> None:
     week = in_time(days=7)
     device, shown = rekeyed(relay, security_key_old_until=week)
     assert abs(until(shown) - datetime.fromisoformat(week)) <= timedelta(seconds=1)
@@ -89,13 +89,13 @@ def test_the_time_can_be_set_with_the_change_or_later_and_ended_at_once(relay: R
 
 
 @pytest.mark.parametrize("when", [in_time(days=31), in_time(seconds=-5), "tomorrow", 7, ""])
-def test_a_time_that_is_over_or_too_far_is_422(relay: Relay, when: Any) -> None:
+def test_an_expiry_in_the_past_or_too_far_ahead_is_422(relay: Relay, when: Any) -> None:
     device, shown = rekeyed(relay)
     patch(device, 422, security_key_old_until=when)
     assert relay.get(f"/v1/devices/{device.id}")["security_key_old_until"] == shown["security_key_old_until"]
 
 
-def test_a_time_for_a_former_key_that_is_not_there_is_422(relay: Relay, device: Device) -> None:
+def test_an_expiry_without_a_former_key_is_422(relay: Relay, device: Device) -> None:
     patch(device, 422, security_key_old_until=in_time(hours=1))
     patch(device, 422, security_key=KEY, security_key_old_until=in_time(hours=1))
     assert patch(device, security_key=KEY)["security_key_old_until"] is None
@@ -103,7 +103,7 @@ def test_a_time_for_a_former_key_that_is_not_there_is_422(relay: Relay, device: 
     assert (removed["has_security_key"], removed["security_key_old_until"]) == (False, None)
 
 
-def test_a_key_that_an_earlier_version_kept_without_a_time_gets_one_from_the_upgrade_on(relay: Relay) -> None:
+def test_a_former_key_stored_without_an_expiry_gets_one_at_the_upgrade(relay: Relay) -> None:
     device, _ = rekeyed(relay)
     kept = Store(load(relay.environment))
     client, found = kept.connection.redis, kept.devices.get(device.id)

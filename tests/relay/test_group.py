@@ -1,4 +1,4 @@
-"""Calls of one script by many threads are sent together, each gets its own answer, and none waits for ever."""
+"""Script calls from many threads are sent together. Each gets its own result, and none waits forever."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ask(script: GroupedScript, device: str) -> Any:
     return script([f"{{s0}}:events:{device}", f"{{s0}}:device:{device}"], arguments)
 
 
-def test_every_thread_gets_its_own_answer(script: GroupedScript) -> None:
+def test_every_thread_gets_its_own_result(script: GroupedScript) -> None:
     client, key = script._redis, "{s0}:device:even"
     client.hset(key, "v", "1")
     try:
@@ -46,7 +46,7 @@ def test_every_thread_gets_its_own_answer(script: GroupedScript) -> None:
     assert answers == [b"stored" if device == "even" else b"device" for device in devices]
 
 
-def test_many_threads_take_few_round_trips(script: GroupedScript) -> None:
+def test_many_threads_need_few_round_trips(script: GroupedScript) -> None:
     rounds: list[int] = []
     send = script._send
 
@@ -67,7 +67,7 @@ def test_a_script_the_store_forgot_is_loaded_again(script: GroupedScript) -> Non
         assert {ask_[0] for ask_ in pool.map(lambda _: ask(script, "nobody"), range(50))} == {b"device"}
 
 
-def test_a_connection_to_a_former_master_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_to_a_former_master_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sentinel that is behind named it. It has no script, and must not be asked for ever: it can't store anything."""
     environment = {"RELAY_DATA_DIR": str(tmp_path), "RELAY_SECRET_KEY": "x" * 32}
     with sentinel_pair(tmp_path, 1) as pair:
@@ -90,7 +90,7 @@ def test_a_connection_to_a_former_master_is_given_up(tmp_path: Path, monkeypatch
         assert next(said, None) is None
 
 
-def test_when_the_store_is_away_all_who_wait_hear_so_at_once(tmp_path: Path) -> None:
+def test_if_the_store_is_away_all_waiting_threads_get_an_error_immediately(tmp_path: Path) -> None:
     made = GroupedScript(
         Store(load({"RELAY_DATA_DIR": str(tmp_path), "RELAY_SECRET_KEY": "x" * 32})).connection, "ingest"
     )
@@ -100,7 +100,7 @@ def test_when_the_store_is_away_all_who_wait_hear_so_at_once(tmp_path: Path) -> 
     assert made._sender is None and not made._waiting
 
 
-def test_a_request_that_is_ended_while_it_sends_keeps_nobody_waiting(script: GroupedScript) -> None:
+def test_a_request_killed_while_it_sends_does_not_block_others(script: GroupedScript) -> None:
     class Ended(BaseException):
         """As gevent ends a request."""
 

@@ -1,4 +1,4 @@
-"""`Idempotency-Key` on every POST of /v1: a repeated request gets the first answer, and does nothing again."""
+"""`Idempotency-Key` for every POST below /v1: a repeated request has no effect, and gets the first response again."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def ids(relay: Relay, path: str) -> list[str]:
         ("/v1/employees", {"employees": [{"user_id": "once", "employee_id": "E1", "name": "Asha"}]}, 200),
     ],
 )
-def test_a_repeated_request_gets_the_first_answer(
+def test_a_repeated_request_gets_the_first_response(
     path: str, body: dict[str, Any], status: int, relay: Relay, repeated: dict[str, Any]
 ) -> None:
     first = relay.call("POST", path, json=body, headers=repeated)
@@ -61,7 +61,7 @@ def test_a_repeated_request_gets_the_first_answer(
     assert relay.get(f"{path}?limit=200") == before
 
 
-def test_a_request_without_a_body_is_repeated(relay: Relay, repeated: dict[str, Any]) -> None:
+def test_a_request_without_a_body_can_be_repeated(relay: Relay, repeated: dict[str, Any]) -> None:
     made = relay.call("POST", "/v1/subscriptions", json=HOOK).json()
     path = f"/v1/subscriptions/{made['id']}/rotate-secret"
     first = relay.call("POST", path, headers=repeated)
@@ -82,7 +82,7 @@ def test_another_body_or_path_is_409(relay: Relay, repeated: dict[str, Any]) -> 
     assert ids(relay, "/v1/subscriptions") == before
 
 
-def test_an_action_and_another_request_share_no_key(relay: Relay, repeated: dict[str, Any]) -> None:
+def test_keys_of_actions_and_other_requests_are_separate(relay: Relay, repeated: dict[str, Any]) -> None:
     device = relay.device(gateway_url="http://127.0.0.1:9/")
     enable = {"device_id": device.id, "user_id": "1"}
     assert relay.call("POST", "/v1/subscriptions", json=HOOK, headers=repeated).status_code == 201
@@ -94,20 +94,20 @@ def test_an_action_and_another_request_share_no_key(relay: Relay, repeated: dict
     assert problem(answer, 409)["code"] == "idempotency_key_reused"
 
 
-def test_another_callers_key_is_another_key(relay: Relay, repeated: dict[str, Any]) -> None:
+def test_keys_of_different_callers_are_separate(relay: Relay, repeated: dict[str, Any]) -> None:
     first = relay.call("POST", "/v1/subscriptions", json=HOOK, headers=repeated).json()
     key = key_with(relay, "subscriptions:write")
     other = relay.call("POST", "/v1/subscriptions", key=key, json=HOOK, headers=repeated)
     assert other.status_code == 201 and other.json()["id"] != first["id"]
 
 
-def test_a_wrong_request_is_answered_the_same_again(relay: Relay, repeated: dict[str, Any]) -> None:
+def test_a_repeated_invalid_request_gets_the_same_error(relay: Relay, repeated: dict[str, Any]) -> None:
     first = relay.call("POST", "/v1/subscriptions", json={**HOOK, "events": ["x"]}, headers=repeated)
     problem(first, 422)
     same(first, relay.call("POST", "/v1/subscriptions", json={**HOOK, "events": ["x"]}, headers=repeated))
 
 
-def test_a_refusal_for_the_key_is_not_kept(relay: Relay, repeated: dict[str, Any]) -> None:
+def test_a_401_or_403_is_not_stored(relay: Relay, repeated: dict[str, Any]) -> None:
     key = key_with(relay, "events:read")
     for _ in range(2):
         answer = relay.call("POST", "/v1/subscriptions", key=key, json=HOOK, headers=repeated)
@@ -127,7 +127,7 @@ def begun(relay: Relay, key: str, body: dict[str, Any]) -> str:
     return made.name
 
 
-def test_while_the_first_is_in_progress_it_is_409_with_retry_after(
+def test_a_repeated_request_while_the_first_runs_is_409_with_retry_after(
     relay: Relay, repeated: dict[str, Any]
 ) -> None:
     begun(relay, repeated["Idempotency-Key"], HOOK)
@@ -138,7 +138,7 @@ def test_while_the_first_is_in_progress_it_is_409_with_retry_after(
     assert problem(other, 409)["code"] == "idempotency_key_reused"
 
 
-def test_a_request_of_a_killed_process_can_be_sent_again_soon(relay: Relay, repeated: dict[str, Any]) -> None:
+def test_a_request_of_a_killed_process_can_soon_be_sent_again(relay: Relay, repeated: dict[str, Any]) -> None:
     name = begun(relay, repeated["Idempotency-Key"], HOOK)
     client = make_client(load(relay.environment))
     assert 0 < client.ttl(name) <= 60
@@ -147,7 +147,9 @@ def test_a_request_of_a_killed_process_can_be_sent_again_soon(relay: Relay, repe
     assert 60 < client.ttl(name) <= 86_400
 
 
-def test_many_at_once_make_one(relay: Relay, repeated: dict[str, Any]) -> None:
+def test_concurrent_requests_with_the_same_key_are_carried_out_once(
+    relay: Relay, repeated: dict[str, Any]
+) -> None:
     before = set(ids(relay, "/v1/subscriptions"))
 
     def post(_: int) -> requests.Response:
@@ -170,7 +172,7 @@ def test_a_key_that_is_too_long_is_refused(relay: Relay) -> None:
     assert problem(answer, 422)["errors"][0]["header"] == "Idempotency-Key"
 
 
-def test_secrets_are_not_stored_in_the_clear(relay: Relay, repeated: dict[str, Any]) -> None:
+def test_secrets_are_stored_encrypted(relay: Relay, repeated: dict[str, Any]) -> None:
     made = relay.call("POST", "/v1/subscriptions", json=HOOK, headers=repeated).json()
     key = relay.call(
         "POST", "/v1/api-keys", json={"name": "x", "scopes": ["admin"]}, headers={"Idempotency-Key": "k" + made["id"]}

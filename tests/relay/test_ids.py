@@ -1,4 +1,4 @@
-"""Ids: what is encoded is decoded again, and sorts as it did."""
+"""IDs are decoded to what was encoded, and sort in the same order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ENTRIES = st.tuples(_NUMBERS, _NUMBERS).filter(any)  # no 0-0
 
 
 @given(st.integers(1, 24).flatmap(lambda width: st.tuples(st.just(width), st.integers(0, 32**width - 1))))
-def test_a_number_comes_back(case: tuple[int, int]) -> None:
+def test_a_decoded_number_is_the_encoded_one(case: tuple[int, int]) -> None:
     width, number = case
     text = ids.encode(number, width)
     assert (len(text), ids.decode(text)) == (width, number)
@@ -43,13 +43,13 @@ def test_no_two_events_share_an_id(places: list[tuple[tuple[int, int], int]]) ->
     assert first != second
 
 
-def test_ids_already_given_out_stay() -> None:
+def test_the_format_of_existing_ids_does_not_change() -> None:
     assert ids.event_id(0, "1796000000000-0") == f"evt_{ids.encode(1796000000000, 10)}000000"
     assert len(ids.event_id(1023, f"{2**50 - 1}-{2**20 - 1}")) == len("evt_") + 16
 
 
 @given(_SHARDS, _ENTRIES)
-def test_batches_and_test_sends_have_ids_of_their_own(shard: int, entry: tuple[int, int]) -> None:
+def test_batches_and_test_events_have_their_own_ids(shard: int, entry: tuple[int, int]) -> None:
     name = f"{entry[0]}-{entry[1]}"
     test_send = deliveries.public_id(shard, f"{name}{deliveries.new_suffix('t')}")
     batch = deliveries.public_id(shard, f"{name}{deliveries.new_suffix('b')}")
@@ -59,5 +59,5 @@ def test_batches_and_test_sends_have_ids_of_their_own(shard: int, entry: tuple[i
 @pytest.mark.parametrize(
     "text", ["0-0", "1-18446744073709551616", "18446744073709551616-0", "1-", "-1", "1--1", ""]
 )
-def test_what_the_store_refuses_is_no_entry(text: str) -> None:
+def test_an_entry_that_the_store_would_refuse_is_invalid(text: str) -> None:
     assert not ids.is_entry(text)

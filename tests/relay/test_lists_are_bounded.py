@@ -1,4 +1,4 @@
-"""A page of a list reads a bounded part of the store, and its cursor holds whatever is deleted meanwhile."""
+"""A page of a list reads a bounded amount of data, and its cursor stays valid when rows are deleted."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _calls(client: FlaskClient, command: str) -> int:
     return int(found["calls"])
 
 
-def test_a_page_of_subscriptions_goes_on_after_one_that_was_deleted(client: FlaskClient) -> None:
+def test_paging_continues_after_a_deleted_subscription(client: FlaskClient) -> None:
     made = {_subscribe(client) for _ in range(4)}
     listed = [one["id"] for one in _get(client, "/v1/subscriptions")["data"]]
     assert made <= set(listed)
@@ -96,7 +96,7 @@ def _fill_log(client: FlaskClient, name: str, count: int) -> None:
     pipeline.execute()
 
 
-def test_deliveries_of_a_status_do_not_read_the_whole_log(client: FlaskClient) -> None:
+def test_filtering_deliveries_by_status_does_not_read_the_whole_log(client: FlaskClient) -> None:
     name = _subscribe(client)
     _fill_log(client, name, 6_000)
     path = f"/v1/subscriptions/{name}/deliveries"
@@ -123,7 +123,7 @@ def test_deliveries_of_a_status_do_not_read_the_whole_log(client: FlaskClient) -
     assert len(_get(client, path, limit=200)["data"]) == 200
 
 
-def test_commands_of_a_status_do_not_read_all_commands(client: FlaskClient) -> None:
+def test_filtering_commands_by_status_does_not_read_all_commands(client: FlaskClient) -> None:
     kept = _store(client)
     record = {
         "device_id": "D1",
@@ -146,7 +146,7 @@ def test_commands_of_a_status_do_not_read_all_commands(client: FlaskClient) -> N
     assert found["command_id"] == made[0]
 
 
-def test_metrics_ask_for_many_devices_at_once(client: FlaskClient) -> None:
+def test_metrics_read_many_devices_at_once(client: FlaskClient) -> None:
     """Two round trips a device made a scrape of a thousand devices as slow as the way to the store is long."""
     kept = _store(client)
 

@@ -1,7 +1,7 @@
-"""What lives in one store goes on in another, of any kind: backup, restore, rekey, forget and export, by keys alone.
+"""A relay moves between stores of any kind, with backup, restore, rekey, forget and export.
 
-On every kind of store (see scripts/test): the shared relay's is copied into an empty one of the same kind, and from
-there into the embedded one.
+This runs on every kind of store (see scripts/test). The shared relay's store is copied to an empty store of the same
+kind, and from there to the embedded store.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def shown(relay: Relay) -> list[str]:
     return [event["id"] for event in relay.events(type=TYPES)]
 
 
-def test_a_store_moves_into_another_one_and_its_key_is_changed_there(own: Relay, tmp_path: Path) -> None:
+def test_a_store_is_moved_to_another_and_its_secret_key_is_changed(own: Relay, tmp_path: Path) -> None:
     devices = live(own)
     before, person = shown(own), cli(own, "export", "--user", "70071", "--templates")
     assert len(before) == 36 and len(json.loads(person)["users"]) == 6

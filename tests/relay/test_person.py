@@ -1,4 +1,4 @@
-"""What is kept of a person is named, shown and erased; what is too old is gone."""
+"""Stored personal data is listed, shown and erased. Data older than the retention period is removed."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def _traces(relay: Relay, of: str) -> list[str]:
     return [name for name in found if name != keys.AUDIT]
 
 
-def test_every_kind_of_key_is_said_to_be_of_a_person_or_not() -> None:
+def test_every_kind_of_key_is_classified_as_personal_or_not() -> None:
     drawn = f"{keys.__doc__}{commands.__doc__}"
     layout = set(re.findall(r"^(\{[sg]0?\}:\S+)", drawn, re.MULTILINE))
     assert layout == {kept.key for kept in STORED_DATA}
 
 
-def test_every_key_of_a_relay_is_of_a_kind_that_is_named(
+def test_every_key_in_the_store_is_of_a_listed_kind(
     lived: tuple[Relay, Device, Device, Receiver],
 ) -> None:
     patterns = [pattern(kept) for kept in STORED_DATA]
@@ -85,7 +85,9 @@ def test_every_key_of_a_relay_is_of_a_kind_that_is_named(
     assert [name for name in names if not any(one.fullmatch(name) for one in patterns)] == []
 
 
-def test_only_what_is_said_to_be_of_a_person_is(lived: tuple[Relay, Device, Device, Receiver]) -> None:
+def test_only_keys_classified_as_personal_contain_personal_data(
+    lived: tuple[Relay, Device, Device, Receiver],
+) -> None:
     patterns = [pattern(kept) for kept in STORED_DATA if kept.of == "person"]
     for trace in _traces(lived[0], PERSON):
         assert any(one.fullmatch(trace) for one in patterns), trace
@@ -142,7 +144,9 @@ def test_a_person_is_erased_on_one_device_then_everywhere(
     cli(relay, "forget", "--user", PERSON, "--yes")
 
 
-def test_data_older_than_the_retention_is_gone(lived: tuple[Relay, Device, Device, Receiver]) -> None:
+def test_data_older_than_the_retention_period_is_removed(
+    lived: tuple[Relay, Device, Device, Receiver],
+) -> None:
     relay, first, _, _ = lived
     kept = Store(load(relay.environment))
     expiring = [
@@ -172,7 +176,7 @@ def test_data_older_than_the_retention_is_gone(lived: tuple[Relay, Device, Devic
     assert all(one["dead"] <= 1 for one in relay.get("/v1/subscriptions")["data"])
 
 
-def test_a_clock_that_jumped_is_doubted_for_a_day_and_a_shard_beside_a_busy_one_is_not(
+def test_after_a_clock_jump_nothing_is_removed_for_a_day_but_idle_shards_are_maintained(
     tmp_path: Path,
 ) -> None:
     with Relay(tmp_path, RELAY_SHARDS="2") as relay:
@@ -200,7 +204,7 @@ def test_a_clock_that_jumped_is_doubted_for_a_day_and_a_shard_beside_a_busy_one_
         assert relay.events() == []
 
 
-def test_the_upkeep_leaves_alone_what_is_subscribed_meanwhile(
+def test_maintenance_does_not_remove_a_new_subscription(
     lived: tuple[Relay, Device, Device, Receiver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     relay, first, _, _ = lived

@@ -1,4 +1,4 @@
-"""Photos and kept bodies: behind signed links that expire, sealed at rest. Contract §3."""
+"""Photos and stored bodies have signed links that expire, and are encrypted. Contract §3."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def send_photo(device: Device, data: bytes = JPEG, user: Any = "3") -> dict[str,
         (b"<script>alert(1)</script>", "application/octet-stream"),
     ],
 )
-def test_a_photo_is_to_be_had_without_a_key_by_its_link(device: Device, data: bytes, mime: str) -> None:
+def test_a_photos_link_works_without_an_api_key(device: Device, data: bytes, mime: str) -> None:
     event = send_photo(device, data)
     assert (event["photo_mime"], event["photo_size_bytes"]) == (mime, len(data))
     assert event["user_id"] == "3"
@@ -79,7 +79,7 @@ def test_a_link_expires(relay: Relay, device: Device) -> None:
     problem(requests.get(relay.url + vault.sign_path(path, -1), timeout=10), 403)
 
 
-def test_an_event_read_again_has_a_fresh_link(relay: Relay, device: Device) -> None:
+def test_an_event_read_again_has_a_new_link(relay: Relay, device: Device) -> None:
     event = send_photo(device)
 
     def expiry() -> int:
@@ -102,7 +102,7 @@ def test_a_delivered_link_works(relay: Relay, device: Device, receiver: Receiver
     assert requests.get(got.json["photo_url"], timeout=10).content == JPEG
 
 
-def test_photos_templates_and_bodies_are_sealed_at_rest(relay: Relay, device: Device) -> None:
+def test_photos_templates_and_bodies_are_stored_encrypted(relay: Relay, device: Device) -> None:
     marker = secrets.token_hex(16)
     send_photo(device, JPEG + marker.encode())
     data = base64.b64encode(marker.encode()).decode()
@@ -119,7 +119,7 @@ def test_photos_templates_and_bodies_are_sealed_at_rest(relay: Relay, device: De
             assert form not in key and form.encode() not in value, key
 
 
-def test_the_photo_of_nobody_is_kept(device: Device) -> None:
+def test_a_photo_without_a_user_is_stored(device: Device) -> None:
     device.send_done(
         device.envelope(
             Log={"LogPhoto": base64.b64encode(JPEG).decode(), "LogTime": "2026-03-01 09:00:00 GMT +0530"}

@@ -1,4 +1,4 @@
-"""Refused callbacks come with the cause: an unknown device, a wrong AuthToken or a wrong Callback URL."""
+"""Refused callbacks are shown with their cause: unknown device, wrong AuthToken or wrong Callback URL."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def line_of(relay: Relay, device_id: str) -> str:
     return found
 
 
-def test_a_registered_device_with_another_auth_token_is_not_to_be_registered(alone: Relay) -> None:
+def test_for_a_registered_device_with_a_wrong_token_the_advice_is_not_to_register(alone: Relay) -> None:
     token, other = secrets.token_hex(16), secrets.token_hex(14) + "ffff"
     register(alone, "ZHM1100001", token)
     row = refuse(alone, "ZHM1100001", other)
@@ -96,7 +96,7 @@ def test_a_registered_device_with_another_auth_token_is_not_to_be_registered(alo
     )
 
 
-def test_a_callback_url_that_names_another_device_is_to_be_corrected(alone: Relay) -> None:
+def test_for_a_callback_url_of_another_device_the_advice_is_to_correct_it(alone: Relay) -> None:
     token = secrets.token_hex(16)
     register(alone, "ZHM1100001", token)
     row = refuse(alone, "ZHM1100002", token)
@@ -112,7 +112,7 @@ def test_a_callback_url_that_names_another_device_is_to_be_corrected(alone: Rela
     assert expected in alone.get("/v1/devices/ZHM1100002")["refused_note"]
 
 
-def test_an_unknown_device_is_to_be_registered(alone: Relay) -> None:
+def test_for_an_unknown_device_the_advice_is_to_register_it(alone: Relay) -> None:
     row = refuse(alone, "ZHM1100003", secrets.token_hex(16))
     expected = (
         "No device has this AuthToken. Register the device. The gateway then sends the callbacks again."

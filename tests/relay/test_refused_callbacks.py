@@ -1,4 +1,4 @@
-"""Refused callbacks are listed without their secrets, told by event, log and doctor, and recognised afterwards."""
+"""Refused callbacks are listed without secrets, reported by event, log and doctor, and recognised later."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def counted(relay: Relay, count: int, **fields: Any) -> dict[str, Any]:
     return found
 
 
-def test_an_absurd_content_length_hides_no_refused_callback(alone: Relay) -> None:
+def test_an_invalid_content_length_hides_no_refused_callback(alone: Relay) -> None:
     """To each web process, so many: what is noted must fit what the store and JSON can hold."""
     for number in range(8):
         with socket.create_connection(("127.0.0.1", alone.port), 10) as connection:
@@ -128,14 +128,14 @@ def test_an_auth_token_in_the_url_is_not_shown(alone: Relay) -> None:
     assert device.token.encode() not in b"".join(store(alone).values())
 
 
-def test_who_may_read_the_list(relay: Relay) -> None:
+def test_reading_the_list_needs_a_scope(relay: Relay) -> None:
     for scope in ("devices:write", "events:read"):
         assert relay.call("GET", "/v1/refused", key_with(relay, scope)).status_code == 200
     problem(relay.call("GET", "/v1/refused", key_with(relay, "metrics:read", "actions:read")), 403)
     problem(relay.call("GET", "/v1/refused", key=None), 401)
 
 
-def test_the_list_has_pages(alone: Relay) -> None:
+def test_the_list_is_paged(alone: Relay) -> None:
     for number in range(5):
         problem(sent_to(alone, f"/callback/PAGED{number}", b"{}"), 401)
     wait_for(lambda: len(listed(alone)) == 5, 20, every=0.2)
@@ -176,7 +176,7 @@ def test_a_device_registered_afterwards_is_recognised(alone: Relay) -> None:
     assert (shown["refused_callbacks"], shown["refused_since"], shown["refused_note"]) == (0, None, None)
 
 
-def test_a_subscriber_is_told_once_an_hour_for_each_source(alone: Relay, receiver: Receiver) -> None:
+def test_an_event_is_published_once_an_hour_per_source(alone: Relay, receiver: Receiver) -> None:
     alone.subscribe(receiver, events=["callback.refused"])
     unknown, other = stranger(alone), stranger(alone)
     problem(unknown.send(unknown.punch()), 401)
@@ -206,7 +206,7 @@ def test_the_log_has_one_warning_for_each_source(relay: Relay) -> None:
     assert all("WARNING" in line and expected in line for line in lines), lines
 
 
-def test_health_and_doctor_say_it_and_health_says_nothing_of_whom(alone: Relay) -> None:
+def test_health_and_doctor_report_refused_callbacks_and_health_names_no_source(alone: Relay) -> None:
     unknown = stranger(alone)
     problem(sent_to(alone, "/callback", b"what scanners send"), 400)
     counted(alone, 1, reason="malformed")

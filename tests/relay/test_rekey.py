@@ -1,4 +1,4 @@
-"""A change of RELAY_SECRET_KEY loses nothing: what the key before sealed opens, and is sealed again."""
+"""Changing RELAY_SECRET_KEY loses nothing: data encrypted with the old key is decrypted, and encrypted again."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def restart(relay: Relay, **environment: str) -> None:
     relay.start()
 
 
-def test_all_is_there_after_a_change_of_the_key(tmp_path: Path, receiver: Receiver) -> None:
+def test_all_data_is_readable_after_a_change_of_the_key(tmp_path: Path, receiver: Receiver) -> None:
     relay = Relay(tmp_path, RELAY_SECRET_KEY=OLD).start()
     try:
         device = relay.device(security_key=KEY, gateway_url="http://127.0.0.1:9/api")
@@ -115,7 +115,7 @@ def test_a_mistyped_old_key_changes_nothing(tmp_path: Path) -> None:
         relay.stop()
 
 
-def test_callbacks_spooled_with_another_key_are_brought_back(tmp_path: Path) -> None:
+def test_callbacks_spooled_with_another_key_are_recovered(tmp_path: Path) -> None:
     before = Spool(tmp_path, Vault(OLD))
     before.append(Spooled("DEV1", 1.0, "http://relay", b"{}"))
     assert seal_spool_anew(tmp_path, Vault(NEW, OLD)) == (0, 1, 0)  # it is being written
@@ -135,7 +135,7 @@ def test_data_that_neither_key_decrypts_is_reported(tmp_path: Path) -> None:
         Vault(NEW, OLD).open("user", sealed_before)
 
 
-def test_every_purpose_that_seals_is_sealed_anew() -> None:
+def test_all_kinds_of_encrypted_data_are_encrypted_again() -> None:
     code = "".join(path.read_text() for path in (ROOT / "app").rglob("*.py"))
     used = set(re.findall(r'\.seal\(\s*"([a-z-]+)"', code))
     assert used == set(PURPOSES)

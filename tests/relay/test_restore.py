@@ -1,4 +1,4 @@
-"""Yesterday's backup becomes a relay again with one command, in an empty folder, with all its keys."""
+"""One command restores a backup into an empty folder, with all its keys."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def lost(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
     return folder, keys, device, found
 
 
-def test_a_restore_into_an_empty_folder_is_one_command_and_every_key_stays_valid(
+def test_one_command_restores_into_an_empty_folder_and_every_key_stays_valid(
     lost: tuple[Path, dict[str, str], Device, list[str]], tmp_path: Path
 ) -> None:
     folder, keys, device, before = lost
@@ -98,7 +98,7 @@ def test_a_restore_into_an_empty_folder_is_one_command_and_every_key_stays_valid
         relay.stop()
 
 
-def test_a_first_key_that_the_folder_has_is_not_there_twice(
+def test_a_first_api_key_in_the_folder_is_not_duplicated(
     lost: tuple[Path, dict[str, str], Device, list[str]], tmp_path: Path
 ) -> None:
     folder, keys, _, _ = lost
@@ -116,7 +116,7 @@ def test_a_first_key_that_the_folder_has_is_not_there_twice(
         relay.stop()
 
 
-def test_a_wrong_or_missing_secret_key_leaves_the_folder_as_it_was(
+def test_a_wrong_or_missing_secret_key_leaves_the_folder_unchanged(
     lost: tuple[Path, dict[str, str], Device, list[str]], tmp_path: Path
 ) -> None:
     folder, _, _, _ = lost
@@ -139,7 +139,7 @@ def test_a_wrong_or_missing_secret_key_leaves_the_folder_as_it_was(
     assert not [name for name in os.listdir(tmp_path / "new") if name != "data"]
 
 
-def test_a_store_that_holds_something_is_left_alone(
+def test_a_store_with_data_is_not_changed(
     lost: tuple[Path, dict[str, str], Device, list[str]], tmp_path: Path
 ) -> None:
     folder, _, _, _ = lost
@@ -222,7 +222,7 @@ def test_a_store_whose_restore_was_interrupted_is_refused_until_it_is_restored_a
 
 
 @pytest.mark.parametrize("text", ["", "e" * 64], ids=["empty", "fresh"])
-def test_the_given_key_replaces_one_that_nothing_is_encrypted_with(
+def test_the_given_secret_key_replaces_an_unused_one(
     lost: tuple[Path, dict[str, str], Device, list[str]], tmp_path: Path, text: str
 ) -> None:
     folder, _, _, _ = lost
@@ -236,7 +236,7 @@ def test_the_given_key_replaces_one_that_nothing_is_encrypted_with(
     assert [file.read_text() for file in data.glob("secret_key.unused-*")] == [text]
 
 
-def test_a_key_that_something_is_encrypted_with_stays_and_the_message_says_how_to_go_on(
+def test_a_secret_key_in_use_is_kept_and_the_message_says_what_to_do(
     lost: tuple[Path, dict[str, str], Device, list[str]], tmp_path: Path
 ) -> None:
     folder, _, _, _ = lost
@@ -289,7 +289,7 @@ CRAFTED: dict[str, Crafted] = {
 }
 
 
-def test_a_crafted_backup_whose_checksum_fits_is_refused_before_anything_is_made(
+def test_a_crafted_backup_with_a_valid_checksum_is_refused_before_anything_is_written(
     lost: tuple[Path, dict[str, str], Device, list[str]], tmp_path: Path
 ) -> None:
     folder, _, _, _ = lost
@@ -311,7 +311,7 @@ def test_a_crafted_backup_whose_checksum_fits_is_refused_before_anything_is_made
     assert not (tmp_path / "new" / "data").exists()
 
 
-def test_a_part_that_the_store_refuses_leaves_a_store_that_is_refused(
+def test_a_restore_that_fails_midway_leaves_a_store_that_is_refused(
     lost: tuple[Path, dict[str, str], Device, list[str]], tmp_path: Path
 ) -> None:
     folder, _, _, _ = lost
@@ -331,7 +331,7 @@ def test_a_part_that_the_store_refuses_leaves_a_store_that_is_refused(
     assert "its restore was interrupted" in cli(relay, *arguments, status=1)
 
 
-def test_a_restore_gives_what_it_makes_to_the_owner_of_the_folder(
+def test_restored_files_belong_to_the_owner_of_the_folder(
     lost: tuple[Path, dict[str, str], Device, list[str]], tmp_path: Path
 ) -> None:
     """As root, which may give files away; any other user owns what it makes."""

@@ -1,4 +1,4 @@
-"""A copy of a relay that still runs: with `restore --hold`, it sends nothing to targets and gateways until told to."""
+"""A copy of a relay that still runs: with `restore --hold`, it sends nothing until its subscriptions are enabled."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def copy(tmp_path: Path) -> Iterator[Relay]:
         relay.stop()
 
 
-def test_a_restore_says_what_will_be_sent(original: Original, tmp_path: Path) -> None:
+def test_a_restore_prints_what_will_be_sent(original: Original, tmp_path: Path) -> None:
     said = cli(Relay(tmp_path, **ENVIRONMENT), "restore", str(original.backup))
     assert "9 deliveries and 3 commands are waiting and will be sent when the relay starts" in said
     assert "restore again with --hold" in said

@@ -1,4 +1,4 @@
-"""The documented callbacks (#1 to #11) become exactly these events, field by field. Contract §3."""
+"""The documented callbacks (#1 to #11) become exactly these events, with every field. Contract §3."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_a_documented_callback_becomes_exactly_these_events(relay: Relay, number
     assert shown == [{"device_id": device.id, "test": False, **event} for event in EXPECTED[number]]
 
 
-def test_each_event_is_flat_complete_and_in_the_order_of_its_schema(device: Device) -> None:
+def test_each_event_is_flat_complete_and_ordered_like_its_schema(device: Device) -> None:
     for number in range(1, len(CALLBACKS) + 1):
         device.send_done(device.sample(number))
     device.send_done(device.envelope(Nothing={}))

@@ -1,4 +1,4 @@
-"""The main job in one test: a punch reaches a subscriber, flat and signed."""
+"""The main function in one test: a punch reaches a subscriber, flat and signed."""
 
 from __future__ import annotations
 

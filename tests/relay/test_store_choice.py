@@ -1,4 +1,4 @@
-"""The embedded store keeps everything over a restart, on a socket of its own, behind a password. Contract §1."""
+"""The embedded store keeps its data over restarts, and has its own socket and a password. Contract §1."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_restart_of_the_whole_relay_keeps_everything(tmp_path: Path, receiver:
         relay.stop()
 
 
-def test_the_embedded_store_listens_on_a_private_socket_only_and_wants_a_password(tmp_path: Path) -> None:
+def test_the_embedded_store_only_has_a_private_socket_and_requires_a_password(tmp_path: Path) -> None:
     relay = Relay(tmp_path).start("store")
     try:
         settings = load(relay.environment)
@@ -81,7 +81,7 @@ def test_the_embedded_store_listens_on_a_private_socket_only_and_wants_a_passwor
         relay.stop()
 
 
-def test_callbacks_acknowledged_without_a_store_are_stored_when_it_is_back(tmp_path: Path) -> None:
+def test_callbacks_acknowledged_while_the_store_was_away_are_stored_when_it_is_back(tmp_path: Path) -> None:
     relay = Relay(tmp_path, WEB_CONCURRENCY="1").start("store", "web")
     try:
         device = relay.device()
@@ -111,7 +111,7 @@ def test_callbacks_acknowledged_without_a_store_are_stored_when_it_is_back(tmp_p
         relay.stop()
 
 
-def test_without_spool_and_store_it_is_503(tmp_path: Path) -> None:
+def test_a_callback_without_spool_and_store_is_503(tmp_path: Path) -> None:
     public = "https://relay.example.com/cams/"
     relay = Relay(
         tmp_path, WEB_CONCURRENCY="1", RELAY_SPOOL="off", RELAY_METRICS_OPEN="1", RELAY_PUBLIC_URL=public
@@ -136,7 +136,7 @@ def test_without_spool_and_store_it_is_503(tmp_path: Path) -> None:
         relay.stop()
 
 
-def test_a_store_that_was_never_there_is_503_for_the_gateway(tmp_path: Path) -> None:
+def test_a_callback_is_503_if_the_store_was_never_reachable(tmp_path: Path) -> None:
     relay = Relay(
         tmp_path,
         REDIS_URL=f"redis://127.0.0.1:{free_port()}/0",
@@ -157,7 +157,7 @@ def test_a_store_that_was_never_there_is_503_for_the_gateway(tmp_path: Path) -> 
         relay.stop()
 
 
-def test_with_several_shards_everything_reads_as_with_one(tmp_path: Path, receiver: Receiver) -> None:
+def test_everything_is_the_same_with_several_shards(tmp_path: Path, receiver: Receiver) -> None:
     relay = Relay(tmp_path, RELAY_SHARDS="5").start()
     try:
         devices = [relay.device(security_key=KEY if n % 2 else None) for n in range(12)]

@@ -1,4 +1,4 @@
-"""REDIS_URL names one server, some under Sentinel, or a Cluster; what is wrong with it is said without its secrets."""
+"""REDIS_URL names one server, several with Sentinel, or a Cluster. Errors in it are reported without its secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.harness import free_port
 SECRET = "made-up-secret-key-for-tests-only-0123456789"
 
 
-def test_a_sentinels_url_names_all_that_is_needed() -> None:
+def test_a_sentinel_url_contains_everything_needed() -> None:
     place = sentinel_url(
         "rediss+sentinel://user:p%40ss%2Fword@10.0.0.1:26380,sentinel.example.com,[::1]:26379/my%20master/3"
         "?sentinel_username=watch&sentinel_password=h%26dden"
@@ -46,7 +46,7 @@ def test_a_sentinels_url_names_all_that_is_needed() -> None:
         "redis+cluster://10.0.0.1:6379?password=hidden-word",
     ],
 )
-def test_a_wrong_url_of_several_servers_is_answered_with_a_right_one(wrong: str) -> None:
+def test_an_invalid_url_of_several_servers_is_refused_with_a_valid_example(wrong: str) -> None:
     with pytest.raises(SettingsError) as error:
         load({"REDIS_URL": wrong, "RELAY_SECRET_KEY": SECRET, "RELAY_RQ_URL": "redis://localhost"})
     text = str(error.value)
@@ -56,7 +56,7 @@ def test_a_wrong_url_of_several_servers_is_answered_with_a_right_one(wrong: str)
     assert load({"REDIS_URL": example, **others}).redis_url == example
 
 
-def test_a_clusters_url_names_its_servers() -> None:
+def test_a_cluster_url_contains_its_servers() -> None:
     place = cluster_url("rediss+cluster://user:p%40ss@10.0.0.1:7000,store.example.com,[::1]:7001")
     assert place.nodes == (("10.0.0.1", 7000), ("store.example.com", 6379), ("::1", 7001))
     assert (place.tls, place.account) == (True, {"username": "user", "password": "p@ss"})
@@ -64,12 +64,12 @@ def test_a_clusters_url_names_its_servers() -> None:
 
 
 @pytest.mark.parametrize("rq", ["", "redis+cluster://10.0.0.1:6379"])
-def test_a_cluster_needs_a_place_for_rq_that_is_none(rq: str) -> None:
+def test_a_cluster_needs_a_separate_server_for_rq(rq: str) -> None:
     with pytest.raises(SettingsError, match=r"^RELAY_RQ_URL: .* RELAY_RQ_URL=redis://"):
         load({"REDIS_URL": "redis+cluster://10.0.0.1:6379", "RELAY_SECRET_KEY": SECRET, "RELAY_RQ_URL": rq})
 
 
-def test_a_cluster_that_cannot_be_asked_is_a_store_that_is_away() -> None:
+def test_an_unreachable_cluster_counts_as_an_absent_store() -> None:
     url = f"redis+cluster://:hidden-word@127.0.0.1:{free_port()}"
     rq = f"redis://127.0.0.1:{free_port()}"
     settings = load({"REDIS_URL": url, "RELAY_SECRET_KEY": SECRET, "RELAY_RQ_URL": rq})
@@ -89,7 +89,7 @@ def test_a_cluster_that_cannot_be_asked_is_a_store_that_is_away() -> None:
     asyncio.run(asked())
 
 
-def test_sentinels_that_cannot_be_asked_are_a_store_that_is_away() -> None:
+def test_unreachable_sentinels_count_as_an_absent_store() -> None:
     hosts = f"127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
     url = f"redis+sentinel://:hidden-word@{hosts}/mymaster?sentinel_password=hidden-too"
     client = make_client(load({"REDIS_URL": url, "RELAY_SECRET_KEY": SECRET}))
@@ -105,7 +105,7 @@ def test_sentinels_that_cannot_be_asked_are_a_store_that_is_away() -> None:
     ("code", "away"),
     [("READONLY", True), ("OOM", True), ("UNBLOCKED", True), ("CLUSTERDOWN", True), ("WRONGTYPE", False)],
 )
-def test_a_temporary_error_of_the_store_means_that_it_is_away(code: str, away: bool) -> None:
+def test_a_temporary_error_of_the_store_counts_as_its_absence(code: str, away: bool) -> None:
     """redis-py takes the code off the errors it has a class for, and leaves it in the others."""
     from redis._parsers.base import BaseParser
 

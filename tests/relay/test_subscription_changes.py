@@ -1,4 +1,4 @@
-"""Two changes of one subscription at once: neither is lost, and what was removed stays removed."""
+"""Concurrent changes of a subscription: none is lost, and a deleted subscription isn't restored."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ def subscription_id(relay: Relay, device: Device, receiver: Receiver) -> str:
     return str(relay.subscribe(receiver, device)["id"])
 
 
-def test_a_change_that_another_came_before_is_made_of_what_is_stored_then(
-    relay: Relay, subscription_id: str
-) -> None:
+def test_a_change_is_applied_to_the_latest_stored_version(relay: Relay, subscription_id: str) -> None:
     kept, secrets = Store(load(relay.environment)), []
 
     def describe(subscription: Subscription) -> None:
@@ -34,7 +32,7 @@ def test_a_change_that_another_came_before_is_made_of_what_is_stored_then(
     assert [secret for secret, _ in stored.secrets][:1] == secrets
 
 
-def test_a_change_does_not_bring_back_what_was_removed(relay: Relay, subscription_id: str) -> None:
+def test_a_change_does_not_restore_a_deleted_subscription(relay: Relay, subscription_id: str) -> None:
     kept = Store(load(relay.environment))
 
     def remove(_: Subscription) -> None:
@@ -44,7 +42,7 @@ def test_a_change_does_not_bring_back_what_was_removed(relay: Relay, subscriptio
     assert relay.call("GET", f"/v1/subscriptions/{subscription_id}").status_code == 404
 
 
-def test_a_change_looks_again_at_what_was_changed_meanwhile(relay: Relay, subscription_id: str) -> None:
+def test_a_change_is_checked_again_after_a_concurrent_change(relay: Relay, subscription_id: str) -> None:
     kept, looked = Store(load(relay.environment)), []
 
     def is_meant(subscription: Subscription) -> bool:

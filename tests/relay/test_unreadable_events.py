@@ -1,4 +1,4 @@
-"""One damaged event among others: each reader leaves it out, notes it once, and reads what comes after it."""
+"""A damaged event among others: each reader skips it, records it once, and reads the events after it."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ ANY_TYPE = (
     + [(users_that_commands_put_there, "a command without action")],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_a_reader_leaves_out_the_damaged_event_alone(
+def test_a_reader_only_skips_the_damaged_event(
     store: Store, caplog: pytest.LogCaptureFixture, reader: Callable[[Placed], list[str]], damage: str
 ) -> None:
     placed, (before, _) = place(store, damage), store.event_reader.noted()
@@ -237,7 +237,7 @@ def test_a_reader_leaves_out_the_damaged_event_alone(
     assert len(said) == 1, said
 
 
-def test_it_is_noted_later_if_the_store_is_away_then(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_it_is_recorded_later_if_the_store_is_away(tmp_path_factory: pytest.TempPathFactory) -> None:
     relay = Relay(tmp_path_factory.mktemp("relay"))
     try:
         relay.start("store")
@@ -277,7 +277,7 @@ def damage_second(relay: Relay) -> str:
 
 
 @pytest.mark.parametrize("waiting", ["in the queue", "for a retry", "in a batch"])
-def test_a_waiting_event_that_was_damaged_is_not_delivered_and_holds_up_no_other(
+def test_a_damaged_waiting_event_is_not_delivered_and_does_not_block_others(
     tmp_path_factory: pytest.TempPathFactory, receiver: Receiver, waiting: str
 ) -> None:
     may_answer = threading.Event()

@@ -1,4 +1,4 @@
-"""What is authentic but not understood is kept whole and told by an event; what can be read still is."""
+"""Authentic callbacks that aren't recognised are stored and reported by an event. Their readable parts are used."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def kept_body(device: Device) -> bytes:
     ids=lambda section: json.dumps(section)[:40],
 )
 @pytest.mark.parametrize("key", [None, KEY], ids=["plain", "encrypted"])
-def test_an_unknown_shape_is_kept_whole(relay: Relay, section: dict[str, Any], key: str | None) -> None:
+def test_a_callback_of_an_unknown_shape_is_stored_completely(
+    relay: Relay, section: dict[str, Any], key: str | None
+) -> None:
     device = relay.device(security_key=key)
     body = json.dumps(device.envelope(**section), indent=1).encode()
     for _ in range(2):
@@ -66,7 +68,7 @@ def test_an_unknown_shape_is_kept_whole(relay: Relay, section: dict[str, Any], k
     assert counters(device)["duplicates"] == 1
 
 
-def test_a_document_without_realtime_is_kept(device: Device) -> None:
+def test_a_callback_without_realtime_is_stored(device: Device) -> None:
     body = json.dumps({"AuthToken": device.token, "Hello": {"a": 1}}).encode()
     done(device.send(body))
     assert kept_body(device) == body
@@ -85,7 +87,7 @@ def test_a_document_without_realtime_is_kept(device: Device) -> None:
         ("InputType", {}, "input_type"),
     ],
 )
-def test_a_value_that_cannot_be_read_is_null_and_the_punch_comes_all_the_same(
+def test_an_unreadable_value_is_null_and_the_punch_is_published(
     device: Device, field: str, value: Any, shown: str
 ) -> None:
     body = json.dumps(device.punch(user="17", **{field: value})).encode()
@@ -99,7 +101,7 @@ def test_a_value_that_cannot_be_read_is_null_and_the_punch_comes_all_the_same(
 
 
 @pytest.mark.parametrize("at", ["soon", "2020-13-01 00:00:00 GMT +0530", "17.09.2020 07:48", 5, {}, ""])
-def test_a_punch_without_a_time_is_no_punch_but_is_kept(device: Device, at: Any) -> None:
+def test_a_punch_without_a_time_is_stored_but_not_published(device: Device, at: Any) -> None:
     document = device.punch()
     document["RealTime"]["PunchLog"]["LogTime"] = at
     done(device.send(document))
@@ -107,7 +109,7 @@ def test_a_punch_without_a_time_is_no_punch_but_is_kept(device: Device, at: Any)
     assert "LogTime" in only(device, UNKNOWN)["reason"]
 
 
-def test_one_bad_row_of_a_batch_costs_only_itself(device: Device) -> None:
+def test_an_invalid_row_of_a_batch_does_not_affect_others(device: Device) -> None:
     rows = [device.punch(user=str(n))["RealTime"]["PunchLog"] for n in range(4)]
     rows[2]["LogTime"] = "never"
     done(device.send(device.envelope(PunchLog={"ReturnRowCount": "4", "Log": rows})))
@@ -116,21 +118,21 @@ def test_one_bad_row_of_a_batch_costs_only_itself(device: Device) -> None:
 
 
 @pytest.mark.parametrize("envelope", [{"OperationID": None}, {"OperationID": {}}, {"Time": "x"}, {"Time": 1}])
-def test_an_envelope_that_cannot_be_read_costs_no_punch(device: Device, envelope: dict[str, Any]) -> None:
+def test_an_unreadable_envelope_does_not_prevent_a_punch(device: Device, envelope: dict[str, Any]) -> None:
     document = device.punch()
     document["RealTime"] |= envelope
     done(device.send(document))
     assert only(device, "attendance.punch")["user_id"] == "2"
 
 
-def test_a_reason_never_repeats_what_it_could_not_read(device: Device) -> None:
+def test_a_reason_never_repeats_the_unreadable_value(device: Device) -> None:
     template = {"Type": "Password", "UserID": "2", "Index": "PIN-998877", "Data": ["PIN-998877"]}
     done(device.send(device.envelope(UserUpdated={"Template": [template]}, **{"PIN-998877": {"a": 1}})))
     kept = events(device)
     assert kept and "998877" not in json.dumps(kept)
 
 
-def test_spooled_callbacks_that_are_refused_now_are_kept_and_hold_up_nothing(
+def test_spooled_callbacks_that_are_now_refused_are_kept_and_do_not_block_others(
     relay: Relay, device: Device, tmp_path: Path
 ) -> None:
     """Another version acknowledged it: a body that this one can't tell whose it is, or that it finds malformed."""
@@ -173,7 +175,7 @@ def test_spooled_callbacks_that_are_refused_now_are_kept_and_hold_up_nothing(
     ids=lambda value: repr(value[:12]),
 )
 @pytest.mark.parametrize("place", ["Type", "FirstName", "Unknown"])
-def test_odd_json_of_a_known_device_never_holds_up_its_queue(
+def test_unusual_json_from_a_registered_device_never_blocks_its_queue(
     device: Device, value: bytes, place: str
 ) -> None:
     if place == "FirstName":
@@ -186,7 +188,7 @@ def test_odd_json_of_a_known_device_never_holds_up_its_queue(
 
 
 @pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
-def test_constants_that_json_does_not_have_are_not_json(device: Device, constant: bytes) -> None:
+def test_constants_outside_json_are_refused(device: Device, constant: bytes) -> None:
     body = json.dumps(device.punch(Temperature="HERE")).encode().replace(b'"HERE"', constant)
     problem(device.send(body), 400)
 
@@ -194,7 +196,7 @@ def test_constants_that_json_does_not_have_are_not_json(device: Device, constant
 # Older versions of the Web API
 
 
-def test_version_2_is_told_apart(device: Device) -> None:
+def test_version_2_is_recognised(device: Device) -> None:
     body = f"stgid={device.id}&request_data={quote(json.dumps(device.punch()))}".encode()
     headers = {"content-type": "application/x-www-form-urlencoded"}
     for _ in range(2):
@@ -210,7 +212,7 @@ def test_version_2_with_a_wrong_token_is_401(device: Device) -> None:
     problem(device.send(f"request_data={quote(json.dumps(document))}".encode()), 401)
 
 
-def test_version_1_knows_no_token_and_is_401_that_says_so(device: Device) -> None:
+def test_version_1_has_no_token_and_is_401_with_a_message(device: Device) -> None:
     body = f"stgid={device.id}&userid=2&att_time=1600309102&att_type=in".encode()
     assert "1.0" in problem(device.send(body), 401)["detail"]
     assert events(device) == []
@@ -238,7 +240,7 @@ def _unread(device: Device) -> list[str]:
         ),
     ],
 )
-def test_unused_fields_of_an_understood_callback_are_named_without_their_values(
+def test_unknown_fields_of_a_recognised_callback_are_reported_without_values(
     relay: Relay, section: dict[str, Any], names: str
 ) -> None:
     device = relay.device()
@@ -250,7 +252,7 @@ def test_unused_fields_of_an_understood_callback_are_named_without_their_values(
     assert "4829371" in kept_body(device).decode() or names == "firstname"
 
 
-def test_a_shape_is_reported_once_for_each_device(relay: Relay) -> None:
+def test_an_unknown_shape_is_reported_once_per_device(relay: Relay) -> None:
     """Whatever the values, whichever process; another shape is reported again."""
     device, other = relay.device(), relay.device()
     for number in range(3):
@@ -269,7 +271,7 @@ def test_a_shape_is_reported_once_for_each_device(relay: Relay) -> None:
     assert len(_unread(other)) == 1
 
 
-def test_a_device_that_makes_up_fields_gets_a_few_reports_a_day(relay: Relay) -> None:
+def test_the_number_of_reports_per_device_and_day_is_limited(relay: Relay) -> None:
     """Each new name would be an event of its own. The punches all come, and what isn't reported is counted."""
     device, other = relay.device(), relay.device()
     before = counter(relay)
@@ -304,7 +306,7 @@ def test_a_users_photo_that_is_not_base64_is_reported_and_not_stored(
     assert types(device) == ["user.updated", UNKNOWN]
 
 
-def test_fields_that_hold_nothing_and_documented_ones_are_not_reported(relay: Relay) -> None:
+def test_empty_and_documented_fields_are_not_reported(relay: Relay) -> None:
     device = relay.device()
     device.send_done(device.punch(Shift="", Zone=None, Tags=[], Temperature="36.8", FaceMask=True))
     device.send_done({**device.punch(user="8"), "Extra": {}})

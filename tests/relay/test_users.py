@@ -1,4 +1,4 @@
-"""Users and their credentials: merged, sealed, shown without data, and forgotten when told. Contract §3 and §5."""
+"""Users and their credentials are merged, encrypted, shown without data, and removed on deletion. Contract §3, §5."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def data_of(device: Device, kind: str, index: int = 0, user_id: str = "2") -> re
     return device.relay.call("GET", path, params={"device_id": device.id})
 
 
-def test_templates_are_merged_by_type_and_index_never_replaced(device: Device) -> None:
+def test_templates_are_merged_by_type_and_index(device: Device) -> None:
     update(device, "2", template("Card", "9804445"), FirstName="Asha", LastName="Rao", UserType="Admin")
     update(device, None, template("Fingerprint", "Zmlyc3Q=", Index="1", Size="5"))
     update(device, None, template("Fingerprint", "c2Vjb25k", Index="6", Size="6"))
@@ -65,7 +65,7 @@ def test_templates_are_merged_by_type_and_index_never_replaced(device: Device) -
     assert shown["user_type"] == "admin"
 
 
-def test_names_are_not_blanked_by_an_update_that_has_none(device: Device) -> None:
+def test_an_update_without_names_does_not_clear_them(device: Device) -> None:
     update(device, "2", FirstName="Asha", LastName="Rao", UserType="User")
     update(device, "2", template("Card", "9804445"), FirstName="", LastName=None)
     latest = events(device, type="user.updated")[-1]
@@ -74,7 +74,7 @@ def test_names_are_not_blanked_by_an_update_that_has_none(device: Device) -> Non
     assert latest["credentials_changed"] == "card"
 
 
-def test_a_template_without_a_user_of_its_own_is_no_user_update(device: Device) -> None:
+def test_a_template_without_user_data_is_not_a_user_update(device: Device) -> None:
     update(device, None, template("Fingerprint", "Zmlyc3Q=", Index="6"))
     assert [event["type"] for event in events(device)] == ["credential.updated"]
     assert only(device, "credential.updated")["credential_size_bytes"] == 5
@@ -95,14 +95,14 @@ def test_each_template_of_a_callback_is_an_event(device: Device) -> None:
     assert len(held(device)) == 12
 
 
-def test_a_template_may_be_another_users(device: Device) -> None:
+def test_a_template_can_belong_to_another_user(device: Device) -> None:
     update(device, "2", template("Card", "111222333", user="3"), FirstName="Asha")
     assert only(device, "credential.updated")["user_id"] == "3"
     assert held(device, "3") == {("card", 0)}
     assert held(device, "2") == set()
 
 
-def test_is_new_and_digest_tell_a_change_without_telling_the_data(relay: Relay, device: Device) -> None:
+def test_is_new_and_digest_show_a_change_without_revealing_the_data(relay: Relay, device: Device) -> None:
     for data in ("9804445", "9804445", "9804446", "9804445"):
         update(device, "2", template("Card", data))
     changes = events(device, type="credential.updated")
@@ -115,7 +115,7 @@ def test_is_new_and_digest_tell_a_change_without_telling_the_data(relay: Relay, 
     assert user(device)["credentials"][0]["credential_digest"] == digests[0]
 
 
-def test_a_deleted_user_is_forgotten_with_all_credentials(device: Device) -> None:
+def test_a_deleted_user_is_removed_with_all_credentials(device: Device) -> None:
     update(device, "2", template("Card", "9804445"), template("Password", "124445"), FirstName="Asha")
     update(device, "3", FirstName="Bela")
     device.send_done(device.envelope(UserDeleted={"UserID": "2"}))
@@ -133,7 +133,7 @@ def test_a_deleted_user_is_forgotten_with_all_credentials(device: Device) -> Non
 # Reading them
 
 
-def test_a_credentials_data_needs_its_scope_and_is_audited(relay: Relay, device: Device) -> None:
+def test_reading_a_credential_needs_its_scope_and_is_audited(relay: Relay, device: Device) -> None:
     data = base64.b64encode(secrets.token_bytes(60)).decode()
     update(device, None, template("Fingerprint", data, Index="6", Size="60"))
     path = f"/v1/users/2/credentials/fingerprint/6?device_id={device.id}"
@@ -154,7 +154,7 @@ def test_a_credentials_data_needs_its_scope_and_is_audited(relay: Relay, device:
 
 
 @pytest.mark.parametrize("kind", ["Card", "Password", "UserPhoto"])
-def test_the_index_is_0_where_the_type_has_none(device: Device, kind: str) -> None:
+def test_the_index_is_0_for_types_without_index(device: Device, kind: str) -> None:
     update(device, "2", template(kind, "123456"))
     name = {"UserPhoto": "user_photo"}.get(kind, kind.lower())
     assert data_of(device, name, 0).json()["data"] == "123456"
@@ -173,18 +173,18 @@ def test_the_index_is_0_where_the_type_has_none(device: Device, kind: str) -> No
         ("/v1/users?limit=201", 422),
     ],
 )
-def test_a_wrong_question_gets_a_problem(relay: Relay, device: Device, path: str, status: int) -> None:
+def test_an_invalid_request_returns_a_problem(relay: Relay, device: Device, path: str, status: int) -> None:
     fields = {422: ["limit" if "limit" in path else "device_id"]}.get(status, [])
     problem(relay.call("GET", path.format(id=device.id)), status, *fields)
 
 
 @pytest.mark.parametrize("path", ["/v1/users", "/v1/events", "/v1/attendance?date=2026-11-24"])
-def test_a_list_of_a_device_that_is_not_registered_is_empty(relay: Relay, path: str) -> None:
+def test_the_list_for_an_unknown_device_is_empty(relay: Relay, path: str) -> None:
     assert relay.get(path, params={"device_id": "nobody"}) == {"data": [], "next_cursor": None}
 
 
 @pytest.mark.parametrize("user_id", ["A/12", "a b", "..", "?", "用户", "%2F", "credentials"])
-def test_any_user_id_can_be_asked_for(device: Device, user_id: str) -> None:
+def test_any_user_id_can_be_requested(device: Device, user_id: str) -> None:
     update(device, user_id, template("Card", "9804445", user=user_id), FirstName="Asha")
     if user_id != "..":  # no client sends it as a segment of a path
         assert user(device, user_id)["first_name"] == "Asha"
@@ -193,7 +193,7 @@ def test_any_user_id_can_be_asked_for(device: Device, user_id: str) -> None:
     assert [row["user_id"] for row in listed] == [user_id]
 
 
-def test_a_user_of_several_devices_is_shown_with_each(relay: Relay) -> None:
+def test_a_user_on_several_devices_is_listed_for_each(relay: Relay) -> None:
     user_id = secrets.token_hex(4)
     devices = sorted([relay.device(label=f"Gate {n}") for n in range(3)], key=lambda device: device.id)
     for number, device in enumerate(devices):
@@ -205,7 +205,7 @@ def test_a_user_of_several_devices_is_shown_with_each(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 50])
-def test_the_list_pages_without_gaps_or_repetitions(relay: Relay, limit: int) -> None:
+def test_pages_of_the_list_have_no_gaps_or_duplicates(relay: Relay, limit: int) -> None:
     prefix = secrets.token_hex(3)
     devices = [relay.device() for _ in range(2)]
     expected = set()
@@ -225,7 +225,7 @@ def test_the_list_pages_without_gaps_or_repetitions(relay: Relay, limit: int) ->
     assert sorted(found) == sorted(expected) and found == sorted(found)
 
 
-def test_two_updates_at_once_are_both_merged(relay: Relay, device: Device) -> None:
+def test_concurrent_updates_are_both_merged(relay: Relay, device: Device) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     def send(index: int) -> requests.Response:
@@ -240,7 +240,7 @@ def test_two_updates_at_once_are_both_merged(relay: Relay, device: Device) -> No
 
 
 @pytest.mark.parametrize("name", ["UserId", "UserID"])
-def test_a_photo_beside_the_templates_is_the_users_photo(device: Device, name: str) -> None:
+def test_a_photo_next_to_templates_is_the_users_photo(device: Device, name: str) -> None:
     """As two gateways send it: no Template, and nothing but the Photo names the user."""
     photo = {"Type": "Jpg", name: "31", "Size": "4", "Data": "cGhvdG8="}
     device.send_done(device.envelope(UserUpdated={"Photo": photo}))

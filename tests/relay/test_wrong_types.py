@@ -1,7 +1,7 @@
-"""A whole key of the wrong type in the store, as after damage or a foreign tool: every kind of key, every page.
+"""Keys of a wrong type in the store, as after damage or a foreign tool: every kind of key, every page.
 
-No answer is a 500, no traceback is logged, nothing is deleted; `/health` and `doctor` say what can't be read, so that
-nobody takes a list for complete that isn't.
+No response is a 500, no traceback is logged, and nothing is deleted. `/health` and `doctor` report what can't be
+read, so that an incomplete list isn't mistaken for a complete one.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def rows(answer: requests.Response) -> int:
 
 
 @pytest.mark.parametrize("kept", STORED_DATA, ids=lambda kept: kept.key)
-def test_a_key_of_a_wrong_type_is_named_and_makes_no_500(lived: Lived, kept: StoredData) -> None:
+def test_a_key_of_a_wrong_type_is_reported_and_causes_no_500(lived: Lived, kept: StoredData) -> None:
     key = a_key(lived, kept)
     log = lived.relay.folder / "web.log"
     before = log.stat().st_size
@@ -236,7 +236,7 @@ def test_a_key_of_a_wrong_type_is_named_and_makes_no_500(lived: Lived, kept: Sto
 
 
 @pytest.mark.parametrize("key", ["{g}:devices", "{g}:key_id", "{g}:shards", "{g}:device_changes"])
-def test_a_web_process_starts_beside_a_key_of_a_wrong_type(lived: Lived, key: str) -> None:
+def test_a_web_process_starts_despite_a_key_of_a_wrong_type(lived: Lived, key: str) -> None:
     kept = next(kept for kept in STORED_DATA if kept.key == key)
     log = lived.relay.folder / "web.log"
     before = log.stat().st_size

@@ -1,4 +1,4 @@
-"""Shared by the contract tests: events of a device, problems, and the gateway's encryption."""
+"""Helpers for the contract tests: a device's events, problems, and the gateway's encryption."""
 
 from __future__ import annotations
 

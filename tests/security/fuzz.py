@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing: `python -m tests.security.fuzz TARGET FOLDER… [libFuzzer's options]`, on Linux.
 
-What a target raises that its own documentation doesn't name ends the run with exit status 77, and the input that did it
-in a file.
+An exception that the target's docstring doesn't name ends the run with exit status 77, and the input is saved to a
+file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Callbacks as the protocol has them, all eleven, and what else could come: changed in type, depth, size and bytes.
+"""All eleven callbacks of the protocol, and variants with changed types, depth, size and bytes.
 
-Hypothesis makes the documents; each is then spoilt in several ways by a generator of its own seed, which costs a
-tenth of having Hypothesis make as many.
+Hypothesis generates the documents. A separate seeded generator then damages each in several ways, at a tenth of the
+cost of generating as many with Hypothesis.
 """
 
 from __future__ import annotations

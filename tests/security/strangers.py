@@ -1,4 +1,4 @@
-"""What a stranger sends: sockets that stop in the middle, large bodies, garbage."""
+"""Requests from unauthenticated callers: sockets that stop midway, large bodies, and garbage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Garbage costs next to nothing, and what a device sends is read as ever, however odd. Contract §2."""
+"""Garbage costs very little, and unusual requests from a device are still read. Contract §2."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def outcome(text: bytes, **how: Any) -> tuple[Any, ...]:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(documents(TOKEN), st.integers(0, 2**32))
-def test_whatever_holds_a_devices_token_is_parsed_as_ever(document: Document, start: int) -> None:
+def test_a_body_with_a_devices_token_is_always_parsed(document: Document, start: int) -> None:
     chance = Random(start)
     for _ in range(10):
         text = spoilt(document, TOKEN, chance).body.strip(b" \t\r\n\0\xef\xbb\xbf")
@@ -71,26 +71,28 @@ ODD = [
 
 
 @pytest.mark.parametrize("body", ODD)
-def test_odd_spellings_of_a_devices_token_are_found(body: bytes) -> None:
+def test_unusual_spellings_of_a_devices_token_are_found(body: bytes) -> None:
     text = body.replace(b"%s", TOKEN.encode())
     assert TOKEN in list(tokens_in(text))
     assert outcome(text, affords=lambda _: TOKEN in tokens_in(text)) == outcome(text)
 
 
 @pytest.mark.parametrize("quoted", [quote, quote_plus, lambda text: text])
-def test_the_token_in_a_form_of_version_2_is_found(quoted: Any) -> None:
+def test_the_token_in_a_form_body_of_version_2_is_found(quoted: Any) -> None:
     document = json.dumps({"RealTime": {"AuthToken": TOKEN, "Note": "x" * 100_000}})
     assert TOKEN in list(tokens_in(b"stgid=A&request_data=" + quoted(document).encode()))
 
 
-def test_a_body_of_nothing_but_tokens_is_searched_to_the_32nd() -> None:
+def test_at_most_32_tokens_of_a_body_are_checked() -> None:
     assert len(list(tokens_in(b'"AuthToken":"x",' * 100_000))) == 32
 
 
 # What a stranger sends
 
 
-def test_deep_garbage_is_soon_refused_unparsed_and_a_devices_is_not(store: Store, relay: Relay) -> None:
+def test_deeply_nested_garbage_is_refused_unparsed_unless_it_is_from_a_device(
+    store: Store, relay: Relay
+) -> None:
     device = relay.device()
     store.devices.keep_up()
     authenticator = Authenticator(store.devices, 100)
@@ -117,7 +119,7 @@ MANY_PARTS = [
 
 
 @pytest.mark.parametrize("body", MANY_PARTS, ids=["lists", "objects", "names", "texts"])
-def test_a_body_of_very_many_parts_is_parsed_for_a_device_only(
+def test_a_body_with_very_many_parts_is_only_parsed_for_a_device(
     store: Store, relay: Relay, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device = relay.device()
@@ -139,7 +141,7 @@ def test_a_body_that_does_not_end_like_an_object_is_not_parsed(relay: Relay) -> 
 
 
 @pytest.mark.parametrize("kind", ["encrypted", "token"])
-def test_the_store_is_not_asked_for_every_stranger(relay: Relay, kind: str) -> None:
+def test_the_store_is_not_called_for_every_unknown_caller(relay: Relay, kind: str) -> None:
     with_key = [relay.device(security_key=KEY) for _ in range(5)]
     with Process(relay) as (store, authenticator):
         before, began = reads(store), time.monotonic()
@@ -186,7 +188,7 @@ def reads(store: Store) -> int:
 # Encrypted bodies
 
 
-def test_the_same_garbage_is_tried_once(relay: Relay) -> None:
+def test_the_same_garbage_is_decrypted_once(relay: Relay) -> None:
     relay.device(security_key=KEY)
     with Process(relay) as (_, authenticator):
         garbage = base64.b64encode(bytes(48))
@@ -197,7 +199,7 @@ def test_the_same_garbage_is_tried_once(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize("start", [b"", b"  \n", b"\xef\xbb\xbf"])
-def test_an_encrypted_body_is_opened_however_it_begins(relay: Relay, start: bytes) -> None:
+def test_an_encrypted_body_is_decrypted_whatever_its_beginning(relay: Relay, start: bytes) -> None:
     device = relay.device(security_key=OTHER_KEY)
     with Process(relay) as (_, authenticator):
         for _ in range(3):
@@ -205,7 +207,7 @@ def test_an_encrypted_body_is_opened_however_it_begins(relay: Relay, start: byte
             assert authenticator.authenticate(body, []).device.id == device.id
 
 
-def test_a_key_that_was_registered_elsewhere_a_moment_ago_opens(relay: Relay) -> None:
+def test_a_key_just_registered_in_another_process_is_used(relay: Relay) -> None:
     with Process(relay) as (_, authenticator):
         key = secrets.token_hex(16)
         device = relay.device(security_key=key)
@@ -225,7 +227,7 @@ def test_with_many_keys_an_unusual_body_needs_its_device_in_the_url(relay: Relay
         assert refused.value.status == 401 and "/callback/ZHM1100001" in refused.value.detail
 
 
-def test_a_removed_key_opens_nothing_more(relay: Relay) -> None:
+def test_a_removed_key_is_no_longer_used(relay: Relay) -> None:
     key = secrets.token_hex(16)
     device = relay.device(security_key=key)
     with Process(relay) as (store, authenticator):

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of what strangers can send, from the samples on; `make test-soak` does it for minutes."""
+"""Coverage-guided fuzzing of unauthenticated requests, starting with samples. `make test-soak` runs it for minutes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def seeds(target: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("seconds", [8, _LONG])
 @pytest.mark.parametrize("target", ["decryption", "timestamps", "reader"])
-def test_nothing_that_anybody_sends_breaks_it(target: str, seconds: int, tmp_path: Path) -> None:
+def test_no_input_causes_an_unexpected_error(target: str, seconds: int, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     options = ["-timeout=5", "-rss_limit_mb=2048", "-max_len=20000", f"-artifact_prefix={tmp_path}/"]

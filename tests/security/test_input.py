@@ -1,4 +1,4 @@
-"""Whatever is sent as a callback: no 5xx, no hang, and whose token is in it finds it kept. Contract §2."""
+"""No callback causes a 5xx or a hang, and a callback with a device's token is stored. Contract §2."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _encrypted(sent: Sent, chance: Random) -> bytes:
 @settings(max_examples=DOCUMENTS, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(documents("x"), st.integers(0, 2**32))
 @pytest.mark.timeout(600)  # whom nobody knows waits for a look at the store
-def test_10_000_callbacks_of_every_kind_and_spoilt_in_every_way(
+def test_10_000_callbacks_of_all_kinds_with_all_kinds_of_damage(
     ways: Ways, document: Document, start: int
 ) -> None:
     check_many(ways, document, start)
@@ -149,14 +149,14 @@ def test_10_000_callbacks_of_every_kind_and_spoilt_in_every_way(
 @pytest.mark.timeout(3600)
 @settings(max_examples=10 * DOCUMENTS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(documents("x"), st.integers(0, 2**32))
-def test_100_000_callbacks_that_are_others_every_time(ways: Ways, document: Document, start: int) -> None:
+def test_100_000_random_callbacks(ways: Ways, document: Document, start: int) -> None:
     check_many(ways, document, start)
 
 
 @settings(max_examples=OVER_SOCKETS, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @seed(7)
 @given(documents("x"), st.integers(0, 2**32))
-def test_the_same_over_sockets(ways: Ways, document: Document, start: int) -> None:
+def test_random_callbacks_over_sockets(ways: Ways, document: Document, start: int) -> None:
     def way(body: bytes) -> int:
         # Without a length it goes to the view.
         data: Any = iter((body[:100], body[100:])) if start % 3 == 0 and len(body) > 100 else body
@@ -216,7 +216,7 @@ NAMES = list(large("x"))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_large_body_is_kept_and_holds_nobody_up(ways: Ways, name: str) -> None:
+def test_a_large_body_is_stored_and_does_not_block_others(ways: Ways, name: str) -> None:
     body = large(ways.plain.token)[name]
     assert len(body) <= LARGEST
     ways.check(Sent(body, True), ways.plain, ways.by_receiver)
@@ -226,7 +226,7 @@ def test_a_large_body_is_kept_and_holds_nobody_up(ways: Ways, name: str) -> None
 @pytest.mark.parametrize(
     "name", [*NAMES, "a form", "an old form", "Base64", "Base64 in lines", "Base64 in quotes"]
 )
-def test_nobodys_large_body_costs_next_to_nothing(ways: Ways, name: str) -> None:
+def test_a_large_body_from_an_unknown_caller_costs_very_little(ways: Ways, name: str) -> None:
     bodies = {
         **large("0" * 32),
         "a form": _filled(b"%7B", b"request_data="),
@@ -238,7 +238,7 @@ def test_nobodys_large_body_costs_next_to_nothing(ways: Ways, name: str) -> None
     ways.check(Sent(bodies[name], False), ways.plain, ways.by_receiver)
 
 
-def test_two_bodies_of_too_many_parts_are_two(ways: Ways, relay: Relay) -> None:
+def test_two_bodies_with_too_many_parts_are_not_duplicates(ways: Ways, relay: Relay) -> None:
     """They are told apart by all of what they hold, though nothing of it is read."""
     device = relay.device()
     for number in (b"1", b"2"):

@@ -1,4 +1,4 @@
-"""Who may write to Redis runs nothing in the worker: only signed jobs that name a function of ours are run."""
+"""Write access to Redis doesn't allow running code in the worker: only signed jobs of the relay's functions run."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_forged_job_is_refused_and_removed(relay: Relay, tmp_path: Path, how: 
     assert not file.exists()
 
 
-def test_the_worker_lives_on(relay: Relay, receiver: Receiver, device: Device) -> None:
+def test_the_worker_keeps_running(relay: Relay, receiver: Receiver, device: Device) -> None:
     redis = client(relay)
     redis.lpush(f"rq:queue:{QUEUE}", "not an id", b"\xff\xfe", "nobody")
     redis.set("rq:job:text", "no hash")
@@ -135,13 +135,13 @@ def restored(store: Store, name: str, fields: dict[str, Any]) -> SignedJob:
     return job
 
 
-def test_a_signed_job_of_no_function_of_ours_is_refused(relay: Relay) -> None:
+def test_a_signed_job_of_a_foreign_function_is_refused(relay: Relay) -> None:
     before = refused(relay)
     enqueue(kept(relay).connection, "os.getpid")
     wait_for(lambda: refused(relay) > before)
 
 
-def test_no_job_of_ours_is_pickled(relay: Relay, receiver: Receiver, device: Device) -> None:
+def test_the_relays_jobs_are_not_pickled(relay: Relay, receiver: Receiver, device: Device) -> None:
     subscription = relay.subscribe(receiver, device)
     act(relay, subscription, "test", delay_seconds=5)
     (job,) = [
@@ -158,7 +158,7 @@ def test_no_job_of_ours_is_pickled(relay: Relay, receiver: Receiver, device: Dev
 # What version 0.1 queued
 
 
-def test_a_replay_and_a_test_of_the_former_version_are_done(
+def test_replays_and_test_events_queued_by_the_former_version_are_run(
     relay: Relay, receiver: Receiver, device: Device
 ) -> None:
     punch(device, 3)

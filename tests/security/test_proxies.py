@@ -1,4 +1,4 @@
-"""Whom the relay believes about a caller's address and about its own URL: as many proxies as it is told of, no more."""
+"""Which proxies the relay trusts for a caller's address and for its own URL: only the configured number."""
 
 from __future__ import annotations
 
@@ -73,26 +73,26 @@ def urls(relay: Relay, device: Device, headers: dict[str, str]) -> set[str]:
     return set(found)
 
 
-def test_without_a_proxy_nobody_is_believed(direct: Relay) -> None:
+def test_without_a_configured_proxy_headers_are_ignored(direct: Relay) -> None:
     assert urls(direct, direct.device(), SPOOFED) == {direct.url}
 
 
-def test_a_trusted_proxy_says_scheme_and_host_and_nothing_else(proxied: Relay) -> None:
+def test_only_scheme_and_host_are_taken_from_a_trusted_proxy(proxied: Relay) -> None:
     assert urls(proxied, proxied.device(), SPOOFED) == {"https://evil.example"}
 
 
-def test_of_a_list_only_what_the_last_proxy_added_counts(proxied: Relay) -> None:
+def test_only_the_last_proxys_entry_of_a_list_counts(proxied: Relay) -> None:
     headers = {"X-Forwarded-Proto": "http, https", "X-Forwarded-Host": "evil.example, relay.example"}
     assert urls(proxied, proxied.device(), headers) == {"https://relay.example"}
 
 
-def test_with_a_public_url_no_header_makes_a_link(published: Relay) -> None:
+def test_with_a_public_url_links_ignore_headers(published: Relay) -> None:
     assert urls(published, published.device(), {**SPOOFED, "Host": "evil.example"}) == {
         "https://relay.example"
     }
 
 
-def test_a_header_of_the_wsgi_environment_is_no_callers_to_set(direct: Relay, proxied: Relay) -> None:
+def test_callers_cannot_set_wsgi_environment_variables(direct: Relay, proxied: Relay) -> None:
     for relay in (direct, proxied):
         for name in ("SCRIPT_NAME", "PATH_INFO", "REMOTE_ADDR", "X_Forwarded_For"):
             (answer,) = exchange(relay, f"GET /health HTTP/1.1\r\nHost: x\r\n{name}: /evil\r\n\r\n".encode())
@@ -118,7 +118,7 @@ def test_a_header_of_the_wsgi_environment_is_no_callers_to_set(direct: Relay, pr
         "%0d%0a",
     ],
 )
-def test_an_invalid_host_makes_no_link_and_holds_up_no_callback(direct: Relay, host: str) -> None:
+def test_an_invalid_host_is_not_used_in_links_and_does_not_stop_a_callback(direct: Relay, host: str) -> None:
     device = direct.device()
     photo = device.envelope(
         Log={"UserID": "2", "LogPhoto": "aGVsbG8=", "LogTime": "2026-03-01 09:00:00 GMT +0530"}

@@ -1,4 +1,4 @@
-"""No device and no key can fill the store: over a quota a callback is refused, and taken when it is sent again."""
+"""No device or key can fill the store: over a quota, a callback is refused, and accepted when it is sent again."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_device_over_its_quota_waits_and_others_do_not() -> None:
     assert quotas.trouble() is None
 
 
-def test_a_day_and_events_have_quotas_of_their_own() -> None:
+def test_days_and_events_have_separate_quotas() -> None:
     clock = Clock()
     quotas = Quotas(limits(RELAY_DEVICE_MIB_PER_DAY="20", RELAY_DEVICE_EVENTS_PER_MINUTE="10000"), clock)
     with pytest.raises(Refused, match="EVENTS_PER_MINUTE"):
@@ -67,7 +67,7 @@ def test_a_day_and_events_have_quotas_of_their_own() -> None:
         quotas.charge("b", 1, MIB)
 
 
-def test_the_largest_honest_callback_fits_into_every_quota_that_can_be_set() -> None:
+def test_the_largest_valid_callback_fits_into_the_lowest_quotas() -> None:
     least = limits(
         RELAY_DEVICE_MIB_PER_MINUTE="16",
         RELAY_DEVICE_MIB_PER_DAY="16",
@@ -76,7 +76,7 @@ def test_the_largest_honest_callback_fits_into_every_quota_that_can_be_set() -> 
     Quotas(least).charge("a", 10_000, 16 * MIB)
 
 
-def test_streams_are_limited_by_key_and_by_address_and_free_their_place() -> None:
+def test_streams_are_limited_by_key_and_address_until_they_close() -> None:
     streams = Streams(limits(RELAY_STREAMS_PER_KEY="2", RELAY_STREAMS_PER_ADDRESS="3"))
     streams.open("k", "a")
     streams.open("k", "b")
@@ -131,7 +131,7 @@ def test_over_the_quota_is_429_with_retry_after_counted_and_shown(tight: Relay) 
     assert f"device {device.id} has exceeded" in tight.logs()
 
 
-def test_a_stream_too_many_is_429_and_a_closed_one_frees_its_place(tight: Relay) -> None:
+def test_one_stream_too_many_is_429_until_another_closes(tight: Relay) -> None:
     key = {"X-API-Key": tight.environment["RELAY_API_KEY"]}
 
     def opened() -> requests.Response:
@@ -163,12 +163,12 @@ def test_subscriptions_and_keys_have_a_limit(tight: Relay) -> None:
     assert statuses.count(409) >= 1 and statuses[0] == 201
 
 
-def test_a_filter_is_of_bounded_length(tight: Relay) -> None:
+def test_the_length_of_filters_is_limited(tight: Relay) -> None:
     body = {"target_url": "http://127.0.0.1:9/", "events": ["*"], "filters": {"user_ids": ["x" * 300]}}
     assert tight.call("POST", "/v1/subscriptions", json=body).status_code == 422
 
 
-def test_a_user_too_many_is_429_and_is_taken_once_there_is_room(tight: Relay) -> None:
+def test_one_user_too_many_is_429_until_there_is_room(tight: Relay) -> None:
     device = tight.device()
 
     def sent(section: str, user: str, **fields: Any) -> int:
@@ -209,12 +209,12 @@ def test_a_user_too_many_is_429_and_is_taken_once_there_is_room(tight: Relay) ->
         ),
     ],
 )
-def test_everything_that_is_named_has_a_longest_name(tight: Relay, path: str, body: Any, field: str) -> None:
+def test_the_length_of_every_name_is_limited(tight: Relay, path: str, body: Any, field: str) -> None:
     errors = problem(tight.call("POST", path, json=body), 422)["errors"]
     assert field in {place_of(error) for error in errors}
 
 
-def test_of_very_many_mistakes_only_the_first_are_told(tight: Relay) -> None:
+def test_only_the_first_of_many_errors_are_reported(tight: Relay) -> None:
     """2,000 names of 12 KB that are no event types were answered with 688 KB."""
     body = {"target_url": "http://127.0.0.1:1/", "events": [f"no.{number}" for number in range(2_000)]}
     answer = tight.call("POST", "/v1/subscriptions", json=body)

@@ -1,6 +1,6 @@
-"""What is older than the retention is gone by itself: docs/security.md, line by line. The clock is set, nobody waits.
+"""Data older than the retention period is removed automatically, for each line of docs/security.md.
 
-By Debian's faketime, which the store's processes live under too: what expires expires as it would in that time.
+The clock is set with Debian's faketime, which also applies to the store, so that keys expire as they would over time.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def kinds(keys: list[str]) -> set[str]:
     return {key.split(":")[1] for key in keys}
 
 
-def test_old_data_is_gone_from_everywhere(clocks: Clocks) -> None:
+def test_old_data_is_removed_everywhere(clocks: Clocks) -> None:
     relay, good, bad = clocks.relay, Receiver(), Receiver()
     bad.answer = lambda _: (500, {}, b"")
     try:

@@ -1,4 +1,4 @@
-"""What each scope gives is written down, for each URL, and is no more than that. docs/security.md is made of it."""
+"""The permissions of each scope for each URL are documented and complete. docs/security.md is generated from them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
     return create_app(load({"RELAY_DATA_DIR": str(folder), "RELAY_API_KEY": API_KEY}))
 
 
-def test_every_route_has_its_answers_and_every_answer_a_route(app: Flask) -> None:
+def test_every_route_is_in_the_table_and_every_entry_has_a_route(app: Flask) -> None:
     routes = {
         f"{method} {rule.rule}"
         for rule in app.url_map.iter_rules()
@@ -38,13 +38,13 @@ def test_every_route_has_its_answers_and_every_answer_a_route(app: Flask) -> Non
     assert all(answers.learns for answers in URLS.values())
 
 
-def test_what_changes_something_says_what(app: Flask) -> None:
+def test_every_route_that_changes_something_says_what(app: Flask) -> None:
     reading = {"GET"}
     silent = [url for url, answers in URLS.items() if url.split()[0] not in reading and not answers.causes]
     assert silent == []
 
 
-def test_every_scope_has_its_answers(app: Flask) -> None:
+def test_every_scope_is_in_the_table(app: Flask) -> None:
     assert set(HOLDERS) == {*SCOPES, "no key"}
     assert all(all(answers) for answers in HOLDERS.values())
     page = (ROOT / "docs" / "security.md").read_text()
@@ -59,7 +59,7 @@ def test_every_scope_has_its_answers(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("scope", [scope for scope in SCOPES if scope != "admin"])
-def test_no_scope_but_admin_makes_keys_or_reads_the_audit_log(relay: Relay, scope: str) -> None:
+def test_only_admin_can_create_keys_and_read_the_audit_log(relay: Relay, scope: str) -> None:
     key = key_with(relay, *(set(SCOPES) - {"admin"}))
     body = {"name": "more", "scopes": [scope]}
     problem(relay.call("POST", "/v1/api-keys", key, json=body), 403)
@@ -67,7 +67,7 @@ def test_no_scope_but_admin_makes_keys_or_reads_the_audit_log(relay: Relay, scop
     problem(relay.call("GET", "/v1/api-keys", key), 403)
 
 
-def test_a_replay_by_ids_brings_a_target_only_what_it_subscribed_to(relay: Relay, device: Device) -> None:
+def test_a_replay_by_ids_only_sends_events_that_match_the_subscription(relay: Relay, device: Device) -> None:
     other, narrow, dead = relay.device(), Receiver(), Receiver()
     dead.answer = lambda _: (500, {}, b"")
     subscription = relay.subscribe(narrow, device, events=["attendance.punch"])
@@ -100,7 +100,7 @@ def test_a_replay_by_ids_brings_a_target_only_what_it_subscribed_to(relay: Relay
     dead.close()
 
 
-def test_which_card_numbers_are_sent_is_changed_with_templates_read_only(
+def test_changing_which_card_numbers_are_sent_needs_templates_read(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     made = relay.subscribe(receiver, device, events=["credential.updated"], include_card_numbers=True)
@@ -149,7 +149,7 @@ NARROW = {
 
 
 @pytest.mark.parametrize("scope", NARROW)
-def test_a_scope_for_reading_reads_its_part_and_changes_nothing(
+def test_a_read_scope_only_reads_its_part(
     relay: Relay, device: Device, receiver: Receiver, scope: str
 ) -> None:
     made = relay.subscribe(receiver, device)
@@ -165,7 +165,7 @@ def test_a_scope_for_reading_reads_its_part_and_changes_nothing(
     problem(relay.call("POST", "/v1/employees", key, json=[]), 403)
 
 
-def test_a_reader_of_subscriptions_sees_no_button_that_changes_one(
+def test_a_reader_of_subscriptions_sees_no_buttons_that_change_them(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     path = f"/console/subscriptions/{relay.subscribe(receiver, device)['id']}"

@@ -1,6 +1,6 @@
-"""No two readers of a request may disagree on where it ends: what is ambiguous is refused, and the connection closed.
+"""Request smuggling: an ambiguous request is refused, and its connection closed.
 
-Behind a proxy, what this relay took for the next request could be what the proxy took for the body of the one before.
+Otherwise, the relay could take for a request what a proxy in front of it took for part of a body.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ CHUNKED = b"Transfer-Encoding: chunked"
         [b"no colon", length(5)],
     ],
 )
-def test_a_request_of_two_readings_is_refused_and_nothing_after_it_is_read(
+def test_an_ambiguous_request_is_refused_and_nothing_after_it_is_read(
     relay: Relay, lines: list[bytes]
 ) -> None:
     answers = exchange(relay, request(b"0\r\n\r\n" + HIDDEN, *lines))
@@ -97,14 +97,14 @@ def test_a_request_of_two_readings_is_refused_and_nothing_after_it_is_read(
         b"5\r\nhel",
     ],
 )
-def test_chunks_of_two_readings_are_refused_and_nothing_after_them_is_read(relay: Relay, body: bytes) -> None:
+def test_ambiguous_chunks_are_refused_and_nothing_after_them_is_read(relay: Relay, body: bytes) -> None:
     answers = exchange(relay, request(body + HIDDEN, CHUNKED))
     assert [answer.status for answer in answers] == [400]
     assert answers[0].headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("extension", [b"", b";name=value", b' ; name="quo\\"ted"', b";a;b=c"])
-def test_chunks_are_read_whatever_their_extensions_and_the_next_request_begins_after_them(
+def test_chunks_with_extensions_are_read_and_the_next_request_starts_after_them(
     relay: Relay, device: Device, extension: bytes
 ) -> None:
     body = chunked(json.dumps(device.punch()).encode(), extension)
@@ -114,7 +114,7 @@ def test_chunks_are_read_whatever_their_extensions_and_the_next_request_begins_a
     assert types(device) == ["attendance.punch"]
 
 
-def test_a_body_holds_no_request(relay: Relay, device: Device) -> None:
+def test_a_request_within_a_body_is_not_served(relay: Relay, device: Device) -> None:
     body = json.dumps({**device.punch(), "Note": HIDDEN.decode()}).encode()
     answers = exchange(relay, request(body, length(len(body))) + HIDDEN)
     assert [answer.status for answer in answers] == [200, 200]
@@ -122,7 +122,7 @@ def test_a_body_holds_no_request(relay: Relay, device: Device) -> None:
 
 @pytest.mark.parametrize("path", ["/callback", "/callback?other=1", "/v1/api-keys"])
 @pytest.mark.parametrize("cut", [False, True])
-def test_a_body_shorter_than_its_length_is_incomplete_and_kept_nowhere(
+def test_a_body_shorter_than_its_content_length_is_not_stored(
     relay: Relay, device: Device, path: str, cut: bool
 ) -> None:
     """RFC 9112 §6.3. Whole JSON or not; the first path is the shortcut's."""
@@ -145,7 +145,7 @@ def test_a_body_shorter_than_its_length_is_incomplete_and_kept_nowhere(
         b"GET /he\x01alth HTTP/1.1",
     ],
 )
-def test_a_request_line_of_two_readings_is_refused(relay: Relay, line: bytes) -> None:
+def test_an_ambiguous_request_line_is_refused(relay: Relay, line: bytes) -> None:
     answers = exchange(relay, line + b"\r\nHost: x\r\n\r\n" + HIDDEN)
     assert (len(answers) == 1 and 400 <= answers[0].status < 500) or answers[0].status == 505
 

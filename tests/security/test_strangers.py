@@ -1,4 +1,4 @@
-"""Whoever has neither a device's AuthToken nor an API key keeps nobody else waiting, and fills no memory."""
+"""Callers without a device's AuthToken or an API key can't block others or fill the memory."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
         yield relay
 
 
-def test_callbacks_are_taken_while_a_stranger_holds_more_connections_than_there_are(patient: Relay) -> None:
+def test_callbacks_are_accepted_while_an_unknown_caller_uses_up_all_connections(patient: Relay) -> None:
     device = patient.device()
     with half_sent(patient, 120):
         sent(patient, device, 5)
@@ -64,14 +64,16 @@ def test_callbacks_are_taken_while_a_stranger_holds_more_connections_than_there_
         sent(patient, device, 5)
 
 
-def test_a_full_process_closes_the_oldest_unfinished_connection_of_whoever_has_most(patient: Relay) -> None:
+def test_a_full_process_closes_the_oldest_incomplete_connection_of_the_heaviest_caller(
+    patient: Relay,
+) -> None:
     with half_sent(patient, 5, "127.0.0.2") as few, half_sent(patient, 100, "127.0.0.3") as many:
         wait_for(lambda: sum(map(is_closed, many)) >= 50)
         assert not any(map(is_closed, few))
         assert is_closed(many[0]) and not is_closed(many[-1])
 
 
-def test_idle_connections_make_room_too(patient: Relay) -> None:
+def test_idle_connections_are_closed_for_new_ones(patient: Relay) -> None:
     device = patient.device()
     idle = [connect(patient, "127.0.0.4") for _ in range(60)]
     for sock in idle:
@@ -95,7 +97,7 @@ def test_event_streams_leave_room_for_callbacks(patient: Relay) -> None:
 
 
 @pytest.mark.parametrize("start", [b"", b"POST /callback HTTP/1.1\r\nHost:", b"\x16\x03\x01"])
-def test_a_header_that_does_not_come_ends_the_connection(hasty: Relay, start: bytes) -> None:
+def test_a_connection_without_complete_headers_is_closed(hasty: Relay, start: bytes) -> None:
     with connect(hasty) as sock:
         sock.sendall(start)
         assert b" 200 " not in answer_of(sock)
@@ -104,7 +106,7 @@ def test_a_header_that_does_not_come_ends_the_connection(hasty: Relay, start: by
 @pytest.mark.parametrize(
     "head", [HEAD % 100, HEAD.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked") + b"64\r\n"]
 )
-def test_a_body_that_does_not_come_is_408(hasty: Relay, head: bytes) -> None:
+def test_a_body_that_does_not_arrive_is_408(hasty: Relay, head: bytes) -> None:
     with connect(hasty) as sock:
         sock.sendall(head + b"{")
         assert answer_of(sock).startswith(b"HTTP/1.1 408 ")
@@ -125,7 +127,7 @@ def test_a_body_that_trickles_is_408(hasty: Relay) -> None:
         assert received.startswith(b"HTTP/1.1 408 ")
 
 
-def test_an_unread_body_after_an_answer_does_not_hold_the_connection(hasty: Relay) -> None:
+def test_an_unread_body_does_not_keep_the_connection_open(hasty: Relay) -> None:
     """A refused request's body is read to its end, but not for ever."""
     with connect(hasty) as sock:
         sock.sendall(b"POST /v1/devices HTTP/1.1\r\nHost: relay\r\nContent-Length: 1000000\r\n\r\n{")
@@ -133,7 +135,7 @@ def test_an_unread_body_after_an_answer_does_not_hold_the_connection(hasty: Rela
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_large_bodies_of_strangers_fill_no_memory_and_callbacks_get_through(
+def test_large_bodies_of_unknown_callers_use_bounded_memory_and_callbacks_are_accepted(
     hasty: Relay, chunked: bool
 ) -> None:
     device = hasty.device()
@@ -159,7 +161,7 @@ def test_large_bodies_of_strangers_fill_no_memory_and_callbacks_get_through(
     assert most - before < 256, f"{before} MiB, then {most}"  # 600 MiB were sent
 
 
-def test_bodies_of_a_keys_holder_fill_no_memory_either(patient: Relay) -> None:
+def test_large_bodies_of_api_keys_use_bounded_memory(patient: Relay) -> None:
     head = b"PUT /v1/employees HTTP/1.1\r\nHost: relay\r\nX-API-Key: %b\r\nContent-Length: %d\r\n\r\n"
     before, socks = memory_mib(patient), [connect(patient) for _ in range(30)]
     for sock in socks:
@@ -173,7 +175,7 @@ def test_bodies_of_a_keys_holder_fill_no_memory_either(patient: Relay) -> None:
     assert most - before < 300, f"{before} MiB, then {most}"  # 450 MiB were sent
 
 
-def test_of_bodies_of_keys_holders_only_unfinished_ones_are_given_up() -> None:
+def test_only_incomplete_bodies_of_api_keys_are_dropped() -> None:
     settings = load({"RELAY_SECRET_KEY": "made-up-" * 5, "RELAY_BODY_MEMORY": "16"})
     table = Connections(settings.limits, Callers(), by_proxy=False)
     pairs = [socket.socketpair() for _ in range(3)]
@@ -192,7 +194,7 @@ def test_of_bodies_of_keys_holders_only_unfinished_ones_are_given_up() -> None:
         theirs.close()
 
 
-def test_callers_without_room_are_asked_to_try_again(hasty: Relay) -> None:
+def test_callers_without_room_get_503_with_retry_after(hasty: Relay) -> None:
     with connect(hasty, "127.0.2.1") as first, connect(hasty, "127.0.2.1") as second:
         for sock in (first, second):
             sock.sendall(HEAD % (16 * MIB))
@@ -202,7 +204,7 @@ def test_callers_without_room_are_asked_to_try_again(hasty: Relay) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_500_devices_behind_one_address_are_all_taken_with_garbage_beside(relay: Relay) -> None:
+def test_500_devices_behind_one_address_are_accepted_during_garbage(relay: Relay) -> None:
     """All callbacks come from the gateway's few addresses; nobody else there, or elsewhere, costs them one."""
     with ThreadPoolExecutor(4) as pool:
         devices = list(pool.map(lambda _: relay.device(), range(500)))
@@ -234,7 +236,7 @@ def test_500_devices_behind_one_address_are_all_taken_with_garbage_beside(relay:
 # The rules by themselves
 
 
-def test_the_memory_of_a_stranger_goes_first_and_of_strangers_the_oldest_of_the_heaviest() -> None:
+def test_memory_is_freed_from_unknown_callers_first_and_oldest_of_the_heaviest() -> None:
     callers = Callers()
     callers.note_genuine("gateway")
     memory = BodyMemory(100, 60, callers)
@@ -261,5 +263,7 @@ def test_the_memory_of_a_stranger_goes_first_and_of_strangers_the_oldest_of_the_
         ("203.0.113.5", 2, "10.0.0.1"),
     ],
 )
-def test_the_caller_is_whom_the_trusted_proxies_name(header: str, proxies: int, expected: str) -> None:
+def test_the_callers_address_is_that_named_by_trusted_proxies(
+    header: str, proxies: int, expected: str
+) -> None:
     assert forwarded_address("10.0.0.1", header, proxies) == expected

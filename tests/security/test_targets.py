@@ -1,4 +1,4 @@
-"""The relay is not turned on its own network: refused when a URL is given, and at every socket. Contract §1, §4."""
+"""The relay can't be used to reach its own network: URLs are checked when set, and at every socket. Contract §1, §4."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
         "http://LOCALHOST./",
     ],
 )
-def test_a_private_target_is_refused_when_it_is_given(strict: Relay, url: str) -> None:
+def test_a_private_target_is_refused_when_it_is_set(strict: Relay, url: str) -> None:
     body = {"target_url": url, "events": ["*"]}
     found = problem(strict.call("POST", "/v1/subscriptions", json=body), 422, "target_url")
     assert "RELAY_ALLOW_PRIVATE_TARGETS" in found["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("field", ["hookUrl", "target_url"])
-def test_nor_is_one_taken_by_another_name(strict: Relay, field: str) -> None:
+def test_a_private_target_is_refused_under_other_names(strict: Relay, field: str) -> None:
     """Zapier, Make and n8n subscribe with their own names for it."""
     body = {field: "http://169.254.169.254/latest/meta-data", "event": "attendance.punch"}
     found = strict.call("POST", "/v1/subscriptions", json=body)
@@ -121,7 +121,7 @@ def rebinding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rebinding]:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1"])
-def test_a_name_that_leads_inside_once_it_was_checked_gets_no_delivery_and_no_command(
+def test_a_name_that_becomes_private_after_the_check_gets_no_delivery_or_command(
     rebinding: Rebinding, receiver: Receiver, address: str
 ) -> None:
     """Nor does the environment's proxy, which would connect past the guard."""
@@ -145,7 +145,7 @@ def test_a_name_that_leads_inside_once_it_was_checked_gets_no_delivery_and_no_co
     relay.call("DELETE", f"/v1/subscriptions/{made.json()['id']}")
 
 
-def test_a_private_gateway_is_refused_when_it_is_given_and_when_it_is_changed(strict: Relay) -> None:
+def test_a_private_gateway_is_refused_when_it_is_set_and_when_it_is_changed(strict: Relay) -> None:
     for url in ("http://127.0.0.1/", "http://[64:ff9b::a9fe:a9fe]/", "http://localhost:6379/"):
         body = {"device_id": "SSRF", "auth_token": "0" * 32, "gateway_url": url}
         problem(strict.call("POST", "/v1/devices", json=body), 422, "gateway_url")
@@ -177,7 +177,7 @@ def fetched(*urls: str) -> list[Response]:
 
 
 @pytest.mark.parametrize("address", INSIDE)
-def test_no_socket_is_opened_to_an_address_inside_by_number_or_by_name(
+def test_no_socket_is_opened_to_a_private_address_by_number_or_name(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -204,7 +204,7 @@ def test_no_socket_is_opened_to_an_address_inside_by_number_or_by_name(
         "0",
     ],
 )
-def test_no_spelling_of_a_number_gets_past_the_lock(receiver: Receiver, host: str) -> None:
+def test_no_spelling_of_a_private_address_passes_the_guard(receiver: Receiver, host: str) -> None:
     port = receiver.url.rpartition(":")[2].partition("/")[0]
     (response,) = fetched(f"http://{host}:{port}/")
     assert response.error == "refused_address" and receiver.received == []
@@ -238,12 +238,12 @@ def test_no_spelling_of_a_number_gets_past_the_lock(receiver: Receiver, host: st
         "http://example.com\r\nHost: 127.0.0.1/",
     ],
 )
-def test_a_url_that_two_readers_take_for_two_hosts_is_refused(strict: Relay, url: str) -> None:
+def test_a_url_with_an_ambiguous_host_is_refused(strict: Relay, url: str) -> None:
     body = {"target_url": url, "events": ["*"]}
     problem(strict.call("POST", "/v1/subscriptions", json=body), 422, "target_url")
 
 
-def test_a_redirect_inside_is_not_followed(relay: Relay, receiver: Receiver) -> None:
+def test_a_redirect_to_a_private_address_is_not_followed(relay: Relay, receiver: Receiver) -> None:
     """The first hop is allowed, as a public one would be; the second is never made."""
     inside = Receiver()
     device = relay.device()
@@ -259,7 +259,7 @@ def test_a_redirect_inside_is_not_followed(relay: Relay, receiver: Receiver) -> 
 # One way out
 
 
-def test_nothing_but_the_http_seam_and_the_stores_client_opens_connections() -> None:
+def test_only_the_http_client_and_the_stores_client_open_connections() -> None:
     """Whatever else can: which module may, and why it is not led anywhere by somebody's URL."""
     able = {
         "pycurl", "requests", "urllib3", "urllib.request", "http.client", "httpx", "aiohttp", "websockets", "ftplib",

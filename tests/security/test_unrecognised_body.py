@@ -1,4 +1,4 @@
-"""A `body_url` shows an unrecognised body without its secrets; the whole needs `templates:read`. Contract §8."""
+"""A `body_url` shows an unrecognised body without secrets. The full body needs `templates:read`. Contract §8."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ def test_fields_other_than_secrets_are_shown(device: Device) -> None:
     assert shown == {"UserID": "2", "Kind": "Duress", "FaceMask": True, "Temperature": 36.6, "At": None}
 
 
-def test_a_key_with_templates_read_gets_it_whole_and_that_is_audited(relay: Relay, device: Device) -> None:
+def test_a_key_with_templates_read_gets_the_full_body_and_the_access_is_audited(
+    relay: Relay, device: Device
+) -> None:
     body, url = sent(device, SECTIONS["names nobody knows"])
     key = key_with(relay, "templates:read")
     answer = opened(url, key)
@@ -100,13 +102,13 @@ def test_a_key_with_templates_read_gets_it_whole_and_that_is_audited(relay: Rela
     assert relay.get("/v1/audit", params={"limit": 1})["data"][0] == row, "only whole reads are noted"
 
 
-def test_a_wrong_key_or_an_altered_link_opens_nothing(relay: Relay, device: Device) -> None:
+def test_a_wrong_key_or_an_altered_link_shows_nothing(relay: Relay, device: Device) -> None:
     _, url = sent(device, SECTIONS["numbers"])
     problem(opened(url, "crk_made-up"), 401)
     problem(opened(url[:-1], API_KEY), 403)
 
 
-def test_version_2_shows_its_json_without_secrets(device: Device) -> None:
+def test_a_version_2_body_is_shown_without_secrets(device: Device) -> None:
     document = device.envelope(New={"Password": PIN, "Door": "7"})
     device.send_done(f"stgid={device.id}&pin={PIN}&request_data={quote(json.dumps(document))}".encode())
     answer = opened(only(device, UNKNOWN)["body_url"])
@@ -114,7 +116,7 @@ def test_version_2_shows_its_json_without_secrets(device: Device) -> None:
     assert device.token not in answer.text and PIN not in answer.text
 
 
-def test_a_body_that_cannot_be_read_shows_only_its_shape(relay: Relay, device: Device) -> None:
+def test_only_the_shape_of_an_unreadable_body_is_shown(relay: Relay, device: Device) -> None:
     parts = b"0," * 30_000
     body = b'{"RealTime":{"AuthToken":"%s","Password":"%s","X":[%s0]}}' % (
         device.token.encode(),
@@ -138,7 +140,7 @@ def test_a_body_that_cannot_be_read_shows_only_its_shape(relay: Relay, device: D
         (b"{", "json"),
     ],
 )
-def test_the_kind_of_what_is_no_json_is_told_in_a_word(body: bytes, kind: str) -> None:
+def test_the_kind_of_a_body_that_is_not_json_is_named(body: bytes, kind: str) -> None:
     assert redacted_body(body) is None
     assert content_kind(body) == kind
 
@@ -155,12 +157,12 @@ def test_the_kind_of_what_is_no_json_is_told_in_a_word(body: bytes, kind: str) -
     ],
     ids=lambda value: value[:8],
 )
-def test_odd_json_is_shown_as_json(value: str) -> None:
+def test_unusual_json_is_shown_as_json(value: str) -> None:
     shown = redacted_body(f'{{"RealTime":{{"New":{value},"{"k" * 90}":1,"UserID":"2"}}}}'.encode())
     assert shown is not None and orjson.loads(shown)["RealTime"]["UserID"] == "2"
 
 
-def test_nor_does_a_webhook_in_any_format_get_more(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_webhooks_in_all_formats_get_no_secrets(relay: Relay, device: Device, receiver: Receiver) -> None:
     for form in ("flat", "cloudevents", "raw"):
         relay.subscribe(receiver, device, format=form)
     sent(device, SECTIONS["names nobody knows"])

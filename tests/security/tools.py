@@ -1,4 +1,4 @@
-"""Bytes to a port and what comes back, for requests that no HTTP library would send."""
+"""Sends raw bytes to a port and returns the response, for requests that no HTTP library would send."""
 
 from __future__ import annotations
 

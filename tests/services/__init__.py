@@ -1,1 +1,1 @@
-"""Stand-ins for services of others, each answering what its documentation says for the calls that are made of it."""
+"""Stand-ins for other companies' services. Each responds to the tested calls as its documentation says."""

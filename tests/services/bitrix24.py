@@ -1,4 +1,4 @@
-"""Bitrix24's work days, by an inbound webhook: timeman.status, .open, .pause and .close.
+"""Bitrix24's work days, with an inbound webhook: timeman.status, .open, .pause and .close.
 
 https://apidocs.bitrix24.com/api-reference/timeman/base/timeman-open.html
 """

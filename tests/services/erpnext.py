@@ -1,4 +1,4 @@
-"""ERPNext with Frappe HR: what devices' logs are sent to, `add_log_based_on_employee_field` of Employee Checkin.
+"""ERPNext with Frappe HR: `add_log_based_on_employee_field` of Employee Checkin, which accepts devices' logs.
 
 https://docs.frappe.io/hr/integrating-frappe-hr-with-biometric-attendance-devices
 """

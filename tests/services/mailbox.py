@@ -1,4 +1,4 @@
-"""A mail server: what is sent through it is in `mails`."""
+"""A mail server that collects the mails sent through it in `mails`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stand-ins share: a server on 127.0.0.1, and a proxy that makes one of them a host of the internet."""
+"""Helpers for the stand-ins: a server on 127.0.0.1, and a proxy that makes it reachable under an internet host name."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A deterministic simulation of the relay's processes, disk, store and what fails. See docs/simulation.md."""
+"""A deterministic simulation of the relay's processes, disk and store, with failures. See docs/simulation.md."""

@@ -1,4 +1,4 @@
-"""Who acts: web processes, dispatchers, the process of RQ's jobs, and the administrator."""
+"""The actors: web processes, dispatchers, the process for RQ's jobs, and the administrator."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The simulated disk: real files in a folder of the run, through an `os` that fails where the simulation says so.
+"""The simulated disk: real files in a folder, reached through an `os` module that fails on command.
 
-It knows what of each file has reached the disk, so that a loss of power can take the rest.
+It knows which data of each file has been flushed, so that a loss of power can remove the rest.
 """
 
 from __future__ import annotations

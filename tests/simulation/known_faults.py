@@ -1,6 +1,6 @@
-"""Faults that the relay had, each with the shortest plan that found it and a way to have it again.
+"""Faults that the relay had, each with the shortest plan that found it and a patch that restores it.
 
-A plan must break its promise while the fault is there, and keep it without: so the simulation is known to find it.
+A plan must break its promise with the fault, and keep it without. This shows that the simulation finds the fault.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An asyncio loop that runs step by step on the simulated clock, and webhook targets that answer as they are told."""
+"""An asyncio loop that runs step by step on the simulated clock, and webhook targets with planned responses."""
 
 from __future__ import annotations
 

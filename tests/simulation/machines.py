@@ -1,4 +1,4 @@
-"""The simulated machines: what happens at them, as callbacks that their gateway holds until they are acknowledged."""
+"""The simulated devices: their events, as callbacks that their gateway keeps until they are acknowledged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes of a seed the list of what happens: steps that mean something by themselves, so that any may be left out."""
+"""Turns a seed into a list of independent steps, any of which can be left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulated process: something that is run a step at a time, frozen in the middle of one, and killed."""
+"""A simulated process, which is run one step at a time, frozen in the middle of a step, or killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold at the end of every run, once everything works again: a sentence for each promise that is broken."""
+"""The promises that must hold at the end of every run, once everything works again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plays plans, one after the other, and finds the shortest plan that still breaks a promise."""
+"""Runs plans one after the other, and finds the shortest plan that still breaks a promise."""
 
 from __future__ import annotations
 

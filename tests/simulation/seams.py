@@ -1,7 +1,7 @@
-"""Puts a simulated clock and seeded randomness in the place of the real ones, in every module of the relay and of RQ.
+"""Replaces the clock and randomness in every module of the relay and RQ with simulated ones.
 
-What is determined must not depend on this machine: the modules ask `time`, `datetime`, `random`, `secrets` and `uuid`
-by their module's names, so that is where they are replaced.
+A run must not depend on this machine. Modules use `time`, `datetime`, `random`, `secrets` and `uuid` through these
+modules' names, so they are replaced there.
 """
 
 from __future__ import annotations

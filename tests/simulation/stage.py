@@ -1,4 +1,4 @@
-"""The processes of a run, and what each step of a plan does to them."""
+"""The processes of a run, and the effect of each step of a plan on them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The simulated store: a real Valkey, reached through connections that fail where the simulation says so.
+"""The simulated store: a real Valkey, with connections that fail on command.
 
-Losing its memory is copying: a snapshot is a copy of all keys in another of the server's databases.
+Losing its memory is simulated with copies: a snapshot is a copy of all keys in another database of the server.
 """
 
 from __future__ import annotations

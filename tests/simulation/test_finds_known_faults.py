@@ -1,4 +1,4 @@
-"""The simulation finds the faults that the relay had, once they are back, and nothing if they are not."""
+"""The simulation finds the relay's former faults if they are restored, and nothing if they aren't."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ def found() -> dict[str, list[bool]]:
 
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.timeout(600)  # by itself it takes a second
-def test_a_fault_that_is_back_is_found(found: dict[str, list[bool]], name: str) -> None:
+def test_a_restored_fault_is_found(found: dict[str, list[bool]], name: str) -> None:
     assert found[name] == [True, False], "[while it is there, without it]"

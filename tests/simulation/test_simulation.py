@@ -1,4 +1,4 @@
-"""The promises hold whatever happens, and a seed always means the same run. How it works: docs/simulation.md."""
+"""The promises hold whatever fails, and a seed always gives the same run. docs/simulation.md explains how it works."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def test_two_thousand_seeds_keep_every_promise() -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(3_600)
-def test_ten_minutes_of_seeds_at_random_keep_every_promise() -> None:
+def test_ten_minutes_of_random_seeds_keep_every_promise() -> None:
     ran = simulate("--seconds", "600", "--jobs", "2")
     assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
 
 
 @pytest.mark.timeout(600)  # by itself it takes some seconds
-def test_the_same_seed_leaves_the_same_trace() -> None:
+def test_the_same_seed_gives_the_same_trace() -> None:
     """Whichever seeds were played before it, and on whichever store."""
     first, second = (
         simulate("--digests", "--seeds", seeds).stdout.splitlines() for seeds in ("5000:5050", "5025:5050")

@@ -1,4 +1,4 @@
-"""The simulated world: clock, store, disk, processes, machines and their gateway, and what was acknowledged."""
+"""The simulated world: clock, store, disk, processes, devices and their gateway, and the acknowledged callbacks."""
 
 from __future__ import annotations
 

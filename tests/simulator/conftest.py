@@ -1,4 +1,4 @@
-"""A running simulator and a recording relay for each test, and a function that creates devices."""
+"""For each test, a running simulator and a recording relay, and a function that creates devices."""
 
 # ruff: noqa: E402 - the search path comes before the imports that need it
 

@@ -1,4 +1,4 @@
-"""What the simulator's tests share: a relay that records, and a caller that sends commands."""
+"""Helpers for the simulator's tests: a relay that records callbacks, and a caller that sends commands."""
 
 import base64
 import json

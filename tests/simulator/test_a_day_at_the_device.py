@@ -1,4 +1,4 @@
-"""The staff of the virtual device behave like people, and carry on whatever commands do to them."""
+"""The simulated device's staff behave like people, and continue to do so after any command."""
 
 from itertools import islice
 
@@ -18,18 +18,18 @@ from simulator.people import punch_types, staff
         (18, ["CheckOut", "CheckIn", "BreakOut", "BreakIn", "CheckOut"]),
     ],
 )
-def test_days_begin_as_the_hour_wants(hour: int, day: list[str]) -> None:
+def test_the_initial_state_fits_the_hour(hour: int, day: list[str]) -> None:
     assert list(islice(punch_types(hour), 5)) == day
 
 
-def test_staff_are_there_without_a_callback(device: Device, relay: RecordingRelay) -> None:
+def test_the_staff_are_added_without_callbacks(device: Device, relay: RecordingRelay) -> None:
     staff(device)
     assert len(device.users) == 8 and device.template_count() == 8
     assert all(user.first_name and user.last_name for user in device.users.values())
     assert len(device.outbox) == 0 and relay.received == []
 
 
-def test_life_punches_photographs_and_edits(device: Device, relay: RecordingRelay) -> None:
+def test_the_staff_punch_and_are_photographed_and_edited(device: Device, relay: RecordingRelay) -> None:
     staff(device)
     Life(device, 0.001).start()
     seen: set[str] = set()
@@ -45,7 +45,7 @@ def test_life_punches_photographs_and_edits(device: Device, relay: RecordingRela
     assert any(log and "Temperature" not in log for log in logs)
 
 
-def test_life_goes_on_when_users_are_disabled_or_deleted(device: Device, relay: RecordingRelay) -> None:
+def test_the_day_continues_when_users_are_disabled_or_deleted(device: Device, relay: RecordingRelay) -> None:
     staff(device)
     for user_id in ("1", "2", "3"):
         device.users[user_id].enabled = False
@@ -55,7 +55,7 @@ def test_life_goes_on_when_users_are_disabled_or_deleted(device: Device, relay: 
     assert not {log["UserId"] for log in punches if log} & {"1", "2", "3", "4"}
 
 
-def test_life_ends_with_the_device(device: Device) -> None:
+def test_the_day_ends_when_the_device_is_removed(device: Device) -> None:
     staff(device)
     life = Life(device, 60)
     life.start()

@@ -1,4 +1,4 @@
-"""Each of the 11 callbacks has the keys and kinds of values of its documented sample."""
+"""Each of the 11 callbacks has the keys and value types of its documented sample."""
 
 import base64
 import re
@@ -45,7 +45,9 @@ def test_callback_has_the_shape_of_its_sample(
     assert shape(callback) == shape(sample(f"{name}.request"))
 
 
-def test_callback_carries_the_device_and_the_wire_times(device: Device, relay: RecordingRelay) -> None:
+def test_a_callback_contains_the_device_and_times_in_the_gateways_format(
+    device: Device, relay: RecordingRelay
+) -> None:
     device.punch("2", "CheckOut", "Face", 36.84, True)
     (callback,) = relay.wait_for(1)
     real_time = callback["RealTime"]
@@ -67,7 +69,7 @@ def test_biometric_template_has_the_size_of_its_bytes(device: Device, relay: Rec
     assert (item["Size"], item["Index"], item["UserID"]) == ("77", "3", "2")
 
 
-def test_several_credentials_come_one_a_callback_or_in_one_group(
+def test_several_credentials_are_sent_one_per_callback_or_as_a_group(
     device: Device, relay: RecordingRelay, caller: Caller
 ) -> None:
     body = {"user_id": "2", "first_name": "Raj", "credentials": ["card", "fingerprint"]}
@@ -82,7 +84,7 @@ def test_several_credentials_come_one_a_callback_or_in_one_group(
     assert ["FirstName" in updated for updated in came] == [True, False, True]
 
 
-def test_name_change_with_a_fingerprint_is_told_by_a_profile_callback(
+def test_a_name_change_of_a_user_with_a_fingerprint_sends_a_profile_callback(
     device: Device, relay: RecordingRelay, caller: Caller
 ) -> None:
     body = {"user_id": "2", "first_name": "Raj", "credentials": ["fingerprint"]}
@@ -92,7 +94,7 @@ def test_name_change_with_a_fingerprint_is_told_by_a_profile_callback(
     assert [item["Type"] for item in second["Template"]] == ["Fingerprint"]
 
 
-def test_punch_with_photo_is_two_callbacks_of_one_instant(
+def test_a_punch_with_a_photo_sends_two_callbacks_with_the_same_time(
     device: Device, relay: RecordingRelay, caller: Caller
 ) -> None:
     caller.control("POST", "/D1/punch", {"user_id": "3", "photo": True}, expect=201)
@@ -103,14 +105,14 @@ def test_punch_with_photo_is_two_callbacks_of_one_instant(
     assert len(picture) == 30 * 1024
 
 
-def test_punch_without_measurements_leaves_them_out(device: Device, relay: RecordingRelay) -> None:
+def test_a_punch_without_measurements_omits_them(device: Device, relay: RecordingRelay) -> None:
     device.punch("2")
     (callback,) = relay.wait_for(1)
     assert callback["RealTime"]["PunchLog"].keys() == {"Type", "InputType", "UserId", "LogTime"}
 
 
 @pytest.mark.parametrize("top_level", [False, True])
-def test_historical_batch_holds_rows(
+def test_a_historical_batch_contains_rows(
     top_level: bool, device: Device, relay: RecordingRelay, caller: Caller
 ) -> None:
     caller.control("POST", "/D1/batch", {"count": 3, "top_level": top_level}, expect=201)
@@ -121,7 +123,7 @@ def test_historical_batch_holds_rows(
     assert len({(row["UserID"], row["LogTime"]) for row in log["Log"]}) == 3
 
 
-def test_raw_body_goes_out_as_it_is_with_the_token_filled_in(
+def test_a_raw_body_is_sent_unchanged_except_for_the_token(
     device: Device, relay: RecordingRelay, caller: Caller
 ) -> None:
     body = {"RealTime": {"AuthToken": "$AUTH_TOKEN", "Door": {"Open": True}}}
@@ -134,7 +136,7 @@ def test_raw_body_goes_out_as_it_is_with_the_token_filled_in(
 
 
 @pytest.mark.parametrize("mode", ["hybrid_db", "hybrid_file"])
-def test_db_and_file_modes_push_attendance_only(mode: str, make_device: Any, relay: RecordingRelay) -> None:
+def test_db_and_file_modes_only_push_attendance(mode: str, make_device: Any, relay: RecordingRelay) -> None:
     device: Device = make_device(mode=mode)
     device.edit_user("2", "Raj")
     device.take_photo("2", b"jpeg")

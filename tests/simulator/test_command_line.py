@@ -1,4 +1,4 @@
-"""`simulator` and `simulate`, as a user runs them: a process of its own, ended by SIGTERM."""
+"""`simulator` and `simulate` as separate processes, as a user runs them, stopped by SIGTERM."""
 
 import json
 import os
@@ -62,7 +62,9 @@ def running(relay: RecordingRelay) -> Iterator[Running]:
     started.kill()
 
 
-def test_first_punch_comes_within_a_second_of_listening(running: Running, relay: RecordingRelay) -> None:
+def test_the_first_punch_arrives_within_a_second_of_listening(
+    running: Running, relay: RecordingRelay
+) -> None:
     assert running.line() == "simulated device: Front Door (virtual), stgid VIRTUAL01\n"
     (callback,) = relay.wait_for(1, timeout=1)
     assert callback["RealTime"]["AuthToken"] == TOKEN
@@ -71,17 +73,17 @@ def test_first_punch_comes_within_a_second_of_listening(running: Running, relay:
     assert relay.received[0].path == "/callback?stgid=VIRTUAL01"
 
 
-def test_it_goes_on_punching_with_different_people(running: Running, relay: RecordingRelay) -> None:
+def test_it_continues_to_punch_with_different_people(running: Running, relay: RecordingRelay) -> None:
     logs = [callback["RealTime"].get("PunchLog") for callback in relay.wait_for(26)]
     assert len({log["UserId"] for log in logs if log}) >= 4
 
 
-def test_sigterm_ends_it_within_two_seconds(running: Running, relay: RecordingRelay) -> None:
+def test_sigterm_stops_it_within_two_seconds(running: Running, relay: RecordingRelay) -> None:
     relay.wait_for(1)
     assert running.end() < 2
 
 
-def test_sigterm_ends_it_while_the_relay_is_away() -> None:
+def test_sigterm_stops_it_while_the_relay_is_away() -> None:
     started = Running("--relay-url", "http://127.0.0.1:9", "--interval", "0.1")
     try:
         time.sleep(0.5)
@@ -90,7 +92,7 @@ def test_sigterm_ends_it_while_the_relay_is_away() -> None:
         started.kill()
 
 
-def test_made_up_token_is_printed_and_a_given_one_is_not(relay: RecordingRelay) -> None:
+def test_a_generated_token_is_printed_and_a_given_token_is_not(relay: RecordingRelay) -> None:
     started = Running("--relay-url", relay.url, "--interval", "0")
     try:
         made_up = re.search(r"auth token (\w{32})$", started.line())
@@ -101,7 +103,7 @@ def test_made_up_token_is_printed_and_a_given_one_is_not(relay: RecordingRelay) 
         started.kill()
 
 
-def test_security_key_and_token_may_come_from_the_environment(relay: RecordingRelay) -> None:
+def test_security_key_and_token_can_be_set_in_the_environment(relay: RecordingRelay) -> None:
     env = {"SIMULATOR_AUTH_TOKEN": TOKEN, "SIMULATOR_SECURITY_KEY": KEY}
     started = Running("--relay-url", relay.url, env=env)
     try:
@@ -114,7 +116,7 @@ def test_security_key_and_token_may_come_from_the_environment(relay: RecordingRe
         started.kill()
 
 
-def test_no_device_starts_without_one() -> None:
+def test_it_can_start_without_a_device() -> None:
     started = Running("--no-device")
     try:
         result = simulate_at(started.url, "punch", "--user", "2")
@@ -123,7 +125,7 @@ def test_no_device_starts_without_one() -> None:
         started.kill()
 
 
-def test_taken_port_is_said_in_one_sentence(server: SimulatorServer) -> None:
+def test_a_port_in_use_is_reported_in_one_sentence(server: SimulatorServer) -> None:
     port = server.url.rsplit(":", 1)[1]
     ended = subprocess.run(
         [sys.executable, "-m", "simulator", "--port", port],
@@ -178,7 +180,7 @@ def simulate_at(url: str, *arguments: str) -> Result:
         (["flood", "--count", "5"], "Device D1: 5 punches, as fast as possible", 5),
     ],
 )
-def test_simulate_does_it_and_says_so_in_one_line(
+def test_simulate_acts_and_reports_in_one_line(
     arguments: list[str],
     line: str | None,
     callbacks: int,
@@ -209,12 +211,12 @@ def test_simulate_lists_the_devices(device: Device, server: SimulatorServer) -> 
     assert simulate_at(server.url, "devices").output.startswith("D1  Device D1  native  online  users 0")
 
 
-def test_simulate_says_why_it_cannot(device: Device, server: SimulatorServer, caller: Caller) -> None:
+def test_simulate_reports_why_it_cannot_act(device: Device, server: SimulatorServer, caller: Caller) -> None:
     assert simulate_at(server.url, "punch", "--user", "1", "--device", "D9").output == "Error: no device D9\n"
     assert "cams-relay simulator" in simulate_at("http://127.0.0.1:9", "online").output
 
 
-def test_simulate_without_a_simulator_gives_the_command_that_starts_one_for_this_relay(
+def test_simulate_without_a_simulator_prints_the_command_that_starts_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "my data"

@@ -1,4 +1,4 @@
-"""Each command, sent as its sample, is answered as documented and changes the device."""
+"""Each command, sent like its sample, gets the documented response and changes the device."""
 
 import json
 import re
@@ -93,27 +93,27 @@ def test_no_command_but_enroll_and_resend_pushes_a_callback(
     assert callback["RealTime"]["PunchLog"]["UserId"] == "9"
 
 
-def test_delete_user_deletes_that_one(furnished: Device, caller: Caller) -> None:
+def test_delete_user_deletes_one_user(furnished: Device, caller: Caller) -> None:
     send_sample(caller, "29-DeleteUser")
     assert set(furnished.users) == {"1", "20"}
 
 
-def test_delete_all_user_deletes_all(furnished: Device, caller: Caller) -> None:
+def test_delete_all_user_deletes_all_users(furnished: Device, caller: Caller) -> None:
     send_sample(caller, "30-DeleteAllUser")
     assert not furnished.users and furnished.logs and furnished.photos
 
 
-def test_delete_log_all_deletes_the_logs_only(furnished: Device, caller: Caller) -> None:
+def test_delete_log_all_only_deletes_the_logs(furnished: Device, caller: Caller) -> None:
     send_sample(caller, "31-DeleteLogAll")
     assert furnished.users and not furnished.logs and furnished.photos
 
 
-def test_delete_attendance_photo_deletes_the_photos_only(furnished: Device, caller: Caller) -> None:
+def test_delete_attendance_photo_only_deletes_the_photos(furnished: Device, caller: Caller) -> None:
     send_sample(caller, "32-DeleteAttendancePhoto")
     assert furnished.users and furnished.logs and not furnished.photos
 
 
-def test_resend_attendance_pushes_the_punches_of_the_window_again(
+def test_resend_attendance_pushes_the_punches_of_the_time_range_again(
     furnished: Device, relay: RecordingRelay, caller: Caller
 ) -> None:
     send_sample(caller, "33-ResendAttendance")
@@ -136,7 +136,7 @@ def test_resend_all_user_pushes_every_profile_and_template(
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_enroll_pushes_a_fingerprint_after_a_while(
+def test_enroll_pushes_a_fingerprint_after_some_time(
     known: bool, furnished: Device, relay: RecordingRelay, caller: Caller
 ) -> None:
     if known:
@@ -149,7 +149,7 @@ def test_enroll_pushes_a_fingerprint_after_a_while(
     assert furnished.users["3"].first_name == ("Old" if known else "Rajesh")
 
 
-def test_enroll_takes_the_next_free_finger(furnished: Device, caller: Caller) -> None:
+def test_enroll_uses_the_next_free_finger(furnished: Device, caller: Caller) -> None:
     for operation_id in ("op1", "op2"):
         body = sample("35-EnrollFingerPrint.request") | {"OperationID": operation_id}
         caller.post("D1", json.dumps(body).encode())
@@ -158,7 +158,7 @@ def test_enroll_takes_the_next_free_finger(furnished: Device, caller: Caller) ->
     assert templates_of(furnished, "3") == {("Fingerprint", 0), ("Fingerprint", 1)}
 
 
-def test_update_access_time_turns_the_user_away_outside_it(furnished: Device, caller: Caller) -> None:
+def test_update_access_time_refuses_the_user_outside_the_range(furnished: Device, caller: Caller) -> None:
     send_sample(caller, "36-UpdateAccessTime")
     user = furnished.users["20"]
     assert user.access_start == from_wire("2022-07-11 00:00:00 GMT +0530")
@@ -167,7 +167,7 @@ def test_update_access_time_turns_the_user_away_outside_it(furnished: Device, ca
     caller.control("POST", "/D1/punch", {"user_id": "20"}, expect=409)
 
 
-def test_disabled_user_is_turned_away_until_enabled(
+def test_a_disabled_user_is_refused_until_enabled(
     furnished: Device, relay: RecordingRelay, caller: Caller
 ) -> None:
     send_sample(caller, "38-DisableUser")
@@ -179,7 +179,7 @@ def test_disabled_user_is_turned_away_until_enabled(
     relay.wait_for(1)
 
 
-def test_device_information_counts_what_is_there(furnished: Device, caller: Caller) -> None:
+def test_device_information_contains_counts(furnished: Device, caller: Caller) -> None:
     furnished.users["1"].templates[("Face", 0)] = Template("Face", "Zm9v")
     _, answer = send_sample(caller, "13-LoadDeviceInformation")
     shown = answer["DeviceInformation"]
@@ -188,7 +188,7 @@ def test_device_information_counts_what_is_there(furnished: Device, caller: Call
     assert re.fullmatch(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d GMT \+0530", shown["LastConnectedTime"])
 
 
-def test_load_log_gives_the_rows_of_the_window(furnished: Device, caller: Caller) -> None:
+def test_load_log_returns_the_rows_of_the_time_range(furnished: Device, caller: Caller) -> None:
     moment = from_wire("2020-09-18 09:00:00 GMT +0530")
     furnished.logs.append(LogRow("9", moment, "CheckIn", "Face"))
     _, answer = send_sample(caller, "12-LoadLog")

@@ -1,4 +1,4 @@
-"""Devices are made, changed and looked into over HTTP; what is wrong is said in a sentence."""
+"""Devices are created, changed and inspected over HTTP. Invalid requests are refused with a sentence."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from simulator.gateway import Gateway
 from simulator.serving import SimulatorServer
 
 
-def test_device_is_made_used_and_removed(caller: Caller, relay: RecordingRelay) -> None:
+def test_a_device_is_created_used_and_removed(caller: Caller, relay: RecordingRelay) -> None:
     body = {
         "stgid": "A1",
         "auth_token": TOKEN,
@@ -44,7 +44,7 @@ def test_device_is_made_used_and_removed(caller: Caller, relay: RecordingRelay) 
     assert caller.control("GET", "") == []
 
 
-def test_device_shows_its_state_and_no_secret(
+def test_a_device_shows_its_state_without_secrets(
     make_device: Any, relay: RecordingRelay, caller: Caller
 ) -> None:
     device: Device = make_device(security_key=KEY)
@@ -63,7 +63,7 @@ def test_device_shows_its_state_and_no_secret(
     assert TOKEN not in str(shown) and KEY not in str(shown)
 
 
-def test_refusal_is_shown_for_the_one_who_looks(
+def test_refused_callbacks_are_shown_in_the_device(
     device: Device, relay: RecordingRelay, caller: Caller
 ) -> None:
     relay.answers.append((401, b"no such device"))
@@ -74,7 +74,7 @@ def test_refusal_is_shown_for_the_one_who_looks(
     assert "401" in shown["last_refusal"] and "no such device" in shown["last_refusal"]
 
 
-def test_clock_skew_moves_the_log_times_and_tells_nobody(
+def test_clock_skew_changes_log_times_without_a_callback(
     device: Device, relay: RecordingRelay, caller: Caller
 ) -> None:
     caller.control("PATCH", "/D1", {"clock_skew_seconds": 13 * 86400}, expect=200)
@@ -85,7 +85,7 @@ def test_clock_skew_moves_the_log_times_and_tells_nobody(
     assert "PunchLog" in callback["RealTime"]
 
 
-def test_clock_set_by_hand_tells_both_times(device: Device, relay: RecordingRelay, caller: Caller) -> None:
+def test_setting_the_clock_sends_both_times(device: Device, relay: RecordingRelay, caller: Caller) -> None:
     caller.control("POST", "/D1/time", {"shift_seconds": 3600}, expect=201)
     (callback,) = relay.wait_for(1)
     told = callback["RealTime"]["DateModified"]
@@ -96,7 +96,7 @@ def test_clock_set_by_hand_tells_both_times(device: Device, relay: RecordingRela
     assert abs((device.clock.now() - to).total_seconds()) < 2
 
 
-def test_punch_takes_a_time_of_its_own(device: Device, caller: Caller) -> None:
+def test_a_punch_can_have_its_own_time(device: Device, caller: Caller) -> None:
     for at, shown in (
         ("2026-01-02T03:04:05", "2026-01-02 03:04:05 GMT +0530"),
         ("2026-01-02T03:04:05Z", "2026-01-02 08:34:05 GMT +0530"),
@@ -106,14 +106,14 @@ def test_punch_takes_a_time_of_its_own(device: Device, caller: Caller) -> None:
         assert done["log_time"] == shown
 
 
-def test_changed_settings_hold_from_the_next_command_on(device: Device, caller: Caller) -> None:
+def test_changed_settings_apply_from_the_next_command_on(device: Device, caller: Caller) -> None:
     caller.control("PATCH", "/D1", {"mode": "hybrid_db"}, expect=200)
     assert caller.code(add_user("1")) == 15
     caller.control("PATCH", "/D1", {"mode": "native", "security_key": KEY}, expect=200)
     assert caller.code(add_user("1")) == 19
 
 
-def test_commands_are_listed_with_what_was_wrong_with_them(device: Device, caller: Caller) -> None:
+def test_commands_are_listed_with_their_errors(device: Device, caller: Caller) -> None:
     body = make_command({"Load": "All"})
     caller.send({"Load": "All"})
     caller.post("D1", b"garbage")
@@ -150,7 +150,7 @@ def test_commands_are_listed_with_what_was_wrong_with_them(device: Device, calle
         ("GET", "/D9/commands", None, 404),
     ],
 )
-def test_what_is_wrong_is_refused_with_a_sentence(
+def test_invalid_requests_are_refused_with_a_sentence(
     method: str, path: str, body: object, status: int, device: Device, caller: Caller
 ) -> None:
     shown = caller.control(method, path, body, expect=status)
@@ -158,19 +158,19 @@ def test_what_is_wrong_is_refused_with_a_sentence(
     assert caller.control("GET", "/D1")["mode"] == "native"
 
 
-def test_wrong_change_changes_nothing(device: Device, caller: Caller) -> None:
+def test_an_invalid_change_changes_nothing(device: Device, caller: Caller) -> None:
     caller.control("PATCH", "/D1", {"label": "New", "mode": "none", "online": False}, expect=400)
     shown = caller.control("GET", "/D1")
     assert (shown["label"], shown["online"]) == ("Device D1", True)
 
 
-def test_full_device_says_so(make_device: Any, caller: Caller) -> None:
+def test_a_full_device_reports_it(make_device: Any, caller: Caller) -> None:
     make_device(max_users=1)
     caller.control("POST", "/D1/user", {"user_id": "1"}, expect=201)
     caller.control("POST", "/D1/user", {"user_id": "2"}, expect=409)
 
 
-def test_forms_are_not_taken_for_json(device: Device, server: SimulatorServer) -> None:
+def test_forms_are_not_accepted_as_json(device: Device, server: SimulatorServer) -> None:
     # A web page can send a form to a port of this machine without being asked for leave, but no JSON.
     url = f"{server.url}/control/devices/D1/punch"
     assert requests.post(url, data={"user_id": "1"}, timeout=5).status_code == 415
@@ -183,7 +183,7 @@ def test_forms_are_not_taken_for_json(device: Device, server: SimulatorServer) -
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "10.0.0.1", "x"]
 )
-def test_a_name_that_leads_here_by_dns_rebinding_is_403(
+def test_a_host_name_used_for_dns_rebinding_is_403(
     server: SimulatorServer, device: Device, path: str, host: str
 ) -> None:
     method = "POST" if path.endswith("resend") else "GET"
@@ -204,12 +204,12 @@ def test_a_page_of_another_site_cannot_use_it_through_a_browser(
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:1", "127.0.0.1:9", "127.9.9.9", "[::1]:80", "sim.localhost"]
 )
-def test_loopback_names_are_answered(server: SimulatorServer, host: str) -> None:
+def test_loopback_names_are_accepted(server: SimulatorServer, host: str) -> None:
     answer = requests.get(f"{server.url}/control/devices", headers={"Host": host}, timeout=10)
     assert answer.status_code == 200
 
 
-def test_so_is_a_name_it_was_given_and_commands_need_none(gateway: Gateway, device: Device) -> None:
+def test_configured_names_are_accepted_and_commands_need_none(gateway: Gateway, device: Device) -> None:
     with SimulatorServer(gateway, control_hosts=["Simulator.lan"]) as server:
         for host, status in (("simulator.lan:8090", 200), ("other.lan", 403)):
             answer = requests.get(f"{server.url}/control/devices", headers={"Host": host}, timeout=10)

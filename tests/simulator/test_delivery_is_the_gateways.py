@@ -1,4 +1,4 @@
-"""Callbacks go out in order, one at a time per device, again and again until `done`."""
+"""Callbacks are sent in order, one at a time per device, until the response is `done`."""
 
 import json
 import time
@@ -16,7 +16,9 @@ def users_of(callbacks: list[Any]) -> list[str]:
     return [callback["RealTime"]["PunchLog"]["UserId"] for callback in callbacks]
 
 
-def test_posts_json_to_the_callback_url_with_stgid_put_on(device: Device, relay: RecordingRelay) -> None:
+def test_callbacks_are_posted_as_json_to_the_callback_url_with_stgid(
+    device: Device, relay: RecordingRelay
+) -> None:
     device.punch("1")
     relay.wait_for(1)
     received = relay.received[0]
@@ -27,7 +29,7 @@ def test_posts_json_to_the_callback_url_with_stgid_put_on(device: Device, relay:
 @pytest.mark.parametrize(
     ("times", "query"), [(0, "?a=b"), (1, "?a=b&stgid=D1"), (2, "?a=b&stgid=D1&stgid=D1")]
 )
-def test_stgid_is_put_on_as_often_as_seen_in_the_wild(
+def test_stgid_is_appended_as_often_as_observed(
     times: int, query: str, make_device: Any, relay: RecordingRelay
 ) -> None:
     device: Device = make_device(callback_url=f"{relay.url}/cb/D1?a=b", stgid_in_url=times)
@@ -47,7 +49,7 @@ def test_stgid_is_put_on_as_often_as_seen_in_the_wild(
         (200, b"[]"),
     ],
 )
-def test_refused_callback_holds_the_queue_and_is_sent_again(
+def test_a_refused_callback_blocks_the_queue_and_is_sent_again(
     refusal: tuple[int, bytes], device: Device, relay: RecordingRelay
 ) -> None:
     relay.answers.extend([refusal, refusal])
@@ -59,7 +61,7 @@ def test_refused_callback_holds_the_queue_and_is_sent_again(
     assert (device.outbox.attempts, device.outbox.refused, len(device.outbox)) == (5, 2, 0)
 
 
-def test_one_device_on_hold_does_not_hold_another(
+def test_a_blocked_device_does_not_block_another(
     device: Device, make_device: Any, relay: RecordingRelay
 ) -> None:
     device.spec.callback_url = f"http://127.0.0.1:{free_port()}/callback"
@@ -85,7 +87,7 @@ def test_callbacks_wait_while_the_relay_is_away() -> None:
         gateway.close()
 
 
-def test_wait_between_attempts_grows_to_its_limit(make_device: Any, relay: RecordingRelay) -> None:
+def test_the_wait_between_attempts_grows_to_its_limit(make_device: Any, relay: RecordingRelay) -> None:
     device: Device = make_device(retry_seconds=0.1, retry_max_seconds=0.2)
     relay.answers.extend([(500, b"")] * 4)
     begin = time.monotonic()
@@ -94,7 +96,9 @@ def test_wait_between_attempts_grows_to_its_limit(make_device: Any, relay: Recor
     assert 0.1 + 3 * 0.2 <= time.monotonic() - begin < 3
 
 
-def test_new_callback_url_is_tried_at_once(make_device: Any, relay: RecordingRelay, caller: Caller) -> None:
+def test_a_new_callback_url_is_used_immediately(
+    make_device: Any, relay: RecordingRelay, caller: Caller
+) -> None:
     make_device(callback_url=f"http://127.0.0.1:{free_port()}/", retry_seconds=60)
     caller.control("POST", "/D1/punch", {"user_id": "1"}, expect=201)
     eventually(lambda: caller.control("GET", "/D1")["refused"] == 1)
@@ -103,7 +107,7 @@ def test_new_callback_url_is_tried_at_once(make_device: Any, relay: RecordingRel
     assert relay.received[0].path == "/new?stgid=D1"
 
 
-def test_offline_device_keeps_its_punches_and_brings_them_in_order(
+def test_an_offline_device_keeps_its_punches_and_sends_them_in_order(
     device: Device, relay: RecordingRelay, caller: Caller
 ) -> None:
     caller.control("PATCH", "/D1", {"online": False}, expect=200)
@@ -115,7 +119,7 @@ def test_offline_device_keeps_its_punches_and_brings_them_in_order(
     assert users_of(relay.wait_for(3)) == ["1", "2", "3"]
 
 
-def test_duplicates_are_the_same_to_the_byte(device: Device, relay: RecordingRelay, caller: Caller) -> None:
+def test_duplicates_are_identical(device: Device, relay: RecordingRelay, caller: Caller) -> None:
     device.punch("1")
     device.punch("2")
     assert device.outbox.wait_empty(5)
@@ -125,14 +129,14 @@ def test_duplicates_are_the_same_to_the_byte(device: Device, relay: RecordingRel
     assert bodies[2:] == bodies[:2]
 
 
-def test_one_person_never_punches_twice_in_one_second(device: Device, relay: RecordingRelay) -> None:
+def test_a_person_never_punches_twice_in_a_second(device: Device, relay: RecordingRelay) -> None:
     for _ in range(5):
         device.punch("1")
     times = {callback["RealTime"]["PunchLog"]["LogTime"] for callback in relay.wait_for(5)}
     assert len(times) == 5
 
 
-def test_callbacks_are_encrypted_with_the_key_of_the_moment(
+def test_callbacks_are_encrypted_with_the_current_key(
     make_device: Any, relay: RecordingRelay, caller: Caller
 ) -> None:
     device: Device = make_device(security_key=KEY)
@@ -146,7 +150,7 @@ def test_callbacks_are_encrypted_with_the_key_of_the_moment(
     assert users_of([json.loads(un_aes(encrypted.body)), plain.json]) == ["1", "2"]
 
 
-def test_flood_brings_that_many_different_punches_at_that_rate(
+def test_a_flood_sends_the_given_number_of_punches_at_the_given_rate(
     device: Device, relay: RecordingRelay, caller: Caller
 ) -> None:
     begin = time.monotonic()
@@ -156,7 +160,7 @@ def test_flood_brings_that_many_different_punches_at_that_rate(
     assert len({(log["UserId"], log["LogTime"]) for log in logs}) == 50
 
 
-def test_flood_without_a_rate_is_as_fast_as_it_goes(
+def test_a_flood_without_a_rate_is_as_fast_as_possible(
     device: Device, relay: RecordingRelay, caller: Caller
 ) -> None:
     caller.control("POST", "/D1/flood", {"count": 200}, expect=201)

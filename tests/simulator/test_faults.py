@@ -1,4 +1,4 @@
-"""A test can order the next answers to be wrong, lost or late."""
+"""Tests can make the next responses wrong, lost or late."""
 
 import json
 import time
@@ -17,7 +17,7 @@ def order(caller: Caller, *faults: dict[str, Any]) -> None:
     caller.control("PATCH", "/D1", {"faults": list(faults)}, expect=200)
 
 
-def test_forced_status_code_changes_nothing_and_lasts_one_answer(device: Device, caller: Caller) -> None:
+def test_a_forced_status_code_changes_nothing_and_applies_once(device: Device, caller: Caller) -> None:
     order(caller, {"status_code": 999}, {"status_code": 33, "status": "NOT_ENABLED"})
     assert caller.send(add_user("1")) == {
         "Status": "API_RESPONSE_UNKNOWN_ERROR",
@@ -29,7 +29,7 @@ def test_forced_status_code_changes_nothing_and_lasts_one_answer(device: Device,
     assert caller.code(add_user("1")) == 0
 
 
-def test_forced_http_status_and_body(device: Device, caller: Caller) -> None:
+def test_http_status_and_body_can_be_forced(device: Device, caller: Caller) -> None:
     order(
         caller, {"http_status": 500}, {"body": "<html>garbage"}, {"http_status": 502, "body": "bad gateway"}
     )
@@ -41,14 +41,14 @@ def test_forced_http_status_and_body(device: Device, caller: Caller) -> None:
     ]
 
 
-def test_dropped_connection(device: Device, caller: Caller) -> None:
+def test_a_connection_can_be_dropped(device: Device, caller: Caller) -> None:
     order(caller, {"drop": True})
     with pytest.raises(requests.ConnectionError):
         caller.post("D1", ADD)
     assert caller.code(add_user("1")) == 0
 
 
-def test_lost_answer_of_a_command_that_was_carried_out(device: Device, caller: Caller) -> None:
+def test_the_response_of_a_completed_command_can_be_lost(device: Device, caller: Caller) -> None:
     order(caller, {"drop": True, "carry_out": True})
     with pytest.raises(requests.ConnectionError):
         caller.post("D1", ADD)
@@ -56,14 +56,14 @@ def test_lost_answer_of_a_command_that_was_carried_out(device: Device, caller: C
     assert caller.code(add_user("1")) == 0
 
 
-def test_late_answer_is_the_right_one(device: Device, caller: Caller) -> None:
+def test_a_late_response_is_correct(device: Device, caller: Caller) -> None:
     order(caller, {"delay": 0.3})
     begin = time.monotonic()
     assert caller.code(add_user("1")) == 0
     assert time.monotonic() - begin >= 0.3
 
 
-def test_fault_may_be_repeated_and_taken_back(device: Device, caller: Caller) -> None:
+def test_a_fault_can_be_repeated_and_removed(device: Device, caller: Caller) -> None:
     order(caller, {"status_code": 999, "times": 5})
     assert [caller.code(add_user("1")) for _ in range(2)] == [999, 999]
     assert caller.control("GET", "/D1")["faults_left"] == 3
@@ -71,7 +71,7 @@ def test_fault_may_be_repeated_and_taken_back(device: Device, caller: Caller) ->
     assert caller.code(add_user("1")) == 0
 
 
-def test_forced_code_is_encrypted_where_the_device_has_a_key(make_device: Any, caller: Caller) -> None:
+def test_a_forced_status_code_is_encrypted_if_the_device_has_a_key(make_device: Any, caller: Caller) -> None:
     make_device(security_key=KEY)
     order(caller, {"status_code": 999})
     answer = caller.post("D1", aes(ADD))

@@ -1,4 +1,4 @@
-"""LoadLog gives 50 rows an answer, and an OffSet to ask for the next 50 with."""
+"""LoadLog returns 50 rows per response, and an OffSet to request the next 50."""
 
 from datetime import timedelta
 
@@ -18,7 +18,9 @@ def fill(device: Device, rows: int) -> None:
 
 
 @pytest.mark.parametrize(("rows", "pages"), [(51, [50, 1]), (100, [50, 50]), (120, [50, 50, 20])])
-def test_pages_join_to_all_rows_in_order(rows: int, pages: list[int], device: Device, caller: Caller) -> None:
+def test_the_pages_together_contain_all_rows_in_order(
+    rows: int, pages: list[int], device: Device, caller: Caller
+) -> None:
     fill(device, rows)
     users: list[str] = []
     sizes: list[int] = []
@@ -36,14 +38,14 @@ def test_pages_join_to_all_rows_in_order(rows: int, pages: list[int], device: De
 
 
 @pytest.mark.parametrize("rows", [0, 50])
-def test_one_page_is_the_documented_answer(rows: int, device: Device, caller: Caller) -> None:
+def test_a_single_page_is_the_documented_response(rows: int, device: Device, caller: Caller) -> None:
     fill(device, rows)
     log = caller.send(load_log())["PunchLog"]
     assert log.keys() == {"ReturnRowCount", "Log"}
     assert (log["ReturnRowCount"], len(log["Log"])) == (str(rows), rows)
 
 
-def test_full_log_memory_forgets_the_oldest(make_device: object, caller: Caller) -> None:
+def test_a_full_log_drops_its_oldest_rows(make_device: object, caller: Caller) -> None:
     assert callable(make_device)
     device = make_device(max_logs=2)
     fill(device, 3)

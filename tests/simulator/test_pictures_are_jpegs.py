@@ -1,4 +1,4 @@
-"""The pictures open in a viewer: a decoder of the few JPEG parts that are used reads all of one."""
+"""The pictures are valid JPEGs, checked by a decoder for the JPEG features that they use."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def shades(picture: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("seed", ["", "1", "user 2", "äöü"])
-def test_every_block_can_be_read(seed: str) -> None:
+def test_every_block_can_be_decoded(seed: str) -> None:
     read = shades(make_jpeg(seed))
     assert len(read) == 16 * 20
     assert all(0 <= shade <= 255 for shade in read) and len(set(read)) > 5
@@ -52,13 +52,13 @@ def test_size_can_be_chosen_and_the_picture_stays_the_same(size: int) -> None:
     assert shades(picture) == shades(make_jpeg("1"))
 
 
-def test_seeds_give_different_pictures_and_the_same_one_the_same() -> None:
+def test_different_seeds_give_different_pictures_and_the_same_seed_the_same() -> None:
     pictures = {make_jpeg(str(seed)) for seed in range(50)}
     assert len(pictures) == 50
     assert make_jpeg("7") in pictures
 
 
-def test_tables_say_what_the_decoder_assumes() -> None:
+def test_the_tables_are_those_that_the_decoder_assumes() -> None:
     found, _ = segments(make_jpeg())
     # Nine DC codes of four bits, and (the last table) one AC code of one bit: "end of block".
     assert found[0xC4] == bytes([0x10, 1, *[0] * 15, 0x00])

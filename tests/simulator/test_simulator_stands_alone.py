@@ -1,4 +1,4 @@
-"""One checks the other only while neither is made of the other."""
+"""The simulator doesn't use code of the relay, so that they can test each other."""
 
 import ast
 from pathlib import Path
@@ -9,7 +9,7 @@ MODULES = sorted((Path(__file__).resolve().parent.parent.parent / "simulator").g
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_module_imports_nothing_of_the_relay(path: Path) -> None:
+def test_no_module_imports_the_relay(path: Path) -> None:
     imported = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -20,5 +20,5 @@ def test_module_imports_nothing_of_the_relay(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_module_says_what_it_is_for(path: Path) -> None:
+def test_every_module_has_a_docstring(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))

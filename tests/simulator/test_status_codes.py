@@ -1,4 +1,4 @@
-"""Every status code comes where it is due, and nothing is changed by a command that was refused."""
+"""Every status code is returned when it should be, and a refused command changes nothing."""
 
 import json
 import threading
@@ -13,12 +13,12 @@ from simulator.device import Device
 INFO = {"Load": {"DeviceInformation": "All"}}
 
 
-def test_0_is_done(device: Device, caller: Caller) -> None:
+def test_0_is_a_success(device: Device, caller: Caller) -> None:
     assert caller.send(add_user("1")) == {"Status": "done", "OperationID": "op1", "StatusCode": 0}
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"hello", b"[]", b'"text"', b"\xff\xfe"])
-def test_1_body_that_is_no_json_object(body: bytes, device: Device, caller: Caller) -> None:
+def test_1_for_a_body_that_is_not_a_json_object(body: bytes, device: Device, caller: Caller) -> None:
     assert caller.post("D1", body).json() == {
         "Status": "API_RESPONSE_INVALID_REQUEST_DATA",
         "OperationID": "",
@@ -64,18 +64,18 @@ WITH_FINGER = add_user("1", [fingerprint(0)])
         },
     ],
 )
-def test_1_wrong_values(content: dict[str, Any], device: Device, caller: Caller) -> None:
+def test_1_for_invalid_values(content: dict[str, Any], device: Device, caller: Caller) -> None:
     assert caller.code(content) == 1
     assert not device.users
 
 
-def test_1_time_that_is_not_of_the_gateways_form(device: Device, caller: Caller) -> None:
+def test_1_for_a_time_in_another_format(device: Device, caller: Caller) -> None:
     body = command(INFO) | {"Time": "2020-09-17T11:09:09Z"}
     assert caller.post("D1", json.dumps(body).encode()).json()["StatusCode"] == 1
 
 
 @pytest.mark.parametrize("query", ["D2", "", "D1&stgid=D1", "D1?stgid=D1"])
-def test_2_stgid_that_is_no_device(query: str, device: Device, caller: Caller) -> None:
+def test_2_for_an_unknown_stgid(query: str, device: Device, caller: Caller) -> None:
     answer = caller.post(query, json.dumps(command(INFO)).encode()).json()
     assert (answer["StatusCode"], answer["OperationID"]) == (2, "op1")
 
@@ -101,33 +101,33 @@ def test_2_stgid_that_is_no_device(query: str, device: Device, caller: Caller) -
         {"Enroll": {"User": {"UserID": "3", "Type": "Fingerprint"}}},
     ],
 )
-def test_3_structure_that_is_of_no_operation(content: dict[str, Any], device: Device, caller: Caller) -> None:
+def test_3_for_a_body_of_no_operation(content: dict[str, Any], device: Device, caller: Caller) -> None:
     assert caller.code(content) == 3
 
 
-def test_3_common_field_left_out(device: Device, caller: Caller) -> None:
+def test_3_for_a_missing_common_field(device: Device, caller: Caller) -> None:
     body = command(INFO)
     del body["Time"]
     assert caller.post("D1", json.dumps(body).encode()).json()["StatusCode"] == 3
 
 
-def test_4_body_that_is_no_ciphertext(make_device: Any, caller: Caller) -> None:
+def test_4_for_a_body_that_is_not_a_ciphertext(make_device: Any, caller: Caller) -> None:
     make_device(security_key=KEY)
     assert caller.post("D1", b"not base64!").json()["StatusCode"] == 4
 
 
-def test_4_ciphertext_for_a_device_without_a_key(device: Device, caller: Caller) -> None:
+def test_4_for_a_ciphertext_to_a_device_without_a_key(device: Device, caller: Caller) -> None:
     assert caller.post("D1", aes(json.dumps(command(INFO)).encode())).json()["StatusCode"] == 4
 
 
-def test_7_wrong_token(device: Device, caller: Caller) -> None:
+def test_7_for_a_wrong_token(device: Device, caller: Caller) -> None:
     body = command(add_user("1"), token="x" * 32)
     answer = caller.post("D1", json.dumps(body).encode()).json()
     assert (answer["StatusCode"], answer["Status"]) == (7, "API_RESPONSE_INVALID_AUTH_TOKEN")
     assert not device.users
 
 
-def test_8_user_that_is_there(device: Device, caller: Caller) -> None:
+def test_8_for_an_existing_user(device: Device, caller: Caller) -> None:
     assert [caller.code(add_user("1"), operation_id=name) for name in ("a", "b")] == [0, 8]
 
 
@@ -143,28 +143,30 @@ def test_8_user_that_is_there(device: Device, caller: Caller) -> None:
         },
     ],
 )
-def test_9_user_that_is_not_there(content: dict[str, Any], device: Device, caller: Caller) -> None:
+def test_9_for_an_unknown_user(content: dict[str, Any], device: Device, caller: Caller) -> None:
     assert caller.code(content) == 9
 
 
 @pytest.mark.parametrize("data", ["", "not base64!", "/9j/4AAQSkZJRgAB..."])
-def test_10_template_that_is_not_base64(data: str, device: Device, caller: Caller) -> None:
+def test_10_for_a_template_that_is_not_base64(data: str, device: Device, caller: Caller) -> None:
     assert caller.code(changed(WITH_FINGER, "Add", "Template", 0, "Data", value=data)) == 10
     assert not device.users
 
 
-def test_10_template_of_another_size_where_the_device_looks(make_device: Any, caller: Caller) -> None:
+def test_10_for_a_template_with_a_wrong_size_if_the_device_checks_it(
+    make_device: Any, caller: Caller
+) -> None:
     make_device(strict_sizes=True)
     assert caller.code(changed(WITH_FINGER, "Add", "Template", 0, "Size", value="7")) == 10
     assert caller.code(WITH_FINGER) == 0
 
 
-def test_11_no_room_for_users(make_device: Any, caller: Caller) -> None:
+def test_11_without_room_for_users(make_device: Any, caller: Caller) -> None:
     make_device(max_users=1)
     assert [caller.code(add_user(user_id)) for user_id in ("1", "2")] == [0, 11]
 
 
-def test_11_no_room_for_templates(make_device: Any, caller: Caller) -> None:
+def test_11_without_room_for_templates(make_device: Any, caller: Caller) -> None:
     device: Device = make_device(max_templates=2)
     assert caller.code(add_user("1", [fingerprint(0), fingerprint(1)])) == 0
     assert caller.code(add_user("2", [fingerprint(0)])) == 11
@@ -173,7 +175,7 @@ def test_11_no_room_for_templates(make_device: Any, caller: Caller) -> None:
     assert caller.code({"Enroll": enroll}) == 11
 
 
-def test_13_another_key(make_device: Any, caller: Caller) -> None:
+def test_13_for_a_wrong_key(make_device: Any, caller: Caller) -> None:
     make_device(security_key=KEY)
     body = aes(json.dumps(command(INFO)).encode(), "x" * 32)
     answer = caller.post("D1", body).json()
@@ -181,7 +183,7 @@ def test_13_another_key(make_device: Any, caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("mode", ["hybrid_db", "hybrid_file"])
-def test_15_mode_without_commands(mode: str, make_device: Any, caller: Caller) -> None:
+def test_15_in_a_mode_without_commands(mode: str, make_device: Any, caller: Caller) -> None:
     make_device(mode=mode)
     assert caller.code(INFO) == 15
 
@@ -194,22 +196,22 @@ def test_15_mode_without_commands(mode: str, make_device: Any, caller: Caller) -
         {"Enroll": {"User": {"UserID": "3", "Type": "Face", "FirstName": "", "LastName": ""}}},
     ],
 )
-def test_15_command_that_nobody_knows(content: dict[str, Any], device: Device, caller: Caller) -> None:
+def test_15_for_an_unknown_command(content: dict[str, Any], device: Device, caller: Caller) -> None:
     assert caller.code(content) == 15
 
 
-def test_15_operation_that_the_model_has_not(make_device: Any, caller: Caller) -> None:
+def test_15_for_an_operation_that_the_model_does_not_support(make_device: Any, caller: Caller) -> None:
     make_device(mode="hybrid_sdk", unsupported=["DeleteLogAll"])
     assert caller.code({"Delete": {"Log": "All"}}) == 15
     assert caller.code(INFO) == 0
 
 
-def test_19_plain_text_while_there_is_a_key(make_device: Any, caller: Caller) -> None:
+def test_19_for_plain_text_to_a_device_with_a_key(make_device: Any, caller: Caller) -> None:
     make_device(security_key=KEY)
     assert caller.send(INFO)["StatusCode"] == 19
 
 
-def test_37_while_another_call_of_the_device_runs(make_device: Any, caller: Caller) -> None:
+def test_37_while_another_call_for_the_device_runs(make_device: Any, caller: Caller) -> None:
     make_device(delay_seconds=1)
     make_device("D2", delay_seconds=0)
     first: list[int] = []
@@ -222,7 +224,7 @@ def test_37_while_another_call_of_the_device_runs(make_device: Any, caller: Call
     assert first == [0]
 
 
-def test_devices_answer_side_by_side_after_their_delay(make_device: Any, caller: Caller) -> None:
+def test_devices_respond_in_parallel_after_their_delay(make_device: Any, caller: Caller) -> None:
     codes: list[int] = []
     names = [f"D{number}" for number in range(1, 21)]
     for name in names:
@@ -238,7 +240,9 @@ def test_devices_answer_side_by_side_after_their_delay(make_device: Any, caller:
 
 
 @pytest.mark.parametrize("quoted", [False, True])
-def test_with_a_key_both_ways_are_encrypted(quoted: bool, make_device: Any, caller: Caller) -> None:
+def test_with_a_key_requests_and_responses_are_encrypted(
+    quoted: bool, make_device: Any, caller: Caller
+) -> None:
     make_device(security_key=KEY)
     body = aes(json.dumps(command(add_user("1"))).encode())
     answer = caller.post("D1", b'"' + body + b'"' if quoted else body)
@@ -247,7 +251,7 @@ def test_with_a_key_both_ways_are_encrypted(quoted: bool, make_device: Any, call
     assert received["encrypted"] and received["body"] == command(add_user("1"))
 
 
-def test_refusals_that_could_be_read_are_encrypted_too(make_device: Any, caller: Caller) -> None:
+def test_refusals_of_readable_requests_are_encrypted(make_device: Any, caller: Caller) -> None:
     make_device(security_key=KEY)
     body = command(INFO, token="x" * 32)
     answer = caller.post("D1", aes(json.dumps(body).encode()))

@@ -1,4 +1,4 @@
-"""A copy of the tree that a walk changes, generates and tests, and the files that a page lists."""
+"""A copy of the tree that a walk-through changes, generates and tests, and the files that a page lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/develop/add-an-event-type.md: `subscription.enabled`, an event of the relay's own."""
+"""docs/develop/add-an-event-type.md: `subscription.enabled`, an event that the relay creates."""
 
 from __future__ import annotations
 

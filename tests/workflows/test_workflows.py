@@ -1,6 +1,6 @@
-"""The GitHub workflows are free of mistakes that actionlint finds, and may do and use no more than they need.
+"""The GitHub workflows pass actionlint, and have only the permissions and actions they need.
 
-Nothing here runs them: only GitHub can.
+The tests don't run them, because only GitHub can.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def test_actionlint_would_find_a_mistake(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_a_workflow_is_limited(path: Path) -> None:
+def test_a_workflow_has_limited_permissions(path: Path) -> None:
     workflow = read(path.name)
     for name, job in workflow["jobs"].items():
         granted = {**workflow.get("permissions", {}), **job.get("permissions", {})}

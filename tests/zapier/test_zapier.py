@@ -1,4 +1,4 @@
-"""The Zapier app: its own tests, which run it in Zapier's core with a relay and the simulator, and others."""
+"""The Zapier app: its own tests, which run it in Zapier's core with a relay and the simulator, and further tests."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_it_is_valid_and_formatted(script: str, says: str, app: Path, quiet: dic
     assert ran.returncode == 0 and says in ran.stdout, ran.stdout
 
 
-def test_what_would_be_pushed_starts_by_itself(app: Path, quiet: dict[str, str]) -> None:
+def test_the_published_app_can_be_loaded_by_itself(app: Path, quiet: dict[str, str]) -> None:
     """Zapier's command line unpacks the build elsewhere, and loads it there."""
     ran = node.npm(app, "run", "build", **quiet)
     assert ran.returncode == 0 and "Build complete!" in ran.stdout, ran.stdout
@@ -134,7 +134,7 @@ def test_what_would_be_pushed_starts_by_itself(app: Path, quiet: dict[str, str])
     assert not names & {"test", "build", ".npmrc"}
 
 
-def test_zapier_s_command_line_runs_it_as_the_readme_says(
+def test_zapiers_command_line_runs_it_as_in_the_readme(
     app: Path, quiet: dict[str, str], stage: Stage
 ) -> None:
     """But for what the fixture did: `npm install`, and the catalog."""
@@ -261,7 +261,7 @@ def agree(api: Json, post: Json, made: Json, without: str | None = None) -> None
 # What docs/integrations/zapier.md says without the app
 
 
-def test_webhooks_by_zapier_gets_events_and_gives_commands_as_the_page_says(stage: Stage) -> None:
+def test_webhooks_by_zapier_receives_events_and_sends_commands_as_documented(stage: Stage) -> None:
     receiver = Receiver()
 
     def run(name: str, **replaced: str) -> Json:
