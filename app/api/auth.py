@@ -130,8 +130,8 @@ def still_may(scope: str) -> Callable[[], bool]:
 
 
 def is_by_session() -> bool:
-    """Return whether an authenticated caller signed in to the console, rather than used an API key."""
-    return not _offered_key()
+    """Return whether an authenticated caller signed in to the console, without an API key or the command line."""
+    return not _offered_key() and bool(session_token())
 
 
 def _offered_key() -> str:
