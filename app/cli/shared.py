@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
@@ -11,6 +12,7 @@ import click
 
 from app.settings.data_folder import explain_data_dir, explain_ignored_data
 from app.settings.env_file import WITHOUT_ENV_FILE, explain_ignored_env_file
+from app.settings.running_up import tunnel_url
 from app.settings.table import Settings, SettingsError, current
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ def checked_settings(*, need_env_file: bool = False) -> Settings:
     """Return the settings. An invalid setting ends the command with an error.
 
     A `.env` or `.data` that another user may have created is ignored, with a message on standard error. With
-    `need_env_file`, an ignored `.env` ends the command.
+    `need_env_file`, for processes of the relay, an ignored `.env` ends the command. For other commands, the tunnel of a
+    running `up` is the public URL.
     """
     ignored_env = explain_ignored_env_file()
     if ignored_env and need_env_file:
@@ -38,7 +41,9 @@ def checked_settings(*, need_env_file: bool = False) -> Settings:
     ignored = explain_ignored_data(settings.data_dir)
     if ignored:
         click.echo(ignored, err=True)
-    return settings
+    if need_env_file or settings.public_url is not None:
+        return settings
+    return replace(settings, public_url=tunnel_url(settings.data_dir))
 
 
 def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from pathlib import Path
-
 import click
 
 from app.base.printable import printable
 from app.cli.operator import operator
 from app.cli.output import as_json, print_json
 from app.cli.shared import with_settings
+from app.settings.running_up import is_up
 from app.settings.table import Settings
 
 
@@ -35,7 +32,7 @@ def clear(settings: Settings, yes: bool, as_json: bool) -> None:
         if found and not yes:
             names = ", ".join(map(printable, found))
             click.confirm(f"Remove {names} and their users from the relay?", abort=True, err=True)
-        if _is_up(settings.data_dir) and not simulated_device_request.stop(settings.data_dir):
+        if is_up(settings.data_dir) and not simulated_device_request.stop(settings.data_dir):
             raise click.ClickException("the simulator is still running. Try again in a moment")
         for device_id in found:
             api.call("DELETE", f"/v1/devices/{device_id}")
@@ -45,19 +42,3 @@ def clear(settings: Settings, yes: bool, as_json: bool) -> None:
                 click.echo(f"Removed: {device_id}")
     if not found and not as_json:
         click.echo("There are no simulated devices.")
-
-
-def _is_up(data_dir: Path) -> bool:
-    """Return whether `cams-relay up` runs with this folder, which it locks."""
-    try:
-        descriptor = os.open(data_dir / "up.lock", os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from app.events.flatten import received_iso
 from app.health.findings import Problem
+from app.settings.running_up import LOCK
 from app.store import Store
 from app.store.upkeep.backup_reports import BackupReport
 
@@ -91,7 +92,7 @@ def _without_folder(folder: Path, *, details: bool) -> Problem:
 def _is_starting(store: Store, now: float) -> bool:
     """Return whether `cams-relay up` was started on this data folder within the last minutes."""
     try:
-        started_at = (store.settings.data_dir / "up.lock").stat().st_mtime
+        started_at = (store.settings.data_dir / LOCK).stat().st_mtime
     except OSError:
         return False
     return 0 <= now - started_at < _STARTING_SECONDS

@@ -24,6 +24,7 @@ from app.run.supervisor import Supervisor
 from app.run.tunnel import Tunnel
 from app.settings import readers as setting_readers
 from app.settings.own_url import local_url
+from app.settings.running_up import LOCK, set_tunnel_url
 from app.settings.table import Settings
 from app.store import Store, StoreRefused
 from app.store.devices.registry import DeviceExists
@@ -81,6 +82,7 @@ def run(settings: Settings, program: str, *, with_simulator: bool, tunnel: str |
             if opened.url:
                 settings = replace(settings, public_url=opened.url)
                 os.environ["RELAY_PUBLIC_URL"] = opened.url  # for the processes that are started from now on
+                set_tunnel_url(settings.data_dir, opened.url)
         supervisor.add(
             "web", "app", "web", environment={"HOST": settings.host, simulated_device_request.UNDER_UP: "1"}
         )
@@ -96,6 +98,7 @@ def run(settings: Settings, program: str, *, with_simulator: bool, tunnel: str |
     finally:
         supervisor.stop()
         if opened is not None:
+            set_tunnel_url(settings.data_dir, None)
             opened.stop()
 
 
@@ -109,7 +112,7 @@ def _add_backups(settings: Settings, supervisor: Supervisor) -> None:
 
 def _lock(settings: Settings) -> int:
     """Return a lock that all child processes inherit: after a kill, some live on for a moment and use the port."""
-    locked = lock(settings.data_dir / "up.lock")
+    locked = lock(settings.data_dir / LOCK)
     if locked is None:
         raise click.ClickException(
             f"another `cams-relay up` is using RELAY_DATA_DIR={settings.data_dir}. Stop it, or choose another "

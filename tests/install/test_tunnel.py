@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 
 from app.run.tunnel import PROGRAMS, Tunnel
+from app.settings.running_up import tunnel_url
 from tests.harness import API_KEY, wait_for
 from tests.relay.test_cli import Up, run
 
@@ -161,9 +164,18 @@ def test_up_shows_and_uses_the_tunnels_url_and_ends_the_tunnel(tmp_path: Path) -
         wait_for(lambda: "Press Ctrl-C to stop" in up.text(), 120)
         assert f"{URLS['cloudflared']}/callback" in up.text() and "this machine only" not in up.text()
         assert up.get("/openapi.json", API_KEY)["servers"][0]["url"] == URLS["cloudflared"]
+        code = "from app.cli.shared import checked_settings; print(checked_settings().public_url)"
+        told = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=up.environment, capture_output=True, text=True
+        )
+        assert told.stdout.strip() == URLS["cloudflared"], f"doctor checks this URL: {told.stderr}"
+        url_file = tmp_path / "data" / "tunnel_url"
         pid = int((tmp_path / "pid").read_text())
     finally:
         up.stop()
+    assert not url_file.exists()
+    url_file.write_text(URLS["cloudflared"])  # as left by an `up` that was killed
+    assert tunnel_url(tmp_path / "data") is None
     assert not Path(f"/proc/{pid}").exists()
 
 
