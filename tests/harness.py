@@ -38,7 +38,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 10.0, every: float = 0.02) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 30.0, every: float = 0.02) -> Any:
     """Return the first true value of `what()`. Fails the test after so many seconds."""
     deadline = time.monotonic() + seconds
     while True:
@@ -124,7 +124,7 @@ class Receiver:
         """Return all received events in order, those of batches one by one."""
         return [event for got in list(self.received) for event in got.events]
 
-    def wait(self, count: int, seconds: float = 10.0) -> list[Received]:
+    def wait(self, count: int, seconds: float = 30.0) -> list[Received]:
         """Wait until there are at least `count` requests, and return them."""
         wait_for(lambda: len(self.received) >= count, seconds)
         return list(self.received)

@@ -23,7 +23,7 @@ def one(relay: Relay, delivery_id: str, **how: Any) -> dict[str, Any]:
 
 def wait_status(relay: Relay, delivery_id: str, status: str) -> dict[str, Any]:
     """A delivery, once it has this status."""
-    wait_for(lambda: one(relay, delivery_id)["status"] == status, 20)
+    wait_for(lambda: one(relay, delivery_id)["status"] == status, 60)
     return one(relay, delivery_id)
 
 
@@ -46,7 +46,7 @@ def test_a_dead_letter_is_a_resource_and_can_be_retried(
     receiver.answer = plan(then=REFUSED)
     subscription = relay.subscribe(receiver, device)
     punch(device)
-    (row,) = wait_rows(relay, subscription, 1, 15, status="dead")
+    (row,) = wait_rows(relay, subscription, 1, 60, status="dead")
     event_id = receiver.received[0].headers["webhook-id"]
     assert re.fullmatch(r"dlv_[0-9a-z]{40}", row["id"])
     assert one(relay, row["id"]) == row
@@ -92,9 +92,9 @@ def test_a_requested_retry_starts_the_whole_retry_schedule(
     receiver.answer = plan(then=500)
     subscription = relay.subscribe(receiver, device)
     punch(device)
-    (row,) = wait_rows(relay, subscription, 1, 15, status="dead")
+    (row,) = wait_rows(relay, subscription, 1, 60, status="dead")
     assert retry(relay, row["id"]).status_code == 202
-    wait_for(lambda: one(relay, row["id"])["attempt_count"] == 8, 15)
+    wait_for(lambda: one(relay, row["id"])["attempt_count"] == 8, 60)
     wait_status(relay, row["id"], "dead")
 
 
@@ -184,7 +184,7 @@ def test_a_batch_lists_its_events_while_it_is_stored(brisk: Relay, receiver: Rec
     device = brisk.device()
     subscription = brisk.subscribe(receiver, device, batch_max=3, batch_wait_ms=60_000)
     punch(device, 3)
-    (row,) = wait_rows(brisk, subscription, 1, 15, status="dead")
+    (row,) = wait_rows(brisk, subscription, 1, 60, status="dead")
     assert row["batch_id"] == receiver.received[0].headers["webhook-id"]
     assert row["event_ids"] == [event["id"] for event in receiver.received[0].json]
     assert (row["event_id"], row["event_type"], row["event_count"]) == (None, None, 3)
@@ -248,7 +248,7 @@ def test_responses_are_shown_without_secrets_and_up_to_2_kib(relay: Relay, recei
     body = one(relay, sent["delivery_id"])["attempts"][0]["response_body"]
     assert body.startswith("you sent … and …: éé")
     assert 2_000 < len(body.encode()) <= 2_048
-    wait_for(lambda: one(relay, sent["delivery_id"])["attempt_count"] >= 2, 15)
+    wait_for(lambda: one(relay, sent["delivery_id"])["attempt_count"] >= 2, 60)
     attempts = one(relay, sent["delivery_id"])["attempts"]
     assert attempts[1]["response_body"] in ("(binary, 3 bytes)", None)
     change(relay, subscription, description="nothing else")

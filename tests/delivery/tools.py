@@ -69,7 +69,7 @@ def rows(relay: Relay, subscription: dict[str, Any], **query: Any) -> list[dict[
 
 
 def wait_rows(
-    relay: Relay, subscription: dict[str, Any], count: int, seconds: float = 10, **query: Any
+    relay: Relay, subscription: dict[str, Any], count: int, seconds: float = 30, **query: Any
 ) -> list[dict[str, Any]]:
     """Return the delivery log, once it has so many rows."""
     wait_for(lambda: len(rows(relay, subscription, **query)) >= count, seconds, 0.1)
