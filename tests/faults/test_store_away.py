@@ -13,10 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from app.base.vault import Vault
 from app.settings.table import load as load_settings
-from app.store.spool.records import HEADER, MARKER
-from app.store.spool.spool import Spool, Spooled, SpoolFull
+from app.store.spool.records import MARKER
 from tests.delivery.tools import shown
 from tests.faults.load import Load, all_came_once, identity_of
 from tests.harness import Device, Received, Receiver, Relay, wait_for
@@ -365,66 +363,6 @@ def test_a_store_with_a_truncated_append_only_file_starts(
     device.send_done(device.punch("after"))
     wait_for(lambda: "after" in [event["user_id"] for event in receiver.events()])
     assert users_in_order(device)[:20] == [f"u{number}" for number in range(20)]
-
-
-# The spool by itself
-
-
-def test_files_encrypted_with_another_key_are_set_aside_and_kept(tmp_path: Path) -> None:
-    item = Spooled("DEV1", 1.0, "http://relay", b"{}")
-    first = Spool(tmp_path, Vault("a" * 64))
-    first.append(item)
-    (segment,) = tmp_path.glob("*.spool")
-    content = segment.read_bytes()
-    first.close()
-    found: list[Spooled] = []
-    Spool(tmp_path, Vault("b" * 64)).replay(found.append)
-    assert found == []
-    assert not segment.exists()
-    kept = segment.with_suffix(".unreadable").read_bytes()
-    assert kept[HEADER:] == content[HEADER:]
-
-
-def test_a_replay_that_was_interrupted_goes_on_where_it_was(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, Vault("a" * 64))
-    items = [Spooled("DEV1", float(number), "http://relay", b"{}") for number in range(10)]
-    for item in items:
-        spool.append(item)
-    found: list[Spooled] = []
-
-    def store(item: Spooled) -> None:
-        if len(found) == 4 and interrupt:
-            interrupt.pop()
-            raise ConnectionError("the store is away again")
-        found.append(item)
-
-    interrupt = [True]
-    with pytest.raises(ConnectionError):
-        spool.replay(store)
-    assert spool.replay(store) == 6
-    assert found == items
-    assert not spool.holds("DEV1")
-    assert list(tmp_path.glob("*.spool")) == []
-
-
-def test_a_zeroed_tail_ends_a_segment(tmp_path: Path) -> None:
-    """What a file system may leave of a record that power loss cut off."""
-    spool = Spool(tmp_path, Vault("a" * 64))
-    item = Spooled("DEV1", 1.0, "http://relay", b"{}")
-    spool.append(item)
-    spool.close()
-    (segment,) = tmp_path.glob("*.spool")
-    segment.write_bytes(segment.read_bytes() + bytes(4096))
-    found: list[Spooled] = []
-    Spool(tmp_path, Vault("a" * 64)).replay(found.append)
-    assert found == [item]
-    assert not list(tmp_path.glob("*.spool")) and not list(tmp_path.glob("*.damaged"))
-
-
-def test_a_folder_that_takes_no_file_is_full(tmp_path: Path) -> None:
-    (tmp_path / "spool").write_text("a file")
-    with pytest.raises(SpoolFull):
-        Spool(tmp_path / "spool", Vault("a" * 64)).append(Spooled("DEV1", 1.0, "http://relay", b"{}"))
 
 
 def test_the_settings_of_a_test_relay_are_its_own(start: Callable[..., Relay]) -> None:

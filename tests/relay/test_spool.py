@@ -5,209 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from app.base.vault import Vault
 from app.store.spool import records
 from app.store.spool.disk import Disk
 from app.store.spool.items import Sealer
-from app.store.spool.records import Damage, Record
 from app.store.spool.spool import Spool, Spooled, SpoolFull, Unstorable
-
-VAULT = Vault("made-up-key-of-the-spool-tests-0123456789")
-
-
-def item(number: int, device: str = "DEV1", size: int = 10) -> Spooled:
-    return Spooled(device, 1_000.0 + number, "http://relay", b"%d " % number + b"x" * size)
-
-
-def segments(folder: Path, suffix: str = "spool") -> list[Path]:
-    return sorted(folder.glob(f"*.{suffix}"))
-
-
-def brought_in(folder: Path) -> list[Spooled]:
-    """What a process that starts now hands to the store."""
-    found: list[Spooled] = []
-    spool = Spool(folder, VAULT)
-    spool.replay(found.append)
-    spool.close()
-    return found
-
-
-class FaultyDisk(Disk):
-    """A disk whose syncs and writes can be made to fail. A failed sync forgets what was not synced, as Linux may."""
-
-    def __init__(self) -> None:
-        super().__init__(self._sync)
-        self.failing: set[str] = set()
-        self.syncs = 0
-
-    def _sync(self, descriptor: int) -> None:
-        self.syncs += 1
-        if "sync" in self.failing:
-            raise OSError(errno.EIO, "made-up I/O error")
-
-    def write(self, descriptor: int, at: int, data: bytes) -> None:
-        if "write" in self.failing:
-            super().write(descriptor, at, data[: len(data) // 2])
-            raise OSError(errno.ENOSPC, "made-up full disk")
-        super().write(descriptor, at, data)
-
-    def create(self, path: Path) -> int:
-        if "create" in self.failing and path.suffix == ".new":
-            raise OSError(errno.EACCES, "made-up refusal")
-        return super().create(path)
-
-
-# The format
-
-
-@pytest.fixture(scope="module")
-def written() -> tuple[bytes, list[Spooled], list[int]]:
-    """A segment of ten records, and where each ends."""
-    items = [item(number, f"DEV{number % 3}", size=17 * number) for number in range(10)]
-    content, ends = records.header(records.Progress()), []
-    for one in items:
-        content += Sealer(VAULT).record(one)
-        ends.append(len(content))
-    return content, items, ends
-
-
-def read_all(content: bytes) -> list[Record | Damage]:
-    return list(records.records(lambda at, count: content[at : at + count], records.HEADER, len(content)))
-
-
-@settings(max_examples=300, deadline=None)
-@given(data=st.data())
-def test_damage_costs_the_records_it_touches_and_no_other(
-    written: tuple[bytes, list[Spooled], list[int]], data: st.DataObject
-) -> None:
-    content, items, ends = written
-    starts = [records.HEADER, *ends[:-1]]
-    at = data.draw(st.integers(records.HEADER, len(content) - 1))
-    kind = data.draw(st.sampled_from(("flip", "insert", "delete", "overwrite", "truncate")))
-    length = data.draw(st.integers(1, 300))
-    noise = data.draw(st.binary(min_size=length, max_size=length))
-    end = min(len(content), at + length)
-    damaged = {
-        "flip": content[:at] + bytes([content[at] ^ (1 << length % 8)]) + content[at + 1 :],
-        "insert": content[:at] + noise + content[at:],
-        "delete": content[:at] + content[end:],
-        "overwrite": content[:at] + noise[: end - at] + content[end:],
-        "truncate": content[:at],
-    }[kind]
-    touched_to = {"flip": at + 1, "insert": at, "truncate": len(content)}.get(kind, end)
-    spared = [
-        one for one, start, stop in zip(items, starts, ends, strict=True) if stop <= at or start >= touched_to
-    ]
-    found = [Sealer(VAULT).item(one) for one in read_all(damaged) if isinstance(one, Record)]
-    assert [one for one in spared if one not in found] == []
-    assert [one for one in found if one not in items] == []
-
-
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(at=st.integers(0, 2_000), bit=st.integers(0, 7))
-def test_a_file_with_a_flipped_bit_is_never_deleted(
-    written: tuple[bytes, list[Spooled], list[int]], at: int, bit: int
-) -> None:
-    content, items, _ = written
-    damaged = bytearray(content)
-    damaged[at % len(content)] ^= 1 << bit
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "1-dead.spool"
-        path.write_bytes(damaged)
-        found = brought_in(Path(folder))
-        assert len(found) >= 9 and [one for one in found if one not in items] == []
-        if len(found) < 10:
-            assert path.with_suffix(".damaged").read_bytes()[records.HEADER :] == damaged[records.HEADER :]
-
-
-@settings(max_examples=100, deadline=None)
-@given(content=st.binary(max_size=2_000))
-def test_any_bytes_are_read_without_an_error_and_kept(content: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "1-dead.spool"
-        path.write_bytes(content)
-        assert brought_in(Path(folder)) == []
-        if len(content) > records.HEADER and any(content):
-            kept = [one for one in Path(folder).iterdir() if one.suffix in (".damaged", ".unreadable")]
-            assert [one.read_bytes() for one in kept] == [content]
-
-
-def old_segment(items: list[Spooled]) -> bytes:
-    """As version 0.1 wrote it."""
-    content = b""
-    for one in items:
-        plain = b'["%s",%f,"%s"]\n' % (one.device_id.encode(), one.received_at, one.base_url.encode())
-        sealed = VAULT.seal("spool", plain + one.body)
-        content += len(sealed).to_bytes(4, "big") + sealed
-    return content
-
-
-@settings(max_examples=100, deadline=None)
-@given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
-def test_segments_of_earlier_versions_are_read_also_with_a_flipped_bit(at: int, bit: int) -> None:
-    items = [item(number, size=100) for number in range(10)]
-    content = bytearray(old_segment(items))
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "1-dead.spool").write_bytes(content)
-        assert brought_in(Path(folder)) == items
-        assert segments(Path(folder)) == []
-        content[at % len(content)] ^= 1 << bit
-        (Path(folder) / "2-dead.spool").write_bytes(content)
-        assert len(brought_in(Path(folder))) >= 9
-        assert [one for one in Path(folder).iterdir() if one.suffix in (".damaged", ".unreadable")]
-
-
-def test_a_flipped_bit_in_a_length_loses_one_of_ten_and_keeps_the_file(tmp_path: Path) -> None:
-    """It lost seven of ten, and the file was deleted."""
-    spool = Spool(tmp_path, VAULT)
-    for number in range(10):
-        spool.append(item(number))
-    spool.close()
-    (path,) = segments(tmp_path)
-    content = bytearray(path.read_bytes())
-    third = content.find(records.MARKER, content.find(records.MARKER, records.HEADER + 1) + 1)
-    content[third + 9] ^= 4
-    path.write_bytes(content)
-    assert brought_in(tmp_path) == [item(number) for number in range(10) if number != 2]
-    assert len(segments(tmp_path, "damaged")) == 1
-    assert Spool(tmp_path, VAULT).summary().damaged == (segments(tmp_path, "damaged")[0].name,)
-
-
-def test_an_incomplete_last_record_is_not_damage(tmp_path: Path) -> None:
-    content = records.header(records.Progress()) + Sealer(VAULT).record(item(1))
-    for number in range(1, 200):
-        (tmp_path / "1-dead.spool").write_bytes(content + Sealer(VAULT).record(item(2, size=500))[:number])
-        assert brought_in(tmp_path) == [item(1)]
-        assert segments(tmp_path) == segments(tmp_path, "damaged") == []
-
-
-def test_files_set_aside_with_a_wrong_key_are_stored_with_the_right_one(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, VAULT)
-    spool.append(item(0))
-    spool.close()
-    (tmp_path / "0-old.spool").write_bytes(old_segment([item(1)]))
-    wrong = Spool(tmp_path, Vault("another-made-up-key-of-the-spool-tests-01"))
-    wrong.check()
-    wrong.replay([].append)
-    assert len(segments(tmp_path, "unreadable")) == 2
-    again = Spool(tmp_path, VAULT)
-    again.check()
-    found: list[Spooled] = []
-    again.replay(found.append)
-    assert sorted(one.received_at for one in found) == [1_000.0, 1_001.0]
-    assert segments(tmp_path, "unreadable") == segments(tmp_path) == []
-
+from tests.relay.spooling import VAULT, FaultyDisk, brought_in, item, segments
 
 # The disk
 
@@ -487,121 +296,29 @@ def test_nothing_spooled_costs_one_look_at_the_folder(tmp_path: Path) -> None:
     assert looked == [tmp_path] * 10
 
 
-# Any sequence
+def test_a_replay_that_was_interrupted_goes_on_where_it_was(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, Vault("a" * 64))
+    items = [Spooled("DEV1", float(number), "http://relay", b"{}") for number in range(10)]
+    for one in items:
+        spool.append(one)
+    found: list[Spooled] = []
+
+    def store(one: Spooled) -> None:
+        if len(found) == 4 and interrupt:
+            interrupt.pop()
+            raise ConnectionError("the store is away again")
+        found.append(one)
+
+    interrupt = [True]
+    with pytest.raises(ConnectionError):
+        spool.replay(store)
+    assert spool.replay(store) == 6
+    assert found == items
+    assert not spool.holds("DEV1")
+    assert list(tmp_path.glob("*.spool")) == []
 
 
-class Machine(RuleBasedStateMachine):
-    """Two processes on one folder, a store that comes and goes, and a disk that fails: nothing acknowledged is lost."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.root = Path(tempfile.mkdtemp())
-        self.folder = self.root / "spool"
-        self.acknowledged: set[int] = set()
-        self.stored: list[int] = []
-        self.number = 0
-        self.away = False
-        self.refused: set[str] = set()
-
-    @initialize()
-    def start(self) -> None:
-        self.disks = [FaultyDisk(), FaultyDisk()]
-        self.spools = [self._process(0), self._process(1)]
-
-    def _process(self, which: int) -> Spool:
-        return Spool(self.folder, VAULT, disk=self.disks[which], sleep=lambda _: None)
-
-    def _store(self, one: Spooled) -> None:
-        if self.away:
-            raise ConnectionError("made up")
-        if one.device_id in self.refused:
-            raise Unstorable("made up")
-        self.stored.append(int(one.body.split()[0]))
-
-    @rule(which=st.integers(0, 1), device=st.sampled_from(("DEV1", "DEV2")), parked=st.booleans())
-    def append(self, which: int, device: str, parked: bool) -> None:
-        self.number += 1
-        one = item(self.number, device)
-        with suppress(SpoolFull):
-            if parked:
-                self.spools[which].park(one, "made up")
-            else:
-                self.spools[which].append(one)
-            self.acknowledged.add(self.number)
-
-    @rule(which=st.integers(0, 1))
-    def replay(self, which: int) -> None:
-        with suppress(ConnectionError, SpoolFull, OSError):
-            self.spools[which].replay(self._store)
-
-    @rule(which=st.integers(0, 1))
-    def retry(self, which: int) -> None:
-        with suppress(ConnectionError, SpoolFull, OSError):
-            self.spools[which].retry_parked(self._store)
-
-    @rule(which=st.integers(0, 1))
-    def check(self, which: int) -> None:
-        with suppress(SpoolFull, OSError):
-            self.spools[which].check()
-
-    @rule(which=st.integers(0, 1), what=st.sets(st.sampled_from(("sync", "write", "create"))))
-    def disk_fails(self, which: int, what: set[str]) -> None:
-        self.disks[which].failing = what
-
-    @rule(away=st.booleans(), refused=st.sets(st.sampled_from(("DEV1", "DEV2"))))
-    def store_changes(self, away: bool, refused: set[str]) -> None:
-        self.away, self.refused = away, refused
-
-    @rule(which=st.integers(0, 1))
-    def die(self, which: int) -> None:
-        self.spools[which].close()
-        self.spools[which] = self._process(which)
-
-    @precondition(lambda self: not any(disk.failing for disk in self.disks))
-    @rule(folder=st.booleans())
-    def unlink(self, folder: bool) -> None:
-        """Of files whose process lives and looks after them before it dies."""
-        live = {
-            one.path for spool in self.spools for one in (*spool._queue.segments, *spool._parked.segments)
-        }
-        if folder and live >= {*segments(self.folder), *segments(self.folder, "parked")}:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        else:
-            for path in live:
-                path.unlink(missing_ok=True)
-        for spool in self.spools:
-            spool.check()
-
-    @invariant()
-    def nothing_is_lost(self) -> None:
-        if not hasattr(self, "spools"):
-            return
-        reader = Spool(self.folder, VAULT)
-        on_disk = {
-            int(one.body.split()[0]) for suffix in (".spool", ".parked") for one in reader.listed(suffix)
-        }
-        reader.close()
-        assert self.acknowledged - set(self.stored) - on_disk == set()
-
-    def teardown(self) -> None:
-        self.away, self.refused = False, set()
-        for which, disk in enumerate(self.disks):
-            disk.failing = set()
-            self.spools[which].check()
-        for _ in range(2):
-            for spool in self.spools:
-                spool.replay(self._store)
-                spool.retry_parked(self._store)
-                spool.check()
-        try:
-            assert self.acknowledged <= set(self.stored)
-            left = [one for suffix in ("spool", "parked", "damaged") for one in segments(self.folder, suffix)]
-            assert left == []
-        finally:
-            for spool in self.spools:
-                spool.close()
-            shutil.rmtree(self.root, ignore_errors=True)
-
-
-TestAnySequence = Machine.TestCase
-TestAnySequence.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+def test_a_folder_that_takes_no_file_is_full(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("a file")
+    with pytest.raises(SpoolFull):
+        Spool(tmp_path / "spool", Vault("a" * 64)).append(Spooled("DEV1", 1.0, "http://relay", b"{}"))
