@@ -147,3 +147,24 @@ def stream_ends(answer: requests.Response, meanwhile: Callable[[], object] = lam
     reader = threading.Thread(target=lambda: list(answer.iter_lines(chunk_size=1)), daemon=True)
     reader.start()
     wait_for(lambda: meanwhile() or not reader.is_alive(), 25, every=0.2)
+
+
+def punches(device: Device) -> list[dict[str, Any]]:
+    return events(device, type="attendance.punch")
+
+
+def log_of(document: dict[str, Any]) -> dict[str, Any]:
+    """The PunchLog of a callback."""
+    log: dict[str, Any] = document["RealTime"]["PunchLog"]
+    return log
+
+
+def ids(found: list[dict[str, Any]]) -> list[str]:
+    return [event["id"] for event in found]
+
+
+def patch(device: Device, **fields: Any) -> dict[str, Any]:
+    answer = device.relay.call("PATCH", f"/v1/devices/{device.id}", json=fields)
+    assert answer.status_code == 200, answer.text
+    changed: dict[str, Any] = answer.json()
+    return changed
