@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import secrets
-from collections.abc import Collection, Iterator
-from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
-from unittest.mock import patch
 
-import orjson
-import pytest
-import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.callbacks.body import Refused
-from app.callbacks.receiver import Receiver
-from app.events.flatten import Receipt
-from app.gateway import callbacks
-from app.settings.table import load
-from app.store import Store
-from app.store.devices.registry import Device
-from app.store.events.reading import Query
-from app.store.people.users import PROFILE
-from app.store.spool.spool import Spool
-from tests.harness import Relay, wait_for
+from tests.relay.arrival import BEGAN, RECEIVED, Processes
 from tests.relay.tools import gateway_time
 
-_BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
-_RECEIVED = _BEGAN + timedelta(hours=1)
 _examples = itertools.count()
 
 
@@ -47,12 +27,12 @@ class Said:
     received: float = 0
 
     def section(self) -> dict[str, Any]:
-        at = gateway_time(_BEGAN + timedelta(seconds=self.second))
+        at = gateway_time(BEGAN + timedelta(seconds=self.second))
         match self.kind:
             case "punch":
                 log = {
                     "UserId": self.user,
-                    "LogTime": gateway_time(_BEGAN - timedelta(days=1)),
+                    "LogTime": gateway_time(BEGAN - timedelta(days=1)),
                     **self.fields,
                 }
                 return {"PunchLog": {**log, "OperationTime": at}}
@@ -63,75 +43,6 @@ class Said:
                 return {"UserUpdated": {"OperationTime": at, "Template": [template]}}
             case _:
                 return {"UserDeleted": {"UserID": self.user, "OperationTime": at}}
-
-
-class Processes:
-    """Processes of a relay, each with what it remembers, that store callbacks of one device."""
-
-    def __init__(self, relay: Relay, count: int = 3) -> None:
-        self.relay = relay
-        self.environment = {
-            name: relay.environment[name]
-            for name in ("RELAY_DATA_DIR", "RELAY_SECRET_KEY", "REDIS_URL", "RELAY_SHARDS")
-            if name in relay.environment
-        }
-        self._stores = [Store(load(self.environment)) for _ in range(count)]
-        self.store = self._stores[0]
-        wait_for(self._answers, 60)
-        self.device_id = secrets.token_hex(6)
-        record = {
-            "device_id": self.device_id,
-            "label": None,
-            "serial_number": None,
-            "timezone": "UTC",
-            "mode": "native",
-        }
-        token = secrets.token_urlsafe(24)
-        self.store.devices.register(record, {"auth_token": token, "security_key": None})
-
-    def _answers(self) -> bool:
-        with suppress(redis.RedisError, OSError):
-            return bool(self.store.connection.redis.ping())
-        return False
-
-    def device(self, process: int = 0) -> Device:
-        device = self._stores[process].devices.get(self.device_id)
-        assert device is not None
-        return device
-
-    def document(self, section: dict[str, Any], sent: datetime | None = None) -> dict[str, Any]:
-        """A callback; `sent` is the envelope's Time."""
-        time = {"Time": gateway_time(sent)} if sent else {}
-        return {"RealTime": {"OperationID": secrets.token_hex(6), **time, **section}}
-
-    def deliver(self, process: int, document: dict[str, Any], received: datetime) -> None:
-        """Stores a callback that was received then, by one of the processes."""
-        device = self.device(process)
-        receipt = Receipt(device.id, None, None, received, timedelta(days=30), "http://relay")
-        body = orjson.dumps(document)
-        self._stores[process].ingest.store(device, callbacks.read(document), document, body, receipt)
-
-    def events(self, user_id: str) -> list[dict[str, Any]]:
-        """What was published of a user, oldest first."""
-        found = self.store.events.all(Query(device_ids=(self.device_id,), user_ids=(user_id,)))
-        return list(found)[::-1]
-
-    def users(self, user_ids: list[str]) -> dict[str, Any]:
-        """Users as they are stored: their profile, and the data of their credentials."""
-        users, device, found = self.store.users, self.device(), {}
-        listed = users.page(device, None, 10_000)
-        for user_id, shown in zip(user_ids, users.show(device, user_ids), strict=True):
-            assert (user_id in listed) == (shown is not None)
-            if shown is not None:
-                names = {name: shown[name] for name in PROFILE if shown[name]}
-                held = [_key(credential) for credential in shown["credentials"]]
-                data = {key: users.credential(device, user_id, *key) for key in held}
-                found[user_id] = names | {key: kept["data"] for key, kept in data.items() if kept}
-        return found
-
-
-def _key(credential: dict[str, Any]) -> tuple[str, int]:
-    return credential["credential_type"], credential["credential_index"]
 
 
 def _in_time_order(said: list[Said]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -240,16 +151,6 @@ def _histories(draw: st.DrawFn) -> tuple[list[Said], list[tuple[int, bool, int]]
     return said, [(number, repeated, draw(st.integers(0, 2))) for number, repeated in order]
 
 
-@pytest.fixture(scope="module")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    relay = Relay(tmp_path_factory.mktemp("order"))
-    relay.start("store")
-    try:
-        yield Processes(relay)
-    finally:
-        relay.stop()
-
-
 @given(history=_histories())
 @settings(
     max_examples=80,
@@ -267,7 +168,7 @@ def test_any_interleaving_of_processes_ends_in_the_same_state(
     ]
     documents = [processes.document(one.section()) for one in said]
     for number, repeated, process in order:
-        received = _RECEIVED + timedelta(seconds=number, milliseconds=100 * repeated)
+        received = RECEIVED + timedelta(seconds=number, milliseconds=100 * repeated)
         processes.deliver(process, documents[number], received)
     users, punches = _in_time_order(said)
     names = [f"{example}a", f"{example}b"]
@@ -279,296 +180,3 @@ def test_any_interleaving_of_processes_ends_in_the_same_state(
             event["type"] for event in published if event["user_id"] == name and event["type"][:6] != "attend"
         ]
         assert not told or (told[-1] == "user.deleted") == (name not in users), "subscribers hear of the end"
-
-
-# Rule by rule
-
-
-def _deliver(processes: Processes, *callbacks_: tuple[dict[str, Any], float]) -> None:
-    """Stores sections, each received so many seconds after the first, in the order given, by turns."""
-    for number, (section, second) in enumerate(callbacks_):
-        document = processes.document(section)
-        processes.deliver(number % 3, document, _RECEIVED + timedelta(seconds=second))
-
-
-def _at(second: float) -> str:
-    return gateway_time(_RECEIVED + timedelta(seconds=second))
-
-
-def _punch(user: str, **fields: Any) -> dict[str, Any]:
-    return {"PunchLog": {"UserId": user, "LogTime": gateway_time(_BEGAN), **fields}}
-
-
-def _update(user: str, at: str | None, *templates: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    section = {"UserID": user, "OperationTime": at, "Template": list(templates), **fields}
-    return {"UserUpdated": section}
-
-
-def _finger(user: str, at: str | None, data: str = "Zmlyc3Q=") -> dict[str, Any]:
-    template = {"Type": "Fingerprint", "UserID": user, "Index": "6", "Data": data}
-    return {"UserUpdated": {"OperationTime": at, "Template": [template]}}
-
-
-def _deletion(user: str, at: str | None) -> dict[str, Any]:
-    return {"UserDeleted": {"UserID": user, "OperationTime": at}}
-
-
-@pytest.fixture
-def user() -> str:
-    return secrets.token_hex(4)
-
-
-def test_a_stale_check_in_does_not_win_over_its_correction(processes: Processes, user: str) -> None:
-    check_in, correction = _punch(user, Type="CheckIn"), _punch(user, Type="CheckOut", OperationTime=_at(-60))
-    duplicates = processes.store.devices.status(processes.device_id)["duplicates"]
-    _deliver(processes, (correction, 10), (check_in, 0), (check_in, 20))
-    (event,) = processes.events(user)
-    assert (event["revision"], event["punch_type"]) == (1, "check_out")
-    assert processes.store.devices.status(processes.device_id)["duplicates"] == duplicates + 2
-
-
-_OF_ONE_INSTANT = {  # name: its type, and at which second it was corrected
-    "in": ("CheckIn", None),
-    "out": ("CheckOut", None),
-    "corrected to in": ("CheckIn", -9),
-    "corrected to out": ("CheckOut", -5),
-}
-
-
-def _directions(said: Collection[str]) -> list[str]:
-    """Of the punches of one instant: two if there was an in and an out, or else one, as corrected last."""
-    if {"in", "out"} <= set(said):
-        return ["in", "out"]
-    corrections = [name for name in _OF_ONE_INSTANT if name in said and name.startswith("corrected")]
-    return [(corrections or list(said))[-1].removeprefix("corrected to ")]
-
-
-@pytest.mark.parametrize(
-    "said",
-    [said for count in (1, 2, 3, 4) for said in itertools.combinations(_OF_ONE_INSTANT, count)],
-    ids=str,
-)
-def test_an_in_an_out_and_corrections_of_one_instant_in_any_order(
-    processes: Processes, user: str, said: tuple[str, ...]
-) -> None:
-    """Each in every order, and with each of them sent again."""
-    orders = sorted({order for again in said for order in itertools.permutations([*said, again])})
-    for number, order in enumerate(orders):
-        name = f"{user}-{number}"
-        for second, what in enumerate(order):
-            kind, corrected = _OF_ONE_INSTANT[what]
-            time = {} if corrected is None else {"OperationTime": _at(corrected)}
-            document = processes.document(_punch(name, Type=kind, **time))
-            processes.deliver(second % 3, document, _RECEIVED + timedelta(seconds=second))
-        latest: dict[str, dict[str, Any]] = {}
-        for event in processes.events(name):
-            before = latest.get(event["punch_id"], {"revision": 0})
-            assert event["revision"] == before["revision"] + 1, order
-            latest[event["punch_id"]] = event
-        assert sorted(event["direction"] for event in latest.values()) == _directions(said), order
-
-
-def test_the_punch_that_a_correction_overruled_has_its_own_values(processes: Processes, user: str) -> None:
-    """The in is a punch of its own once an out of the same second comes, too."""
-    _deliver(
-        processes,
-        (_punch(user, Type="CheckIn", InputType="Face", Temperature=36.5), 0),
-        (_punch(user, Type="CheckOut", InputType="Card", OperationTime=_at(5)), 1),
-        (_punch(user, Type="CheckOut", InputType="Palm", Temperature=37.5), 9),
-    )
-    found = [
-        (event["punch_type"], event["input_type"], event["temperature_celsius"], event["revision"])
-        for event in processes.events(user)
-    ]
-    assert found == [
-        ("check_in", "face", 36.5, 1),
-        ("check_out", "card", 36.5, 2),
-        ("check_in", "face", 36.5, 1),
-        ("check_out", "palm", 37.5, 3),
-    ]
-
-
-def test_an_older_punch_fills_in_what_the_newer_one_did_not_say(processes: Processes, user: str) -> None:
-    correction = _punch(user, Type="CheckOut", OperationTime=_at(-60))
-    _deliver(processes, (correction, 10), (_punch(user, Type="CheckIn", FaceMask=True), 0))
-    latest = processes.events(user)[-1]
-    assert (latest["revision"], latest["punch_type"], latest["direction"]) == (2, "check_out", "out")
-    assert latest["face_mask"] is True
-
-
-def test_a_punch_without_operation_time_is_as_old_as_its_envelope(processes: Processes, user: str) -> None:
-    """A process that was frozen takes an older callback last."""
-    for number, (punch_type, sent, received) in enumerate((("BreakIn", 8, 10), ("CheckIn", 2, 20))):
-        document = processes.document(_punch(user, Type=punch_type), _RECEIVED + timedelta(seconds=sent))
-        processes.deliver(number, document, _RECEIVED + timedelta(seconds=received))
-    (event,) = processes.events(user)
-    assert event["punch_type"] == "break_in"
-
-
-def test_rows_of_one_callback_are_in_their_order(processes: Processes, user: str) -> None:
-    rows = [_punch(user, Type=kind)["PunchLog"] for kind in ("BreakIn", "CheckIn")]
-    _deliver(processes, ({"PunchLog": {"Log": rows}}, 0))
-    assert [event["punch_type"] for event in processes.events(user)] == ["break_in", "check_in"]
-
-
-def test_the_fingerprint_of_a_deleted_user_does_not_come_back(processes: Processes, user: str) -> None:
-    before = processes.store.devices.status(processes.device_id)
-    _deliver(
-        processes, (_deletion(user, _at(-5)), 0), (_finger(user, _at(-9)), 3), (_update(user, _at(-7)), 4)
-    )
-    assert processes.users([user]) == {}
-    assert [event["type"] for event in processes.events(user)] == ["user.deleted"]
-    now = processes.store.devices.status(processes.device_id)
-    assert [now[name] - before[name] for name in ("stale", "duplicates")] == [2, 2]
-
-
-def test_a_user_who_was_added_again_keeps_only_what_is_newer(processes: Processes, user: str) -> None:
-    _deliver(
-        processes,
-        (_finger(user, _at(-9)), 0),
-        (_update(user, _at(-2), FirstName="Asha"), 1),
-        (_deletion(user, _at(-5)), 2),
-    )
-    assert processes.users([user]) == {user: {"first_name": "Asha"}}
-    assert [event["type"] for event in processes.events(user)] == ["credential.updated", "user.updated"]
-
-
-def test_an_older_update_overwrites_nothing_and_adds_what_is_missing(processes: Processes, user: str) -> None:
-    newer = _update(user, _at(-2), FirstName="Asha", LastName="", UserType="User")
-    older = _update(user, _at(-8), FirstName="Bela", LastName="Rao", UserType="Admin")
-    _deliver(processes, (newer, 0), (older, 1))
-    assert processes.users([user]) == {user: {"first_name": "Asha", "last_name": "Rao", "user_type": "user"}}
-    assert [event["full_name"] for event in processes.events(user)] == ["Asha", "Asha Rao"]
-
-
-def test_a_deletion_is_forgotten_in_time_unless_the_user_is_back(processes: Processes, user: str) -> None:
-    client, device = processes.store.connection.redis, processes.device()
-    key = device.shard.user(device.id, user)
-    _deliver(processes, (_deletion(user, _at(-5)), 0))
-    assert 0 < client.ttl(key) <= 45 * 86_400
-    _deliver(processes, (_finger(user, _at(-1)), 1))
-    assert client.ttl(key) == -1
-    _deliver(processes, (_finger(user, _at(-7), "c2Vjb25k"), 2))
-    assert processes.users([user]) == {user: {("fingerprint", 6): "Zmlyc3Q="}}
-
-
-@pytest.mark.parametrize(
-    "wrong", [None, "soon", "2002-01-01 00:00:00 GMT +0000", "2090-01-01 00:00:00 GMT +0000"]
-)
-def test_a_time_that_can_not_be_right_gives_way_to_the_receipt(
-    processes: Processes, user: str, wrong: str | None
-) -> None:
-    """And what a clock that was ahead said holds up nothing that comes once it is right."""
-    _deliver(
-        processes,
-        (_finger(user, wrong), 0),
-        (_finger(user, _at(2), "c2Vjb25k"), 3),
-        (_deletion(user, wrong), 5),
-        (_finger(user, _at(7), "dGhpcmQ="), 8),
-        (_finger(user, _at(4), "bGF0ZQ=="), 9),
-    )
-    assert processes.users([user]) == {user: {("fingerprint", 6): "dGhpcmQ="}}
-
-
-def test_values_stored_by_an_earlier_version_count_as_the_oldest(processes: Processes, user: str) -> None:
-    """It stored no times of change: neither with punches nor with users."""
-    client, device, users = processes.store.connection.redis, processes.device(), processes.store.users
-    key = device.shard.user(device.id, user)
-    profile = {
-        "first_name": "Asha",
-        "last_name": "Rao",
-        "user_type": None,
-        "updated_at": "2026-01-01T00:00:00Z",
-    }
-    card = {"data": "111", "size_bytes": 3, "digest": "d", "updated_at": "2026-01-01T00:00:00Z"}
-    client.hset(
-        key,
-        mapping={
-            "v": 3,
-            "profile": users.seal(device.id, user, profile),
-            "c:card:0": users.seal(device.id, user, card),
-        },
-    )
-    client.zadd(device.shard.users(device.id), {user: 0})
-    instant = int(_BEGAN.timestamp())
-    punches = device.shard.punches(device.id, user, instant // (7 * 86_400))
-    client.hset(punches, instant, "\x1f".join(("2", "check_in", "face", "36.5", "")))
-    before = {"first_name": "Asha", "last_name": "Rao", ("card", 0): "111"}
-    assert processes.users([user]) == {user: before}
-    _deliver(
-        processes,
-        (_update(user, _at(-9), FirstName="Bela"), 0),
-        (_punch(user, Type="CheckOut", OperationTime=_at(-60)), 1),
-        (_punch(user, Type="CheckIn"), 2),
-    )
-    assert processes.users([user]) == {user: {**before, "first_name": "Bela"}}
-    punch = processes.events(user)[-1]
-    values = (punch["revision"], punch["punch_type"], punch["input_type"], punch["temperature_celsius"])
-    assert values == (3, "check_out", "face", 36.5)
-    _deliver(processes, (_deletion(user, _at(-5)), 2))
-    assert processes.users([user]) == {}
-
-
-def test_attendance_goes_by_the_correction_whichever_comes_first(processes: Processes, user: str) -> None:
-    other = f"{user}2"
-    check_in, correction = (
-        {"Type": kind, "OperationTime": _at(at)} for kind, at in (("CheckIn", -9), ("CheckOut", -2))
-    )
-    _deliver(
-        processes,
-        (_punch(user, **correction), 1),
-        (_punch(user, **check_in), 2),
-        (_punch(other, **check_in), 1),
-        (_punch(other, **correction), 2),
-    )
-    days = (_BEGAN.date() - timedelta(days=1), _BEGAN.date() + timedelta(days=1))
-    while processes.store.attendance_index.catch_up():
-        pass
-    for one in (user, other):
-        (row,) = processes.store.attendance.person(one, *days)
-        assert (row["first_in"], row["punch_count"]) == (None, 1)
-        assert row["last_out"] is not None
-
-
-@pytest.mark.parametrize("has_spool", [False, True])
-def test_a_punch_that_others_change_all_the_time_is_kept(
-    processes: Processes, user: str, tmp_path: Path, has_spool: bool
-) -> None:
-    """It is refused or on disk until it can be stored, and never kept as something that wasn't understood."""
-    store, device = Store(load(processes.environment)), processes.device()
-    _deliver(processes, (_punch(user, Type="CheckIn"), 0))
-    script, client = store.ingest._script, store.connection.redis
-    instant = int(_BEGAN.timestamp())
-    key = device.shard.punches(device.id, user, instant // (7 * 86_400))
-
-    def raced(keys: Any, arguments: Any) -> Any:
-        revision, _, rest = client.hget(key, instant).partition(b"\x1f")
-        client.hset(key, instant, b"%d\x1f%b" % (int(revision) + 1, rest))
-        return script(keys, arguments)
-
-    with closing(Spool(tmp_path, store.connection.vault)) as spool:
-        receiver = Receiver(store, spool if has_spool else None)
-        document = processes.document(_punch(user, Type="BreakIn"))
-        document["RealTime"]["AuthToken"] = device.auth_token
-        body = orjson.dumps(document)
-        with patch.object(store.ingest, "_script", raced):
-            if has_spool:
-                receiver.receive(body, [], "http://relay")
-            else:
-                with pytest.raises(Refused) as refused:
-                    receiver.receive(body, [], "http://relay")
-                assert refused.value.status == 503
-        assert [event["type"] for event in processes.events(user)] == ["attendance.punch"]
-        if has_spool:
-            receiver._replay()
-        else:
-            receiver.receive(body, [], "http://relay")
-    told = [(event["type"], event["punch_type"]) for event in processes.events(user)]
-    assert told == [("attendance.punch", "check_in"), ("attendance.punch", "break_in")]
-
-
-def test_a_removed_device_leaves_no_deletions(processes: Processes) -> None:
-    other = Processes(processes.relay)
-    _deliver(other, (_deletion("7", _at(-5)), 0), (_update("8", _at(-5)), 1))
-    assert other.store.devices.remove(other.device_id)
-    assert not list(other.store.connection.redis.scan_iter(match=f"*:user:{other.device_id}:*"))
