@@ -13,8 +13,8 @@ import pytest
 
 from app.run.tunnel import PROGRAMS, Tunnel
 from app.settings.running_up import tunnel_url
+from tests.command_line import Up, run
 from tests.harness import API_KEY, wait_for
-from tests.relay.test_cli import Up, run
 
 # What the programs print; the rest of their output is left out.
 PRINTED = {

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import Up
 from tests.console.tools import Client
 from tests.harness import API_KEY, ROOT, Relay, wait_for
 from tests.processes import children
-from tests.relay.test_cli import Up
 from tests.relay.test_rekey import cli
 
 

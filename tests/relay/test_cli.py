@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
-import requests
 
 from app.run.up import _screen
 from app.settings.table import VARIABLES, load
 from app.store import Store
-from tests.harness import API_KEY, ROOT, Relay, free_port, wait_for
+from tests.command_line import SECRET, Up, children, environment, run
+from tests.harness import API_KEY, Relay, wait_for
 from tests.processes import children as run_by
-
-SECRET = "made-up-secret-key-for-tests-only-0123456789"
-
-
-def environment(folder: Path, **variables: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "REDIS_"))}
-    data = {"RELAY_DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT), "PORT": str(free_port())}
-    return {**kept, **data, **variables}
-
-
-def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "app", *command],
-        cwd=folder,
-        env=environment(folder, **variables),
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-
 
 # Settings
 
@@ -255,59 +234,6 @@ def test_a_backup_that_cannot_be_written_is_not_the_stores_fault(relay: Relay, t
 
 
 # up
-
-
-class Up:
-    """A running `cams-relay up`."""
-
-    def __init__(self, folder: Path, *options: str, **variables: str) -> None:
-        self.environment = environment(folder, SIMULATOR_PORT=str(free_port()), **variables)
-        self.url = f"http://127.0.0.1:{self.environment['PORT']}"
-        self.log = folder / f"up-{self.environment['PORT']}.log"
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "app", "up", *options],
-                cwd=folder,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def text(self) -> str:
-        return re.sub(r"\x1b\[\d*m", "", self.log.read_text())
-
-    def wait_for_screen(self) -> float:
-        """When the screen was there."""
-        wait_for(lambda: "Press Ctrl-C to stop" in self.text(), 30)
-        return time.monotonic()
-
-    def stop(self) -> int:
-        """SIGTERM; its exit status. Whatever is left is killed and fails the test."""
-        self.process.terminate()
-        try:
-            status = self.process.wait(15)
-        finally:
-            left = children(self.process.pid)
-            if self.process.poll() is None:
-                os.killpg(self.process.pid, 9)
-        assert left == []
-        return status
-
-    def get(self, path: str, key: str) -> Any:
-        return requests.get(self.url + path, headers={"X-API-Key": key}, timeout=5).json()
-
-
-def children(parent: int) -> list[str]:
-    """Command lines of the processes that have this parent."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"\nPPid:\t{parent}\n" in (path / "status").read_text():
-                found.append((path / "cmdline").read_text())
-        except OSError:
-            continue
-    return found
 
 
 def test_up_shows_a_virtual_punch_within_5_s_and_stops_cleanly(tmp_path: Path) -> None:

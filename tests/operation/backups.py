@@ -1,0 +1,58 @@
+"""What the tests of scheduled backups share."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.store import Store
+from tests.harness import Relay
+
+DAY = 86_400.0
+
+
+class Clock:
+    """Seconds since 1970, as a test says."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def prefix(kept: Store) -> str:
+    """How names of an earlier version begin, which had no origin."""
+    return f"cams-relay-{(kept.identity.store_id() or '')[:8]}-"
+
+
+def put(kept: Store, folder: Path, at: float) -> Path:
+    """A file that has the name of a backup made at a time."""
+    path = (
+        folder
+        / f"{prefix(kept)}{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}.backup"
+    )
+    path.write_text("made up")
+    return path
+
+
+@contextmanager
+def running(relay: Relay, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app", "backup", *options], cwd=relay.folder, env=relay.environment
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
