@@ -43,6 +43,12 @@ def device(stage: Stage) -> Device:
 
 
 @pytest.fixture
+def user_100(stage: Stage, device: Device) -> None:
+    """A user 100 on the device."""
+    stage.add_user(device)
+
+
+@pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """Where a webhook's URL leads."""
     made = Receiver()

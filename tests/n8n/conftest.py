@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import stage as stages
-from tests.harness import API_KEY
+from tests.harness import API_KEY, Device
 from tests.n8n.n8n import N8n, built_nodes, n8n_folder, packed_nodes
 from tests.services.google_sheets import GoogleSheets
 from tests.services.slack import Slack
@@ -67,3 +67,14 @@ def n8n(
             yield made
         finally:
             made.stop()
+
+
+@pytest.fixture
+def device(stage: Stage) -> Device:
+    return stage.new_device()
+
+
+@pytest.fixture
+def user_100(stage: Stage, device: Device) -> None:
+    """A user 100 on the device."""
+    stage.add_user(device)

@@ -70,11 +70,6 @@ class Published:
 
 
 @pytest.fixture
-def device(stage: Stage) -> Device:
-    return stage.new_device()
-
-
-@pytest.fixture
 def publish(n8n: N8n, stage: Stage, device: Device) -> Iterator[Publish]:
     """Publishes a workflow of the trigger for the test's device, with these parameters."""
     made: list[Workflow] = []

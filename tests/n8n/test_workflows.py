@@ -31,8 +31,6 @@ from tests.services.web import Site
 from tests.stage import Stage
 
 pytestmark = pytest.mark.timeout(900)  # the first one may have to install n8n
-
-FILES = sorted((PACKAGE / "workflows").glob("*.json"))
 Import = Callable[..., Workflow]
 
 
@@ -60,11 +58,6 @@ def template(n8n: N8n, device: Device) -> Iterator[Import]:
     yield template
     for workflow in made:
         workflow.unpublish()
-
-
-@pytest.fixture
-def device(stage: Stage) -> Device:
-    return stage.new_device()
 
 
 @pytest.fixture
@@ -122,59 +115,6 @@ def succeeded(workflow: Workflow, runs: int = 1) -> list[Any]:
         run.result.get("error") for run in found
     ]
     return found
-
-
-@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
-def test_a_template_is_as_it_may_be_shared(path: Path) -> None:
-    document = json.loads(path.read_text())
-    assert set(document) == {"name", "nodes", "connections", "settings", "pinData"}
-    names = [node["name"] for node in document["nodes"]]
-    assert len(set(names)) == len(names)
-    assert all("credentials" not in node for node in document["nodes"])
-    assert document["pinData"] == {}
-    linked = {
-        name
-        for source, outputs in document["connections"].items()
-        for name in [source, *(to["node"] for output in outputs["main"] for to in output)]
-    }
-    notes = [node for node in document["nodes"] if node["type"] == "n8n-nodes-base.stickyNote"]
-    assert linked == set(names) - {node["name"] for node in notes}
-    assert notes[0]["parameters"]["content"].startswith("## ")
-    assert "\n1. " in notes[0]["parameters"]["content"]
-
-
-@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
-def test_a_template_gives_its_nodes_only_parameters_that_they_have(path: Path, n8n: N8n) -> None:
-    types = n8n.session.get(f"{n8n.url}/types/nodes.json", timeout=30).json()
-    for node in json.loads(path.read_text())["nodes"]:
-        (kind,) = (
-            one
-            for one in types
-            if one["name"] == node["type"] and node["typeVersion"] in _list(one["version"])
-        )
-        given = {**node["parameters"], **node["parameters"].get("additionalFields", {})}
-        known = {one["name"] for one in _shown(kind["properties"], node)}
-        assert set(given) <= known, f"{node['name']}: {set(given) - known}"
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _shown(properties: list[Json], node: Json) -> Iterator[Json]:
-    """The parameters shown for the node's resource and operation, those of "Additional Fields" too."""
-    for one in properties:
-        show = one.get("displayOptions", {}).get("show", {})
-        chosen = {name: node["parameters"].get(name) for name in ("resource", "operation") if name in show}
-        if all(value is None or value in show[name] for name, value in chosen.items()):
-            yield one
-            if one["name"] == "additionalFields":
-                yield from one["options"]
-
-
-def test_the_readme_names_every_template() -> None:
-    readme = (PACKAGE / "README.md").read_text()
-    assert FILES and all(f"workflows/{path.name}" in readme for path in FILES)
 
 
 def test_punches_to_a_google_sheet(

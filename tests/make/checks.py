@@ -1,0 +1,23 @@
+"""What a module returns, checked with its interface, and how it fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.make.app import App, Json, check_shown
+from tests.make.runtime import Make, MakeError
+
+
+def shown(app: App, name: str, bundles: list[Json]) -> list[Json]:
+    """The bundles, which must be as the module's interface says."""
+    for bundle in bundles:
+        check_shown(app["module", name].files["interface"], bundle)
+    return bundles
+
+
+def fails(make: Make, name: str, **given: Any) -> MakeError:
+    with pytest.raises(MakeError) as raised:
+        make.run(name, **given)
+    return raised.value

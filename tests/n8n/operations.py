@@ -1,0 +1,17 @@
+"""The node's operations that read, and how its editor writes a choice."""
+
+from __future__ import annotations
+
+from tests.n8n.n8n import Json
+
+READS = {
+    "command": {"cancel", "get", "getAll"},
+    "device": {"get", "getAll"},
+    "event": {"get", "getAll", "getPhoto"},
+    "user": {"get", "getAll", "getCredential"},
+}
+
+
+def chosen(value: str) -> Json:
+    """A resource locator's value: a device or user by its id."""
+    return {"__rl": True, "mode": "id", "value": value}

@@ -1,0 +1,129 @@
+"""The operations of the node Cams Biometrics that read, its pickers and its credential, in a real n8n."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from simulator.jpeg import make_jpeg
+from tests.harness import API_KEY, Device, wait_for
+from tests.n8n.n8n import ACTION, TRIGGER, Execution, N8n
+from tests.n8n.operations import READS, chosen
+from tests.stage import Stage
+
+pytestmark = [
+    pytest.mark.timeout(900),  # the first one may have to install n8n
+    pytest.mark.usefixtures("user_100"),
+]
+
+
+# What is read from the relay
+
+
+def read(n8n: N8n, resource: str, operation: str, **more: Any) -> Execution:
+    assert operation in READS[resource]
+    execution = n8n.run({"resource": resource, "operation": operation, **more})
+    assert execution.status == "success", execution.error
+    return execution
+
+
+def test_devices_are_read(n8n: N8n, stage: Stage, device: Device) -> None:
+    (one,) = read(n8n, "device", "get", deviceId=chosen(device.id)).json("Cams")
+    assert one == stage.relay.get(f"/v1/devices/{device.id}")
+    listed = read(n8n, "device", "getAll", returnAll=True).json("Cams")
+    assert [row["device_id"] for row in listed] == [
+        row["device_id"] for row in stage.relay.get("/v1/devices", params={"limit": 200})["data"]
+    ]
+    assert len(read(n8n, "device", "getAll", limit=2).json("Cams")) == 2
+
+
+def test_users_are_read(n8n: N8n, stage: Stage, device: Device) -> None:
+    (one,) = read(n8n, "user", "get", userId=chosen("8")).json("Cams")
+    assert one == stage.relay.get("/v1/users/8")
+    filters = {"device_id": device.id}
+    (row,) = read(n8n, "user", "getAll", returnAll=True, filters=filters).json("Cams")
+    assert (row["user_id"], row["device_id"]) == ("8", device.id)
+    more = {"credentialType": "card", "credentialIndex": 0, "deviceId": chosen(device.id)}
+    (card,) = read(n8n, "user", "getCredential", userId=chosen("8"), **more).json("Cams")
+    assert card == stage.relay.get("/v1/users/8/credentials/card/0", params={"device_id": device.id})
+
+
+def test_events_are_read_page_by_page(n8n: N8n, stage: Stage, device: Device) -> None:
+    stage.machine(device).punch("8")
+    for number in range(205):  # more than a page
+        device.send_done(device.punch(str(number)))
+    filters = {"device_id": device.id, "type": ["attendance.punch"]}
+    whole = read(n8n, "event", "getAll", returnAll=True, filters=filters).json("Cams")
+    stored = stage.relay.events(device_id=device.id, type="attendance.punch")
+    assert whole == stored[::-1] and len(whole) > 200
+    few = read(n8n, "event", "getAll", limit=3, filters={**filters, "user_id": "7"}).json("Cams")
+    assert [event["user_id"] for event in few] == ["7"]
+    (one,) = read(n8n, "event", "get", eventId=whole[0]["id"]).json("Cams")
+    assert one == whole[0]
+
+
+def test_an_event_s_photo_is_a_file(n8n: N8n, stage: Stage, device: Device) -> None:
+    photo = make_jpeg("another")
+    stage.machine(device).take_photo("8", photo)
+    event = wait_for(lambda: stage.relay.events(device_id=device.id, type="attendance.photo"), 20)[0]
+    (item,) = read(n8n, "event", "getPhoto", eventId=event["id"], binaryPropertyName="face").output("Cams")
+    assert n8n.binary(item, "face") == photo
+    assert item["binary"]["face"]["mimeType"] == "image/jpeg"
+    other = stage.relay.events(device_id=device.id, type="attendance.punch")[0]
+    wrong = n8n.run({"resource": "event", "operation": "getPhoto", "eventId": other["id"]})
+    assert "has no photo" in wrong.error["message"]
+
+
+def test_commands_are_read_and_cancelled(n8n: N8n, stage: Stage, device: Device) -> None:
+    stage.machine(device).spec.delay_seconds = 3
+    try:
+        body = {"device_id": device.id, "user_id": "100"}
+        prefer = {"Prefer": "respond-async"}
+        first, second = (
+            stage.relay.call("POST", f"/v1/actions/{name}", json=body, headers=prefer).json()
+            for name in ("disable-user", "enable-user")
+        )
+        (gone,) = read(n8n, "command", "cancel", commandId=second["command_id"]).json("Cams")
+        assert gone["status"] == "cancelled"
+    finally:
+        stage.machine(device).spec.delay_seconds = 0
+    (one,) = read(n8n, "command", "get", commandId=first["command_id"]).json("Cams")
+    assert one["action"] == "disable-user"
+    filters = {"device_id": device.id, "status": "cancelled"}
+    listed = read(n8n, "command", "getAll", returnAll=True, filters=filters).json("Cams")
+    assert [row["command_id"] for row in listed] == [second["command_id"]]
+
+
+def test_what_is_not_there_is_said(n8n: N8n, device: Device) -> None:
+    for wanted in (
+        {"resource": "event", "operation": "get", "eventId": "evt_made-up"},
+        {"resource": "device", "operation": "get", "deviceId": chosen("NOSUCH")},
+    ):
+        execution = n8n.run(wanted)
+        assert (execution.status, execution.error["httpCode"]) == ("error", "404")
+    empty = n8n.run({"resource": "device", "operation": "get", "deviceId": chosen("")})
+    assert empty.status == "error"
+
+
+# Pickers and the credential
+
+
+def test_the_pickers_offer_what_the_relay_knows(n8n: N8n, stage: Stage, device: Device) -> None:
+    label = f"Gate of {device.id}"
+    stage.relay.call("PATCH", f"/v1/devices/{device.id}", json={"label": label})
+    wanted = {"name": f"{label} ({device.id})", "value": device.id}
+    assert wanted in n8n.choices(TRIGGER, "deviceOptions", {})
+    assert n8n.choices(ACTION, "searchDevices", {}, search=f"gate of {device.id}".lower()) == [wanted]
+    assert n8n.choices(ACTION, "searchDevices", {}, search="nothing is called this") == []
+    of_device = n8n.choices(ACTION, "searchUsers", {"deviceId": chosen(device.id)}, search="")
+    assert [user["value"] for user in of_device] == ["8"]
+
+
+def test_the_credential_s_test_says_what_is_wrong(n8n: N8n, stage: Stage) -> None:
+    right = {"relayUrl": stage.relay.url + "/", "apiKey": API_KEY}
+    assert n8n.test_credential("camsRelayApi", right)["status"] == "OK"
+    unknown = n8n.test_credential("camsRelayApi", {**right, "apiKey": "crk_made-up-and-unknown"})
+    assert unknown["status"] == "Error" and "doesn’t know this API key" in unknown["message"]
+    elsewhere = n8n.test_credential("camsRelayApi", {**right, "relayUrl": f"{n8n.url}/nowhere"})
+    assert elsewhere["status"] == "Error" and "no cams-relay at this URL" in elsewhere["message"]
