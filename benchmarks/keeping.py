@@ -15,7 +15,8 @@ from typing import Any
 
 import requests
 
-from app.store.subscriptions.records import Matcher, Subscription
+from app.store.subscriptions.matching import Matcher
+from app.store.subscriptions.records import Subscription
 from benchmarks.processes import RelayUnderTest, free_port, parts, process
 from simulator.gateway import Gateway
 from simulator.serving import SimulatorServer

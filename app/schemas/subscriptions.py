@@ -14,7 +14,7 @@ from app.events.formats import FORMATS
 from app.events.types import EVENT_TYPES, PUNCH_TYPES, is_pattern
 from app.schemas.field_mapping import check_field_mapping
 from app.schemas.target_url import TargetUrl
-from app.store.subscriptions.records import SECRET_PREFIX
+from app.store.subscriptions.signing import SECRET_PREFIX
 
 HIDDEN = "…"  # shown instead of a header's value; if it is sent back, the value doesn't change
 MOST_HEADERS = 20

@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from app.store.subscriptions.records import Subscription, new_secret
+from app.store.subscriptions.records import Subscription
+from app.store.subscriptions.signing import new_secret
 from workers.delivery.answers import MOST, answer_to_keep
 from workers.http.messages import Response
 

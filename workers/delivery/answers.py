@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import orjson
 
 from app.base.addresses import AddressGuard
-from app.store.subscriptions.records import SECRET_PREFIX, Subscription
+from app.store.subscriptions.records import Subscription
+from app.store.subscriptions.signing import SECRET_PREFIX
 from workers.http.messages import Response
 
 MOST = 2_048  # bytes of a body

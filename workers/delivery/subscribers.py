@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from app.store import Store
 from app.store.server.keys import FAILURES, SUBSCRIPTIONS
-from app.store.subscriptions.records import Matcher, Subscription, Unreadable
+from app.store.subscriptions.matching import Matcher
+from app.store.subscriptions.records import Subscription, Unreadable
 from workers.delivery.pace import Pace
 from workers.delivery.results import Settler
 from workers.delivery.shard_context import Context, is_transient

@@ -1,16 +1,14 @@
-"""Subscriptions to webhooks (REST hooks): their stored data, and which events match them."""
+"""Subscriptions to webhooks (REST hooks): their stored data, and which events each takes."""
 
 from __future__ import annotations
 
 import base64
 import secrets
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,20 +18,18 @@ from app.base import ids
 from app.base.vault import SealError
 from app.base.yielding import in_turns
 from app.events.flatten import received_iso
-from app.events.types import EVENT_TYPES, matches
+from app.events.types import matches
 from app.store.server.connection import Connection
 from app.store.server.keys import SUBSCRIPTIONS
 from app.store.subscriptions.keys import remove_keys
 from app.store.subscriptions.moved import count_moved
+from app.store.subscriptions.signing import new_secret, signing_key
 
-SECRET_PREFIX = "whsec_"
 ROTATION_SECONDS = 24 * 3600
 KEPT_SECONDS = 60  # after a deletion, for a new subscription with the same target
 _DELETED = b'"status":"deleted"'  # as written by orjson; within a text, the quotes would be escaped
 _EXPIRES = b'"expires_at":'
 _TAKES_OVER = b'"takes_over":'
-_PAIR_LIMIT = 1_000  # (device, user) pairs indexed for one subscription
-
 _ADDED = (
     "created_by",
     "expires_at",
@@ -44,11 +40,6 @@ _ADDED = (
     "field_mapping",
 )  # not stored if empty, because earlier versions don't know them
 FILTERS = ("device_ids", "user_ids", "punch_types", "command_ids")
-
-
-def new_secret() -> str:
-    """Return a new Standard Webhooks secret of 32 bytes."""
-    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def target_origin(url: str) -> str:
@@ -113,7 +104,7 @@ class Subscription:
     def signing_keys(self) -> list[bytes]:
         """Return the current signing keys, newest first."""
         now = time.time()
-        return [_key(secret) for secret, until in self.secrets if until is None or until > now]
+        return [signing_key(secret) for secret, until in self.secrets if until is None or until > now]
 
     def rotate_secret(self) -> None:
         """Create a new secret. The present ones also sign for another day."""
@@ -150,61 +141,6 @@ def _takes_the_same(one: Subscription, other: Subscription) -> bool:
 def _entry(text: str) -> tuple[int, int]:
     ms, _, sequence = text.partition("-")
     return int(ms), int(sequence)
-
-
-@lru_cache(maxsize=1_024)
-def _key(secret: str) -> bytes:
-    return base64.b64decode(secret.removeprefix(SECRET_PREFIX))
-
-
-class Matcher:
-    """Finds the active subscriptions for an event, at a cost that doesn't grow with their number.
-
-    Each is indexed by its narrowest filter: commands, pairs of device and user, users, devices, or event types.
-    """
-
-    def __init__(self, subscriptions: Iterable[Subscription]) -> None:
-        self._filed: dict[tuple[str, ...], list[Subscription]] = defaultdict(list)
-        for subscription in subscriptions:
-            if subscription.status == "active":
-                for place in _places(subscription):
-                    self._filed[place].append(subscription)
-
-    def find(self, event: dict[str, Any]) -> list[Subscription]:
-        """Return the subscriptions that match an event."""
-        device, user = event["device_id"] or "", event.get("user_id") or ""
-        command = event.get("command_id") or ""
-        filed = self._filed
-        return [
-            subscription
-            for place in (
-                ("command", command),
-                ("pair", device, user),
-                ("user", user),
-                ("device", device),
-                ("type", event["type"]),
-            )
-            if place in filed
-            for subscription in filed[place]
-            if subscription.takes(event) and not subscription.is_expired
-        ]
-
-
-def _places(subscription: Subscription) -> list[tuple[str, ...]]:
-    if subscription.command_ids:
-        return [("command", command) for command in subscription.command_ids]
-    devices, users = subscription.device_ids, subscription.user_ids
-    if devices and users and len(devices) * len(users) <= _PAIR_LIMIT:
-        return [("pair", device, user) for device in devices for user in users]
-    if users:
-        return [("user", user) for user in users]
-    if devices:
-        return [("device", device) for device in devices]
-    return [
-        ("type", event_type)
-        for event_type in EVENT_TYPES
-        if any(matches(pattern, event_type) for pattern in subscription.events)
-    ]
 
 
 class Subscriptions:

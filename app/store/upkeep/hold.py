@@ -15,7 +15,8 @@ from app.store.commands.outcomes import CommandKeys, end_call
 from app.store.commands.records import NOT_SENT, Command, not_asked_again
 from app.store.server.damage import left_out
 from app.store.server.keys import Shard
-from app.store.subscriptions.records import Matcher, Subscription
+from app.store.subscriptions.matching import Matcher
+from app.store.subscriptions.records import Subscription
 from app.store.upkeep.backup_cut import order
 
 if TYPE_CHECKING:
