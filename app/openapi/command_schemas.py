@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from app.openapi.bodies import punch_row
-from app.openapi.vocabulary import Json, integer, many, one, text, words
+from app.openapi.vocabulary import AT, Json, integer, many, one, text, words
 from app.store.commands.records import STATUSES
 
-_AT = "2026-11-24T03:31:46.120Z"
 _DEVICE_ID = text("The device's Service Tag ID (stgid).", "ZHM1100001")
 _COMMAND_ID = text("The command's ID.", "cmd_004h3gw8x2m1k6p9r5t7v3y2b1")
 
@@ -155,9 +154,9 @@ def completed(action: str) -> str:
 _COMMAND_ROW: dict[str, Json] = {
     **_BRIEF,
     "requested_by": text("Name of the API key that sent the command.", "n8n"),
-    "created_at": text("When the command was created.", _AT),
-    "sent_at": text("When the command was last sent to the gateway.", _AT, null=True),
-    "ended_at": text("When the command ended.", _AT, null=True),
+    "created_at": text("When the command was created.", AT),
+    "sent_at": text("When the command was last sent to the gateway.", AT, null=True),
+    "ended_at": text("When the command ended.", AT, null=True),
     "expires_at": text("When the relay gives up on the command.", "2026-11-25T03:31:46.120Z"),
     "next_poll_at": text("When the relay polls the gateway again.", None, null=True),
 }

@@ -1,23 +1,19 @@
 """JSON Schemas (2020-12), with examples, of the relay's responses.
 
-Commands and errors are in `command_schemas`, and events in `app.events.types`.
+Commands and errors are in `command_schemas`, subscriptions and their deliveries in `subscription_schemas`, and events in
+`app.events.types`.
 """
 
 from __future__ import annotations
 
-from app.events.formats import FORMATS
 from app.gateway.legacy_callbacks import CHOICES
-from app.openapi import command_schemas
+from app.openapi import command_schemas, subscription_schemas
 from app.openapi.bodies import attendance_row
-from app.openapi.field_mapping import field_mapping
-from app.openapi.vocabulary import Json, flag, integer, many, number, one, ref, text, words
+from app.openapi.vocabulary import AT, Json, flag, integer, many, number, one, ref, text, words
 from app.store.access.scopes import SCOPES
-from app.store.deliveries.lists import STATUSES
 from app.store.devices.registry import DIRECTIONS, MODES
 
-_AT = "2026-11-24T03:31:46.120Z"
 _DEVICE_ID = text("The device's Service Tag ID (stgid).", "ZHM1100001")
-
 # Devices and users
 
 DEVICE = one(
@@ -47,7 +43,7 @@ DEVICE = one(
         "working_hours": text(
             "Hours during which contact is expected. null uses RELAY_WORKING_HOURS.", None, null=True
         ),
-        "created_at": text("When the device was registered.", _AT),
+        "created_at": text("When the device was registered.", AT),
         "simulated": flag("Whether this is a simulated device, such as VIRTUAL01."),
         "has_security_key": flag("Whether callbacks and commands are encrypted."),
         "security_key_old_until": text(
@@ -63,7 +59,7 @@ DEVICE = one(
             "response that created the secret.",
             "https://relay.example.com/callback/ZHM1100001",
         ),
-        "last_seen_at": text("When the device last sent a callback.", _AT, null=True),
+        "last_seen_at": text("When the device last sent a callback.", AT, null=True),
         "silent_since": text(
             "When the device was last in contact, if device.silent was published; otherwise null.",
             None,
@@ -80,7 +76,7 @@ DEVICE = one(
             "Callback URL, including those from before it was registered.",
             3,
         ),
-        "refused_since": text("When the first of these callbacks was refused.", _AT, null=True),
+        "refused_since": text("When the first of these callbacks was refused.", AT, null=True),
         "refused_note": text(
             "A sentence that explains these refusals; null once a callback from the device has been accepted again.",
             "3 callbacks with this device's AuthToken were refused since 09:12. The gateway sends them again.",
@@ -99,7 +95,6 @@ DEVICE = one(
     ),
     description="A registered device. Its secrets are never shown.",
 )
-
 _CREDENTIAL: dict[str, Json] = {
     "credential_type": text("card, password, fingerprint, face, palm or user_photo.", "fingerprint"),
     "credential_index": integer(
@@ -110,7 +105,7 @@ _CREDENTIAL: dict[str, Json] = {
         "Keyed digest of the data. If the digest has changed, the data has changed.",
         "5b0c4f0c9d1e3a77b1f2c3d4e5f60718",
     ),
-    "updated_at": text("When the credential was last changed.", _AT, null=True),
+    "updated_at": text("When the credential was last changed.", AT, null=True),
 }
 USER = one(
     {
@@ -123,7 +118,7 @@ USER = one(
         "last_name": text("Last name.", "Mona", null=True),
         "user_type": text("user or admin.", "user", null=True),
         "full_name": text("Both names.", "Manu Mona", null=True),
-        "updated_at": text("When the profile was last changed.", _AT, null=True),
+        "updated_at": text("When the profile was last changed.", AT, null=True),
         "credentials": many(
             "Credentials by type and index, without their data.", one(_CREDENTIAL, title="UserCredential")
         ),
@@ -147,7 +142,6 @@ CREDENTIAL = one(
     },
     description="A credential with its data.",
 )
-
 # Attendance
 
 ATTENDANCE_DAY = attendance_row()
@@ -166,7 +160,6 @@ ATTENDANCE_MONTH = one(
     },
     description="A person's attendance in a month.",
 )
-
 EMPLOYEE = one(
     {
         "id": text("The user's ID on the devices.", "2"),
@@ -193,169 +186,6 @@ EMPLOYEES_TAKEN = one(
         ),
     }
 )
-
-# Subscriptions
-
-SUBSCRIPTION_PARTS: dict[str, Json] = {
-    "id": text("The subscription's ID.", "sub_4h3gw8x2m1k6p9r5t7v3y2b1"),
-    "target_url": text(
-        "URL that events are sent to. Without the scope subscriptions:write, only its scheme, host and port.",
-        "https://hooks.example.com/punches",
-    ),
-    "event_types": many(
-        "Event types, families such as user.*, or * for all.", text("A pattern.", "attendance.punch")
-    ),
-    "filters": one(
-        {
-            "device_ids": many("Only these devices. If empty, all devices.", text("A device.", "ZHM1100001")),
-            "user_ids": many("Only these users. If empty, all users.", text("A user.", "100")),
-            "punch_types": many("Only these punch types. If empty, all types.", text("A kind.", "check_in")),
-            "command_ids": many(
-                "Only the results of these commands. If empty, the results of all commands.",
-                text("A command.", "cmd_004h3gw8x2m1k6p9r5t7v3y2b1"),
-            ),
-        },
-        title="SubscriptionFilters",
-    ),
-    "unknown_device_ids": many(
-        "Device IDs in filters that are not registered. Nothing is sent for them until they are. Check their spelling.",
-        text("A device.", "ZHM1100001"),
-    ),
-    "format": words("Format of the delivery's body.", *FORMATS),
-    "field_mapping": field_mapping(
-        "Names in the body, and what they are filled from; null if the event's own fields are sent."
-    ),
-    "description": text("A description of its purpose.", "Punches to payroll", null=True),
-    "headers": {
-        "type": "object",
-        "description": "Headers sent with each delivery. Their values are not shown.",
-        "additionalProperties": {"type": "string"},
-        "examples": [{"Authorization": "…"}],
-    },
-    "max_in_flight": integer("Maximum number of deliveries in progress at once.", 16),
-    "batch_max": integer("Maximum number of events per delivery.", 1),
-    "batch_wait_ms": integer("How long a batch waits for more events, in milliseconds.", 500),
-    "include_card_numbers": flag("Whether card numbers are sent."),
-    "status": words(
-        "Whether the subscription gets events. `parked` means that deliveries are waiting because its stored data "
-        "is damaged.",
-        "active",
-        "disabled",
-        "parked",
-    ),
-    "parked_reason": text("The damaged data in the store.", None, null=True),
-    "disabled_reason": text("Why the subscription was disabled.", None, null=True),
-    "created_at": text("When it was created.", _AT),
-    "created_by": text(
-        "ID of the API key that created it; null if that isn't known.",
-        "key_4h3gw8x2m1k6p9r5t7v3y2b1",
-        null=True,
-    ),
-    "expires_at": text(
-        "When it is deleted automatically; null if it doesn't expire.", _AT, null=True, format="date-time"
-    ),
-    "pending": integer("Deliveries waiting for their first attempt.", 0),
-    "retrying": integer("Deliveries waiting for a retry.", 0),
-    "dead": integer("Dead letters. They are not retried, but can be replayed.", 0),
-    "delivered": integer("Successful deliveries.", 131),
-    "failing_since": text("When the target started failing; null if it is working.", None, null=True),
-}
-SUBSCRIPTION = one(SUBSCRIPTION_PARTS, description="A subscription and the state of its deliveries.")
-SUBSCRIPTION_WITH_SECRET = one(
-    {
-        **SUBSCRIPTION_PARTS,
-        "secret": text(
-            "Secret for verifying webhook-signature (Standard Webhooks). It is not shown again.",
-            "whsec_bm8gcmVhbCBzZWNyZXQsIGp1c3QgbWFkZSB1cA==",
-        ),
-    }
-)
-ATTEMPT = one(
-    {
-        "at": text("When the attempt was made.", _AT),
-        "response_status": integer(
-            "The target's HTTP status; null if there was no response.", 200, null=True
-        ),
-        "duration_ms": integer("Duration in milliseconds.", 84, null=True),
-        "error": text("What went wrong.", None, null=True),
-        "response_body": text(
-            "The first 2 KiB of the response to the latest failed attempt. Null if there was no body, if it isn't "
-            "kept any more, or if your key may not read it.",
-            None,
-            null=True,
-        ),
-    },
-    title="DeliveryAttempt",
-)
-DELIVERY = one(
-    {
-        "id": text("The delivery's ID.", "dlv_4h3gw8x2m1k6p9r5t7v3y2b101kay8ds0r000000"),
-        "subscription_id": text("The subscription.", "sub_4h3gw8x2m1k6p9r5t7v3y2b1"),
-        "event_id": text(
-            "The event, which is also the webhook-id; null for a batch.", "evt_01kay8ds0r000000", null=True
-        ),
-        "batch_id": text("The batch (bat_…), which is also the webhook-id.", None, null=True),
-        "event_ids": many(
-            "The events; empty for a batch that ended.", text("An event.", "evt_01kay8ds0r000000")
-        ),
-        "event_count": integer("Number of events in the delivery.", 1),
-        "event_type": text(
-            "The event's type; null for a batch, or if the event has been removed.",
-            "attendance.punch",
-            null=True,
-        ),
-        "trigger": words(
-            "Why the latest attempt was made, or why a pending delivery will be attempted.",
-            "first",
-            "retry",
-            "replay",
-            "test",
-        ),
-        "status": words(
-            "Status of the delivery.", "delivered", *(name for name in STATUSES if name != "delivered")
-        ),
-        "created_at": text("When its event was received; of a planned test, when it will be sent.", _AT),
-        "attempt_count": integer("Number of attempts.", 1),
-        "response_status": integer("HTTP status of the latest attempt.", 200, null=True),
-        "duration_ms": integer("Duration of the latest attempt, in milliseconds.", 84, null=True),
-        "error": text("Error of the latest attempt.", None, null=True),
-        "last_attempt_at": text("When the latest attempt was made.", _AT, null=True),
-        "next_attempt_at": text("When the next attempt will be made.", None, null=True),
-        "attempts": many("The attempts, oldest first.", ATTEMPT),
-    }
-)
-TEST_SENT = one(
-    {
-        "status": words("The status.", "queued"),
-        "delivery_id": text(
-            "The delivery. Get it to see the result.", "dlv_4h3gw8x2m1k6p9r5t7v3y2b101kay8ds0r000000t4h3gw8"
-        ),
-        "event_id": text(
-            "The ID of the sample event; null if it is sent later.", "evt_01kay8ds0r000000", null=True
-        ),
-        "event": {
-            "title": "TestEvent",
-            "type": "object",
-            "description": "The event that is sent.",
-            "additionalProperties": True,
-            "examples": [{"id": "evt_01kay8ds0r000000", "type": "attendance.punch", "test": True}],
-        },
-    }
-)
-REPLAY = one(
-    {
-        "id": text("The replay's ID.", "rpl_4h3gw8x2m1k6p9r5t7v3y2b14h3gw8x2m1k6p9r5"),
-        "subscription_id": text("The subscription.", "sub_4h3gw8x2m1k6p9r5t7v3y2b1"),
-        "status": words("The status.", "queued", "running", "completed", "cancelled", "failed"),
-        "since": text("Start of the time range; null for a replay of given events.", _AT, null=True),
-        "until": text("End of the time range.", "2026-11-25T00:00:00.000Z", null=True),
-        "event_count": integer("Number of events; null until it is completed.", 2, null=True),
-        "progress": integer("Number of events that it has queued so far.", 2),
-        "created_at": text("When it was requested.", _AT),
-        "ended_at": text("When it was completed or cancelled.", None, null=True),
-    }
-)
-
 # Keys and the relay itself
 
 KEY_PARTS: dict[str, Json] = {
@@ -363,7 +193,7 @@ KEY_PARTS: dict[str, Json] = {
     "name": text("Name of the key.", "n8n"),
     "scopes": many("Scopes of the key.", words("A scope.", *SCOPES)),
     "key_hint": text("The last four characters of the key.", "x7Qd"),
-    "created_at": text("When it was created.", _AT),
+    "created_at": text("When it was created.", AT),
     "expires_at": text("When the key expires; null if it never expires.", None, null=True),
 }
 API_KEY = one(KEY_PARTS, description="An API key, without the key itself.")
@@ -388,7 +218,7 @@ REFUSED = one(
         ),
         "count": integer("Number of refused callbacks from this source.", 3),
         "size_bytes": integer("Size of the latest refused callback, in bytes.", 412),
-        "first_refused_at": text("When the first callback was refused.", _AT),
+        "first_refused_at": text("When the first callback was refused.", AT),
         "last_refused_at": text("When the latest callback was refused.", "2026-11-24T03:36:46.120Z"),
         "registered_device_id": text(
             "The device that is now registered with this AuthToken.", None, null=True
@@ -456,7 +286,6 @@ HEALTH = one(
     }
 )
 CALLBACK_DONE = one({"status": words("It is stored.", "done")}, title="CallbackDone")
-
 EVENT_TYPE = one(
     {
         "type": text("The event type.", "attendance.punch"),
@@ -471,7 +300,6 @@ EVENT_TYPE = one(
         },
     }
 )
-
 COMPONENTS: dict[str, Json] = {
     **command_schemas.COMPONENTS,
     "Device": DEVICE,
@@ -483,11 +311,7 @@ COMPONENTS: dict[str, Json] = {
     "EmployeesTaken": EMPLOYEES_TAKEN,
     "AttendanceDay": ATTENDANCE_DAY,
     "AttendanceMonth": ATTENDANCE_MONTH,
-    "Subscription": SUBSCRIPTION,
-    "SubscriptionWithSecret": SUBSCRIPTION_WITH_SECRET,
-    "Delivery": DELIVERY,
-    "TestSent": TEST_SENT,
-    "Replay": REPLAY,
+    **subscription_schemas.COMPONENTS,
     "ApiKeyDetails": API_KEY,  # not ApiKey, because code generators have a class with that name
     "ApiKeyWithKey": API_KEY_WITH_KEY,
     "AuditEntry": AUDIT_ENTRY,

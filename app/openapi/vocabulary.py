@@ -9,6 +9,9 @@ from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
 
+AT = "2026-11-24T03:31:46.120Z"
+"""The time in examples."""
+
 _TIME = re.compile(r"^(at|changed_to|first_in|last_out)$|_(at|at_utc|to_utc|since|until)$")
 
 LOCAL_URL = "http://127.0.0.1:8000"

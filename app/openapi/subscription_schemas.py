@@ -1,0 +1,176 @@
+"""JSON Schemas (2020-12), with examples, of subscriptions, deliveries and replays."""
+
+from __future__ import annotations
+
+from app.events.formats import FORMATS
+from app.openapi.field_mapping import field_mapping
+from app.openapi.vocabulary import AT, Json, flag, integer, many, one, text, words
+from app.store.deliveries.lists import STATUSES
+
+SUBSCRIPTION_PARTS: dict[str, Json] = {
+    "id": text("The subscription's ID.", "sub_4h3gw8x2m1k6p9r5t7v3y2b1"),
+    "target_url": text(
+        "URL that events are sent to. Without the scope subscriptions:write, only its scheme, host and port.",
+        "https://hooks.example.com/punches",
+    ),
+    "event_types": many(
+        "Event types, families such as user.*, or * for all.", text("A pattern.", "attendance.punch")
+    ),
+    "filters": one(
+        {
+            "device_ids": many("Only these devices. If empty, all devices.", text("A device.", "ZHM1100001")),
+            "user_ids": many("Only these users. If empty, all users.", text("A user.", "100")),
+            "punch_types": many("Only these punch types. If empty, all types.", text("A kind.", "check_in")),
+            "command_ids": many(
+                "Only the results of these commands. If empty, the results of all commands.",
+                text("A command.", "cmd_004h3gw8x2m1k6p9r5t7v3y2b1"),
+            ),
+        },
+        title="SubscriptionFilters",
+    ),
+    "unknown_device_ids": many(
+        "Device IDs in filters that are not registered. Nothing is sent for them until they are. Check their spelling.",
+        text("A device.", "ZHM1100001"),
+    ),
+    "format": words("Format of the delivery's body.", *FORMATS),
+    "field_mapping": field_mapping(
+        "Names in the body, and what they are filled from; null if the event's own fields are sent."
+    ),
+    "description": text("A description of its purpose.", "Punches to payroll", null=True),
+    "headers": {
+        "type": "object",
+        "description": "Headers sent with each delivery. Their values are not shown.",
+        "additionalProperties": {"type": "string"},
+        "examples": [{"Authorization": "…"}],
+    },
+    "max_in_flight": integer("Maximum number of deliveries in progress at once.", 16),
+    "batch_max": integer("Maximum number of events per delivery.", 1),
+    "batch_wait_ms": integer("How long a batch waits for more events, in milliseconds.", 500),
+    "include_card_numbers": flag("Whether card numbers are sent."),
+    "status": words(
+        "Whether the subscription gets events. `parked` means that deliveries are waiting because its stored data "
+        "is damaged.",
+        "active",
+        "disabled",
+        "parked",
+    ),
+    "parked_reason": text("The damaged data in the store.", None, null=True),
+    "disabled_reason": text("Why the subscription was disabled.", None, null=True),
+    "created_at": text("When it was created.", AT),
+    "created_by": text(
+        "ID of the API key that created it; null if that isn't known.",
+        "key_4h3gw8x2m1k6p9r5t7v3y2b1",
+        null=True,
+    ),
+    "expires_at": text(
+        "When it is deleted automatically; null if it doesn't expire.", AT, null=True, format="date-time"
+    ),
+    "pending": integer("Deliveries waiting for their first attempt.", 0),
+    "retrying": integer("Deliveries waiting for a retry.", 0),
+    "dead": integer("Dead letters. They are not retried, but can be replayed.", 0),
+    "delivered": integer("Successful deliveries.", 131),
+    "failing_since": text("When the target started failing; null if it is working.", None, null=True),
+}
+SUBSCRIPTION = one(SUBSCRIPTION_PARTS, description="A subscription and the state of its deliveries.")
+SUBSCRIPTION_WITH_SECRET = one(
+    {
+        **SUBSCRIPTION_PARTS,
+        "secret": text(
+            "Secret for verifying webhook-signature (Standard Webhooks). It is not shown again.",
+            "whsec_bm8gcmVhbCBzZWNyZXQsIGp1c3QgbWFkZSB1cA==",
+        ),
+    }
+)
+ATTEMPT = one(
+    {
+        "at": text("When the attempt was made.", AT),
+        "response_status": integer(
+            "The target's HTTP status; null if there was no response.", 200, null=True
+        ),
+        "duration_ms": integer("Duration in milliseconds.", 84, null=True),
+        "error": text("What went wrong.", None, null=True),
+        "response_body": text(
+            "The first 2 KiB of the response to the latest failed attempt. Null if there was no body, if it isn't "
+            "kept any more, or if your key may not read it.",
+            None,
+            null=True,
+        ),
+    },
+    title="DeliveryAttempt",
+)
+DELIVERY = one(
+    {
+        "id": text("The delivery's ID.", "dlv_4h3gw8x2m1k6p9r5t7v3y2b101kay8ds0r000000"),
+        "subscription_id": text("The subscription.", "sub_4h3gw8x2m1k6p9r5t7v3y2b1"),
+        "event_id": text(
+            "The event, which is also the webhook-id; null for a batch.", "evt_01kay8ds0r000000", null=True
+        ),
+        "batch_id": text("The batch (bat_…), which is also the webhook-id.", None, null=True),
+        "event_ids": many(
+            "The events; empty for a batch that ended.", text("An event.", "evt_01kay8ds0r000000")
+        ),
+        "event_count": integer("Number of events in the delivery.", 1),
+        "event_type": text(
+            "The event's type; null for a batch, or if the event has been removed.",
+            "attendance.punch",
+            null=True,
+        ),
+        "trigger": words(
+            "Why the latest attempt was made, or why a pending delivery will be attempted.",
+            "first",
+            "retry",
+            "replay",
+            "test",
+        ),
+        "status": words(
+            "Status of the delivery.", "delivered", *(name for name in STATUSES if name != "delivered")
+        ),
+        "created_at": text("When its event was received; of a planned test, when it will be sent.", AT),
+        "attempt_count": integer("Number of attempts.", 1),
+        "response_status": integer("HTTP status of the latest attempt.", 200, null=True),
+        "duration_ms": integer("Duration of the latest attempt, in milliseconds.", 84, null=True),
+        "error": text("Error of the latest attempt.", None, null=True),
+        "last_attempt_at": text("When the latest attempt was made.", AT, null=True),
+        "next_attempt_at": text("When the next attempt will be made.", None, null=True),
+        "attempts": many("The attempts, oldest first.", ATTEMPT),
+    }
+)
+TEST_SENT = one(
+    {
+        "status": words("The status.", "queued"),
+        "delivery_id": text(
+            "The delivery. Get it to see the result.", "dlv_4h3gw8x2m1k6p9r5t7v3y2b101kay8ds0r000000t4h3gw8"
+        ),
+        "event_id": text(
+            "The ID of the sample event; null if it is sent later.", "evt_01kay8ds0r000000", null=True
+        ),
+        "event": {
+            "title": "TestEvent",
+            "type": "object",
+            "description": "The event that is sent.",
+            "additionalProperties": True,
+            "examples": [{"id": "evt_01kay8ds0r000000", "type": "attendance.punch", "test": True}],
+        },
+    }
+)
+REPLAY = one(
+    {
+        "id": text("The replay's ID.", "rpl_4h3gw8x2m1k6p9r5t7v3y2b14h3gw8x2m1k6p9r5"),
+        "subscription_id": text("The subscription.", "sub_4h3gw8x2m1k6p9r5t7v3y2b1"),
+        "status": words("The status.", "queued", "running", "completed", "cancelled", "failed"),
+        "since": text("Start of the time range; null for a replay of given events.", AT, null=True),
+        "until": text("End of the time range.", "2026-11-25T00:00:00.000Z", null=True),
+        "event_count": integer("Number of events; null until it is completed.", 2, null=True),
+        "progress": integer("Number of events that it has queued so far.", 2),
+        "created_at": text("When it was requested.", AT),
+        "ended_at": text("When it was completed or cancelled.", None, null=True),
+    }
+)
+
+COMPONENTS: dict[str, Json] = {
+    "Subscription": SUBSCRIPTION,
+    "SubscriptionWithSecret": SUBSCRIPTION_WITH_SECRET,
+    "Delivery": DELIVERY,
+    "TestSent": TEST_SENT,
+    "Replay": REPLAY,
+}
