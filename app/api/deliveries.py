@@ -15,7 +15,8 @@ from app.api.find_subscription import find_subscription
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
 from app.api.request_helpers import answer, body, limit, page, time_range
-from app.events.types import EVENT_TYPES, matches, sample
+from app.events.samples import sample
+from app.events.types import EVENT_TYPES, matches
 from app.schemas.subscriptions import TestBody
 from app.store.access.scopes import SUBSCRIPTION_READERS
 from app.store.deliveries.delivery_ids import DeliveryPlace, delivery_id, delivery_place, names_of_event

@@ -17,7 +17,8 @@ from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
 from app.api.request_helpers import answer, limit, page, time_range
 from app.base import ids
-from app.events.types import EVENT_TYPES, FIELDS, is_pattern, matches, sample
+from app.events.samples import sample
+from app.events.types import EVENT_TYPES, FIELDS, is_pattern, matches
 from app.limits.callers import network
 from app.limits.streams import Streams, TooManyStreams
 from app.live.event_feed import EventFeed

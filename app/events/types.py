@@ -9,8 +9,6 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, fields
 
-from app.base import ids
-
 PUNCH_TYPES = (
     "check_in",
     "check_out",
@@ -366,7 +364,6 @@ SCHEMAS: dict[str, type[Event]] = {
 EVENT_TYPES = tuple(SCHEMAS)
 COMMAND_ENDS = {ending: f"command.{ending}" for ending in ("completed", "failed", "unknown", "cancelled")}
 """How a command can end, and the event that says so."""
-
 # Declaration order is the order of keys in an event.
 FIELDS: dict[str, tuple[str, ...]] = {name: tuple(schema().fields) for name, schema in SCHEMAS.items()}
 
@@ -383,45 +380,3 @@ def matches(pattern: str, event_type: str) -> bool:
 def is_pattern(pattern: str) -> bool:
     """Whether a pattern can match any event type at all."""
     return any(matches(pattern, event_type) for event_type in EVENT_TYPES)
-
-
-_ENDED_OTHERWISE: dict[str, dict[str, Any]] = {
-    "command.failed": {
-        "status": "failed",
-        "status_code": 9,
-        "status_name": "User Not Found",
-        "message": "No user has this ID on the device.",
-    },
-    "command.unknown": {
-        "action": "delete-user",
-        "status": "unknown",
-        "status_code": 6,
-        "status_name": "Operation Timeout",
-        "message": "Operation Timeout. The command may still be carried out, so the relay didn't send it again. Check "
-        "the device before you send it again.",
-    },
-    "command.cancelled": {
-        "status": "cancelled",
-        "status_code": None,
-        "status_name": None,
-        "message": "Cancelled before it was sent.",
-    },
-}
-
-
-def sample(event_type: str) -> dict[str, Any]:
-    """A made-up event of a type, from the examples of its schema; `test` is true."""
-    schema = SCHEMAS[event_type]
-    event = {name: field.metadata["examples"][0] for name, field in schema().fields.items()}
-    event |= {
-        "id": event["id"][:-1] + ids.encode(EVENT_TYPES.index(event_type), 1),  # no two samples share an id
-        "type": event_type,
-        "operation": schema.from_operation,
-        "test": True,
-    }
-    event |= _ENDED_OTHERWISE.get(event_type, {})
-    if event["operation"] is None:
-        event["operation_id"] = None
-    if not schema.of_device:
-        event |= {"device_id": None, "device_label": None, "device_serial": None}
-    return event

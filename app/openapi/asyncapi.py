@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from app import __version__
-from app.events.types import EVENT_TYPES, SCHEMAS, sample
+from app.events.samples import sample
+from app.events.types import EVENT_TYPES, SCHEMAS
 from app.openapi.bodies import event_schema_name, event_schemas
 from app.openapi.event_endpoints import DELIVERY_HEADERS
 from app.openapi.titles import titled_component

@@ -10,7 +10,8 @@ from marshmallow import Schema, missing
 
 from app.attendance.employees import MOST, EmployeeRow
 from app.attendance.rules import COLUMNS
-from app.events.types import COMMAND_ENDS, EVENT_TYPES, SCHEMAS, AttendanceDayChanged, AttendancePunch, sample
+from app.events.samples import sample
+from app.events.types import COMMAND_ENDS, EVENT_TYPES, SCHEMAS, AttendanceDayChanged, AttendancePunch
 from app.gateway.operations import CREDENTIAL_FIELDS
 from app.openapi.field_mapping import CONSTANT, DESCRIPTION, EXAMPLE, field_mapping
 from app.openapi.titles import pascal

@@ -9,7 +9,7 @@ from apispec import APISpec
 
 from app import __version__
 from app.base.problem_document import problem_document
-from app.events.types import sample
+from app.events.samples import sample
 from app.openapi import (
     action_endpoints,
     attendance_endpoints,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.events.types import PUNCH_TYPES, SCHEMAS, sample
+from app.events.samples import sample
+from app.events.types import PUNCH_TYPES, SCHEMAS
 from app.gateway.operations import CREDENTIAL_FIELDS, Subject
 from app.openapi import bodies, command_schemas, schemas
 from app.openapi.action_endpoints import description_of, summary_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from app.events.types import EVENT_TYPES, SCHEMAS, sample
+from app.events.samples import sample
+from app.events.types import EVENT_TYPES, SCHEMAS
 from app.openapi.bodies import event_schema_name
 from app.openapi.titles import pascal
 from app.openapi.vocabulary import (

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from app.base.addresses import AddressGuard
-from app.events.types import sample
+from app.events.samples import sample
 from app.settings.table import load
 from app.store import Store
 from app.store.server.connection import make_async_client

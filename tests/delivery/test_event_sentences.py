@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from app.events.samples import sample
 from app.events.sentences import TYPES_WITH_A_SENTENCE, sentence
-from app.events.types import EVENT_TYPES, FIELDS, sample
+from app.events.types import EVENT_TYPES, FIELDS
 from tests.delivery.chat_platforms import PLATFORMS, Platform
 from workers.delivery import messages
 

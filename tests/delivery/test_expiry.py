@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 import pytest
 
-from app.events.types import sample
+from app.events.samples import sample
 from app.settings.table import load
 from app.store import Store
 from app.store.server.keys import SUBSCRIPTIONS, Shard
-from app.store.subscriptions.records import Matcher
+from app.store.subscriptions.matching import Matcher
 from tests.delivery.tools import change, client, keys_of, punch, shown
 from tests.harness import Device, Receiver, Relay, wait_for
 from tests.relay.tools import problem

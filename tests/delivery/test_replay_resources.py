@@ -11,7 +11,7 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from app.events.types import sample
+from app.events.samples import sample
 from app.settings.table import load
 from app.store import Store
 from app.store.deliveries import replays

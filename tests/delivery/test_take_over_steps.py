@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from app.base import ids
-from app.events.types import sample
+from app.events.samples import sample
 from app.store import Store
 from app.store.server.connection import make_async_client
 from app.store.server.keys import SUBSCRIPTIONS, Shard

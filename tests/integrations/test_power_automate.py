@@ -10,7 +10,8 @@ import requests
 from jsonschema import Draft4Validator
 
 from app import openapi
-from app.events.types import EVENT_TYPES, sample
+from app.events.samples import sample
+from app.events.types import EVENT_TYPES
 from tests.harness import API_KEY, Receiver, wait_for
 from tests.stage import Stage
 

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from app.events.types import EVENT_TYPES, sample
+from app.events.samples import sample
+from app.events.types import EVENT_TYPES
 from app.openapi.asyncapi import asyncapi
 from tests import node
 from tests.harness import ROOT

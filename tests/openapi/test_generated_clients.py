@@ -12,7 +12,8 @@ from types import ModuleType
 import pytest
 
 from app import openapi
-from app.events.types import EVENT_TYPES, sample
+from app.events.samples import sample
+from app.events.types import EVENT_TYPES
 from app.schemas.actions import ACTIONS
 from tests import node
 from tests.openapi.reading import Json, body_of

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from app.events.types import EVENT_TYPES, sample
+from app.events.samples import sample
+from app.events.types import EVENT_TYPES
 from app.store.server.codec import Codec, UnreadableEvent
 
 

@@ -16,7 +16,7 @@ import requests
 
 from app.api import events as events_api
 from app.base.ids import event_id
-from app.events.types import sample as made_up
+from app.events.samples import sample as made_up
 from app.settings.table import load
 from app.store import Store
 from app.store.events.reading import Query

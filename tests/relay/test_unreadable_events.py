@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from app.base import ids
-from app.events.types import sample
+from app.events.samples import sample
 from app.settings.table import load
 from app.store import Store
 from app.store.events.reading import Query
