@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from tests.harness import Device, Receiver, Relay, debian_redis
-from tests.stores import cluster, sentinel_pair
+from tests.stores import PASSWORD, Server, cluster, sentinel_pair
 
 _LAST = 4_000  # characters of a report
 
@@ -51,3 +52,11 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def device(relay: Relay) -> Device:
     return relay.device()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """An empty Redis of the test's own."""
+    made = Server(tmp_path, "store", 'save ""', password=PASSWORD)
+    yield made
+    made.kill()

@@ -1,6 +1,6 @@
 """JSON Schemas (2020-12), with examples, of the relay's responses.
 
-Commands and errors are in `command_schemas`, subscriptions and their deliveries in `subscription_schemas`, and events in
+Commands and errors are in `command_schemas`, subscriptions and deliveries in `subscription_schemas`, and events in
 `app.events.types`.
 """
 

@@ -10,7 +10,7 @@ import pytest
 from app.settings.table import load
 from app.store import Store
 from tests.harness import API_KEY, Relay
-from tests.stores import PASSWORD, Server
+from tests.stores import Server
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +38,8 @@ def persistent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Store]:
+def kept(server: Server, tmp_path: Path) -> Store:
     """A store of its own with two shards, without a worker."""
-    server = Server(tmp_path, "store", 'save ""', password=PASSWORD)
     environment = {
         "REDIS_URL": server.url,
         "RELAY_SECRET_KEY": "made-up-secret-key-for-tests-only-0123456789",
@@ -48,5 +47,4 @@ def kept(tmp_path: Path) -> Iterator[Store]:
         "RELAY_DATA_DIR": str(tmp_path / "data"),
         "RELAY_SHARDS": "2",
     }
-    yield Store(load(environment))
-    server.kill()
+    return Store(load(environment))

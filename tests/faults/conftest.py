@@ -10,7 +10,7 @@ import pytest
 from tests.faults import ledger
 from tests.faults.spool_process import SECRET_KEY
 from tests.harness import Relay
-from tests.stores import PASSWORD, Server
+from tests.stores import Server
 
 
 @pytest.fixture
@@ -26,13 +26,6 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Re
     for relay in made:
         for name in list(relay.processes):
             relay.kill(name)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    made = Server(tmp_path, "store", 'save ""', password=PASSWORD)
-    yield made
-    made.kill()
 
 
 @pytest.fixture

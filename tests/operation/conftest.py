@@ -1,8 +1,9 @@
-"""The store of the tests of scheduled backups."""
+"""The stores of these tests: one of its own, and that of the shared relay for scheduled backups."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from app.settings.table import load
 from app.store import Store
 from app.store.server.keys import BACKUPS
 from tests.harness import Relay
+from tests.stores import Server
 
 
 @pytest.fixture
@@ -17,3 +19,11 @@ def kept(relay: Relay) -> Iterator[Store]:
     store = Store(load(relay.environment))
     yield store
     store.connection.redis.delete(BACKUPS)
+
+
+@pytest.fixture
+def store(server: Server, tmp_path: Path) -> Store:
+    key = "made-up-secret-key-for-tests-only-0123456789"
+    return Store(
+        load({"REDIS_URL": server.url, "RELAY_SECRET_KEY": key, "RELAY_DATA_DIR": str(tmp_path / "data")})
+    )

@@ -22,8 +22,9 @@ from app.store import Store
 from app.store.server.keys import BACKUPS
 from app.store.upkeep import backup as copying
 from app.store.upkeep.backup_schedule import LOOP, BackupSchedule
+from tests.clocks import Clock
 from tests.harness import Relay, wait_for
-from tests.operation.backups import DAY, Clock, names, put, running
+from tests.operation.backups import DAY, names, put, running
 
 
 def test_old_backups_that_cannot_be_removed_are_reported_until_they_are(

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 import redis
 
-from app.settings.table import load
 from app.store import Store
 from app.store.counts import Counts
-from tests.stores import PASSWORD, Server
-
-
-class Clock:
-    """Seconds that pass when told."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    made = Server(tmp_path, "store", 'save ""', password=PASSWORD)
-    yield made
-    made.kill()
-
-
-@pytest.fixture
-def store(server: Server, tmp_path: Path) -> Store:
-    key = "made-up-secret-key-for-tests-only-0123456789"
-    return Store(
-        load({"REDIS_URL": server.url, "RELAY_SECRET_KEY": key, "RELAY_DATA_DIR": str(tmp_path / "data")})
-    )
+from tests.clocks import Clock
+from tests.stores import Server
 
 
 def test_the_first_count_is_written_immediately_and_the_rest_once_a_second(store: Store) -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     counts = Counts(store.connection, clock)
     counts.add("made-up")
     assert store.relay_events.counters() == {"made-up": 1}
@@ -56,7 +29,7 @@ def test_the_first_count_is_written_immediately_and_the_rest_once_a_second(store
 
 
 def test_counts_while_the_store_is_away_are_written_later(store: Store, server: Server) -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     counts = Counts(store.connection, clock)
     server.kill()
     server.process.wait()

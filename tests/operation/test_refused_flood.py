@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import redis
 
 from app.callbacks.body import Refused
 from app.callbacks.refusals import Refusals
-from app.settings.table import load
 from app.store import Store
 from app.store.alerts.refused import (
     KEPT_SECONDS,
@@ -23,25 +20,10 @@ from app.store.alerts.refused import (
     RefusedCallbacks,
 )
 from app.store.server.keys import REFUSED
-from tests.operation.test_counts import Clock
-from tests.stores import PASSWORD, Server
+from tests.clocks import Clock
+from tests.stores import Server
 
 UNAUTHORISED = Refused(401, "unauthorised", "No device has this AuthToken.")
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    made = Server(tmp_path, "store", 'save ""', password=PASSWORD)
-    yield made
-    made.kill()
-
-
-@pytest.fixture
-def store(server: Server, tmp_path: Path) -> Store:
-    key = "made-up-secret-key-for-tests-only-0123456789"
-    return Store(
-        load({"REDIS_URL": server.url, "RELAY_SECRET_KEY": key, "RELAY_DATA_DIR": str(tmp_path / "data")})
-    )
 
 
 def refusal(number: int = 0, address: str = "203.0.113.7", at: float = 0.0) -> Refusal:
@@ -59,7 +41,7 @@ def refusal(number: int = 0, address: str = "203.0.113.7", at: float = 0.0) -> R
 
 
 def test_the_store_is_written_to_once_a_second(store: Store) -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     refused = RefusedCallbacks(store.connection, clock)
     refused.note(refusal())
     before = store.connection.redis.info("stats")["total_commands_processed"]
@@ -75,7 +57,7 @@ def test_the_store_is_written_to_once_a_second(store: Store) -> None:
 
 
 def test_a_flood_of_random_sources_is_bounded_and_hides_no_retrying_device(store: Store) -> None:
-    refused = RefusedCallbacks(store.connection, Clock())
+    refused = RefusedCallbacks(store.connection, Clock(100.0))
     for _ in range(3):
         refused.note(refusal(7, "198.51.100.1"))
     refused.write()
@@ -90,7 +72,7 @@ def test_a_flood_of_random_sources_is_bounded_and_hides_no_retrying_device(store
 
 
 def test_many_sources_at_one_address_leave_room_for_others(store: Store) -> None:
-    refused = RefusedCallbacks(store.connection, Clock())
+    refused = RefusedCallbacks(store.connection, Clock(100.0))
     for _ in range(3):
         for number in range(1000):
             refused.note(refusal(number))
@@ -106,7 +88,7 @@ def test_many_sources_at_one_address_leave_room_for_others(store: Store) -> None
 
 def test_a_flood_from_few_networks_hides_neither_a_registered_device_nor_a_new_one(store: Store) -> None:
     """Neither in the list nor among the events, though each claim of the flood comes more often than theirs."""
-    refused = RefusedCallbacks(store.connection, Clock())
+    refused = RefusedCallbacks(store.connection, Clock(100.0))
     for _ in range(3):
         for number in range(MOST_OF_A_NETWORK):
             for address in ("203.0.113.7", "203.0.113.8", "203.0.113.9"):
@@ -127,7 +109,10 @@ def test_a_flood_from_few_networks_hides_neither_a_registered_device_nor_a_new_o
 
 
 def test_counts_of_processes_are_added_and_old_sources_are_removed(store: Store) -> None:
-    one, other = RefusedCallbacks(store.connection, Clock()), RefusedCallbacks(store.connection, Clock())
+    one, other = (
+        RefusedCallbacks(store.connection, Clock(100.0)),
+        RefusedCallbacks(store.connection, Clock(100.0)),
+    )
     one.note(refusal(9, at=time.time() - KEPT_SECONDS - 60))
     for _ in range(2):
         one.note(refusal(1))
@@ -140,7 +125,7 @@ def test_counts_of_processes_are_added_and_old_sources_are_removed(store: Store)
 
 
 def test_refused_callbacks_while_the_store_is_away_are_written_later(store: Store, server: Server) -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     refused = RefusedCallbacks(store.connection, clock)
     server.kill()
     server.process.wait()
@@ -154,7 +139,7 @@ def test_refused_callbacks_while_the_store_is_away_are_written_later(store: Stor
 
 
 def test_damaged_entries_hide_no_others(store: Store) -> None:
-    refused = RefusedCallbacks(store.connection, Clock())
+    refused = RefusedCallbacks(store.connection, Clock(100.0))
     for name, value in (
         ("ref_a", b"{"),
         ("ref_b", b"[]"),
@@ -198,7 +183,7 @@ def test_a_source_is_reported_again_after_an_hour(store: Store) -> None:
 def test_the_log_has_one_line_a_minute_per_source_and_a_limit_in_total(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     refusals = Refusals(store, clock)
     caplog.set_level(logging.WARNING, "relay.callback")
     for _ in range(10):

@@ -24,9 +24,10 @@ from app.store.upkeep.backup_file import head_of
 from app.store.upkeep.backup_origin import backup_origin
 from app.store.upkeep.backup_partial import partial_copy
 from app.store.upkeep.backup_schedule import BackupSchedule
+from tests.clocks import Clock
 from tests.command_line import Up
 from tests.harness import Relay, wait_for
-from tests.operation.backups import DAY, Clock, names, prefix, put, running
+from tests.operation.backups import DAY, names, prefix, put, running
 from tests.relay.test_rekey import cli
 
 

@@ -18,20 +18,11 @@ from app.limits.streams import Streams, TooManyStreams
 from app.settings.limits import MIB, Limits
 from app.settings.table import load
 from app.store import Store
+from tests.clocks import Clock
 from tests.harness import Relay, wait_for
 from tests.relay.tools import gateway_time, now, place_of, problem
 
 SECRET = "made-up-secret-key-for-tests-only-0123456789"
-
-
-class Clock:
-    """Seconds that pass when told."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def limits(**settings: str) -> Limits:
@@ -39,7 +30,7 @@ def limits(**settings: str) -> Limits:
 
 
 def test_a_device_over_its_quota_waits_and_others_do_not() -> None:
-    clock = Clock()
+    clock = Clock(1_000.0)
     quotas = Quotas(limits(RELAY_DEVICE_MIB_PER_MINUTE="16"), clock)
     for _ in range(16):
         quotas.charge("greedy", 1, MIB)
@@ -56,7 +47,7 @@ def test_a_device_over_its_quota_waits_and_others_do_not() -> None:
 
 
 def test_days_and_events_have_separate_quotas() -> None:
-    clock = Clock()
+    clock = Clock(1_000.0)
     quotas = Quotas(limits(RELAY_DEVICE_MIB_PER_DAY="20", RELAY_DEVICE_EVENTS_PER_MINUTE="10000"), clock)
     with pytest.raises(Refused, match="EVENTS_PER_MINUTE"):
         quotas.charge("a", 10_001, 10)
