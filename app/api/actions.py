@@ -58,13 +58,13 @@ def act(name: str) -> Response:
         if not is_away(error) or not _is_harmful_twice(action, values) or request.headers.get(HEADER):
             raise
         raise _not_confirmed() from None
-    seconds, preference = _patience()
+    seconds, preference = _wait_preference()
     try:
         command = _waiter().wait(command_id, seconds)
     except redis.RedisError as error:
         if not is_away(error):
             raise
-        return _accepted(_not_seen(action, device, values, command_id))
+        return _accepted(_last_known(action, device, values, command_id))
     response = _respond(command, command_id)
     if preference:
         response.headers["Preference-Applied"] = preference
@@ -87,7 +87,7 @@ def _not_confirmed() -> Problem:
     )
 
 
-def _not_seen(action: Action, device: Device, values: dict[str, Any], command_id: str) -> dict[str, Any]:
+def _last_known(action: Action, device: Device, values: dict[str, Any], command_id: str) -> dict[str, Any]:
     """Return what is known about a command that was queued just before the store went away."""
     names = ("operation_id", "status_code", "status_name", "message", "gateway_status")
     shown = {"id": command_id, "command_id": command_id, "action": action.name, "device_id": device.id}
@@ -143,7 +143,7 @@ def _waiter() -> CommandWaiter:
     return waiter
 
 
-def _patience() -> tuple[float, str]:
+def _wait_preference() -> tuple[float, str]:
     """Return how many seconds to wait for the result, and the preference in the header Prefer (RFC 7240) that sets it.
 
     The default is RELAY_COMMAND_WAIT. If `wait` and `respond-async` are both sent, the response is 202 after `wait`

@@ -37,7 +37,7 @@ def after(of: str | None = None) -> str | None:
     signature, signed = data[:_SIGNATURE], data[_SIGNATURE:]
     if not _vault().is_signature(_PURPOSE, signed, signature.hex()):
         raise invalid()
-    if signed[:_DIGEST] != _belongs_to(of or request.path, request.args):
+    if signed[:_DIGEST] != _list_digest(of or request.path, request.args):
         raise wrong(
             "cursor",
             "belongs to another list, or to a request with other filters. Send it with the same path and parameters as "
@@ -53,7 +53,7 @@ def at(place: str) -> str:
 
 def make(vault: Vault, path: str, filters: Mapping[str, str], place: str) -> str:
     """Return the cursor for a place in the list at `path` with these filters."""
-    signed = _belongs_to(path, filters) + place.encode("utf-8", "surrogatepass")
+    signed = _list_digest(path, filters) + place.encode("utf-8", "surrogatepass")
     data = bytes.fromhex(vault.signature(_PURPOSE, signed)) + signed
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
@@ -63,7 +63,7 @@ def invalid() -> Problem:
     return wrong("cursor", "is not a valid cursor. Use the next_cursor from this list's previous page")
 
 
-def _belongs_to(path: str, filters: Mapping[str, str]) -> bytes:
+def _list_digest(path: str, filters: Mapping[str, str]) -> bytes:
     """Return a digest of a list and its filters. Parameters of the console's pages that aren't filters don't count."""
     given = filters.items() if path.startswith("/v1/") else ()
     text = "\n".join(

@@ -30,7 +30,7 @@ from app.store.server.damage import DAMAGED, left_out
 blueprint = Blueprint("devices", __name__, url_prefix="/v1/devices")
 
 # For devices that were registered before these fields existed.
-_NOT_SAID: dict[str, Any] = {
+_LATER_FIELDS: dict[str, Any] = {
     **dict.fromkeys(("silent_after_minutes", "working_hours")),
     "direction": "by_type",
     "require_callback_secret": False,
@@ -71,7 +71,7 @@ def _shown(
     former_key_until = device.former_key_until if len(device.keys) > 1 else None
     return {
         "id": device.id,
-        **_NOT_SAID,
+        **_LATER_FIELDS,
         **device.record,
         "created_at": received_iso(datetime.fromisoformat(device.record["created_at"])),
         "simulated": is_simulated(device.id),

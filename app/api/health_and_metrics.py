@@ -96,7 +96,7 @@ def _findings(away: bool, spool: Spool | None) -> list[str]:
     if away:
         return here
     anywhere = [found for check in HEALTH_CHECKS for found in readable_warnings(check, store())]
-    return list(dict.fromkeys((*here, *anywhere, *_asked_once_a_minute())))
+    return list(dict.fromkeys((*here, *anywhere, *_slow_findings())))
 
 
 def _away_text(spool: Spool | None) -> str:
@@ -115,7 +115,7 @@ def _away_text(spool: Spool | None) -> str:
     return f"The store can't be reached. {kept} Bring the store back."
 
 
-def _asked_once_a_minute() -> list[str]:
+def _slow_findings() -> list[str]:
     """Return the findings of the slow checks, which run at most once a minute."""
     asked_at, found = current_app.extensions.get("findings", (0.0, []))
     if time.monotonic() - asked_at > _WARNINGS_SECONDS or not asked_at:

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.mcp.api_client import Relay, RelayError
-from app.mcp.key_attempts import WINDOW_SECONDS, KeyTries
+from app.mcp.key_attempts import WINDOW_SECONDS, KeyAttempts
 from app.mcp.server import Context, build
 
 PATH = "/mcp"
@@ -76,7 +76,7 @@ class KeyCheck:
 
     def __init__(self, app: ASGIApp, url: str, names: TransportSecurityMiddleware) -> None:
         self._app, self._url, self._names = app, url, names
-        self._tries = KeyTries()
+        self._attempts = KeyAttempts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
@@ -90,7 +90,7 @@ class KeyCheck:
                 401, "An API key of the relay is required. Send it as `Authorization: Bearer KEY`."
             )
         key = key.strip()
-        if not self._tries.may_be_tried(key):
+        if not self._attempts.may_be_tried(key):
             return _refusal(
                 429,
                 "Too many unknown API keys were tried. Try again in a minute. Keys that have worked before still work.",
@@ -99,9 +99,9 @@ class KeyCheck:
             me = await Relay(self._url, key).get("/v1/me")
         except RelayError as error:
             if error.status == 401:
-                self._tries.failed(key)
+                self._attempts.failed(key)
             return _refusal(401 if error.status == 401 else 503, str(error))
-        self._tries.worked(key)
+        self._attempts.worked(key)
         token = AccessToken(token=key, client_id=me["id"], scopes=me["scopes"])
         request.scope["user"] = AuthenticatedUser(token)
         return None

@@ -15,7 +15,7 @@ WINDOW_SECONDS = 60
 _MOST_UNKNOWN = 100  # half of the failed attempts that the relay allows per address
 
 
-class KeyTries:
+class KeyAttempts:
     """The keys that worked, and the recent attempts with other keys, for all callers of a server."""
 
     def __init__(self) -> None:

@@ -45,8 +45,8 @@ _KEPT: dict[str, tuple[str, str]] = {
     "loadDeviceInformation": ("command_id", "command_id"),
 }
 _NEW_DEVICE = ("registerDevice", "updateDevice", "removeDevice")
-_ASKED = (("listUsers", "device_id"),)  # so that the saved user is on this device
-_ALSO_RIGHT: dict[str, tuple[int, ...]] = {
+_ENABLED = (("listUsers", "device_id"),)  # so that the saved user is on this device
+_ALSO_EXPECTED: dict[str, tuple[int, ...]] = {
     "cancelCommand": (409,),  # the command may already have been sent
     "deleteCommand": (409,),
     "rotateCallbackSecret": (409,),  # the device may not require a callback secret
@@ -83,7 +83,7 @@ def _query(endpoint: Endpoint, values: Mapping[str, str]) -> list[Json]:
             "key": item["name"],
             "value": values.get(item["name"], str(item.get("example", ""))),
             "description": item["description"],
-            "disabled": not item["required"] and (endpoint.operation_id, item["name"]) not in _ASKED,
+            "disabled": not item["required"] and (endpoint.operation_id, item["name"]) not in _ENABLED,
         }
         for item in endpoint.parameters
         if isinstance(item, dict) and item["in"] == "query"
@@ -91,7 +91,7 @@ def _query(endpoint: Endpoint, values: Mapping[str, str]) -> list[Json]:
 
 
 def _tests(endpoint: Endpoint) -> list[str]:
-    right = (*endpoint.answers, *_ALSO_RIGHT.get(endpoint.operation_id, ()))
+    right = (*endpoint.answers, *_ALSO_EXPECTED.get(endpoint.operation_id, ()))
     statuses = [status for status in right if status != 503]
     lines = [
         f"pm.test('{endpoint.operation_id}', () => pm.expect(pm.response.code).to.be.oneOf({statuses}));"
@@ -134,7 +134,7 @@ def _item(endpoint: Endpoint) -> Json:
     return {"name": endpoint.summary, "event": events, "request": request}
 
 
-def _late(endpoint: Endpoint) -> tuple[bool, int]:
+def _sort_key(endpoint: Endpoint) -> tuple[bool, int]:
     """Return the sort key of an endpoint in its folder: deleting comes last, and deleting everything after that."""
     name = endpoint.path.rpartition("/")[2]
     return endpoint.method == "delete", _LATE.index(name) + 1 if name in _LATE and name in ACTIONS else 0
@@ -145,6 +145,6 @@ def relay_collection(base_url: str = LOCAL_URL) -> Json:
     folders = []
     for tag in _FOLDERS:
         inside = [item for item in ENDPOINTS if item.tag == tag and item.operation_id not in _LEFT_OUT]
-        folders.append({"name": tag, "item": [_item(item) for item in sorted(inside, key=_late)]})
+        folders.append({"name": tag, "item": [_item(item) for item in sorted(inside, key=_sort_key)]})
     auth = {"type": "bearer", "bearer": [{"key": "token", "value": "{{api_key}}", "type": "string"}]}
     return collection("cams-relay", _ABOUT, {**_VARIABLES, "base_url": base_url}, folders, auth=auth)
