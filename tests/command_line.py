@@ -1,4 +1,4 @@
-"""`cams-relay` as a user starts it: a command to its end, and a running `up`."""
+"""Runs `cams-relay` like a user: one command, or a running `up`."""
 
 from __future__ import annotations
 

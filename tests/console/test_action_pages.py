@@ -1,4 +1,4 @@
-"""What a person does on the console's pages of actions."""
+"""The console's pages of actions, as a person uses them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.harness import API_KEY
 from tests.stage import Stage
 
 
-def test_form_and_json_of_an_action_change_each_other_and_it_is_sent(page: Page, stage: Stage) -> None:
+def test_the_form_and_json_of_an_action_stay_in_sync_and_are_sent(page: Page, stage: Stage) -> None:
     device = stage.new_device()
     page.goto(f"{stage.relay.url}/console/actions?device_id={device.id}")
     page.get_by_label("Operation").select_option("add-user")
@@ -40,7 +40,7 @@ def test_form_and_json_of_an_action_change_each_other_and_it_is_sent(page: Page,
     expect(page.locator("#history tbody tr").first).to_contain_text("completed")
 
 
-def test_progress_is_shown_while_the_machine_takes_its_time(page: Page, stage: Stage) -> None:
+def test_progress_is_shown_while_a_device_is_slow(page: Page, stage: Stage) -> None:
     device = stage.new_device()
     stage.machine(device).spec.delay_seconds = 3
     page.goto(f"{stage.relay.url}/console/actions/load-device-information?device_id={device.id}")
@@ -50,7 +50,7 @@ def test_progress_is_shown_while_the_machine_takes_its_time(page: Page, stage: S
     expect(page.locator("#progress")).to_be_hidden()
 
 
-def test_a_destructive_action_wants_the_machines_name_and_says_how_many_people(
+def test_a_destructive_action_shows_the_number_of_users_and_requires_the_devices_name(
     page: Page, stage: Stage
 ) -> None:
     device = stage.new_device()
@@ -76,7 +76,7 @@ def test_a_destructive_action_wants_the_machines_name_and_says_how_many_people(
     assert "100" not in stage.machine(device).users
 
 
-def test_deleting_one_person_names_the_person(page: Page, stage: Stage) -> None:
+def test_deleting_a_user_names_the_user(page: Page, stage: Stage) -> None:
     device = stage.new_device()
     stage.add_user(device)
     device.send_done(device.envelope(UserUpdated={"UserID": "100", "FirstName": "Asha"}))
@@ -89,7 +89,7 @@ def test_deleting_one_person_names_the_person(page: Page, stage: Stage) -> None:
     expect(page.locator("#result .badge")).to_have_text("completed")
 
 
-def test_the_server_wants_the_machines_name_too(stage: Stage) -> None:
+def test_the_server_also_requires_the_devices_name(stage: Stage) -> None:
     """Whatever a page's script does; a program with a key says `confirm` as ever."""
     device = stage.new_device()
     client = Client(stage.relay)

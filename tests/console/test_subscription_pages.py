@@ -1,4 +1,4 @@
-"""What a person does on the console's pages of subscriptions."""
+"""The console's pages of subscriptions, as a person uses them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.harness import Receiver, verify, wait_for
 from tests.stage import Stage
 
 
-def test_a_subscription_is_made_tested_rotated_replayed_and_deleted(
+def test_a_subscription_is_created_tested_rotated_replayed_and_deleted(
     page: Page, stage: Stage, receiver: Receiver
 ) -> None:
     device = stage.new_device()
@@ -55,7 +55,7 @@ def test_a_subscription_is_made_tested_rotated_replayed_and_deleted(
     page.wait_for_url("**/console/subscriptions")
 
 
-def test_a_subscription_is_changed_with_the_form_it_is_made_with(
+def test_a_subscription_is_changed_with_the_form_that_creates_one(
     page: Page, stage: Stage, receiver: Receiver
 ) -> None:
     page.goto(f"{stage.relay.url}/console/subscriptions/new")
@@ -119,7 +119,7 @@ def test_a_subscription_is_changed_with_the_form_it_is_made_with(
     assert stage.relay.call("DELETE", path).status_code == 204
 
 
-def test_a_failing_target_shows_its_answer_and_its_dead_letters_are_replayed(
+def test_a_failing_targets_response_is_shown_and_its_dead_letters_are_replayed(
     page: Page, stage: Stage, receiver: Receiver
 ) -> None:
     device = stage.new_device()

@@ -14,7 +14,7 @@ from tests.relay.tools import key_with, problem
 
 
 @pytest.mark.parametrize("batch_max", [1, 4])
-def test_cloudevents(relay: Relay, device: Device, receiver: Receiver, batch_max: int) -> None:
+def test_cloudevents_are_delivered(relay: Relay, device: Device, receiver: Receiver, batch_max: int) -> None:
     subscription = relay.subscribe(
         receiver, device, format="cloudevents", batch_max=batch_max, batch_wait_ms=0
     )
@@ -33,7 +33,7 @@ def test_cloudevents(relay: Relay, device: Device, receiver: Receiver, batch_max
 
 
 @pytest.mark.parametrize("batch_max", [1, 4])
-def test_raw_is_the_gateways_own_json_without_secrets(
+def test_the_raw_format_is_the_gateways_json_without_secrets(
     relay: Relay, device: Device, receiver: Receiver, batch_max: int
 ) -> None:
     subscription = relay.subscribe(receiver, device, format="raw", batch_max=batch_max, batch_wait_ms=0)
@@ -48,7 +48,7 @@ def test_raw_is_the_gateways_own_json_without_secrets(
 
 
 @pytest.mark.parametrize("format_", ["flat", "cloudevents", "raw"])
-def test_no_delivery_holds_a_credential(
+def test_no_delivery_contains_a_credential(
     relay: Relay, device: Device, receiver: Receiver, format_: str
 ) -> None:
     relay.subscribe(receiver, device, format=format_)
@@ -94,7 +94,9 @@ def _cards(document: Any) -> list[str]:
     return []
 
 
-def test_card_numbers_go_only_to_whom_a_key_with_the_scope_sends_them(relay: Relay, device: Device) -> None:
+def test_card_numbers_are_only_sent_if_a_key_with_the_scope_requested_them(
+    relay: Relay, device: Device
+) -> None:
     plain, full = Receiver(), Receiver()
     relay.subscribe(plain, device, events=["credential.updated"])
     subscription = relay.subscribe(full, device, events=["credential.updated"], include_card_numbers=True)
@@ -115,7 +117,7 @@ def test_card_numbers_go_only_to_whom_a_key_with_the_scope_sends_them(relay: Rel
     full.close()
 
 
-def test_batches_are_arrays_and_the_same_on_every_try(
+def test_batches_are_arrays_and_identical_on_every_attempt(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     receiver.answer = lambda got: (500, {}, b"") if len(receiver.received) == 1 else (200, {}, b"")
@@ -135,7 +137,7 @@ def test_batches_are_arrays_and_the_same_on_every_try(
     assert (row["batch_id"], row["event_count"], row["attempt_count"]) == (first.headers["webhook-id"], 5, 2)
 
 
-def test_a_batch_that_is_not_full_goes_after_its_wait(
+def test_an_incomplete_batch_is_sent_after_batch_wait_ms(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     relay.subscribe(receiver, device, batch_max=100, batch_wait_ms=700)
@@ -150,7 +152,7 @@ def test_a_batch_that_is_not_full_goes_after_its_wait(
     assert len(receiver.received[1].json) == 1
 
 
-def test_a_batch_of_a_subscription_just_made_waits_too(relay: Relay, device: Device) -> None:
+def test_a_batch_of_a_new_subscription_waits_as_well(relay: Relay, device: Device) -> None:
     """Whether its first event is loaded from the queue or handed over at once is a matter of microseconds."""
     made = [Receiver() for _ in range(12)]
     for receiver in made:
@@ -163,7 +165,7 @@ def test_a_batch_of_a_subscription_just_made_waits_too(relay: Relay, device: Dev
         receiver.close()
 
 
-def test_a_flood_comes_in_full_batches(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_many_events_are_sent_in_full_batches(relay: Relay, device: Device, receiver: Receiver) -> None:
     relay.subscribe(receiver, device, batch_max=50, batch_wait_ms=400, max_in_flight=2)
     punch(device, 230)
     wait_for(lambda: len(receiver.events()) >= 230, 20)

@@ -1,4 +1,4 @@
-"""A target that is gone or fails for days: its subscription is disabled, and a change forgives it. Contract §4."""
+"""A target that is gone or fails for days: its subscription is disabled. Changing it resets failures. Contract §4."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_410_disables_the_subscription_and_keeps_its_queue(
     wait_for(lambda: shown(relay, subscription)["retrying"] == shown(relay, subscription)["pending"] == 0, 30)
 
 
-def test_410_of_a_former_target_says_nothing_of_the_present_one(
+def test_a_410_of_a_former_target_does_not_disable_the_present_one(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     asked, moved = threading.Event(), threading.Event()
@@ -120,7 +120,7 @@ def _forget_in_memory(
     relay.start("worker")
 
 
-def test_late_failures_of_a_former_url_are_not_held_against_the_present_one(
+def test_late_failures_of_a_former_url_do_not_count_for_the_present_one(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     """Twelve failures of a URL that had been corrected made the new one count as down."""
@@ -145,7 +145,7 @@ def test_late_failures_of_a_former_url_are_not_held_against_the_present_one(
     assert shown(relay, subscription)["failing_since"] is None
 
 
-def test_a_change_of_target_forgives_it(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_changing_the_target_resets_its_failures(relay: Relay, device: Device, receiver: Receiver) -> None:
     body = {"target_url": GONE, "events": ["*"], "filters": {"device_ids": [device.id]}}
     subscription = relay.call("POST", "/v1/subscriptions", json=body).json()
     punch(device, 3)

@@ -1,4 +1,4 @@
-"""The filters of a subscription, and what a wrong subscription is answered. Contract §4."""
+"""The filters of a subscription, and the errors of an invalid subscription. Contract §4."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.harness import Device, Receiver, Relay, wait_for
 from tests.relay.tools import problem
 
 
-def test_filters_let_only_their_own_through(relay: Relay) -> None:
+def test_only_events_that_match_the_filters_are_sent(relay: Relay) -> None:
     first, second = relay.device(), relay.device()
     wanted: dict[str, dict[str, Any]] = {
         "device": {"device_ids": [first.id]},
@@ -41,7 +41,7 @@ def test_filters_let_only_their_own_through(relay: Relay) -> None:
         receiver.close()
 
 
-def test_patterns_choose_types(relay: Relay, device: Device) -> None:
+def test_patterns_select_event_types(relay: Relay, device: Device) -> None:
     receivers = [Receiver() for _ in range(3)]
     relay.subscribe(receivers[0], device, events=["user.*"])
     relay.subscribe(receivers[1], device, events=["user.deleted", "attendance.punch", "user.deleted"])
@@ -59,7 +59,7 @@ def test_patterns_choose_types(relay: Relay, device: Device) -> None:
         receiver.close()
 
 
-def test_platforms_names_are_taken(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_field_names_of_platforms_are_accepted(relay: Relay, device: Device, receiver: Receiver) -> None:
     body = {
         "hookUrl": receiver.url,
         "event": "attendance.punch",
@@ -75,7 +75,7 @@ def test_platforms_names_are_taken(relay: Relay, device: Device, receiver: Recei
     receiver.wait(1)
 
 
-def test_devices_in_a_filter_that_are_not_registered_are_named(
+def test_unregistered_devices_in_a_filter_are_listed(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     missing = f"{device.id}-not-yet"
@@ -119,7 +119,7 @@ def test_devices_in_a_filter_that_are_not_registered_are_named(
         ({"target_uri": "x"}, "target_uri"),
     ],
 )
-def test_a_wrong_body_names_its_field(
+def test_the_invalid_field_of_a_body_is_named(
     relay: Relay, receiver: Receiver, fields: dict[str, Any], fault: str
 ) -> None:
     named = fields.keys() & {"event_types", "events", "event"}

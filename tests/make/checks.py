@@ -1,4 +1,4 @@
-"""What a module returns, checked with its interface, and how it fails."""
+"""Checks of a module's output, compared with its interface, and of its errors."""
 
 from __future__ import annotations
 

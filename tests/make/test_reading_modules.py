@@ -1,4 +1,4 @@
-"""Searches of the app, its other modules that read, its pickers and its connection, run with a relay."""
+"""The app's searches, other reading modules, pickers and connection, run with a relay."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_events_are_read_page_by_page(app: App, make: Make, stage: Stage, device
     assert one == found[0]
 
 
-def test_an_event_s_photo_is_a_file(app: App, make: Make, stage: Stage, device: Device) -> None:
+def test_an_events_photo_is_a_file(app: App, make: Make, stage: Stage, device: Device) -> None:
     photo = make_jpeg("another")
     stage.machine(device).take_photo("8", photo)
     event = wait_for(lambda: stage.relay.events(device_id=device.id, type="attendance.photo"), 20)[0]
@@ -88,7 +88,7 @@ def test_commands_are_read_and_cancelled(app: App, make: Make, stage: Stage, dev
     assert only["command_id"] == second
 
 
-def test_an_arbitrary_call(app: App, make: Make, stage: Stage, device: Device) -> None:
+def test_any_api_call_can_be_made(app: App, make: Make, stage: Stage, device: Device) -> None:
     path = f"/v1/devices/{device.id}"
     (read,) = shown(app, "makeApiCall", make.run("makeApiCall", url=path))
     assert (read["statusCode"], read["body"]["device_id"]) == (200, device.id)
@@ -111,7 +111,7 @@ def test_an_arbitrary_call(app: App, make: Make, stage: Stage, device: Device) -
 @pytest.mark.parametrize(
     "elsewhere", ["https://example.com/v1/me", "//example.com/v1/me", "@example.com/v1/me"]
 )
-def test_the_key_goes_to_the_relay_only(elsewhere: str, make: Make) -> None:
+def test_the_key_is_only_sent_to_the_relay(elsewhere: str, make: Make) -> None:
     with pytest.raises(AssertionError, match="doesn't fit"):
         make.run("makeApiCall", url=elsewhere)
 
@@ -139,7 +139,7 @@ def web_page() -> Iterator[str]:
         server.shutdown()
 
 
-def test_the_pickers_offer_what_the_relay_knows(make: Make, stage: Stage, device: Device) -> None:
+def test_the_pickers_list_the_relays_data(make: Make, stage: Stage, device: Device) -> None:
     label = f"Gate of {device.id}"
     unnamed = stage.new_device()
     stage.relay.call("PATCH", f"/v1/devices/{device.id}", json={"label": label})
@@ -162,7 +162,7 @@ def test_the_connection_is_tested_and_named(app: App, stage: Stage) -> None:
     assert metadata == {"type": "text", "value": f"{name}, {stage.relay.url}"}
 
 
-def test_a_connection_that_fails_says_why(app: App, stage: Stage) -> None:
+def test_a_failed_connection_says_why(app: App, stage: Stage) -> None:
     def reason(url: str, key: str) -> str:
         with pytest.raises(MakeError) as raised:
             Make(app).connect(url=url, apiKey=key)

@@ -1,4 +1,4 @@
-"""The node's operations that read, and how its editor writes a choice."""
+"""The reading operations of the node, and how its editor stores a choice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operations of the node Cams Biometrics that read, its pickers and its credential, in a real n8n."""
+"""The node's reading operations, its pickers and its credential, in a real n8n."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_events_are_read_page_by_page(n8n: N8n, stage: Stage, device: Device) ->
     assert one == whole[0]
 
 
-def test_an_event_s_photo_is_a_file(n8n: N8n, stage: Stage, device: Device) -> None:
+def test_an_events_photo_is_a_file(n8n: N8n, stage: Stage, device: Device) -> None:
     photo = make_jpeg("another")
     stage.machine(device).take_photo("8", photo)
     event = wait_for(lambda: stage.relay.events(device_id=device.id, type="attendance.photo"), 20)[0]
@@ -95,7 +95,7 @@ def test_commands_are_read_and_cancelled(n8n: N8n, stage: Stage, device: Device)
     assert [row["command_id"] for row in listed] == [second["command_id"]]
 
 
-def test_what_is_not_there_is_said(n8n: N8n, device: Device) -> None:
+def test_missing_objects_are_reported(n8n: N8n, device: Device) -> None:
     for wanted in (
         {"resource": "event", "operation": "get", "eventId": "evt_made-up"},
         {"resource": "device", "operation": "get", "deviceId": chosen("NOSUCH")},
@@ -109,7 +109,7 @@ def test_what_is_not_there_is_said(n8n: N8n, device: Device) -> None:
 # Pickers and the credential
 
 
-def test_the_pickers_offer_what_the_relay_knows(n8n: N8n, stage: Stage, device: Device) -> None:
+def test_the_pickers_list_the_relays_data(n8n: N8n, stage: Stage, device: Device) -> None:
     label = f"Gate of {device.id}"
     stage.relay.call("PATCH", f"/v1/devices/{device.id}", json={"label": label})
     wanted = {"name": f"{label} ({device.id})", "value": device.id}
@@ -120,7 +120,7 @@ def test_the_pickers_offer_what_the_relay_knows(n8n: N8n, stage: Stage, device: 
     assert [user["value"] for user in of_device] == ["8"]
 
 
-def test_the_credential_s_test_says_what_is_wrong(n8n: N8n, stage: Stage) -> None:
+def test_the_credentials_test_says_what_is_wrong(n8n: N8n, stage: Stage) -> None:
     right = {"relayUrl": stage.relay.url + "/", "apiKey": API_KEY}
     assert n8n.test_credential("camsRelayApi", right)["status"] == "OK"
     unknown = n8n.test_credential("camsRelayApi", {**right, "apiKey": "crk_made-up-and-unknown"})

@@ -16,7 +16,7 @@ FILES = sorted((PACKAGE / "workflows").glob("*.json"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
-def test_a_template_is_as_it_may_be_shared(path: Path) -> None:
+def test_a_template_contains_no_credentials_or_pinned_data(path: Path) -> None:
     document = json.loads(path.read_text())
     assert set(document) == {"name", "nodes", "connections", "settings", "pinData"}
     names = [node["name"] for node in document["nodes"]]
@@ -35,7 +35,7 @@ def test_a_template_is_as_it_may_be_shared(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
-def test_a_template_gives_its_nodes_only_parameters_that_they_have(path: Path, n8n: N8n) -> None:
+def test_a_template_only_uses_existing_parameters_of_its_nodes(path: Path, n8n: N8n) -> None:
     types = n8n.session.get(f"{n8n.url}/types/nodes.json", timeout=30).json()
     for node in json.loads(path.read_text())["nodes"]:
         (kind,) = (

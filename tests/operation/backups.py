@@ -1,4 +1,4 @@
-"""What the tests of scheduled backups share."""
+"""Helpers for the tests of automatic backups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backups that fail, are late or missing are reported until they are over."""
+"""Failing, late or missing backups are reported until the problem is solved."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_old_backups_that_cannot_be_removed_are_reported_until_they_are(
 
 
 @pytest.mark.parametrize("error", [redis.ResponseError("WRONGTYPE made up"), KeyError("made up")])
-def test_any_failure_is_reported_not_only_those_of_the_disk(
+def test_all_failures_are_reported_and_not_only_those_of_the_disk(
     kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def fails(*_: object) -> None:
@@ -65,7 +65,9 @@ def test_any_failure_is_reported_not_only_those_of_the_disk(
     assert "Backups have failed since" in backup_details(kept)[0] and names(tmp_path) == []
 
 
-def test_a_file_in_place_of_the_folder_is_reported_and_the_process_stays(relay: Relay, kept: Store) -> None:
+def test_a_file_in_place_of_the_folder_is_reported_and_the_process_continues(
+    relay: Relay, kept: Store
+) -> None:
     file = relay.folder / "not-a-folder"
     file.write_text("made up")
     with running(relay, "--to", str(file), "--every", "1d") as process:
@@ -92,7 +94,7 @@ def test_a_file_in_place_of_the_folder_is_reported_and_the_process_stays(relay: 
         {"unknown": 1},
     ],
 )
-def test_a_damaged_report_is_left_out(
+def test_a_damaged_report_is_ignored(
     relay: Relay, kept: Store, tmp_path: Path, fields: dict[str, object]
 ) -> None:
     assert BackupSchedule(kept, tmp_path, DAY, 1).turn() is not None
@@ -111,7 +113,7 @@ def test_a_report_of_an_earlier_version_is_read(kept: Store) -> None:
     assert backup_age(kept, now) == "The newest backup is 0 min old, in /mnt"
 
 
-def test_a_failure_is_logged_once_a_minute_counted_and_shown_until_it_is_over(
+def test_a_failure_is_logged_once_a_minute_counted_and_reported_until_it_is_over(
     relay: Relay, kept: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock, folder = Clock(), tmp_path / "disk"
@@ -143,7 +145,7 @@ def test_a_failure_is_logged_once_a_minute_counted_and_shown_until_it_is_over(
     assert not [one for one in shown["warnings"] if "Backups" in one]
 
 
-def test_a_backup_that_would_fill_the_disk_is_not_begun(kept: Store, tmp_path: Path) -> None:
+def test_a_backup_that_would_fill_the_disk_is_not_started(kept: Store, tmp_path: Path) -> None:
     clock = Clock()
     schedule = BackupSchedule(kept, tmp_path, DAY, 3, clock)
     first = schedule.turn()
@@ -159,7 +161,7 @@ def test_a_backup_that_would_fill_the_disk_is_not_begun(kept: Store, tmp_path: P
     assert schedule.turn() is not None
 
 
-def test_missing_and_late_backups_are_shown(relay: Relay, tmp_path: Path, kept: Store) -> None:
+def test_missing_and_late_backups_are_reported(relay: Relay, tmp_path: Path, kept: Store) -> None:
     wanted = Store(load({**relay.environment, "RELAY_BACKUP_TO": str(tmp_path), "RELAY_BACKUP_EVERY": "1h"}))
     assert "no process makes backups" in backup_warnings(wanted)[0]
     assert backup_warnings(kept) == []
@@ -171,7 +173,7 @@ def test_missing_and_late_backups_are_shown(relay: Relay, tmp_path: Path, kept: 
     assert backup_warnings(kept, clock.now + 3 * 3_600) == []  # they were turned off
 
 
-def test_a_missing_folder_is_named_to_the_operator_only(relay: Relay, tmp_path: Path, kept: Store) -> None:
+def test_a_missing_folder_is_only_named_to_the_operator(relay: Relay, tmp_path: Path, kept: Store) -> None:
     folder = tmp_path / "not-there"
     wanted = Store(load({**relay.environment, "RELAY_BACKUP_TO": str(folder)}))
     for _ in range(2):
@@ -184,7 +186,7 @@ def test_a_missing_folder_is_named_to_the_operator_only(relay: Relay, tmp_path: 
         BackupSchedule(kept, tmp_path, 3_600, 3).turn()  # and once backups were made in another folder
 
 
-def test_while_up_starts_no_process_is_said_to_be_missing(relay: Relay, tmp_path: Path, kept: Store) -> None:
+def test_no_process_is_reported_missing_while_up_starts(relay: Relay, tmp_path: Path, kept: Store) -> None:
     settings = load({**relay.environment, "RELAY_BACKUP_TO": str(tmp_path)})
     wanted, lock_file = Store(settings), settings.data_dir / "up.lock"
     lock_file.touch()

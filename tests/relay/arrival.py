@@ -1,4 +1,4 @@
-"""Processes that store callbacks of one device in any order."""
+"""Processes that store one device's callbacks in any order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Callbacks of versions 2.0 and 1.0 as the gateway sends them, and what answers them."""
+"""Callbacks of versions 2.0 and 1.0 as sent by the gateway, and the expected responses."""
 
 from __future__ import annotations
 

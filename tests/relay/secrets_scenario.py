@@ -1,4 +1,4 @@
-"""A relay's life with every kind of secret, and a search for these secrets in what it has left."""
+"""A scenario with every kind of secret, and a search for these secrets in everything the relay has written."""
 
 from __future__ import annotations
 

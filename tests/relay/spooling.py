@@ -1,4 +1,4 @@
-"""What the tests of the spool share: made-up callbacks, a folder's files, and a disk that fails."""
+"""Helpers for the tests of the spool: sample callbacks, a folder's files, and a disk that fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rule by rule, which of a device's callbacks wins if an older one arrives later."""
+"""The rules that decide which callback of a device wins if an older one arrives later, one by one."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _directions(said: Collection[str]) -> list[str]:
     [said for count in (1, 2, 3, 4) for said in itertools.combinations(_OF_ONE_INSTANT, count)],
     ids=str,
 )
-def test_an_in_an_out_and_corrections_of_one_instant_in_any_order(
+def test_an_in_an_out_and_corrections_of_one_instant_give_the_same_result_in_any_order(
     processes: Processes, user: str, said: tuple[str, ...]
 ) -> None:
     """Each in every order, and with each of them sent again."""
@@ -127,7 +127,7 @@ def test_the_punch_that_a_correction_overruled_has_its_own_values(processes: Pro
     ]
 
 
-def test_an_older_punch_fills_in_what_the_newer_one_did_not_say(processes: Processes, user: str) -> None:
+def test_an_older_punch_adds_values_missing_in_the_newer_one(processes: Processes, user: str) -> None:
     correction = _punch(user, Type="CheckOut", OperationTime=_at(-60))
     _deliver(processes, (correction, 10), (_punch(user, Type="CheckIn", FaceMask=True), 0))
     latest = processes.events(user)[-1]
@@ -144,13 +144,15 @@ def test_a_punch_without_operation_time_is_as_old_as_its_envelope(processes: Pro
     assert event["punch_type"] == "break_in"
 
 
-def test_rows_of_one_callback_are_in_their_order(processes: Processes, user: str) -> None:
+def test_rows_of_one_callback_are_applied_in_order(processes: Processes, user: str) -> None:
     rows = [_punch(user, Type=kind)["PunchLog"] for kind in ("BreakIn", "CheckIn")]
     _deliver(processes, ({"PunchLog": {"Log": rows}}, 0))
     assert [event["punch_type"] for event in processes.events(user)] == ["break_in", "check_in"]
 
 
-def test_the_fingerprint_of_a_deleted_user_does_not_come_back(processes: Processes, user: str) -> None:
+def test_an_old_callback_does_not_restore_a_deleted_users_fingerprint(
+    processes: Processes, user: str
+) -> None:
     before = processes.store.devices.status(processes.device_id)
     _deliver(
         processes, (_deletion(user, _at(-5)), 0), (_finger(user, _at(-9)), 3), (_update(user, _at(-7)), 4)
@@ -172,7 +174,7 @@ def test_a_user_who_was_added_again_keeps_only_what_is_newer(processes: Processe
     assert [event["type"] for event in processes.events(user)] == ["credential.updated", "user.updated"]
 
 
-def test_an_older_update_overwrites_nothing_and_adds_what_is_missing(processes: Processes, user: str) -> None:
+def test_an_older_update_only_adds_missing_values(processes: Processes, user: str) -> None:
     newer = _update(user, _at(-2), FirstName="Asha", LastName="", UserType="User")
     older = _update(user, _at(-8), FirstName="Bela", LastName="Rao", UserType="Admin")
     _deliver(processes, (newer, 0), (older, 1))
@@ -180,7 +182,9 @@ def test_an_older_update_overwrites_nothing_and_adds_what_is_missing(processes: 
     assert [event["full_name"] for event in processes.events(user)] == ["Asha", "Asha Rao"]
 
 
-def test_a_deletion_is_forgotten_in_time_unless_the_user_is_back(processes: Processes, user: str) -> None:
+def test_the_record_of_a_deletion_expires_unless_the_user_is_added_again(
+    processes: Processes, user: str
+) -> None:
     client, device = processes.store.connection.redis, processes.device()
     key = device.shard.user(device.id, user)
     _deliver(processes, (_deletion(user, _at(-5)), 0))
@@ -194,7 +198,7 @@ def test_a_deletion_is_forgotten_in_time_unless_the_user_is_back(processes: Proc
 @pytest.mark.parametrize(
     "wrong", [None, "soon", "2002-01-01 00:00:00 GMT +0000", "2090-01-01 00:00:00 GMT +0000"]
 )
-def test_a_time_that_can_not_be_right_gives_way_to_the_receipt(
+def test_the_time_of_receipt_replaces_an_impossible_time(
     processes: Processes, user: str, wrong: str | None
 ) -> None:
     """And what a clock that was ahead said holds up nothing that comes once it is right."""
@@ -248,7 +252,7 @@ def test_values_stored_by_an_earlier_version_count_as_the_oldest(processes: Proc
     assert processes.users([user]) == {}
 
 
-def test_attendance_goes_by_the_correction_whichever_comes_first(processes: Processes, user: str) -> None:
+def test_attendance_uses_the_correction_in_any_order_of_arrival(processes: Processes, user: str) -> None:
     other = f"{user}2"
     check_in, correction = (
         {"Type": kind, "OperationTime": _at(at)} for kind, at in (("CheckIn", -9), ("CheckOut", -2))
@@ -270,7 +274,7 @@ def test_attendance_goes_by_the_correction_whichever_comes_first(processes: Proc
 
 
 @pytest.mark.parametrize("has_spool", [False, True])
-def test_a_punch_that_others_change_all_the_time_is_kept(
+def test_a_punch_changed_by_others_all_the_time_is_stored_later(
     processes: Processes, user: str, tmp_path: Path, has_spool: bool
 ) -> None:
     """It is refused or on disk until it can be stored, and never kept as something that wasn't understood."""
@@ -306,7 +310,7 @@ def test_a_punch_that_others_change_all_the_time_is_kept(
     assert told == [("attendance.punch", "check_in"), ("attendance.punch", "break_in")]
 
 
-def test_a_removed_device_leaves_no_deletions(processes: Processes) -> None:
+def test_a_removed_device_leaves_no_records_of_deletions(processes: Processes) -> None:
     other = Processes(processes.relay)
     _deliver(other, (_deletion("7", _at(-5)), 0), (_update("8", _at(-5)), 1))
     assert other.store.devices.remove(other.device_id)

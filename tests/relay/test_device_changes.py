@@ -1,4 +1,4 @@
-"""Devices that are changed or removed: it takes effect at once, in every process. Contract §5."""
+"""Changing or removing a device takes effect immediately, in every process. Contract §5."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def seen_by_all(device: Device, key: str | None = None) -> None:
 # Changing
 
 
-def test_what_is_not_sent_stays(relay: Relay) -> None:
+def test_fields_that_are_not_sent_do_not_change(relay: Relay) -> None:
     device = relay.device(label="A", serial_number="S", timezone="Asia/Dubai", security_key=KEY)
     changed = patch(device, label="B")
     assert (changed["label"], changed["serial_number"], changed["timezone"]) == ("B", "S", "Asia/Dubai")
@@ -53,7 +53,7 @@ def test_what_is_not_sent_stays(relay: Relay) -> None:
     assert patch(device) == counters(device)
 
 
-def test_a_new_label_and_time_zone_hold_for_the_next_callback(device: Device) -> None:
+def test_a_new_label_and_time_zone_apply_to_the_next_callback(device: Device) -> None:
     seen_by_all(device)
     for turn in range(ATTEMPTS):
         zone = ("Asia/Kolkata", "+05:30") if turn % 2 else ("Asia/Dubai", "+04:00")
@@ -64,7 +64,7 @@ def test_a_new_label_and_time_zone_hold_for_the_next_callback(device: Device) ->
         assert latest["occurred_at"].endswith(zone[1])
 
 
-def test_a_new_token_holds_at_once_and_the_old_one_no_more(device: Device) -> None:
+def test_a_new_token_replaces_the_old_one_immediately(device: Device) -> None:
     old = device.token
     seen_by_all(device)
     device.token = secrets.token_hex(16)
@@ -80,7 +80,7 @@ def test_a_new_token_holds_at_once_and_the_old_one_no_more(device: Device) -> No
     assert len(events(device)) == 3 * ATTEMPTS
 
 
-def test_with_a_new_security_key_plain_text_is_refused_at_once(device: Device) -> None:
+def test_with_a_new_security_key_plain_text_is_refused_immediately(device: Device) -> None:
     seen_by_all(device)
     assert patch(device, security_key=KEY)["has_security_key"] is True
     for _ in range(ATTEMPTS):
@@ -89,7 +89,7 @@ def test_with_a_new_security_key_plain_text_is_refused_at_once(device: Device) -
     assert len(events(device)) == 2 * ATTEMPTS
 
 
-def test_a_changed_security_key_is_read_at_once_by_all(relay: Relay) -> None:
+def test_a_changed_security_key_is_used_by_all_processes_immediately(relay: Relay) -> None:
     device, beside = relay.device(security_key=KEY), relay.device(security_key=OTHER_KEY)
     seen_by_all(device, KEY)
     seen_by_all(beside, OTHER_KEY)
@@ -100,7 +100,7 @@ def test_a_changed_security_key_is_read_at_once_by_all(relay: Relay) -> None:
         problem(send(device, device.punch()), 401)
 
 
-def test_with_the_security_key_removed_plain_text_is_read_again(relay: Relay) -> None:
+def test_without_the_security_key_plain_text_is_accepted_again(relay: Relay) -> None:
     key = secrets.token_hex(16)  # that no other device has
     device = relay.device(security_key=key)
     seen_by_all(device, key)
@@ -110,7 +110,7 @@ def test_with_the_security_key_removed_plain_text_is_read_again(relay: Relay) ->
         problem(send(device, sealed(device.punch(), key)), 400)
 
 
-def test_a_device_that_comes_to_share_a_token_is_told_apart_at_once(relay: Relay) -> None:
+def test_devices_that_now_share_a_token_are_distinguished_immediately(relay: Relay) -> None:
     first = relay.device(serial_number="SN1")
     seen_by_all(first)
     second = relay.device(auth_token=first.token, serial_number="SN2")
@@ -137,7 +137,9 @@ def test_a_device_that_comes_to_share_a_token_is_told_apart_at_once(relay: Relay
 # Removing
 
 
-def test_a_removed_device_is_unknown_at_once_and_its_templates_are_gone(relay: Relay, device: Device) -> None:
+def test_a_removed_device_is_unknown_immediately_and_its_templates_are_removed(
+    relay: Relay, device: Device
+) -> None:
     seen_by_all(device)
     template = {"Type": "Password", "UserID": "2", "Data": "998877"}
     device.send_done(
@@ -157,7 +159,7 @@ def test_a_removed_device_is_unknown_at_once_and_its_templates_are_gone(relay: R
     assert len(events(device)) == ATTEMPTS + 2, "its events stay"
 
 
-def test_a_device_registered_anew_has_nothing_of_the_one_before(relay: Relay, device: Device) -> None:
+def test_a_device_registered_again_has_no_data_of_the_former_one(relay: Relay, device: Device) -> None:
     seen_by_all(device)
     old = device.token
     assert relay.call("DELETE", f"/v1/devices/{device.id}").status_code == 204
@@ -179,7 +181,7 @@ def broken_off(*_: Any, **__: Any) -> Any:
 
 
 @pytest.mark.parametrize("method", ["_write", "_add_token"])
-def test_a_registration_that_was_broken_off_does_not_take_the_id(
+def test_an_interrupted_registration_does_not_block_the_id(
     relay: Relay, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     kept, registered = Store(load(relay.environment)), relay.device()
@@ -198,7 +200,7 @@ def test_a_registration_that_was_broken_off_does_not_take_the_id(
     seen_by_all(relay.device(device_id=record["device_id"]))
 
 
-def test_a_removal_that_was_broken_off_can_be_finished(
+def test_an_interrupted_removal_can_be_finished(
     relay: Relay, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     template = {"Type": "Password", "UserID": "2", "Data": "998877"}
@@ -232,7 +234,7 @@ def devices_with_a_change_before(
     return devices
 
 
-def test_a_change_of_a_device_that_another_came_before_keeps_both(
+def test_concurrent_changes_of_a_device_are_both_kept(
     relay: Relay, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = secrets.token_hex(16)
@@ -244,7 +246,7 @@ def test_a_change_of_a_device_that_another_came_before_keeps_both(
     seen_by_all(device)
 
 
-def test_a_change_of_a_device_does_not_bring_back_what_was_removed(
+def test_a_change_does_not_restore_a_removed_device(
     relay: Relay, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = secrets.token_hex(16)

@@ -85,7 +85,7 @@ class LaxReader:
             self._fields = {}
 
 
-def test_a_lax_reader_gets_no_message_without_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lenient_client_gets_no_message_without_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither from what begins the stream, nor from what keeps it open."""
     monkeypatch.setattr(events_api, "_HEARTBEAT_SECONDS", 0.0)
     sample_event = made_up("attendance.punch")
@@ -103,7 +103,7 @@ def test_a_lax_reader_gets_no_message_without_data(monkeypatch: pytest.MonkeyPat
     assert [json.loads(message["data"])["id"] for message in reader.messages] == [sample_event["id"]] * 2
 
 
-def test_the_stream_brings_events_as_they_come(relay: Relay, device: Device) -> None:
+def test_the_stream_sends_events_as_they_arrive(relay: Relay, device: Device) -> None:
     with streaming(relay, device_id=device.id, type="attendance.*") as found:
         for turn in range(3):
             device.send_done(device.punch(user=str(turn)))
@@ -130,7 +130,7 @@ def _damage(relay: Relay, device: Device, user: str) -> list[str]:
     return found
 
 
-def test_an_event_that_cannot_be_read_ends_nothing(tmp_path: Path, receiver: Receiver) -> None:
+def test_an_unreadable_event_does_not_end_the_stream(tmp_path: Path, receiver: Receiver) -> None:
     """No stream, list, delivery, replay, attendance, export or erasure; and it is counted and named."""
     relay = Relay(tmp_path, WEB_CONCURRENCY="1").start("store", "web", "worker")
     try:
@@ -176,7 +176,7 @@ def _is_counted_but_stops_nothing(
     assert damaged[1] in cli(relay, "doctor")
 
 
-def test_the_stream_goes_on_after_the_last_event_id(relay: Relay, device: Device) -> None:
+def test_the_stream_continues_after_the_last_event_id(relay: Relay, device: Device) -> None:
     for _ in range(5):
         device.send_done(device.punch())
     expected = events(device)
@@ -188,12 +188,12 @@ def test_the_stream_goes_on_after_the_last_event_id(relay: Relay, device: Device
 
 
 @pytest.mark.parametrize("last", ["0123abcd", "evt_0000000000000000"])
-def test_a_wrong_last_event_id_is_422(relay: Relay, last: str) -> None:
+def test_an_invalid_last_event_id_is_422(relay: Relay, last: str) -> None:
     answer = relay.call("GET", "/v1/events/stream", headers={"Last-Event-ID": last})
     problem(answer, 422, "Last-Event-ID")
 
 
-def test_many_streams_take_nothing_from_callbacks(relay: Relay, device: Device) -> None:
+def test_many_streams_do_not_delay_callbacks(relay: Relay, device: Device) -> None:
     """More than a process has connections to the store (RELAY_REDIS_CONNECTIONS)."""
     url, headers = f"{relay.url}/v1/events/stream", {"X-API-Key": API_KEY}
     with ExitStack() as stack:
@@ -210,7 +210,7 @@ def test_many_streams_take_nothing_from_callbacks(relay: Relay, device: Device) 
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_a_stream_ends_soon_after_its_key(relay: Relay, device: Device, busy: bool) -> None:
+def test_a_stream_ends_soon_after_its_key_is_deleted(relay: Relay, device: Device, busy: bool) -> None:
     made = relay.call("POST", "/v1/api-keys", json={"name": "tv", "scopes": ["events:read"]}).json()
     url, headers = f"{relay.url}/v1/events/stream", {"X-API-Key": made["key"]}
     with closing(requests.get(url, headers=headers, stream=True, timeout=30)) as answer:

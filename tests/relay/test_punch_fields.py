@@ -1,4 +1,4 @@
-"""What a punch says: types, times, names, IDs and the direction of its device. Contract §3."""
+"""The fields of a punch: types, times, names, IDs and the direction of its device. Contract §3."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ from tests.relay.tools import counters, done, events, gateway_time, now, only, p
         ("", None, None),
     ],
 )
-def test_punch_types(device: Device, word: str | None, punch_type: str | None, direction: str | None) -> None:
+def test_punch_types_are_read(
+    device: Device, word: str | None, punch_type: str | None, direction: str | None
+) -> None:
     device.send_done(device.punch(Type=word))
     event = only(device, "attendance.punch")
     assert (event["punch_type"], event["direction"]) == (punch_type, direction)
@@ -48,7 +50,7 @@ def test_punch_types(device: Device, word: str | None, punch_type: str | None, d
         (None, None),
     ],
 )
-def test_input_types(device: Device, word: str | None, shown: str | None) -> None:
+def test_input_types_are_read(device: Device, word: str | None, shown: str | None) -> None:
     device.send_done(device.punch(InputType=word))
     assert only(device, "attendance.punch")["input_type"] == shown
 
@@ -82,7 +84,7 @@ def test_late_punches_and_wrong_clocks_are_marked(
     assert counters(device)["clock_suspect"] == int(suspect)
 
 
-def test_punches_in_any_order_all_come_and_ids_sort_by_receipt(device: Device) -> None:
+def test_punches_in_any_order_are_published_and_their_ids_sort_by_receipt(device: Device) -> None:
     began = now() - timedelta(days=2)
     order = list(range(40))
     random.Random(7).shuffle(order)
@@ -99,7 +101,7 @@ def test_punches_in_any_order_all_come_and_ids_sort_by_receipt(device: Device) -
 # Names
 
 
-def test_a_punch_carries_the_name_as_it_is_known_then(device: Device) -> None:
+def test_a_punch_contains_the_name_known_at_that_time(device: Device) -> None:
     def named(first: str, last: str) -> None:
         device.send_done(
             device.envelope(UserUpdated={"UserID": "2", "FirstName": first, "LastName": last, "Template": []})
@@ -118,7 +120,7 @@ def test_a_punch_carries_the_name_as_it_is_known_then(device: Device) -> None:
     assert [event["user_name"] for event in punches(device)] == expected
 
 
-def test_a_name_is_known_to_every_web_process_at_once(relay: Relay) -> None:
+def test_a_name_is_known_to_every_web_process_immediately(relay: Relay) -> None:
     import requests
 
     device = relay.device()
@@ -129,7 +131,7 @@ def test_a_name_is_known_to_every_web_process_at_once(relay: Relay) -> None:
         assert punches(device)[-1]["user_name"] == f"Name{turn}"
 
 
-def test_names_are_of_their_device(relay: Relay) -> None:
+def test_names_are_separate_for_each_device(relay: Relay) -> None:
     first, second = relay.device(), relay.device()
     for device, name in ((first, "Asha"), (second, "Bela")):
         device.send_done(device.envelope(UserUpdated={"UserID": "2", "FirstName": name}))
@@ -142,7 +144,7 @@ def test_names_are_of_their_device(relay: Relay) -> None:
     "user",
     ["0", "007", "A-12/9", "ünïcödé", "用户", "a b", "{s0}:x", "*", "x" * 128, "2\x00\n", "-1", "null"],
 )
-def test_any_user_id_is_kept_as_it_is(relay: Relay, device: Device, user: str) -> None:
+def test_any_user_id_is_kept_unchanged(relay: Relay, device: Device, user: str) -> None:
     device.send_done(device.punch(user=user))
     assert only(device, "attendance.punch")["user_id"] == user
     assert len(relay.events(device_id=device.id, user_id=user)) == 1
@@ -151,7 +153,7 @@ def test_any_user_id_is_kept_as_it_is(relay: Relay, device: Device, user: str) -
 ALIKE = ["7", " 7", "7 ", "7\n", "\t7", "7\x00", "7\x1f", "7\x1fx", "\x007", "7\x7f", "7\u00a0", "7\n\n"]
 
 
-def test_ids_that_differ_in_blanks_or_control_characters_are_different_users(relay: Relay) -> None:
+def test_ids_that_differ_in_spaces_or_control_characters_are_different_users(relay: Relay) -> None:
     device, at = relay.device(), now() - timedelta(minutes=5)
     for number, user in enumerate(ALIKE):
         card = {"Type": "Card", "UserID": user, "Data": "9804445"}
@@ -190,14 +192,14 @@ def _pages(relay: Relay, path: str, limit: int) -> list[dict[str, Any]]:
     return rows
 
 
-def test_half_of_a_character_in_an_id_is_kept_unread(device: Device) -> None:
+def test_a_lone_surrogate_in_an_id_makes_the_callback_unrecognised(device: Device) -> None:
     """It can't be stored as text, and two of them must not become one user."""
     for half in ("\ud800", "\ud801"):
         device.send_done(device.punch(user=f"7{half}"))
     assert [event["type"] for event in events(device)] == ["callback.unrecognised"] * 2
 
 
-def test_a_device_may_say_another_serial_number_than_was_registered(relay: Relay) -> None:
+def test_a_device_can_send_another_serial_number_than_registered(relay: Relay) -> None:
     device = relay.device(serial_number="SN-77")
     document = device.punch()
     document["RealTime"] |= {"SerialNumber": "sn77 ", "LabelName": ""}
@@ -205,7 +207,7 @@ def test_a_device_may_say_another_serial_number_than_was_registered(relay: Relay
     assert only(device, "attendance.punch")["device_serial"] == "sn77"
 
 
-def test_times_of_receipt_are_ours(device: Device) -> None:
+def test_times_of_receipt_are_from_the_relays_clock(device: Device) -> None:
     before = datetime.now(UTC)
     document = device.punch(at=now() - timedelta(days=3))
     document["RealTime"]["Time"] = gateway_time(now() - timedelta(days=3))
@@ -215,7 +217,7 @@ def test_times_of_receipt_are_ours(device: Device) -> None:
 
 
 @pytest.mark.parametrize(("direction", "expected"), [("out", "out"), ("in", "in"), ("by_type", "in")])
-def test_a_device_at_a_door_gives_its_punches_their_direction(
+def test_a_device_with_a_direction_sets_the_direction_of_its_punches(
     relay: Relay, direction: str, expected: str
 ) -> None:
     device = relay.device()
@@ -232,7 +234,7 @@ def test_a_device_at_a_door_gives_its_punches_their_direction(
     ]
 
 
-def test_a_direction_of_null_is_the_default_again(relay: Relay) -> None:
+def test_a_null_direction_restores_the_default(relay: Relay) -> None:
     device = relay.device()
     path = f"/v1/devices/{device.id}"
     default = relay.get(path)["direction"]

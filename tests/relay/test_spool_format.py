@@ -1,4 +1,4 @@
-"""The spool's files by themselves: damage costs only the records it touches, and no damaged file is deleted."""
+"""The spool's files: damage only affects the records it touches, and no damaged file is deleted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_all(content: bytes) -> list[Record | Damage]:
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_damage_costs_the_records_it_touches_and_no_other(
+def test_damage_only_loses_the_records_it_touches(
     written: tuple[bytes, list[Spooled], list[int]], data: st.DataObject
 ) -> None:
     content, items, ends = written
@@ -79,7 +79,7 @@ def test_a_file_with_a_flipped_bit_is_never_deleted(
 
 @settings(max_examples=100, deadline=None)
 @given(content=st.binary(max_size=2_000))
-def test_any_bytes_are_read_without_an_error_and_kept(content: bytes) -> None:
+def test_arbitrary_bytes_are_read_without_an_error_and_kept(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "1-dead.spool"
         path.write_bytes(content)
@@ -101,7 +101,7 @@ def old_segment(items: list[Spooled]) -> bytes:
 
 @settings(max_examples=100, deadline=None)
 @given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
-def test_segments_of_earlier_versions_are_read_also_with_a_flipped_bit(at: int, bit: int) -> None:
+def test_segments_of_earlier_versions_are_read_even_with_a_flipped_bit(at: int, bit: int) -> None:
     items = [item(number, size=100) for number in range(10)]
     content = bytearray(old_segment(items))
     with tempfile.TemporaryDirectory() as folder:
@@ -114,7 +114,7 @@ def test_segments_of_earlier_versions_are_read_also_with_a_flipped_bit(at: int, 
         assert [one for one in Path(folder).iterdir() if one.suffix in (".damaged", ".unreadable")]
 
 
-def test_a_flipped_bit_in_a_length_loses_one_of_ten_and_keeps_the_file(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_a_length_loses_one_of_ten_records_and_keeps_the_file(tmp_path: Path) -> None:
     """It lost seven of ten, and the file was deleted."""
     spool = Spool(tmp_path, VAULT)
     for number in range(10):

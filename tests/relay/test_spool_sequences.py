@@ -1,4 +1,4 @@
-"""The spool in any sequence of steps: nothing acknowledged is lost."""
+"""The spool in random sequences of steps: nothing acknowledged is lost."""
 
 from __future__ import annotations
 

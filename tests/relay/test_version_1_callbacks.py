@@ -1,4 +1,4 @@
-"""Callbacks of version 1.0 become ordinary events for devices that are switched on for them. Contract §8."""
+"""Callbacks of version 1.0 become ordinary events for devices with legacy_callbacks. Contract §8."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def first(relay: Relay) -> tuple[Device, str]:
 @pytest.mark.parametrize(
     "time", [str(SECONDS), f"{SECONDS}000", f"{LOCAL:%Y-%m-%d %H:%M:%S}"], ids=["s", "ms", "text"]
 )
-def test_a_version_1_punch_is_a_punch_like_any_other(first: tuple[Device, str], time: str) -> None:
+def test_a_version_1_punch_is_an_ordinary_punch(first: tuple[Device, str], time: str) -> None:
     device, url = first
     for _ in range(2):
         ok(requests.post(url, data=version_1(device, att_time=time), timeout=15))
@@ -46,7 +46,7 @@ def test_a_version_1_punch_is_a_punch_like_any_other(first: tuple[Device, str], 
 
 
 @pytest.mark.parametrize("how", ["fields in the URL", "appended with ?", "no stgid", "multipart"])
-def test_however_its_fields_are_sent(first: tuple[Device, str], how: str) -> None:
+def test_fields_can_be_sent_in_every_form(first: tuple[Device, str], how: str) -> None:
     device, url = first
     fields = version_1(device, att_type="o")
     if how == "fields in the URL":
@@ -62,7 +62,7 @@ def test_however_its_fields_are_sent(first: tuple[Device, str], how: str) -> Non
     assert types(device) == [PUNCH]
 
 
-def test_without_the_secret_or_with_a_wrong_one_it_is_401_and_counted(first: tuple[Device, str]) -> None:
+def test_a_missing_or_wrong_secret_is_401_and_counted(first: tuple[Device, str]) -> None:
     device, url = first
     plain = url.partition("?")[0]
     wrong = [plain, f"{plain}?k=", f"{url}x", f"{plain}?k={'x' * 32}", f"{device.relay.url}/callback"]
@@ -75,7 +75,7 @@ def test_without_the_secret_or_with_a_wrong_one_it_is_401_and_counted(first: tup
     wait_for(lambda: counters(device)["refused_callbacks"] >= len(wrong))
 
 
-def test_the_secret_opens_nothing_while_it_is_switched_off(relay: Relay) -> None:
+def test_the_secret_is_not_accepted_while_version_1_is_turned_off(relay: Relay) -> None:
     device = relay.device(require_callback_secret=True)
     url = callback_url(device)
     problem(requests.post(url, data=version_1(device), timeout=15), 401)
@@ -84,7 +84,7 @@ def test_the_secret_opens_nothing_while_it_is_switched_off(relay: Relay) -> None
     problem(requests.post(f"{relay.url}/callback/NOBODY?k=x", data=nobody, timeout=15), 401)
 
 
-def test_a_device_of_version_1_takes_3_as_well_and_its_url_needs_the_secret(
+def test_a_version_1_device_also_accepts_version_3_and_its_url_needs_the_secret(
     first: tuple[Device, str],
 ) -> None:
     device, url = first
@@ -104,7 +104,7 @@ def test_a_device_of_version_1_takes_3_as_well_and_its_url_needs_the_secret(
     ],
     ids=lambda fields: str(fields)[:30],
 )
-def test_unreadable_callbacks_of_version_1_are_kept_whole(
+def test_unreadable_callbacks_of_version_1_are_stored_completely(
     first: tuple[Device, str], fields: dict[str, str]
 ) -> None:
     device, url = first
@@ -116,7 +116,7 @@ def test_unreadable_callbacks_of_version_1_are_kept_whole(
     assert kept_body(device) == body
 
 
-def test_unknown_fields_of_version_1_are_named(first: tuple[Device, str]) -> None:
+def test_unknown_fields_of_version_1_are_reported(first: tuple[Device, str]) -> None:
     device, url = first
     ok(requests.post(url, data=version_1(device, shift="4829371"), timeout=15))
     assert "PunchLog.shift" in only(device, UNKNOWN)["reason"]

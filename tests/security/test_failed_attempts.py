@@ -1,4 +1,4 @@
-"""Wrong keys are limited by address, and nobody else notices. Contract §5."""
+"""Attempts with wrong keys are limited by address, without effect on other callers. Contract §5."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def barred(relay: Relay, address: str) -> None:
     problem(answer, 429)
 
 
-def test_wrong_keys_are_limited_by_address_and_no_other_address_notices(proxied: Relay) -> None:
+def test_wrong_keys_are_limited_by_address_without_effect_on_others(proxied: Relay) -> None:
     fresh = key_with(proxied, "events:read")
     barred(proxied, "198.51.100.1")
     for key in (secrets.token_urlsafe(24), fresh):  # not even looked at, so that guessing gains nothing
@@ -108,5 +108,5 @@ def test_callbacks_are_never_limited(proxied: Relay) -> None:
         ("1.2.3.4.5}:other:key", "unknown"),
     ],
 )
-def test_an_address_counts_as_the_network_a_customer_has(address: str, network: str) -> None:
+def test_addresses_in_a_customers_network_count_as_one(address: str, network: str) -> None:
     assert network_of(address) == network

@@ -1,4 +1,4 @@
-"""A request that is wrong is answered with a problem that says what is wrong. Contract §5."""
+"""An invalid request is answered with a problem that says what is wrong. Contract §5."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.relay.tools import problem
         ("POST", "/health", 405),
     ],
 )
-def test_what_is_not_there_is_a_problem(relay: Relay, method: str, path: str, status: int) -> None:
+def test_missing_resources_are_a_problem(relay: Relay, method: str, path: str, status: int) -> None:
     answer = relay.call(method, path)
     problem(answer, status)
     if status == 405:
@@ -59,7 +59,7 @@ def test_a_body_that_is_not_json_is_400(relay: Relay, path: str, body: bytes) ->
         ("/v1/employees", 16),
     ],
 )
-def test_a_body_past_its_limit_is_413_and_says_the_limit(relay: Relay, path: str, mib: int) -> None:
+def test_a_body_above_its_limit_is_413_and_names_the_limit(relay: Relay, path: str, mib: int) -> None:
     body = b'{"name": "' + b"x" * (mib * 1024 * 1024) + b'"}'
     chunks = (body[at : at + 65_536] for at in range(0, len(body), 65_536))
     for sent in (body, chunks):
@@ -68,7 +68,7 @@ def test_a_body_past_its_limit_is_413_and_says_the_limit(relay: Relay, path: str
         assert f"larger than {mib} MiB" in problem(answer, 413)["detail"]
 
 
-def test_the_photo_of_an_action_may_be_larger_than_other_bodies(relay: Relay) -> None:
+def test_an_actions_photo_can_be_larger_than_other_bodies(relay: Relay) -> None:
     body = {
         "device_id": "nobody",
         "user_id": "1",
@@ -77,7 +77,7 @@ def test_the_photo_of_an_action_may_be_larger_than_other_bodies(relay: Relay) ->
     assert relay.call("POST", "/v1/actions/add-user", json=body).status_code in (404, 422)
 
 
-def test_a_url_or_headers_that_are_too_long_are_a_problem_too(relay: Relay) -> None:
+def test_a_url_or_headers_that_are_too_long_are_a_problem(relay: Relay) -> None:
     problem(relay.call("GET", "/v1/events", params={"cursor": "x" * 9_000}), 414)
     problem(relay.call("GET", "/v1/events", headers={"X-Long": "x" * 20_000}), 431)
 
