@@ -24,17 +24,23 @@ def unknown() -> Unknown:
     return Unknown()
 
 
-def targets(shared: Mapping[str, Any], values: Unknown) -> Targets:
-    """Return the devices that rows can come from, from --devices or --stgid."""
+def targets(shared: Mapping[str, Any], values: Unknown, *, is_trial: bool = False) -> Targets:
+    """Return the devices that rows can come from, from --devices or --stgid.
+
+    A trial needs neither their secrets nor a Service Tag ID.
+    """
     if shared["devices"] is not None:
         if shared["stgid"] is not None:
             raise Stop("--stgid and --devices can't be combined. Use one of them")
         return read_devices(
             shared["devices"],
-            lambda name, said: _listed(name, said, shared, values, shared["devices"].parent),
+            lambda name, said: _listed(
+                name, said, shared, values, None if is_trial else shared["devices"].parent
+            ),
         )
     reader = _reader(shared, shared["zone"], values)
-    return OneDevice(Target(_device(shared), reader), device_names(shared))
+    device = _without_secrets(shared["stgid"] or "", shared) if is_trial else _device(shared)
+    return OneDevice(Target(device, reader), device_names(shared))
 
 
 def device_names(shared: Mapping[str, Any]) -> list[str]:
@@ -119,6 +125,11 @@ def _device(shared: Mapping[str, Any]) -> Device:
     return Device(stgid, token or "", shared["serial"] or stgid, shared["label"] or stgid, _key(key))
 
 
+def _without_secrets(stgid: str, said: Mapping[str, Any]) -> Device:
+    """A device whose secrets aren't read, because nothing is sent."""
+    return Device(stgid, "", said.get("serial") or stgid, said.get("label") or stgid)
+
+
 def _key(text: str | None) -> SecurityKey | None:
     try:
         return None if text is None else SecurityKey(text)
@@ -127,9 +138,12 @@ def _key(text: str | None) -> SecurityKey | None:
 
 
 def _listed(
-    name: str, said: Mapping[str, str], shared: Mapping[str, Any], values: Unknown, folder: Path
+    name: str, said: Mapping[str, str], shared: Mapping[str, Any], values: Unknown, folder: Path | None
 ) -> Target:
-    """Return one device of the --devices file. File names in it are relative to its folder."""
+    """Return one device of the --devices file.
+
+    File names in it are relative to `folder`, which is None for a trial, because secrets aren't read then.
+    """
 
     def secret_of(what: str, *, required: bool) -> str | None:
         file = said.get(f"{what}_file")
@@ -140,10 +154,13 @@ def _listed(
             if required:
                 raise Stop(f"--devices: {name} has no {what}. Set {what}_env, {what}_file or {what}")
             return None
-        return secret(f"--devices: {name}, {what}", variable, folder / file if file else None)
+        return secret(f"--devices: {name}, {what}", variable, folder / file if folder and file else None)
 
     stgid = said.get("stgid", name)
+    reader = _reader(shared, said.get("timezone", shared["zone"]), values)
+    if folder is None:
+        return Target(_without_secrets(stgid, said), reader)
     token = secret_of("auth_token", required=True)
     key = _key(secret_of("security_key", required=False))
     device = Device(stgid, token or "", said.get("serial", stgid), said.get("label", stgid), key)
-    return Target(device, _reader(shared, said.get("timezone", shared["zone"]), values))
+    return Target(device, reader)

@@ -52,13 +52,18 @@ def body(device: Device, punch: Punch) -> bytes:
             "OperationID": operation_id(device, punch),
             "LabelName": device.label,
             "SerialNumber": device.serial,
-            "PunchLog": {**_punch_log(punch), **({} if punch.mask is None else {"FaceMask": punch.mask})},
+            "PunchLog": punch_log(punch),
             "AuthToken": device.auth_token,
             "Time": clock.format_gateway(datetime.now(UTC)),
         }
     }
     plain = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     return plain if device.key is None else device.key.encrypt(plain)
+
+
+def punch_log(punch: Punch) -> dict[str, str | bool]:
+    """Return the PunchLog of a punch, as it is sent."""
+    return {**_punch_log(punch), **({} if punch.mask is None else {"FaceMask": punch.mask})}
 
 
 def _punch_log(punch: Punch) -> dict[str, str]:

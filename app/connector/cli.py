@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.connector.options import shared_options
+from app.connector.options import file_options, shared_options
 
 if TYPE_CHECKING:
     from app.connector.push import Push, Source
@@ -24,36 +24,8 @@ def connector() -> None:
 
 
 @connector.command("file")
-@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["csv", "tsv", "fixed", "attlog"]),
-    default="csv",
-    show_default=True,
-    help="Format of the file. Use fixed for columns at fixed positions in the line, and attlog for attlog.dat "
-    "from ZKTeco and eSSL devices.",
-)
-@click.option(
-    "--map",
-    "mapping",
-    help="Columns of the fields, e.g. user=EmpCode,time=LogDate,type=Direction. A column is a name from the first "
-    "line, a number starting at 1 or, with --format fixed, a range of positions such as 10-28. Fields: "
-    "user, time, date, type, input, temperature, mask, device.",
-)
-@click.option("--delimiter", help="Delimiter for --format csv. The default is a comma.")
-@click.option(
-    "--header/--no-header", "has_header", default=None, help="Whether the first line names the columns."
-)
-@click.option(
-    "--encoding",
-    help="Encoding of the file, e.g. cp1252 or utf-16-le. The default is the one given by the "
-    "file's byte order mark, or else UTF-8.",
-)
-@click.option(
-    "--from-end", is_flag=True, help="On the first start, skip the rows that are already in the file."
-)
-@shared_options
+@file_options
+@shared_options()
 def file_command(
     path: Path,
     layout: str,
@@ -80,6 +52,50 @@ def file_command(
         return made
 
     _run(str(path.absolute()), source, shared)
+
+
+@connector.command("try")
+@file_options
+@shared_options(is_trial=True)
+def try_command(
+    path: Path,
+    layout: str,
+    mapping: str | None,
+    delimiter: str | None,
+    has_header: bool | None,
+    encoding: str | None,
+    from_end: bool,
+    **shared: Any,
+) -> None:
+    """Show the first rows of a file as they would be sent, and the rows that would be rejected.
+
+    Takes the options of `connector file`, and reads the whole file once. It sends and writes nothing, and needs no
+    callback URL, AuthToken or Security Key. --from-end and options for the position, the memory and --poll have no
+    effect.
+    """
+    from app.base.log import configure
+    from app.connector import formats
+    from app.connector.building import device_names, targets, unknown
+    from app.connector.errors import Away, Stop
+    from app.connector.lines import LineSource
+    from app.connector.trial import Trial
+
+    configure("info")
+    values = unknown()
+    try:
+        chosen = targets(shared, values, is_trial=True)
+        ours = () if shared["devices"] is not None else device_names(shared)
+        layout_made = formats.make(layout, mapping, delimiter, has_header)
+        trial = Trial(LineSource(path, layout_made, encoding, None, finished=True, ours=ours), chosen)
+    except (Stop, Away) as error:
+        raise click.ClickException(str(error)) from None
+    for line in trial.lines():
+        click.echo(line)
+    if str(values):
+        click.echo(f"Unknown values, left out of punches: {values}")
+    click.echo(str(trial.counts))
+    if trial.counts.rejected:
+        raise SystemExit(REJECTED)
 
 
 @connector.command("db")
@@ -117,7 +133,7 @@ def file_command(
     type=click.Path(path_type=Path),
     help="File that contains the database's password, instead of --password-env.",
 )
-@shared_options
+@shared_options()
 def db_command(
     url: str,
     query: str,

@@ -1,4 +1,4 @@
-"""The options shared by `connector file` and `connector db`."""
+"""The options of the commands of `cams-relay connector`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,51 @@ def _options(*options: Callable[[C], C]) -> Callable[[C], C]:
     return add
 
 
-shared_options = _options(
+file_options = _options(
+    click.argument("path", type=click.Path(path_type=Path, dir_okay=False)),
     click.option(
-        "--to", required=True, help="Callback URL to send to, e.g. https://relay.example.com/callback."
+        "--format",
+        "layout",
+        type=click.Choice(["csv", "tsv", "fixed", "attlog"]),
+        default="csv",
+        show_default=True,
+        help="Format of the file. Use fixed for columns at fixed positions in the line, and attlog for attlog.dat "
+        "from ZKTeco and eSSL devices.",
     ),
+    click.option(
+        "--map",
+        "mapping",
+        help="Columns of the fields, e.g. user=EmpCode,time=LogDate,type=Direction. A column is a name from the first "
+        "line, a number starting at 1 or, with --format fixed, a range of positions such as 10-28. Fields: "
+        "user, time, date, type, input, temperature, mask, device.",
+    ),
+    click.option("--delimiter", help="Delimiter for --format csv. The default is a comma."),
+    click.option(
+        "--header/--no-header", "has_header", default=None, help="Whether the first line names the columns."
+    ),
+    click.option(
+        "--encoding",
+        help="Encoding of the file, e.g. cp1252 or utf-16-le. The default is the one given by the "
+        "file's byte order mark, or else UTF-8.",
+    ),
+    click.option(
+        "--from-end", is_flag=True, help="On the first start, skip the rows that are already in the file."
+    ),
+)
+"""The options of `connector file` and `connector try`: where rows are, and how they are written."""
+
+
+def shared_options(*, is_trial: bool = False) -> Callable[[C], C]:
+    """Return the options of all commands of the connector. A trial sends nothing, so it needs no --to."""
+    to = click.option(
+        "--to",
+        required=not is_trial,
+        help="Callback URL to send to, e.g. https://relay.example.com/callback.",
+    )
+    return _options(to, *_SHARED)
+
+
+_SHARED = (
     click.option("--stgid", help="The device's Service Tag ID. It is added to the URL as ?stgid=."),
     click.option(
         "--devices",
