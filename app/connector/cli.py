@@ -156,12 +156,20 @@ def db_command(
     from app.connector.rows import read_map
 
     def source(place: dict[str, Any] | None) -> QuerySource:
+        columns = read_map(mapping, pairs=False)
         engine = open_engine(
             _database_url(url), secret("--password", password_env, password_file, required=False)
         )
         zone = time_zone("--timezone", shared["zone"])
         return QuerySource(
-            engine, query, since, read_map(mapping), place, start=start, overlap=overlap, zone=zone
+            engine,
+            query,
+            since,
+            columns,
+            place,
+            start=start,
+            overlap=overlap,
+            zone=zone,
         )
 
     try:

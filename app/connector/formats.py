@@ -50,7 +50,7 @@ class Format(Protocol):
 
 
 class Columns:
-    """Delimited fields. A column is a name in the header, or a number from 1."""
+    """Delimited fields. A column is a name in the header, names with | between them, or a number from 1."""
 
     def __init__(self, mapping: Mapping[str, str], delimiter: str, *, has_header: bool | None = None) -> None:
         self._mapping = mapping
@@ -90,7 +90,7 @@ class Columns:
     def no_heading(self, where: str) -> Stop | Away:
         names, is_near = self._nearest or ([], False)
         columns = ", ".join(
-            f"{column!r} for {field}"
+            f"{' or '.join(map(repr, column.split('|')))} for {field}"
             for field, column in self._mapping.items()
             if field in NEEDED and _index(column, names) is None
         )
@@ -116,7 +116,7 @@ class Columns:
     def _is_heading(self, found: Mapping[str, object]) -> bool:
         """Return whether a row repeats the header, as in concatenated files."""
         return self._by_name and all(
-            _folded(cells.text(found[field])) == _folded(column)
+            _folded(cells.text(found[field])) in map(_folded, (column, *column.split("|")))
             for field, column in self._mapping.items()
             if field in NEEDED
         )
@@ -183,11 +183,18 @@ class FixedWidth:
 
 
 def _index(column: str, header: Sequence[str]) -> int | None:
-    """Return the index of a column. An exact name takes precedence over one that differs in case."""
-    if column in header:
-        return header.index(column)
-    folded = _folded(column)
-    return next((index for index, name in enumerate(header) if _folded(name) == folded), None)
+    """Return the index of a column. An exact name takes precedence over one that differs in case.
+
+    Of the names in `Time|Punch Time`, the first one that exists counts.
+    """
+    for name in dict.fromkeys((column, *column.split("|"))):
+        if name in header:
+            return header.index(name)
+        folded = _folded(name)
+        for index, other in enumerate(header):
+            if _folded(other) == folded:
+                return index
+    return None
 
 
 def _folded(name: str) -> str:
@@ -198,7 +205,9 @@ def make(name: str, mapping: str | None, delimiter: str | None, has_header: bool
     """Return the format with this name. Raises Stop if the options don't fit it."""
     if mapping is None:
         if name != "attlog":
-            raise Stop(f"--format {name} requires --map, e.g. --map user=EmpCode,time=LogDate,type=Direction")
+            raise Stop(
+                f"--format {name} requires --map or --preset, e.g. --map user=EmpCode,time=LogDate,type=Direction"
+            )
         mapping = ATTLOG_MAP
     if name == "fixed":
         return FixedWidth(read_map(mapping, ranges=True))

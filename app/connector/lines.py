@@ -24,6 +24,7 @@ from app.connector import text_lines
 from app.connector.errors import Away, RowError, Stop
 from app.connector.formats import Format
 from app.connector.push import Read
+from app.connector.rows import NEEDED, punches_of
 
 log = logging.getLogger("connector")
 
@@ -198,6 +199,7 @@ class LineSource:
     def _read(self, path: Path, file: IO[bytes], *, is_former: bool) -> Iterator[Read]:
         place = self._place
         if not place.encoding:
+            text_lines.refuse_workbook(path, file)
             place = replace(place, encoding=self._encoding or text_lines.encoding_of(file))
         line_break = text_lines.line_break_of(file, place.encoding)
         header, first = place.header, place.line
@@ -213,9 +215,10 @@ class LineSource:
             else:
                 read = self._line(path, number, header, line, line_break, place.encoding)
             if after is None:
-                yield self._last(read, line, cut_off=is_former and not self._finished)
+                read = self._last(read, line, cut_off=is_former and not self._finished)
             else:
-                yield replace(read, done=partial(self._move, replace(after, header=header)))
+                read = replace(read, done=partial(self._move, replace(after, header=header)))
+            yield from _each_punch(read)
         if header is None and self._layout.has_header and first > place.line:
             raise self._layout.no_heading(str(path))
 
@@ -315,9 +318,20 @@ class LineSource:
             fields = self._layout.fields(text, header)
         except RowError as error:
             return error
-        if not text.isascii() and any(_is_spoilt(fields.get(name)) for name in ("user", "date", "time")):
+        if not text.isascii() and any(_is_spoilt(fields.get(name)) for name in NEEDED):
             return RowError(_not_in(line, encoding))
         return fields or None
+
+
+def _each_punch(read: Read) -> Iterator[Read]:
+    """Yield a line once for each of its punches. The position moves past it with the last one."""
+    if read.fields is None or isinstance(read.fields, RowError):
+        yield read
+        return
+    punches = punches_of(read.fields)
+    for fields in punches[:-1]:
+        yield replace(read, fields=fields, done=lambda: None)
+    yield replace(read, fields=punches[-1] if punches else None)
 
 
 def _is_spoilt(value: object) -> bool:

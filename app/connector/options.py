@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from app.connector.presets import PRESETS
+
 C = TypeVar("C", bound=Callable[..., Any])
 
 
@@ -20,8 +22,22 @@ def _options(*options: Callable[[C], C]) -> Callable[[C], C]:
     return add
 
 
+def _use_preset(context: click.Context, _: click.Parameter, name: str | None) -> None:
+    """Makes the preset's options the defaults, so that options of the command line still win."""
+    if name is not None:
+        context.default_map = {**(context.default_map or {}), **PRESETS[name].options}
+
+
 file_options = _options(
     click.argument("path", type=click.Path(path_type=Path, dir_okay=False)),
+    click.option(
+        "--preset",
+        type=click.Choice(list(PRESETS)),
+        is_eager=True,
+        expose_value=False,
+        callback=_use_preset,
+        help="Options for the export of a product. Other options on the command line take precedence.",
+    ),
     click.option(
         "--format",
         "layout",
@@ -36,7 +52,8 @@ file_options = _options(
         "mapping",
         help="Columns of the fields, e.g. user=EmpCode,time=LogDate,type=Direction. A column is a name from the first "
         "line, a number starting at 1 or, with --format fixed, a range of positions such as 10-28. Fields: "
-        "user, time, date, type, input, temperature, mask, device.",
+        "user, time, date, type, input, temperature, mask, device. If a row is a check-in and a check-out, use time_in "
+        "and time_out instead of time, with date or with date_in and date_out. Names with | between are alternatives.",
     ),
     click.option("--delimiter", help="Delimiter for --format csv. The default is a comma."),
     click.option(

@@ -13,9 +13,11 @@ from app.connector.errors import RowError, Stop
 from app.connector.times import Times
 from app.connector.words import EMPTY, INPUT_WORDS, TYPE_WORDS, Unknown, Words
 
-FIELDS: Final = ("user", "time", "date", "type", "input", "temperature", "mask", "device")
+# The fields of a row that is a check-in and a check-out.
+PAIR: Final = ("time_in", "date_in", "time_out", "date_out")
+FIELDS: Final = ("user", "time", "date", "type", "input", "temperature", "mask", "device", *PAIR)
 # A row without one of these is rejected, if the field is mapped.
-NEEDED: Final = ("user", "time", "date", "device")
+NEEDED: Final = ("user", "time", "date", "device", *PAIR)
 T = TypeVar("T")
 
 MAP_EXAMPLE: Final = "user=EmpCode,time=LogDate,type=Direction"
@@ -35,8 +37,11 @@ class Punch:
     mask: bool | None = None
 
 
-def read_map(text: str, *, ranges: bool = False) -> dict[str, str]:
-    """Parse `user=EmpCode,time=2` to field → column. With `ranges`, columns are ranges such as 10-28. Raises Stop."""
+def read_map(text: str, *, ranges: bool = False, pairs: bool = True) -> dict[str, str]:
+    """Parse `user=EmpCode,time=2` to field → column. Raises Stop.
+
+    With `ranges`, columns are ranges such as 10-28. Without `pairs`, a row must be a single punch.
+    """
     found: dict[str, str] = {}
     for part in text.split(","):
         name, equals, column = (piece.strip() for piece in part.partition("="))
@@ -52,9 +57,29 @@ def read_map(text: str, *, ranges: bool = False) -> dict[str, str]:
                 "user=1-9,time=10-28,type=30"
             )
         found[name] = column
-    for name in ("user", "time"):
+    pair = [name for name in PAIR if name in found]
+    if pair and not pairs:
+        raise Stop(f"--map: {pair[0]} is only for files. Let the query return a row for each punch")
+    needed = ("user", "time_in", "time_out") if pair else ("user", "time")
+    for name in needed:
         if name not in found:
             raise Stop(f"--map: no column is given for {name}; use, for example, {MAP_EXAMPLE}")
+    if pair and ("time" in found or "type" in found):
+        raise Stop("--map: time_in and time_out can't be combined with time or type")
+    return found
+
+
+def punches_of(fields: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Return the punches of a row: one, or a check-in and a check-out, each only if the row has its time."""
+    if not any(name in fields for name in PAIR):
+        return [fields]
+    shared = {name: value for name, value in fields.items() if name not in PAIR}
+    found: list[Mapping[str, object]] = []
+    for which, kind in (("in", "CheckIn"), ("out", "CheckOut")):
+        moment = fields.get(f"time_{which}")
+        if cells.text(moment).lower() not in EMPTY:
+            day = fields.get(f"date_{which}", fields.get("date"))
+            found.append({**shared, "date": day, "time": moment, "type": kind})
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Final
 
 from app.connector.errors import Stop
@@ -14,12 +15,27 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _LOOKED_AT = 64 * 1024
+_WORKBOOKS: Final = (
+    (b"PK\x03\x04", "an Excel workbook"),
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook"),
+    (b"<html", "a web page, though it may be named .xls"),
+    (b"<table", "a web page, though it may be named .xls"),
+    (b"<?xml", "XML, though it may be named .xls"),
+)
 
 
 def at(file: IO[bytes], offset: int, size: int) -> bytes:
     """Read up to `size` bytes at `offset`."""
     file.seek(offset)
     return file.read(size)
+
+
+def refuse_workbook(path: Path, file: IO[bytes]) -> None:
+    """Raise Stop for a workbook or a web page, which products export as .xls or .xlsx."""
+    start = at(file, 0, 16).removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    for mark, what in _WORKBOOKS:
+        if start.startswith(mark.lower()):
+            raise Stop(f"{path} is {what}. Open it in a spreadsheet program and save it as CSV UTF-8")
 
 
 def encoding_of(file: IO[bytes]) -> str:
