@@ -70,7 +70,9 @@ def _exported_sites() -> Sites:
     if asked not in ("true", "false"):
         raise wrong("simulated", "must be true or false, e.g. simulated=true")
     chosen = sites()
-    return replace(chosen, without_simulated=asked == "false" and not chosen.device_ids)
+    if asked == "true" or chosen.device_ids:
+        return chosen
+    return replace(chosen, left_out=store().devices.simulated.ids())
 
 
 @blueprint.get("/attendance")

@@ -15,7 +15,6 @@ from app.api.problems import Problem
 from app.api.query_parameters import takes
 from app.api.request_helpers import answer, body, created, limit, page
 from app.api.typed_confirmation import check_typed, names_of
-from app.base.simulated_devices import is_simulated
 from app.events.flatten import received_iso
 from app.health.refused_checks import of_device
 from app.schemas.devices import DeviceBody, DeviceChange
@@ -24,6 +23,7 @@ from app.store.alerts.refused import Source
 from app.store.devices import record as device_record
 from app.store.devices.record import Secrets
 from app.store.devices.registry import Device, DeviceExists
+from app.store.devices.simulated import SimulatedIds
 from app.store.server.connection import is_away
 from app.store.server.damage import DAMAGED, left_out
 
@@ -60,12 +60,15 @@ def _split(values: dict[str, Any]) -> tuple[dict[str, Any], Secrets]:
 
 
 def _shown(
-    device: Device, callback_secret: str | None = None, refused: list[Source] | None = None
+    device: Device,
+    callback_secret: str | None = None,
+    refused: list[Source] | None = None,
+    simulated: SimulatedIds | None = None,
 ) -> dict[str, Any]:
     """Return a device as the API shows it.
 
     `callback_secret` is only passed when it has just been created, and is then part of `callback_url`. `refused` are
-    the sources of refused callbacks, if they have been read already.
+    the sources of refused callbacks, and `simulated` the simulated devices, if they have been read already.
     """
     query = f"?k={callback_secret}" if callback_secret else ""
     former_key_until = device.former_key_until if len(device.keys) > 1 else None
@@ -74,7 +77,7 @@ def _shown(
         **_LATER_FIELDS,
         **device.record,
         "created_at": received_iso(datetime.fromisoformat(device.record["created_at"])),
-        "simulated": is_simulated(device.id),
+        "simulated": device.id in (store().devices.simulated.ids() if simulated is None else simulated),
         "has_security_key": bool(device.keys),
         "security_key_old_until": _iso(former_key_until),
         "auth_token_hint": device.auth_token[-4:],
@@ -158,13 +161,13 @@ def show_all() -> Response:
     """Lists the devices, sorted by ID."""
     count, after = limit(), cursors.after() or ""
     ids = [device_id for device_id in store().devices.ids() if device_id > after]
-    refused = store().refused.all()
+    refused, simulated = store().refused.all(), store().devices.simulated.ids()
     rows = []
     for device_id in ids[:count]:
         with left_out(f"device {device_id}"):
             device = store().devices.refresh(device_id)
             if device is not None:
-                rows.append(_shown(device, refused=refused))
+                rows.append(_shown(device, refused=refused, simulated=simulated))
     return page(rows, ids[count - 1] if len(ids) > count else None)
 
 

@@ -63,6 +63,11 @@ def list_devices(settings: Settings, as_json: bool) -> None:
     "--legacy-callbacks",
     help="Older version of the Web API that the device uses: 2.0 or 1.0. The default is off.",
 )
+@click.option(
+    "--simulated",
+    is_flag=True,
+    help="The device belongs to the simulator, so leave it out of attendance files.",
+)
 @as_json
 @with_settings
 def add(
@@ -76,6 +81,7 @@ def add(
     mode: str | None,
     timezone: str | None,
     legacy_callbacks: str | None,
+    simulated: bool,
     as_json: bool,
 ) -> None:
     """Register the device with the Service Tag ID DEVICE_ID.
@@ -93,6 +99,7 @@ def add(
             "mode": mode,
             "timezone": timezone,
             "legacy_callbacks": legacy_callbacks,
+            "simulated": simulated or None,
         }
         body = {name: value for name, value in given.items() if value is not None}
         if security_key_file is not None:

@@ -19,16 +19,16 @@ from app.settings.table import Settings
 def clear(settings: Settings, yes: bool, as_json: bool) -> None:
     """Remove the simulated devices and their users from the relay.
 
-    A simulated device has an ID such as VIRTUAL01. The command asks before it removes devices. This also stops the
-    simulator of `cams-relay up`. Events of simulated devices are kept for the retention period, and are left out of
-    attendance files.
+    These are the device of `cams-relay up` and devices that were registered as simulated. The command asks before it
+    removes devices. This also stops the simulator of `cams-relay up`. Events of simulated devices are kept for the
+    retention period, and are left out of attendance files.
     """
     from app.base import simulated_device_request
-    from app.base.simulated_devices import is_simulated
     from app.store.server.embedded import making_nothing
 
     with making_nothing(), operator(settings) as api:
-        found = [device_id for device_id in api.store.devices.ids() if is_simulated(device_id)]
+        simulated = api.store.devices.simulated.ids()
+        found = [device_id for device_id in api.store.devices.ids() if device_id in simulated]
         if found and not yes:
             names = ", ".join(map(printable, found))
             click.confirm(f"Remove {names} and their users from the relay?", abort=True, err=True)

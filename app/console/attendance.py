@@ -14,10 +14,10 @@ from app.api import employees as employees_api
 from app.api.auth import needs, store
 from app.api.problems import Problem
 from app.api.query_parameters import parameters_of
-from app.base.simulated_devices import is_simulated
 from app.console.frame import api, go_to, page
 from app.console.texts import text
 from app.store.access.scopes import PEOPLE_READERS
+from app.store.devices.simulated import SimulatedIds
 
 blueprint = Blueprint("attendance", __name__, url_prefix="/console/attendance")
 
@@ -30,6 +30,7 @@ def show_day() -> ResponseReturnValue:
         wanted = {**request.args, "date": store().attendance.today(attendance_api.sites())}
         return go_to(f"/console/attendance?{urlencode(wanted)}")
     found = api(attendance_api.show_day)
+    simulated = store().devices.simulated.ids()
     day = date.fromisoformat(request.args["date"])
     latest = None if found["data"] else store().attendance.latest_day(attendance_api.sites())
     names = parameters_of(attendance_api.day_as_csv)
@@ -37,8 +38,8 @@ def show_day() -> ResponseReturnValue:
     return page(
         "attendance",
         rows=found["data"],
-        is_simulated=is_simulated,
-        left_out=_left_out(found["data"]),
+        simulated=simulated,
+        left_out=_left_out(found["data"], simulated),
         more=urlencode({**kept, "cursor": found["next_cursor"]}) if found["next_cursor"] else None,
         day=day,
         before=urlencode({**kept, "date": day - timedelta(days=1)}),
@@ -73,7 +74,7 @@ def show_month(user_id: str) -> ResponseReturnValue:
     return page(
         "attendance_person",
         person=found,
-        left_out=_left_out(found["data"]),
+        left_out=_left_out(found["data"], store().devices.simulated.ids()),
         kept=urlencode(kept),
         before=urlencode({**kept, "month": f"{first - timedelta(days=1):%Y-%m}"}),
         after=urlencode({**kept, "month": f"{first + timedelta(days=31):%Y-%m}"}),
@@ -83,12 +84,14 @@ def show_month(user_id: str) -> ResponseReturnValue:
     )
 
 
-def _left_out(rows: list[dict[str, Any]]) -> bool:
+def _left_out(rows: list[dict[str, Any]], simulated: SimulatedIds) -> bool:
     """Return whether files leave out some of these rows' punches, as they are a simulated device's."""
     if request.args.get("device_id") or request.args.get("simulated") == "true":
         return False
     return any(
-        is_simulated(row[name] or "") for row in rows for name in ("first_in_device_id", "last_out_device_id")
+        (row[name] or "") in simulated
+        for row in rows
+        for name in ("first_in_device_id", "last_out_device_id")
     )
 
 

@@ -9,7 +9,6 @@ from flask import Blueprint, Response
 from app.api import devices as devices_api
 from app.api.auth import caller, needs, store
 from app.api.own_url import base_url
-from app.base.simulated_devices import is_simulated
 from app.console.device_steps import steps
 from app.console.frame import api, page
 from app.gateway.legacy_callbacks import CHOICES
@@ -29,11 +28,12 @@ def show_all() -> Response:
     found = api(devices_api.show_all)
     for device in found["data"]:
         device["queued"] = store().commands.queued(device["device_id"])
+    simulated = store().devices.simulated.ids()
     return page(
         "devices",
         devices=found["data"],
         next_cursor=found["next_cursor"],
-        simulated=list(filter(is_simulated, store().devices.ids())),
+        simulated=[device_id for device_id in store().devices.ids() if device_id in simulated],
     )
 
 

@@ -18,7 +18,6 @@ from app.api.own_url import base_url
 from app.api.problems import Problem
 from app.api.query_parameters import parameters_of
 from app.base import simulated_device_request
-from app.base.simulated_devices import is_simulated
 from app.console.frame import api, first_page, go_to, page, wants_page
 from app.console.texts import text
 from app.events.types import EVENT_TYPES
@@ -123,8 +122,10 @@ def clear_simulator() -> ResponseReturnValue:
         store().settings.data_dir
     ):
         raise Problem(503, text("devices.clear_busy"))
-    for device_id in filter(is_simulated, store().devices.ids()):
-        devices_api.remove_confirmed(device_id=device_id)
+    simulated = store().devices.simulated.ids()
+    for device_id in store().devices.ids():
+        if device_id in simulated:
+            devices_api.remove_confirmed(device_id=device_id)
     return Response(status=204)
 
 

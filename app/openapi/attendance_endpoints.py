@@ -45,7 +45,7 @@ _FORMAT = parameter(
 _SITES = (_TIMEZONE, _DEVICES)
 _SIMULATED = parameter(
     "simulated",
-    "true includes the punches of simulated devices, such as VIRTUAL01. By default, they are left out, unless "
+    "true includes the punches of simulated devices. By default, they are left out, unless "
     "device_id names a simulated device.",
     {"type": "string", "enum": ["true", "false"], "default": "false"},
 )

@@ -85,6 +85,11 @@ _DEVICE_TEXTS: dict[str, tuple[str, Any]] = {
         "always accepted. 1.0 has no AuthToken, so it sets require_callback_secret to true.",
         "off",
     ),
+    "simulated": (
+        "Whether this is a device of the simulator, and not a real one. The ID doesn't matter. The device and its "
+        "users are marked, and attendance files leave out its punches.",
+        False,
+    ),
 }
 _DEVICE_CHANGE_TEXTS: dict[str, tuple[str, Any]] = {
     **_DEVICE_TEXTS,

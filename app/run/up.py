@@ -208,7 +208,8 @@ class _Waiting:
 
 def _start_simulator(settings: Settings, store: Store, supervisor: Supervisor) -> bool:
     """Register and start the simulated device, unless a real one is registered; return whether it was started."""
-    if set(store.devices.ids()) - {DEFAULT_DEVICE}:
+    known = set(store.devices.ids())
+    if known - {DEFAULT_DEVICE} or (known and DEFAULT_DEVICE not in store.devices.simulated.ids()):
         return False
     token = private_file(settings.data_dir / "virtual_device_token", secrets.token_hex(16))
     port = _free_port(_simulator_port())
@@ -220,6 +221,7 @@ def _start_simulator(settings: Settings, store: Store, supervisor: Supervisor) -
         "serial_number": DEFAULT_DEVICE,
         "mode": "native",
         "timezone": "UTC",
+        "simulated": True,
     }
     try:
         store.devices.register(record, {"auth_token": token, "security_key": None})

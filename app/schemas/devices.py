@@ -92,6 +92,7 @@ class DeviceBody(Body):
     working_hours = fields.String(load_default=None, allow_none=True, validate=_check_working_hours)
     require_callback_secret = Flag(load_default=False)
     legacy_callbacks = fields.String(load_default=OFF, validate=OneOf(CHOICES))
+    simulated = Flag(load_default=False)
 
 
 class DeviceChange(DeviceBody):

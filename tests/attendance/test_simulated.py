@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import io
-import secrets
 import zipfile
 
-from app.base.simulated_devices import is_simulated
-from simulator.cli import DEFAULT_DEVICE
 from tests.attendance.tools import KOLKATA, a_user, at, days_ago, punch, rows
 from tests.harness import Relay
 from tests.relay.tools import problem
 
 
-def test_the_simulators_own_device_counts_as_simulated_and_no_service_tag_does() -> None:
-    assert is_simulated(DEFAULT_DEVICE) and is_simulated("VIRTUAL2")
-    assert not any(map(is_simulated, ("ZHM1100001", "VIRTUAL", "VIRTUAL01A", "MYVIRTUAL01", "VIRTUAL01\n")))
-
-
 def test_a_file_contains_simulated_punches_only_if_requested(office: Relay) -> None:
     real = office.device(timezone=KOLKATA)
-    simulated = office.device(device_id=f"VIRTUAL{secrets.randbelow(10**9)}", timezone=KOLKATA)
+    simulated = office.device(simulated=True, timezone=KOLKATA)
     user, made_up, day = a_user(), a_user(), days_ago(2)
     punch(real, user, at(day, "09:00"))
     punch(simulated, made_up, at(day, "09:00"))
@@ -55,7 +47,7 @@ def _sheet(workbook: bytes) -> str:
 
 def test_simulated_devices_and_their_users_are_marked(office: Relay) -> None:
     real = office.device()
-    simulated = office.device(device_id=f"VIRTUAL{secrets.randbelow(10**9)}")
+    simulated = office.device(simulated=True)
     for device in (real, simulated):
         user = {"UserID": "7", "FirstName": "Asha", "Template": []}
         device.send_done(device.envelope(UserUpdated=user))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import secrets
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -95,7 +94,7 @@ def test_an_empty_day_links_to_the_latest_day_with_punches(stage: Stage, client:
 
 
 def test_a_page_with_simulated_punches_says_that_files_leave_them_out(stage: Stage, client: Client) -> None:
-    simulated = stage.relay.device(device_id=f"VIRTUAL{secrets.randbelow(10**9)}", timezone="UTC")
+    simulated = stage.relay.device(simulated=True, timezone="UTC")
     user, now = a_user(), datetime.now(UTC).replace(microsecond=0)
     punch(simulated, user, now)
     said = "CSV and Excel files don&#39;t contain simulated devices."

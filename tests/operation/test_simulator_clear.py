@@ -52,7 +52,7 @@ def test_the_simulator_stops_and_its_device_and_users_are_removed(tmp_path: Path
 
 
 def test_only_simulated_devices_are_removed(relay: Relay) -> None:
-    real, simulated = relay.device(), relay.device(device_id="VIRTUAL77")
+    real, simulated = relay.device(device_id="VIRTUAL78"), relay.device(simulated=True)
     asked = subprocess.run(
         [sys.executable, "-m", "app", "simulator", "clear"],
         cwd=relay.folder,

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 from app.attendance.employees import Employee
 from app.attendance.rules import COLUMNS, Mark, Site, by_day, day_of, site, summary, window
 from app.base.natural_order import NaturalKey, natural_key
-from app.base.simulated_devices import is_simulated
 from app.base.yielding import in_turns
 from app.store.attendance.index import DAY, AttendanceIndex, days, read_mark, split_pair, weeks
 from app.store.devices.registry import Devices, Person
+from app.store.devices.simulated import SimulatedIds
 from app.store.people.names import People, person
 from app.store.server.connection import Connection
 from app.store.server.damage import left_out, readable
@@ -42,17 +42,17 @@ Row = dict[str, Any]
 class Sites:
     """Selects punches by their devices: those in a time zone, some devices, or (with neither) all.
 
-    `without_simulated` leaves out simulated devices. `employee_id` selects the devices on which the list of employees
+    `left_out` are the devices to leave out. `employee_id` selects the devices on which the list of employees
     has this ID for the user ID.
     """
 
     timezone: str | None = None
     device_ids: tuple[str, ...] = ()
-    without_simulated: bool = False
+    left_out: SimulatedIds | None = None
     employee_id: str | None = None
 
     def takes(self, device_id: str, timezones: Mapping[str, str]) -> bool:
-        if self.without_simulated and is_simulated(device_id):
+        if self.left_out is not None and device_id in self.left_out:
             return False
         if self.device_ids and device_id not in self.device_ids:
             return False

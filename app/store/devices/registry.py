@@ -17,6 +17,7 @@ from app.store.devices import record as device_record
 from app.store.devices.cache import KnownDevices
 from app.store.devices.former import FormerDevices
 from app.store.devices.record import Device, Person, Secrets, Unreadable
+from app.store.devices.simulated import SimulatedDevices
 from app.store.server.connection import Connection
 from app.store.server.damage import left_out
 from app.store.server.keys import DEVICE_CHANGES, DEVICES, Shard, token
@@ -54,14 +55,16 @@ class Devices(KnownDevices):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self.former = FormerDevices(connection)
+        self.simulated = SimulatedDevices(connection)
         self._put = connection.script("device_write")
 
     # Registration
 
     def register(self, record: dict[str, Any], secrets: Secrets) -> dict[str, Any]:
-        """Register a device; `record` is its public part. Raises DeviceExists."""
+        """Register a device; `record` is its public part, with `simulated` if it is one. Raises DeviceExists."""
         connection, device_id = self._connection, record["device_id"]
         shard = connection.new_shard_for(device_id)
+        record, simulated = _without_mark(record)
         record = {**record, "created_at": received_iso(datetime.now(UTC))}
         if not connection.redis.hsetnx(DEVICES, device_id, shard.number):
             shard = connection.shard_of(device_id) or shard
@@ -72,6 +75,7 @@ class Devices(KnownDevices):
         # remember.
         if not self._write(shard, device_id, (b"", b""), record, secrets, version=random.getrandbits(48)):
             raise DeviceExists(device_id)
+        self.simulated.mark(device_id, bool(simulated))
         self._add_token(device_id, secrets["auth_token"])
         self._removals.clear(device_id)
         self._announce(device_id)
@@ -91,6 +95,8 @@ class Devices(KnownDevices):
         `check` or `check_version` raises, nothing is changed.
         """
 
+        record, simulated = _without_mark(record)
+
         def how(stored: dict[str, Any], kept: Secrets) -> tuple[dict[str, Any], Secrets]:
             check(stored, kept)
             changed = device_record.changed_secrets(kept, secrets)
@@ -101,7 +107,10 @@ class Devices(KnownDevices):
                 changed = device_record.without_callback_secret(changed)
             return stored | record, changed
 
-        return self._change(device_id, how, secrets.get("auth_token"), check_version)
+        device = self._change(device_id, how, secrets.get("auth_token"), check_version)
+        if device is not None and simulated is not None:
+            self.simulated.mark(device_id, simulated)
+        return device
 
     def rotate_callback_secret(self, device_id: str) -> Device | None:
         """Create a new callback secret. The previous one stays valid for OVERLAP_SECONDS. None if not registered."""
@@ -230,3 +239,8 @@ class Devices(KnownDevices):
         sealed = self._connection.vault.seal("device", orjson.dumps(secrets), device_id)
         arguments = [*stored, orjson.dumps(record), sealed, version]
         return bool(self._put(keys=[shard.device(device_id)], args=arguments))
+
+
+def _without_mark(record: dict[str, Any]) -> tuple[dict[str, Any], bool | None]:
+    """Split `simulated` from a record, because it is stored elsewhere; None if the record hasn't got it."""
+    return {name: value for name, value in record.items() if name != "simulated"}, record.get("simulated")

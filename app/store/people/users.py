@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from app.base.simulated_devices import is_simulated
 from app.store.devices.registry import Device
+from app.store.devices.simulated import SimulatedDevices
 from app.store.people.device_timestamps import Stamp, read_stamp
 from app.store.server.connection import Connection
 from app.store.server.damage import left_out, readable
@@ -134,17 +134,22 @@ class Users:
         def call(pipeline: Any, user_id: str) -> None:
             pipeline.hgetall(device.shard.user(device.id, user_id))
 
+        simulated = device.id in SimulatedDevices(self._connection).ids()
         answers = asked(self._connection.redis, user_ids, call, raise_on_error=False)
-        return [self._shown_if_readable(device, user_id, fields) for user_id, fields in answers]
+        return [self._shown_if_readable(device, simulated, *answer) for answer in answers]
 
-    def _shown_if_readable(self, device: Device, user_id: str, fields: Any) -> dict[str, Any] | None:
+    def _shown_if_readable(
+        self, device: Device, simulated: bool, user_id: str, fields: Any
+    ) -> dict[str, Any] | None:
         with left_out(f"a user of device {device.id}"):
             if isinstance(fields, Exception):
                 raise fields
-            return self._shown(device, user_id, fields) if any(map(is_sealed, fields)) else None
+            return self._shown(device, simulated, user_id, fields) if any(map(is_sealed, fields)) else None
         return None
 
-    def _shown(self, device: Device, user_id: str, fields: dict[bytes, bytes]) -> dict[str, Any]:
+    def _shown(
+        self, device: Device, simulated: bool, user_id: str, fields: dict[bytes, bytes]
+    ) -> dict[str, Any]:
         profile = self._open(device.id, user_id, fields.get(b"profile"))
         credentials = []
         for name in sorted(name for name in fields if name.startswith(b"c:")):
@@ -164,7 +169,7 @@ class Users:
             "user_id": user_id,
             "device_id": device.id,
             "device_label": device.record["label"],
-            "simulated": is_simulated(device.id),
+            "simulated": simulated,
             **{name: profile.get(name) for name in PROFILE},
             "full_name": full_name(profile),
             "updated_at": profile.get("updated_at"),

@@ -195,6 +195,13 @@ STORED_DATA: tuple[StoredData, ...] = (
         "device",
         _ALWAYS,
     ),
+    StoredData(
+        "{g}:simulated_devices",
+        "hash",
+        "IDs of devices, also removed ones, and whether they are simulated",
+        "device",
+        _ALWAYS,
+    ),
     StoredData("{g}:token:DIGEST", "set", "keyed digests of AuthTokens", "device", _UNTIL_REMOVED),
     StoredData(
         "{g}:subscriptions",

@@ -54,6 +54,7 @@ Valkey Cluster keeps them on one node. Keys with the tag `{g}` belong to no devi
 {g}:store                       the store's ID; a different or missing ID means another store (see `store_id`)
 {g}:device_changes              stream: the last thousand registrations, changes and removals of devices
 {g}:former_devices              hash: removed device → digest of its AuthToken, its gateway's origin (JSON)
+{g}:simulated_devices           hash: device, also a removed one → 1 if it is simulated, 0 if it isn't
 {g}:token:DIGEST                set of the devices that use an AuthToken (usually one)
 {g}:subscriptions               hash: subscription → JSON
 {g}:api_keys                    hash: digest of a key → JSON
@@ -93,6 +94,7 @@ DEVICES_REMOVED = "{g}:devices:removed"
 STORE = "{g}:store"
 DEVICE_CHANGES = "{g}:device_changes"
 FORMER_DEVICES = "{g}:former_devices"
+SIMULATED_DEVICES = "{g}:simulated_devices"
 SUBSCRIPTIONS = "{g}:subscriptions"
 API_KEYS = "{g}:api_keys"
 COUNTERS = "{g}:counters"
