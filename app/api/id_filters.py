@@ -16,7 +16,7 @@ _PART = re.compile(r"(?:\\,|[^,])+")  # a comma with a backslash before it belon
 
 
 def device_ids() -> tuple[str, ...]:
-    """The device IDs in the parameter `device_id`. Raises a 422 Problem if no device can have one."""
+    """Return the device IDs in the parameter `device_id`. Raises a 422 Problem if no device can have one."""
     found = _ids("device_id")
     for device_id in found:
         if not is_device_id(device_id):
@@ -29,7 +29,7 @@ def device_ids() -> tuple[str, ...]:
 
 
 def user_ids() -> tuple[str, ...]:
-    """The same for users and the parameter `user_id`."""
+    """Return the user IDs in the parameter `user_id`. Raises a 422 Problem if no user can have one."""
     found = _ids("user_id")
     for user_id in found:
         if len(user_id) > LONGEST_ID:

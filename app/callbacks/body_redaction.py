@@ -80,7 +80,7 @@ class _Redaction:
 
     @property
     def can_be_shown(self) -> bool:
-        """With very many secrets, looking for each of them everywhere takes too long."""
+        """There are too many secrets to search for each of them everywhere."""
         return len(self._secrets) <= _MOST_SECRETS
 
     def result(self) -> object:

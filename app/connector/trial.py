@@ -21,7 +21,7 @@ _COLUMNS: Final = ("UserId", "LogTime", "Type", "InputType", "Temperature", "Fac
 
 @dataclass(slots=True)
 class TrialCounts:
-    """What would become of the rows."""
+    """The numbers of rows, by what would happen to them."""
 
     sent: int = 0
     repeated: int = 0
@@ -29,7 +29,7 @@ class TrialCounts:
     of_others: int = 0
 
     def __str__(self) -> str:
-        """Such as "12 rows read: 9 would be sent, 2 repeated, 1 rejected. Nothing was sent."."""
+        """Return a summary such as "12 rows read: 9 would be sent, 2 repeated, 1 rejected. Nothing was sent."."""
         read = self.sent + self.repeated + self.rejected + self.of_others
         more = {"repeated": self.repeated, "of other devices": self.of_others}
         said = "".join(f", {count} {what}" for what, count in more.items() if count)
@@ -63,7 +63,7 @@ class Trial:
             self._take(read)
 
     def lines(self) -> Iterator[str]:
-        """The text to show: a table of the first rows, then the first rejected rows and why."""
+        """Yield the text to show: a table of the first rows, then the first rejected rows with the reasons."""
         found, counts = self._found, self.counts
         if found.rows:
             yield f"The first {len(found.rows)} of {counts.sent} rows, as they would be sent:"
@@ -117,7 +117,7 @@ def _cell(value: object) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    """The rows below headings; a column that holds nothing is left out."""
+    """Yield a table of the rows with a header. Empty columns are left out."""
     names = [name for name in ("line", "stgid", *_COLUMNS) if any(row.get(name) for row in rows)]
     lines = [names, *([row.get(name) or "-" for name in names] for row in rows)]
     widths = [max(len(line[number]) for line in lines) for number in range(len(names))]

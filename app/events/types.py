@@ -32,7 +32,7 @@ def _text(description: str, example: str | None, *, null: bool = False) -> field
 
 
 class Event(Schema):
-    """What all events have in common."""
+    """The fields that all events have."""
 
     class Meta:
         unknown = RAISE

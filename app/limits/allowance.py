@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Allowance:
-    """So many units per second, at most `most` at once."""
+    """Allows a number of units per second, and at most `most` at once."""
 
     def __init__(self, a_second: float, most: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._a_second, self._most, self._clock = a_second, most, clock
