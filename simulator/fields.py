@@ -18,11 +18,11 @@ class Fields:
         return name in self._left
 
     def any(self, name: str) -> object:
-        """Whatever was given, None for nothing."""
+        """Return the value in any type; None if the field is missing."""
         return self._left.pop(name, None)
 
     def text(self, name: str) -> str | None:
-        """A string; a number is taken for one, since IDs look like numbers."""
+        """Return a string. A number is also accepted, because IDs look like numbers."""
         value = self.any(name)
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
@@ -55,7 +55,7 @@ class Fields:
         return value
 
     def rest(self) -> dict[str, object]:
-        """All that is left, for somebody else to read."""
+        """Return all remaining fields."""
         left, self._left = self._left, {}
         return left
 

@@ -15,7 +15,7 @@ _CLOSE_SECONDS = 1.0
 class Gateway:
     """Holds devices and answers commands; safe to use from any thread or greenlet.
 
-    `relay_url` is where devices without a `callback_url` of their own push to (`/callback` is put on it).
+    `relay_url` is used, with `/callback` appended, for devices without their own `callback_url`.
     """
 
     def __init__(self, relay_url: str | None = None) -> None:
@@ -35,16 +35,16 @@ class Gateway:
             return device
 
     def device(self, stgid: str) -> Device:
-        """KeyError if there is none."""
+        """Return the device with this stgid. Raises KeyError if there is none."""
         return self._devices[stgid]
 
     def desk(self, stgid: str) -> Desk:
-        """What answers a device's commands. KeyError if there is none."""
+        """Return the desk that answers a device's commands. Raises KeyError if there is none."""
         return self._desks[stgid]
 
     @property
     def devices(self) -> list[Device]:
-        """In the order they were added."""
+        """Return the devices in the order they were added."""
         return list(self._devices.values())
 
     def remove_device(self, stgid: str) -> None:

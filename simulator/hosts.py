@@ -1,7 +1,7 @@
-"""Which callers the control API answers: those that reach it by a loopback name, or by a name it was given.
+"""Host names at which the control API can be called: loopback names and configured names.
 
-A page on the internet can have its own name resolve to 127.0.0.1 (DNS rebinding) and would then reach the control API
-from the browser of whoever opens it. The browser sends that name as `Host`.
+A page on the internet can make its own name resolve to 127.0.0.1 (DNS rebinding), and would then reach the control API
+from its visitors' browsers. The browser sends that name as `Host`.
 """
 
 import ipaddress
@@ -12,18 +12,18 @@ _LOCALHOST = "localhost"
 
 
 class AllowedHosts:
-    """Loopback names and addresses, and the names it is made with."""
+    """Loopback names and addresses, and the configured names."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._names = {_bare(name) for name in names}
 
     def allow(self, host: str) -> bool:
-        """Whether a `Host` header names one of them, with or without a port."""
+        """Return whether a `Host` header contains an allowed name, with or without a port."""
         name = _host_name(f"//{host}")
         return name is not None and (name in self._names or _is_loopback(name))
 
     def allow_origin(self, origin: str) -> bool:
-        """Whether an `Origin` header does: a page of another site may not use the browser to call either."""
+        """Return whether an `Origin` header contains an allowed name, so that other sites' pages can't call the API."""
         name = _host_name(origin)
         return name is not None and (name in self._names or _is_loopback(name))
 

@@ -46,11 +46,11 @@ _ADD_NAMES = {
 
 @dataclass(frozen=True)
 class Command:
-    """A command that is in order. Fields that its operation does not have stay at their defaults."""
+    """A valid command. Fields that its operation doesn't have keep their defaults."""
 
     operation: str
     operation_id: str = ""
-    # Tells a command that is asked again from another one under the same OperationID.
+    # Distinguishes a repeated command from another one with the same OperationID.
     digest: str = ""
     user_id: str = ""
     first_name: str = ""
@@ -64,7 +64,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Rules:
-    """What reading a body depends on: the zone of times without an offset, and whether Size must be right."""
+    """The rules for reading a body: the time zone of times without an offset, and whether Size is checked."""
 
     zone: tzinfo
     strict_sizes: bool = False
@@ -75,10 +75,10 @@ Reader = Callable[[Fields, Rules], Fields]
 
 
 def parse(body: Fields, rules: Rules) -> Command:
-    """The command in a decrypted body.
+    """Return the command in a decrypted body.
 
-    Refused with 3 where the structure is of no operation, 1 if a value is wrong, 10 for a template, 15 for an
-    operation unknown here.
+    Refused with 3 if the structure doesn't belong to an operation, 1 if a value is invalid, 10 for an invalid template,
+    and 15 for an unknown operation.
     """
     verbs = [name for name in body if name not in _COMMON]
     if len(verbs) != 1 or len(body) != len(_COMMON) + 1:
@@ -120,7 +120,7 @@ def _add(content: Fields, rules: Rules) -> Fields:
             raise Refused(Code.INVALID_REQUEST_DATA, f"template {key} appears twice")
     types = frozenset(template.type for template in templates)
     return {
-        # The array "accepts multiple entries": sets without a name of their own are taken too.
+        # The array "accepts multiple entries", so combinations without a documented name are also accepted.
         "operation": _ADD_NAMES.get(types, "AddUser"),
         "user_id": user_id,
         "first_name": _text(user["FirstName"], "FirstName", empty=True),
@@ -223,7 +223,7 @@ def _access(content: Fields, rules: Rules) -> Fields:
 
 
 def _alone(subject: str, read: Reader) -> Reader:
-    """A reader for a verb whose object has this one subject and nothing else."""
+    """Return a reader for a verb whose object only contains this subject."""
 
     def checked(content: Fields, rules: Rules) -> Fields:
         _exactly(content, {subject})

@@ -64,13 +64,13 @@ class Outbox:
         return len(again)
 
     def hurry(self) -> None:
-        """Try the held callback again now instead of after its wait."""
+        """Send the waiting callback again now."""
         with self._changed:
             self._hurry = True
             self._changed.notify_all()
 
     def wait_empty(self, timeout: float) -> bool:
-        """Whether everything was acknowledged within `timeout` seconds."""
+        """Wait until everything is acknowledged. Return False after `timeout` seconds."""
         with self._changed:
             return (
                 self._changed.wait_for(lambda: not self._queue or self._closed, timeout) and not self._queue
@@ -83,12 +83,12 @@ class Outbox:
             self._changed.notify_all()
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread's end, which an attempt under way may put off."""
+        """Wait for the thread to end, which a running attempt can delay."""
         self._thread.join(timeout)
 
     @property
     def url(self) -> str | None:
-        """Where callbacks go: the device's own URL or the relay's, with `?stgid=` put on it."""
+        """The URL of callbacks: the device's own or the relay's, with `?stgid=` appended."""
         url = self._spec.callback_url
         if url is None and self._relay_url is not None:
             url = self._relay_url.rstrip("/") + "/callback"
@@ -99,7 +99,7 @@ class Outbox:
     def _run(self) -> None:
         failures = 0
         with requests.Session() as session:
-            # A proxy of the environment has no business between two local processes.
+            # Don't use proxies from the environment between two local processes.
             session.trust_env = False
             while True:
                 parcel = self._next()
@@ -136,7 +136,7 @@ class Outbox:
         return True
 
     def _attempt(self, session: requests.Session, parcel: Parcel) -> str | None:
-        """None if the relay answered "done", else what was wrong with its answer."""
+        """Send the callback once. Return None if the relay answered "done", otherwise what was wrong with its answer."""
         url, key = self.url, self._spec.security_key
         if url is None:
             return "there is no Callback URL"
@@ -156,7 +156,7 @@ class Outbox:
 
 
 def is_done(body: bytes) -> bool:
-    """Whether an answer's body is the acknowledgement `{"status":"done"}`."""
+    """Return whether an answer's body is the acknowledgement `{"status":"done"}`."""
     try:
         answer = json.loads(body)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Plausible staff of a made-up company, and the order in which a day's punches go."""
+"""Plausible staff of a fictional company, and the order of a day's punches."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ def staff(device: Device) -> None:
 
 
 def input_type(user: User) -> str:
-    """How a user identifies: with the first credential there is, a photo being none."""
+    """Return the verification type of a user: that of the first credential other than a photo."""
     kinds = (kind for kind, _ in user.templates if kind != "UserPhoto")
     return next(kinds, "Card")
 

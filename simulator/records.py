@@ -36,7 +36,7 @@ class Template:
 
     @property
     def key(self) -> tuple[str, int]:
-        """What makes two templates of a user the same one."""
+        """The key that identifies a user's template."""
         return self.type, self.index
 
     def wire(self, user_id: str) -> dict[str, object]:
@@ -61,7 +61,7 @@ class User:
     templates: dict[tuple[str, int], Template] = field(default_factory=dict)
 
     def admitted_at(self, moment: datetime) -> bool:
-        """Whether the device lets this user in at a moment of its own clock."""
+        """Return whether the device admits this user at a time of its own clock."""
         early = self.access_start is not None and moment < self.access_start
         late = self.access_end is not None and moment > self.access_end
         return self.enabled and not early and not late
