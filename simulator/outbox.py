@@ -136,7 +136,7 @@ class Outbox:
         return True
 
     def _attempt(self, session: requests.Session, parcel: Parcel) -> str | None:
-        """Send the callback once. Return None if the relay answered "done", otherwise what was wrong with its answer."""
+        """Send the callback once. Return None if the relay answered "done", otherwise what was wrong."""
         url, key = self.url, self._spec.security_key
         if url is None:
             return "there is no Callback URL"

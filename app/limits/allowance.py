@@ -14,7 +14,7 @@ class Allowance:
         self._left, self._at = most, clock()
 
     def take(self, units: float) -> bool:
-        """Use up so many units; False if there are not enough."""
+        """Use up some units. Return False, and use none, if there are not enough."""
         now = self._clock()
         self._left = min(self._most, self._left + (now - self._at) * self._a_second)
         self._at = now
@@ -34,5 +34,5 @@ class FairAllowance:
         self._trusted, self._strangers = Allowance(a_second, most), Allowance(a_second, most)
 
     def take(self, units: float, *, trusted: bool) -> bool:
-        """Use up so many units; False if there are not enough."""
+        """Use up some units. Return False, and use none, if there are not enough."""
         return (self._trusted if trusted else self._strangers).take(units)
