@@ -8,6 +8,8 @@ import click
 
 from app.cli.shared import asked_store, note, refuse_wrong_store, with_settings
 from app.settings import readers
+from app.settings.backups import backup_place
+from app.settings.s3_url import S3Url
 from app.settings.table import Settings
 
 _WHERE_THE_KEY_IS = (
@@ -22,15 +24,22 @@ def _interval(_context: click.Context, _parameter: click.Parameter, text: str | 
         raise click.BadParameter(f"{text!r} {error}, e.g. 1d") from None
 
 
+def _place(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Path | S3Url | None:
+    try:
+        return None if text is None else backup_place(text)
+    except readers.HiddenValueError as error:
+        raise click.BadParameter(f"the value {error}") from None
+
+
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @click.option(
     "--to",
     "folder",
-    type=click.Path(path_type=Path),
-    metavar="DIRECTORY",
-    help="Folder to save to instead of FILE. The name of the backup contains the time. The default is "
-    "RELAY_BACKUP_TO.",
+    callback=_place,
+    metavar="DIRECTORY|s3://BUCKET/PREFIX",
+    help="Folder or S3-compatible storage to save to instead of FILE. The name of the backup contains the time. "
+    "The default is RELAY_BACKUP_TO.",
 )
 @click.option(
     "--every", callback=_interval, help="Keep running, and make a backup this often, e.g. 12h or 1d."
@@ -43,7 +52,7 @@ def _interval(_context: click.Context, _parameter: click.Parameter, text: str | 
 )
 @with_settings
 def backup(
-    settings: Settings, file: Path | None, folder: Path | None, every: float | None, keep: int | None
+    settings: Settings, file: Path | None, folder: Path | S3Url | None, every: float | None, keep: int | None
 ) -> None:
     """Save a copy of the store to FILE, or to a folder. The relay can keep running.
 
@@ -52,6 +61,9 @@ def backup(
     not included, either.
 
     If RELAY_BACKUP_TO is set, `cams-relay up` makes backups automatically.
+
+    For s3://BUCKET/PREFIX, the extra s3 must be installed (pip install boto3). Set AWS_ACCESS_KEY_ID and
+    AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL if the storage isn't that of AWS.
     """
     if file is not None:
         if folder is not None or every is not None or keep is not None:
@@ -61,7 +73,8 @@ def backup(
     folder = folder or settings.backups.to
     if folder is None:
         raise click.ClickException("give a file, or set a folder with --to FOLDER or RELAY_BACKUP_TO")
-    folder = folder.absolute()
+    if isinstance(folder, Path):
+        folder = folder.absolute()
     if every is None:
         _to_folder(settings, folder, keep)
         return
@@ -95,7 +108,7 @@ def _to_file(settings: Settings, file: Path) -> None:
     click.echo(f"{count} keys saved to {file}. {_WHERE_THE_KEY_IS}")
 
 
-def _to_folder(settings: Settings, folder: Path, keep: int | None) -> None:
+def _to_folder(settings: Settings, folder: Path | S3Url, keep: int | None) -> None:
     from app.store.upkeep.backup_file import BackupError
     from app.store.upkeep.backup_schedule import BackupSchedule, explained
 

@@ -7,17 +7,20 @@ import secrets
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from app.cli.called_as import with_name
 from app.cli.shared import asked_store, note, with_settings
+from app.settings import readers
+from app.settings.s3_url import SCHEME, S3Url, s3_url
 from app.settings.table import Settings
 
 if TYPE_CHECKING:
@@ -29,8 +32,20 @@ _STOP_SECONDS = 60.0
 _KEY_FILE = "secret_key"
 
 
+class _Backup(click.Path):
+    """A file, or the URL of a backup on S3-compatible storage."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value).lower().startswith(SCHEME):
+            return super().convert(value, param, ctx)
+        try:
+            return s3_url(value)
+        except readers.HiddenValueError as error:
+            self.fail(f"the value {error}", param, ctx)
+
+
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=_Backup(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--secret-key-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -44,8 +59,10 @@ _KEY_FILE = "secret_key"
     "the backup still runs.",
 )
 @with_settings
-def restore(settings: Settings, file: Path, secret_key_file: Path | None, hold: bool) -> None:
+def restore(settings: Settings, file: Path | S3Url, secret_key_file: Path | None, hold: bool) -> None:
     """Restore a backup into an empty store. Stop web and worker first.
+
+    FILE can also be s3://BUCKET/PREFIX/NAME.backup, with the same AWS_… settings as for `cams-relay backup`.
 
     The secret key of the backup is read from --secret-key-file, RELAY_SECRET_KEY or the file secret_key in
     RELAY_DATA_DIR. If it isn't there, you are asked for it. Without REDIS_URL, the embedded store runs during the
@@ -63,8 +80,8 @@ def restore(settings: Settings, file: Path, secret_key_file: Path | None, hold: 
     from app.store.upkeep.hold import waiting
 
     has_keys, left = False, None
-    with _given_to_its_owner(settings.data_dir):
-        settings = replace(settings, secret_key=_secret_key(settings, file, secret_key_file))
+    with _given_to_its_owner(settings.data_dir), _local_copy(settings.data_dir, file) as copy:
+        settings = replace(settings, secret_key=_secret_key(settings, copy, secret_key_file))
         with _store(settings) as kept:
 
             def finish() -> None:
@@ -75,7 +92,7 @@ def restore(settings: Settings, file: Path, secret_key_file: Path | None, hold: 
                     left = hold_all(kept)
 
             try:
-                count = put_back(kept.connection, file, finish)
+                count = put_back(kept.connection, copy, finish)
             except BackupError as error:
                 raise click.ClickException(str(error)) from None
             if not hold:
@@ -92,6 +109,28 @@ def restore(settings: Settings, file: Path, secret_key_file: Path | None, hold: 
         )
     if left is not None:
         _say_what_waits(left, hold)
+
+
+@contextmanager
+def _local_copy(data_dir: Path, backup: Path | S3Url) -> Iterator[Path]:
+    """The backup's file. One on S3 is downloaded to the data folder, and removed afterwards."""
+    from app.base.private_folder import make_private
+    from app.store.upkeep.backup_file import BackupError
+    from app.store.upkeep.backup_s3 import download
+
+    if isinstance(backup, Path):
+        yield backup
+        return
+    make_private(data_dir)
+    with tempfile.TemporaryDirectory(prefix="restore-", dir=data_dir) as folder:
+        file = Path(folder) / "backup"
+        try:
+            download(backup, file)
+        except BackupError as error:
+            raise click.ClickException(str(error)) from None
+        except OSError as error:
+            raise click.ClickException(f"{data_dir} can't be written: {error.strerror}") from None
+        yield file
 
 
 def _say_what_waits(left: Waiting, hold: bool) -> None:

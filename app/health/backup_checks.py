@@ -39,7 +39,7 @@ def backups_fail(store: Store, now: float | None = None) -> bool:
 def _found(store: Store, now: float | None, *, details: bool) -> list[str]:
     now = time.time() if now is None else now
     report, wanted = store.backup_reports.read(), store.settings.backups.to
-    if wanted is not None and (report is None or report.folder != str(wanted)) and not wanted.is_dir():
+    if isinstance(wanted, Path) and (report is None or report.folder != str(wanted)) and not wanted.is_dir():
         return [_without_folder(wanted, details=details)]
     stopped = report is None or now - report.at > _STOPPED_SECONDS
     if stopped and (wanted is None or _is_starting(store, now)):

@@ -10,12 +10,13 @@ from typing import NoReturn
 
 from app.base.log import configure
 from app.base.loops import LOOPS
+from app.settings.s3_url import S3Url
 from app.settings.table import Settings
 from app.store import Store
 from app.store.upkeep.backup_schedule import LOOP, TURN_SECONDS, BackupSchedule
 
 
-def run(settings: Settings, store: Store, folder: Path, every: float, keep: int) -> NoReturn:
+def run(settings: Settings, store: Store, folder: Path | S3Url, every: float, keep: int) -> NoReturn:
     """Make backups until SIGTERM. A backup in progress is then given up, and leaves no file."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     configure(settings.log_level, settings.log_format)

@@ -7,6 +7,17 @@ from pathlib import Path
 
 from app.settings import readers as read
 from app.settings.readers import Variable
+from app.settings.s3_url import SCHEME, S3Url, s3_url
+
+
+def backup_place(text: str) -> Path | S3Url:
+    """Read a folder or an S3 URL. Raises ValueError, with the end of a sentence."""
+    if text.lower().startswith(SCHEME):
+        return s3_url(text)
+    if "://" in text:
+        raise read.HiddenValueError("is a URL, but neither a folder nor s3://bucket/prefix")
+    return Path(text).expanduser()
+
 
 BACKUP_VARIABLES: tuple[Variable, ...] = (
     Variable(
@@ -14,9 +25,10 @@ BACKUP_VARIABLES: tuple[Variable, ...] = (
         "to",
         "",
         "/mnt/backups",
-        "Folder for the backups that `cams-relay up` makes automatically, for example on another disk. The folder "
-        "must exist. Names and punches in backups are not encrypted. If unset, no backups are made.",
-        read.optional_folder,
+        "Folder for the backups that `cams-relay up` makes automatically, for example on another disk, or "
+        "`s3://bucket/prefix` for S3-compatible storage. The folder or bucket must exist. Names and punches in backups "
+        "are not encrypted. If unset, no backups are made.",
+        lambda text: backup_place(text) if text else None,
     ),
     Variable(
         "RELAY_BACKUP_EVERY",
@@ -39,8 +51,8 @@ BACKUP_VARIABLES: tuple[Variable, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Backups:
-    """The folder for backups, if any, the seconds between them, and how many are kept."""
+    """Where backups are made, if at all, the seconds between them, and how many are kept."""
 
-    to: Path | None
+    to: Path | S3Url | None
     every: float
     keep: int

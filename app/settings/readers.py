@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -33,6 +32,10 @@ class ExampleError(ValueError):
     def __init__(self, problem: str, example: str) -> None:
         super().__init__(problem)
         self.example = example
+
+
+class HiddenValueError(ValueError):
+    """A wrong value that isn't shown, because it may contain a password or a key."""
 
 
 # Plain values
@@ -162,12 +165,6 @@ def private_targets(text: str) -> str:
 
 def optional(text: str) -> str | None:
     return text or None
-
-
-def optional_folder(text: str) -> Path | None:
-    if "://" in text:
-        raise ValueError("is a URL, not a folder")
-    return Path(text).expanduser() if text else None
 
 
 def optional_key(text: str) -> str | None:

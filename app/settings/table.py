@@ -411,7 +411,9 @@ def _read(variable: Variable, environ: Mapping[str, str]) -> Any:
     try:
         return variable.read(text)
     except ValueError as error:
-        shown = "its value" if variable.secret else f"{text[:80]!r}"
+        shown = (
+            "its value" if variable.secret or isinstance(error, read.HiddenValueError) else f"{text[:80]!r}"
+        )
         example = error.example if isinstance(error, read.ExampleError) else variable.example
         raise SettingsError(
             f"{variable.name}: {shown} {error}; use, for example, {variable.name}={example}"

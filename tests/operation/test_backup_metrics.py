@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from app.settings.table import load
 from app.store import Store
-from app.store.server.keys import BACKUPS
 from app.store.upkeep.backup_reports import BackupReport
 from tests.harness import Relay
 
 DAY = 86_400.0
-
-
-@pytest.fixture
-def kept(relay: Relay) -> Iterator[Store]:
-    store = Store(load(relay.environment))
-    yield store
-    store.connection.redis.delete(BACKUPS)
 
 
 def shown(relay: Relay) -> tuple[float, float | None, bool]:

@@ -1,61 +1,41 @@
-"""The folder with the relay's automatic backups.
-
-A file's name has the beginning of the store's ID, and its origin (see `backup_origin`), so that several relays, and
-copies of one, can share a folder. Nothing else in the folder is touched.
-"""
+"""The folder with the relay's automatic backups. Only this store's backups in it are touched (see `backup_names`)."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import re
-import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
+from app.settings.s3_url import S3Url
 from app.store.upkeep.backup_file import BackupError
+from app.store.upkeep.backup_names import BackupNames, Kept, newest_of, surplus
 from app.store.upkeep.backup_partial import is_partial_of, remove_abandoned
 
-_TIME = "%Y%m%dT%H%M%SZ"
 _ROOM = 1.1  # times the size of the newest backup
-_AHEAD_SECONDS = 300.0  # a name dated later than this was written when a clock was wrong
 
 
 class FolderBusy(BackupError):
     """Another process makes or removes backups in the folder."""
 
 
-class Kept(NamedTuple):
-    """A backup in the folder; `made_at` is in seconds since 1970, by its name."""
-
-    made_at: float
-    path: Path
-
-
 class BackupFolder:
     """The backups of one store in a folder."""
 
     def __init__(self, folder: Path, store_id: str, origin: str) -> None:
-        """`origin` tells copies of a store apart; names without one are of an earlier version."""
         self._folder = folder
-        self._prefix = f"cams-relay-{store_id[:8]}-{origin}-"
-        self._pattern = re.compile(
-            rf"cams-relay-{re.escape(store_id[:8])}-(?:{re.escape(origin)}-)?(\d{{8}}T\d{{6}}Z)-[0-9a-f]{{4}}\.backup",
-            re.ASCII,
-        )
+        self._names = BackupNames(store_id, origin)
 
     def newest(self, now: float) -> Kept | None:
         """Return the newest backup, except those dated ahead. Raises BackupError if there is no folder, and OSError."""
-        return max((kept for kept in self._all() if not _is_ahead(kept, now)), default=None)
+        return newest_of(self._all(), now)
 
-    def ahead(self, now: float) -> list[Path]:
-        """Return the backups that are dated in the future, by name. Raises BackupError and OSError."""
-        return sorted(kept.path for kept in self._all() if _is_ahead(kept, now))
+    def ahead(self, now: float) -> list[str]:
+        """Return the names of the backups that are dated in the future. Raises BackupError and OSError."""
+        return sorted(kept.path.name for kept in self._all() if kept.is_ahead(now))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -75,42 +55,44 @@ class BackupFolder:
         finally:
             os.close(descriptor)
 
-    def next_path(self, now: float) -> Path:
-        """Return a new backup's path. Raises BackupError if the disk has too little room for it, and OSError."""
-        newest = self.newest(now)
+    def save(self, write: Callable[[Path], int], now: float) -> tuple[Path, int]:
+        """Make a backup with `write`; return its path, and what `write` returned.
+
+        Raises BackupError if the disk has too little room for it, OSError, and what `write` raises.
+        """
+        newest = max(self._files(), key=lambda found: found[0], default=None)
         if newest is not None:
-            size, free = newest.path.stat().st_size, shutil.disk_usage(self._folder).free
+            size, free = newest[1].stat().st_size, shutil.disk_usage(self._folder).free
             if free < size * _ROOM:
                 raise BackupError(
                     f"the disk of {self._folder} has {free >> 20} MiB left, and the latest backup is {size >> 20} "
                     "MiB. Free up space, or keep fewer backups"
                 )
-        name = f"{self._prefix}{datetime.fromtimestamp(now, UTC):{_TIME}}-{secrets.token_hex(2)}.backup"
-        return self._folder / name
+        path = self._folder / self._names.new(now)
+        return path, write(path)
 
     def remove_abandoned(self) -> None:
         """Remove this store's copies that were never completed and that no process writes. Raises OSError."""
         for path in self._folder.iterdir():
-            found = self._pattern.match(path.name)
-            if found is not None and is_partial_of(path.name, found[0]):
+            name = self._names.begins_one(path.name)
+            if name is not None and is_partial_of(path.name, name):
                 remove_abandoned(path)
 
-    def remove_all_but(self, count: int, new: Path, now: float) -> list[Path]:
-        """Remove this store's oldest backups, so that `count` are left; which ones.
+    def remove_all_but(self, count: int, new: Path | S3Url, now: float) -> list[str]:
+        """Remove this store's oldest backups, so that `count` are left; return their names. See `surplus`.
 
-        The new backup stays, whatever the clock said when it was made. Backups dated in the future count as the
-        oldest: the clock was wrong when they were made. Those of another user than the new one's stay. Raises OSError
-        once all were tried.
+        Those of another user than the new one's stay. Raises OSError once all were tried.
         """
-        owner = new.lstat().st_uid  # not our user: network file systems may give all files to one
-        others = [kept for kept in self._all() if kept.path != new]
-        others.sort(key=lambda kept: (not _is_ahead(kept, now), kept), reverse=True)
+        owner = (
+            (self._folder / new.name).lstat().st_uid
+        )  # not ours: network file systems may give all files to one
         removed, failed = [], None
-        for kept in others[count - 1 :]:
+        for kept in surplus(self._all(), count, new, now):
+            path = self._folder / kept.path.name
             try:
-                if kept.path.lstat().st_uid == owner:
-                    kept.path.unlink()
-                    removed.append(kept.path)
+                if path.lstat().st_uid == owner:
+                    path.unlink()
+                    removed.append(path.name)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -129,16 +111,12 @@ class BackupFolder:
         )
 
     def _all(self) -> Iterator[Kept]:
+        return (Kept(made_at, path) for made_at, path in self._files())
+
+    def _files(self) -> Iterator[tuple[float, Path]]:
         self._check()
         for path in self._folder.iterdir():
-            found = self._pattern.fullmatch(path.name)
-            if found is None:
-                continue
-            with suppress(FileNotFoundError, ValueError):
-                if stat.S_ISREG(path.lstat().st_mode):
-                    made_at = datetime.strptime(found[1], _TIME).replace(tzinfo=UTC)
-                    yield Kept(made_at.timestamp(), path)
-
-
-def _is_ahead(kept: Kept, now: float) -> bool:
-    return kept.made_at > now + _AHEAD_SECONDS
+            made_at = self._names.made_at(path.name)
+            with suppress(FileNotFoundError):
+                if made_at is not None and stat.S_ISREG(path.lstat().st_mode):
+                    yield made_at, path

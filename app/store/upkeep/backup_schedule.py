@@ -1,4 +1,4 @@
-"""Makes a backup in a folder whenever one is due, and removes the oldest ones."""
+"""Makes a backup in a folder or on S3 whenever one is due, and removes the oldest ones."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ import redis
 
 from app.base.loops import LOOPS
 from app.base.outage_log import Absence
+from app.settings.s3_url import S3Url
 from app.store import Store
 from app.store.access.audit import COMMAND_LINE
 from app.store.server.connection import is_away
 from app.store.upkeep.backup import backup
 from app.store.upkeep.backup_file import BackupError
-from app.store.upkeep.backup_folder import BackupFolder, FolderBusy, Kept
+from app.store.upkeep.backup_folder import BackupFolder, FolderBusy
+from app.store.upkeep.backup_names import Kept
 from app.store.upkeep.backup_origin import backup_origin
 from app.store.upkeep.backup_reports import BackupReport
+from app.store.upkeep.backup_s3 import S3Backups
 
 log = logging.getLogger("relay.backup")
 
@@ -28,6 +31,8 @@ TURN_SECONDS = 60.0
 _LONGEST_PAUSE = 3_600.0  # after failures
 _LONGEST_TEXT = 500
 
+Target = BackupFolder | S3Backups
+
 
 class BackupSchedule:
     """The backups of one store."""
@@ -35,28 +40,30 @@ class BackupSchedule:
     def __init__(
         self,
         store: Store,
-        folder: Path,
+        folder: Path | S3Url,
         every: float,
         keep: int | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`every` is in seconds; with `keep` None, no backup is removed."""
-        self.removal_error: OSError | None = None
+        self.removal_error: OSError | BackupError | None = None
         """Why older backups couldn't be removed; None if they were."""
         self._store = store
         self._folder = folder
+        self._target: tuple[tuple[str, str], Target] | None = None  # with the store's ID and origin
         self._every = every
         self._keep = keep
         self._clock = clock
         self._loop = LOOPS.get(LOOP)
         self._absence = Absence(log, "backups are waiting")
+        self._newest_at: float | None = None  # as last read, for times when the place can't be read
         self._failing_since: float | None = None
         self._error: str | None = None
         self._interrupted: int | None = None  # None until the previous process's report was read
         self._failed_at, self._pause = 0.0, 0.0
 
-    def turn(self) -> Path | None:
-        """Make a backup if one is due; return its path. A failure is counted, logged once a minute and reported."""
+    def turn(self) -> Path | S3Url | None:
+        """Make a backup if one is due; return where it is. A failure is counted, logged once a minute and reported."""
         try:
             if not self._store.admission.look():
                 return None  # the admission logs why, and `/health` reports it
@@ -70,29 +77,35 @@ class BackupSchedule:
             self._loop.waited()
             return None
 
-    def folder(self) -> BackupFolder | None:
-        """Return this store's part of the folder; None if the store has no ID yet. Raises redis errors."""
+    def folder(self) -> Target | None:
+        """Return this store's part of the folder or bucket; None if the store has no ID yet. Raises redis errors."""
         store_id = self._store.identity.store_id()
-        return (
-            None
-            if store_id is None
-            else BackupFolder(self._folder, store_id, backup_origin(self._store.connection))
-        )
+        if store_id is None:
+            return None
+        name = (store_id, backup_origin(self._store.connection))
+        if self._target is None or self._target[0] != name:
+            self._target = (name, self._make_target(*name))
+        return self._target[1]
 
-    def _turn(self, folder: BackupFolder) -> Path | None:
-        made, newest_at, now = None, None, self._clock()
+    def _make_target(self, store_id: str, origin: str) -> Target:
+        if isinstance(self._folder, S3Url):
+            return S3Backups(self._folder, store_id, origin, self._store.settings.data_dir)
+        return BackupFolder(self._folder, store_id, origin)
+
+    def _turn(self, folder: Target) -> Path | S3Url | None:
+        made, newest_at, now = None, self._newest_at, self._clock()
         ahead: list[str] = []
         try:
             self._note_interruption(now)
             newest = folder.newest(now)
-            newest_at = None if newest is None else newest.made_at
-            ahead = [path.name for path in folder.ahead(now)]
+            self._newest_at = newest_at = None if newest is None else newest.made_at
+            ahead = folder.ahead(now)
             if newest is not None and now - newest.made_at < self._every:
                 self._rest(folder, newest, now)
             elif not 0 <= now - self._failed_at < self._pause:
                 self._report(now, newest_at, ahead, began_at=now)  # shows a crash
                 made = self.make(folder)
-                newest_at = now
+                self._newest_at = newest_at = now
                 self._note_success(now)
         except FolderBusy:
             self._loop.waited()
@@ -107,8 +120,8 @@ class BackupSchedule:
         self._report(now, newest_at, ahead)
         return made
 
-    def make(self, folder: BackupFolder) -> Path:
-        """Make a backup now, and remove the oldest ones; return its path. Raises BackupError, OSError and redis
+    def make(self, folder: Target) -> Path | S3Url:
+        """Make a backup now, and remove the oldest ones; return where it is. Raises BackupError, OSError and redis
         errors.
 
         If older ones can't be removed, `removal_error` says why.
@@ -116,27 +129,28 @@ class BackupSchedule:
         kept, now = self._store, self._clock()
         with folder.locked():
             folder.remove_abandoned()
-            path = folder.next_path(now)
-            count = backup(kept.connection, path, kept.api_keys.first_record())
+            path, count = folder.save(
+                lambda path: backup(kept.connection, path, kept.api_keys.first_record()), now
+            )
             kept.audit.record(COMMAND_LINE, "store.backed_up", detail=f"{count} keys in {path.name}")
             self._remove(folder, path, now)
         return path
 
-    def _rest(self, folder: BackupFolder, newest: Kept, now: float) -> None:
+    def _rest(self, folder: Target, newest: Kept, now: float) -> None:
         """Remove backups that couldn't be removed before, while no backup is due."""
         if self.removal_error is not None:
             with folder.locked():
                 self._remove(folder, newest.path, now)
         self._note_success(now)
 
-    def _remove(self, folder: BackupFolder, new: Path, now: float) -> None:
+    def _remove(self, folder: Target, new: Path | S3Url, now: float) -> None:
         self.removal_error = None
         if self._keep is None:
             return
         try:
             for removed in folder.remove_all_but(self._keep, new, now):
-                log.info("the backup %s is removed, because newer ones are kept", removed.name)
-        except OSError as error:
+                log.info("the backup %s is removed, because newer ones are kept", removed)
+        except (OSError, BackupError) as error:
             self.removal_error = error
 
     def _report(
