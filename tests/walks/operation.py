@@ -24,7 +24,7 @@ DESCRIBED = (
 SIMULATED = ("tests/simulator/test_commands_are_as_documented.py",)
 # With a relay: what concerns the new operation, or all operations at once.
 CARRIED_OUT = ("tests/actions/test_every_action.py", "tests/mcp/test_every_tool.py")
-ABOUT_IT = "RenameUser or rename-user or all_are_covered or (every_tool and http) or annotations"
+ABOUT_IT = "RenameUser or rename-user or every_action_is_tested or (every_tool and http) or annotations"
 
 
 def register(tree: CopiedTree) -> None:
