@@ -13,13 +13,14 @@ from urllib.parse import quote
 from flask import Blueprint, Response, request
 
 from app.api import cursors
+from app.api.accept import represented_as
 from app.api.auth import needs, store
 from app.api.id_filters import device_ids, user_ids
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
 from app.api.request_helpers import answer, limit, page
 from app.api.tables import as_csv
-from app.api.workbook import as_xlsx
+from app.api.workbook import MEDIA_TYPE, as_xlsx
 from app.attendance.rules import COLUMNS
 from app.schemas.devices import is_timezone
 from app.store.access.scopes import PEOPLE_READERS
@@ -89,6 +90,7 @@ def show_day() -> Response:
 
 @blueprint.get("/attendance.csv")
 @needs(*PEOPLE_READERS)
+@represented_as("text/csv")
 @takes("date", "month", "timezone", "device_id", "user_id", "employee_id", "simulated")
 def day_as_csv() -> Response:
     """Returns everyone's attendance on a day or, with `month`, in a whole month, as a CSV file."""
@@ -97,6 +99,7 @@ def day_as_csv() -> Response:
 
 @blueprint.get("/attendance.xlsx")
 @needs(*PEOPLE_READERS)
+@represented_as(MEDIA_TYPE)
 @takes("date", "month", "timezone", "device_id", "user_id", "employee_id", "simulated")
 def day_as_xlsx() -> Response:
     """Returns everyone's attendance on a day or in a month as an Excel workbook."""
@@ -175,6 +178,7 @@ def _several_people(user_id: str, rows: list[dict[str, Any]]) -> Problem:
 
 @blueprint.get("/attendance/<path:user_id>.csv")
 @needs(*PEOPLE_READERS)
+@represented_as("text/csv")
 @takes("month", "timezone", "device_id", "employee_id", "simulated", "format")
 def month_as_csv(user_id: str) -> Response:
     """Returns a person's attendance in a month as a CSV file."""
@@ -183,6 +187,7 @@ def month_as_csv(user_id: str) -> Response:
 
 @blueprint.get("/attendance/<path:user_id>.xlsx")
 @needs(*PEOPLE_READERS)
+@represented_as(MEDIA_TYPE)
 @takes("month", "timezone", "device_id", "employee_id", "simulated", "format")
 def month_as_xlsx(user_id: str) -> Response:
     """Returns a person's attendance in a month as an Excel workbook."""

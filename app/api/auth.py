@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import redis
 from flask import current_app, g, request
 
+from app.api.accept import check_accept
 from app.api.problems import Problem
 from app.api.query_parameters import check_query
 from app.api.request_helpers import connection
@@ -65,6 +66,7 @@ def needs(*scopes: str) -> Callable[[View], View]:
         def checked(*args: Any, **kwargs: Any) -> Any:
             if PUBLIC not in scopes:
                 check(*scopes)
+            check_accept(view)
             check_query(view)
             return view(*args, **kwargs)
 

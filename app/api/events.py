@@ -11,6 +11,7 @@ import orjson
 from flask import Blueprint, Response, current_app, request
 
 from app.api import cursors, tables
+from app.api.accept import represented_as
 from app.api.auth import caller, needs, still_may, store
 from app.api.id_filters import device_ids, user_ids
 from app.api.problems import Problem, wrong
@@ -90,6 +91,7 @@ def samples() -> Response:
 
 @blueprint.get("/events.csv")
 @needs("events:read")
+@represented_as("text/csv")
 @takes("type", "device_id", "user_id", "since", "until", "limit", "cursor")
 def as_csv() -> Response:
     """Returns events, newest first, as a CSV file. Without `limit`, it contains all matching events."""
@@ -114,6 +116,7 @@ def _columns(wanted: Query) -> list[str]:
 
 @blueprint.get("/events/stream")
 @needs("events:read")
+@represented_as("text/event-stream")
 @takes("type", "device_id", "user_id", "since", "until", "last_event_id")
 def stream() -> Response:
     """Sends new events as server-sent events. With `Last-Event-ID`, the stream resumes after that event."""

@@ -25,7 +25,7 @@ REPLAYED = "Idempotent-Replayed"
 _LONGEST = 255
 _RETRY_AFTER = "1"
 _KEPT_HEADERS = ("Location", "ETag")
-_NOT_FINAL = (401, 403, 408, 429)
+_NOT_FINAL = (401, 403, 406, 408, 429)
 
 View = TypeVar("View", bound=Callable[..., Any])
 

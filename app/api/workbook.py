@@ -14,7 +14,7 @@ from app.attendance.rules import COLUMNS
 from app.base.yielding import in_turns, let_others_run
 
 _WRITES_A_TURN = 16
-_MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _SECONDS_A_DAY = 86_400
 _FORMATS = {
     "date": "yyyy-mm-dd",
@@ -161,7 +161,7 @@ def as_xlsx(rows: Iterable[dict[str, Any]], name: str) -> Response:
             people.setdefault((who[0], who[2]), _Totals(who)).add(row)
         sheet.end()
         _add_totals(_Sheet(workbook, "Totals", _TOTAL_COLUMNS, formats), people.values())
-    return attachment(Response(buffer.getvalue(), content_type=_MEDIA_TYPE), name)
+    return attachment(Response(buffer.getvalue(), content_type=MEDIA_TYPE), name)
 
 
 def _add_totals(sheet: _Sheet, people: Iterable[_Totals]) -> None:

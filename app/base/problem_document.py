@@ -15,6 +15,8 @@ CODES: Final[Mapping[str, str]] = {
     "forbidden": "The API key doesn't have the scope for the request, or a signed link is invalid or has expired.",
     "not_found": "There is nothing at this URL, or it has been removed.",
     "method_not_allowed": "The URL doesn't accept this method. `Allow` lists those that it accepts.",
+    "not_acceptable": "`Accept` doesn't include the media type of this endpoint, which is JSON unless it is a file or "
+    "a stream. Send `Accept: application/json`, or leave the header out.",
     "too_slow": "The body arrived too slowly. Send it faster, or in smaller requests.",
     "conflict": "It already exists, its state doesn't allow the request, or a maximum number is reached.",
     "precondition_failed": "It was changed after you read it, so its ETag isn't the one in `If-Match`. Read it again.",
@@ -47,6 +49,7 @@ _BY_STATUS: Final[Mapping[int, str]] = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    406: "not_acceptable",
     408: "too_slow",
     409: "conflict",
     412: "precondition_failed",

@@ -49,6 +49,7 @@ _PROBLEMS = {
     401: "The API key is missing or wrong, or it has been deleted or has expired.",
     403: "The API key doesn't have the required scope, or a signed link is invalid or has expired.",
     404: "The object doesn't exist, or was removed because it was older than the retention period.",
+    406: "`Accept` allows neither JSON nor the media type of this endpoint.",
     408: "The request body arrived too slowly. Send at least 16 KiB per second.",
     409: "The object already exists, its state doesn't allow the request, the maximum number of objects has been "
     "reached, or the user ID belongs to several people.",

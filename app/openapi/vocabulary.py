@@ -200,6 +200,8 @@ class Endpoint:
                 found.add(403)
         if self.parameters or self.path.startswith("/v1/"):  # unknown parameters are refused
             found.add(422)
+        if self.path.startswith("/v1/") and self.method != "delete":
+            found.add(406)
         if self.body is not None:
             found |= {400, 413, 422}
         if "{" in self.path:
