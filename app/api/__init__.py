@@ -23,6 +23,7 @@ from app.api import (
     health_and_metrics,
     idempotency,
     problems,
+    rate_limits,
     refused,
     replays,
     request_ids,
@@ -71,6 +72,7 @@ def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
     problems.register(app)
     request_ids.register(app)
     idempotency.register(app)
+    rate_limits.register(app)
     for module in (
         callback,
         subscriptions,

@@ -19,7 +19,7 @@ from app.api.own_url import base_url
 from app.api.problems import Problem, wrong
 from app.base.gunicorn_internals import UnreadableRequest, socket_of
 from app.limits.connections import Connection
-from app.limits.key_quotas import OverQuota
+from app.limits.key_quotas import KeyQuotas, OverQuota
 
 DEFAULT_LIMIT = 50
 MOST = 200
@@ -105,12 +105,16 @@ def _whole_body(largest: int) -> bytes:
         if encoding.strip() in _COMPRESSIONS:
             raise EncodedBody(encoding.strip())
     if "caller" in g:
+        quotas: KeyQuotas = current_app.extensions["key_quotas"]
         try:
-            current_app.extensions["key_quotas"].charge(g.caller.id, len(data))
+            quotas.charge(g.caller.id, len(data))
         except OverQuota as error:
             with suppress(RedisError, OSError):
                 current_app.extensions["store"].counts.add(API_OVER_QUOTA)
+            g.retry_after = error.seconds
             raise Problem(429, str(error)) from None
+        finally:
+            g.rate_limit = quotas.headers(g.caller.id)
     return data
 
 

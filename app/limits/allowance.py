@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import ceil
 
 
 class Allowance:
@@ -15,13 +16,25 @@ class Allowance:
 
     def take(self, units: float) -> bool:
         """Use up some units. Return False, and use none, if there are not enough."""
-        now = self._clock()
-        self._left = min(self._most, self._left + (now - self._at) * self._a_second)
-        self._at = now
-        if self._left < units:
+        if self.left() < units:
             return False
         self._left -= units
         return True
+
+    def left(self) -> float:
+        """Return how many units can be used at once now."""
+        now = self._clock()
+        self._left = min(self._most, self._left + (now - self._at) * self._a_second)
+        self._at = now
+        return self._left
+
+    def seconds_until(self, units: float) -> int:
+        """Return after how many whole seconds there are so many units; 0 if there are."""
+        return max(0, ceil((min(units, self._most) - self.left()) / self._a_second))
+
+    def seconds_until_full(self) -> int:
+        """Return after how many whole seconds nothing is used up any more."""
+        return self.seconds_until(self._most)
 
 
 class FairAllowance:

@@ -233,8 +233,9 @@ def test_a_key_over_its_quota_waits_and_others_do_not(tight: Relay) -> None:
 
     answers = [added(keys[0]) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [202, 202, 202, 202, 429]
-    assert int(answers[-1].headers["Retry-After"]) > 0
-    assert "RELAY_KEY_MIB_PER_MINUTE" in answers[-1].json()["detail"]
+    seconds = int(answers[-1].headers["Retry-After"])
+    assert f"RELAY_KEY_MIB_PER_MINUTE. Send the request again in {seconds} s." in answers[-1].json()["detail"]
+    assert 1 <= seconds <= 60 and answers[-1].headers["RateLimit"].startswith('"key-minute";r=')
     assert added(keys[1]).status_code == 202
     assert any("RELAY_KEY_MIB_PER_MINUTE" in text for text in tight.get("/health")["warnings"])
     assert "cams_relay_api_over_quota_total 1.0" in tight.call("GET", "/metrics").text
