@@ -1,4 +1,4 @@
-"""Spooled callbacks, and their encryption into records."""
+"""Spooled callbacks, their encryption into records, and the error if the store doesn't accept one."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ class Spooled:
     base_url: str
     body: bytes
     reason: str = ""  # why it is parked
+
+
+class Unstorable(Exception):
+    """The store is there and doesn't accept a callback. The message says why."""
+
+    def __init__(self, reason: str, *, try_again: bool = True) -> None:
+        """`try_again`: whether another try right now may succeed."""
+        super().__init__(reason)
+        self.try_again = try_again
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from app.base.vault import Vault
 from app.store.spool import records
 from app.store.spool.disk import Disk
 from app.store.spool.drain_lock import DrainTurn
-from app.store.spool.items import Sealer, Spooled, Summary
+from app.store.spool.items import Sealer, Spooled, Summary, Unstorable
 from app.store.spool.records import UNREADABLE, Damage, Record
 from app.store.spool.segment import Segment, SpoolFull, Writer, free_path
 
@@ -45,15 +45,6 @@ _TRIES = 3
 _TRY_AGAIN_SECONDS = 0.05
 _SUMMED_SECONDS = 1.0
 _SETTLED_NS = 100_000_000  # after a more recent change, the time may stay the same
-
-
-class Unstorable(Exception):
-    """The store is there and doesn't accept a callback. The message says why."""
-
-    def __init__(self, reason: str, *, try_again: bool = True) -> None:
-        """`try_again`: whether another try right now may succeed."""
-        super().__init__(reason)
-        self.try_again = try_again
 
 
 class Spool:
