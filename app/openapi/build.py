@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
 
 from apispec import APISpec
 
@@ -19,6 +18,7 @@ from app.openapi import (
     schemas,
     system_endpoints,
 )
+from app.openapi.references import used
 from app.openapi.titles import titled_component, titled_operation
 from app.openapi.vocabulary import PUBLIC, TAGS, WEBHOOKS_TAG, Answer, Endpoint, Json, example_of, ref
 
@@ -226,7 +226,7 @@ def only_tag(document: Json, tag: str) -> Json:
     if tag == action_endpoints.ACTIONS_TAG:
         for path in action_endpoints.beyond(len(made["paths"]) - action_endpoints.MOST_OPERATIONS):
             del made["paths"][path]
-    made["components"] = _used(made, document["components"])
+    made["components"] = _used(made)
     return made
 
 
@@ -244,23 +244,13 @@ def _tagged(paths: Json, tag: str) -> Json:
     return found
 
 
-def _used(document: Json, components: Json) -> Json:
-    wanted: set[str] = set()
-    waiting: list[Any] = [document["paths"]]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting += node
-        elif isinstance(node, dict):
-            waiting += node.values()
-            target = node.get("$ref")
-            if isinstance(target, str) and target not in wanted:
-                wanted.add(target)
-                _, _, kind, name = target.split("/")
-                waiting.append(components[kind][name])
-    used = {
+def _used(document: Json) -> Json:
+    """Return the components that the paths use."""
+    components = document["components"]
+    wanted = used(document, document["paths"])
+    kept = {
         kind: {name: part for name, part in parts.items() if f"#/components/{kind}/{name}" in wanted}
         for kind, parts in components.items()
     }
-    used["securitySchemes"] = components["securitySchemes"]
-    return {kind: parts for kind, parts in used.items() if parts}
+    kept["securitySchemes"] = components["securitySchemes"]
+    return {kind: parts for kind, parts in kept.items() if parts}

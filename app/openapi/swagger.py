@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app.events.types import EVENT_TYPES
+from app.openapi.references import used
 from app.openapi.vocabulary import Json
 
 _SUBSCRIBE = "/v1/subscriptions"
@@ -96,19 +97,8 @@ def _announce_trigger(properties: Json) -> None:
 
 def _without_unused(document: Json) -> Json:
     """Remove unused definitions: those of the event types, which are merged into one in Swagger 2.0."""
-    wanted: set[str] = set()
-    waiting: list[Any] = [document["paths"], document["responses"]]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting += node
-        elif isinstance(node, dict):
-            waiting += node.values()
-            kind, _, name = str(node.get("$ref", "")).rpartition("/")
-            if kind == "#/definitions" and name not in wanted:
-                wanted.add(name)
-                waiting.append(document["definitions"][name])
-    kept = {name: part for name, part in document["definitions"].items() if name in wanted}
+    wanted = used(document, document["paths"], document["responses"])
+    kept = {name: part for name, part in document["definitions"].items() if f"#/definitions/{name}" in wanted}
     return {**document, "definitions": kept}
 
 
