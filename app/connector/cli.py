@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from app.connector.install import install
 from app.connector.options import file_options, shared_options
 
 if TYPE_CHECKING:
@@ -264,3 +265,6 @@ def _say(push: Push, unknown: str, rejects: Path, new_state: bool) -> None:
             ". All rows were sent to this URL before. To send them again, use --no-memory and another --state"
         )
     click.echo(f"{push.counts}{aside}, {push.waiting()} waiting{hint}", err=True)
+
+
+connector.add_command(install)
