@@ -23,7 +23,7 @@ def _options(*options: Callable[[C], C]) -> Callable[[C], C]:
 
 
 def _use_preset(context: click.Context, _: click.Parameter, name: str | None) -> None:
-    """Make the preset's options the defaults, so that options on the command line take precedence."""
+    """Use the preset's options as defaults. Options on the command line take precedence."""
     if name is not None:
         context.default_map = {**(context.default_map or {}), **PRESETS[name].options}
 
@@ -68,7 +68,7 @@ file_options = _options(
         "--from-end", is_flag=True, help="On the first start, skip the rows that are already in the file."
     ),
 )
-"""The options of `connector file` and `connector try` that describe the file and its format."""
+"""The options of `connector file` and `connector try`: where rows are, and how they are written."""
 
 
 def shared_options(*, is_trial: bool = False) -> Callable[[C], C]:

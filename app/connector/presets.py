@@ -1,4 +1,4 @@
-"""Named sets of options for the exports of products, for `--preset`. docs/connector.md lists them."""
+"""Named sets of options for the exports of products, as `--preset`. docs/connector.md lists them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, Final
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A preset for the file `export`. `options` are values of `connector file`'s options, by parameter name."""
+    """Options for `export`, a kind of file. `options` contains values for the parameters of `connector file`."""
 
     export: str
     options: Mapping[str, Any]
 
     def __str__(self) -> str:
-        """Return the options as typed on the command line."""
+        """Return the options as they are typed."""
         said = []
         for name, value in self.options.items():
             if name == "has_header":
@@ -29,7 +29,7 @@ class Preset:
         return " ".join(said)
 
 
-# Horilla uses the formats in its company settings. These are the unambiguous ones.
+# Horilla writes dates and times as its company settings say. These of its formats have only one meaning.
 _HORILLA_DATES: Final = ("%Y-%m-%d", "%Y/%m/%d", "%B %d, %Y", "%b. %d, %Y", "%d %B, %Y", "%d %b. %Y")
 _HORILLA_TIMES: Final = ("%H:%M", "%H:%M:%S", "%I:%M %p")
 

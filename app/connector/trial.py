@@ -1,4 +1,4 @@
-"""`cams-relay connector try`: shows what the connector would do with a file, and does nothing."""
+"""`cams-relay connector try`: shows which rows of a file would be sent or rejected. Sends and writes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLUMNS: Final = ("UserId", "LogTime", "Type", "InputType", "Temperature", "Fac
 
 @dataclass(slots=True)
 class TrialCounts:
-    """The numbers of rows, by what would happen to them."""
+    """How many rows would be sent, repeat another row, would be rejected, or are from other devices."""
 
     sent: int = 0
     repeated: int = 0
@@ -53,7 +53,7 @@ class _Found:
 
 
 class Trial:
-    """Reads all rows of a source once. Raises Stop and Away, as the source does."""
+    """The result of reading all rows of a source once. Raises Stop and Away, as the source does."""
 
     def __init__(self, source: Source, targets: Targets) -> None:
         self.counts = TrialCounts()
@@ -63,7 +63,7 @@ class Trial:
             self._take(read)
 
     def lines(self) -> Iterator[str]:
-        """Yield the text to show: a table of the first rows, then the first rejected rows with the reasons."""
+        """Yield the text to show: a table of the first rows, then the first rejected rows and why."""
         found, counts = self._found, self.counts
         if found.rows:
             yield f"The first {len(found.rows)} of {counts.sent} rows, as they would be sent:"
@@ -117,7 +117,7 @@ def _cell(value: object) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    """Yield a table of the rows with a header. Empty columns are left out."""
+    """Yield the headings and the rows. Columns without values are left out."""
     names = [name for name in ("line", "stgid", *_COLUMNS) if any(row.get(name) for row in rows)]
     lines = [names, *([row.get(name) or "-" for name in names] for row in rows)]
     widths = [max(len(line[number]) for line in lines) for number in range(len(names))]
