@@ -35,9 +35,21 @@ def _list() -> list[Employee]:
     except orjson.JSONDecodeError as error:
         raise Problem(400, f"The body is not JSON: {error}. Send JSON or CSV.") from None
     except Wrong as wrong:
-        raise Problem(
-            422, "; ".join(map(str, wrong.faults[:5])), [_error(one) for one in wrong.faults]
-        ) from None
+        raise refused(wrong) from None
+
+
+def _take(*, replace: bool = False) -> Response:
+    """Take the list in the body."""
+    employees = _list()
+    try:
+        return answer(asdict(store().employees.take(employees, replace=replace)))
+    except Wrong as wrong:
+        raise refused(wrong) from None
+
+
+def refused(wrong: Wrong) -> Problem:
+    """Return a 422 with the problems of a list."""
+    return Problem(422, "; ".join(map(str, wrong.faults[:5])), [_error(one) for one in wrong.faults])
 
 
 def _error(fault: Fault) -> tuple[str, str]:
@@ -67,14 +79,14 @@ def _device_id() -> str | None:
 @needs("devices:write")
 def add() -> Response:
     """Adds and changes employees from a JSON or CSV list. If any row is wrong, nothing is changed."""
-    return answer(asdict(store().employees.take(_list())))
+    return _take()
 
 
 @blueprint.put("")
 @needs("devices:write")
 def replace() -> Response:
     """Replaces the list of employees: adds and changes those in the body, and removes all others."""
-    return answer(asdict(store().employees.take(_list(), replace=True)))
+    return _take(replace=True)
 
 
 @blueprint.get("")
@@ -112,7 +124,10 @@ def change(user_id: str) -> Response:
         _check_match(before)
         return one
 
-    store().employees.change(user_id, _device_id(), how)
+    try:
+        store().employees.change(user_id, _device_id(), how)
+    except Wrong as wrong:
+        raise refused(wrong) from None
     return _shown(one)
 
 

@@ -243,6 +243,10 @@ URLS: dict[str, Url] = {
     "GET /console/actions/commands/<command_id>": Url(_COMMAND),
     "GET /console/attendance": Url(_PAGE),
     "GET /console/attendance/employees": Url(_PAGE),
+    "POST /console/attendance/employees/import": Url(
+        "how many changed", "employee IDs and names change in later events"
+    ),
+    "POST /console/attendance/employees/preview": Url("the columns and first rows of the file that was sent"),
     "GET /console/attendance/people/<path:user_id>": Url(_PAGE),
     "GET /console/confirm/remove-device": Url(
         "what removing a device affects: the device, and how many users"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from marshmallow import ValidationError, fields, pre_load
@@ -16,12 +17,15 @@ from app.base.yielding import in_turns
 from app.gateway.values import LONGEST_ID
 
 MOST = 100_000
+"""The most employees in one list that is imported."""
+MOST_IN_ALL = 200_000
+"""The most employees that are stored."""
 COLUMNS = ("user_id", "employee_id", "name", "device_id")
 _REQUIRED = frozenset(COLUMNS[:2])
 # The separator of a user ID and a device ID in the store (app/store/people/employees.py).
 _SEPARATOR = "\x1f"
-_SEPARATORS = (",", ";", "\t")
-_EXTRA = "extra cell"
+_DELIMITERS = (",", ";", "\t")
+EXTRA = "extra cell"
 _NO_LINE_BREAKS = (
     ". The list has no line breaks. "
     "With curl, send the file with --data-binary @FILE, because -d removes them"
@@ -56,16 +60,28 @@ class Wrong(ValueError):
         self.faults = faults
 
 
-class _Place(NamedTuple):
-    """The place of a row: its line in a CSV file, or its number in a JSON array."""
+def too_many() -> Wrong:
+    """Return the problem that the stored list is full."""
+    return Wrong(Fault("employees", f"would have more than {MOST_IN_ALL:,} entries. Remove some first"))
+
+
+class Place(NamedTuple):
+    """The place of a row: its line in a file, or its number in a JSON array.
+
+    `headings` are the columns that fields are read from, if a file calls them differently.
+    """
 
     number: int
     is_csv: bool
+    line: str = "line"
+    headings: Mapping[str, str] = MappingProxyType({})
 
     def fault(self, what: str, field: str | None = None) -> Fault:
         """Return a problem with the row, or with a field of it."""
         if self.is_csv:
-            return Fault(f"line {self.number}{'' if field is None else f', {field}'}", what)
+            name = self.headings.get(field or "")
+            heading = "" if name is None else f" (column {name})"
+            return Fault(f"{self.line} {self.number}{'' if field is None else f', {field}{heading}'}", what)
         path = ("employees", str(self.number), *(() if field is None else (field,)))
         return Fault(".".join(path), what, json_pointer(*path))
 
@@ -123,7 +139,7 @@ def employee(row: dict[str, Any]) -> Employee:
 
 def from_rows(rows: list[Any]) -> list[Employee]:
     """Read employees from a JSON array. Raises Wrong."""
-    return _checked((_Place(number, is_csv=False), row) for number, row in enumerate(rows))
+    return checked((Place(number, is_csv=False), row) for number, row in enumerate(rows))
 
 
 def from_csv(data: bytes) -> list[Employee]:
@@ -131,17 +147,7 @@ def from_csv(data: bytes) -> list[Employee]:
 
     Separated by comma, semicolon or tab; UTF-8, as Excel's "CSV UTF-8" saves it. Raises Wrong.
     """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Wrong(Fault("body", "is not UTF-8. Save it as CSV UTF-8")) from None
-    heading = text.lstrip().partition("\n")[0]
-    separator = max(_SEPARATORS, key=heading.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    try:
-        lines = [(reader.line_num, line) for line in in_turns(reader) if any(cell.strip() for cell in line)]
-    except csv.Error as error:
-        raise Wrong(_Place(reader.line_num, is_csv=True).fault(f"is not CSV: {error}")) from None
+    lines = lines_of_csv(data)
     if not lines:
         raise Wrong(
             Fault(
@@ -150,25 +156,40 @@ def from_csv(data: bytes) -> list[Employee]:
         )
     columns = [cell.strip().lower() for cell in lines[0][1]]
     if len(set(columns)) < len(columns) or not _REQUIRED <= set(columns) <= set(COLUMNS):
-        has_breaks = "\n" in text or "\r" in text
+        has_breaks = b"\n" in data or b"\r" in data
         raise Wrong(
-            _Place(lines[0][0], is_csv=True).fault(
+            Place(lines[0][0], is_csv=True).fault(
                 "must be the header row user_id,employee_id,name (name may be left out, device_id added)"
                 + ("" if has_breaks else _NO_LINE_BREAKS)
             )
         )
-    return _checked((_Place(number, is_csv=True), _row(columns, line)) for number, line in lines[1:])
+    return checked((Place(number, is_csv=True), _row(columns, line)) for number, line in lines[1:])
+
+
+def lines_of_csv(data: bytes) -> list[tuple[int, list[str]]]:
+    """Return the lines that aren't empty, each with its number. Raises Wrong."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Wrong(Fault("body", "is not UTF-8. Save it as CSV UTF-8")) from None
+    heading = text.lstrip().partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=heading.count))
+    try:
+        return [(reader.line_num, line) for line in in_turns(reader) if any(cell.strip() for cell in line)]
+    except csv.Error as error:
+        raise Wrong(Place(reader.line_num, is_csv=True).fault(f"is not CSV: {error}")) from None
 
 
 def _row(columns: list[str], line: list[str]) -> dict[str, Any]:
     # Spreadsheets add blanks, also around the user ID.
     row: dict[str, Any] = dict(zip(columns, (cell.strip() for cell in line), strict=False))
     if len(line) > len(columns):
-        row[_EXTRA] = line[len(columns)]
+        row[EXTRA] = line[len(columns)]
     return row
 
 
-def _checked(rows: Iterable[tuple[_Place, Any]]) -> list[Employee]:
+def checked(rows: Iterable[tuple[Place, Any]]) -> list[Employee]:
+    """Return the entries of all rows, or raise Wrong with the first problems."""
     found: dict[tuple[str, str | None], Employee] = {}
     faults: list[Fault] = []
     for place, row in in_turns(rows):
@@ -183,14 +204,14 @@ def _checked(rows: Iterable[tuple[_Place, Any]]) -> list[Employee]:
     return list(found.values())
 
 
-def _take(place: _Place, row: Any, found: dict[tuple[str, str | None], Employee]) -> Iterator[Fault]:
+def _take(place: Place, row: Any, found: dict[tuple[str, str | None], Employee]) -> Iterator[Fault]:
     """Add a row; return what is wrong with it."""
     if not isinstance(row, dict):
         yield place.fault("must be an object with user_id, employee_id and name")
         return
-    if place.is_csv and _EXTRA in row:
+    if place.is_csv and EXTRA in row:
         yield place.fault(
-            "has more cells than the header row. Put cells that contain a separator in quotes", _EXTRA
+            "has more cells than the header row. Put cells that contain a separator in quotes", EXTRA
         )
         return
     try:

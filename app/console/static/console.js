@@ -2,6 +2,7 @@
 
 import { open as openLive } from "./live.js";
 import { open as openActions } from "./actions.js";
+import { bind as bindImport } from "./employees.js";
 import { draw } from "./plots.js";
 import { bind, root as rootPath } from "./send.js";
 import { text, toast } from "./texts.js";
@@ -67,6 +68,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw
 // On a phone the menu is wider than the page.
 document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 bind(document);
+bindImport(document);
 showTimes(document);
 setInterval(() => showTimes(document), 10000);
 draw(document);

@@ -139,7 +139,7 @@ export function clearErrors(form) {
   alertOf(form, "");
 }
 
-function alertOf(element, message) {
+export function alertOf(element, message) {
   const line = element.querySelector(".alert[role=alert]") ?? element.closest(".card")?.querySelector(".alert[role=alert]");
   if (line) { line.textContent = message; line.hidden = !message; }
   else if (message) toast(message);
@@ -157,23 +157,9 @@ function showSecret(secret) {
   return new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
 }
 
-// A file is sent as it is; the answer counts what became of it.
-async function sendFile(form) {
-  const [method, path] = form.dataset.apiFile.split(" ");
-  const file = form.querySelector("input[type=file]").files[0];
-  if (!file) return;
-  try {
-    const answer = await fetch(root + path, { method, headers: { "Content-Type": "text/csv", "X-CSRF-Token": token }, body: file });
-    const value = await answer.json();
-    const unknown = answer.ok ? value.unknown_device_ids.join(", ") : "";
-    alertOf(form, answer.ok ? unknown && text("unknown_devices", { unknown }) : value.detail);
-    if (answer.ok) {
-      toast(text("imported", value));
-      htmx.trigger(document.body, "imported");
-    }
-  } catch {
-    toast(text("failed"));
-  }
+// A file is sent as it is.
+export function upload(path, file) {
+  return fetch(root + path, { method: "POST", headers: { "Content-Type": "application/octet-stream", "X-CSRF-Token": token }, body: file });
 }
 
 // Asks before something is sent, if it is to be asked. Resolves to what was typed ("" where nothing is), or null if the
@@ -226,8 +212,6 @@ function then(element, value) {
 
 export function bind(root) {
   root.addEventListener("submit", (event) => {
-    const fileForm = event.target.closest("form[data-api-file]");
-    if (fileForm) { event.preventDefault(); sendFile(fileForm); }
     const form = event.target.closest("form[data-api]");
     if (!form) return;
     event.preventDefault();

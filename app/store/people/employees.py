@@ -15,7 +15,7 @@ from heapq import nsmallest
 
 import orjson
 
-from app.attendance.employees import Employee
+from app.attendance.employees import MOST_IN_ALL, Employee, too_many
 from app.base.natural_order import NaturalKey, natural_key
 from app.base.yielding import in_turns, let_others_run
 from app.store.devices.registry import Devices
@@ -101,12 +101,26 @@ class Employees:
         shown = [found[field] for field in following[:limit] if field in found]
         return shown, following[limit - 1] if len(following) > limit else None
 
-    def take(self, employees: Sequence[Employee], *, replace: bool = False) -> Changes:
-        """Add and change employees. With `replace`, all others are removed."""
+    def take(
+        self, employees: Sequence[Employee], *, replace: bool = False, is_preview: bool = False
+    ) -> Changes:
+        """Add and change employees. With `replace`, all others are removed. A preview only counts the changes.
+
+        Raises Wrong if the list would have more than MOST_IN_ALL entries.
+        """
         client = self._connection.redis
         before = {_field(one): one for one in self._all()}
         new = [one for one in employees if before.get(_field(one)) != one]
         gone = list(before.keys() - {_field(one) for one in employees}) if replace else []
+        added = sum(_field(one) not in before for one in new)
+        if added and len(before) + added - len(gone) > MOST_IN_ALL:
+            raise too_many()
+        unknown = {one.device_id for one in employees if one.device_id} - set(self._devices.ids())
+        changes = Changes(
+            added, len(new) - added, len(employees) - len(new), len(gone), sorted(unknown)[:_MOST_UNKNOWN]
+        )
+        if is_preview:
+            return changes
         for start in range(0, len(new), _CHUNK):
             sealed = {_field(one): self._seal(one) for one in new[start : start + _CHUNK]}
             client.hset(EMPLOYEES, mapping=sealed)
@@ -116,10 +130,7 @@ class Employees:
             let_others_run()
         if new or gone:
             self._devices.forget_people()
-        added = sum(_field(one) not in before for one in new)
-        unknown = {one.device_id for one in employees if one.device_id} - set(self._devices.ids())
-        shown = sorted(unknown)[:_MOST_UNKNOWN]
-        return Changes(added, len(new) - added, len(employees) - len(new), len(gone), shown)
+        return changes
 
     def change(
         self, user_id: str, device_id: str | None, how: Callable[[Employee | None], Employee | None]
@@ -127,7 +138,7 @@ class Employees:
         """Replace an entry with the result of `how`; None means no entry. If `how` raises, nothing is changed.
 
         If another change comes between, `how` is called again with the new entry. An entry that can't be read counts as
-        none.
+        none. Raises Wrong if the list is full.
         """
         client, field = self._connection.redis, employee_field(user_id, device_id)
         while True:
@@ -141,6 +152,8 @@ class Employees:
                 return after
             new = b"" if after is None else self._seal(after)
             if sealed is None:
+                if client.hlen(EMPLOYEES) >= MOST_IN_ALL:
+                    raise too_many()
                 is_written = client.hsetnx(EMPLOYEES, field, new)
             else:
                 is_written = self._swap(keys=[EMPLOYEES], args=[field, sealed, new])

@@ -1,0 +1,67 @@
+// Importing employees: a file is chosen, the page shows what its columns would become, and then it is taken.
+
+import { alertOf, upload } from "./send.js";
+import { text, toast } from "./texts.js";
+
+const PATH = "/console/attendance/employees";
+
+function query(form) {
+  const chosen = [...form.querySelectorAll("select")].map((select) => [select.name, select.value]);
+  return chosen.length ? `?${new URLSearchParams(chosen)}` : "";
+}
+
+async function preview(form, isNewFile) {
+  const turn = String(Number(form.dataset.turn ?? 0) + 1); // of several answers, the last one asked for is shown
+  form.dataset.turn = turn;
+  const shown = form.querySelector("[data-preview]");
+  const focused = document.activeElement?.name;
+  const file = form.querySelector("input[type=file]").files[0];
+  if (isNewFile) shown.replaceChildren();
+  if (!file) return;
+  try {
+    const answer = await upload(`${PATH}/preview${query(form)}`, file);
+    const said = answer.ok ? await answer.text() : (await answer.json()).detail;
+    if (form.dataset.turn !== turn) return;
+    alertOf(form, answer.ok ? "" : said);
+    shown.innerHTML = answer.ok ? said : "";
+    if (!isNewFile) [...shown.querySelectorAll("select")].find((select) => select.name === focused)?.focus();
+  } catch {
+    toast(text("failed"));
+  }
+}
+
+async function take(form) {
+  const button = form.querySelector("button");
+  const file = form.querySelector("input[type=file]").files[0];
+  if (!file || !button) return;
+  button.disabled = true;
+  try {
+    const answer = await upload(`${PATH}/import${query(form)}`, file);
+    const value = await answer.json();
+    const unknown = answer.ok ? value.unknown_device_ids.join(", ") : "";
+    if (answer.ok) {
+      form.reset();
+      form.querySelector("[data-preview]").replaceChildren();
+      toast(text("imported", value));
+      htmx.trigger(document.body, "imported");
+    }
+    alertOf(form, answer.ok ? unknown && text("unknown_devices", { unknown }) : value.detail);
+  } catch {
+    toast(text("failed"));
+  } finally {
+    button.disabled = false;
+  }
+}
+
+export function bind(root) {
+  root.addEventListener("change", (event) => {
+    const form = event.target.closest("form[data-import]");
+    if (form) preview(form, event.target.type === "file");
+  });
+  root.addEventListener("submit", (event) => {
+    const form = event.target.closest("form[data-import]");
+    if (!form) return;
+    event.preventDefault();
+    take(form);
+  });
+}
