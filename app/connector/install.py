@@ -58,7 +58,7 @@ WantedBy=multi-user.target
     type=click.Choice(["systemd", "windows"]),
     help="System to install it for. The default is this one.",
 )
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="file|db ARGUMENTS...")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
 def install(
     context: click.Context, name: str, only_print: bool, system: str | None, command: tuple[str, ...]
