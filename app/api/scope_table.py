@@ -246,7 +246,9 @@ URLS: dict[str, Url] = {
     "POST /console/attendance/employees/import": Url(
         "how many changed", "employee IDs and names change in later events"
     ),
-    "POST /console/attendance/employees/preview": Url("the columns and first rows of the file that was sent"),
+    "POST /console/attendance/employees/preview": Url(
+        "the columns and first rows of the file that was sent", "nothing: it only counts the changes"
+    ),
     "GET /console/attendance/people/<path:user_id>": Url(_PAGE),
     "GET /console/confirm/remove-device": Url(
         "what removing a device affects: the device, and how many users"
