@@ -22,6 +22,7 @@ from app.events.flatten import received_iso
 from app.health.backup_checks import newest_backup
 from app.health.checks import HEALTH_CHECKS, SLOW_HEALTH_CHECKS
 from app.health.damage_checks import readable_warnings
+from app.health.disk_checks import disk_warnings
 from app.health.findings import Problem, problems
 from app.health.public_url import instance
 from app.health.spool_checks import spool_warnings
@@ -88,7 +89,7 @@ def _findings(away: bool, spool: Spool | None) -> list[str]:
     """Return the problems of the background loops, the spool, the store, targets and devices."""
     identity = store().identity.foreign
     here = [
-        *([Problem(_away_text(spool))] if away else []),
+        *([Problem(_away_text(spool)), *disk_warnings(store())] if away else []),
         *map(Problem, LOOPS.troubles().values()),
         *([] if identity is None else [Problem(identity)]),
         *([] if spool is None else spool_warnings(spool)),
@@ -108,11 +109,11 @@ def _away_text(spool: Spool | None) -> str:
     elif not spool.writable():
         kept = (
             "Callbacks can't be written to this machine's disk either, so they are answered with 503, and the "
-            "gateway keeps them. Check RELAY_DATA_DIR and its disk."
+            "gateway keeps them. Check the disk of RELAY_DATA_DIR."
         )
     else:
         kept = "Callbacks are kept on this machine's disk and stored once it is back. Deliveries and commands wait."
-    return f"The store can't be reached. {kept} Bring the store back."
+    return f"The store can't be reached. {kept} Bring the store back, if it doesn't come back by itself."
 
 
 def _slow_findings() -> list[str]:

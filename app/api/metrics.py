@@ -17,8 +17,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector as PrometheusCollector
 
 from app.health.backup_checks import backups_fail, newest_backup_seconds
-from app.health.checks import disk_free
 from app.health.delivery_checks import unheard
+from app.health.disk_checks import disk_free
 from app.health.refused_checks import recent_sources
 from app.store import Store
 from app.store.commands.outcomes import CommandKeys

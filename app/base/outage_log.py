@@ -34,12 +34,14 @@ class Absence:
             self._once = OnceAMinute(self._clock)
         if not self._once.may_say():
             return
-        self._log.warning(
-            "the store has been away for %.0f s (%s); %s",
-            now - self._began,
-            type(error).__name__,
-            self._meanwhile if isinstance(self._meanwhile, str) else self._meanwhile(),
-        )
+        meanwhile = self._meanwhile if isinstance(self._meanwhile, str) else self._meanwhile()
+        if now - self._began < 1:
+            self._log.warning("the store can't be reached (%s); %s", type(error).__name__, meanwhile)
+        else:
+            lasts = now - self._began
+            self._log.warning(
+                "the store has been away for %.0f s (%s); %s", lasts, type(error).__name__, meanwhile
+            )
 
     def end(self) -> None:
         """Note that a call succeeded."""

@@ -64,6 +64,7 @@ def _findings(settings: Settings) -> tuple[list[str], list[str]]:
     from app.health.backup_checks import backup_age
     from app.health.damage_checks import readable_warnings
     from app.health.data_folder_checks import data_folder_warnings
+    from app.health.disk_checks import disk_findings
     from app.health.public_url import public_url_problems
     from app.health.spool_checks import spool_warnings
     from app.store import Store, StoreRefused, make_vault
@@ -72,7 +73,7 @@ def _findings(settings: Settings) -> tuple[list[str], list[str]]:
 
     facts: list[str] = []
     found = [*unknown_variables(), *checks.settings_warnings(settings)]
-    found += data_folder_warnings(settings.data_dir)
+    found += [*data_folder_warnings(settings.data_dir), *disk_findings(settings)]
     try:
         if settings.spool and (settings.data_dir / "spool").is_dir():
             found += spool_warnings(Spool(settings.data_dir / "spool", make_vault(settings)))

@@ -12,7 +12,7 @@ import click
 
 from app.settings.data_folder import explain_data_dir, explain_ignored_data
 from app.settings.env_file import WITHOUT_ENV_FILE, explain_ignored_env_file
-from app.settings.running_up import tunnel_url
+from app.settings.running_up import is_up, tunnel_url
 from app.settings.table import Settings, SettingsError, current
 
 if TYPE_CHECKING:
@@ -70,6 +70,13 @@ def store_away(settings: Settings, error: Exception) -> str:
     """Return the error message for a store that can't be reached: which store, in which folder, and what to do."""
     if settings.redis_url:
         return f"The store at REDIS_URL can't be reached: {type(error).__name__}. Start it, or correct REDIS_URL."
+    if is_up(settings.data_dir):
+        folder = settings.data_dir.absolute()
+        return (
+            f"The relay is running on the folder {folder}, but its store doesn't answer ({type(error).__name__}). "
+            f"The end of {folder}/store/valkey.log says why. Don't restart the relay: acknowledged callbacks are safe, "
+            "and it goes on once the store answers."
+        )
     return (
         f"No relay is running on the folder {settings.data_dir.absolute()} ({type(error).__name__}). Start it with "
         "`cams-relay up`, or set RELAY_DATA_DIR to the folder that the running relay uses."

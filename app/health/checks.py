@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import redis
 
-from app.base.private_folder import make_private
 from app.health.backup_checks import backup_details, backup_warnings
 from app.health.damage_checks import all_warnings, met_warnings
 from app.health.delivery_checks import target_problems, unheard_details, unheard_warnings
+from app.health.disk_checks import disk_warnings, settings_problem
 from app.health.findings import Problem
 from app.health.refused_checks import refused_details, refused_warnings
 from app.settings.table import Settings, is_short_key
@@ -28,7 +25,6 @@ from app.store.server.keys import REKEYED
 _SKEW_SECONDS = 5.0
 _STARTING_SECONDS = 15.0  # in which workers that are started with the web process get their leases
 _STARTED = time.monotonic()
-_DISK_FREE = 0.1  # like the alert RelayDiskNearlyFull
 
 
 def store_warnings(store: Store) -> list[str]:
@@ -122,7 +118,7 @@ def key_warnings(store: Store) -> list[str]:
 
 
 def machine_warnings(store: Store) -> list[str]:
-    """Return problems around the store (clock, disk), one sentence each with the fix."""
+    """Return problems around the store, such as its clock, one sentence each with the fix."""
     warnings = []
     seconds, micros = store.connection.redis.time()
     skew = time.time() - (seconds + micros / 1_000_000)
@@ -130,12 +126,6 @@ def machine_warnings(store: Store) -> list[str]:
         warnings.append(
             f"The clocks of this machine and the store differ by {abs(skew):.0f} s. Synchronise both with NTP. "
             "Otherwise, times of receipt and retries are wrong."
-        )
-    free = disk_free(store.settings.data_dir)
-    if free is not None and free < _DISK_FREE:
-        warnings.append(
-            f"The disk of RELAY_DATA_DIR has only {free:.0%} free space. Free up space. Otherwise, callbacks "
-            "can't be stored or spooled."
         )
     return warnings
 
@@ -202,15 +192,6 @@ def event_warnings(store: Store) -> list[str]:
         f"Stored events that can't be read: {count}, for example {', '.join(newest)}. They are missing from "
         "lists, deliveries and attendance. If you need them, restore a backup."
     ]
-
-
-def disk_free(folder: Path) -> float | None:
-    """Return which part of a folder's disk is free; None if the folder doesn't exist."""
-    try:
-        usage = shutil.disk_usage(folder)
-    except OSError:
-        return None
-    return usage.free / usage.total
 
 
 def _server_warnings(client: Any, name: str) -> list[str]:
@@ -288,32 +269,9 @@ def settings_warnings(settings: Settings) -> list[str]:
         )
     elif settings.public_url.startswith("http://"):
         warnings.append("RELAY_PUBLIC_URL is not https, so AuthTokens and photos are sent unencrypted.")
-    if not _can_be_written(settings.data_dir):
-        warnings.append(
-            Problem(
-                f"RELAY_DATA_DIR={settings.data_dir} can't be written to. Create the folder, fix its "
-                "permissions, or choose another one."
-            )
-        )
+    if problem := settings_problem(settings.data_dir):
+        warnings.append(Problem(problem))
     return warnings
-
-
-def _can_be_written(folder: Path) -> bool:
-    """Return whether files can be created in a folder, or the folder itself if it is missing. Creates nothing."""
-    there = next((one for one in (folder, *folder.resolve().parents) if one.exists()), None)
-    return there is not None and there.is_dir() and os.access(there, os.W_OK | os.X_OK)
-
-
-def writable(folder: Path) -> bool:
-    """Return whether a file can be created in a folder (which is created if necessary)."""
-    probe = folder / ".writable"
-    try:
-        make_private(folder)
-        probe.write_bytes(b"1")
-        probe.unlink()
-    except OSError:
-        return False
-    return True
 
 
 Check = Callable[[Store], list[str]]
@@ -328,7 +286,7 @@ HEALTH_CHECKS: tuple[Check, ...] = (
     refused_warnings,
 )
 # The checks that `/health` makes once a minute, because they take longer
-SLOW_HEALTH_CHECKS: tuple[Check, ...] = (store_warnings, target_problems, unheard_warnings)
+SLOW_HEALTH_CHECKS: tuple[Check, ...] = (store_warnings, disk_warnings, target_problems, unheard_warnings)
 # The checks of a store by `cams-relay doctor`, in the order of its output
 DOCTOR_CHECKS: tuple[Check, ...] = (
     all_warnings,

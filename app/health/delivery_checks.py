@@ -11,6 +11,13 @@ from app.store import Store
 from app.store.upkeep.hold import is_held
 
 _MOST_NAMED = 5
+_ERRORS = {
+    "connect_failed": "no connection",
+    "dns_failed": "the host name was not found",
+    "tls_failed": "the TLS connection failed",
+    "timeout": "no response in time",
+    "refused_address": "the address isn't allowed",
+}
 _DOWN_SECONDS = 120.0  # a target that fails for less time is only a warning
 _SET_UP_SECONDS = 600.0  # the time to set a new device's Callback URL
 
@@ -34,12 +41,23 @@ def target_problems(store: Store) -> list[str]:
             )
         elif since:
             lasts = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
+            waiting = counts[subscription.id]["pending"] + counts[subscription.id]["retrying"]
             text = (
-                f"{name}: the target has been failing since {since}. Deliveries wait and are retried. The "
-                "subscription's page in the console shows what the target answers."
+                f"{name}: the target has been failing since {since}{_last_failure(store, subscription.id)}. Deliveries "
+                f"that are waiting and will be retried: {waiting}. The subscription's page in the console shows each "
+                "response."
             )
             found.append(Problem(text) if lasts > _DOWN_SECONDS else text)
     return found
+
+
+def _last_failure(store: Store, subscription_id: str) -> str:
+    """Return how the last attempt failed, in parentheses; an empty text if it is unknown."""
+    found = store.deliveries.last_failure(subscription_id)
+    if found is None:
+        return ""
+    status, error = found
+    return f" (last response: HTTP {status})" if status else f" (last attempt: {_ERRORS.get(error, error)})"
 
 
 def _held_warnings(count: int) -> list[str]:

@@ -19,7 +19,7 @@ import requests
 
 from app.base import simulated_device_request
 from app.base.log import configure
-from app.health.checks import writable
+from app.health.disk_checks import unwritable
 from app.run.supervisor import Supervisor
 from app.run.tunnel import Tunnel
 from app.settings import readers as setting_readers
@@ -28,7 +28,7 @@ from app.settings.running_up import LOCK, set_tunnel_url
 from app.settings.table import Settings
 from app.store import Store, StoreRefused
 from app.store.devices.registry import DeviceExists
-from app.store.server.embedded import lock, private_file
+from app.store.server.embedded import EmptyFile, lock, private_file
 from simulator.cli import DEFAULT_DEVICE, DEFAULT_LABEL
 
 log = logging.getLogger("relay.up")
@@ -50,17 +50,14 @@ def run(settings: Settings, program: str, *, with_simulator: bool, tunnel: str |
         )
     configure("warning", settings.log_format)
     _simulator_port()  # a wrong one is reported at once, although the console may request the simulator later
-    if not writable(settings.data_dir):
-        raise click.ClickException(
-            f"RELAY_DATA_DIR={settings.data_dir} can't be written to. Create the folder, fix its permissions, "
-            "or choose another one"
-        )
+    if problem := unwritable(settings.data_dir):
+        raise click.ClickException(problem)
     locked = _lock(settings)
     _check_port(settings.host, settings.port, "PORT")
     had_key = (settings.data_dir / "api_key").exists()
     try:
         store = Store(settings)
-    except StoreRefused as error:
+    except (StoreRefused, EmptyFile) as error:
         raise click.ClickException(str(error)) from None
     supervisor = Supervisor([locked])
     supervisor.handle_signals()

@@ -1,4 +1,4 @@
-"""Prints a line for each event and attempt to the terminal of `cams-relay up`. Failed attempts are always logged."""
+"""Prints a line for each event and attempt to the terminal of `cams-relay up`. Failed attempts are also logged."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from app.base import ids
+from app.base.throttle import OnceAMinute
 from app.store.deliveries.delivery_ids import public_id
 from app.store.subscriptions.records import Subscription
 from workers.delivery.target import Delivery
@@ -29,6 +30,7 @@ class Live:
         self._second = 0
         self._lines = 0
         self._left_out = 0
+        self._once = OnceAMinute()
 
     def event(self, shard: int, entry: str, event: dict[str, Any]) -> None:
         """Print an event that was queued."""
@@ -45,10 +47,11 @@ class Live:
     def attempt(
         self, shard: int, subscription: Subscription, delivery: Delivery, what: str, response: Response
     ) -> None:
-        """Print or log an attempt that ended."""
+        """Print or log an attempt that ended. A failed one is a warning once a minute for each subscription."""
         if not response.ok:
             name = public_id(shard, delivery.name)
-            log.warning(
+            log.log(
+                logging.WARNING if self._once.may_say(subscription.id) else logging.DEBUG,
                 "attempt=%d subscription=%s event=%s outcome=%s status=%d error=%s ms=%d",
                 delivery.attempts,
                 subscription.id,

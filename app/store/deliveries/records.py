@@ -17,7 +17,7 @@ from app.base import ids
 from app.store.deliveries.delivery_ids import public_id
 from app.store.events.unreadable import EventReader
 from app.store.server.connection import Connection
-from app.store.server.damage import readable
+from app.store.server.damage import number, readable
 from app.store.server.keys import FAILURES, Shard
 from app.store.server.pipelines import MOST_CALLS, asked
 from app.store.subscriptions.keys import remove_keys_if_deleted
@@ -25,6 +25,7 @@ from app.store.subscriptions.records import Subscription
 
 _SAMPLED = 40
 _LATEST = 100
+_LATEST_FAILURES = 20
 
 
 def new_suffix(kind: str) -> str:
@@ -77,6 +78,22 @@ class Deliveries:
                 Step((since_ms + step * width) // 1000, len(times), good, _at(times, 50), _at(times, 95))
             )
         return found
+
+    def last_failure(self, subscription_id: str) -> tuple[int, str] | None:
+        """Return HTTP status (0 without a response) and error of a subscription's last failed attempt, if known."""
+        logs = [shard.subscription(subscription_id, "log") for shard in self._connection.shards]
+        answers = asked(
+            self._connection.redis,
+            logs,
+            lambda pipeline, log: pipeline.xrevrange(log, count=_LATEST_FAILURES),
+            raise_on_error=False,
+        )
+        entries = [entry for _, answer in answers for entry in readable([answer], ([],))[0]]
+        failed = [(entry, fields) for entry, fields in entries if fields.get(b"x") in (b"retry", b"dead")]
+        if not failed:
+            return None
+        _, fields = max(failed, key=lambda found: int(found[0].partition(b"-")[0]))
+        return int(number(fields.get(b"s"))), fields.get(b"e", b"").decode(errors="replace")
 
     def success(self, subscription_id: str, since_ms: int) -> float | None:
         """Return which part of a subscription's last 100 attempts since a time succeeded; None if there were none."""

@@ -175,16 +175,19 @@ class Admission:
 def find_secret_key(settings: Settings) -> str | None:
     """Return the secret key from the settings or the data folder; None if a new one may be created.
 
-    Raises StoreRefused if it is missing although the embedded store or the spool has data.
+    Raises StoreRefused if it is missing or empty although the embedded store or the spool has data.
     """
     if settings.secret_key is not None:
         return settings.secret_key
     file = settings.data_dir / "secret_key"
-    if file.exists():
-        return file.read_text().strip()
+    is_there = file.exists()
+    key = file.read_text().strip() if is_there else ""
+    if key:
+        return key
     if holds_something(settings):
+        lost = "is empty" if is_there else "is missing"
         raise StoreRefused(
-            f"RELAY_SECRET_KEY is not set and {file} is missing, but {settings.data_dir} holds data encrypted "
+            f"RELAY_SECRET_KEY is not set and {file} {lost}, but {settings.data_dir} holds data encrypted "
             "with that key. Put the file back, or set RELAY_SECRET_KEY to its content. To start again without that "
             f"data, move {settings.data_dir}/store and {settings.data_dir}/spool away."
         )

@@ -46,6 +46,10 @@ class NotMade(OSError):
     """A key or a folder is missing, and this process may not create it."""
 
 
+class EmptyFile(NotMade):
+    """A file with a key or password is empty, perhaps because the disk was full when it was written."""
+
+
 _may_make = True
 
 
@@ -74,7 +78,7 @@ def private_file(path: Path, make: str) -> str:
         if text:
             return text
         time.sleep(0.02)
-    raise OSError(f"{path} is empty. Remove it and start again")
+    raise EmptyFile(f"{path.absolute()} is empty. Remove it, and start again.")
 
 
 def keep_private_file(path: Path, text: str) -> None:

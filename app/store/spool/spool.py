@@ -112,9 +112,11 @@ class Spool:
         try:
             make_private(self._folder)
             probe.write_bytes(b"1")
-            probe.unlink()
         except OSError:
             return False
+        finally:
+            with suppress(OSError):
+                probe.unlink()
         return True
 
     def check(self) -> None:
