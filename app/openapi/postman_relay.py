@@ -28,6 +28,8 @@ _VARIABLES = {
     "event_id": "",
     "command_id": "",
     "subscription_id": "",
+    "delivery_id": "",
+    "replay_id": "",
     "key_id": "",
 }
 # In this order, requests can use what earlier ones created. Destructive requests come last.
@@ -41,6 +43,8 @@ _KEPT: dict[str, tuple[str, str]] = {
     "listEvents": ("event_id", "data[0].id"),
     "listUsers": ("known_user_id", "data[0].user_id"),
     "createSubscription": ("subscription_id", "id"),
+    "testSubscription": ("delivery_id", "delivery_id"),
+    "replayEvents": ("replay_id", "id"),
     "createApiKey": ("key_id", "id"),
     "loadDeviceInformation": ("command_id", "command_id"),
 }
@@ -49,6 +53,7 @@ _ENABLED = (("listUsers", "device_id"),)  # so that the saved user is on this de
 _ALSO_EXPECTED: dict[str, tuple[int, ...]] = {
     "cancelCommand": (409,),  # the command may already have been sent
     "deleteCommand": (409,),
+    "retryDelivery": (409,),  # the delivery may still be under way
     "rotateCallbackSecret": (409,),  # the device may not require a callback secret
 }
 

@@ -209,6 +209,8 @@ def _schema(schema: Json, components: Json) -> Json:
             continue  # Power Automate would show the title to users, and 2.0 doesn't support anyOf
         if name == "nullable":
             made["x-nullable"] = value
+        elif name == "enum":
+            made[name] = [one for one in value if one is not None]  # 2.0 doesn't support null
         elif name == "properties":
             required = schema.get("required", ())
             made[name] = {

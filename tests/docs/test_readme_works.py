@@ -82,7 +82,7 @@ def test_the_action_block_adds_a_user(running: Running, page: str) -> None:
     )
     answer = json.loads(running.shell(before + block(page, "run", "add-user")))
     shown = json.loads(block("docs/actions.md", "answer", "add-user"))
-    changing = dict.fromkeys(("command_id", "operation_id"), "…")
+    changing = dict.fromkeys(("id", "command_id", "operation_id"), "…")
     assert answer | changing == shown | changing
 
 
