@@ -1,4 +1,4 @@
-"""The console in a real Chromium: every page in both themes and two widths, and what a person does on most of them."""
+"""The console in a real Chromium: every page in both themes and two widths, and the main tasks of its users."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def paths(stage: Stage) -> list[str]:
 
 @pytest.mark.parametrize("width", [1440, 360])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_and_nothing_overflows(
+def test_pages_have_no_accessibility_problems_and_nothing_overflows(
     browser: Browser, stage: Stage, paths: list[str], axe: str, theme: str, width: int
 ) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)  # type: ignore[arg-type]
@@ -106,7 +106,7 @@ def test_the_theme_follows_the_system_and_the_switch(page: Page, stage: Stage) -
     assert page.evaluate(back) == light
 
 
-def test_the_keyboard_is_enough(page: Page, stage: Stage) -> None:
+def test_the_console_can_be_used_with_the_keyboard(page: Page, stage: Stage) -> None:
     stage.device.send_done(stage.device.punch("3"))
     page.goto(f"{stage.relay.url}/?type=attendance.punch")
     page.keyboard.press("Tab")
@@ -121,9 +121,7 @@ def test_the_keyboard_is_enough(page: Page, stage: Stage) -> None:
     expect(link).to_be_focused()
 
 
-def test_events_appear_as_they_come_filtered_and_open_to_all_that_belongs_to_them(
-    page: Page, stage: Stage, receiver: Receiver
-) -> None:
+def test_events_appear_live_filtered_and_with_details(page: Page, stage: Stage, receiver: Receiver) -> None:
     device = stage.new_device()
     stage.relay.subscribe(receiver, device, description="Target of the drawer")
     page.goto(f"{stage.relay.url}/?type=attendance.punch&device_id={device.id}")
@@ -146,7 +144,7 @@ def test_events_appear_as_they_come_filtered_and_open_to_all_that_belongs_to_the
     expect(drawer.locator("tbody tr")).to_contain_text("200")
 
 
-def test_live_leads_to_signing_in_once_the_session_has_ended_elsewhere(page: Page, stage: Stage) -> None:
+def test_the_live_page_leads_to_signing_in_after_the_session_has_ended(page: Page, stage: Stage) -> None:
     page.goto(stage.relay.url)
     expect(page.locator("#stream-state")).to_have_text("live")
     other = page.context.new_page()
@@ -165,7 +163,9 @@ def test_a_photo_is_shown(page: Page, stage: Stage) -> None:
     assert "signature" not in page.locator("pre").first.inner_text()
 
 
-def test_a_day_a_month_and_the_employees(page: Page, stage: Stage, tmp_path: Path) -> None:
+def test_attendance_of_a_day_and_a_month_and_employees_are_shown(
+    page: Page, stage: Stage, tmp_path: Path
+) -> None:
     device, user = stage.new_device(), f"a{secrets.token_hex(3)}"
     day = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0) - timedelta(days=1)
     device.send_done(device.punch(user, day))
@@ -208,7 +208,7 @@ def test_a_day_a_month_and_the_employees(page: Page, stage: Stage, tmp_path: Pat
     expect(page.get_by_role("alert")).to_contain_text("not registered: SITE-B")
 
 
-def test_a_device_is_added_tried_changed_and_removed(page: Page, stage: Stage) -> None:
+def test_a_device_is_added_tested_changed_and_removed(page: Page, stage: Stage) -> None:
     url, stgid = stage.relay.url, f"NEW{secrets.token_hex(4)}"
     page.goto(f"{url}/console/devices/new")
     page.get_by_label("Service Tag ID").fill(stgid)

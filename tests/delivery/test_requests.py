@@ -1,4 +1,4 @@
-"""A delivery's request: its headers, secrets and signature, and test sends. Contract §4."""
+"""The request of a delivery: its headers, secrets and signature, and test events. Contract §4."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_delivery_has_the_headers_of_the_contract(relay: Relay, device: Device
     assert "made-up" not in json.dumps(subscription)
 
 
-def test_a_header_beyond_ascii_is_sent(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_a_header_with_non_ascii_characters_is_sent(relay: Relay, device: Device, receiver: Receiver) -> None:
     relay.subscribe(receiver, device, headers={"X-Site": "Zürich"})
     punch(device)
     (got,) = receiver.wait(1)
@@ -101,7 +101,9 @@ def test_a_change_merges_and_null_sets_the_default(relay: Relay, device: Device,
     problem(relay.call("PATCH", path, json={"headers": {"X-More": "1"}}), 422, "headers")
 
 
-def test_a_hidden_header_goes_to_no_other_target(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_a_hidden_header_is_not_sent_to_another_target(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
     made = relay.subscribe(receiver, device, headers={"Authorization": "Bearer made-up", "X-Team": "payroll"})
     path = f"/v1/subscriptions/{made['id']}"
     beside = f"{receiver.url}/other?path=1"
@@ -153,7 +155,7 @@ def test_headers_that_would_break_a_request_are_refused(
     problem(relay.call("POST", "/v1/subscriptions", json=body), 422)
 
 
-def test_an_own_secret_signs(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_a_given_secret_is_used_for_signing(relay: Relay, device: Device, receiver: Receiver) -> None:
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
     subscription = relay.subscribe(receiver, device, secret=secret)
     assert subscription["secret"] == secret
@@ -188,7 +190,7 @@ def test_both_secrets_verify_after_a_rotation(relay: Relay, device: Device, rece
 
 
 @pytest.mark.parametrize("batch_max", [1, 3])
-def test_a_test_send_looks_like_a_delivery(
+def test_a_test_event_is_sent_like_a_delivery(
     relay: Relay, device: Device, receiver: Receiver, batch_max: int
 ) -> None:
     subscription = relay.subscribe(receiver, device, events=["user.*"], batch_max=batch_max)
@@ -205,9 +207,7 @@ def test_a_test_send_looks_like_a_delivery(
     assert relay.events(device_id=device.id) == []
 
 
-def test_a_test_send_may_be_of_a_given_type_and_later(
-    relay: Relay, device: Device, receiver: Receiver
-) -> None:
+def test_a_test_event_can_have_a_type_and_a_delay(relay: Relay, device: Device, receiver: Receiver) -> None:
     subscription = relay.subscribe(receiver, device, events=["user.*"])
     path = f"/v1/subscriptions/{subscription['id']}/test"
     asked = time.time()
@@ -223,7 +223,7 @@ def test_a_test_send_may_be_of_a_given_type_and_later(
     problem(relay.call("POST", path, json={"delay_seconds": -1}), 422, "delay_seconds")
 
 
-def test_a_late_test_send_is_dropped_with_its_subscription(
+def test_a_delayed_test_event_is_dropped_with_its_subscription(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     subscription = relay.subscribe(receiver, device)

@@ -1,4 +1,4 @@
-"""How an attempt can end: tried again, given up, replayed, disabled. Contract §4."""
+"""The results of an attempt: success, retry, dead letter, replay. Contract §4."""
 
 from __future__ import annotations
 
@@ -53,9 +53,7 @@ async def _babble(connection: Connection) -> None:
     await connection.send(b"SSH-2.0-OpenSSH_9.2\r\n")
 
 
-def test_a_failed_delivery_is_tried_again_on_the_schedule(
-    relay: Relay, device: Device, receiver: Receiver
-) -> None:
+def test_a_failed_delivery_is_retried_on_schedule(relay: Relay, device: Device, receiver: Receiver) -> None:
     receiver.answer = plan(500, 404, 200)
     subscription = relay.subscribe(receiver, device)
     punch(device)
@@ -74,7 +72,7 @@ def test_a_failed_delivery_is_tried_again_on_the_schedule(
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-def test_every_2xx_is_delivered(relay: Relay, device: Device, receiver: Receiver, status: int) -> None:
+def test_every_2xx_is_a_success(relay: Relay, device: Device, receiver: Receiver, status: int) -> None:
     receiver.answer = plan(then=status)
     subscription = relay.subscribe(receiver, device)
     punch(device)
@@ -96,7 +94,9 @@ def test_a_redirect_is_not_followed(brisk: Relay, receiver: Receiver, status: in
 
 
 @pytest.mark.parametrize(("size", "status"), [(64 * 1024, "delivered"), (64 * 1024 + 1, "dead")])
-def test_a_body_past_64_kib_is_a_failure(brisk: Relay, receiver: Receiver, size: int, status: str) -> None:
+def test_a_response_above_64_kib_is_a_failure(
+    brisk: Relay, receiver: Receiver, size: int, status: str
+) -> None:
     receiver.answer = lambda _: (200, {}, b"x" * size)
     device = brisk.device()
     subscription = brisk.subscribe(receiver, device)
@@ -109,7 +109,7 @@ def test_a_body_past_64_kib_is_a_failure(brisk: Relay, receiver: Receiver, size:
     ("behaviour", "error"),
     [(_hang, "timeout"), (_drip, "timeout"), (_hang_up, "reset"), (_babble, "protocol_error")],
 )
-def test_a_server_that_misbehaves_has_failed(brisk: Relay, behaviour: Behaviour, error: str) -> None:
+def test_a_misbehaving_server_is_a_failure(brisk: Relay, behaviour: Behaviour, error: str) -> None:
     device = brisk.device()
     with misbehaving(behaviour) as url:
         body = {"target_url": url, "events": ["*"], "filters": {"device_ids": [device.id]}}
@@ -122,7 +122,7 @@ def test_a_server_that_misbehaves_has_failed(brisk: Relay, behaviour: Behaviour,
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 @pytest.mark.parametrize("as_date", [False, True])
-def test_retry_after_is_waited_for(
+def test_retry_after_is_obeyed(
     relay: Relay, device: Device, receiver: Receiver, status: int, as_date: bool
 ) -> None:
     value = formatdate(time.time() + 4, usegmt=True) if as_date else "3"
@@ -149,7 +149,7 @@ def test_retry_after_holds_all_deliveries_of_the_target(
     assert min(got.at for got in receiver.received[1:]) - first.at >= 2.9
 
 
-def test_after_the_schedule_it_is_a_dead_letter_that_can_be_replayed(
+def test_after_the_last_retry_it_is_a_dead_letter_that_can_be_replayed(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     receiver.answer = plan(then=500)
@@ -171,7 +171,7 @@ def test_after_the_schedule_it_is_a_dead_letter_that_can_be_replayed(
     assert rows(relay, subscription, status="dead") == []
 
 
-def test_a_batch_that_is_a_dead_letter_can_be_replayed_as_it_was(brisk: Relay, receiver: Receiver) -> None:
+def test_a_batch_that_is_a_dead_letter_can_be_replayed_unchanged(brisk: Relay, receiver: Receiver) -> None:
     receiver.answer = plan(then=500)
     device = brisk.device()
     subscription = brisk.subscribe(receiver, device, batch_max=3, batch_wait_ms=60_000)
@@ -185,7 +185,7 @@ def test_a_batch_that_is_a_dead_letter_can_be_replayed_as_it_was(brisk: Relay, r
     wait_for(lambda: shown(brisk, subscription)["dead"] == 0)
 
 
-def test_a_replay_by_time_brings_what_the_subscription_takes_in_order(
+def test_a_replay_by_time_sends_matching_events_in_order(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
     before = datetime.now(UTC)
@@ -217,7 +217,7 @@ def test_a_replay_by_time_brings_what_the_subscription_takes_in_order(
         ({"ids": []}, "ids"),
     ],
 )
-def test_a_wrong_replay_is_refused(
+def test_an_invalid_replay_is_refused(
     relay: Relay, device: Device, receiver: Receiver, body: dict[str, Any], fault: str
 ) -> None:
     subscription = relay.subscribe(receiver, device)
@@ -225,7 +225,7 @@ def test_a_wrong_replay_is_refused(
     problem(answer, 422, fault)
 
 
-def test_the_log_pages_and_filters(brisk: Relay, receiver: Receiver) -> None:
+def test_the_log_is_paged_and_filtered(brisk: Relay, receiver: Receiver) -> None:
     device = brisk.device()
     receiver.answer = plan(*[500] * 4)
     subscription = brisk.subscribe(receiver, device, max_in_flight=1)
@@ -252,7 +252,9 @@ def test_the_log_pages_and_filters(brisk: Relay, receiver: Receiver) -> None:
     problem(brisk.call("GET", path, params={"cursor": "nonsense"}), 422, "cursor")
 
 
-def test_a_change_of_filters_leaves_the_others(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_changing_a_filter_does_not_change_the_others(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
     subscription = relay.subscribe(receiver, device)
     changed = change(relay, subscription, filters={"user_ids": ["7"]})
     assert changed["filters"]["device_ids"] == [device.id]
@@ -264,7 +266,9 @@ def test_a_change_of_filters_leaves_the_others(relay: Relay, device: Device, rec
     problem(relay.call("PATCH", f"/v1/subscriptions/{subscription['id']}", json={"id": "sub_1"}), 422, "id")
 
 
-def test_delete_stops_at_once_and_leaves_nothing(relay: Relay, device: Device, receiver: Receiver) -> None:
+def test_deletion_stops_deliveries_immediately_and_leaves_no_data(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
     gathered = threading.Event()
     receiver.answer = lambda _: (gathered.wait(10), (500, {}, b""))[1]
     made = [
@@ -304,7 +308,7 @@ def test_a_failing_target_has_one_scheduled_job(patient: Relay, receiver: Receiv
     wait_for(lambda: len(scheduled_jobs(patient, subscription)) == 1)
 
 
-def test_a_test_send_reaches_a_target_that_is_held(patient: Relay, receiver: Receiver) -> None:
+def test_a_test_event_is_sent_to_a_paused_target(patient: Relay, receiver: Receiver) -> None:
     device = patient.device()
     receiver.answer = plan(500, 500)
     subscription = patient.subscribe(receiver, device, max_in_flight=1)

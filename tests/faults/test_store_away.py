@@ -1,4 +1,4 @@
-"""The store is killed, stopped, frozen or restarted: callbacks wait on disk, deliveries go on by themselves."""
+"""The store is killed, stopped, frozen or restarted: callbacks wait on disk, and deliveries continue automatically."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def frozen(relay: Relay) -> Iterator[None]:
         os.kill(server, signal.SIGCONT)
 
 
-def test_callbacks_wait_on_disk_and_come_in_order(start: Callable[..., Relay], receiver: Receiver) -> None:
+def test_callbacks_wait_on_disk_and_are_stored_in_order(
+    start: Callable[..., Relay], receiver: Receiver
+) -> None:
     relay = start(WEB_CONCURRENCY="1")
     device = relay.device()
     relay.subscribe(receiver, device, max_in_flight=1)
@@ -103,7 +105,7 @@ def test_a_device_with_a_key_is_authenticated_while_the_store_is_away(start: Cal
     device.send_done(device.punch())
 
 
-def test_every_web_process_soon_knows_what_any_has_registered(start: Callable[..., Relay]) -> None:
+def test_every_web_process_soon_knows_devices_registered_by_another(start: Callable[..., Relay]) -> None:
     relay = start(WEB_CONCURRENCY="3")
     device, sealed, changed, removed = (
         relay.device(),
@@ -132,7 +134,7 @@ def test_every_web_process_soon_knows_what_any_has_registered(start: Callable[..
         wait_for(lambda one=one: len(relay.events(device_id=one.id)) == 12, 20)
 
 
-def test_a_killed_web_process_leaves_its_spool_to_the_next(
+def test_the_spool_of_a_killed_web_process_is_stored_by_the_next(
     start: Callable[..., Relay], receiver: Receiver
 ) -> None:
     relay = start()
@@ -152,7 +154,9 @@ def test_a_killed_web_process_leaves_its_spool_to_the_next(
     wait_for(lambda: spool_files(relay) == [])
 
 
-def test_a_torn_record_loses_nothing_before_it(start: Callable[..., Relay], receiver: Receiver) -> None:
+def test_an_incomplete_record_loses_nothing_before_it(
+    start: Callable[..., Relay], receiver: Receiver
+) -> None:
     relay = start(WEB_CONCURRENCY="1")
     device = relay.device()
     relay.subscribe(receiver, device)
@@ -171,7 +175,7 @@ def test_a_torn_record_loses_nothing_before_it(start: Callable[..., Relay], rece
     assert len({event["id"] for event in receiver.events()}) == 6
 
 
-def test_without_a_spool_it_is_503(start: Callable[..., Relay], receiver: Receiver) -> None:
+def test_without_a_spool_callbacks_are_503(start: Callable[..., Relay], receiver: Receiver) -> None:
     relay = start(RELAY_SPOOL="off")
     device = relay.device()
     relay.subscribe(receiver, device)
@@ -205,7 +209,7 @@ READS = (
 )
 
 
-def test_requests_that_read_the_store_are_503_meanwhile(start: Callable[..., Relay]) -> None:
+def test_requests_that_read_the_store_are_503_while_it_is_away(start: Callable[..., Relay]) -> None:
     """CSV files were answered 500, with a traceback in the log."""
     relay = start(WEB_CONCURRENCY="1")
     for path in READS:
@@ -266,7 +270,7 @@ def test_a_full_disk_is_503_and_loses_nothing(start: Callable[..., Relay], recei
         wait_for(lambda: not subprocess.run(["umount", str(folder)], check=False).returncode)
 
 
-def test_a_frozen_store_is_away_too(start: Callable[..., Relay], receiver: Receiver) -> None:
+def test_a_frozen_store_counts_as_absent(start: Callable[..., Relay], receiver: Receiver) -> None:
     relay = start(WEB_CONCURRENCY="1")
     device = relay.device()
     relay.subscribe(receiver, device)
@@ -287,7 +291,7 @@ def test_a_frozen_store_is_away_too(start: Callable[..., Relay], receiver: Recei
     wait_for(lambda: spool_files(relay) == [])
 
 
-def test_the_store_comes_and_goes_under_load(start: Callable[..., Relay], receiver: Receiver) -> None:
+def test_an_unstable_store_under_load_loses_nothing(start: Callable[..., Relay], receiver: Receiver) -> None:
     relay = start()
     devices = [relay.device() for _ in range(3)]
     relay.subscribe(receiver, *devices)
@@ -301,7 +305,7 @@ def test_the_store_comes_and_goes_under_load(start: Callable[..., Relay], receiv
     all_came_once(load, receiver, "store restarted", tried=3)
 
 
-def test_deliveries_under_way_survive_a_restart_of_the_store(
+def test_running_deliveries_survive_a_restart_of_the_store(
     start: Callable[..., Relay], receiver: Receiver
 ) -> None:
     relay = start(RELAY_RETRY_SCHEDULE="1,2,2")
@@ -331,7 +335,7 @@ def test_deliveries_under_way_survive_a_restart_of_the_store(
     wait_for(lambda: shown(relay, subscription)["delivered"] == 20)
 
 
-def test_retries_go_on_soon_after_a_long_absence_of_the_store(
+def test_retries_continue_soon_after_a_long_absence_of_the_store(
     start: Callable[..., Relay], receiver: Receiver
 ) -> None:
     relay = start(RELAY_RETRY_SCHEDULE="4,4")

@@ -1,4 +1,4 @@
-"""Every action of the app, run by its communication block with a relay and the simulator."""
+"""Every action of the app, run through its communication block with a relay and the simulator."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def values(command: Json, device: Device) -> Json:
     return {**body, "device_id": device.id}
 
 
-def test_these_tests_know_every_module(app: App) -> None:
+def test_every_module_is_tested(app: App) -> None:
     modules = {component.name for component in app.of("module")}
     triggers = {component.name for component in app.of("module", "instant_trigger")}
     assert modules - triggers == READS | {name_of(name) for name in ACTIONS}
@@ -96,7 +96,7 @@ def test_empty_fields_are_not_sent(make: Make, stage: Stage, device: Device) -> 
     assert first == second
 
 
-def test_a_photo_of_another_module_is_sent_whole(make: Make, stage: Stage, device: Device) -> None:
+def test_a_photo_from_another_module_is_sent_completely(make: Make, stage: Stage, device: Device) -> None:
     photo = make_jpeg("made up", 20_000)
     data = base64.b64encode(photo).decode()  # what Make's base64() gives of a file's data
     make.run("addUser", device_id=device.id, user_id="55", face_data=data)
@@ -104,7 +104,7 @@ def test_a_photo_of_another_module_is_sent_whole(make: Make, stage: Stage, devic
     assert (template.type, base64.b64decode(template.data)) == ("Face", photo)
 
 
-def test_a_loaded_log_is_a_bundle_for_each_punch(app: App, make: Make, stage: Stage, device: Device) -> None:
+def test_a_loaded_log_is_one_bundle_per_punch(app: App, make: Make, stage: Stage, device: Device) -> None:
     for user in ("8", "100", "8"):
         stage.machine(device).punch(user)
     wanted = {
@@ -124,7 +124,7 @@ def test_a_loaded_log_is_a_bundle_for_each_punch(app: App, make: Make, stage: St
     assert [punch["punch_id"] for punch in two] == [punch["punch_id"] for punch in bundles[:2]]
 
 
-def test_a_log_that_is_not_there_yet_is_no_empty_log(
+def test_a_log_that_is_not_available_yet_is_an_error(
     app: App, make: Make, stage: Stage, device: Device
 ) -> None:
     stage.machine(device).switch(online=False)
@@ -137,7 +137,7 @@ def test_a_log_that_is_not_there_yet_is_no_empty_log(
     assert "The log isn't available yet: command cmd_" in raised.value.message
 
 
-def test_a_command_that_takes_longer_is_followed(app: App, make: Make, stage: Stage, device: Device) -> None:
+def test_a_slow_command_can_be_polled(app: App, make: Make, stage: Stage, device: Device) -> None:
     """The module goes on with what is known; Get a Command asks until it has ended."""
     stage.machine(device).switch(online=False)
     (pending,) = shown(app, "enableUser", make.run("enableUser", device_id=device.id, user_id="100", wait=1))
@@ -151,7 +151,7 @@ def test_a_command_that_takes_longer_is_followed(app: App, make: Make, stage: St
     assert (ended["status"], ended["action"], ended["user_id"]) == ("completed", "enable-user", "100")
 
 
-def test_waiting_ends_in_time_for_make(app: App) -> None:
+def test_waiting_ends_before_makes_timeout(app: App) -> None:
     """Of the 40 s that Make gives a module, at most 30 are waited."""
     again = app["module", "getCommand"].files["communication"]["repeat"]
     assert again["delay"] * again["limit"] <= 30_000
@@ -186,7 +186,7 @@ def test_without_the_switch_nothing_is_deleted(
 # Errors
 
 
-def test_an_error_is_the_relay_s_sentence(make: Make, device: Device) -> None:
+def test_an_error_contains_the_relays_message(make: Make, device: Device) -> None:
     error = fails(make, "enableUser", device_id=device.id, user_id="9999")
     assert error.kind == "DataError"
     sentence, _, command = error.message.partition(" Command: ")
@@ -197,7 +197,7 @@ def test_an_error_is_the_relay_s_sentence(make: Make, device: Device) -> None:
     assert command.startswith("cmd_")
 
 
-def test_every_field_at_fault_is_named(make: Make, device: Device) -> None:
+def test_every_invalid_field_is_named(make: Make, device: Device) -> None:
     error = fails(make, "addUserWithPassword", device_id=device.id, user_id="x" * 129, password="not digits")
     assert error.kind == "DataError"
     assert error.message == (
@@ -209,14 +209,14 @@ def test_every_field_at_fault_is_named(make: Make, device: Device) -> None:
     ("code", "kind"),
     [(1, "DataError"), (4, "DataError"), (8, "DuplicateDataError"), (11, "DataError")],
 )
-def test_the_gateway_s_codes_are_errors_of_make(
+def test_the_gateways_status_codes_become_errors_of_make(
     code: int, kind: str, make: Make, stage: Stage, device: Device
 ) -> None:
     stage.simulator.gateway.desk(device.id).set_faults([Fault(status_code=code)] * 3)
     assert fails(make, "enableUser", device_id=device.id, user_id="100").kind == kind
 
 
-def test_what_must_not_run_twice_is_not_run_again_by_make(app: App) -> None:
+def test_commands_that_must_not_run_twice_are_not_repeated_by_make(app: App) -> None:
     """Make runs a module again after a ConnectionError."""
     for name, action in ACTIONS.items():
         response = app["module", name_of(name)].files["communication"]["response"]
@@ -225,7 +225,7 @@ def test_what_must_not_run_twice_is_not_run_again_by_make(app: App) -> None:
         assert ("error" not in response) if repeatable else ("ConnectionError" not in kinds and kinds)
 
 
-def test_what_is_not_there_is_said(make: Make) -> None:
+def test_missing_objects_are_reported(make: Make) -> None:
     for name, given in (
         ("getEvent", {"event_id": "evt_made-up"}),
         ("getDevice", {"device_id": "NOSUCH"}),
@@ -236,7 +236,7 @@ def test_what_is_not_there_is_said(make: Make) -> None:
         assert (error.kind, bool(error.message)) == ("DataError", True), name
 
 
-def test_a_key_that_may_not_and_one_that_ended(app: App, stage: Stage, device: Device) -> None:
+def test_keys_without_the_scope_and_deleted_keys_are_errors(app: App, stage: Stage, device: Device) -> None:
     made = stage.relay.call("POST", "/v1/api-keys", json={"name": "reader", "scopes": ["events:read"]}).json()
     make = Make(app)
     make.connect(url=stage.relay.url, apiKey=made["key"])
@@ -246,7 +246,7 @@ def test_a_key_that_may_not_and_one_that_ended(app: App, stage: Stage, device: D
     assert fails(make, "getDevice", device_id=device.id).kind == "InvalidAccessTokenError"
 
 
-def test_no_secret_is_in_make_s_log(make: Make, stage: Stage, device: Device) -> None:
+def test_makes_log_contains_no_secrets(make: Make, stage: Stage, device: Device) -> None:
     """Keys, PINs, templates: neither in what is asked nor in what is answered."""
     (command,) = (command for command in COMMANDS if command["name"] == "add-user")
     kinds = {field["name"]: field["kind"] for field in command["fields"]}

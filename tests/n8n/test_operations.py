@@ -67,7 +67,7 @@ def parameters(command: Json, body: Json) -> Json:
     return made | {"additionalFields": additional, "credentials": credentials}
 
 
-def test_these_tests_know_every_operation_of_the_node(n8n: N8n) -> None:
+def test_every_operation_of_the_node_is_tested(n8n: N8n) -> None:
     types = n8n.session.get(f"{n8n.url}/types/nodes.json", timeout=30).json()
     (node,) = (one for one in types if one["name"] == ACTION)
     there = {
@@ -129,7 +129,7 @@ def test_a_command_reaches_the_gateway_as_the_api_would_send_it(
         assert set(result) == set(answer.json())
 
 
-def test_a_loaded_log_is_an_item_for_each_punch_or_one_with_all(
+def test_a_loaded_log_is_one_item_per_punch_or_one_item_with_all(
     n8n: N8n, stage: Stage, device: Device
 ) -> None:
     for user in ("8", "100", "8"):
@@ -150,7 +150,7 @@ def test_a_loaded_log_is_an_item_for_each_punch_or_one_with_all(
     assert punches[0] == punches[1]  # not the whole of them: since when they are late is of the clock
 
 
-def test_a_photo_from_binary_data_is_sent_whole(n8n: N8n, stage: Stage, device: Device) -> None:
+def test_a_photo_from_binary_data_is_sent_completely(n8n: N8n, stage: Stage, device: Device) -> None:
     photo = make_jpeg("made up", 20_000)
     workflow = n8n.workflow(
         n8n.start_node(),
@@ -189,7 +189,7 @@ def test_a_photo_from_binary_data_is_sent_whole(n8n: N8n, stage: Stage, device: 
     assert templates["Card"] == "4711"  # an expression gave a number
 
 
-def test_an_item_s_own_values_go_to_its_own_command_and_items_stay_paired(
+def test_each_items_values_are_used_for_its_command_and_items_stay_paired(
     n8n: N8n, stage: Stage, device: Device
 ) -> None:
     execution = n8n.run(
@@ -222,7 +222,7 @@ def enable(user: str, device: Device) -> Json:
     }
 
 
-def test_an_error_is_the_relay_s_sentence(n8n: N8n, device: Device) -> None:
+def test_an_error_contains_the_relays_message(n8n: N8n, device: Device) -> None:
     execution = n8n.run(enable("9999", device))
     assert execution.status == "error"
     assert execution.error["message"] == "There is no user with this ID on the device. Add the user first."
@@ -230,7 +230,7 @@ def test_an_error_is_the_relay_s_sentence(n8n: N8n, device: Device) -> None:
     assert execution.error["httpCode"] == "404"
 
 
-def test_a_wrong_field_is_reported(n8n: N8n, device: Device) -> None:
+def test_an_invalid_field_is_reported(n8n: N8n, device: Device) -> None:
     execution = n8n.run(
         {
             "resource": "user",
@@ -244,7 +244,7 @@ def test_a_wrong_field_is_reported(n8n: N8n, device: Device) -> None:
     assert execution.error["message"] == "password: must be 1 to 32 digits"
 
 
-def test_with_continue_on_fail_the_other_items_go_on(n8n: N8n, stage: Stage, device: Device) -> None:
+def test_with_continue_on_fail_the_other_items_continue(n8n: N8n, stage: Stage, device: Device) -> None:
     execution = n8n.run(
         enable("={{ $json.user }}", device),
         items=[{"user": "100"}, {"user": "9999"}, {"user": "100"}],
@@ -276,7 +276,7 @@ def test_without_the_switch_nothing_is_deleted(command: Json, n8n: N8n, stage: S
     assert stage.received(device) == []
 
 
-def test_a_device_that_is_offline_is_waited_for(n8n: N8n, stage: Stage, device: Device) -> None:
+def test_the_node_waits_for_an_offline_device(n8n: N8n, stage: Stage, device: Device) -> None:
     """The relay answers 202; the node asks until the command has ended."""
     stage.machine(device).switch(online=False)
     ran: list[Execution] = []
@@ -292,7 +292,7 @@ def test_a_device_that_is_offline_is_waited_for(n8n: N8n, stage: Stage, device: 
 
 
 @pytest.mark.parametrize("options", [{"maxWait": 1}, {"waitForResult": False}], ids=str)
-def test_a_caller_that_does_not_wait_gets_the_command_to_look_at_later(
+def test_without_waiting_the_command_is_returned_for_later(
     options: Json, n8n: N8n, stage: Stage, device: Device
 ) -> None:
     stage.machine(device).switch(online=False)

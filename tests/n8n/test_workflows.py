@@ -1,6 +1,6 @@
-"""The workflow templates, imported into a real n8n as they are and run; the services of others are local stand-ins.
+"""The workflow templates, imported into a real n8n and run, with local stand-ins for other services.
 
-Filled in is what a template's note says a user fills in, and nothing else.
+Only the values that a template's note asks the user for are filled in.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def succeeded(workflow: Workflow, runs: int = 1) -> list[Any]:
     return found
 
 
-def test_punches_to_a_google_sheet(
+def test_punches_are_written_to_a_google_sheet(
     template: Import, n8n: N8n, stage: Stage, device: Device, sheets: GoogleSheets
 ) -> None:
     token = {"access_token": google_sheets.TOKEN, "refresh_token": "made-up", "token_type": "Bearer"}
@@ -151,7 +151,7 @@ def to_erpnext(template: Import, n8n: N8n, site: Site, secret: str) -> Workflow:
     )
 
 
-def test_punches_to_erpnext(template: Import, n8n: N8n, stage: Stage, device: Device) -> None:
+def test_punches_are_written_to_erpnext(template: Import, n8n: N8n, stage: Stage, device: Device) -> None:
     with Site(service := ErpNext({"100": "HR-EMP-00001"})) as site:
         workflow = to_erpnext(template, n8n, site, erpnext.SECRET)
         service.failures = 2
@@ -202,7 +202,7 @@ def since() -> Json:
     return {"since": (now - timedelta(hours=1)).isoformat(), "until": (now + timedelta(hours=1)).isoformat()}
 
 
-def test_erpnext_that_stays_away_fails_the_execution(
+def test_an_absent_erpnext_fails_the_execution(
     template: Import, n8n: N8n, stage: Stage, device: Device
 ) -> None:
     with Site(service := ErpNext({"100": "HR-EMP-00001"})) as site:
@@ -215,7 +215,7 @@ def test_erpnext_that_stays_away_fails_the_execution(
         assert len(service.requests) == 10
 
 
-def test_punches_to_odoo(template: Import, n8n: N8n, stage: Stage, device: Device) -> None:
+def test_punches_are_written_to_odoo(template: Import, n8n: N8n, stage: Stage, device: Device) -> None:
     with Site(service := Odoo({"100": "Asha Rao", "7": "Ben Okafor"})) as site:
         access = {"url": site.url, "apiKey": odoo.API_KEY, "db": "made-up"}
         key = {"odooApiKeyApi": n8n.credential("odooApiKeyApi", access)}
@@ -247,7 +247,7 @@ def test_punches_to_odoo(template: Import, n8n: N8n, stage: Stage, device: Devic
         ]
 
 
-def test_a_late_arrival_is_told_in_slack_once_a_day(
+def test_a_late_arrival_is_posted_to_slack_once_a_day(
     template: Import, n8n: N8n, stage: Stage, device: Device, workspace: Slack
 ) -> None:
     token = {"slackApi": n8n.credential("slackApi", {"accessToken": slack.TOKEN})}
@@ -269,7 +269,7 @@ def test_a_late_arrival_is_told_in_slack_once_a_day(
     assert message == ("#attendance", f"User late came at 09:10 ({device.id}).")
 
 
-def test_a_fever_is_mailed(template: Import, n8n: N8n, stage: Stage, device: Device) -> None:
+def test_a_high_temperature_is_mailed(template: Import, n8n: N8n, stage: Stage, device: Device) -> None:
     with Mailbox() as mailbox:
         server = {
             "host": "127.0.0.1",
@@ -292,7 +292,7 @@ def test_a_fever_is_mailed(template: Import, n8n: N8n, stage: Stage, device: Dev
 
 
 @pytest.mark.parametrize("photo", [make_jpeg("made up", 9_000), None], ids=["photo", "no photo"])
-def test_a_new_employee_comes_to_all_devices(
+def test_a_new_employee_is_added_to_all_devices(
     template: Import, n8n: N8n, apart: Stage, to_apart: Json, photo: bytes | None
 ) -> None:
     device, other = apart.device, apart.new_device()
@@ -332,7 +332,7 @@ def nightly(template: Import, to_apart: Json) -> Workflow:
     return template("nightly-log-recovery", filled, {"All Devices": to_apart, "Load Log": to_apart})
 
 
-def test_a_night_recovers_what_was_missed(nightly: Workflow, apart: Stage) -> None:
+def test_the_nightly_workflow_recovers_missed_punches(nightly: Workflow, apart: Stage) -> None:
     logs = apart.simulator.gateway.device(apart.device.id).logs
     logs.append(
         LogRow("100", datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3), "CheckIn", "Face")
@@ -348,7 +348,7 @@ def test_a_night_recovers_what_was_missed(nightly: Workflow, apart: Stage) -> No
         assert events[-1]["user_id"] == "100"
 
 
-def test_a_night_tells_which_device_was_not_reached(nightly: Workflow, apart: Stage) -> None:
+def test_the_nightly_workflow_reports_unreachable_devices(nightly: Workflow, apart: Stage) -> None:
     # Those reached come before, between and after them.
     every = sorted([apart.device.id, *(apart.new_device().id for _ in range(4))])
     away = every[1::2]

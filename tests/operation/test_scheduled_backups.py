@@ -1,4 +1,4 @@
-"""Backups that the relay makes by itself: whole, in time, never at another file's cost, and never silently missing."""
+"""Automatic backups are complete and on time, never replace other files, and are never silently missing."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_only_the_relays_own_files_of_this_store_are_removed(kept: Store, tmp_pa
     }
 
 
-def test_a_backup_dated_ahead_neither_puts_off_the_next_nor_outlives_it(kept: Store, tmp_path: Path) -> None:
+def test_a_backup_dated_in_the_future_does_not_delay_or_outlive_the_next(kept: Store, tmp_path: Path) -> None:
     clock = Clock()
     clock.now += 10 * DAY
     first = BackupSchedule(kept, tmp_path, DAY, 1, clock).turn()
@@ -88,7 +88,7 @@ def test_a_backup_dated_ahead_neither_puts_off_the_next_nor_outlives_it(kept: St
     assert schedule.turn() is None  # one is enough
 
 
-def test_backups_dated_ahead_are_removed_before_genuine_ones_and_named(
+def test_backups_dated_in_the_future_are_removed_first_and_reported(
     relay: Relay, kept: Store, tmp_path: Path
 ) -> None:
     clock = Clock()
@@ -104,7 +104,7 @@ def test_backups_dated_ahead_are_removed_before_genuine_ones_and_named(
     assert "1 backup is dated" in shown and str(tmp_path) not in shown
 
 
-def test_the_files_of_another_user_stay(kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_another_user_are_kept(kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only root can give a file away, so the answer of the system is made up."""
     clock, lstat = Clock(), Path.lstat
     theirs, ours = (put(kept, tmp_path, clock.now - days * DAY) for days in (2, 3))
@@ -119,9 +119,7 @@ def test_the_files_of_another_user_stay(kept: Store, tmp_path: Path, monkeypatch
     assert made is not None and names(tmp_path) == sorted([theirs.name, made.name]) and not ours.exists()
 
 
-def test_a_restored_copy_removes_no_backup_of_the_store_it_was_copied_from(
-    kept: Store, tmp_path: Path
-) -> None:
+def test_a_restored_copy_does_not_remove_backups_of_the_original_store(kept: Store, tmp_path: Path) -> None:
     clock = Clock()
     first = BackupSchedule(kept, tmp_path, DAY, 1, clock).turn()
     assert first is not None
@@ -155,7 +153,7 @@ def test_two_processes_make_one_backup_in_a_folder_at_a_time(kept: Store, tmp_pa
     assert schedule.turn() is not None
 
 
-def test_copies_that_a_kill_left_are_removed_before_the_next_and_none_that_is_being_written(
+def test_incomplete_backups_of_killed_processes_are_removed_but_not_running_ones(
     kept: Store, tmp_path: Path
 ) -> None:
     clock = Clock()
@@ -177,7 +175,7 @@ def test_copies_that_a_kill_left_are_removed_before_the_next_and_none_that_is_be
         assert written.exists() and link.is_symlink() and fifo.exists()
 
 
-def test_a_process_that_is_killed_while_it_makes_a_backup_leaves_a_pause_and_a_report(
+def test_a_process_killed_during_a_backup_causes_a_pause_and_a_report(
     kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
@@ -203,9 +201,7 @@ def test_a_process_that_is_killed_while_it_makes_a_backup_leaves_a_pause_and_a_r
     assert schedule.turn() is not None and backup_details(kept) == []
 
 
-def test_a_backup_follows_no_link_and_takes_no_file_that_is_there_already(
-    kept: Store, tmp_path: Path
-) -> None:
+def test_a_backup_follows_no_links_and_replaces_no_existing_file(kept: Store, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("made up")
     (tmp_path / "copy.partial").symlink_to(elsewhere)
@@ -215,7 +211,7 @@ def test_a_backup_follows_no_link_and_takes_no_file_that_is_there_already(
     assert names(tmp_path) == ["copy", "copy.partial", "elsewhere"]
 
 
-def test_each_backup_has_the_first_key_of_that_moment(relay: Relay) -> None:
+def test_each_backup_contains_the_first_key_at_that_time(relay: Relay) -> None:
     from_file = {name: value for name, value in relay.environment.items() if name != "RELAY_API_KEY"}
     store = Store(load(from_file))
     file = store.settings.data_dir / "api_key"
@@ -231,7 +227,7 @@ def test_each_backup_has_the_first_key_of_that_moment(relay: Relay) -> None:
     assert None not in seen and seen[0] != seen[1]
 
 
-def test_older_backups_stay_until_the_new_one_was_verified(
+def test_older_backups_are_kept_until_the_new_one_is_verified(
     kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
@@ -257,7 +253,7 @@ def test_older_backups_stay_until_the_new_one_was_verified(
     assert schedule.turn() is not None and backup_warnings(kept) == []
 
 
-def test_one_backup_into_a_folder_removes_nothing_unless_told(relay: Relay, tmp_path: Path) -> None:
+def test_a_single_backup_into_a_folder_removes_nothing_by_default(relay: Relay, tmp_path: Path) -> None:
     for count in (1, 2, 3):
         assert "Saved to" in cli(relay, "backup", "--to", str(tmp_path))
         assert len(names(tmp_path)) == count
@@ -270,7 +266,7 @@ def test_one_backup_into_a_folder_removes_nothing_unless_told(relay: Relay, tmp_
     cli(relay, "backup", status=1)
 
 
-def test_a_process_makes_backups_until_it_is_told_to_stop(relay: Relay, kept: Store, tmp_path: Path) -> None:
+def test_a_process_makes_backups_until_it_is_stopped(relay: Relay, kept: Store, tmp_path: Path) -> None:
     with running(relay, "--to", str(tmp_path), "--every", "1d", "--keep", "3") as process:
         wait_for(lambda: any(name.endswith(".backup") for name in names(tmp_path)), 60)
         wait_for(lambda: relay.get("/health")["newest_backup_at"], 10)
@@ -279,7 +275,7 @@ def test_a_process_makes_backups_until_it_is_told_to_stop(relay: Relay, kept: St
     assert len(names(tmp_path)) == 1
 
 
-def test_up_makes_backups_by_itself_and_one_restores(tmp_path: Path) -> None:
+def test_up_makes_backups_automatically_and_one_can_be_restored(tmp_path: Path) -> None:
     folder = tmp_path / "backups"
     folder.mkdir()
     up = Up(tmp_path, "--no-simulator", RELAY_BACKUP_TO=str(folder), RELAY_BACKUP_EVERY="12h")

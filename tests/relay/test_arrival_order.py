@@ -1,4 +1,4 @@
-"""However callbacks are interleaved, the newest by the device's own time wins; nothing that was newer is undone."""
+"""However callbacks are interleaved, the newest by the device's own time wins and isn't undone."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def _histories(draw: st.DrawFn) -> tuple[list[Said], list[tuple[int, bool, int]]
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     database=None,
 )
-def test_any_interleaving_of_processes_ends_in_the_same_state(
+def test_any_interleaving_of_processes_gives_the_same_state(
     processes: Processes, history: tuple[list[Said], list[tuple[int, bool, int]]]
 ) -> None:
     said, order = history

@@ -1,4 +1,4 @@
-"""The command line: wrong settings in one sentence, doctor, keys, and `up`. Contract §1."""
+"""The command line: invalid settings, doctor, keys, and `up`. Contract §1."""
 
 from __future__ import annotations
 
@@ -95,12 +95,12 @@ WRONG = [
 FREE = {"HOST", "RELAY_DATA_DIR", "RELAY_SECRET_KEY", "RELAY_SECRET_KEY_OLD"}  # any text will do
 
 
-def test_every_variable_has_a_wrong_value_here() -> None:
+def test_every_setting_has_an_invalid_value_in_this_test() -> None:
     assert {variable.name for variable in VARIABLES} - FREE <= {name for name, _ in WRONG}
 
 
 @pytest.mark.parametrize("name, value", WRONG)
-def test_a_wrong_setting_is_one_sentence_with_a_right_example(name: str, value: str) -> None:
+def test_an_invalid_setting_is_reported_in_one_sentence_with_an_example(name: str, value: str) -> None:
     from app.settings.table import SettingsError, load
 
     with pytest.raises(SettingsError) as error:
@@ -114,7 +114,7 @@ def test_a_wrong_setting_is_one_sentence_with_a_right_example(name: str, value: 
 
 
 @pytest.mark.parametrize("command", ["up", "web", "worker", "store", "doctor"])
-def test_a_wrong_setting_stops_every_command_with_one_line(tmp_path: Path, command: str) -> None:
+def test_an_invalid_setting_stops_every_command_with_one_line(tmp_path: Path, command: str) -> None:
     ended = run(tmp_path, command, RELAY_RETENTION_DAYS="many")
     assert ended.returncode != 0
     lines = (ended.stdout + ended.stderr).strip().splitlines()
@@ -124,7 +124,7 @@ def test_a_wrong_setting_stops_every_command_with_one_line(tmp_path: Path, comma
     )
 
 
-def test_gunicorn_itself_says_it_in_one_line(tmp_path: Path) -> None:
+def test_gunicorn_reports_an_invalid_setting_in_one_line(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "gunicorn", "-c", "python:app.web.gunicorn", "app.web.wsgi:app"],
         cwd=tmp_path,
@@ -153,7 +153,7 @@ def test_a_dot_env_file_is_read_and_the_environment_wins(tmp_path: Path) -> None
 # doctor and keys
 
 
-def test_doctor_says_what_is_wrong_a_line_each_and_exits_1(tmp_path: Path) -> None:
+def test_doctor_prints_a_line_per_problem_and_exits_with_1(tmp_path: Path) -> None:
     ended = run(
         tmp_path,
         "doctor",
@@ -176,7 +176,7 @@ def test_doctor_says_what_is_wrong_a_line_each_and_exits_1(tmp_path: Path) -> No
     assert ended.stderr == ""
 
 
-def test_doctor_exits_0_when_nothing_is_wrong(tmp_path: Path) -> None:
+def test_doctor_exits_with_0_without_problems(tmp_path: Path) -> None:
     with Relay(tmp_path) as relay:
         relay.device()
         ended = subprocess.run(
@@ -201,7 +201,7 @@ def keys_create(relay: Relay, *options: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_a_key_made_on_the_command_line_works(relay: Relay) -> None:
+def test_a_key_created_on_the_command_line_works(relay: Relay) -> None:
     made = keys_create(relay, "--name", "cli", "--scope", "events:read", "--scope", "metrics:read")
     assert made.returncode == 0
     key = made.stdout.strip()
@@ -209,19 +209,19 @@ def test_a_key_made_on_the_command_line_works(relay: Relay) -> None:
     assert (shown["name"], shown["scopes"]) == ("cli", ["events:read", "metrics:read"])
 
 
-def test_a_wrong_scope_is_refused_on_the_command_line(relay: Relay) -> None:
+def test_an_invalid_scope_is_refused_on_the_command_line(relay: Relay) -> None:
     made = keys_create(relay, "--name", "cli", "--scope", "events:write")
     assert made.returncode != 0 and "events:write" in made.stderr and "events:read" in made.stderr
     assert made.stdout == "" and "Traceback" not in made.stderr
 
 
-def test_a_key_needs_the_store(tmp_path: Path) -> None:
+def test_creating_a_key_needs_the_store(tmp_path: Path) -> None:
     made = run(tmp_path, "keys", "create", "--name", "x", "--scope", "admin")
     assert made.returncode != 0 and "data/secret_key doesn't exist" in made.stderr
     assert "RELAY_DATA_DIR" in made.stderr and len(made.stderr.strip().splitlines()) == 1
 
 
-def test_a_backup_that_cannot_be_written_is_not_the_stores_fault(relay: Relay, tmp_path: Path) -> None:
+def test_a_backup_that_cannot_be_written_does_not_blame_the_store(relay: Relay, tmp_path: Path) -> None:
     name = "copy" * 61  # with the ending that it has until it is whole, it is too long
     ended = subprocess.run(
         [sys.executable, "-m", "app", "backup", str(tmp_path / name)],
@@ -237,7 +237,7 @@ def test_a_backup_that_cannot_be_written_is_not_the_stores_fault(relay: Relay, t
 # up
 
 
-def test_up_shows_a_virtual_punch_within_5_s_and_stops_cleanly(tmp_path: Path) -> None:
+def test_up_shows_a_simulated_punch_within_5_s_and_stops_cleanly(tmp_path: Path) -> None:
     up = Up(tmp_path)
     try:
         shown = up.wait_for_screen()
@@ -294,7 +294,7 @@ def test_up_without_a_simulator_prints_its_screen_and_no_punch(tmp_path: Path) -
         assert up.stop() == 0
 
 
-def test_up_says_when_its_port_is_taken(tmp_path: Path, relay: Relay) -> None:
+def test_up_reports_a_port_in_use(tmp_path: Path, relay: Relay) -> None:
     ended = run(tmp_path, "up", PORT=str(relay.port))
     assert ended.returncode != 0
     assert f"PORT={relay.port}" in ended.stderr and "Traceback" not in ended.stderr
@@ -303,14 +303,14 @@ def test_up_says_when_its_port_is_taken(tmp_path: Path, relay: Relay) -> None:
 @pytest.mark.parametrize(
     "name, value", [("HOST", "192.0.2.1"), ("HOST", "no-such.invalid"), ("RELAY_DATA_DIR", "/proc/nothing")]
 )
-def test_up_names_the_setting_that_is_wrong(tmp_path: Path, name: str, value: str) -> None:
+def test_up_names_the_invalid_setting(tmp_path: Path, name: str, value: str) -> None:
     ended = run(tmp_path, "up", **{name: value})
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"Error: {name}={value}") and "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("port", ["abc", "-1", "65536"])
-def test_up_says_what_is_wrong_with_the_simulators_port(tmp_path: Path, port: str) -> None:
+def test_up_reports_a_problem_with_the_simulators_port(tmp_path: Path, port: str) -> None:
     ended = run(tmp_path, "up", SIMULATOR_PORT=port)
     assert ended.returncode == 1
     assert ended.stderr == (
@@ -319,7 +319,7 @@ def test_up_says_what_is_wrong_with_the_simulators_port(tmp_path: Path, port: st
     )
 
 
-def test_up_logs_in_the_format_that_is_set(tmp_path: Path) -> None:
+def test_up_logs_in_the_configured_format(tmp_path: Path) -> None:
     """Its own lines, too: here that a process of its has ended."""
     up = Up(tmp_path, "--no-simulator", RELAY_LOG_FORMAT="json")
     try:

@@ -1,4 +1,4 @@
-"""Devices: checked when registered, secrets never come back, counted and listed. Contract §5."""
+"""Devices are checked when registered, never return their secrets, have counters and are listed. Contract §5."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def body(**fields: Any) -> dict[str, Any]:
 # Registering
 
 
-def test_a_device_is_registered_and_its_secrets_never_come_back(relay: Relay) -> None:
+def test_a_device_is_registered_and_its_secrets_are_never_returned(relay: Relay) -> None:
     wanted = body(
         security_key=KEY,
         label="Front Door",
@@ -64,7 +64,7 @@ def test_a_device_is_registered_and_its_secrets_never_come_back(relay: Relay) ->
     assert shown in listed["data"]
 
 
-def test_only_id_and_token_are_needed(relay: Relay) -> None:
+def test_only_id_and_token_are_required(relay: Relay) -> None:
     shown = post(relay, "/v1/devices", body())
     assert (shown["mode"], shown["timezone"], shown["has_security_key"]) == ("native", "UTC", False)
     assert shown["label"] is shown["serial_number"] is shown["gateway_url"] is None
@@ -105,7 +105,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize("fields, at_fault", WRONG, ids=lambda value: str(value)[:40])
-def test_a_wrong_field_is_422_and_named(relay: Relay, fields: dict[str, Any], at_fault: str) -> None:
+def test_an_invalid_field_is_422_and_named(relay: Relay, fields: dict[str, Any], at_fault: str) -> None:
     wanted = body(**fields)
     problem(relay.call("POST", "/v1/devices", json=wanted), 422, at_fault)
     if at_fault not in ("device_id",):
@@ -119,12 +119,12 @@ def test_a_missing_field_is_named(relay: Relay, missing: str) -> None:
     problem(relay.call("POST", "/v1/devices", json=wanted), 422, missing)
 
 
-def test_a_key_of_32_bytes_in_fewer_characters_is_fine(relay: Relay) -> None:
+def test_a_key_of_32_bytes_in_fewer_characters_is_accepted(relay: Relay) -> None:
     device = relay.device(security_key="é" * 16)
     done(device.send(sealed(device.punch(), "é" * 16)))
 
 
-def test_the_same_device_again_is_409(relay: Relay, device: Device) -> None:
+def test_registering_a_device_twice_is_409(relay: Relay, device: Device) -> None:
     problem(relay.call("POST", "/v1/devices", json=body(device_id=device.id)), 409, "device_id")
     done(device.send(device.punch()))
 
@@ -143,7 +143,7 @@ def test_the_same_device_again_is_409(relay: Relay, device: Device) -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_wrong_change_is_422_and_changes_nothing(
+def test_an_invalid_change_is_422_and_changes_nothing(
     relay: Relay, device: Device, fields: dict[str, Any], at_fault: str
 ) -> None:
     before = counters(device)
@@ -154,7 +154,7 @@ def test_a_wrong_change_is_422_and_changes_nothing(
 # Counting and listing
 
 
-def test_the_counters_say_what_came(device: Device) -> None:
+def test_the_counters_show_the_received_callbacks(device: Device) -> None:
     punch = device.punch()
     for document in (punch, punch, device.sample(9), device.envelope(New={})):
         device.send_done(document)
@@ -182,18 +182,18 @@ def test_devices_page_without_gaps(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize("limit", ["0", "201", "-1", "x", "1.5", "", "9" * 30, "00000001000", "٣"])
-def test_a_wrong_limit_is_422(relay: Relay, limit: str) -> None:
+def test_an_invalid_limit_is_422(relay: Relay, limit: str) -> None:
     for path in ("/v1/devices", "/v1/events", "/v1/users", "/v1/api-keys", "/v1/subscriptions"):
         problem(relay.call("GET", path, params={"limit": limit}), 422, "limit")
 
 
-def test_a_device_that_sends_in_its_sleep_is_seen(device: Device) -> None:
+def test_a_device_that_only_sends_duplicates_is_seen(device: Device) -> None:
     device.send_done(device.sample(11))
     first = counters(device)["last_seen_at"]
     assert first is not None and only(device, "attendance.punch")["received_at"][:16] == first[:16]
 
 
-def test_a_process_reads_what_changed_elsewhere_and_nothing_else(relay: Relay) -> None:
+def test_a_process_only_reads_devices_changed_by_other_processes(relay: Relay) -> None:
     here = Store(load(relay.environment)).devices
     elsewhere = Store(load(relay.environment))
 

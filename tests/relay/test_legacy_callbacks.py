@@ -1,4 +1,4 @@
-"""Callbacks of versions 2.0 and 1.0 become ordinary events for devices that are switched on for them. Contract §8."""
+"""Callbacks of versions 2.0 and 1.0 become ordinary events for devices with legacy_callbacks. Contract §8."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def second(relay: Relay) -> Device:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_version_2_punch_is_a_punch_like_any_other(second: Device, name: str) -> None:
+def test_a_version_2_punch_is_an_ordinary_punch(second: Device, name: str) -> None:
     for _ in range(2):
         done(second.send(FORMS[name](version_2(second)), headers=FORM))
     punch = only(second, PUNCH)
@@ -77,7 +77,7 @@ def test_a_version_2_punch_is_a_punch_like_any_other(second: Device, name: str) 
 
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("chosen", ["off", "1.0"])
-def test_of_a_device_that_is_not_switched_on_it_is_kept_whole_with_a_hint(
+def test_without_legacy_callbacks_it_is_stored_completely_with_a_hint(
     relay: Relay, name: str, chosen: str
 ) -> None:
     made = relay.device(legacy_callbacks=chosen)
@@ -90,7 +90,7 @@ def test_of_a_device_that_is_not_switched_on_it_is_kept_whole_with_a_hint(
     assert kept_body(made) == body.strip()
 
 
-def test_the_same_punch_of_2_and_of_3_is_one_and_a_changed_one_a_revision(second: Device) -> None:
+def test_the_same_punch_in_versions_2_and_3_is_one_and_a_changed_one_is_a_revision(second: Device) -> None:
     done(second.send(form(version_2(second))))
     log = {"Type": "CheckOut", "InputType": "Card", "LogTime": gateway_time(LOCAL)}
     done(second.send(second.punch(user="7", **log)))
@@ -126,7 +126,9 @@ def test_a_wrong_token_is_401_and_counted(second: Device, name: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["encrypted as a whole", "encrypted in the field"])
-def test_an_encrypted_one_is_opened_and_a_plain_one_refused(relay: Relay, field: str) -> None:
+def test_an_encrypted_callback_is_accepted_and_an_unencrypted_one_is_refused(
+    relay: Relay, field: str
+) -> None:
     device = relay.device(legacy_callbacks="2.0", security_key=KEY)
     body = sealed(version_2(device))
     if field == "encrypted in the field":
@@ -153,7 +155,7 @@ def test_an_encrypted_one_is_opened_and_a_plain_one_refused(relay: Relay, field:
     ],
     ids=str,
 )
-def test_unreadable_callbacks_are_kept_whole(second: Device, info: dict[str, Any]) -> None:
+def test_unreadable_callbacks_are_stored_completely(second: Device, info: dict[str, Any]) -> None:
     body = form(version_2(second, **info))
     done(second.send(body))
     assert types(second) == [UNKNOWN]
@@ -161,7 +163,7 @@ def test_unreadable_callbacks_are_kept_whole(second: Device, info: dict[str, Any
     assert kept_body(second) == body
 
 
-def test_unknown_fields_are_named_without_their_values(second: Device) -> None:
+def test_unknown_fields_are_reported_without_their_values(second: Device) -> None:
     data = {"AttendanceType": "CheckIn", "Shift": "S-4829371"}
     done(second.send(form(version_2(second, OperationData=data, Zone="Z-4829371"), site="4829371")))
     assert types(second)[0] == PUNCH
@@ -170,7 +172,7 @@ def test_unknown_fields_are_named_without_their_values(second: Device) -> None:
     assert "4829371" not in reason
 
 
-def test_both_versions_in_one_body_are_read_as_3_and_the_rest_is_named(second: Device) -> None:
+def test_a_body_with_both_versions_is_read_as_3_and_the_rest_is_reported(second: Device) -> None:
     document = {**second.punch(user="3"), **version_2(second)}
     done(second.send(document))
     assert only(second, PUNCH)["user_id"] == "3"
@@ -179,7 +181,7 @@ def test_both_versions_in_one_body_are_read_as_3_and_the_rest_is_named(second: D
     assert [event["user_id"] for event in events(second, type=PUNCH)] == ["3", "4"]
 
 
-def test_a_huge_one_is_read_or_refused_and_no_error(second: Device) -> None:
+def test_a_huge_callback_is_read_or_refused_without_an_error(second: Device) -> None:
     rows = [{"UserID": str(n), "AttendanceTime": SECONDS + n} for n in range(300)]
     done(second.send(json.dumps(version_2(second, OperationData=rows)).encode()))
     assert len(events(second, type=PUNCH)) == 300
@@ -190,7 +192,7 @@ def test_a_huge_one_is_read_or_refused_and_no_error(second: Device) -> None:
     problem(second.send(b"request_data=" + b"%7B" * 100_000), 401)
 
 
-def test_a_raw_event_has_the_form_of_3_and_no_token(second: Device) -> None:
+def test_a_raw_event_has_the_form_of_version_3_without_token(second: Device) -> None:
     done(second.send(form(version_2(second))))
     event = only(second, PUNCH)
     raw = second.relay.call("GET", f"/v1/events/{event['id']}").text
@@ -200,7 +202,7 @@ def test_a_raw_event_has_the_form_of_3_and_no_token(second: Device) -> None:
 # Switching
 
 
-def test_switching_it_on_and_off(relay: Relay, device: Device) -> None:
+def test_legacy_callbacks_can_be_turned_on_and_off(relay: Relay, device: Device) -> None:
     path = f"/v1/devices/{device.id}"
     assert relay.get(path)["legacy_callbacks"] == "off"
     for value in ("3.0", 2, True, "2"):
@@ -230,7 +232,7 @@ def test_switching_it_on_and_off(relay: Relay, device: Device) -> None:
     assert "version 2.0" in only(device, UNKNOWN)["reason"]
 
 
-def test_while_the_store_is_away_they_are_spooled_and_come_in_later(tmp_path: Path) -> None:
+def test_callbacks_are_spooled_while_the_store_is_away(tmp_path: Path) -> None:
     with Relay(tmp_path, WEB_CONCURRENCY="1") as relay:
         newer, older = relay.device(legacy_callbacks="2.0"), relay.device(legacy_callbacks="1.0")
         switched_off = relay.device()
@@ -252,7 +254,7 @@ def test_while_the_store_is_away_they_are_spooled_and_come_in_later(tmp_path: Pa
         assert types(switched_off) == [PUNCH, UNKNOWN]
 
 
-def test_quoted_twice_it_is_found_by_its_token_before_it_is_parsed() -> None:
+def test_the_token_of_a_doubly_quoted_body_is_found_before_parsing() -> None:
     token = "k3wgUszWcH4EjXM7sUWI38yJPkXhmvao"
     inner = json.dumps({"ApiRequestInfo": {"AuthToken": token}})
     assert list(tokens_in(json.dumps({"request_data": inner}).encode())) == [token]

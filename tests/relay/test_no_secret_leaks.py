@@ -1,6 +1,6 @@
-"""A token, a Security Key, a PIN, a template, a photo: in no event, log line, metric, error, URL or clear text.
+"""No token, key, PIN, template or photo is in an event, log, metric, error or URL, or stored unencrypted. Contract §3.
 
-Contract §3. One relay lives through a scenario with all of them; then everything it has left is searched.
+A relay runs through a scenario with all of them. Then everything it has written is searched.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenario]:
             receiver.close()
 
 
-def test_the_scenario_had_all_of_them(scenario: Scenario) -> None:
+def test_the_scenario_contains_all_secrets(scenario: Scenario) -> None:
     codes = [int(answer[:3]) for answer in scenario.answers]
     assert codes.count(401) == 4 and codes.count(403) == 2 and codes.count(400) == 1 and codes.count(422) == 2
     assert codes.count(200) == len(codes) - 9
@@ -69,26 +69,26 @@ def test_the_scenario_had_all_of_them(scenario: Scenario) -> None:
     assert {"attendance.photo", "credential.updated", "callback.unrecognised", "user.updated"} <= types
 
 
-def test_no_answer_holds_a_secret(scenario: Scenario) -> None:
+def test_no_response_contains_a_secret(scenario: Scenario) -> None:
     for answer in scenario.answers:
         scenario.search(answer, f"the answer {answer[:200]}")
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_no_delivery_holds_a_secret(scenario: Scenario, form: str) -> None:
+def test_no_delivery_contains_a_secret(scenario: Scenario, form: str) -> None:
     assert scenario.deliveries[form]
     for delivery in scenario.deliveries[form]:
         scenario.search(delivery, f"a delivery in the format {form}: {delivery[:600]}")
 
 
-def test_no_log_line_holds_a_secret(scenario: Scenario) -> None:
+def test_no_log_line_contains_a_secret(scenario: Scenario) -> None:
     lines = scenario.relay.logs().splitlines()
     assert any("refused" in line for line in lines) and any("template read" in line for line in lines)
     for line in lines:
         scenario.search(line, f"the log line {line}")
 
 
-def test_nothing_in_the_store_is_in_clear(scenario: Scenario) -> None:
+def test_no_secret_in_the_store_is_unencrypted(scenario: Scenario) -> None:
     found = store(scenario.relay)
     assert len(found) > 20
     for key, value in found.items():
@@ -99,7 +99,7 @@ def test_nothing_in_the_store_is_in_clear(scenario: Scenario) -> None:
     assert b"0099" in card and b"554433" not in card
 
 
-def test_no_file_holds_a_secret_but_those_that_are_for_it(scenario: Scenario) -> None:
+def test_only_the_key_files_contain_a_secret(scenario: Scenario) -> None:
     folder = Path(scenario.relay.environment["RELAY_DATA_DIR"])
     files = [path for path in folder.rglob("*") if path.is_file() or path.is_socket()]
     assert any("aof" in path.name for path in files)
@@ -119,7 +119,7 @@ def of_processes(relay: Relay) -> list[int]:
     return found
 
 
-def test_no_process_is_called_by_a_secret_or_has_one_in_its_environment(scenario: Scenario) -> None:
+def test_no_process_has_a_secret_in_its_arguments_or_environment(scenario: Scenario) -> None:
     pids = of_processes(scenario.relay)
     assert len(pids) > 5
     for pid in pids:
@@ -140,7 +140,7 @@ def memory_of(pid: int) -> Iterator[bytes]:
                     yield memory.read(end - start)
 
 
-def test_the_stores_server_never_had_a_secret_nor_the_relays_keys(scenario: Scenario) -> None:
+def test_the_stores_server_never_gets_a_secret_or_the_relays_keys(scenario: Scenario) -> None:
     """Neither from its environment nor from what was stored: its memory has none."""
     program = bytes(server_program())
     (server,) = (
@@ -180,7 +180,7 @@ FOR_SECRETS = {
 }
 
 
-def test_no_page_and_no_endpoint_that_reads_holds_a_secret(scenario: Scenario) -> None:
+def test_no_page_or_reading_endpoint_contains_a_secret(scenario: Scenario) -> None:
     """Each of the URL map's, the console's too, for a key with every scope: a new one is walked as well."""
     relay = scenario.relay
     client, program, ids, walked = Client(relay), requests.Session(), real_ids(relay), 0
@@ -212,7 +212,7 @@ def test_no_page_and_no_endpoint_that_reads_holds_a_secret(scenario: Scenario) -
     assert walked > 60
 
 
-def test_the_stream_holds_no_secret(scenario: Scenario) -> None:
+def test_the_stream_contains_no_secret(scenario: Scenario) -> None:
     relay, first = scenario.relay, scenario.relay.events()[0]["id"]
     headers = {"X-API-Key": API_KEY, "Last-Event-ID": first}
     wanted, got = len(relay.events()) - 1, b""
@@ -225,7 +225,7 @@ def test_the_stream_holds_no_secret(scenario: Scenario) -> None:
     scenario.search(got, "the stream")
 
 
-def test_every_read_of_a_template_is_noted_and_none_is_given_unnoted(scenario: Scenario) -> None:
+def test_every_read_of_a_template_is_audited(scenario: Scenario) -> None:
     relay = scenario.relay
     device_id = relay.get("/v1/devices")["data"][0]["device_id"]
     key = scenario.hidden["new API key"]
@@ -253,7 +253,7 @@ def test_every_read_of_a_template_is_noted_and_none_is_given_unnoted(scenario: S
     assert noted() == told + before
 
 
-def test_the_command_line_prints_no_secret_and_a_backup_holds_none(scenario: Scenario) -> None:
+def test_the_command_line_and_backups_contain_no_secret(scenario: Scenario) -> None:
     relay, file = scenario.relay, scenario.relay.folder / "copy"
     for arguments in (("audit",), ("export", "--user", "2"), ("backup", str(file))):
         scenario.search(cli(relay, *arguments), " ".join(arguments))

@@ -1,4 +1,4 @@
-"""A punch is one event, however often, late or oddly spelled it comes; a changed one is a revision. Contract §3."""
+"""A punch is one event, however often, late or in which form it is sent. A changed one is a revision. Contract §3."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INDIA = timezone(timedelta(hours=5, minutes=30))
 # Identity
 
 
-def test_user_instant_and_device_make_a_punch(relay: Relay) -> None:
+def test_a_punch_is_identified_by_user_instant_and_device(relay: Relay) -> None:
     first, second = relay.device(), relay.device()
     at = now() - timedelta(hours=1)
     for device in (first, second):
@@ -44,7 +44,7 @@ def test_user_instant_and_device_make_a_punch(relay: Relay) -> None:
         lambda log: {**log, "Something": "else"},
     ],
 )
-def test_the_same_punch_in_other_words_is_a_duplicate(device: Device, change: Any) -> None:
+def test_the_same_punch_in_another_form_is_a_duplicate(device: Device, change: Any) -> None:
     at = datetime(2026, 3, 1, 9, 0, tzinfo=INDIA)
     document = device.punch(at=at, Temperature="36.8", FaceMask=False)
     device.send_done(document)
@@ -69,7 +69,7 @@ def test_the_same_punch_in_other_words_is_a_duplicate(device: Device, change: An
         "2026-03-01 09:00:00",  # the device's own time zone
     ],
 )
-def test_one_instant_is_one_punch_however_it_is_spelled(relay: Relay, spelled: str) -> None:
+def test_one_instant_is_one_punch_in_every_time_format(relay: Relay, spelled: str) -> None:
     device = relay.device(timezone="Asia/Kolkata")
     device.send_done(device.punch(at=datetime(2026, 3, 1, 9, 0, tzinfo=INDIA)))
     device.send_done(device.punch(LogTime=spelled))
@@ -105,7 +105,7 @@ def test_a_punchs_times_keep_the_devices_offset(device: Device, spelled: str, lo
         ("FaceMask", True, "face_mask", True),
     ],
 )
-def test_a_punch_sent_again_with_another_value_is_a_revision(
+def test_a_punch_sent_again_with_a_changed_value_is_a_revision(
     device: Device, field: str, value: Any, shown: str, becomes: Any
 ) -> None:
     document = device.punch(Temperature="36.8", FaceMask=False)
@@ -145,7 +145,7 @@ def test_a_field_that_is_missing_in_a_revision_keeps_its_value(device: Device) -
 
 
 @pytest.mark.parametrize("order", ["in first", "out first"])
-def test_an_in_and_an_out_of_one_second_are_two_punches(device: Device, order: str) -> None:
+def test_an_in_and_an_out_in_the_same_second_are_two_punches(device: Device, order: str) -> None:
     at, kinds = now() - timedelta(days=1), ["CheckIn", "CheckOut"]
     if order == "out first":
         kinds.reverse()
@@ -158,7 +158,7 @@ def test_an_in_and_an_out_of_one_second_are_two_punches(device: Device, order: s
     assert counters(device)["duplicates"] == 2
 
 
-def test_each_of_two_punches_of_one_second_has_its_own_revisions(device: Device) -> None:
+def test_two_punches_in_the_same_second_have_separate_revisions(device: Device) -> None:
     at = now() - timedelta(days=1)
     sent = [
         ("CheckOut", "Card"),
@@ -182,7 +182,7 @@ def test_each_of_two_punches_of_one_second_has_its_own_revisions(device: Device)
     assert len(out) == 1 and other not in out and found[2]["punch_id"] == other
 
 
-def test_rows_of_one_file_in_one_second_are_two_punches(device: Device) -> None:
+def test_rows_of_one_file_in_the_same_second_are_two_punches(device: Device) -> None:
     """As in exports without seconds."""
     at = now().replace(second=0) - timedelta(days=1)
     batch = [log_of(device.punch(user="5", at=at, Type=kind)) for kind in ("CheckOut", "CheckIn", "CheckOut")]
@@ -192,7 +192,7 @@ def test_rows_of_one_file_in_one_second_are_two_punches(device: Device) -> None:
     assert len(punches(device)) == 2
 
 
-def test_a_row_that_says_when_it_was_changed_corrects_a_punch(device: Device) -> None:
+def test_a_row_with_an_operation_time_corrects_a_punch(device: Device) -> None:
     at = now() - timedelta(days=1)
     device.send_done(device.punch(user="5", at=at, Type="CheckIn"))
     later = gateway_time(now())
@@ -204,7 +204,7 @@ def test_a_row_that_says_when_it_was_changed_corrects_a_punch(device: Device) ->
 
 
 @pytest.mark.parametrize("order", ["correction last", "correction first"])
-def test_a_corrected_direction_does_not_come_back(device: Device, order: str) -> None:
+def test_a_corrected_direction_is_not_restored(device: Device, order: str) -> None:
     at, later = now() - timedelta(days=1), gateway_time(now() - timedelta(minutes=5))
     original = device.punch(user="5", at=at, Type="CheckIn")
     correction = device.punch(user="5", at=at, Type="CheckOut", OperationTime=later)
@@ -218,7 +218,9 @@ def test_a_corrected_direction_does_not_come_back(device: Device, order: str) ->
 
 
 @pytest.mark.parametrize("kinds", [("CheckIn", "CheckOut"), ("CheckOut", "CheckIn")])
-def test_a_correction_of_one_of_two_punches_leaves_the_other(device: Device, kinds: tuple[str, str]) -> None:
+def test_correcting_one_of_two_punches_does_not_change_the_other(
+    device: Device, kinds: tuple[str, str]
+) -> None:
     at, later = now() - timedelta(days=1), gateway_time(now())
     for kind in kinds:
         device.send_done(device.punch(user="5", at=at, Type=kind))
@@ -229,7 +231,7 @@ def test_a_correction_of_one_of_two_punches_leaves_the_other(device: Device, kin
 
 
 @pytest.mark.parametrize("direction", ["in", "out"])
-def test_a_device_with_a_direction_has_one_punch_of_one_second(relay: Relay, direction: str) -> None:
+def test_a_device_with_a_direction_has_one_punch_per_second(relay: Relay, direction: str) -> None:
     device, at = relay.device(direction=direction), now() - timedelta(days=1)
     for kind in ("CheckIn", "CheckOut"):
         device.send_done(device.punch(user="5", at=at, Type=kind))
@@ -264,7 +266,7 @@ def rows(device: Device, count: int) -> list[dict[str, Any]]:
     ],
     ids=["in RealTime", "without a count", "a list", "top level", "beside RealTime"],
 )
-def test_a_historical_batch_is_one_event_a_row(device: Device, form: Any) -> None:
+def test_a_historical_batch_is_one_event_per_row(device: Device, form: Any) -> None:
     batch = rows(device, 7)
     device.send_done(form(device, batch))
     assert [event["user_id"] for event in events(device)] == [str(number) for number in range(7)]
@@ -273,7 +275,7 @@ def test_a_historical_batch_is_one_event_a_row(device: Device, form: Any) -> Non
     assert len(events(device)) == 7
 
 
-def test_a_large_batch_with_repetitions_inside_comes_once_each(device: Device) -> None:
+def test_a_large_batch_with_duplicates_publishes_each_punch_once(device: Device) -> None:
     batch = rows(device, 1_000)
     changed = {**batch[10], "Type": "BreakIn"}
     device.send_done(device.envelope(PunchLog={"Log": [*batch, *batch[:300], changed]}))
@@ -285,7 +287,7 @@ def test_a_large_batch_with_repetitions_inside_comes_once_each(device: Device) -
     assert counters(device)["callbacks"] == 1
 
 
-def test_a_batch_of_an_in_for_each_of_its_outs_comes_whole(device: Device) -> None:
+def test_a_batch_with_an_in_for_each_out_is_published_completely(device: Device) -> None:
     at = (now() - timedelta(days=1)).replace(second=0)
     batch = [
         log_of(device.punch(user=str(number), at=at, Type=kind))
@@ -299,7 +301,7 @@ def test_a_batch_of_an_in_for_each_of_its_outs_comes_whole(device: Device) -> No
     assert len({event["punch_id"] for event in found}) == 400
 
 
-def test_a_batch_of_revisions_and_new_punches_comes_whole(device: Device) -> None:
+def test_a_batch_of_revisions_and_new_punches_is_published_completely(device: Device) -> None:
     batch = rows(device, 200)
     device.send_done(device.envelope(PunchLog={"Log": batch[:150]}))
     device.send_done(device.envelope(PunchLog={"Log": [{**row, "Temperature": "37.5"} for row in batch]}))
@@ -310,12 +312,12 @@ def test_a_batch_of_revisions_and_new_punches_comes_whole(device: Device) -> Non
     assert [event["user_id"] for event in found[150:]] == [str(number) for number in range(200)]
 
 
-def test_an_empty_batch_is_nothing(device: Device) -> None:
+def test_an_empty_batch_publishes_nothing(device: Device) -> None:
     device.send_done(device.envelope(PunchLog={"ReturnRowCount": "0", "Log": []}))
     assert events(device) == []
 
 
-def test_a_batch_that_was_sent_in_part_before_adds_the_rest(device: Device) -> None:
+def test_a_batch_sent_partly_before_publishes_the_rest(device: Device) -> None:
     batch = rows(device, 6)
     device.send_done(device.envelope(PunchLog={"Log": batch[:4]}))
     device.send_done(device.envelope(PunchLog={"Log": batch[2:]}))

@@ -57,7 +57,7 @@ def test_events_come_newest_first(relay: Relay, mixed: Device) -> None:
     ],
     ids=str,
 )
-def test_filters_alone_and_together(mixed: Device, query: dict[str, Any], takes: Any) -> None:
+def test_filters_work_alone_and_combined(mixed: Device, query: dict[str, Any], takes: Any) -> None:
     expected = [event["id"] for event in events(mixed) if takes(event)]
     assert ids(events(mixed, **query)) == expected
 
@@ -96,12 +96,12 @@ def test_since_and_until_are_times_of_receipt(relay: Relay, mixed: Device) -> No
     ],
     ids=str,
 )
-def test_a_wrong_parameter_is_422_and_named(relay: Relay, query: dict[str, str], field: str) -> None:
+def test_an_invalid_parameter_is_422_and_named(relay: Relay, query: dict[str, str], field: str) -> None:
     problem(relay.call("GET", "/v1/events", params=query), 422, field)
     problem(relay.call("GET", "/v1/events.csv", params=query), 422, field)
 
 
-def test_one_event_by_its_id(relay: Relay, mixed: Device) -> None:
+def test_an_event_is_read_by_its_id(relay: Relay, mixed: Device) -> None:
     for event in events(mixed, type="attendance.punch"):
         assert relay.get(f"/v1/events/{event['id']}") == event
 
@@ -133,7 +133,7 @@ def test_pages_have_no_gaps_while_new_events_arrive(relay: Relay, limit: int, qu
     assert found == expected
 
 
-def test_the_newest_can_be_polled_by_their_ids(relay: Relay) -> None:
+def test_the_newest_events_can_be_polled_by_id(relay: Relay) -> None:
     device = relay.device()
     seen: set[str] = set()
     for turn in range(5):
@@ -157,7 +157,7 @@ def test_samples_are_one_to_three_flat_events_of_the_type(relay: Relay, event_ty
         assert tuple(sample) == FIELDS[event_type]
 
 
-def test_samples_are_real_first_and_made_where_there_are_none(relay: Relay, mixed: Device) -> None:
+def test_samples_are_real_events_or_generated_if_there_are_none(relay: Relay, mixed: Device) -> None:
     newest = relay.get("/v1/events", params={"type": "attendance.punch", "limit": 3})["data"]
     samples = relay.get("/v1/events/samples", params={"type": "attendance.punch"})
     assert ids(samples) == ids(newest) and not any(sample["test"] for sample in samples)
@@ -193,7 +193,7 @@ def test_csv_has_the_same_rows_as_the_pages(relay: Relay, mixed: Device, query: 
                 assert row[name].lstrip("'") == plain
 
 
-def test_csv_takes_limit_and_cursor(relay: Relay, mixed: Device) -> None:
+def test_csv_accepts_limit_and_cursor(relay: Relay, mixed: Device) -> None:
     expected = ids(events(mixed))[::-1]
     assert [row["id"] for row in as_csv(relay, device_id=mixed.id, limit=3)] == expected[:3]
     page = relay.get("/v1/events", params={"device_id": mixed.id, "limit": 3})
@@ -210,7 +210,7 @@ def test_a_name_that_is_a_formula_is_quoted_in_csv(relay: Relay, device: Device,
     assert row["first_name"] == ("'" if name[0] in "=+-@" else "") + events(device)[0]["first_name"]
 
 
-def test_csv_of_thousands_of_rows_is_whole(relay: Relay, device: Device) -> None:
+def test_csv_with_thousands_of_rows_is_complete(relay: Relay, device: Device) -> None:
     rows = [device.punch(user=str(number))["RealTime"]["PunchLog"] for number in range(1_500)]
     device.send_done(device.envelope(PunchLog={"Log": rows}))
     found = as_csv(relay, device_id=device.id, type="attendance.punch")

@@ -1,4 +1,4 @@
-"""The spool by itself: acknowledged means in the store or on disk, whatever happens to process, disk or files."""
+"""The spool: an acknowledged callback is in the store or on disk, whatever happens to process, disk or files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.relay.spooling import VAULT, FaultyDisk, brought_in, item, segments
 # The disk
 
 
-def test_a_failed_sync_fails_all_who_wait_for_it_and_ends_the_segment(tmp_path: Path) -> None:
+def test_a_failed_sync_fails_all_waiting_callbacks_and_ends_the_segment(tmp_path: Path) -> None:
     """The next one's sync of the same file "succeeded", and it was acknowledged."""
     entered, go_on = threading.Semaphore(0), threading.Event()
     failing = [False]
@@ -101,7 +101,7 @@ def test_unlinked_files_are_written_again_without_another_callback(tmp_path: Pat
     assert (again.summary().waiting, again.summary().parked) == (1, 1)
 
 
-def test_where_it_cannot_be_written_again_nothing_is_acknowledged(tmp_path: Path) -> None:
+def test_if_the_file_cannot_be_written_again_nothing_is_acknowledged(tmp_path: Path) -> None:
     disk = FaultyDisk()
     spool = Spool(tmp_path, VAULT, disk=disk)
     spool.append(item(0))
@@ -118,7 +118,7 @@ def test_where_it_cannot_be_written_again_nothing_is_acknowledged(tmp_path: Path
     assert found[0] == item(0) and found[-1] == item(2)
 
 
-def test_a_write_that_fails_halfway_leaves_nothing_in_front_of_later_ones(tmp_path: Path) -> None:
+def test_a_write_that_fails_halfway_does_not_affect_later_records(tmp_path: Path) -> None:
     disk = FaultyDisk()
     spool = Spool(tmp_path, VAULT, disk=disk)
     spool.append(item(0))
@@ -188,7 +188,7 @@ def test_callbacks_that_cannot_be_parked_stay_in_the_queue(tmp_path: Path) -> No
     assert brought_in(tmp_path) == [item(0)]
 
 
-def test_callbacks_that_cannot_be_parked_hold_up_no_others(tmp_path: Path) -> None:
+def test_callbacks_that_cannot_be_parked_do_not_block_others(tmp_path: Path) -> None:
     disk = FaultyDisk()
     spool = Spool(tmp_path, VAULT, disk=disk, sleep=lambda _: None)
     for number in range(9):
@@ -240,7 +240,7 @@ def test_a_devices_callbacks_wait_behind_those_of_other_processes(tmp_path: Path
     assert segments(tmp_path) == []
 
 
-def test_a_process_that_lives_keeps_its_file_until_it_sees_that_it_is_drained(tmp_path: Path) -> None:
+def test_a_running_process_keeps_its_file_until_it_has_been_drained(tmp_path: Path) -> None:
     first, second = Spool(tmp_path, VAULT), Spool(tmp_path, VAULT)
     first.append(item(0))
     second.replay([].append)
@@ -253,7 +253,7 @@ def test_a_process_that_lives_keeps_its_file_until_it_sees_that_it_is_drained(tm
     assert segments(tmp_path) == []
 
 
-def test_only_one_process_brings_in_and_a_frozen_one_is_not_waited_for(tmp_path: Path) -> None:
+def test_only_one_process_drains_the_spool_and_a_frozen_one_does_not_block_others(tmp_path: Path) -> None:
     now = [0.0]
     first = Spool(tmp_path, VAULT)
     second = Spool(tmp_path, VAULT, monotonic=lambda: now[0])
@@ -275,7 +275,7 @@ def test_only_one_process_brings_in_and_a_frozen_one_is_not_waited_for(tmp_path:
     assert segments(tmp_path) == []
 
 
-def test_nothing_spooled_costs_one_look_at_the_folder(tmp_path: Path) -> None:
+def test_an_empty_spool_costs_one_read_of_the_folder(tmp_path: Path) -> None:
     looked: list[Path] = []
 
     class Watched(Disk):
@@ -296,7 +296,7 @@ def test_nothing_spooled_costs_one_look_at_the_folder(tmp_path: Path) -> None:
     assert looked == [tmp_path] * 10
 
 
-def test_a_replay_that_was_interrupted_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_an_interrupted_drain_continues_where_it_stopped(tmp_path: Path) -> None:
     spool = Spool(tmp_path, Vault("a" * 64))
     items = [Spooled("DEV1", float(number), "http://relay", b"{}") for number in range(10)]
     for one in items:
@@ -318,7 +318,7 @@ def test_a_replay_that_was_interrupted_goes_on_where_it_was(tmp_path: Path) -> N
     assert list(tmp_path.glob("*.spool")) == []
 
 
-def test_a_folder_that_takes_no_file_is_full(tmp_path: Path) -> None:
+def test_a_folder_that_accepts_no_files_counts_as_full(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("a file")
     with pytest.raises(SpoolFull):
         Spool(tmp_path / "spool", Vault("a" * 64)).append(Spooled("DEV1", 1.0, "http://relay", b"{}"))

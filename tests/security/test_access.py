@@ -113,7 +113,7 @@ def test_admin_includes_every_scope(relay: Relay) -> None:
         {"X-API-Key": "{key}", "Authorization": "Basic dTpw"},
     ],
 )
-def test_both_headers_are_taken(relay: Relay, headers: dict[str, str]) -> None:
+def test_both_headers_are_accepted(relay: Relay, headers: dict[str, str]) -> None:
     key = key_with(relay, "events:read")
     filled = {name: value.format(key=key) for name, value in headers.items()}
     shown = relay.get("/v1/me", key=None, headers=filled)
@@ -137,7 +137,7 @@ def test_both_headers_are_taken(relay: Relay, headers: dict[str, str]) -> None:
         {"Cookie": f"X-API-Key={API_KEY}"},
     ],
 )
-def test_anything_else_is_401(relay: Relay, headers: dict[str, str]) -> None:
+def test_any_other_authentication_is_401(relay: Relay, headers: dict[str, str]) -> None:
     answer = requests.get(f"{relay.url}/v1/me", headers=headers, timeout=10)
     problem(answer, 401)
     assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -158,7 +158,7 @@ def test_a_key_is_shown_once_and_stored_hashed(relay: Relay) -> None:
     assert made["key"] not in relay.logs()
 
 
-def test_a_deleted_key_ends_working_at_once(relay: Relay) -> None:
+def test_a_deleted_key_stops_working_immediately(relay: Relay) -> None:
     made = post(relay, "/v1/api-keys", {"name": "gone", "scopes": ["events:read"]})
     assert relay.call("GET", "/v1/events", key=made["key"]).status_code == 200
     assert relay.call("DELETE", f"/v1/api-keys/{made['id']}").status_code == 204
@@ -168,7 +168,7 @@ def test_a_deleted_key_ends_working_at_once(relay: Relay) -> None:
     problem(relay.call("DELETE", f"/v1/api-keys/{made['id']}"), 404)
 
 
-def test_a_key_cannot_expire_after_the_last_year_there_is(relay: Relay) -> None:
+def test_a_key_cannot_expire_after_the_last_possible_year(relay: Relay) -> None:
     wanted = {"name": "n8n", "scopes": ["events:read"], "expires_at": "9999-12-31T23:59:59-23:59"}
     problem(relay.call("POST", "/v1/api-keys", json=wanted), 422, "expires_at")
 
@@ -196,7 +196,7 @@ def test_a_key_expires(relay: Relay) -> None:
         ({"name": "x", "scopes": ["admin"], "more": 1}, {"more"}),
     ],
 )
-def test_a_wrong_key_body_is_422_naming_the_field(
+def test_an_invalid_body_for_a_key_is_422_and_names_the_field(
     relay: Relay, body: dict[str, Any], fields: set[str]
 ) -> None:
     problem(relay.call("POST", "/v1/api-keys", json=body), 422, *fields)
@@ -221,7 +221,7 @@ def test_keys_page_without_gaps_while_keys_are_deleted(relay: Relay) -> None:
 # The console's session
 
 
-def test_a_session_changes_nothing_without_the_token_of_its_pages(relay: Relay) -> None:
+def test_a_session_changes_nothing_without_the_csrf_token(relay: Relay) -> None:
     """Every endpoint that changes something, also one that is added: another site's form can't do it."""
     web = create_web(load(relay.environment))
     client, walked = Client(relay), 0
@@ -238,7 +238,7 @@ def test_a_session_changes_nothing_without_the_token_of_its_pages(relay: Relay) 
     assert walked > 20 and client.get("/console/health").status_code == 200
 
 
-def test_every_page_says_what_a_browser_may_do_with_it(relay: Relay) -> None:
+def test_every_page_has_security_headers(relay: Relay) -> None:
     client, walked = Client(relay), 0
     assert client.sign_in(API_KEY).status_code == 303
     for method, path, _ in endpoints(create_web(load(relay.environment))):
