@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import re
@@ -26,6 +27,9 @@ _SHOWN = 5  # lines of its output to show if it doesn't start
 _LONGEST_LINE = 500
 _OUR_SETTINGS = ("RELAY_", "REDIS_", "DATABASE_", "SIMULATOR_")  # including secrets
 _TOKEN = re.compile(r"""(?i)(token[\w-]*["']?(?:\s*[:=]\s*|\s+)["']?)\S+""")
+
+
+log = logging.getLogger("relay.tunnel")
 
 
 class _Program(NamedTuple):
@@ -116,10 +120,10 @@ class Tunnel:
         """Report once if the tunnel has ended, because its URL is permanently gone."""
         if self._process.poll() is not None and not self._said_end:
             self._said_end = True
-            click.echo(
-                f"{self._name} stopped (exit status {self._process.returncode}), so {self.url} no longer works. "
-                "Restart `cams-relay up`, and update the Callback URL in the API Monitor",
-                err=True,
+            log.error(
+                "%s stopped (exit status %s), so %s no longer works; restart `cams-relay up --tunnel %s`, and update "
+                "the Callback URL in the API Monitor",
+                *(self._name, self._process.returncode, self.url, self._name),
             )
 
     def stop(self) -> None:

@@ -144,7 +144,7 @@ def _runs(pid: int) -> bool:
 
 
 def test_the_end_of_a_tunnel_is_reported_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PATH", install(tmp_path, "ngrok", PRINTED["ngrok"]))
     tunnel = Tunnel("ngrok", "http://127.0.0.1:8123")
@@ -152,7 +152,8 @@ def test_the_end_of_a_tunnel_is_reported_once(
     tunnel.stop()
     tunnel.check()
     tunnel.check()
-    assert capsys.readouterr().err.count("no longer works") == 1
+    (line,) = [record.getMessage() for record in caplog.records if "no longer works" in record.getMessage()]
+    assert URLS["ngrok"] in line and "`cams-relay up --tunnel ngrok`" in line
 
 
 def test_up_shows_and_uses_the_tunnels_url_and_ends_the_tunnel(tmp_path: Path) -> None:

@@ -73,6 +73,10 @@ def test_a_wrong_secret_key_prevents_the_start_and_every_command(own: Relay) -> 
     own.environment["RELAY_SECRET_KEY"] = OTHER
     gunicorn = Path(sys.executable).with_name("gunicorn")  # as the Procfile starts it
     refuses(own, WRONG, "web", "worker", "doctor", "keys create --name x --scope admin")
+    file = own.folder / "data" / "secret_key"
+    file.write_text(KEY)
+    refuses(own, f"the key in {file} is. Unset RELAY_SECRET_KEY", "doctor")
+    file.unlink()
     refuses(own, WRONG, f"{sys.executable} {gunicorn} -c python:app.web.gunicorn app.web.wsgi:app")
     own.environment["RELAY_SECRET_KEY"] = KEY
     own.start("web")

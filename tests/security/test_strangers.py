@@ -168,7 +168,8 @@ def test_large_bodies_of_api_keys_use_bounded_memory(patient: Relay) -> None:
         with suppress(OSError):  # it was refused before all of it had come
             sock.sendall(head % (patient.environment["RELAY_API_KEY"].encode(), 16 * MIB) + b"x" * (15 * MIB))
     most = memory_mib(patient)
-    assert answer_of(socks[0]).startswith(b"HTTP/1.1 503 ")
+    # Because the body wasn't read completely, a reset may overtake the answer.
+    assert answer_of(socks[0])[:13] in (b"HTTP/1.1 503 ", b"")
     sent(patient, patient.device())
     for sock in socks:
         sock.close()

@@ -10,10 +10,12 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import orjson
 
 from app.base.throttle import OnceAMinute
+from app.base.vault import Vault
 from app.settings.table import MOST_SHARDS, Settings, is_short_key
 from app.store.server.connection import Connection
 from app.store.server.keys import (
@@ -136,11 +138,28 @@ class Admission:
 
     def _wrong_key(self) -> str:
         settings = self._connection.settings
-        place = "RELAY_SECRET_KEY" if settings.secret_key else f"The key in {settings.data_dir}/secret_key"
+        file = settings.data_dir / "secret_key"
+        if settings.secret_key and self._fits(file):
+            return (
+                f"RELAY_SECRET_KEY is not the secret key that this store is encrypted with, but the key in {file} is. "
+                "Unset RELAY_SECRET_KEY."
+            )
+        place = "RELAY_SECRET_KEY" if settings.secret_key else f"The key in {file}"
+        instead = "" if settings.secret_key else ", or put the right file back"
         return (
-            f"{place} is not the secret key that this store is encrypted with. Set RELAY_SECRET_KEY to the right key. "
-            "If you want to change the key, set the previous one as RELAY_SECRET_KEY_OLD and run `cams-relay rekey`."
+            f"{place} is not the secret key that this store is encrypted with. Set RELAY_SECRET_KEY to the right key"
+            f"{instead}. To change the key, start the relay with the new one as RELAY_SECRET_KEY and the previous one "
+            "as RELAY_SECRET_KEY_OLD, and then run `cams-relay rekey`."
         )
+
+    def _fits(self, file: Path) -> bool:
+        """Return whether this file has the key that encrypts the store."""
+        try:
+            key = file.read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            return False
+        stored = (self._connection.redis.get(KEY_ID) or b"").decode(errors="replace")
+        return bool(key) and Vault(key).key_id == stored
 
     def _is_empty(self) -> bool:
         """Return whether the store has no data that depends on the key or on the shards."""
