@@ -66,9 +66,10 @@ catalogs: .venv/.run
 
 lock: .venv/.dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		pyproject.toml -o requirements.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--extra dev pyproject.toml -o requirements-dev.txt
+	@# The same versions as those that are tested.
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--constraint requirements-dev.txt pyproject.toml -o requirements.txt
 
 audit: .venv/.dev
 	@$(BIN)/python scripts/audit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,6 +50,13 @@ def test_every_python_package_is_pinned_with_a_hash(name: str) -> None:
     pinned = [entry for entry in entries if entry.strip() and not entry.lstrip().startswith("#")]
     assert len(pinned) > 20
     assert [entry for entry in pinned if "==" not in entry or "--hash=sha256:" not in entry] == []
+
+
+def test_what_runs_has_the_versions_that_are_tested() -> None:
+    def pinned(name: str) -> set[str]:
+        return set(re.findall(r"^([\w.-]+==[^\s;]+)", (ROOT / name).read_text(), re.MULTILINE))
+
+    assert pinned("requirements.txt") - pinned("requirements-dev.txt") == set()
 
 
 def test_a_failed_audit_is_reported_and_is_not_a_success(tmp_path: Path) -> None:
