@@ -61,7 +61,7 @@ def run(settings: Settings, program: str, *, with_simulator: bool, tunnel: str |
         raise click.ClickException(str(error)) from None
     supervisor = Supervisor([locked])
     supervisor.handle_signals()
-    click.echo("Starting the store, the web process and the worker")
+    click.echo(f"Starting {'' if settings.redis_url else 'the store, '}the web process and the worker")
     opened = None
     try:
         if settings.redis_url is None:

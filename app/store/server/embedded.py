@@ -235,9 +235,13 @@ def run(settings: Settings) -> int:
         if status <= 0 or _free(folder) >= _ROOM:
             break
     if status < 0:  # its log doesn't mention this
-        print(f"the store was killed by signal {-status} ({signal.strsignal(-status)})", file=sys.stderr)
+        log.error(
+            "the store was killed by signal %d (%s); if nobody did that, the machine may be out of memory",
+            *(-status, signal.strsignal(-status)),
+        )
     elif status:
-        print("the store ended:", *_last_lines(folder), sep="\n  ", file=sys.stderr)
+        lines = " | ".join(_last_lines(folder)) or "(empty)"
+        log.error("the store ended with status %d; the end of %s: %s", status, folder / _LOG, lines)
     return status
 
 
