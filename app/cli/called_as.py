@@ -47,8 +47,8 @@ class NamedGroup(click.Group):
         except click.ClickException as error:
             raise click.ClickException(with_name(error.message)) from None
         except OSError as error:
-            from app.store.server.embedded import NotMade
+            from app.store.server.embedded import EmptyFile, NotMade
 
-            if not isinstance(error, NotMade):
+            if not isinstance(error, NotMade | EmptyFile):
                 raise
             raise click.ClickException(with_name(str(error))) from None

@@ -68,7 +68,7 @@ def _findings(settings: Settings) -> tuple[list[str], list[str]]:
     from app.health.public_url import public_url_problems
     from app.health.spool_checks import spool_warnings
     from app.store import Store, StoreRefused, make_vault
-    from app.store.server.embedded import NotMade
+    from app.store.server.embedded import EmptyFile, NotMade
     from app.store.spool.spool import Spool
 
     facts: list[str] = []
@@ -88,7 +88,7 @@ def _findings(settings: Settings) -> tuple[list[str], list[str]]:
         facts += [] if age is None else [f"{age}."]
     except StoreRefused as error:
         found.append(Problem(error))
-    except NotMade as error:
+    except (NotMade, EmptyFile) as error:
         found.append(Problem(error))
     except (redis.RedisError, OSError) as error:
         found.append(Problem(store_away(settings, error)))

@@ -117,18 +117,18 @@ def asked_store(settings: Settings) -> Iterator[Store]:
     import redis
 
     from app.store import Store, StoreRefused
-    from app.store.server.embedded import NotMade
+    from app.store.server.embedded import EmptyFile, NotMade
 
     try:
         kept = Store(settings)
         kept.admission.check()
-    except (StoreRefused, NotMade) as error:
+    except (StoreRefused, NotMade, EmptyFile) as error:
         raise click.ClickException(str(error)) from None
     except (redis.RedisError, OSError) as error:
         raise click.ClickException(store_away(settings, error)) from None
     try:
         yield kept
-    except (StoreRefused, NotMade) as error:
+    except (StoreRefused, NotMade, EmptyFile) as error:
         raise click.ClickException(str(error)) from None
     except BrokenPipeError:  # the reader of the output has gone; click ends without a message
         raise

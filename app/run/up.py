@@ -28,7 +28,7 @@ from app.settings.running_up import LOCK, set_tunnel_url
 from app.settings.table import Settings
 from app.store import Store, StoreRefused
 from app.store.devices.registry import DeviceExists
-from app.store.server.embedded import EmptyFile, lock, private_file
+from app.store.server.embedded import lock, private_file
 from simulator.cli import DEFAULT_DEVICE, DEFAULT_LABEL
 
 log = logging.getLogger("relay.up")
@@ -57,7 +57,7 @@ def run(settings: Settings, program: str, *, with_simulator: bool, tunnel: str |
     had_key = (settings.data_dir / "api_key").exists()
     try:
         store = Store(settings)
-    except (StoreRefused, EmptyFile) as error:
+    except StoreRefused as error:
         raise click.ClickException(str(error)) from None
     supervisor = Supervisor([locked])
     supervisor.handle_signals()

@@ -22,6 +22,7 @@ from app.settings.env_file import WITHOUT_ENV_FILE, explain_ignored_env_file
 from app.settings.table import current
 from app.settings.unknown import unknown_variables
 from app.store import StoreRefused
+from app.store.server.embedded import EmptyFile
 from app.web.application import create_app
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _create() -> Any:
             pass  # away: it is checked before the first callback is accepted
         else:
             kept.api_keys.make_first()
-    except StoreRefused as error:
+    except (StoreRefused, EmptyFile) as error:
         print(error, file=sys.stderr, flush=True)
         sys.exit(_APP_LOAD_ERROR)
     return made

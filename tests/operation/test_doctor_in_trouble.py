@@ -54,12 +54,13 @@ def test_an_empty_key_file_is_explained_like_a_missing_one(tmp_path: Path) -> No
     up.stop()
 
 
-def test_an_empty_key_file_without_data_can_be_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["secret_key", "api_key"])
+def test_an_empty_key_file_without_data_can_be_removed(tmp_path: Path, name: str) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "secret_key").write_text("")
-    told = run(tmp_path, "up")
+    (tmp_path / "data" / name).write_text("")
+    told = run(tmp_path, "up", "--no-simulator")
     assert told.returncode == 1 and "Traceback" not in told.stderr
-    assert "secret_key is empty. Remove it, and start again." in told.stderr
+    assert f"{name} is empty. Remove it, and start again." in told.stderr
 
 
 def test_a_full_disk_is_named_and_no_other_folder_is_offered(tmp_path: Path) -> None:

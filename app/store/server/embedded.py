@@ -46,7 +46,7 @@ class NotMade(OSError):
     """A key or a folder is missing, and this process may not create it."""
 
 
-class EmptyFile(NotMade):
+class EmptyFile(OSError):
     """A file with a key or password is empty, perhaps because the disk was full when it was written."""
 
 
@@ -65,7 +65,10 @@ def making_nothing() -> Iterator[None]:
 
 
 def private_file(path: Path, make: str) -> str:
-    """Return the text of a file that only we may read. If it is missing, create it with `make`. Raises NotMade."""
+    """Return the text of a file that only we may read. If it is missing, create it with `make`.
+
+    Raises NotMade or EmptyFile.
+    """
     if not _may_make and not path.exists():
         raise NotMade(
             f"{path.absolute()} doesn't exist. Start the relay with `cams-relay up`, or set RELAY_DATA_DIR to the "
