@@ -111,12 +111,10 @@ class Receiver:
 
     def _meanwhile(self) -> str:
         """Return what happens to callbacks while the store is away, for the log."""
-        if self._spool is None:
+        if self._spool is None or not self._spool.writable():
             return "callbacks are refused, and the gateway sends them again"
         if not self._store.devices.knows_any:
             return "callbacks are refused, because this process has read no devices yet; the gateway sends them again"
-        if not self._spool.writable():
-            return "callbacks are answered with 503, because the disk can't be written; the gateway sends them again"
         return "callbacks are kept on disk until it is back"
 
     def stop(self) -> None:

@@ -109,15 +109,14 @@ class Spool:
     def writable(self) -> bool:
         """Return whether the disk accepts a file right now."""
         probe = self._folder / f".probe-{secrets.token_hex(4)}"
-        try:
+        with suppress(OSError):
             make_private(self._folder)
             probe.write_bytes(b"1")
-        except OSError:
-            return False
-        finally:
-            with suppress(OSError):
-                probe.unlink()
-        return True
+            probe.unlink()
+            return True
+        with suppress(OSError):
+            probe.unlink()
+        return False
 
     def check(self) -> None:
         """Check the files. Call this about twice a second. Raises SpoolFull and OSError.
