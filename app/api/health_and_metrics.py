@@ -113,7 +113,7 @@ def _away_text(spool: Spool | None) -> str:
         )
     else:
         kept = "Callbacks are kept on this machine's disk and stored once it is back. Deliveries and commands wait."
-    return f"The store can't be reached. {kept} Bring the store back, if it doesn't come back by itself."
+    return f"The store can't be reached. {kept} If the store doesn't recover automatically, start it again."
 
 
 def _slow_findings() -> list[str]:

@@ -169,8 +169,12 @@ URLS: dict[str, Url] = {
     ),
     "GET /v1/employees": Url("user IDs, employee IDs, names"),
     "GET /v1/employees/<path:user_id>": Url("the same for one employee"),
-    "POST /v1/employees": Url("how many changed", "employee IDs and names change in later events"),
-    "PUT /v1/employees": Url("how many changed", "the same; employees who aren't in the list are removed"),
+    "POST /v1/employees": Url(
+        "how many employees were added or changed", "employee IDs and names change in later events"
+    ),
+    "PUT /v1/employees": Url(
+        "how many employees were added or changed", "the same; employees who aren't in the list are removed"
+    ),
     "PUT /v1/employees/<path:user_id>": Url("the row as sent", "one employee is changed"),
     "PATCH /v1/employees/<path:user_id>": Url("the row", "one employee is changed"),
     "DELETE /v1/employees/<path:user_id>": Url("whether it existed", "one employee is removed"),
@@ -244,10 +248,10 @@ URLS: dict[str, Url] = {
     "GET /console/attendance": Url(_PAGE),
     "GET /console/attendance/employees": Url(_PAGE),
     "POST /console/attendance/employees/import": Url(
-        "how many changed", "employee IDs and names change in later events"
+        "how many employees were added or changed", "employee IDs and names change in later events"
     ),
     "POST /console/attendance/employees/preview": Url(
-        "the columns and first rows of the file that was sent", "nothing: it only counts the changes"
+        "the columns and first rows of the file that was sent", "none (it only counts the changes)"
     ),
     "GET /console/attendance/people/<path:user_id>": Url(_PAGE),
     "GET /console/confirm/remove-device": Url(

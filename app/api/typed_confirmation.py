@@ -39,4 +39,4 @@ def check_typed(names: list[str]) -> None:
         return
     typed = unquote(request.headers.get(HEADER, "")).strip()
     if typed not in (name.strip() for name in names):
-        raise wrong("confirm", f"must name the device, for example {names[0]}")
+        raise wrong("confirm", f"must be the device's label or ID, for example {names[0]}")

@@ -78,7 +78,8 @@ def credential(user_id: str, credential_type: str, index: int) -> Response:
     """Returns a credential with its data. Each read is recorded in the audit log."""
     if len(device_ids()) != 1:
         raise wrong(
-            "device_id", "is required: the one device that the credential is on, e.g. ?device_id=ZHM1100001"
+            "device_id",
+            "must be one device ID: that of the device that has the credential, e.g. ?device_id=ZHM1100001",
         )
     devices = _devices()
     if not devices:

@@ -124,7 +124,12 @@ def named_as_fields(heading: Sequence[str]) -> dict[str, int]:
             field: heading[index] for field, index in likely.items() if "," not in heading[index]
         }
         said = ",".join(f"{field}={column}" for field, column in example.items())
-        raise Wrong(Fault("map", f"no column is named user_id or none employee_id. Choose them, e.g. {said}"))
+        raise Wrong(
+            Fault(
+                "map",
+                f"the columns user_id and employee_id are required. Choose them with --map, e.g. {said}",
+            )
+        )
     return found
 
 
@@ -142,7 +147,7 @@ def _index(column: str, heading: Sequence[str]) -> int:
     folded = [" ".join(name.split()).casefold() for name in heading]
     wanted = " ".join(column.split()).casefold()
     if folded.count(wanted) > 1:
-        raise Wrong(Fault("map", f"there are several columns {column!r}. Use the number of the column"))
+        raise Wrong(Fault("map", f"several columns are named {column!r}. Use the column's number"))
     if wanted in folded:
         return folded.index(wanted)
     if column.isdecimal() and len(column) < 5 and 1 <= int(column) <= len(heading):

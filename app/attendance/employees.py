@@ -159,7 +159,7 @@ def from_csv(data: bytes) -> list[Employee]:
         has_breaks = b"\n" in data or b"\r" in data
         raise Wrong(
             Place(lines[0][0], is_csv=True).fault(
-                "must be the header row user_id,employee_id,name (name may be left out, device_id added)"
+                "must be the header row user_id,employee_id,name. name is optional, and you can add device_id"
                 + ("" if has_breaks else _NO_LINE_BREAKS)
             )
         )

@@ -115,7 +115,7 @@ class _Workbook:
                 unpacked += len(piece)
                 if unpacked > LARGEST_PART:
                     raise UnreadableWorkbook(
-                        f"is too large: unpacked, {name} has more than {LARGEST_PART // 1024 // 1024} MiB"
+                        f"is too large: {name} has more than {LARGEST_PART // 1024 // 1024} MiB when unpacked"
                     )
                 parser.Parse(piece, False)
                 let_others_run()
@@ -125,7 +125,7 @@ class _Workbook:
 
 
 def _refuse(*_: object) -> None:
-    raise UnreadableWorkbook("is not an Excel workbook: its XML has a document type")
+    raise UnreadableWorkbook("is not an Excel workbook: its XML contains a DTD, which isn't allowed")
 
 
 def _local(name: str) -> str:

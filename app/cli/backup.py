@@ -62,7 +62,7 @@ def backup(
 
     If RELAY_BACKUP_TO is set, `cams-relay up` makes backups automatically.
 
-    For s3://BUCKET/PREFIX, the extra s3 must be installed (pip install boto3). Set AWS_ACCESS_KEY_ID and
+    s3://BUCKET/PREFIX requires boto3 (pip install boto3). Set AWS_ACCESS_KEY_ID and
     AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL if the storage isn't that of AWS.
     """
     if file is not None:

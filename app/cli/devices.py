@@ -66,7 +66,7 @@ def list_devices(settings: Settings, as_json: bool) -> None:
 @click.option(
     "--simulated",
     is_flag=True,
-    help="The device belongs to the simulator, so leave it out of attendance files.",
+    help="Mark the device as simulated. Attendance files leave out its punches.",
 )
 @as_json
 @with_settings

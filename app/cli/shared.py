@@ -73,9 +73,9 @@ def store_away(settings: Settings, error: Exception) -> str:
     if is_up(settings.data_dir):
         folder = settings.data_dir.absolute()
         return (
-            f"The relay is running on the folder {folder}, but its store doesn't answer ({type(error).__name__}). "
-            f"The end of {folder}/store/valkey.log says why. Don't restart the relay: acknowledged callbacks are safe, "
-            "and it goes on once the store answers."
+            f"The relay is running with the data folder {folder}, but its store doesn't answer "
+            f"({type(error).__name__}). The last lines of {folder}/store/valkey.log say why. Don't restart the relay. "
+            "Acknowledged callbacks are safe, and it continues once the store answers."
         )
     return (
         f"No relay is running on the folder {settings.data_dir.absolute()} ({type(error).__name__}). Start it with "

@@ -19,9 +19,10 @@ from app.settings.table import Settings
 def clear(settings: Settings, yes: bool, as_json: bool) -> None:
     """Remove the simulated devices and their users from the relay.
 
-    These are the device of `cams-relay up` and devices that were registered as simulated. The command asks before it
-    removes devices. This also stops the simulator of `cams-relay up`. Events of simulated devices are kept for the
-    retention period, and are left out of attendance files.
+    Simulated devices are the device of `cams-relay up`, devices that were registered as simulated, and unmarked
+    VIRTUAL… devices of an earlier version. The command asks before it removes devices. This also stops the simulator of
+    `cams-relay up`. Events of simulated devices are kept for the retention period, and are left out of attendance
+    files.
     """
     from app.base import simulated_device_request
     from app.store.server.embedded import making_nothing

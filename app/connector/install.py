@@ -56,7 +56,7 @@ WantedBy=multi-user.target
     "--for",
     "system",
     type=click.Choice(["systemd", "windows"]),
-    help="System to install it for. The default is this one.",
+    help="System to install the service for. The default is the current system.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
@@ -115,7 +115,9 @@ def _check(context: click.Context, command: Sequence[str], *, is_windows: bool) 
     group = context.parent.command if context.parent else None
     kind, arguments = command[0], list(command[1:])
     if not isinstance(group, click.Group) or kind not in ("file", "db"):
-        raise click.UsageError(f"{kind!r} is not file or db. Write the connector's command last")
+        raise click.UsageError(
+            f"{kind!r} is not a connector. After the options, write file or db with its own options"
+        )
     parsed = group.commands[kind].make_context(kind, arguments, parent=context.parent).params
     if parsed["once"]:
         raise click.UsageError(

@@ -284,7 +284,7 @@ class LineSource:
             texts = (self._text(line, line_break, encoding) for line in content)
             column = self._layout.device_column(header, texts, self._ours)
         if column is not None:
-            log.info("%s: column %s names the device, so rows of other devices are left out", path, column)
+            log.info("%s: column %s names the device, so rows from other devices are left out", path, column)
             self._choose(column)
 
     def _choose(self, column: str) -> None:

@@ -36,7 +36,7 @@ file_options = _options(
         is_eager=True,
         expose_value=False,
         callback=_use_preset,
-        help="Options for the export of a product. Other options on the command line take precedence.",
+        help="Use the options for a product's export. Other options on the command line take precedence.",
     ),
     click.option(
         "--format",
@@ -52,8 +52,9 @@ file_options = _options(
         "mapping",
         help="Columns of the fields, e.g. user=EmpCode,time=LogDate,type=Direction. A column is a name from the first "
         "line, a number starting at 1 or, with --format fixed, a range of positions such as 10-28. Fields: "
-        "user, time, date, type, input, temperature, mask, device. If a row is a check-in and a check-out, use time_in "
-        "and time_out instead of time, with date or with date_in and date_out. Names with | between are alternatives.",
+        "user, time, date, type, input, temperature, mask, device. If one row contains both a check-in and a "
+        "check-out, use time_in and time_out instead of time, with date or with date_in and date_out. Separate "
+        "alternative names with |.",
     ),
     click.option("--delimiter", help="Delimiter for --format csv. The default is a comma."),
     click.option(
@@ -92,7 +93,7 @@ _SHARED = (
     click.option(
         "--device-names",
         help="Comma-separated values that identify the device in the device column. The default is the stgid and the "
-        "serial number. Rows of other devices are omitted.",
+        "serial number. Rows from other devices are omitted.",
     ),
     click.option(
         "--auth-token-env",

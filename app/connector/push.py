@@ -54,7 +54,7 @@ class Counts:
 
     def __str__(self) -> str:
         """Return a summary such as "12 rows read: 9 sent, 2 sent before, 1 rejected"."""
-        more = {"sent before": self.sent_before, "of other devices": self.of_others}
+        more = {"sent before": self.sent_before, "from other devices": self.of_others}
         said = "".join(f", {count} {what}" for what, count in more.items() if count)
         return f"{self.read} rows read: {self.sent} sent{said}, {self.put_aside} rejected"
 

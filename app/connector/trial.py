@@ -31,7 +31,7 @@ class TrialCounts:
     def __str__(self) -> str:
         """Return a summary such as "12 rows read: 9 would be sent, 2 repeated, 1 rejected. Nothing was sent."."""
         read = self.sent + self.repeated + self.rejected + self.of_others
-        more = {"repeated": self.repeated, "of other devices": self.of_others}
+        more = {"repeated": self.repeated, "from other devices": self.of_others}
         said = "".join(f", {count} {what}" for what, count in more.items() if count)
         return (
             f"{read} rows read: {self.sent} would be sent{said}, {self.rejected} rejected. Nothing was sent."

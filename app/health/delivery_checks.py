@@ -44,7 +44,7 @@ def target_problems(store: Store) -> list[str]:
             waiting = counts[subscription.id]["pending"] + counts[subscription.id]["retrying"]
             text = (
                 f"{name}: the target has been failing since {since}{_last_failure(store, subscription.id)}. Deliveries "
-                f"that are waiting and will be retried: {waiting}. The subscription's page in the console shows each "
+                f"waiting for an attempt or a retry: {waiting}. The subscription's page in the console shows each "
                 "response."
             )
             found.append(Problem(text) if lasts > _DOWN_SECONDS else text)

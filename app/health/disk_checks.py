@@ -32,9 +32,9 @@ def disk_findings(settings: Settings) -> list[str]:
     if usage.free < _FULL:
         return [
             Problem(
-                f"The disk of RELAY_DATA_DIR is full ({usage.free // 1024} KiB free). Free some "
-                "space; the relay then goes on by itself. Until then, callbacks that can't be stored are answered with "
-                "503, and the gateway keeps them."
+                f"The disk of RELAY_DATA_DIR is full ({usage.free // 1024} KiB free). Free up space. The relay then "
+                "continues automatically. Until then, callbacks that can't be stored are answered with 503, and the "
+                "gateway keeps them."
             )
         ]
     free = usage.free / usage.total
@@ -79,7 +79,7 @@ def settings_problem(folder: Path) -> str | None:
 
 def _explained(folder: Path, error: OSError) -> str:
     if error.errno in _NO_ROOM:
-        return f"The disk of RELAY_DATA_DIR={folder} is full. Free some space, and start again."
+        return f"The disk of RELAY_DATA_DIR={folder} is full. Free up space, then start the relay again."
     if (folder / "store").exists() or (
         folder / "secret_key"
     ).exists():  # another folder would be an empty relay

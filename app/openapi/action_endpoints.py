@@ -128,8 +128,9 @@ def _path(action: Action) -> str:
 
 
 _CANCELS = (
-    "Cancels a queued command. For a waiting one, the relay stops asking for the result: it ends as unknown, or as "
-    "cancelled if it only reads. 409 while it is being sent or if it has ended. Also requires its action's scope."
+    "Cancels a queued command. If it is waiting for its result, the relay stops asking, and it ends as unknown (or "
+    "cancelled if it only reads). The answer is 409 while it is being sent, or if it has ended. Also requires its "
+    "action's scope."
 )
 _COMMAND_ID = in_path("command_id", "The command's ID.", "cmd_004h3gw8x2m1k6p9r5t7v3y2b1")
 
@@ -160,7 +161,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         parameters=(
             parameter(
                 "device_id",
-                "Only commands for this device, or these, separated by commas.",
+                "Only commands for this device. Separate several IDs with commas.",
                 text("", "ZHM1100001"),
             ),
             parameter(

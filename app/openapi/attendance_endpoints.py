@@ -29,9 +29,9 @@ _DATE_OR_MONTH = (
 )
 _TIMEZONE = parameter("timezone", "Only punches on devices in this time zone.", text("", "Asia/Kolkata"))
 _DEVICES = parameter(
-    "device_id", "Only punches on this device, or these, separated by commas.", text("", "ZHM1100001")
+    "device_id", "Only punches from this device. Separate several IDs with commas.", text("", "ZHM1100001")
 )
-_USERS = parameter("user_id", "Only this user, or these, separated by commas.", text("", "2"))
+_USERS = parameter("user_id", "Only this user. Separate several IDs with commas.", text("", "2"))
 _EMPLOYEE_ID = parameter(
     "employee_id",
     "Only this employee. Use it if a user ID belongs to different people on different devices.",

@@ -40,11 +40,13 @@ _ONE_TYPE = parameter(
     text("", "attendance.punch"),
 )
 _DEVICES = parameter(
-    "device_id", "Only events for this device, or these, separated by commas.", text("", "ZHM1100001")
+    "device_id", "Only events from this device. Separate several IDs with commas.", text("", "ZHM1100001")
 )
-_USERS = parameter("user_id", "Only events about this user, or these, separated by commas.", text("", "100"))
+_USERS = parameter(
+    "user_id", "Only events about this user. Separate several IDs with commas.", text("", "100")
+)
 _USERS_DEVICES = parameter(
-    "device_id", "Only users of this device, or these, separated by commas.", text("", "ZHM1100001")
+    "device_id", "Only users of this device. Separate several IDs with commas.", text("", "ZHM1100001")
 )
 _SINCE = parameter(
     "since",

@@ -44,7 +44,7 @@ DEVICE = one(
             "Hours during which contact is expected. null uses RELAY_WORKING_HOURS.", None, null=True
         ),
         "created_at": text("When the device was registered.", AT),
-        "simulated": flag("Whether this is a simulated device, and not a real one."),
+        "simulated": flag("Whether the device is simulated."),
         "has_security_key": flag("Whether callbacks and commands are encrypted."),
         "security_key_old_until": text(
             "When the previous Security Key stops being accepted; null if there is none.", None, null=True

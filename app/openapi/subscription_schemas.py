@@ -20,7 +20,9 @@ SUBSCRIPTION_PARTS: dict[str, Json] = {
         {
             "device_ids": many("Only these devices. If empty, all devices.", text("A device.", "ZHM1100001")),
             "user_ids": many("Only these users. If empty, all users.", text("A user.", "100")),
-            "punch_types": many("Only these punch types. If empty, all types.", text("A kind.", "check_in")),
+            "punch_types": many(
+                "Only these punch types. If empty, all types.", text("A punch type.", "check_in")
+            ),
             "command_ids": many(
                 "Only the results of these commands. If empty, the results of all commands.",
                 text("A command.", "cmd_004h3gw8x2m1k6p9r5t7v3y2b1"),
@@ -125,7 +127,9 @@ DELIVERY = one(
         "status": words(
             "Status of the delivery.", "delivered", *(name for name in STATUSES if name != "delivered")
         ),
-        "created_at": text("When its event was received; of a planned test, when it will be sent.", AT),
+        "created_at": text(
+            "When the event was received or, for a test event that is sent later, when it will be sent.", AT
+        ),
         "attempt_count": integer("Number of attempts.", 1),
         "response_status": integer("HTTP status of the latest attempt.", 200, null=True),
         "duration_ms": integer("Duration of the latest attempt, in milliseconds.", 84, null=True),

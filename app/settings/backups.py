@@ -15,7 +15,7 @@ def backup_place(text: str) -> Path | S3Url:
     if text.lower().startswith(SCHEME):
         return s3_url(text)
     if "://" in text:
-        raise read.HiddenValueError("is a URL, but neither a folder nor s3://bucket/prefix")
+        raise read.HiddenValueError("is a URL, but must be a folder or s3://bucket/prefix")
     return Path(text).expanduser()
 
 

@@ -122,7 +122,7 @@ def test_a_wrong_map_is_refused(mapping: str, message: str) -> None:
 
 def test_two_columns_of_one_name_need_a_number() -> None:
     data = b"Badge,Code,Code\n1,E1,X1"
-    assert "several columns 'Code'" in problems(data, "user_id=Badge,employee_id=Code")
+    assert "several columns are named 'Code'" in problems(data, "user_id=Badge,employee_id=Code")
     table = read_table(data)
     assert from_table(table, chosen("user_id=Badge,employee_id=3", table.heading)) == [Employee("1", "X1")]
 
@@ -154,7 +154,7 @@ def test_what_is_no_workbook_is_refused(data: bytes, message: str) -> None:
 
 def test_entities_are_refused() -> None:
     entities = '<!DOCTYPE x [<!ENTITY a "1"><!ENTITY b "&a;&a;&a;">]>'
-    assert "document type" in problems(parts(worksheets_sheet1=f"{entities}<worksheet>&b;</worksheet>"))
+    assert "contains a DTD" in problems(parts(worksheets_sheet1=f"{entities}<worksheet>&b;</worksheet>"))
 
 
 @pytest.mark.parametrize("part", ["worksheets_sheet1", "sharedStrings", "styles"])
@@ -162,7 +162,7 @@ def test_a_part_that_unpacks_to_too_much_is_refused(part: str) -> None:
     bomb = "<x>" + " " * (workbook_reader.LARGEST_PART + 1) + "</x>"
     data = parts(**{"worksheets_sheet1": "<worksheet/>", part: bomb})
     assert len(data) < 200_000
-    assert "is too large: unpacked" in problems(data)
+    assert "when unpacked" in problems(data)
 
 
 def test_too_many_rows_and_columns_are_bounded() -> None:

@@ -61,7 +61,7 @@ def test_the_unit_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (("try", "/srv/a.csv"), "'try' is not file or db"),
+        (("try", "/srv/a.csv"), "'try' is not a connector"),
         (("file", "a.csv", *REST), "a.csv must be an absolute path"),
         (("file", "/srv/a.csv", *REST, "--rejects", "r.jsonl"), "rejects: r.jsonl must be an absolute path"),
         (("file", "/srv/a.csv", *REST, "--once"), "--once can't be used for a service"),

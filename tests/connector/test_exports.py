@@ -169,7 +169,7 @@ def test_rows_from_other_devices_are_skipped_and_counted(
     _write(connector, MANY)
     said = _run(connector, *more, mapping=MAP + ",device=SN")
     assert users(gate) == expected
-    assert f"{len(expected)} sent, {4 - len(expected)} of other devices" in said
+    assert f"{len(expected)} sent, {4 - len(expected)} from other devices" in said
 
 
 def test_a_column_that_contains_the_device_is_detected_and_remembered(

@@ -101,7 +101,7 @@ def test_each_device_of_a_file_is_named_and_no_secret_is_read(tmp_path: Path) ->
 def test_rows_of_other_devices_are_counted(tmp_path: Path) -> None:
     (tmp_path / "all.csv").write_text("ID,At,SN\n7,2026-11-24 08:00:00,A\n8,2026-11-24 08:00:00,B\n")
     said = _try(tmp_path, "all.csv", "--map", "user=ID,time=At", "--stgid", "A")
-    assert "2 rows read: 1 would be sent, 1 of other devices, 0 rejected." in said
+    assert "2 rows read: 1 would be sent, 1 from other devices, 0 rejected." in said
 
 
 def test_wrong_options_and_missing_files_are_said(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_doctor_knows_a_running_relay_whose_store_hangs(tmp_path: Path) -> None:
     finally:
         up.stop()
     assert told.returncode == 1
-    assert "The relay is running on the folder" in told.stdout and "valkey.log" in told.stdout
+    assert "The relay is running with the data folder" in told.stdout and "valkey.log" in told.stdout
     assert "No relay is running" not in told.stdout
     assert "No relay is running" in run(tmp_path, "doctor").stdout
 
