@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,35 @@ def test_a_kill_while_callbacks_cannot_be_parked_loses_none(tmp_path: Path) -> N
         spool.replay(refusing("DEV1", []))
     spool.close()
     assert brought_in(tmp_path) == [item(number, f"DEV{number % 3}") for number in range(1, 6)]
+
+
+@pytest.mark.parametrize("stored_by_the_other", [1, 3, 6])
+def test_another_process_may_store_what_could_not_be_parked(tmp_path: Path, stored_by_the_other: int) -> None:
+    disk = FaultyDisk()
+    spool = Spool(tmp_path, VAULT, disk=disk, sleep=lambda _: None)
+    items = [item(number, f"DEV{number % 3}") for number in range(6)]
+    for one in items:
+        spool.append(one)
+    disk.failing = {"create"}
+    with pytest.raises(SpoolFull):
+        spool.replay(refusing("DEV0", []))
+    disk.failing = set()
+    other, found = Spool(tmp_path, VAULT), list[Spooled]()
+
+    def store(one: Spooled) -> None:
+        if len(found) == stored_by_the_other:
+            raise ConnectionError("made up")
+        found.append(one)
+
+    with suppress(ConnectionError):
+        other.replay(store)
+    for number in (6, 7):
+        spool.append(item(number, "DEV1"))
+    spool.replay(found.append)
+    assert {one.received_at for one in found} >= {item(number).received_at for number in (0, 3, 6, 7)}
+    spool.check()
+    assert segments(tmp_path) == [], "all is in the store, so the file is removed"
+    assert spool._sum().waiting == 0
 
 
 # Several processes of one machine

@@ -17,7 +17,7 @@ from app.store.intake import script_call as ingest_call
 from app.store.server.store_id import StoreIdentity
 from app.store.spool import drain_lock as spool_turn
 from app.store.spool import records as spool_records
-from app.store.spool.segment import Writer
+from app.store.spool.writer import Writer
 from app.store.subscriptions.records import Subscriptions
 from tests.simulation.plan import Step
 from tests.simulation.runner import Runner, runner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -84,3 +85,8 @@ class Sealer:
             text = self._vault.digest("spool device", device_id)
             found = self._digests[device_id] = bytes.fromhex(text)[: records.DEVICE_BYTES]
         return found
+
+
+def oldest(times: Iterator[float | None]) -> float | None:
+    """Return the earliest of some times of receipt; None if there is none."""
+    return min((time for time in times if time is not None), default=None)

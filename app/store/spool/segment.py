@@ -1,4 +1,4 @@
-"""One file of the spool, and the writer of a process's files.
+"""One file of the spool.
 
 A process keeps the segments that it writes locked as long as it lives. Other processes read the heads, to know which
 devices have callbacks waiting, and may move the callbacks to the store. The header contains the progress. Only the
@@ -8,7 +8,6 @@ process that has the lock removes a segment.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,14 +17,6 @@ from app.store.spool.disk import Disk
 from app.store.spool.records import DAMAGED, HEAD, HEADER, Damage, Progress, Record
 
 log = logging.getLogger("relay.spool")
-
-LARGEST = (
-    64 * 1024 * 1024
-)  # bytes after which a new segment begins, so that the disk gets space while it is drained
-
-
-class SpoolFull(Exception):
-    """The disk is full, or can't be written."""
 
 
 class Segment:
@@ -54,6 +45,7 @@ class Segment:
         self._progress = Progress(self.beginning)  # in an old file, it isn't saved
         self._held: dict[int, None] = {}  # ends of records that stay here; ascending
         self._ahead: dict[int, int] = {}  # end of a settled record after the first held one → what it counts
+        self._pruned = 0  # no held record ends before this
         self._damage_told = False
 
     # Reading
@@ -83,6 +75,8 @@ class Segment:
 
     def pending(self) -> Iterator[tuple[int, Segment, Record]]:
         """Yield the records that aren't in the store yet, with their times of receipt. Damage is skipped."""
+        self.progress()
+        self._absorb()
         for found in self.records():
             if found.end in self._ahead or found.end <= self._progress.reached:
                 continue
@@ -148,7 +142,12 @@ class Segment:
             return self._progress
         found = records.progress_in(self.read(0, HEADER))
         # The progress saved by another process may be behind that of this one.
-        return max(found, self._progress)
+        found = max(found, self._progress)
+        if found.reached > self._pruned:  # another process may have settled records that were held here
+            self._pruned = found.reached
+            self._held = {end: None for end in self._held if end > found.reached}
+            self._ahead = {end: count for end, count in self._ahead.items() if end > found.reached}
+        return found
 
     def advance(self, reached: int, flags: int = 0, *, count: int = 1) -> None:
         """Note that everything before an offset is in the store, or kept elsewhere."""
@@ -161,18 +160,26 @@ class Segment:
 
         After a held record, this is only noted in memory: if the process dies, the record is stored again.
         """
-        first = next(iter(self._held), end)
+        if self._held:
+            self.progress()  # forgets what another process has settled
         self._held.pop(end, None)
-        if end != first:
-            self._ahead[end] = count
-            if flags:
-                self.flag(flags)
+        first = next(iter(self._held), None)
+        if first is None or end < first:
+            self.advance(end, flags, count=count)
+            self._absorb()
             return
-        next_held = next(iter(self._held), None)
-        done = {one: number for one, number in self._ahead.items() if next_held is None or one < next_held}
-        for one in done:
-            del self._ahead[one]
-        self.advance(max(done, default=end), flags, count=count + sum(done.values()))
+        self._ahead[end] = count
+        if flags:
+            self.flag(flags)
+
+    def _absorb(self) -> None:
+        """Advance over what was settled ahead, as far as the first held record."""
+        first = next(iter(self._held), None)
+        done = {end: count for end, count in self._ahead.items() if first is None or end < first}
+        for end in done:
+            del self._ahead[end]
+        if done:
+            self.advance(max(done), count=sum(done.values()))
 
     def hold(self, record: Record) -> None:
         """Keep a record in this file, because it is neither in the store nor anywhere else. Later ones may settle."""
@@ -227,171 +234,3 @@ def free_path(disk: Disk, path: Path) -> Path:
         number += 1
         found = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return found
-
-
-class Writer:
-    """Appends to this process's segments. Once `append` returns, the record is on the disk and can be found."""
-
-    def __init__(self, disk: Disk, folder: Path, suffix: str, name: Callable[[], str]) -> None:
-        """`name` creates names of files, which sort by the time of their beginning."""
-        self._disk = disk
-        self._folder = folder
-        self._suffix = suffix
-        self._name = name
-        self._turn = threading.Condition(threading.Lock())
-        self.segments: list[Segment] = []
-        self.names: set[str] = set()  # names of all files that were begun
-
-    def append(self, record: bytes) -> None:
-        """Append a record, and return once it is on the disk. Raises SpoolFull.
-
-        Appends that arrive during a sync share the next one. If a sync fails, all appends that wait for it fail, and
-        the segment ends, because the kernel may discard data that it couldn't write, and the next sync of the same
-        file would not report this.
-        """
-        try:
-            with self._turn:
-                segment = self._to_write_to()
-                end = self._write(segment, record)
-                while segment.synced < end:
-                    if segment.failed:
-                        raise SpoolFull("the spool can't be synced")
-                    if segment.syncing:
-                        self._turn.wait()
-                    else:
-                        self._sync(segment)
-                self._check()
-        except OSError as error:
-            raise SpoolFull(f"the spool can't be written: {error.strerror or error}") from error
-
-    def check(self) -> None:
-        """Make sure that each segment exists under its name. One that was unlinked is written again.
-
-        Raises SpoolFull if this fails: then nothing may be acknowledged.
-        """
-        try:
-            with self._turn:
-                self._check()
-        except OSError as error:
-            raise SpoolFull(f"the spool can't be written again: {error.strerror or error}") from error
-
-    def retire(self) -> None:
-        """Remove the segments that are completely in the store. Raises OSError."""
-        with self._turn:
-            for segment in list(self.segments):
-                at_rest = not segment.syncing and segment.synced >= segment.written
-                if at_rest and segment.progress().reached >= segment.written:
-                    segment.remove()
-                    self.segments.remove(segment)
-
-    def end(self, segment: Segment) -> None:
-        """Write nothing more to a segment, and sync it. Raises OSError."""
-        with self._turn:
-            segment.ended = True
-            while segment.syncing or (segment.synced < segment.written and not segment.failed):
-                if segment.syncing:
-                    self._turn.wait()
-                else:
-                    self._sync(segment)
-
-    def drop(self, segment: Segment) -> None:
-        """Remove a segment that was ended, whatever its header says. Raises OSError."""
-        with self._turn:
-            segment.remove()
-            self.segments.remove(segment)
-
-    def close(self) -> None:
-        """Close the files, as if the process died."""
-        with self._turn:
-            for segment in self.segments:
-                segment.close()
-            self.segments.clear()
-
-    def _to_write_to(self) -> Segment:
-        last = self.segments[-1] if self.segments else None
-        if last is not None and not last.ended and last.written < LARGEST:
-            return last
-        descriptor, path = self._create(f"{self._name()}{self._suffix}", b"")
-        segment = Segment(self._disk, path, descriptor, lambda _: False)
-        segment.locked = True
-        self.segments.append(segment)
-        return segment
-
-    def _write(self, segment: Segment, record: bytes) -> int:
-        try:
-            self._disk.write(segment.descriptor, segment.written, record)
-        except OSError:
-            self._cut(segment, segment.written)  # no incomplete record before later ones
-            raise
-        segment.written += len(record)
-        return segment.written
-
-    def _sync(self, segment: Segment) -> None:
-        """Sync everything written so far, without the lock, for all that wait."""
-        segment.syncing = True
-        upto, descriptor = segment.written, segment.descriptor
-        self._turn.release()
-        failed: OSError | None = None
-        try:
-            self._disk.sync(descriptor)
-        except OSError as error:
-            failed = error
-        finally:
-            self._turn.acquire()
-            segment.syncing = False
-            self._turn.notify_all()
-        if failed is not None:
-            segment.failed = segment.ended = True
-            self._cut(segment, segment.synced)
-            raise failed
-        segment.synced = max(segment.synced, upto)
-
-    def _cut(self, segment: Segment, size: int) -> None:
-        """Cut off bytes that were never acknowledged. If this fails, nothing more is written to the file."""
-        segment.written = size
-        try:
-            self._disk.truncate(segment.descriptor, size)
-        except OSError:
-            segment.ended = True
-
-    def _create(self, name: str, content: bytes) -> tuple[int, Path]:
-        """Create a file, synced if it has content. It gets its name once locked, so that nobody takes it over."""
-        self._disk.make_folder(self._folder)
-        path = free_path(self._disk, self._folder / name)
-        unnamed = path.with_suffix(".new")
-        with suppress(FileNotFoundError):
-            self._disk.unlink(unnamed)  # from a failed try: nothing in it was acknowledged
-        descriptor = self._disk.create(unnamed)
-        try:
-            self._disk.lock(descriptor)
-            self._disk.write(descriptor, 0, content or records.header(Progress()))
-            if content:
-                self._disk.sync(descriptor)
-            self.names.add(path.name)
-            self._disk.rename(unnamed, path)
-            self._disk.sync_folder(self._folder)
-        except BaseException:
-            self._disk.close(descriptor)
-            for left in (unnamed, path):
-                with suppress(OSError):
-                    self._disk.unlink(left)
-            raise
-        return descriptor, path
-
-    def _check(self) -> None:
-        for segment in list(self.segments):
-            if segment.leads():
-                continue
-            while segment.syncing:
-                self._turn.wait()
-            if segment not in self.segments:
-                continue
-            content = segment.read(0, segment.written)
-            descriptor, path = self._create(segment.path.name, content)
-            log.error(
-                "%s was removed while callbacks were waiting in it; they were written again to %s",
-                segment.path,
-                path,
-            )
-            segment.replace(path, descriptor)
-            segment.synced = segment.written

@@ -33,9 +33,10 @@ from app.base.vault import Vault
 from app.store.spool import records
 from app.store.spool.disk import Disk
 from app.store.spool.drain_lock import DrainTurn
-from app.store.spool.items import Sealer, Spooled, Summary, Unstorable
+from app.store.spool.items import Sealer, Spooled, Summary, Unstorable, oldest
 from app.store.spool.records import UNREADABLE, Damage, Record
-from app.store.spool.segment import Segment, SpoolFull, Writer, free_path
+from app.store.spool.segment import Segment, free_path
+from app.store.spool.writer import SpoolFull, Writer
 
 __all__ = ["Spool", "SpoolFull", "Spooled", "Summary", "Unstorable"]
 
@@ -325,9 +326,9 @@ class Spool:
             queue = [segment for segment in self._segments() if not segment.is_drained()]
             return Summary(
                 waiting=sum(segment.waiting() for segment in queue),
-                oldest_waiting=_oldest(segment.oldest_waiting() for segment in queue),
+                oldest_waiting=oldest(segment.oldest_waiting() for segment in queue),
                 parked=sum(segment.waiting() for segment in parked),
-                oldest_parked=_oldest(segment.oldest_waiting() for segment in parked),
+                oldest_parked=oldest(segment.oldest_waiting() for segment in parked),
                 damaged=tuple(self._names(".damaged")),
                 unreadable=tuple(self._names(".unreadable")),
             )
@@ -394,7 +395,3 @@ class Spool:
 
     def _name(self) -> str:
         return f"{int(self._clock() * 1e9):020d}-{secrets.token_hex(4)}"
-
-
-def _oldest(times: Iterator[float | None]) -> float | None:
-    return min((time for time in times if time is not None), default=None)
