@@ -84,6 +84,8 @@ def read_table(data: bytes) -> Table:
             Fault("body", "is empty. It must have a row with the column names and a row for each employee")
         )
     number, heading = lines[0]
+    if len(heading) > workbook_reader.MOST_COLUMNS:
+        raise Wrong(Fault("body", f"has more than {workbook_reader.MOST_COLUMNS} columns"))
     return Table([cell.strip() for cell in heading], number, lines[1:], is_sheet)
 
 

@@ -27,6 +27,11 @@ MOST_COLUMNS: Final = 200
 _MOST_STRINGS: Final = 500_000
 _LONGEST_TEXT: Final = 1_000
 _CHUNK: Final = 64 * 1024
+_MOST_PARTS: Final = 5_000
+_PART_HEADER: Final = b"PK\x01\x02"
+# Other methods unpack without a limit, and workbooks don't use them (ECMA-376 part 2).
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_LONGEST_TAG: Final = 1024 * 1024  # the parser reads an unfinished tag again with each piece
 _PLACE = re.compile(r"([A-Z]{1,3})(\d{1,7})", re.ASCII)
 _ZEROS = re.compile(r"0{2,20}", re.ASCII)
 _WHOLE = re.compile(r"(\d{1,15})(?:\.0+)?", re.ASCII)
@@ -57,6 +62,8 @@ def rows_of(data: bytes, most_rows: int) -> Iterator[Row]:
 
     A number that is shown with leading zeros has them. Raises UnreadableWorkbook, also after `most_rows` rows.
     """
+    if data.count(_PART_HEADER) > _MOST_PARTS:
+        raise UnreadableWorkbook(f"is not an Excel workbook: it has more than {_MOST_PARTS:,} parts")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             yield from _Workbook(archive).rows(most_rows)
@@ -110,6 +117,10 @@ class _Workbook:
         parser.CharacterDataHandler = reader.text
         parser.StartDoctypeDeclHandler = _refuse
         unpacked = 0
+        if self._archive.getinfo(name).compress_type not in _METHODS:
+            raise UnreadableWorkbook(
+                "is not an Excel workbook: it is compressed with another method than Deflate"
+            )
         with self._archive.open(name) as part:
             while piece := part.read(_CHUNK):
                 unpacked += len(piece)
@@ -118,6 +129,8 @@ class _Workbook:
                         f"is too large: {name} has more than {LARGEST_PART // 1024 // 1024} MiB when unpacked"
                     )
                 parser.Parse(piece, False)
+                if unpacked - parser.CurrentByteIndex > _LONGEST_TAG:
+                    raise UnreadableWorkbook(f"is not an Excel workbook: {name} has a tag of more than 1 MiB")
                 let_others_run()
                 yield
         parser.Parse(b"", True)
@@ -269,6 +282,8 @@ class _Sheet(_Reader):
         if self._kind == "s":
             number = int(text) if text.isdecimal() and len(text) < 10 else -1
             return self._strings[number] if 0 <= number < len(self._strings) else ""
+        if self._kind == "e":  # an error such as #N/A is no value
+            return ""
         if self._kind != "n":
             return text[:_LONGEST_TEXT]
         whole = _WHOLE.fullmatch(text)

@@ -165,6 +165,33 @@ def test_a_part_that_unpacks_to_too_much_is_refused(part: str) -> None:
     assert "when unpacked" in problems(data)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_method_that_unpacks_without_a_limit_is_refused(method: int) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("xl/workbook.xml", BOOK)
+    assert "another method than Deflate" in problems(buffer.getvalue())
+
+
+def test_what_costs_the_parsers_much_is_refused() -> None:
+    tag = f'<worksheet a="{"x" * 3 * 1024 * 1024}"/>'
+    assert "a tag of more than 1 MiB" in problems(parts(worksheets_sheet1=tag))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number in range(5_001):
+            archive.writestr(str(number), b"")
+    assert "more than 5,000 parts" in problems(buffer.getvalue())
+    assert "has more than 200 columns" in problems(b"x," * 200 + b"x\n1,2")
+
+
+def test_an_error_of_a_formula_is_no_employee_id() -> None:
+    cells = '<c t="str"><v>{}</v></c><c t="{}"><v>{}</v></c>'
+    rows = [("Badge", "str", "Emp Code"), ("1", "str", "E1"), ("2", "e", "#N/A")]
+    sheet = "".join(f"<row>{cells.format(*row)}</row>" for row in rows)
+    said = problems(parts(worksheets_sheet1=f"<worksheet>{sheet}</worksheet>"), "user_id=1,employee_id=2")
+    assert "row 3" in said and "#N/A" not in said
+
+
 def test_too_many_rows_and_columns_are_bounded() -> None:
     row = (
         '<row><c t="str"><v>Badge</v></c><c t="str"><v>Emp Code</v></c><c t="str"><v>Full Name</v></c></row>'
