@@ -52,7 +52,11 @@ def device_names(shared: Mapping[str, Any]) -> list[str]:
 
 
 def receiver_url(text: str) -> str:
-    """Check and return the URL of --to."""
+    """Check and return the URL of --to, which may be in an environment variable (env:ITS_NAME)."""
+    if text.startswith("env:"):
+        name, text = text[4:], os.environ.get(text[4:], "")
+        if not text:
+            raise Stop(f"{name} is not set. Set it to the callback URL")
     try:
         parts = urlsplit(text)
         good = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)

@@ -180,6 +180,11 @@ def db_command(
     _run(name, source, shared)
 
 
+def has_password(url: str) -> bool:
+    """Return whether a database URL contains a password."""
+    return re.search(r"//[^/@:]*:[^@]+@|(pwd|password)(=|%3d)", url, re.IGNORECASE) is not None
+
+
 def _database_url(given: str) -> str:
     """Return the database URL. Raises Stop if it contains a password, because other users can see arguments."""
     from app.connector.errors import Stop
@@ -189,7 +194,7 @@ def _database_url(given: str) -> str:
         if not found:
             raise Stop(f"{given[4:]} is not set. Set it to the database's URL")
         return found
-    if re.search(r"//[^/@:]*:[^@]+@|(pwd|password)(=|%3d)", given, re.IGNORECASE):
+    if has_password(given):
         raise Stop(
             "a password on the command line is visible to other users. Use --password-env or --password-file, "
             "or put the whole URL into an environment variable and give env:ITS_NAME"

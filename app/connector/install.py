@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import click
 
@@ -95,7 +97,10 @@ def install(
         return
     path = _UNITS / f"{unit}.service"
     try:
-        path.write_text(text)
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
     except OSError as error:
         raise click.ClickException(
             f"{path} can't be written ({error.strerror}). Run this as root, or use --print"
@@ -123,12 +128,36 @@ def _check(context: click.Context, command: Sequence[str], *, is_windows: bool) 
         raise click.UsageError(
             "--once can't be used for a service, because it would be started again and again"
         )
+    _check_secrets(kind, parsed)
+    for word in command:
+        if re.search(r"[\x00-\x1f\x7f]", word):
+            raise click.UsageError(
+                f"{word!r} contains a line break or a control character. Write it on one line"
+            )
+        if is_windows and '"' in word:
+            raise click.UsageError(f"{word!r} contains \", which a batch file can't pass on")
     path_type = PureWindowsPath if is_windows else PurePosixPath
     for option, value in parsed.items():
         if isinstance(value, Path) and not path_type(value).is_absolute():
             raise click.UsageError(
                 f"{option}: {value} must be an absolute path, because a service has its own folder"
             )
+
+
+def _check_secrets(kind: str, parsed: Mapping[str, Any]) -> None:
+    """Raise a UsageError for secrets in the command, because every user of the machine can read a service's command."""
+    from app.connector.cli import has_password
+
+    if kind == "db" and has_password(parsed["url"]):
+        raise click.UsageError(
+            "every user can read a service's command. Leave the password out of the database URL, and use "
+            "--password-env or --password-file, or put the whole URL into an environment variable and give env:ITS_NAME"
+        )
+    if "k" in dict(parse_qsl(urlsplit(parsed["to"]).query)):
+        raise click.UsageError(
+            "every user can read a service's command. Put the callback URL with ?k= into an environment variable, and "
+            "give --to env:ITS_NAME"
+        )
 
 
 def systemd_word(word: str) -> str:
@@ -143,7 +172,7 @@ def windows_lines(task: str, command: Sequence[str]) -> list[str]:
     A task's own command line is limited to 261 characters, so it runs a batch file.
     """
     script = rf"C:\ProgramData\{task}\run.cmd"
-    line = subprocess.list2cmdline(command).replace("%", "%%")
+    line = " ".join(f'"{word.replace("%", "%%")}"' for word in command)
     return [
         "This has not been tested on Windows.",
         "",

@@ -77,7 +77,8 @@ def shared_options(*, is_trial: bool = False) -> Callable[[C], C]:
     to = click.option(
         "--to",
         required=not is_trial,
-        help="Callback URL to send to, e.g. https://relay.example.com/callback.",
+        help="Callback URL to send to, e.g. https://relay.example.com/callback. env:NAME reads the URL from the "
+        "environment variable NAME.",
     )
     return _options(to, *_SHARED)
 

@@ -14,7 +14,7 @@ from app.cli import main
 from app.connector import install
 
 FILE = ("file", "/srv/a b/attlog.dat", "--preset", "zkteco-attlog", "--time-format", '%d/%m/%Y $x "q" \\n')
-REST = ("--to", "https://relay.example.com/callback?k=1", "--stgid", "GATE1")
+REST = ("--to", "https://relay.example.com/callback", "--stgid", "GATE1")
 
 
 def _run(*words: str) -> Result:
@@ -52,7 +52,8 @@ def test_the_unit_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(install, "_UNITS", tmp_path)
     done = _run("--for", "systemd", *FILE, *REST)
     assert done.exit_code == 0 and "systemctl enable --now cams-relay-connector-GATE1" in done.output
-    assert (tmp_path / "cams-relay-connector-GATE1.service").read_text().startswith("# Written by")
+    unit = tmp_path / "cams-relay-connector-GATE1.service"
+    assert unit.read_text().startswith("# Written by") and unit.stat().st_mode & 0o777 == 0o600
     monkeypatch.setattr(install, "_UNITS", tmp_path / "none")
     failed = _run("--for", "systemd", *FILE, *REST)
     assert failed.exit_code == 1 and "Run this as root, or use --print" in failed.output
@@ -68,6 +69,38 @@ def test_the_unit_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (("file", "/srv/a.csv", "--stgid", "A"), "--to"),
         (("file", "/srv/a.csv", *REST, "--presets", "x"), "--presets"),
         (("db", "sqlite:////srv/a.db", *REST), "--query"),
+        (
+            (
+                "db",
+                "mysql://u:made-up@h/d",
+                "--query",
+                "select 1",
+                "--since-column",
+                "t",
+                "--map",
+                "user=u",
+                *REST,
+            ),
+            "every user can read a service's command",
+        ),
+        (
+            ("file", "/srv/a.csv", "--stgid", "A", "--to", "https://r.example/callback?k=made-up"),
+            "--to env:ITS_NAME",
+        ),
+        (
+            (
+                "db",
+                "sqlite:////srv/a.db",
+                "--query",
+                "select 1\nfrom t",
+                "--since-column",
+                "t",
+                "--map",
+                "user=u",
+                *REST,
+            ),
+            "Write it on one line",
+        ),
     ],
 )
 def test_a_command_that_could_not_run_is_refused(words: tuple[str, ...], problem: str) -> None:
@@ -86,7 +119,10 @@ def test_for_windows_it_prints_what_to_do() -> None:
     assert done.exit_code == 0, done.output
     assert "This has not been tested on Windows." in done.output
     assert (
-        r'connector file "C:\Att Log\attlog.dat" --preset zkteco-attlog --time-format %%d/%%m' in done.output
+        r'"connector" "file" "C:\Att Log\attlog.dat" "--preset" "zkteco-attlog" "--time-format" "%%d/%%m"'
+        in done.output
     )
+    refused = _run("--for", "windows", *words, "--map", 'user="No|Id"')
+    assert refused.exit_code == 2 and "batch file" in refused.output
     assert 'schtasks /Create /TN "cams-relay-connector-GATE1" /SC ONSTART /RU SYSTEM /TR "C:' in done.output
     assert "must be an absolute path" in _run("--for", "windows", "file", "attlog.dat", *REST).output
