@@ -25,7 +25,7 @@ _STOP_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
 _SHOWN = 5  # lines of its output to show if it doesn't start
 _LONGEST_LINE = 500
-_OUR_SETTINGS = ("RELAY_", "REDIS_", "DATABASE_", "SIMULATOR_")  # including secrets
+_OUR_SETTINGS = ("RELAY_", "REDIS_", "DATABASE_", "SIMULATOR_", "AWS_")  # including secrets
 _TOKEN = re.compile(r"""(?i)(token[\w-]*["']?(?:\s*[:=]\s*|\s+)["']?)\S+""")
 
 

@@ -53,6 +53,7 @@ def run(settings: Settings, program: str, *, with_simulator: bool, tunnel: str |
     if problem := unwritable(settings.data_dir):
         raise click.ClickException(problem)
     locked = _lock(settings)
+    set_tunnel_url(settings.data_dir, None)  # of an `up` that was killed
     _check_port(settings.host, settings.port, "PORT")
     had_key = (settings.data_dir / "api_key").exists()
     try:
@@ -79,7 +80,8 @@ def run(settings: Settings, program: str, *, with_simulator: bool, tunnel: str |
             if opened.url:
                 settings = replace(settings, public_url=opened.url)
                 os.environ["RELAY_PUBLIC_URL"] = opened.url  # for the processes that are started from now on
-                set_tunnel_url(settings.data_dir, opened.url)
+                with suppress(OSError):  # on a full disk, other commands don't know it
+                    set_tunnel_url(settings.data_dir, opened.url)
         supervisor.add(
             "web", "app", "web", environment={"HOST": settings.host, simulated_device_request.UNDER_UP: "1"}
         )

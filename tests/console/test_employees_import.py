@@ -49,7 +49,7 @@ def test_a_preview_suggests_columns_and_changes_nothing(stage: Stage, client: Cl
     shown = _send(client, "preview", data)
     assert shown.status_code == 200
     assert "adds 1, changes 0" in shown.text and "Ana &lt;i&gt;" in shown.text and "&lt;b&gt;" in shown.text
-    assert '<option value="0" selected>AC-No.</option>' in shown.text and "Import 1 employees" in shown.text
+    assert '<option value="0" selected>AC-No.</option>' in shown.text and "Import employees: 1" in shown.text
     assert stage.relay.call("GET", f"/v1/employees/{user}").status_code == 404
     taken = _send(client, "import", data, user_id=0, employee_id=1, name=3, device_id="")
     assert taken.json()["added"] == 1

@@ -86,7 +86,14 @@ def test_its_output_is_shown_without_tokens_and_control_characters(
 
 
 def test_a_tunnel_does_not_get_the_relays_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RELAY_SECRET_KEY", "RELAY_API_KEY", "REDIS_URL", "DATABASE_URL", "SIMULATOR_AUTH_TOKEN"):
+    for name in (
+        "RELAY_SECRET_KEY",
+        "RELAY_API_KEY",
+        "REDIS_URL",
+        "DATABASE_URL",
+        "SIMULATOR_AUTH_TOKEN",
+        "AWS_SECRET_ACCESS_KEY",
+    ):
         monkeypatch.setenv(name, f"made-up-{name}")
     monkeypatch.setenv("NGROK_AUTHTOKEN", "made-up-ngrok")
     path = install(
@@ -103,7 +110,7 @@ def test_a_tunnel_does_not_get_the_relays_secrets(tmp_path: Path, monkeypatch: p
         tunnel.stop()
     given = (tmp_path / "env").read_text()
     assert "made-up-ngrok" in given
-    assert not re.search(r"^(RELAY|REDIS|DATABASE|SIMULATOR)_", given, re.MULTILINE)
+    assert not re.search(r"^(RELAY|REDIS|DATABASE|SIMULATOR|AWS)_", given, re.MULTILINE)
 
 
 def test_waiting_for_the_url_ends_when_the_relay_is_stopped(

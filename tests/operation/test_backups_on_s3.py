@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -235,10 +236,25 @@ def test_while_the_storage_cannot_be_reached_the_newest_backup_stays_known(
     assert "can't be reached" in detail and "The newest backup is 24 h old" in detail
 
 
+def test_a_backup_does_not_fill_the_disk_of_the_store(
+    kept: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    schedule = BackupSchedule(kept, bucket.place, DAY, 2, clock)
+    assert schedule.turn() is not None
+    usage = shutil.disk_usage(kept.settings.data_dir)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10 << 20))
+    clock.now += DAY
+    assert schedule.turn() is None
+    assert len(bucket.objects()) == 1
+    assert "whose disk has only 10 MiB free. It needs about 64 MiB" in backup_details(kept, clock.now)[0]
+
+
 def test_without_the_extra_the_error_says_what_to_install(
     kept: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(sys.modules, "boto3", None)
+    for name in ("boto3", "botocore", "botocore.exceptions"):
+        monkeypatch.setitem(sys.modules, name, None)
     assert BackupSchedule(kept, bucket.place, DAY, 1).turn() is None
     assert "require the extra s3" in backup_details(kept)[0]
     with pytest.raises(BackupError, match="pip install boto3"):

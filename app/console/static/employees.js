@@ -17,6 +17,8 @@ async function preview(form, isNewFile) {
   const focused = document.activeElement?.name;
   const file = form.querySelector("input[type=file]").files[0];
   if (isNewFile) shown.replaceChildren();
+  const button = shown.querySelector("button");
+  if (button) button.disabled = true; // what is shown is no longer what would be imported
   if (!file) return;
   try {
     const answer = await upload(`${PATH}/preview${query(form)}`, file);

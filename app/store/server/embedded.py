@@ -36,6 +36,7 @@ _SOCKET_PATH_LIMIT = 100  # bytes; Linux allows 108
 _LOG = "valkey.log"
 _LOCK_WAIT_SECONDS = 10.0
 _ZEROS_AT_ONCE = 1 << 16  # bytes
+_KEYS = ("RELAY_", "REDIS_", "AWS_")
 _ROOM = 1 << 20  # bytes; a disk with less counts as full
 _LOOK_SECONDS = 1.0
 
@@ -290,8 +291,8 @@ def _serve(settings: Settings, folder: Path, config: Path, locked: int) -> int:
     server = subprocess.Popen(
         [server_program(), config],
         cwd=folder,
-        # The server decrypts nothing, so it doesn't need the keys.
-        env={name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "REDIS_"))},
+        # The server decrypts nothing and makes no backups, so it doesn't need the keys.
+        env={name: value for name, value in os.environ.items() if not name.startswith(_KEYS)},
         preexec_fn=die_with_parent,
         pass_fds=[locked],
     )

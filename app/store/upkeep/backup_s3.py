@@ -6,6 +6,7 @@ under its name only when it is complete, and the storage compares its checksum.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from app.store.upkeep.s3_client import explained_errors, open_client
 _FOLDER = "backup-upload"  # in RELAY_DATA_DIR
 _LISTED_SECONDS = 3_600.0  # a list is only read again after this, because storage providers charge for it
 _PART_BYTES = 16 << 20
+_GROWTH = 1.1  # from one backup to the next
+_RESERVE = 64 << 20  # bytes that stay free for callbacks
 
 
 class S3Backups:
@@ -34,6 +37,7 @@ class S3Backups:
         self._local_folder = data_dir / _FOLDER
         self._client: Any = None
         self._listed: tuple[float, list[Kept]] | None = None
+        self._largest = 0  # bytes of the largest backup that was listed
 
     def newest(self, now: float) -> Kept | None:
         """Return the newest backup, except those dated ahead. Raises BackupError."""
@@ -63,6 +67,7 @@ class S3Backups:
         Raises BackupError, OSError, and what `write` raises.
         """
         client = self._open()  # what is wrong with it is found before the store is copied
+        self._check_room()
         path = self._local_folder / self._names.new(now)
         place = self._place.below(path.name)
         try:
@@ -85,11 +90,12 @@ class S3Backups:
         removed = []
         failed: BackupError | None = None
         self._listed = None
+        client = self._open()
         for kept in surplus(self._all(), count, new, now):
             try:
                 with explained_errors(f"{self._place}/{kept.path.name}"):
                     key = self._place.below(kept.path.name).path
-                    self._open().delete_object(Bucket=self._place.bucket, Key=key)
+                    client.delete_object(Bucket=self._place.bucket, Key=key)
                 removed.append(kept.path.name)
             except BackupError as error:
                 failed = error
@@ -97,6 +103,16 @@ class S3Backups:
         if failed is not None:
             raise failed
         return removed
+
+    def _check_room(self) -> None:
+        """Raise BackupError if the copy could fill the disk, which is also that of the embedded store and the spool."""
+        self._all()
+        free, needed = shutil.disk_usage(self._local_folder).free, int(self._largest * _GROWTH) + _RESERVE
+        if free < needed:
+            raise BackupError(
+                f"a backup is first written to {self._local_folder}, whose disk has only {free >> 20} MiB free. It "
+                f"needs about {needed >> 20} MiB. Free up space"
+            )
 
     def _upload(self, client: Any, file: Any, place: S3Url) -> None:
         from boto3.s3.transfer import TransferConfig
@@ -116,18 +132,16 @@ class S3Backups:
             return self._listed[1]
         found = []
         start = self._place.below(self._names.start).path
+        client = self._open()  # before the errors of a library that may be missing are explained
         with explained_errors(self._place):
-            pages = (
-                self._open()
-                .get_paginator("list_objects_v2")
-                .paginate(Bucket=self._place.bucket, Prefix=start)
-            )
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self._place.bucket, Prefix=start)
             for page in pages:
                 for entry in page.get("Contents", ()):
                     name = str(entry["Key"]).rpartition("/")[2]
                     made_at = self._names.made_at(name)
                     if made_at is not None and entry["Key"] == self._place.below(name).path:
                         found.append(Kept(made_at, self._place.below(name)))
+                        self._largest = max(self._largest, entry["Size"])
         self._listed = (time.monotonic(), found)
         return found
 
