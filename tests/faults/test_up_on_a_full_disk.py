@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.harness import free_port, wait_for
+from tests.harness import ROOT, free_port, wait_for
 from tests.operation.test_up_restarts import start
 
 pytestmark = pytest.mark.timeout(600)
@@ -104,3 +106,23 @@ def test_up_continues_when_there_is_room_again(small_disk: Path, tmp_path: Path)
     finally:
         up.terminate()
         up.wait(60)
+
+
+def test_a_store_that_waits_for_room_ends_at_once_when_told_to(small_disk: Path, tmp_path: Path) -> None:
+    with suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    log = tmp_path / "store.log"
+    with log.open("wb") as output:
+        store = subprocess.Popen(
+            [sys.executable, "-m", "app", "store"],
+            cwd=tmp_path,
+            env={**os.environ, "RELAY_DATA_DIR": str(small_disk), "PYTHONPATH": str(ROOT)},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_for(lambda: "the store can't run" in log.read_text(), 60)
+    finally:
+        store.terminate()
+        assert store.wait(5) == 0

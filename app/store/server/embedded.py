@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -233,9 +234,12 @@ def run(settings: Settings) -> int:
     locked = lock(folder / "lock")  # the server inherits it, so that two never write the same file
     if locked is None:
         raise AlreadyRunning(f"a store is already running in {folder}")
-    while True:
-        _await_room(folder)
-        status = _run_once(settings, folder, locked)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    status = 0
+    while _await_room(folder, stopping):
+        status = _run_once(settings, folder, locked, stopping)
         if status <= 0 or _free(folder) >= _ROOM:
             break
     if status < 0:  # its log doesn't mention this
@@ -249,28 +253,26 @@ def run(settings: Settings) -> int:
     return status
 
 
-def _run_once(settings: Settings, folder: Path, locked: int) -> int:
+def _run_once(settings: Settings, folder: Path, locked: int, stopping: threading.Event) -> int:
     config = folder / "valkey.conf"
     config.touch(mode=0o600)
     config.write_text(_config(settings))
     _cut_zeros(folder)
-    status = _serve(settings, folder, config, locked)
+    status = _serve(settings, folder, config, locked, stopping)
     if status and _refuses_its_file(folder):
         taken = close_holes(folder / "appendonlydir")
         if taken:
             log.warning(
                 "%d zeros were removed from the append-only file, where a full disk had left them", taken
             )
-            status = _serve(settings, folder, config, locked)
+            status = _serve(settings, folder, config, locked, stopping)
     return status
 
 
-def _await_room(folder: Path) -> None:
-    """Wait while the disk is full, and log that once a minute. Ends the process if a signal stops it."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
+def _await_room(folder: Path, stopping: threading.Event) -> bool:
+    """Wait while the disk is full, and log that once a minute. Return False if a signal stops the store."""
     once = OnceAMinute()
-    while (free := _free(folder)) < _ROOM:
+    while not stopping.is_set() and (free := _free(folder)) < _ROOM:
         if once.may_say():
             log.error(
                 "the disk of %s is full (%d KiB of %d MiB are free), so the store can't run; acknowledged callbacks "
@@ -278,7 +280,8 @@ def _await_room(folder: Path) -> None:
                 "store starts again",
                 *(folder, free // 1024, shutil.disk_usage(folder).total // 2**20),
             )
-        time.sleep(_LOOK_SECONDS)
+        stopping.wait(_LOOK_SECONDS)
+    return not stopping.is_set()
 
 
 def _free(folder: Path) -> int:
@@ -286,7 +289,7 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _serve(settings: Settings, folder: Path, config: Path, locked: int) -> int:
+def _serve(settings: Settings, folder: Path, config: Path, locked: int, stopping: threading.Event) -> int:
     """Run the server until it ends or a signal stops it. Returns its exit status."""
     server = subprocess.Popen(
         [server_program(), config],
@@ -298,10 +301,13 @@ def _serve(settings: Settings, folder: Path, config: Path, locked: int) -> int:
     )
 
     def stop(*_: object) -> None:
+        stopping.set()
         server.terminate()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    if stopping.is_set():  # the signal came while the server was started
+        server.terminate()
     loop = Loop("store.sync")
     while True:
         try:
