@@ -66,7 +66,8 @@ def needs(*scopes: str) -> Callable[[View], View]:
         def checked(*args: Any, **kwargs: Any) -> Any:
             if PUBLIC not in scopes:
                 check(*scopes)
-            check_accept(view)
+            if not is_by_session():  # a browser also opens files and streams with the Accept of a page
+                check_accept(view)
             check_query(view)
             return view(*args, **kwargs)
 

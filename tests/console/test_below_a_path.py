@@ -98,7 +98,7 @@ def test_every_link_of_every_page_includes_the_path(office: Relay, device: Devic
     session.post(
         f"{office.url}/v1/subscriptions",
         json={"target_url": "https://hooks.example.com/", "events": ["*"]},
-        headers={"X-API-Key": API_KEY},
+        headers={"X-API-Key": API_KEY, "Accept": "application/json"},
         timeout=20,
     ).raise_for_status()
     waiting, seen = [f"{office.url}/"], set()

@@ -212,7 +212,7 @@ def test_an_absent_erpnext_fails_the_execution(
         (run,) = workflow.executions(1, seconds=120)
         assert run.status == "error"
         assert run.error["message"].startswith("ERPNext answered 401 to the punch of user 100 at ")
-        assert len(service.requests) == 10
+        assert len(service.requests) == 10, [(one.method, one.path) for one in service.requests]
 
 
 def test_punches_are_written_to_odoo(template: Import, n8n: N8n, stage: Stage, device: Device) -> None:

@@ -96,7 +96,7 @@ def test_old_data_is_removed_everywhere(clocks: Clocks) -> None:
         clocks.set("+0", "store", "web", "worker")
         device.send_done(device.punch("1"))
         clocks.start("worker")
-        wait_for(lambda: kinds(traces(relay)) <= set(STAYS), 30)
+        wait_for(lambda: kinds(traces(relay)) <= set(STAYS), 120)
         left = store(relay)
         assert not [name for name in left if name.split(":")[1] in ("blob", "command", "seen")]
         assert {event["user_id"] for event in relay.events() if "user_id" in event} == {"1"}
