@@ -16,6 +16,7 @@ from app.base.vault import Vault
 from app.store.spool import records
 from app.store.spool.disk import Disk
 from app.store.spool.items import Sealer
+from app.store.spool.segment import Segment
 from app.store.spool.spool import Spool, Spooled, SpoolFull, Unstorable
 from tests.relay.spooling import VAULT, FaultyDisk, brought_in, item, segments
 
@@ -249,6 +250,27 @@ def test_another_process_may_store_what_could_not_be_parked(tmp_path: Path, stor
     spool.check()
     assert segments(tmp_path) == [], "all is in the store, so the file is removed"
     assert spool._sum().waiting == 0
+
+
+def test_a_process_that_was_overtaken_holds_nothing_and_does_not_go_back(tmp_path: Path) -> None:
+    spool, disk = Spool(tmp_path, VAULT), Disk()
+    for number in range(5):
+        spool.append(item(number))
+    (path,) = segments(tmp_path)
+    frozen, other = (Segment(disk, path, disk.open(path), lambda _: True) for _ in range(2))
+    found = [record for _, _, record in frozen.pending()]
+    for record in found[:3]:
+        other.settle(record.end)
+    frozen.progress()
+    frozen.hold(found[0])  # as it would have, had it not been frozen meanwhile
+    frozen.settle(found[1].end)
+    assert frozen.progress() == other.progress()
+    frozen.settle(found[3].end)
+    frozen.settle(found[4].end)
+    assert frozen.is_drained() and frozen.progress().stored == 5
+    for segment in (frozen, other):
+        segment.close()
+    spool.close()
 
 
 # Several processes of one machine

@@ -150,8 +150,10 @@ class Segment:
         return found
 
     def advance(self, reached: int, flags: int = 0, *, count: int = 1) -> None:
-        """Note that everything before an offset is in the store, or kept elsewhere."""
+        """Note that everything before an offset is in the store, or kept elsewhere. This never goes back."""
         before = self.progress()
+        if reached <= before.reached:
+            reached, count = before.reached, 0
         self._progress = Progress(reached, before.stored + count, before.flags | flags)
         self._write_progress()
 
@@ -160,17 +162,15 @@ class Segment:
 
         After a held record, this is only noted in memory: if the process dies, the record is stored again.
         """
-        if self._held:
-            self.progress()  # forgets what another process has settled
+        reached = self.progress().reached
         self._held.pop(end, None)
-        first = next(iter(self._held), None)
-        if first is None or end < first:
-            self.advance(end, flags, count=count)
-            self._absorb()
-            return
-        self._ahead[end] = count
+        if end > reached:
+            self._ahead[end] = count
         if flags:
             self.flag(flags)
+        first = next(iter(self._held), None)
+        if first is None or end < first:
+            self._absorb()
 
     def _absorb(self) -> None:
         """Advance over what was settled ahead, as far as the first held record."""
@@ -183,7 +183,8 @@ class Segment:
 
     def hold(self, record: Record) -> None:
         """Keep a record in this file, because it is neither in the store nor anywhere else. Later ones may settle."""
-        self._held[record.end] = None
+        if record.end > self.progress().reached:  # otherwise, another process has settled it
+            self._held[record.end] = None
 
     def begin_again(self) -> None:
         """Note that nothing of it is in the store, and that nothing is wrong with it."""
