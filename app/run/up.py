@@ -19,6 +19,7 @@ import requests
 
 from app.base import simulated_device_request
 from app.base.log import configure
+from app.base.throttle import OnceAMinute
 from app.health.disk_checks import unwritable
 from app.run.supervisor import Supervisor
 from app.run.tunnel import Tunnel
@@ -37,6 +38,7 @@ _STORE_SECONDS = 30.0  # waiting for the answer of a store that we don't run
 _SAY_SECONDS = 10.0
 _SIMULATOR_PORT = 8090
 _IMAGE_DATA_DIR = Path("/data")  # see the Dockerfile
+_once = OnceAMinute()
 
 
 def run(settings: Settings, program: str, *, with_simulator: bool, tunnel: str | None = None) -> None:
@@ -122,7 +124,10 @@ def _lock(settings: Settings) -> int:
 
 
 def _each_turn(settings: Settings, store: Store, supervisor: Supervisor, tunnel: Tunnel | None) -> None:
-    _grant(settings, store, supervisor)
+    try:
+        _grant(settings, store, supervisor)
+    except (OSError, redis.RedisError) as error:
+        _once.say_failure(log, error, "the simulated device can't be started or stopped")
     if tunnel is not None:
         tunnel.check()
 

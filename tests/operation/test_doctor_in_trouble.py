@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from app.health.disk_checks import disk_findings, settings_problem, unwritable
 from app.health.findings import Problem
 from app.settings.table import load
+from app.store.server.embedded import private_file
 from tests.command_line import SECRET, Up, run
 from tests.processes import tree
 
@@ -61,6 +63,18 @@ def test_an_empty_key_file_without_data_can_be_removed(tmp_path: Path, name: str
     told = run(tmp_path, "up", "--no-simulator")
     assert told.returncode == 1 and "Traceback" not in told.stderr
     assert f"{name} is empty. Remove it, and start again." in told.stderr
+
+
+def test_a_key_file_that_cannot_be_written_is_not_left_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "made-up full disk")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="made-up full disk"):
+        private_file(tmp_path / "api_key", "made-up-key")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_named_and_no_other_folder_is_offered(tmp_path: Path) -> None:

@@ -87,13 +87,17 @@ def private_file(path: Path, make: str) -> str:
 
 
 def keep_private_file(path: Path, text: str) -> None:
-    """Write a file that only we may read. Raises FileExistsError if it already exists."""
+    """Write a file that only we may read. Raises FileExistsError if it already exists, and OSError."""
     make_private(path.parent)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)  # an empty file would end every later start
+        raise
 
 
 def password(data_dir: Path) -> str:
