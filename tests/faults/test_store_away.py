@@ -8,12 +8,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from app.settings.table import load as load_settings
+from app.store.server.store_id import FILE
 from app.store.spool.records import MARKER
 from tests.delivery.tools import shown
 from tests.faults.load import Load, all_came_once, identity_of
@@ -260,10 +261,15 @@ def test_a_full_disk_is_503_and_loses_nothing(start: Callable[..., Relay], recei
             if status == 200:
                 acknowledged.add(identity_of(device, document))
         assert set(statuses) == {200, 503}
+        with suppress(OSError), (folder / "ballast").open("wb", buffering=0) as ballast:
+            (folder / FILE).unlink(missing_ok=True)  # the store's ID, which can't be written again now
+            while True:
+                ballast.write(bytes(4096))
         relay.start("store")
         relay.wait_healthy()
         all_came_once(acknowledged, receiver, "store unreachable and the spool's disk full")
         wait_for(lambda: spool_files(relay) == [])
+        wait_for((folder / FILE).exists)
         device.send_done(device.punch())
     finally:
         relay.kill("web")

@@ -47,7 +47,10 @@ class StoreIdentity:
             expected = found or self._given()
             found = expected
         if found == expected:
-            self._remember(expected)
+            # On a full disk, the spool couldn't be drained otherwise. `write_again` reports the error.
+            with suppress(OSError):
+                self._remember(expected)
+            self._remembered = expected
             self.foreign = None
         else:
             what = "it has no id, so it was empty when it started" if found is None else "it has another id"
@@ -99,11 +102,15 @@ class StoreIdentity:
         if self._folder is not None and self._read() != store_id:
             make_private(self._folder)
             partial = self._folder / f"{FILE}.{secrets.token_hex(4)}"
-            with partial.open("w") as file:
-                file.write(store_id)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.rename(self._folder / FILE)
+            try:
+                with partial.open("w") as file:
+                    file.write(store_id)
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.rename(self._folder / FILE)
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
         self._remembered = store_id
 
 
