@@ -31,6 +31,8 @@ _MOST_PARTS: Final = 5_000
 _PART_HEADER: Final = b"PK\x01\x02"
 # Other methods unpack without a limit, and workbooks don't use them (ECMA-376 part 2).
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DEEPEST: Final = 64
+_MOST_NAMES: Final = 10_000
 _LONGEST_TAG: Final = 1024 * 1024  # the parser reads an unfinished tag again with each piece
 _PLACE = re.compile(r"([A-Z]{1,3})(\d{1,7})", re.ASCII)
 _ZEROS = re.compile(r"0{2,20}", re.ASCII)
@@ -112,8 +114,24 @@ class _Workbook:
         """Parse a part. Yields after each piece, so that rows can be taken before the next one."""
         parser = expat.ParserCreate(namespace_separator=" ")
         parser.buffer_text = True
-        parser.StartElementHandler = lambda tag, values: reader.start(_local(tag), _locals(values))
-        parser.EndElementHandler = lambda tag: reader.end(_local(tag))
+        depth = 0
+
+        def start(tag: str, values: dict[str, str]) -> None:
+            nonlocal depth
+            depth += 1
+            if depth > _DEEPEST or len(parser.intern) > _MOST_NAMES:  # the parser keeps open tags and names
+                raise UnreadableWorkbook(
+                    f"is not an Excel workbook: {name} has too many levels or names of tags"
+                )
+            reader.start(_local(tag), _locals(values))
+
+        def end(tag: str) -> None:
+            nonlocal depth
+            depth -= 1
+            reader.end(_local(tag))
+
+        parser.StartElementHandler = start
+        parser.EndElementHandler = end
         parser.CharacterDataHandler = reader.text
         parser.StartDoctypeDeclHandler = _refuse
         unpacked = 0

@@ -182,7 +182,7 @@ def db_command(
 
 def has_password(url: str) -> bool:
     """Return whether a database URL contains a password."""
-    return re.search(r"//[^/@:]*:[^@]+@|(pwd|password)(=|%3d)", url, re.IGNORECASE) is not None
+    return re.search(r"//[^/@:]*:[^@]+@|(pwd|passwd|password)(=|%3d)", url, re.IGNORECASE) is not None
 
 
 def _database_url(given: str) -> str:

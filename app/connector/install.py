@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import click
 
@@ -153,10 +152,10 @@ def _check_secrets(kind: str, parsed: Mapping[str, Any]) -> None:
             "every user can read a service's command. Leave the password out of the database URL, and use "
             "--password-env or --password-file, or put the whole URL into an environment variable and give env:ITS_NAME"
         )
-    if "k" in dict(parse_qsl(urlsplit(parsed["to"]).query)):
+    if re.search(r"[?&]k=|//[^/?#]*@", parsed["to"]):
         raise click.UsageError(
-            "every user can read a service's command. Put the callback URL with ?k= into an environment variable, and "
-            "give --to env:ITS_NAME"
+            "every user can read a service's command. Put the callback URL with ?k= or a password into an environment "
+            "variable, and give --to env:ITS_NAME"
         )
 
 
@@ -172,7 +171,9 @@ def windows_lines(task: str, command: Sequence[str]) -> list[str]:
     A task's own command line is limited to 261 characters, so it runs a batch file.
     """
     script = rf"C:\ProgramData\{task}\run.cmd"
-    line = " ".join(f'"{word.replace("%", "%%")}"' for word in command)
+    # A backslash before the closing quotation mark would escape it.
+    ends = [word + "\\" * (len(word) - len(word.rstrip("\\"))) for word in command]
+    line = " ".join(f'"{word.replace("%", "%%")}"' for word in ends)
     return [
         "This has not been tested on Windows.",
         "",

@@ -176,6 +176,9 @@ def test_a_method_that_unpacks_without_a_limit_is_refused(method: int) -> None:
 def test_what_costs_the_parsers_much_is_refused() -> None:
     tag = f'<worksheet a="{"x" * 3 * 1024 * 1024}"/>'
     assert "a tag of more than 1 MiB" in problems(parts(worksheets_sheet1=tag))
+    for tags in ("<a>" * 100_000, "".join(f"<a{number}/>" for number in range(20_000))):
+        sheet = parts(worksheets_sheet1=f"<worksheet>{tags}")
+        assert "too many levels or names of tags" in problems(sheet)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for number in range(5_001):

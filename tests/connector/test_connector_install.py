@@ -69,6 +69,8 @@ def test_the_unit_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (("file", "/srv/a.csv", "--stgid", "A"), "--to"),
         (("file", "/srv/a.csv", *REST, "--presets", "x"), "--presets"),
         (("db", "sqlite:////srv/a.db", *REST), "--query"),
+        (("file", "/srv/a.csv", "--stgid", "A", "--to", "https://r.example/c?a=b?k=x"), "--to env:ITS_NAME"),
+        (("file", "/srv/a.csv", "--stgid", "A", "--to", "https://u:x@r.example/c"), "--to env:ITS_NAME"),
         (
             (
                 "db",

@@ -37,11 +37,13 @@ async function take(form) {
   const file = form.querySelector("input[type=file]").files[0];
   if (!file || !button) return;
   button.disabled = true;
+  const turn = form.dataset.turn;
   try {
     const answer = await upload(`${PATH}/import${query(form)}`, file);
     const value = await answer.json();
     const unknown = answer.ok ? value.unknown_device_ids.join(", ") : "";
     if (answer.ok) {
+      form.dataset.turn = String(Number(turn ?? 0) + 1); // a preview that is still awaited isn't shown
       form.reset();
       form.querySelector("[data-preview]").replaceChildren();
       toast(text("imported", value));
@@ -51,7 +53,7 @@ async function take(form) {
   } catch {
     toast(text("failed"));
   } finally {
-    button.disabled = false;
+    if (form.dataset.turn === turn) button.disabled = false; // otherwise, other columns were chosen meanwhile
   }
 }
 

@@ -305,8 +305,8 @@ def _serve(settings: Settings, folder: Path, config: Path, locked: int, stopping
     )
 
     def stop(*_: object) -> None:
-        stopping.set()
         server.terminate()
+        stopping.set()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

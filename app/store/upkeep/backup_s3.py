@@ -37,7 +37,7 @@ class S3Backups:
         self._local_folder = data_dir / _FOLDER
         self._client: Any = None
         self._listed: tuple[float, list[Kept]] | None = None
-        self._largest = 0  # bytes of the largest backup that was listed
+        self._newest_size: int | None = None  # bytes of the newest backup that was listed
 
     def newest(self, now: float) -> Kept | None:
         """Return the newest backup, except those dated ahead. Raises BackupError."""
@@ -107,7 +107,12 @@ class S3Backups:
     def _check_room(self) -> None:
         """Raise BackupError if the copy could fill the disk, which is also that of the embedded store and the spool."""
         self._all()
-        free, needed = shutil.disk_usage(self._local_folder).free, int(self._largest * _GROWTH) + _RESERVE
+        size = self._newest_size
+        if size is None:  # the first one is no larger than what the embedded store has written
+            size = sum(
+                path.stat().st_size for path in self._local_folder.parent.glob("store/appendonlydir/*")
+            )
+        free, needed = shutil.disk_usage(self._local_folder).free, int(size * _GROWTH) + _RESERVE
         if free < needed:
             raise BackupError(
                 f"a backup is first written to {self._local_folder}, whose disk has only {free >> 20} MiB free. It "
@@ -131,6 +136,7 @@ class S3Backups:
         if self._listed is not None and 0 <= time.monotonic() - self._listed[0] < _LISTED_SECONDS:
             return self._listed[1]
         found = []
+        sizes: dict[str, int] = {}
         start = self._place.below(self._names.start).path
         client = self._open()  # before the errors of a library that may be missing are explained
         with explained_errors(self._place):
@@ -141,7 +147,9 @@ class S3Backups:
                     made_at = self._names.made_at(name)
                     if made_at is not None and entry["Key"] == self._place.below(name).path:
                         found.append(Kept(made_at, self._place.below(name)))
-                        self._largest = max(self._largest, entry["Size"])
+                        sizes[name] = entry["Size"]
+        newest = max(found, default=None, key=lambda kept: kept.made_at)
+        self._newest_size = None if newest is None else sizes[newest.path.name]
         self._listed = (time.monotonic(), found)
         return found
 
