@@ -61,7 +61,8 @@ class Machine:
     def queued(self, action: str, **fields: Any) -> str:
         """Return the ID of a command, without waiting for it."""
         answer = self.act(action, headers={"Prefer": "respond-async"}, **fields)
-        assert answer.status_code == 202, answer.text
+        # On a busy machine, it may have ended before the request is answered.
+        assert answer.status_code in (200, 202), answer.text
         command_id: str = answer.json()["command_id"]
         return command_id
 

@@ -20,7 +20,8 @@ from workers.rq.jobs import remove_older
 
 
 def users_of(receiver: Receiver) -> list[str]:
-    return [event["user_id"] for event in receiver.events()]
+    """The users of the punches that came. Events of the relay itself, such as `device.back`, have none."""
+    return [event["user_id"] for event in receiver.events() if "user_id" in event]
 
 
 def delete(relay: Relay, subscription: dict[str, Any], query: str = "") -> None:
