@@ -78,7 +78,7 @@ def test_rows_are_flat_punches(one: Machine) -> None:
 
 
 def test_the_documented_response_is_read(one: Machine) -> None:
-    """Its ReturnRowCount says 18, its Log has three: both are told."""
+    """Its ReturnRowCount is 18, but its Log has three rows: the result contains both."""
     log = [
         {
             "Type": "CheckOut",

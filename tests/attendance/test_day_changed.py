@@ -31,7 +31,7 @@ def test_many_punches_are_one_event_and_a_late_punch_is_another(office: Relay, r
     assert {name: event[name] for name in shown} == shown
     assert (event["revision"], event["punch_count"], event["device_id"]) == (1, 30, None)
 
-    # The worker dies; the change is told by the next one.
+    # The worker dies; the next one publishes the change.
     office.kill("worker")
     punch(device, user, at(day, "18:00"))
     punch(device, user, at(day, "18:00"))  # a duplicate
@@ -93,7 +93,7 @@ def test_employee_ids_are_stored_as_digests_in_the_record_of_published_days(
     before = noted()
     assert len(before) == 2 and not any(name.encode() in field for field in before for name in names.values())
 
-    # As earlier versions wrote it: nothing is told again, and what is new has the next revision.
+    # As earlier versions wrote it: no event is published again, and a new one has the next revision.
     field = told_field(store.connection.vault, user, names[device.id]).encode()
     client.hdel(key, field)
     client.hset(key, f"{user}\x1f{names[device.id]}", before[field].replace(b"1 ", b"6 ", 1))

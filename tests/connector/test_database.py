@@ -193,7 +193,7 @@ def test_a_month_whose_table_is_missing_or_different_does_not_stop_other_months(
         connection.execute(
             sql.text(f'ALTER TABLE "{tables[2].table.name}" RENAME COLUMN other TO "Direction"')
         )
-    assert follower.look() == ["3 months ago", "2 months ago"], "mended later, read later"
+    assert follower.look() == ["3 months ago", "2 months ago"], "repaired later, read later"
     assert follower.look() == []
     for logs in tables.values():
         logs.table.drop(logs.engine)

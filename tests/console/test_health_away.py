@@ -55,6 +55,6 @@ def test_a_banner_says_that_the_store_is_a_different_one(relay: Relay, tmp_path:
     assert page.status_code == 200
     assert 'role="alert">This isn' in page.text and "accept-store" in page.text
     assert '<span class="badge failed">problem</span> This isn' in page.text, (
-        "problems and warnings are told apart"
+        "problems and warnings are distinguished"
     )
     assert "<li>RELAY_PUBLIC_URL is not set" in page.text

@@ -68,7 +68,7 @@ def test_a_killed_replay_continues_where_it_stopped(
         assert len(sent) == _EVENTS + 1, "nothing is missing"
         if victim == "RQ worker":
             assert set(sent.values()) == {1}, (
-                "nothing is sent twice: what was queued is told with the position"
+                "nothing is sent twice: what was queued is saved with the position"
             )
     finally:
         target.close()

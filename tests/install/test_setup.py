@@ -78,7 +78,7 @@ def test_a_file_with_a_wrong_hash_is_not_installed(tmp_path: Path, uv: bool) -> 
     subprocess.run([PYTHON, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     (tmp_path / "lock.txt").write_text(WRONG)
     _wheel(tmp_path)
-    # The only package to be had: no uv can be installed where there is none.
+    # The only package that is available, so uv can't be installed if it is missing.
     environment = {**_environment(tmp_path, uv=uv), "PIP_FIND_LINKS": str(tmp_path), "PIP_NO_INDEX": "1"}
     environment["UV_NO_INDEX"] = "1"
     ran = subprocess.run(

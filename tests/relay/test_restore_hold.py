@@ -30,7 +30,7 @@ class Original:
         self.subscription = relay.subscribe(target, self.one.registered, events=EVENTS)
         punch(self.one.registered)
         wait_for(lambda: shown(relay, self.subscription)["retrying"] == 1)
-        relay.kill("worker")  # what comes now is in no queue yet
+        relay.kill("worker")  # so that the next callbacks are in no queue yet
         punch(self.one.registered, 8)
         self.queued = self.one.queued("add-user", user_id="1")
         self.sending = self.one.queued("load-device-information")

@@ -239,7 +239,7 @@ def test_a_large_body_from_an_unknown_caller_costs_very_little(ways: Ways, name:
 
 
 def test_two_bodies_with_too_many_parts_are_not_duplicates(ways: Ways, relay: Relay) -> None:
-    """They are told apart by all of what they hold, though nothing of it is read."""
+    """They are distinguished by their whole content, although none of it is read."""
     device = relay.device()
     for number in (b"1", b"2"):
         body = b'{"RealTime":{"AuthToken":"%s","X":[%s]}}' % (device.token.encode(), b"0," * 600_000 + number)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _NoSockets(selectors.BaseSelector):
-    """Nothing is waited for: what comes, comes by the simulation's steps."""
+    """Waits for nothing, because the steps of the simulation make everything happen."""
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         return selectors.SelectorKey(fileobj, -1, events, data)

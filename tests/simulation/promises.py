@@ -200,7 +200,7 @@ def no_secret_is_told(stage: Stage) -> Iterator[str]:
     for where, texts in outputs.items():
         together = "\n".join(texts)
         if any(secret in together for secret in secrets):
-            yield f"No secret is told: {where} holds one"
+            yield f"A secret was leaked: {where} contains one"
 
 
 def _events_as_stored(stage: Stage) -> Iterator[str]:

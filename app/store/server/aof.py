@@ -28,8 +28,8 @@ def _close_holes(path: Path) -> int:
         holes = _holes(data)
         if not holes:
             return 0
-        mended = path.with_name(f"temp-{path.name}")
-        with mended.open("wb") as copy:
+        repaired = path.with_name(f"temp-{path.name}")
+        with repaired.open("wb") as copy:
             begin = 0
             for start, end in [*holes, (len(data), len(data))]:
                 for at in range(begin, start, _AT_ONCE):
@@ -37,7 +37,7 @@ def _close_holes(path: Path) -> int:
                 begin = end
             copy.flush()
             os.fsync(copy.fileno())
-    os.replace(mended, path)
+    os.replace(repaired, path)
     return sum(end - start for start, end in holes)
 
 
