@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector as PrometheusCollector
 from app.health.backup_checks import backups_fail, newest_backup_seconds
 from app.health.delivery_checks import unheard
 from app.health.disk_checks import disk_free
+from app.health.public_url import public_url_up
 from app.health.refused_checks import recent_sources
 from app.store import Store
 from app.store.commands.outcomes import CommandKeys
@@ -56,6 +57,7 @@ class Collector(PrometheusCollector):
                 ("commands", self._commands),
                 ("shards", self._unattended),
                 ("backups", self._backups),
+                ("the public URL", self._public_url),
             ):
                 with left_out(f"the metrics of {name}"):
                     found += [*collect()]
@@ -126,6 +128,16 @@ class Collector(PrometheusCollector):
         if age is not None:
             newest.add_metric([], age)
         yield newest
+
+    def _public_url(self) -> Iterator[Family]:
+        up = GaugeMetricFamily(
+            "cams_relay_public_url_up",
+            "1 if this relay answers at RELAY_PUBLIC_URL, 0 if not and no callbacks arrive; missing if unknown",
+        )
+        reached = public_url_up(self._store)
+        if reached is not None:
+            up.add_metric([], float(reached))
+        yield up
 
     def _counted(self) -> Iterator[Family]:
         self._store.counts.write()  # counts of other processes may be a few seconds old

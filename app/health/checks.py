@@ -13,6 +13,7 @@ from app.health.damage_checks import all_warnings, met_warnings
 from app.health.delivery_checks import target_problems, unheard_details, unheard_warnings
 from app.health.disk_checks import disk_warnings, settings_problem
 from app.health.findings import Problem
+from app.health.public_url import public_url_warnings
 from app.health.refused_checks import refused_details, refused_warnings
 from app.settings.table import Settings, is_short_key
 from app.store import Store, StoreRefused
@@ -283,6 +284,7 @@ HEALTH_CHECKS: tuple[Check, ...] = (
     parked_warnings,
     event_warnings,
     backup_warnings,
+    public_url_warnings,
     refused_warnings,
 )
 # The checks that `/health` makes once a minute, because they take longer

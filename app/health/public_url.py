@@ -1,16 +1,26 @@
-"""Checks whether RELAY_PUBLIC_URL leads to this relay. Only `doctor` does this, because `/health` makes no calls."""
+"""Checks whether RELAY_PUBLIC_URL leads to this relay.
+
+`doctor` does this itself. `/health` and `/metrics` make no calls: they read the report of a worker, which checks every
+few minutes.
+"""
 
 from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
 
 import orjson
 
 from app.base.addresses import AddressGuard, UrlRefused
 from app.base.vault import Vault
-from app.health.findings import Problem
+from app.health.findings import Problem, problems
 from app.settings.table import Settings
+from app.store import Store
+from app.store.upkeep.public_url_reports import PublicUrlReport
 
 _SECONDS = 10.0
 _LONGEST_ANSWER = 256 * 1024
+_STOPPED_SECONDS = 1_800.0  # the age at which a report says nothing, because no worker checks any more
 
 
 def instance(vault: Vault) -> str:
@@ -56,6 +66,57 @@ def public_url_problems(settings: Settings, vault: Vault) -> list[str]:
             "in the API Monitor, or the proxy or tunnel."
         )
     ]
+
+
+def check_public_url(store: Store, now: float | None = None) -> bool:
+    """Check it, and write the report; return whether all is well. Raises redis errors."""
+    now = time.time() if now is None else now
+    url = store.settings.public_url
+    if url is None:
+        return True
+    found = problems(public_url_problems(store.settings, store.vault))
+    if not found:
+        store.public_url_reports.write(PublicUrlReport(now, url))
+        return True
+    before = store.public_url_reports.read()
+    since = before.failing_since if before is not None and before.url == url else None
+    since = now if since is None else since
+    heard = store.devices.heard_since(since, store.devices.simulated.ids())
+    store.public_url_reports.write(PublicUrlReport(now, url, found[0], since, heard))
+    return False
+
+
+def public_url_warnings(store: Store, now: float | None = None) -> list[str]:
+    """Return what a worker's latest check found. If callbacks arrive all the same, it is only a warning."""
+    report = _latest(store, now)
+    if report is None or report.problem is None or report.failing_since is None:
+        return []
+    since = f"{datetime.fromtimestamp(report.failing_since, UTC):%Y-%m-%d %H:%M} UTC"
+    text = f"Since {since}: {report.problem}"
+    if report.heard:
+        return [
+            f"{text} Callbacks still arrive, so perhaps only this machine can't reach its own public URL. Then you "
+            "can ignore this."
+        ]
+    return [Problem(text)]
+
+
+def public_url_up(store: Store, now: float | None = None) -> bool | None:
+    """Return whether `public_url_warnings` has no problem; None if the URL isn't set, or wasn't checked recently."""
+    if _latest(store, now) is None:
+        return None
+    return not problems(public_url_warnings(store, now))
+
+
+def _latest(store: Store, now: float | None) -> PublicUrlReport | None:
+    """Return the report of a recent check of the URL that is set now."""
+    if store.settings.public_url is None:
+        return None
+    report = store.public_url_reports.read()
+    now = time.time() if now is None else now
+    if report is None or report.url != store.settings.public_url or now - report.at > _STOPPED_SECONDS:
+        return None
+    return report
 
 
 def _instance_in(body: bytes) -> str | None:

@@ -46,6 +46,7 @@ from app.store.subscriptions.records import Subscriptions
 from app.store.upkeep.backup_reports import BackupReports
 from app.store.upkeep.history import History
 from app.store.upkeep.loop_reports import LoopReports
+from app.store.upkeep.public_url_reports import PublicUrlReports
 
 __all__ = ["Store", "StoreAway", "StoreRefused", "is_away", "make_vault"]
 
@@ -107,5 +108,6 @@ class Store:
         )
         self.sessions = Sessions(self.connection, self.api_keys)
         self.backup_reports = BackupReports(self.connection)
+        self.public_url_reports = PublicUrlReports(self.connection)
         self.history = History(self.connection)
         self.loop_reports = LoopReports(self.connection)

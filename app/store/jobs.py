@@ -26,7 +26,9 @@ from app.store.server.keys import COUNTERS
 log = logging.getLogger("relay.jobs")
 
 QUEUE = "relay-jobs"
-FUNCTIONS = frozenset(("release_retries", "poll_command", "advance_replay", "release_test", "upkeep"))
+FUNCTIONS = frozenset(
+    ("release_retries", "poll_command", "advance_replay", "release_test", "check_public_url", "upkeep")
+)
 REFUSED = "jobs_refused"  # name of a counter
 
 _PURPOSE = "job"

@@ -20,7 +20,7 @@ import requests
 from click.testing import CliRunner
 
 from app.cli import main
-from app.settings.table import load
+from app.settings.table import current, load
 from app.store import Store
 from app.store.privacy.stored_data import STORED_DATA, StoredData, pattern
 from app.web.application import create_app
@@ -193,7 +193,9 @@ def read_all(lived: Lived) -> dict[str, requests.Response]:
 def command(lived: Lived, *arguments: str) -> tuple[int, str]:
     """The exit status of a command of the relay's command line, and what it prints; it may raise nothing of its own."""
     environment = {**dict.fromkeys(os.environ), **lived.relay.environment}
+    current.cache_clear()  # another test of this process may have used other settings
     ran = CliRunner().invoke(main, arguments, env=environment)
+    current.cache_clear()
     assert ran.exception is None or isinstance(ran.exception, SystemExit), traceback.format_exception(
         ran.exception
     )

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from rq.job import Job
 
 from app.base.loops import LOOPS
+from app.health.public_url import check_public_url
 from app.settings.table import current
 from app.store import Store, is_away
 from app.store.access.audit import RELAY
@@ -26,7 +27,7 @@ from app.store.deliveries.replays import LOOKS, Advance
 from app.store.jobs import enqueue, enqueue_at, queue
 from app.store.privacy.scrub import NotWritten, Scrub
 from app.store.server.connection import rewrite_append_only_files
-from app.store.server.keys import DOUBTED, REWRITTEN, UPKEEP, Shard
+from app.store.server.keys import DOUBTED, PUBLIC_URL_DUE, REWRITTEN, UPKEEP, Shard
 from app.store.subscriptions.keys import owners
 from workers.delivery.retry_schedule import MAX_RETRY_AFTER
 from workers.rq.former_jobs import take_over
@@ -35,6 +36,8 @@ log = logging.getLogger("relay.jobs")
 
 _OVERDUE_MS = 4_000
 _OVERDUE_POLL_MS = 15_000
+_PUBLIC_URL_SECONDS = 300
+_UNREACHED_SECONDS = 60  # between checks of a public URL that leads elsewhere
 _UPKEEP_SECONDS = 3_600
 _UPKEEP_TIMEOUT = 3_600
 _UNDER_WAY_SECONDS = 600  # until an upkeep that was killed runs again
@@ -172,6 +175,7 @@ RUNS: dict[str, Callable[..., None]] = {
     "poll_command": poll_command,
     "advance_replay": advance_replay,
     "release_test": release_test,
+    "check_public_url": lambda: look_at_public_url(),
     "upkeep": lambda: upkeep(),
 }
 
@@ -192,6 +196,7 @@ def sweep(kept: Store) -> None:
         _take_on,
         _remove_ended,
         _sample,
+        _have_public_url_checked,
         _have_upkeep_run,
     )
     for step in steps:
@@ -234,6 +239,19 @@ def _remove_ended(kept: Store) -> None:
 
 def _sample(kept: Store) -> None:
     kept.history.sample()
+
+
+def _have_public_url_checked(kept: Store) -> None:
+    client = kept.connection.redis
+    if kept.settings.public_url and client.set(PUBLIC_URL_DUE, "", nx=True, ex=_PUBLIC_URL_SECONDS):
+        enqueue(kept.connection, "check_public_url")
+
+
+def look_at_public_url() -> None:
+    """Check whether this relay answers at its public URL, and determine when to check again."""
+    kept = store()
+    if not check_public_url(kept):
+        kept.connection.redis.set(PUBLIC_URL_DUE, "", ex=_UNREACHED_SECONDS)
 
 
 def _have_upkeep_run(kept: Store) -> None:

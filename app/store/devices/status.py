@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from app.events.flatten import received_iso
+from app.store.devices.simulated import SimulatedIds
 from app.store.server.connection import Connection
 from app.store.server.damage import left_out, readable
 from app.store.server.keys import DEVICES, Shard
@@ -127,6 +128,14 @@ class DeviceStatus:
             pipeline.hkeys(shard.silent)
         found = readable(pipeline.execute(raise_on_error=False), ([],))
         return {name.decode(errors="replace") for names in found for name in names}
+
+    def heard_since(self, since: float, simulated: SimulatedIds) -> bool:
+        """Return whether a device that isn't simulated has sent a callback since a time (seconds since 1970)."""
+        return any(
+            seen is not None and seen > since * 1000
+            for device_id, (_, seen) in self.counted().items()
+            if device_id not in simulated
+        )
 
     def last_seen(self, device_id: str) -> int | None:
         """Return when its last callback came, in ms since 1970."""

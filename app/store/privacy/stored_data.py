@@ -272,6 +272,10 @@ STORED_DATA: tuple[StoredData, ...] = (
         "none",
         _ALWAYS,
     ),
+    StoredData(
+        "{g}:public_url", "string", "the public URL, and whether this relay answers there", "none", _ALWAYS
+    ),
+    StoredData("{g}:public_url_due", "string", "set until the public URL is checked again", "none", _MOMENT),
     StoredData("{g}:unreadable", "zset", "IDs of events that can't be read", "none", RETENTION),
     StoredData("{g}:sampled", "string", "set until the next sample is due", "none", _MOMENT),
     StoredData(

@@ -63,6 +63,7 @@ Valkey Cluster keeps them on one node. Keys with the tag `{g}` belong to no devi
 {g}:key_id                      ID of the secret key that encrypts all data, checked when a process starts
 {g}:shards                      the largest RELAY_SHARDS that the store has been used with
 {g}:restoring                   set while a backup is being restored, and after an interrupted restore
+{g}:public_url                  JSON: the public URL, when it was last checked, and the problem found
 {g}:backups                     JSON: folder of automatic backups, the newest one, and the current problem
 {g}:backup_origin               distinguishes this store's backups from those of a copy; left out of backups
 {g}:audit                       stream: the audit log (JSON)
@@ -118,6 +119,8 @@ RESTORING = "{g}:restoring"
 LOOPS = "{g}:loops"
 BACKUPS = "{g}:backups"
 BACKUP_ORIGIN = "{g}:backup_origin"
+PUBLIC_URL = "{g}:public_url"
+PUBLIC_URL_DUE = "{g}:public_url_due"
 REFUSED = "{g}:refused"
 UNREADABLE = "{g}:unreadable"
 WRONG_TYPES = "{g}:wrong_types"
