@@ -13,7 +13,7 @@ help:
 	@echo "make test-quick  lint, types and the tests of protocol, HTTP client and relay"
 	@echo "make test-soak   the tests that take minutes: 100 kills at random, ten minutes of load, longer fuzzing (ARGS go to pytest)"
 	@echo "make simulate    runs the simulation of failures (SEED=4711, SEEDS=0:2000 or SECONDS=600; docs/simulation.md)"
-	@echo "make bench       the benchmarks beside their baselines (ARGS go to them)"
+	@echo "make bench       run the benchmarks and compare them with their baselines (options in ARGS)"
 	@echo "make docs        updates the generated parts of docs, openapi.yaml, asyncapi.yaml and postman/"
 	@echo "make make-app    builds the app for Make into build/make-app, or into the folder that OUT names"
 	@echo "make catalogs    builds the catalogs of n8n-nodes/ and zapier-app/, as their own npm scripts do"

@@ -1,9 +1,9 @@
-"""Writes punches into the table `attendance_logs` of the gateway's documentation, in SQLite, MySQL or Postgres.
+"""Writes punches to the table `attendance_logs` from the gateway's documentation, in SQLite, MySQL or Postgres.
 
     WEBHOOK_SECRET=whsec_… DATABASE_URL=sqlite:///attendance.db python3 sql_sink.py [PORT]
 
-Needs `pip install sqlalchemy standardwebhooks` and the database's driver: pymysql (mysql+pymysql://user:password@host/database)
-or psycopg (postgresql+psycopg://…). The table is made if it is missing.
+Requires `pip install sqlalchemy standardwebhooks` and the database's driver, which is pymysql
+(mysql+pymysql://user:password@host/database) or psycopg (postgresql+psycopg://…). A missing table is created.
 """
 
 import json
@@ -26,7 +26,7 @@ LOGS = sql.Table(
     sql.MetaData(),
     sql.Column("id", sql.Integer, primary_key=True, autoincrement=True),
     sql.Column("user_id", sql.String(50), nullable=False),
-    sql.Column("log_time", sql.DateTime, nullable=False),  # on the machine's own clock
+    sql.Column("log_time", sql.DateTime, nullable=False),  # by the device's own clock
     sql.Column("punch_type", sql.String(20)),
     sql.Column("input_type", sql.String(20)),
     sql.Column("temperature", sql.Numeric(4, 1)),
@@ -40,12 +40,12 @@ LOGS = sql.Table(
 
 
 def row(punch: dict[str, Any]) -> dict[str, Any]:
-    """A punch in the table's columns; its type and input type in the gateway's words, such as CheckIn."""
+    """Return a punch as a row of the table, with punch type and input type in the gateway's terms, such as CheckIn."""
     return {
         "user_id": punch["user_id"][:50],
         "log_time": datetime.fromisoformat(f"{punch['local_date']} {punch['local_time']}"),
-        "punch_type": gateways_word(punch["punch_type"]),
-        "input_type": gateways_word(punch["input_type"]),
+        "punch_type": gateways_term(punch["punch_type"]),
+        "input_type": gateways_term(punch["input_type"]),
         "temperature": punch["temperature_celsius"],
         "face_mask": None if punch["face_mask"] is None else int(punch["face_mask"]),
         "serial_number": (punch["device_serial"] or punch["device_id"])[:50],
@@ -54,14 +54,14 @@ def row(punch: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def gateways_word(word: str | None) -> str | None:
+def gateways_term(word: str | None) -> str | None:
     if word is None:
         return None
     return "".join(part.title() for part in word.replace("overtime", "over_time").split("_"))[:20]
 
 
 def upsert(connection: sql.Connection, values: dict[str, Any]) -> None:
-    """A row for each user and second; one that comes again changes what may have been corrected."""
+    """Insert or update the row for a user and second. A repeated punch updates values that may have been corrected."""
     changed = {
         name: values[name] for name in ("punch_type", "input_type", "temperature", "face_mask", "raw_json")
     }
@@ -74,11 +74,11 @@ def upsert(connection: sql.Connection, values: dict[str, Any]) -> None:
     connection.execute(insert(LOGS).values(values).on_conflict_do_update(index_elements=unique, set_=changed))
 
 
-def take(body: bytes, headers: dict[str, str]) -> int:
-    """The status to answer a delivery with: 2xx only once all its punches are committed."""
+def handle(body: bytes, headers: dict[str, str]) -> int:
+    """Return the response status: 2xx only after all punches are committed."""
     try:
         events = WEBHOOK.verify(body, headers)
-    except Exception:  # not genuine, or so odd that it can't be checked
+    except Exception:  # forged, or malformed in a way that prevents verification
         return 401
     try:
         with ENGINE.begin() as connection:
@@ -96,7 +96,7 @@ class Receiver(BaseHTTPRequestHandler):
         length = self.headers.get("content-length", "0")
         if re.fullmatch("[0-9]{1,8}", length):
             body = self.rfile.read(int(length))
-            self.send_response(take(body, {name.lower(): value for name, value in self.headers.items()}))
+            self.send_response(handle(body, {name.lower(): value for name, value in self.headers.items()}))
         else:
             self.close_connection = True
             self.send_response(400)

@@ -80,7 +80,7 @@ def _check_made_again(subscription: Subscription, shown: dict[str, Any]) -> None
     if event is None:
         raise Problem(
             409,
-            "What was delivered isn't stored any more. Use POST /v1/subscriptions/{id}/replay for its events.",
+            "The content of this delivery is no longer stored. Use POST /v1/subscriptions/{id}/replay for its events.",
         )
     if not subscription.takes(event):
         raise Problem(

@@ -81,7 +81,7 @@ def show(replay_id: str) -> Response:
 @blueprint.post("/replays/<replay_id>/cancel")
 @needs("subscriptions:write")
 def cancel(replay_id: str) -> Response:
-    """Stops a replay. A replay that has ended stays as it is."""
+    """Stops a replay. A replay that has ended isn't changed."""
     subscription_id = _found(replay_id)["subscription_id"]
     store().replays.cancel(subscription_id, replay_id)
     return answer(_found(replay_id))

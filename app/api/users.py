@@ -79,7 +79,7 @@ def credential(user_id: str, credential_type: str, index: int) -> Response:
     if len(device_ids()) != 1:
         raise wrong(
             "device_id",
-            "must be one device ID: that of the device that has the credential, e.g. ?device_id=ZHM1100001",
+            "must be the ID of the device that has the credential, e.g. ?device_id=ZHM1100001",
         )
     devices = _devices()
     if not devices:

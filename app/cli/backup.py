@@ -63,7 +63,7 @@ def backup(
     If RELAY_BACKUP_TO is set, `cams-relay up` makes backups automatically.
 
     s3://BUCKET/PREFIX requires boto3 (pip install boto3). Set AWS_ACCESS_KEY_ID and
-    AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL if the storage isn't that of AWS.
+    AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL if the storage isn't on AWS.
     """
     if file is not None:
         if folder is not None or every is not None or keep is not None:

@@ -27,7 +27,7 @@ def employees() -> None:
 @click.option(
     "--map",
     "mapping",
-    help="Columns of the fields, e.g. user_id=Badge,employee_id=Code,name=Name. A column is a name from the first "
+    help="The column for each field, e.g. user_id=Badge,employee_id=Code,name=Name. A column is a name from the first "
     "row, or a number starting at 1. Fields: user_id, employee_id, name, device_id.",
 )
 @click.option("--preview", is_flag=True, help="Show what would be imported, without changing anything.")

@@ -65,10 +65,10 @@ def restore(settings: Settings, file: Path | S3Url, secret_key_file: Path | None
     FILE can also be s3://BUCKET/PREFIX/NAME.backup, with the same AWS_… settings as for `cams-relay backup`.
 
     The secret key of the backup is read from --secret-key-file, RELAY_SECRET_KEY or the file secret_key in
-    RELAY_DATA_DIR. If it isn't there, you are asked for it. Without REDIS_URL, the embedded store runs during the
-    restore. If the store isn't empty, nothing is restored. If a restore is interrupted, the relay doesn't start with
-    that store. Empty it and restore again. API keys stay valid. A restore also brings back people who were erased with
-    `forget` since the backup. Erase them again.
+    RELAY_DATA_DIR. If none of them contains it, you are asked for it. Without REDIS_URL, the embedded store runs during
+    the restore. If the store isn't empty, nothing is restored. If a restore is interrupted, the relay doesn't start
+    with that store. Empty it and restore again. API keys stay valid. A restore also brings back people who were erased
+    with `forget` since the backup. Erase them again.
 
     When the restored relay starts, it sends the deliveries and commands that were waiting. With --hold, it doesn't. To
     send the deliveries later, run `cams-relay subscriptions enable --held`.

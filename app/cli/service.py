@@ -29,7 +29,7 @@ def service() -> None:
     help="Service manager to use. The default is launchd on macOS, and systemd elsewhere.",
 )
 def install(processes: tuple[str, ...], only_print: bool, system: str | None) -> None:
-    """Write the files with which systemd (Linux) or launchd (macOS) runs the relay.
+    """Write the service files for systemd (Linux) or launchd (macOS).
 
     PROCESSES are the processes to run, each as a separate service: up, store, web or worker. The default is up, which
     runs all of them. The systemd service has its own user, keeps its data in /var/lib/cams-relay, and reads its

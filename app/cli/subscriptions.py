@@ -53,7 +53,7 @@ def list_subscriptions(settings: Settings, as_json: bool) -> None:
 @as_json
 @with_settings
 def enable(settings: Settings, subscription_ids: tuple[str, ...], held: bool, as_json: bool) -> None:
-    """Enable disabled subscriptions. The deliveries in their queues are sent."""
+    """Enable disabled subscriptions. Deliveries that are waiting in their queues are sent."""
     from app.store.upkeep.hold import HELD
 
     if held == bool(subscription_ids):

@@ -70,9 +70,9 @@ def try_command(
 ) -> None:
     """Show the first rows of a file as they would be sent, and the rows that would be rejected.
 
-    This command takes the options of `connector file`, and reads the whole file once. It sends and writes nothing, and
-    needs no callback URL, AuthToken or Security Key. --from-end, --state, --rejects, --memory, --no-memory and --poll
-    have no effect.
+    This command takes the options of `connector file`, and reads the whole file once. It doesn't send or write
+    anything, and doesn't need a callback URL, AuthToken or Security Key. --from-end, --state, --rejects, --memory,
+    --no-memory and --poll have no effect.
     """
     from app.base.log import configure
     from app.connector import formats
@@ -116,7 +116,7 @@ def try_command(
     "--map",
     "mapping",
     required=True,
-    help="Columns of the fields, e.g. user=UserId,time=LogDate,type=Direction.",
+    help="The column for each field, e.g. user=UserId,time=LogDate,type=Direction.",
 )
 @click.option(
     "--start",

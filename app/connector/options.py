@@ -50,8 +50,8 @@ file_options = _options(
     click.option(
         "--map",
         "mapping",
-        help="Columns of the fields, e.g. user=EmpCode,time=LogDate,type=Direction. A column is a name from the first "
-        "line, a number starting at 1 or, with --format fixed, a range of positions such as 10-28. Fields: "
+        help="The column for each field, e.g. user=EmpCode,time=LogDate,type=Direction. A column is a name from the "
+        "first line, a number starting at 1 or, with --format fixed, a range of positions such as 10-28. Fields: "
         "user, time, date, type, input, temperature, mask, device. If one row contains both a check-in and a "
         "check-out, use time_in and time_out instead of time, with date or with date_in and date_out. Separate "
         "alternative names with |.",

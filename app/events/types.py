@@ -137,14 +137,14 @@ class AttendanceDayChanged(Event):
     worked_seconds = _field(
         fields.Integer, "Seconds from first in to last out; null if either is missing.", 32898, null=True
     )
-    worked_hours = _field(fields.Float, "The same in hours.", 9.14, null=True)
+    worked_hours = _field(fields.Float, "The same duration in hours.", 9.14, null=True)
     present_seconds = _field(
         fields.Integer,
         "Seconds from each in to the next out, added up; null if ins and outs don't alternate.",
         29298,
         null=True,
     )
-    present_hours = _field(fields.Float, "The same in hours.", 8.14, null=True)
+    present_hours = _field(fields.Float, "The same duration in hours.", 8.14, null=True)
     punch_count = _field(fields.Integer, "Number of punches on the day.", 4)
     missing_punch = _field(
         fields.Boolean, "True if the day is over and the first in or last out is missing.", False
@@ -234,7 +234,7 @@ class DeviceBack(Event):
     event_type = "device.back"
     summary = "A silent device is back in contact."
 
-    last_seen_at = _text("When the device was back (UTC).", "2026-11-24T05:01:46.120Z")
+    last_seen_at = _text("When the device was in contact again (UTC).", "2026-11-24T05:01:46.120Z")
     silent_since = _text(
         "When the device was last in contact before its silence (UTC).", "2026-11-24T03:31:46.120Z"
     )
@@ -247,7 +247,7 @@ class DeviceTimeChanged(Event):
     from_operation = "ManuallyDateModified"
 
     changed_to = _text("The new time.", "2026-11-24T10:22:24+05:30")
-    changed_to_utc = _text("The same in UTC.", "2026-11-24T04:52:24Z")
+    changed_to_utc = _text("The same time in UTC.", "2026-11-24T04:52:24Z")
     shift_seconds = _field(
         fields.Integer,
         "How far the clock was moved forward, in seconds. Negative if it was moved back.",

@@ -62,8 +62,8 @@ def public_url_problems(settings: Settings, vault: Vault) -> list[str]:
     what = "another relay answers" if found else f"something else answers (status {status})"
     return [
         Problem(
-            f"{name}: {what} there, so callbacks don't arrive here. Correct RELAY_PUBLIC_URL and the Callback URL "
-            "in the API Monitor, or the proxy or tunnel."
+            f"{name}: {what} at this URL, so callbacks don't arrive here. Correct RELAY_PUBLIC_URL and the Callback "
+            "URL in the API Monitor, or the proxy or tunnel."
         )
     ]
 

@@ -60,7 +60,7 @@ _LOCATION: Json = {"description": "URL of the resource.", "schema": {"type": "st
 _PREFER = parameter(
     "Prefer",
     "`wait=N` waits up to N seconds (at most 120) for the result. `respond-async` answers 202 immediately. "
-    "The answer's `Preference-Applied` says which was followed.",
+    "The response header `Preference-Applied` contains the preference that was followed.",
     text("", "wait=20"),
     place="header",
 )
@@ -129,7 +129,7 @@ def _path(action: Action) -> str:
 
 _CANCELS = (
     "Cancels a queued command. If it is waiting for its result, the relay stops asking, and it ends as unknown (or "
-    "cancelled if it only reads). The answer is 409 while it is being sent, or if it has ended. Also requires its "
+    "cancelled if it only reads). The answer is 409 while it is being sent, or if it has ended. Also requires the "
     "action's scope."
 )
 _COMMAND_ID = in_path("command_id", "The command's ID.", "cmd_004h3gw8x2m1k6p9r5t7v3y2b1")
@@ -185,7 +185,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         method="delete",
         path="/v1/commands/{command_id}",
         operation_id="deleteCommand",
-        summary="Cancel command, answered without a body",
+        summary="Cancel command (response without a body)",
         description=_CANCELS,
         answers=no_content("Cancelled."),
         parameters=(_COMMAND_ID,),

@@ -81,13 +81,13 @@ _DEVICE_TEXTS: dict[str, tuple[str, Any]] = {
         True,
     ),
     "legacy_callbacks": (
-        "Older version of the Web API that the device uses. Its callbacks become events like those of 3.0, which are "
-        "always accepted. 1.0 has no AuthToken, so it sets require_callback_secret to true.",
+        "Older version of the Web API that the device uses. Its callbacks are then accepted, in addition to "
+        "those of 3.0. Version 1.0 has no AuthToken, so 1.0 also sets require_callback_secret to true.",
         "off",
     ),
     "simulated": (
-        "Whether this is a device of the simulator, and not a real one. The ID doesn't matter. The device and its "
-        "users are marked, and attendance files leave out its punches.",
+        "Whether this is a simulated device, whatever its ID is. The device and its users are marked as simulated, "
+        "and attendance files leave out its punches.",
         False,
     ),
 }
@@ -111,11 +111,14 @@ _SUBSCRIPTION_TEXTS: dict[str, tuple[str, Any]] = {
         ["attendance.punch"],
     ),
     "filters": ("Filters by device, user, punch type or command.", {"device_ids": ["ZHM1100001"]}),
-    "device_ids": ("Only these devices. If empty, all devices.", ["ZHM1100001"]),
-    "user_ids": ("Only these users. If empty, all users.", ["100"]),
-    "punch_types": ("Only these punch types, e.g. check_in. If empty, all types.", ["check_in"]),
+    "device_ids": ("Only these devices, or all devices if the list is empty.", ["ZHM1100001"]),
+    "user_ids": ("Only these users, or all users if the list is empty.", ["100"]),
+    "punch_types": (
+        "Only these punch types, e.g. check_in, or all types if the list is empty.",
+        ["check_in"],
+    ),
     "command_ids": (
-        "Only the results of these commands. If empty, the results of all commands.",
+        "Only the results of these commands, or of all commands if the list is empty.",
         ["cmd_004h3gw8x2m1k6p9r5t7v3y2b1"],
     ),
     "format": (

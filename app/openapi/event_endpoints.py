@@ -63,7 +63,9 @@ _LAST_EVENT_ID = parameter(
     "Last-Event-ID", "The stream starts after this event.", text("", "evt_01kay8ds0r000000"), place="header"
 )
 _AFTER = parameter(
-    "last_event_id", "The same, for clients that can't set a header.", text("", "evt_01kay8ds0r000000")
+    "last_event_id",
+    "The same as Last-Event-ID, for clients that can't set a header.",
+    text("", "evt_01kay8ds0r000000"),
 )
 
 EVENT: Json = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from app.openapi.vocabulary import Json, ref
 
 DESCRIPTION = (
-    "Which fields the body has, for the formats flat and form: the name in the body, and the name of the event's field "
-    'or a constant, {"value": …}. Only these are sent. A field that an event doesn\'t have is null. At most 50.'
+    "The fields of the body, for the formats flat and form. Each name in the body is mapped to an event field or a "
+    'constant, {"value": …}. Only these fields are sent. A field that an event doesn\'t have is null. At most 50.'
 )
 EXAMPLE: Json = {"employee": "user_id", "when": "occurred_at_utc", "source": {"value": "cams"}}
 

@@ -30,7 +30,8 @@ _DELIVERY_ID = in_path("delivery_id", "The delivery's ID.", "dlv_4h3gw8x2m1k6p9r
 _REPLAY_ID = in_path("replay_id", "The replay's ID.", "rpl_4h3gw8x2m1k6p9r5t7v3y2b14h3gw8x2m1k6p9r5")
 _SINCE = parameter(
     "since",
-    "Only deliveries whose latest attempt was made at this time or later. Pending ones: that were created then.",
+    "Only deliveries whose latest attempt was made at this time or later. For pending deliveries, this is the time of "
+    "creation.",
     text("", "2026-11-24T00:00:00Z"),
 )
 _UNTIL = parameter(
@@ -216,7 +217,8 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
         operation_id="replayEvents",
         summary="Replay events",
         description="Delivers stored events again, either the subscription's events received in a time range, "
-        "or those with the given IDs (bat_… for a failed batch). Send since or event_ids. Location names the replay.",
+        "or those with the given IDs (bat_… for a failed batch). Send since or event_ids. The Location header is the "
+        "replay's URL.",
         answers=accepted("The events will be sent.", ref("Replay"), is_located=True),
         parameters=(_SUBSCRIPTION_ID,),
         body=ref("ReplayBody"),
@@ -299,8 +301,8 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
         path="/v1/deliveries/{delivery_id}/retry",
         operation_id="retryDelivery",
         summary="Retry delivery",
-        description="Attempts a delivery again now, also a dead letter. If the attempt fails, the retry schedule "
-        "starts from the beginning.",
+        description="Attempts a delivery again now, even if it is a dead letter. If the attempt fails, the retry "
+        "schedule starts from the beginning.",
         answers=accepted("The delivery will be attempted.", ref("Delivery")),
         parameters=(_DELIVERY_ID,),
         problems=(409,),

@@ -51,7 +51,7 @@ DEVICE = one(
         ),
         "require_callback_secret": flag("Whether the Callback URL must contain the device's secret, ?k=…."),
         "legacy_callbacks": words(
-            "Older version of the Web API whose callbacks become events, too.", *CHOICES
+            "Older version of the Web API whose callbacks are also accepted.", *CHOICES
         ),
         "auth_token_hint": text("Last four characters of the device's AuthToken.", "OuKs"),
         "callback_url": text(
@@ -155,7 +155,7 @@ ATTENDANCE_MONTH = one(
         "late_days": integer("Number of days on which the person was late (`is_late`).", 0),
         "missing_punch_days": integer("Number of days with a missing first in or last out.", 0),
         "worked_seconds": integer("Total time from first in to last out, in seconds.", 32898),
-        "worked_hours": number("The same in hours.", 9.14),
+        "worked_hours": number("The same duration in hours.", 9.14),
         "data": many("Days with a punch, by date.", ref("AttendanceDay")),
     },
     description="A person's attendance in a month.",
@@ -231,7 +231,7 @@ AUDIT_ENTRY = one(
         "id": text("The entry's ID.", "1795491104000-0"),
         "at": text("When it was done (UTC).", "2026-11-24T03:31:44.000Z"),
         "actor": text(
-            "ID of the API key that was used, `command line`, or `relay` for what the relay did by itself.",
+            "ID of the API key that was used, `command line`, or `relay` if the relay acted on its own.",
             "key_4h3gw8x2m1k6p9r5t7v3y2b1",
         ),
         "action": text("What was done.", "template.read"),

@@ -18,13 +18,16 @@ SUBSCRIPTION_PARTS: dict[str, Json] = {
     ),
     "filters": one(
         {
-            "device_ids": many("Only these devices. If empty, all devices.", text("A device.", "ZHM1100001")),
-            "user_ids": many("Only these users. If empty, all users.", text("A user.", "100")),
+            "device_ids": many(
+                "Only these devices, or all devices if the list is empty.", text("A device.", "ZHM1100001")
+            ),
+            "user_ids": many("Only these users, or all users if the list is empty.", text("A user.", "100")),
             "punch_types": many(
-                "Only these punch types. If empty, all types.", text("A punch type.", "check_in")
+                "Only these punch types, or all types if the list is empty.",
+                text("A punch type.", "check_in"),
             ),
             "command_ids": many(
-                "Only the results of these commands. If empty, the results of all commands.",
+                "Only the results of these commands, or of all commands if the list is empty.",
                 text("A command.", "cmd_004h3gw8x2m1k6p9r5t7v3y2b1"),
             ),
         },
@@ -36,7 +39,7 @@ SUBSCRIPTION_PARTS: dict[str, Json] = {
     ),
     "format": words("Format of the delivery's body.", *FORMATS),
     "field_mapping": field_mapping(
-        "Names in the body, and what they are filled from; null if the event's own fields are sent."
+        "The event field or constant for each name in the body; null if the event's own fields are sent."
     ),
     "description": text("A description of its purpose.", "Punches to payroll", null=True),
     "headers": {
@@ -92,8 +95,8 @@ ATTEMPT = one(
         "duration_ms": integer("Duration in milliseconds.", 84, null=True),
         "error": text("What went wrong.", None, null=True),
         "response_body": text(
-            "The first 2 KiB of the response to the latest failed attempt. Null if there was no body, if it isn't "
-            "kept any more, or if your key may not read it.",
+            "The first 2 KiB of the response to the latest failed attempt. Null if there was no body, if it is "
+            "no longer stored, or if your key may not read it.",
             None,
             null=True,
         ),
@@ -151,7 +154,7 @@ TEST_SENT = one(
         "event": {
             "title": "TestEvent",
             "type": "object",
-            "description": "The event that is sent.",
+            "description": "The sample event.",
             "additionalProperties": True,
             "examples": [{"id": "evt_01kay8ds0r000000", "type": "attendance.punch", "test": True}],
         },

@@ -1,4 +1,4 @@
-"""Returns the texts of the files with which systemd or launchd run the relay. Writes nothing."""
+"""Returns the content of the service files for systemd and launchd. Doesn't write anything."""
 
 from __future__ import annotations
 

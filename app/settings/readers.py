@@ -78,7 +78,7 @@ def interval(text: str) -> float:
     match = re.fullmatch(r"(\d{1,6})([mhd])", text)
     found = int(match[1]) * {"m": 60.0, "h": 3_600.0, "d": 86_400.0}[match[2]] if match else 0.0
     if not 60 <= found <= 366 * 86_400:
-        raise ValueError("is not a time from 1m to 366d")
+        raise ValueError("is not a duration between 1m and 366d")
     return found
 
 

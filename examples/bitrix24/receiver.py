@@ -1,7 +1,7 @@
-"""Punches to Bitrix24's work days: `WEBHOOK_SECRET=… BITRIX24_WEBHOOK=… python3 receiver.py [PORT]`.
+"""Records punches as work days in Bitrix24: `WEBHOOK_SECRET=… BITRIX24_WEBHOOK=… python3 receiver.py [PORT]`.
 
-Needs `pip install requests standardwebhooks`. See docs/integrations/bitrix24.md.
-Subscribe it with `max_in_flight` 1."""
+Requires `pip install requests standardwebhooks`. See docs/integrations/bitrix24.md.
+The subscription must have `max_in_flight` 1."""
 
 import json
 import os
@@ -17,24 +17,26 @@ from standardwebhooks import Webhook
 
 WEBHOOK = Webhook(os.environ["WEBHOOK_SECRET"])
 WEBHOOK_URL = os.environ["BITRIX24_WEBHOOK"].rstrip("/")  # https://company.bitrix24.com/rest/1/…/
-USERS: dict[str, int] = json.loads(os.environ.get("BITRIX24_USERS", "{}"))  # {"the machine's": Bitrix24's}
+USERS: dict[str, int] = json.loads(
+    os.environ.get("BITRIX24_USERS", "{}")
+)  # {"ID on the device": Bitrix24 ID}
 SEEN = sqlite3.connect(os.environ.get("SEEN_FILE", "seen.db"))
 SEEN.execute("CREATE TABLE IF NOT EXISTS seen (event TEXT PRIMARY KEY)")
 
 
 class NotBooked(Exception):
-    """Bitrix24 won't have it, however often it is asked: reported, and not tried again."""
+    """Bitrix24 refused the request permanently. The error is reported, and the request isn't retried."""
 
 
-class Away(Exception):
-    """Bitrix24 may have it later: the relay is answered 503, and delivers it again."""
+class TryLater(Exception):
+    """Bitrix24 may accept the punch later. The response is 503, so the relay retries the delivery."""
 
 
-def take(body: bytes, headers: dict[str, str]) -> int:
-    """The status to answer a delivery with. 2xx only once Bitrix24 has all of it, or won't have it."""
+def handle(body: bytes, headers: dict[str, str]) -> int:
+    """Return the response status: 2xx only after Bitrix24 has accepted or permanently refused all punches."""
     try:
         events = WEBHOOK.verify(body, headers)
-    except Exception:  # not genuine, or so odd that it can't be checked
+    except Exception:  # forged, or malformed in a way that prevents verification
         return 401
     for event in events if isinstance(events, list) else [events]:
         if event["type"] != "attendance.punch" or event["test"]:
@@ -45,7 +47,7 @@ def take(body: bytes, headers: dict[str, str]) -> int:
             outcome = book(event)
         except NotBooked as error:
             outcome = f"not booked: {error}"
-        except (Away, requests.RequestException) as error:
+        except (TryLater, requests.RequestException) as error:
             print(
                 json.dumps({"event": event["id"], "outcome": f"later: {str(error) or type(error).__name__}"}),
                 flush=True,
@@ -58,7 +60,7 @@ def take(body: bytes, headers: dict[str, str]) -> int:
 
 
 def book(punch: dict[str, Any]) -> str:
-    """Opens, pauses or closes the work day, as its state allows. Bitrix24 has one day a person, today's."""
+    """Open, pause or close today's work day, depending on its state. Bitrix24 has one work day per person and day."""
     kind, moment = punch["punch_type"], punch["occurred_at"]
     user = USERS.get(punch["user_id"], punch["user_id"])
     if not str(user).isdecimal():
@@ -73,10 +75,12 @@ def book(punch: dict[str, Any]) -> str:
     if punch["direction"] is None:
         raise NotBooked(f"{kind} is neither in nor out")
     if same_moment(day.get("TIME_START" if punch["direction"] == "in" else "TIME_FINISH"), moment):
-        return "there already"
+        return "already booked"
     if punch["direction"] == "in":
         if state == "PAUSED":
-            bitrix24("timeman.open", USER_ID=int(user))  # goes on; TIME is for closed days only
+            bitrix24(
+                "timeman.open", USER_ID=int(user)
+            )  # resumes the day; TIME is only allowed for closed days
             return "break ended"
         if state != "CLOSED":
             raise NotBooked(f"the work day has been {state.lower()} since {day['TIME_START']}")
@@ -99,11 +103,11 @@ def same_moment(one: str | None, other: str) -> bool:
 
 
 def bitrix24(method: str, **fields: Any) -> Any:
-    """Calls a method of the REST API by the inbound webhook, whose URL is a secret."""
+    """Call a method of the REST API through the inbound webhook, whose URL is a secret."""
     try:
         answer = requests.post(f"{WEBHOOK_URL}/{method}", json=fields, timeout=30, allow_redirects=False)
     except requests.RequestException as error:
-        raise Away(type(error).__name__) from None  # its words would hold the URL
+        raise TryLater(type(error).__name__) from None  # its message would contain the URL
     if answer.ok:
         return answer.json()["result"]
     try:
@@ -112,7 +116,7 @@ def bitrix24(method: str, **fields: Any) -> Any:
         refused = {}
     if answer.status_code == 400 and "error" in refused:
         raise NotBooked(f"{refused['error']}: {refused.get('error_description', '')}")
-    raise Away(f"Bitrix24 answered {answer.status_code} {refused.get('error', '')}".rstrip())
+    raise TryLater(f"Bitrix24 answered {answer.status_code} {refused.get('error', '')}".rstrip())
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -120,7 +124,7 @@ class Receiver(BaseHTTPRequestHandler):
         length = self.headers.get("content-length", "0")
         if re.fullmatch("[0-9]{1,8}", length):
             body = self.rfile.read(int(length))
-            self.send_response(take(body, {name.lower(): value for name, value in self.headers.items()}))
+            self.send_response(handle(body, {name.lower(): value for name, value in self.headers.items()}))
         else:
             self.close_connection = True
             self.send_response(400)

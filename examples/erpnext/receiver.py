@@ -1,6 +1,6 @@
-"""Punches to ERPNext's Employee Checkin: `WEBHOOK_SECRET=… ERPNEXT_URL=… … python3 receiver.py [PORT]`.
+"""Records punches as Employee Checkins in ERPNext: `WEBHOOK_SECRET=… ERPNEXT_URL=… … python3 receiver.py [PORT]`.
 
-Needs `pip install requests standardwebhooks`. See docs/integrations/erpnext.md."""
+Requires `pip install requests standardwebhooks`. See docs/integrations/erpnext.md."""
 
 import json
 import os
@@ -18,18 +18,18 @@ TOKEN = f"token {os.environ['ERPNEXT_API_KEY']}:{os.environ['ERPNEXT_API_SECRET'
 
 
 class NotBooked(Exception):
-    """ERPNext won't have it, however often it is asked: reported, and not tried again."""
+    """ERPNext refused the request permanently. The error is reported, and the request isn't retried."""
 
 
-class Away(Exception):
-    """ERPNext may have it later: the relay is answered 503, and delivers it again."""
+class TryLater(Exception):
+    """ERPNext may accept the punch later. The response is 503, so the relay retries the delivery."""
 
 
-def take(body: bytes, headers: dict[str, str]) -> int:
-    """The status to answer a delivery with. 2xx only once ERPNext has all of it, or won't have it."""
+def handle(body: bytes, headers: dict[str, str]) -> int:
+    """Return the response status: 2xx only after ERPNext has accepted or permanently refused all punches."""
     try:
         events = WEBHOOK.verify(body, headers)
-    except Exception:  # not genuine, or so odd that it can't be checked
+    except Exception:  # forged, or malformed in a way that prevents verification
         return 401
     status = 204
     for event in events if isinstance(events, list) else [events]:
@@ -39,17 +39,17 @@ def take(body: bytes, headers: dict[str, str]) -> int:
             outcome = book(event)
         except NotBooked as error:
             outcome = f"not booked: {error}"
-        except (Away, requests.RequestException) as error:
+        except (TryLater, requests.RequestException) as error:
             status = 503
             outcome = f"later: {str(error) or type(error).__name__}"
         print(json.dumps({"event": event["id"], "user": event["user_id"], "outcome": outcome}), flush=True)
         if outcome.startswith("later: ") and not outcome.startswith("later: ERPNext answered"):
-            break  # it can't be reached, so the others of a batch would wait in vain
+            break  # ERPNext can't be reached, so the rest of the batch would also fail
     return status
 
 
 def book(punch: dict[str, Any]) -> str:
-    """Adds an Employee Checkin. ERPNext tells a punch by employee and second, so that none is there twice."""
+    """Add an Employee Checkin. ERPNext identifies a punch by employee and second, so there are no duplicates."""
     answer = requests.post(
         f"{URL}/api/method/hrms.hr.doctype.employee_checkin.employee_checkin.add_log_based_on_employee_field",
         headers={"Authorization": TOKEN},
@@ -66,16 +66,16 @@ def book(punch: dict[str, Any]) -> str:
     if answer.ok:
         return "booked"
     if "already has a log with the same timestamp" in answer.text:
-        return "there already"
+        return "already booked"
     if "No Employee found" in answer.text:
         raise NotBooked(f"no employee has the Attendance Device ID {punch['user_id']}")
-    if answer.status_code in (409, 417, 422):  # what Frappe answers where a rule of it forbids the entry
+    if answer.status_code in (409, 417, 422):  # the statuses with which Frappe refuses an invalid entry
         raise NotBooked(f"ERPNext refused it: {reason(answer)}")
-    raise Away(f"ERPNext answered {answer.status_code}")
+    raise TryLater(f"ERPNext answered {answer.status_code}")
 
 
 def reason(answer: requests.Response) -> str:
-    """Frappe's own words: a list of JSON texts in a JSON text."""
+    """Return Frappe's own messages, which are JSON strings in a list in a JSON string."""
     try:
         messages = json.loads(answer.json()["_server_messages"])
         return " ".join(str(json.loads(message)["message"]) for message in messages)[:300]
@@ -88,7 +88,7 @@ class Receiver(BaseHTTPRequestHandler):
         length = self.headers.get("content-length", "0")
         if re.fullmatch("[0-9]{1,8}", length):
             body = self.rfile.read(int(length))
-            self.send_response(take(body, {name.lower(): value for name, value in self.headers.items()}))
+            self.send_response(handle(body, {name.lower(): value for name, value in self.headers.items()}))
         else:
             self.close_connection = True
             self.send_response(400)

@@ -1,8 +1,8 @@
-"""Asks Gemini, and lets it use the machines: `python3 assistant.py functions.json "Is a device full?"`
+"""Asks Gemini a question, and lets it use the devices: `python3 assistant.py functions.json "Is a device full?"`
 
-functions.json is what `cams-relay openapi --format gemini` prints. Python 3.9 or later alone. GEMINI_API_KEY is
-Google's, RELAY_URL and RELAY_API_KEY are the relay's; what the relay's key may not do, Gemini can't. GEMINI_MODEL and
-GEMINI_API_URL name another model or server.
+functions.json is the output of `cams-relay openapi --format gemini`. Requires only Python 3.9 or later. GEMINI_API_KEY
+is a key from Google, and RELAY_URL and RELAY_API_KEY are those of the relay. Gemini can only do what that key allows.
+Use GEMINI_MODEL and GEMINI_API_URL to choose another model or server.
 """
 
 import json
@@ -23,7 +23,7 @@ RULES = (
 
 
 def fetch(url, headers, body=None, method=None):
-    """Status and JSON of a request; an error's are returned, too."""
+    """Send a request, and return the status and JSON of the response, even if it is an error."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json", **headers}
     request = urllib.request.Request(url, data, headers, method=method)
@@ -35,12 +35,12 @@ def fetch(url, headers, body=None, method=None):
 
 
 def is_biometric(name):
-    """Templates, photos and what goes with them are not for a model; nor are card numbers and PINs."""
+    """Return whether a field must be hidden from a model: templates, photos, their indexes, card numbers and PINs."""
     return name.endswith(("_data", "_index")) or name in ("card_number", "password")
 
 
 def without_biometrics(declarations):
-    """What of `cams-relay openapi --format gemini` is given to the model."""
+    """Yield the functions for the model, without biometric data and other secrets."""
     for declaration in declarations:
         parameters = declaration.get("parameters", {"properties": {}})
         if any(is_biometric(name) for name in parameters.get("required", ())):
@@ -50,7 +50,7 @@ def without_biometrics(declarations):
 
 
 def operations():
-    """Name of a function → method, path, names of its parameters in path and query, whether it changes something."""
+    """Yield each function's name, and its method, path, path and query parameters, and whether it changes anything."""
     _, document = fetch(f"{RELAY_URL}/openapi.json?tag=actions", {})
     for path, item in document["paths"].items():
         for method, operation in item.items():
@@ -61,7 +61,7 @@ def operations():
 
 
 def dispatch(call, known, allowed):
-    """Carries a `functionCall` out at the relay; the `response` to answer with."""
+    """Send a `functionCall` to the relay, and return the `response` for the model."""
     name, fields = call["name"], dict(call.get("args") or {})
     if name not in known or not set(fields) <= allowed.get(name, set()):
         return {"error": "There is no such function, or it doesn't accept these arguments."}
@@ -78,7 +78,7 @@ def dispatch(call, known, allowed):
 
 
 def agreed(call):
-    """Whether the person at the keyboard lets a function that changes something run."""
+    """Ask the person at the keyboard whether a function that changes something may run."""
     print(
         f"{call['name']} {json.dumps(call.get('args'))}: run it? [y/N] ", end="", file=sys.stderr, flush=True
     )
@@ -86,7 +86,7 @@ def agreed(call):
 
 
 def ask(question, declarations):
-    """Gemini's answer to a question; it may call functions on the way."""
+    """Return Gemini's answer to a question. Gemini may call functions before it answers."""
     given = list(without_biometrics(declarations))
     allowed = {item["name"]: set(item.get("parameters", {}).get("properties", ())) for item in given}
     known = dict(operations())
@@ -99,7 +99,9 @@ def ask(question, declarations):
         if status != 200 or not answer.get("candidates"):
             sys.exit(f"Gemini answered {status}: {answer.get('error', {}).get('message', 'nothing')}")
         content = answer["candidates"][0]["content"]
-        contents.append(content)  # as it came: thought signatures in it must come back
+        contents.append(
+            content
+        )  # unchanged, because it can contain thought signatures, which must be sent back
         calls = [part["functionCall"] for part in content.get("parts", ()) if "functionCall" in part]
         if not calls:
             return "".join(part.get("text", "") for part in content.get("parts", ()))
@@ -108,7 +110,7 @@ def ask(question, declarations):
 
 
 def reply(call, known, allowed):
-    """The part that answers a `functionCall`, with its id if it has one."""
+    """Return the part that answers a `functionCall`, with its ID if it has one."""
     own = {key: call[key] for key in ("id", "name") if key in call}
     return {"functionResponse": {**own, "response": dispatch(call, known, allowed)}}
 

@@ -1,30 +1,31 @@
 /**
- * Appends cams-relay's events to this spreadsheet, a row each. Deployed as a web app, it is a subscription's target.
+ * Appends a row to this spreadsheet for each event from cams-relay. Deploy it as a web app, and use its URL as the
+ * target of a subscription.
  *
- * An Apps Script sees no headers, so it can't verify the signature: the URL carries a key instead, kept in the script
- * property KEY. Nor can it choose a status: HtmlService answers 200, which the relay takes as delivered, and
- * ContentService answers with a redirect, which the relay takes as a failure and tries again.
+ * Apps Script can't read request headers, so it can't verify the signature. Instead, the URL contains a key, which is
+ * stored in the script property KEY. Apps Script can't set the status either. HtmlService responds with 200, so the
+ * relay counts the event as delivered. ContentService responds with a redirect, so the relay retries the delivery.
  */
 const SHEET = 'Events';
 const COLUMNS = [
   'id', 'type', 'local_date', 'local_time', 'occurred_at', 'device_id', 'device_label', 'user_id', 'user_name',
   'punch_type', 'input_type',
 ];
-const LATEST = 2000; // rows among which an event that comes again is looked for
+const LATEST = 2000; // number of rows that are searched for a repeated event
 
 function doPost(e) {
   try {
     if (!isOurs(e.parameter.key)) return ContentService.createTextOutput('wrong key');
     const body = JSON.parse(e.postData.contents);
-    append(Array.isArray(body) ? body : [body]); // an array where the subscription has a batch_max
+    append(Array.isArray(body) ? body : [body]); // an array if the subscription has batch_max
     return HtmlService.createHtmlOutput('ok');
   } catch (error) {
-    console.error(error); // uncaught, it would be answered with 200
+    console.error(error); // if this weren't caught, the response would be 200
     return ContentService.createTextOutput('failed');
   }
 }
 
-/** Digests are compared, so that the time it takes says nothing of the key. */
+/** Compares digests, so that the time that this takes reveals nothing about the key. */
 function isOurs(given) {
   const key = PropertiesService.getScriptProperties().getProperty('KEY');
   const digest = (text) => String(Utilities.computeDigest(Utilities.DigestAlgorithm.SHA_256, text));
@@ -33,7 +34,7 @@ function isOurs(given) {
 
 function append(events) {
   const lock = LockService.getScriptLock();
-  lock.waitLock(10000); // less than the relay waits for an answer
+  lock.waitLock(10000); // less than the relay's timeout
   try {
     const spreadsheet = SpreadsheetApp.getActiveSpreadsheet();
     const sheet = spreadsheet.getSheetByName(SHEET) || spreadsheet.insertSheet(SHEET);
@@ -45,7 +46,7 @@ function append(events) {
     const lacking = first + rows.length - 1 - sheet.getMaxRows();
     if (lacking > 0) sheet.insertRowsAfter(sheet.getMaxRows(), lacking);
     sheet.getRange(first, 1, rows.length, COLUMNS.length).setValues(rows);
-    SpreadsheetApp.flush(); // before another execution looks
+    SpreadsheetApp.flush(); // before another execution reads the sheet
   } finally {
     lock.releaseLock();
   }
@@ -58,7 +59,7 @@ function latestIds(sheet) {
   return new Set(sheet.getRange(first, 1, last - first + 1, 1).getValues().map(([id]) => id));
 }
 
-/** A text stays one by its apostrophe: user 007 would become 7, and a name that begins with = a formula. */
+/** Prefixes text with an apostrophe. Otherwise, user 007 would become 7, and a name that begins with = a formula. */
 function cell(name, event) {
   const value = event[name] ?? '';
   return typeof value !== 'string' || value === '' || name.startsWith('local_') ? value : `'${value}`;

@@ -1,6 +1,7 @@
-"""Punches to Odoo's attendances, by JSON-RPC: `WEBHOOK_SECRET=… ODOO_URL=… … python3 receiver.py [PORT]`.
+"""Records punches as attendances in Odoo, by JSON-RPC: `WEBHOOK_SECRET=… ODOO_URL=… … python3 receiver.py [PORT]`.
 
-Needs `pip install requests standardwebhooks`. See docs/integrations/odoo.md. Subscribe it with `max_in_flight` 1."""
+Requires `pip install requests standardwebhooks`. See docs/integrations/odoo.md.
+The subscription must have `max_in_flight` 1."""
 
 import json
 import os
@@ -20,18 +21,18 @@ LONGEST_SHIFT = timedelta(hours=float(os.environ.get("ODOO_LONGEST_SHIFT_HOURS",
 
 
 class NotBooked(Exception):
-    """Odoo won't have it, however often it is asked: reported, and not tried again."""
+    """Odoo refused the request permanently. The error is reported, and the request isn't retried."""
 
 
-class Away(Exception):
-    """Odoo may have it later: the relay is answered 503, and delivers it again."""
+class TryLater(Exception):
+    """Odoo may accept the punch later. The response is 503, so the relay retries the delivery."""
 
 
-def take(body: bytes, headers: dict[str, str]) -> int:
-    """The status to answer a delivery with. 2xx only once Odoo has all of it, or won't have it."""
+def handle(body: bytes, headers: dict[str, str]) -> int:
+    """Return the response status: 2xx only after Odoo has accepted or permanently refused all punches."""
     try:
         events = WEBHOOK.verify(body, headers)
-    except Exception:  # not genuine, or so odd that it can't be checked
+    except Exception:  # forged, or malformed in a way that prevents verification
         return 401
     for event in events if isinstance(events, list) else [events]:
         if event["type"] != "attendance.punch" or event["test"]:
@@ -40,7 +41,7 @@ def take(body: bytes, headers: dict[str, str]) -> int:
             outcome = book(event)
         except NotBooked as error:
             outcome = f"not booked: {error}"
-        except (Away, requests.RequestException) as error:
+        except (TryLater, requests.RequestException) as error:
             print(
                 json.dumps({"event": event["id"], "outcome": f"later: {str(error) or type(error).__name__}"}),
                 flush=True,
@@ -51,7 +52,7 @@ def take(body: bytes, headers: dict[str, str]) -> int:
 
 
 def book(punch: dict[str, Any]) -> str:
-    """Opens or closes an attendance. There are never two open ones, and what came before is there already."""
+    """Open or close an attendance. An employee never has two open ones, and a repeated punch changes nothing."""
     found = odoo("hr.employee", "search_read", [[["barcode", "=", punch["user_id"]]]], fields=["id"], limit=1)
     if not found:
         raise NotBooked(f"no employee has the Badge ID {punch['user_id']}")
@@ -60,7 +61,7 @@ def book(punch: dict[str, Any]) -> str:
         raise NotBooked(f"{punch['punch_type']} is neither in nor out")
     side = "check_in" if punch["direction"] == "in" else "check_out"
     if attendances(employee, [side, "=", moment]):
-        return "there already"
+        return "already booked"
     open_now = attendances(employee, ["check_out", "=", False])
     if side == "check_in":
         forgotten = ""
@@ -68,7 +69,7 @@ def book(punch: dict[str, Any]) -> str:
             came = open_now[0]["check_in"]
             if since(came, moment) <= LONGEST_SHIFT:
                 raise NotBooked(f"already checked in at {came} UTC, and not checked out since")
-            # Odoo takes no second open attendance. Nobody knows when that one ended, so it gets no hours.
+            # Odoo allows only one open attendance. Its end is unknown, so it is closed with 0 hours.
             odoo("hr.attendance", "write", [[open_now[0]["id"]], {"check_out": came}])
             forgotten = (
                 f"; the check-out of {came} UTC is missing, so that attendance was closed with 0 hours"
@@ -99,25 +100,25 @@ def attendances(employee: int, term: list[Any]) -> list[dict[str, Any]]:
 
 
 def odoo(model: str, method: str, arguments: list[Any], **options: Any) -> Any:
-    """Calls a method of a model."""
+    """Call a method of a model."""
     login = [DATABASE, int(os.environ["ODOO_UID"]), os.environ["ODOO_API_KEY"]]
     return rpc("object", "execute_kw", [*login, model, method, arguments, options])
 
 
 def rpc(service: str, method: str, arguments: list[Any]) -> Any:
-    """One JSON-RPC call. Odoo answers its own errors with 200, too."""
+    """Make a JSON-RPC call. Odoo also reports its own errors with status 200."""
     params = {"service": service, "method": method, "args": arguments}
     call = {"jsonrpc": "2.0", "method": "call", "id": 1, "params": params}
     answer = requests.post(f"{URL}/jsonrpc", json=call, timeout=30, allow_redirects=False)
     if answer.status_code != 200:
-        raise Away(f"Odoo answered {answer.status_code}")
+        raise TryLater(f"Odoo answered {answer.status_code}")
     document = answer.json()
     if "error" not in document:
         return document["result"]
     data = document["error"].get("data", {})
     if data.get("name") in ("odoo.exceptions.ValidationError", "odoo.exceptions.UserError"):
         raise NotBooked(data.get("message", "Odoo refused it"))
-    raise Away(f"Odoo answered {data.get('name') or document['error'].get('message')}")
+    raise TryLater(f"Odoo answered {data.get('name') or document['error'].get('message')}")
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -125,7 +126,7 @@ class Receiver(BaseHTTPRequestHandler):
         length = self.headers.get("content-length", "0")
         if re.fullmatch("[0-9]{1,8}", length):
             body = self.rfile.read(int(length))
-            self.send_response(take(body, {name.lower(): value for name, value in self.headers.items()}))
+            self.send_response(handle(body, {name.lower(): value for name, value in self.headers.items()}))
         else:
             self.close_connection = True
             self.send_response(400)

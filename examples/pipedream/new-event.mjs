@@ -1,4 +1,4 @@
-// A Pipedream source: subscribes at cams-relay when it is switched on, and emits each event, once.
+// A Pipedream source that subscribes to cams-relay when it is turned on, and emits each event once.
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
 export default {
@@ -29,7 +29,7 @@ export default {
     http: { type: '$.interface.http', customResponse: true },
   },
   hooks: {
-    // Samples, so that the next steps' fields can be chosen before the first punch.
+    // Emits samples, so that users can select fields in later steps before the first punch.
     async deploy() {
       for (const type of this.events) {
         const query = new URLSearchParams({ type: type === '*' ? 'attendance.punch' : type });
@@ -58,7 +58,7 @@ export default {
         body: body && JSON.stringify(body),
       });
       const text = await response.text();
-      const gone = method === 'DELETE' && response.status === 404; // as wanted
+      const gone = method === 'DELETE' && response.status === 404; // already deleted
       if (!response.ok && !gone) throw new Error(`${response.status} ${text}`);
       return response.status === 200 || response.status === 201 ? JSON.parse(text) : undefined;
     },
@@ -70,7 +70,7 @@ export default {
       const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
       const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${bodyRaw}`).digest('base64');
       const expected = Buffer.from(`v1,${signature}`);
-      // One of several: while a secret is changed, both sign.
+      // After a secret was rotated, deliveries have two signatures for a while. One must match.
       const given = (headers['webhook-signature'] ?? '').split(' ').map((one) => Buffer.from(one));
       return given.some((one) => one.length === expected.length && timingSafeEqual(one, expected));
     },

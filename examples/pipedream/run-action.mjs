@@ -1,4 +1,4 @@
-// A Pipedream action: has a machine do something. Its fields come from the relay's own description.
+// A Pipedream action that sends a command to a device. Its fields come from the relay's OpenAPI description.
 export default {
   key: 'cams_relay-run-action',
   name: 'Run an Action on an Attendance Machine',
@@ -43,7 +43,7 @@ export default {
       if (!response.ok) throw new Error(answer.detail ?? `The relay answered ${response.status}`);
       return answer;
     },
-    /** By name, `add-user` for example. */
+    /** The action's name, for example `add-user`. */
     async operations() {
       const { paths } = await this.call('GET', '/openapi.json?version=3.0&tag=actions');
       const actions = Object.entries(paths).filter(([path]) => path.startsWith('/v1/actions/'));
@@ -54,7 +54,7 @@ export default {
     const { schema } = (await this.operations())[this.action].requestBody.content['application/json'];
     const given = Object.keys(schema.properties).filter((name) => this[name] !== undefined);
     const body = Object.fromEntries(given.map((name) => [name, this[name]]));
-    // Less than the 30 s that a workflow may take unless it is set otherwise.
+    // Less than 30 s, the default timeout of a workflow.
     const answer = await this.call('POST', `/v1/actions/${this.action}`, body, { Prefer: 'wait=20' });
     $.export('$summary', `${this.action}: ${answer.message ?? answer.status}`);
     return answer;

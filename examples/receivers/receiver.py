@@ -1,4 +1,6 @@
-"""Takes cams-relay's deliveries: `WEBHOOK_SECRET=whsec_… python3 receiver.py [PORT]`. Python 3.9 or later alone."""
+"""Receives deliveries from cams-relay: `WEBHOOK_SECRET=whsec_… python3 receiver.py [PORT]`.
+
+Requires only Python 3.9 or later."""
 
 import base64
 import hmac
@@ -11,15 +13,15 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 KEY = base64.b64decode(os.environ.get("WEBHOOK_SECRET", "").removeprefix("whsec_"))
 if not KEY:
-    sys.exit("Set WEBHOOK_SECRET.")  # an empty key fits what anybody signs with one
-seen = set()  # of webhook-ids; in earnest, a unique column beside what you store
+    sys.exit("Set WEBHOOK_SECRET.")  # with an empty key, anyone could sign deliveries
+seen = set()  # webhook-ids; in production, use a unique column in the table in which you store events
 
 
 def is_genuine(webhook_id: str, timestamp: str, signatures: str, body: bytes) -> bool:
     signed = f"{webhook_id}.{timestamp}.".encode() + body
     expected = b"v1," + base64.b64encode(hmac.digest(KEY, signed, "sha256"))
     fresh = re.fullmatch("[0-9]{1,12}", timestamp) and abs(time.time() - int(timestamp)) < 300
-    # One of several: while a secret is changed, both sign.
+    # After a secret was rotated, deliveries have two signatures for a while. One must match.
     return bool(fresh) and any(
         hmac.compare_digest(expected, given.encode()) for given in signatures.split(" ")
     )
@@ -39,8 +41,8 @@ class Receiver(BaseHTTPRequestHandler):
         if genuine and webhook_id not in seen:
             events = json.loads(body)
             for event in events if isinstance(events, list) else [events]:
-                print(json.dumps(event), flush=True)  # what you do with it
-            seen.add(webhook_id)  # afterwards: what failed above comes again
+                print(json.dumps(event), flush=True)  # process the event here
+            seen.add(webhook_id)  # only now, so that a delivery that failed above is retried
         self.send_response(204 if genuine else 401)
         self.end_headers()
 

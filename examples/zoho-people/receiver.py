@@ -1,6 +1,7 @@
-"""Punches to Zoho People's attendance: `WEBHOOK_SECRET=… ZOHO_DOMAIN=zoho.in … python3 receiver.py [PORT]`.
+"""Records punches as attendance in Zoho People: `WEBHOOK_SECRET=… ZOHO_DOMAIN=zoho.in … python3 receiver.py [PORT]`.
 
-Needs `pip install requests standardwebhooks`. See docs/integrations/zoho-people.md. Subscribe it with batches."""
+Requires `pip install requests standardwebhooks`. See docs/integrations/zoho-people.md.
+The subscription should send batches."""
 
 import json
 import os
@@ -15,24 +16,26 @@ import requests
 from standardwebhooks import Webhook
 
 WEBHOOK = Webhook(os.environ["WEBHOOK_SECRET"])
-DOMAIN = os.environ.get("ZOHO_DOMAIN", "zoho.com")  # of your data centre: zoho.eu, zoho.in, zoho.com.au, …
+DOMAIN = os.environ.get(
+    "ZOHO_DOMAIN", "zoho.com"
+)  # depends on your data centre: zoho.eu, zoho.in, zoho.com.au, …
 ACCOUNTS = os.environ.get("ZOHO_ACCOUNTS_URL", f"https://accounts.{DOMAIN}")
 PEOPLE = os.environ.get("ZOHO_PEOPLE_URL", f"https://people.{DOMAIN}")
 SEEN = sqlite3.connect(os.environ.get("SEEN_FILE", "seen.db"))
 SEEN.execute("CREATE TABLE IF NOT EXISTS seen (event TEXT PRIMARY KEY)")
-kept: dict[str, Any] = {}
+cached: dict[str, Any] = {}
 locked_until = [0.0]
 
 
-class Away(Exception):
-    """Zoho may have it later: the relay is answered 503, and delivers it again."""
+class TryLater(Exception):
+    """Zoho may accept the punches later. The response is 503, so the relay retries the delivery."""
 
 
-def take(body: bytes, headers: dict[str, str]) -> int:
-    """The status to answer a delivery with. 2xx only once Zoho has all of it: one call for a whole batch."""
+def handle(body: bytes, headers: dict[str, str]) -> int:
+    """Return the response status: 2xx only after Zoho has answered the call for the whole batch."""
     try:
         events = WEBHOOK.verify(body, headers)
-    except Exception:  # not genuine, or so odd that it can't be checked
+    except Exception:  # forged, or malformed in a way that prevents verification
         return 401
     punches = [
         event
@@ -41,7 +44,7 @@ def take(body: bytes, headers: dict[str, str]) -> int:
     ]
     try:
         outcome = book([punch for punch in punches if punch["direction"]])
-    except (Away, requests.RequestException) as error:
+    except (TryLater, requests.RequestException) as error:
         print(json.dumps({"outcome": f"later: {str(error) or type(error).__name__}"}), flush=True)
         return 503
     with SEEN:
@@ -57,11 +60,11 @@ def is_seen(event: dict[str, Any]) -> bool:
 
 
 def book(punches: list[dict[str, Any]]) -> str:
-    """Imports them with one call of the Attendance Bulk Import API, of which ten a minute are allowed."""
+    """Import punches with one call to the Attendance Bulk Import API, which allows ten calls per minute."""
     if not punches:
         return "nothing to book"
     if time.monotonic() < locked_until[0]:
-        raise Away("Zoho's limit was reached less than five minutes ago")
+        raise TryLater("Zoho's limit was reached less than five minutes ago")
     rows = [
         {
             "empId": punch.get("employee_id") or punch["user_id"],
@@ -76,11 +79,11 @@ def book(punches: list[dict[str, Any]]) -> str:
         answer = call(rows, fresh=True)
     if answer.status_code == 429 or "threshold" in answer.text.lower():
         locked_until[0] = time.monotonic() + 300
-        raise Away("Zoho's limit is reached")
+        raise TryLater("Zoho's limit is reached")
     if answer.status_code == 400:
         return f"not booked: Zoho refused it: {answer.text[:300]}"
     if answer.status_code != 200:
-        raise Away(f"Zoho answered {answer.status_code}")
+        raise TryLater(f"Zoho answered {answer.status_code}")
     return f"not booked: {answer.text[:300]}" if "error" in answer.text.lower() else "booked"
 
 
@@ -95,8 +98,8 @@ def call(rows: list[dict[str, str]], *, fresh: bool) -> requests.Response:
 
 
 def access_token(fresh: bool) -> str:
-    """An access token lasts an hour; ten may be made in ten minutes."""
-    if fresh or "token" not in kept or time.monotonic() > kept["until"]:
+    """Return an access token. A token is valid for an hour, and Zoho issues at most ten in ten minutes."""
+    if fresh or "token" not in cached or time.monotonic() > cached["until"]:
         answer = requests.post(
             f"{ACCOUNTS}/oauth/v2/token",
             data={
@@ -109,11 +112,11 @@ def access_token(fresh: bool) -> str:
         )
         document = answer.json() if answer.ok else {}
         if "access_token" not in document:
-            raise Away(f"Zoho gave no access token: {document.get('error', answer.status_code)}")
-        kept.update(
+            raise TryLater(f"Zoho gave no access token: {document.get('error', answer.status_code)}")
+        cached.update(
             token=document["access_token"], until=time.monotonic() + document.get("expires_in", 3600) - 60
         )
-    return str(kept["token"])
+    return str(cached["token"])
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -121,7 +124,7 @@ class Receiver(BaseHTTPRequestHandler):
         length = self.headers.get("content-length", "0")
         if re.fullmatch("[0-9]{1,8}", length):
             body = self.rfile.read(int(length))
-            self.send_response(take(body, {name.lower(): value for name, value in self.headers.items()}))
+            self.send_response(handle(body, {name.lower(): value for name, value in self.headers.items()}))
         else:
             self.close_connection = True
             self.send_response(400)

@@ -87,7 +87,7 @@ def test_erpnext_gets_each_punch_once(run: Callable[..., Program]) -> None:
     assert outcomes(program) == [
         "later: ERPNext answered 503",
         "booked",
-        "there already",
+        "already booked",
         "not booked: no employee has the Attendance Device ID 8",
         "booked",
     ]
@@ -153,11 +153,11 @@ def test_odoo_never_has_two_open_attendances(run: Callable[..., Program]) -> Non
     assert outcomes(program) == [
         "not booked: checked out without a check-in",
         "checked in",
-        "there already",
+        "already booked",
         f"not booked: already checked in at {shown[1]} UTC, and not checked out since",
         f"not booked: arrived late: the open attendance begins later, at {shown[1]} UTC",
         "checked out",
-        "there already",
+        "already booked",
         "not booked: no employee has the Badge ID 9",
     ]
 

@@ -47,7 +47,7 @@ export const newEvent = createTrigger({
     return call<Event[]>(auth, 'GET', `/v1/events/samples?type=${type}`);
   },
 
-  /** Activepieces has answered already: what is forged starts no flow, but can't be refused. */
+  /** Activepieces has already responded. A forged delivery therefore starts no flow, but can't be refused. */
   async run({ payload, store }) {
     const subscription = await store.get<Subscription>(SUBSCRIPTION);
     const body = String(payload.rawBody);
@@ -64,7 +64,7 @@ function isGenuine(secret: string, headers: Record<string, string | undefined>, 
   const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
   const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64');
   const expected = Buffer.from(`v1,${signature}`);
-  // One of several: while a secret is changed, both sign.
+  // After a secret was rotated, deliveries have two signatures for a while. One must match.
   const given = (headers['webhook-signature'] ?? '').split(' ').map((one) => Buffer.from(one));
   return given.some((one) => one.length === expected.length && timingSafeEqual(one, expected));
 }

@@ -27,7 +27,7 @@ export const relayAuth = PieceAuth.CustomAuth({
 
 export type Connection = { props: { relayUrl: string; apiKey: string } };
 
-/** Calls the relay. Throws what it says where it refuses. */
+/** Calls the relay. If the relay refuses the request, throws an error with its message. */
 export async function call<Answer>(
   { props: { relayUrl, apiKey } }: Connection,
   method: 'GET' | 'POST' | 'DELETE',
@@ -41,7 +41,7 @@ export async function call<Answer>(
   });
   const text = await response.text();
   const answer = text ? JSON.parse(text) : undefined;
-  const gone = method === 'DELETE' && response.status === 404; // as wanted
+  const gone = method === 'DELETE' && response.status === 404; // already deleted
   if (!response.ok && !gone) {
     throw new Error(answer?.detail ?? `The relay answered ${response.status}`);
   }

@@ -9,7 +9,7 @@ type Operation = {
 
 const CHOOSE_FIRST = { disabled: true, options: [], placeholder: 'Connect to a relay first' };
 
-/** All actions, by name, as the relay describes them. */
+/** Returns all actions by name, as described by the relay. */
 async function operations(auth: Connection): Promise<Record<string, Operation>> {
   const { paths } = await call<{ paths: Record<string, { post: Operation }> }>(
     auth, 'GET', '/openapi.json?version=3.0&tag=actions',
@@ -18,7 +18,7 @@ async function operations(auth: Connection): Promise<Record<string, Operation>> 
   return Object.fromEntries(actions.map(([path, { post }]) => [path.slice('/v1/actions/'.length), post]));
 }
 
-/** A field of an action as one of the form. `device_id` has a choice of its own. */
+/** Returns the form field for a field of an action. `device_id` has its own dropdown. */
 function property(name: string, { type, description, enum: choices }: Field, required: boolean) {
   const title = name.replaceAll('_', ' ').replace(/\b[a-z]/g, (letter) => letter.toUpperCase());
   const about = { displayName: title, description, required };
