@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
@@ -93,6 +93,15 @@ class Supervisor:
             log.warning("%s ended with status %s and is being restarted", child.name, status)
             _kill_group(child)
             self._start(child)
+
+    def restart(self, names: Collection[str], environment: Mapping[str, str]) -> None:
+        """Restart the children with these names, with changed environment variables."""
+        for child in self.children:
+            if child.name in names and child.process is not None:
+                child.environment = {**child.environment, **environment}
+                child.process.terminate()
+                _await_end(child, time.monotonic() + _STOP_SECONDS)
+                self._start(child)
 
     def end(self, name: str) -> None:
         """End a child permanently. Nothing happens if there is none with that name."""

@@ -22,7 +22,7 @@ from app.base.log import configure
 from app.base.throttle import OnceAMinute
 from app.health.disk_checks import unwritable
 from app.run.supervisor import Supervisor
-from app.run.tunnel import Tunnel
+from app.run.tunnel import Change, Tunnel
 from app.settings import readers as setting_readers
 from app.settings.own_url import local_url
 from app.settings.running_up import LOCK, set_tunnel_url
@@ -129,7 +129,25 @@ def _each_turn(settings: Settings, store: Store, supervisor: Supervisor, tunnel:
     except (OSError, redis.RedisError) as error:
         _once.say_failure(log, error, "the simulated device can't be started or stopped")
     if tunnel is not None:
-        tunnel.check()
+        _watch_tunnel(settings, supervisor, tunnel)
+
+
+def _watch_tunnel(settings: Settings, supervisor: Supervisor, tunnel: Tunnel) -> None:
+    """Have all processes show the tunnel's URL, if it was started again and has another one."""
+    change = tunnel.check()
+    if change is None:
+        return
+    with suppress(OSError):  # on a full disk, other commands don't know it
+        set_tunnel_url(settings.data_dir, tunnel.url or None)
+    if change is Change.BACK:
+        log.warning("%s works again", tunnel.url)
+    elif change is Change.MOVED:
+        log.warning(
+            "the tunnel has another URL: %s; update the Callback URL of each device in the API Monitor",
+            tunnel.url,
+        )
+        os.environ["RELAY_PUBLIC_URL"] = tunnel.url
+        supervisor.restart(("web", "dispatcher", "jobs"), {"RELAY_PUBLIC_URL": tunnel.url})
 
 
 def _grant(settings: Settings, store: Store, supervisor: Supervisor) -> None:

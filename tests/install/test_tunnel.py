@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
 import pytest
+import requests
 
-from app.run.tunnel import PROGRAMS, Tunnel
+from app.run.tunnel import PROGRAMS, Change, Tunnel
 from app.settings.running_up import tunnel_url
 from tests.command_line import Up, run
 from tests.harness import API_KEY, wait_for
@@ -56,7 +58,7 @@ def test_the_url_is_read_from_the_programs_output(
         assert "http://127.0.0.1:8123" in (tmp_path / "called").read_text()
     finally:
         tunnel.stop()
-    assert tunnel._process.poll() is not None
+    assert tunnel._process is not None and tunnel._process.poll() is not None
 
 
 def test_a_tunnel_that_does_not_start_is_an_error_with_its_output(
@@ -150,17 +152,50 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_the_end_of_a_tunnel_is_reported_once(
+def check_until(tunnel: Tunnel, wanted: Change) -> None:
+    wait_for(lambda: tunnel.check() is wanted, 60)
+
+
+def test_a_tunnel_that_ends_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr("app.run.tunnel._AGAIN_SECONDS", 0.1)
     monkeypatch.setenv("PATH", install(tmp_path, "ngrok", PRINTED["ngrok"]))
     tunnel = Tunnel("ngrok", "http://127.0.0.1:8123")
-    tunnel.check()
-    tunnel.stop()
-    tunnel.check()
-    tunnel.check()
-    (line,) = [record.getMessage() for record in caplog.records if "no longer works" in record.getMessage()]
-    assert URLS["ngrok"] in line and "`cams-relay up --tunnel ngrok`" in line
+    try:
+        assert tunnel.check() is None
+        kill(tunnel)
+        check_until(tunnel, Change.ENDED)
+        assert tunnel.url == ""
+        check_until(tunnel, Change.BACK)
+        assert tunnel.url == URLS["ngrok"] and tunnel.check() is None
+        (tmp_path / "printed").write_text("ERROR: limited to 1 session\n")
+        install_failing(tmp_path)
+        kill(tunnel)
+        check_until(tunnel, Change.ENDED)
+        wait_for(lambda: tunnel.check() is None and "can't be started again" in caplog.text, 60)
+        wait_for(lambda: tunnel.check() is None and tunnel._pause > 0.4, 60)
+        assert "limited to 1 session" in caplog.text and tunnel.url == ""
+        (tmp_path / "ngrok").unlink()  # as during an update
+        wait_for(lambda: tunnel.check() is None and tunnel._pause > 0.8, 60)
+        install(tmp_path, "ngrok", PRINTED["ngrok"].replace("made-up", "other"))
+        check_until(tunnel, Change.MOVED)
+        assert tunnel.url == URLS["ngrok"].replace("made-up", "other")
+    finally:
+        tunnel.stop()
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("stopped (exit status" in one for one in said) == 2
+    assert sum("can't be started again" in one for one in said) == 1, "once a minute"
+
+
+def install_failing(folder: Path) -> None:
+    install(folder, "ngrok", "ERROR: limited to 1 session\n", then="exit 1")
+
+
+def kill(tunnel: Tunnel) -> None:
+    assert tunnel._process is not None
+    tunnel._process.kill()
+    tunnel._process.wait()
 
 
 def test_up_shows_and_uses_the_tunnels_url_and_ends_the_tunnel(tmp_path: Path) -> None:
@@ -185,6 +220,29 @@ def test_up_shows_and_uses_the_tunnels_url_and_ends_the_tunnel(tmp_path: Path) -
     url_file.write_text(URLS["cloudflared"])  # as left by an `up` that was killed
     assert tunnel_url(tmp_path / "data") is None
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_up_uses_the_new_url_of_a_tunnel_that_was_started_again(tmp_path: Path) -> None:
+    path = install(
+        tmp_path, "cloudflared", PRINTED["cloudflared"], then=f"echo $$ > {tmp_path}/pid\nexec sleep 600"
+    )
+    up = Up(tmp_path, "--no-simulator", "--tunnel", "cloudflared", RELAY_API_KEY=API_KEY, PATH=path)
+    other = URLS["cloudflared"].replace("made-up", "other")
+
+    def shown() -> str | None:
+        with suppress(requests.RequestException):
+            return str(up.get("/openapi.json", API_KEY)["servers"][0]["url"])
+        return None
+
+    try:
+        wait_for(lambda: "Press Ctrl-C to stop" in up.text(), 120)
+        (tmp_path / "printed").write_text(PRINTED["cloudflared"].replace("made-up", "other"))
+        os.kill(int((tmp_path / "pid").read_text()), 9)
+        wait_for(lambda: shown() == other, 120)
+        assert f"the tunnel has another URL: {other}; update the Callback URL" in up.text()
+        wait_for(lambda: tunnel_url(tmp_path / "data") == other, 60)
+    finally:
+        up.stop()
 
 
 def test_a_tunnel_together_with_a_public_url_is_refused(tmp_path: Path) -> None:
