@@ -5,7 +5,7 @@ const { call, relayUrl } = require('./relay');
 
 const DOCS = 'https://github.com/cams-relay/cams-relay/blob/main/docs/integrations/zapier.md';
 
-/** Whose key it is; the answer is also what the connection's label is made of. */
+/** Returns the key's data, which the connection's label also uses. */
 async function test(z, bundle) {
 	const { data } = await call(z, bundle, 'GET', '/v1/me');
 	if (!Array.isArray(data?.scopes)) {
@@ -23,7 +23,7 @@ async function test(z, bundle) {
 module.exports = {
 	type: 'custom',
 	test,
-	// In this place core has what `test` returned in inputData.
+	// For the label, core passes the result of `test` in inputData.
 	connectionLabel: (z, bundle) =>
 		`${bundle.inputData.name} at ${new URL(relayUrl(z, bundle)).host}`,
 	fields: [

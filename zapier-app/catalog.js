@@ -1,6 +1,6 @@
 'use strict';
 
-/** Events and actions of the relay's registry; `npm run catalog` builds the file. */
+/** Events and actions from the relay's registry. `npm run catalog` builds the file. */
 const catalog = require('./catalog.json');
 
 function find(list, name, value) {
@@ -12,12 +12,12 @@ function find(list, name, value) {
 const eventOf = (type) => find(catalog.events, 'type', type);
 const actionOf = (name) => find(catalog.actions, 'name', name);
 
-/** A list of the catalogue as choices of a dropdown. */
+/** Returns a list from the catalog as the choices of a dropdown. */
 function choices(options, value = 'value') {
 	return Object.fromEntries(options.map((option) => [option[value], option.label]));
 }
 
-/** Fields of an event or of a result as output fields; those of a list are Zapier's line items. */
+/** Returns the output fields for the fields of an event or result. Fields in a list become Zapier's line items. */
 function outputFields(values) {
 	return values.flatMap(({ name, label, type, format, fields }) =>
 		type === 'array'

@@ -1,20 +1,20 @@
 'use strict';
 
 /**
- * The error with its sentence as it is. To other errors than these core adds "What happened", which has the whole
- * bundle in it: a PIN, and the secret of a subscription.
+ * Returns the error with an unchanged message. To other errors, core adds "What happened" with the whole bundle, which
+ * can contain a PIN and a subscription's secret.
  */
 function plainly(error) {
 	error.doNotContextify = true;
 	return error;
 }
 
-/** An error of a step: a sentence, a code, and a status. */
+/** Creates a step's error with a message, a code and a status. */
 function failure(z, sentence, code, status) {
 	return plainly(new z.errors.Error(sentence, code, status));
 }
 
-/** The sentence of an error: Zapier's own carry it in JSON. */
+/** Returns an error's message. In Zapier's own errors, it is in JSON. */
 function sentenceOf(error) {
 	try {
 		return JSON.parse(error.message).message ?? error.message;

@@ -2,12 +2,12 @@
 
 const { catalog, eventOf, outputFields } = require('./catalog');
 
-/** Beside the relay's link to a photo, the file itself. */
+/** The photo's file, in addition to the relay's link. */
 const PHOTO = { key: 'photo', label: 'Photo', type: 'file' };
 
 const eventsOf = (types) => (types.includes('*') ? catalog.events : types.map(eventOf));
 
-/** The output fields that any event of these types has. */
+/** Returns the output fields that an event of any of these types can have. */
 function allFields(types) {
 	const events = eventsOf(types);
 	const fields = new Map(
@@ -17,7 +17,7 @@ function allFields(types) {
 	return [...outputFields([...fields.values()]), ...(withPhoto ? [PHOTO] : [])];
 }
 
-/** The output fields that all events of these types have. */
+/** Returns the output fields that all events of these types have. */
 function commonFields(types) {
 	const [first, ...rest] = eventsOf(types);
 	const inAll = ({ name }) =>
@@ -25,7 +25,7 @@ function commonFields(types) {
 	return outputFields(first.fields.filter(inAll));
 }
 
-/** An event that was made up, with these fields. */
+/** Returns a sample event with these fields. */
 function sampleOf(types, fields) {
 	const [{ sample }] = eventsOf(types);
 	return Object.fromEntries(

@@ -16,7 +16,7 @@ const byKey = (parts) => Object.fromEntries(parts.map((part) => [part.key, part]
 module.exports = {
 	version,
 	platformVersion,
-	// What is left empty is told from what is false or 0 by the app itself, and a 429 has the relay's own sentence.
+	// The app itself distinguishes empty values from false and 0, and shows the relay's own message for a 429.
 	flags: { cleanInputData: false, throwForThrottlingEarly: false },
 	authentication,
 	beforeRequest: [includeKey],

@@ -1,12 +1,12 @@
 'use strict';
 
-/** Text that someone typed, or a number of another step; empty where nothing was. */
+/** Returns text that somebody typed, or a number from another step, as a string; "" if the field is empty. */
 const text = (value) => String(value ?? '').trim();
 
-/** What was chosen in a field that takes several: Zapier gives an empty one where nothing was. */
+/** Returns the selected values of a field that allows several. If none is selected, Zapier passes an empty one. */
 const chosen = (value) => [value ?? []].flat().map(text).filter(Boolean);
 
-/** Whether a switch is on. Mapped from another step it may be a text. */
+/** Returns whether a switch is on. A value from another step can be text. */
 const isOn = (value) => /^(true|yes|1)$/i.test(text(value));
 
 module.exports = { text, chosen, isOn };

@@ -3,15 +3,15 @@
 const { failure } = require('./errors');
 const { call } = require('./relay');
 
-/** The event, with its photo as a file that is downloaded when a step uses it. A made-up event has none. */
+/** Returns the event with its photo as a file, which is downloaded when a step uses it. Samples have no file. */
 function withPhoto(z, event) {
 	if (event.type !== 'attendance.photo' || event.test) return event;
 	return { ...event, photo: z.dehydrateFile(downloadPhoto, { event_id: event.id }) };
 }
 
 /**
- * The photo of an event, in Zapier's store of files. The event is read anew: the link in it expires after a week, and
- * its host, the relay's public URL, may be another than the connection's.
+ * Saves an event's photo in Zapier's file store. The event is read again, because its link expires after a week. The
+ * link's host is that of the relay's public URL, which can differ from the connection's host.
  */
 async function downloadPhoto(z, bundle) {
 	const id = bundle.inputData.event_id;

@@ -7,7 +7,7 @@ const { failure, plainly } = require('./errors');
 const PAGE = 200;
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 
-/** Where the connection's relay is, without a slash at the end. */
+/** Returns the URL of the connection's relay, without a slash at the end. */
 function relayUrl(z, bundle) {
 	const given = String(bundle.authData.relay_url ?? '').trim();
 	let url;
@@ -33,15 +33,15 @@ function relayUrl(z, bundle) {
 }
 
 /**
- * Whether a request is the app's own to the relay. A file's URL that a form was given must not be read with the key,
- * also where it is the relay's: `middlewareData.foreign` says that it is one.
+ * Returns whether a request is one that the app makes to the relay. A file URL from a form must not be requested with
+ * the key, even if it is on the relay. Such requests have `middlewareData.foreign`.
  */
 function isForRelay(z, { url, middlewareData }, bundle) {
 	if (middlewareData?.foreign || !bundle.authData?.relay_url) return false;
 	return url.startsWith(`${relayUrl(z, bundle)}/`);
 }
 
-/** Before each request: the key, for the relay alone. */
+/** Adds the key to each request to the relay, and only to these. */
 function includeKey(request, z, bundle) {
 	if (isForRelay(z, request, bundle)) {
 		request.headers = {
@@ -52,7 +52,7 @@ function includeKey(request, z, bundle) {
 	return request;
 }
 
-/** After each response: what the relay refused is raised, but for statuses in `middlewareData.also`. */
+/** Throws an error for each request that the relay refused, except for statuses in `middlewareData.also`. */
 async function raiseProblem(response, z, bundle) {
 	const { request, status } = response;
 	const fine = status < 300 || request.middlewareData?.also?.includes(status);
@@ -73,15 +73,15 @@ function parsed(text) {
 	try {
 		return JSON.parse(text);
 	} catch {
-		return undefined; // anything else than the relay answers in HTML or text
+		return undefined; // another server usually answers with HTML or text
 	}
 }
 
-/** The name of the field, parameter or header that is at fault. */
+/** Returns the name of the invalid field, parameter or header. */
 const placeOf = ({ pointer, parameter, header }) =>
 	pointer?.slice(1).replaceAll('/', '.') || parameter || header || 'body';
 
-/** The relay's problem+json as Zapier's error: its sentence, and which field or command it was about. */
+/** Converts the relay's problem+json to a Zapier error with its message and the field or command. */
 function problem(z, { status, getHeader }, body) {
 	const known = typeof body === 'object' && body !== null ? body : {};
 	const sentence = known.detail ?? known.title ?? `The relay answered with HTTP status ${status}.`;
@@ -94,7 +94,7 @@ function problem(z, { status, getHeader }, body) {
 	];
 	const text = [sentence, ...more].filter(Boolean).join(' ');
 	if (status === 401) return plainly(new z.errors.ExpiredAuthError(text));
-	// A command that ended with 503 has ended: to run the step again would be another command.
+	// A command that ended with 503 isn't retried, because a repeated step would send another command.
 	if (status === 429 || (status === 503 && !known.command_id)) {
 		return new z.errors.ThrottledError(text, Number(getHeader('retry-after')) || undefined);
 	}
@@ -102,10 +102,10 @@ function problem(z, { status, getHeader }, body) {
 }
 
 /**
- * Calls the relay's API. Any status but 2xx and those of `also` is an error with the relay's sentence.
+ * Calls the relay's API. Throws an error with the relay's message unless the status is 2xx or in `also`.
  *
- * A body goes as a stream: core logs bodies, and knows PINs by the name of their field, but no templates and card
- * numbers. Of a stream it logs nothing.
+ * The body is sent as a stream, because core logs other bodies. Core hides PINs, which it recognises by the name of
+ * their field, but not templates and card numbers. It doesn't log streams.
  */
 async function call(z, bundle, method, path, { body, params, headers, also, raw } = {}) {
 	const request = {
@@ -113,15 +113,15 @@ async function call(z, bundle, method, path, { body, params, headers, also, raw 
 		url: `${relayUrl(z, bundle)}${path}`,
 		params: given(params),
 		headers: { ...headers },
-		redirect: 'manual', // a redirected POST would be a GET
-		skipThrowForStatus: true, // raiseProblem does, with the relay's sentence
+		redirect: 'manual', // otherwise, a redirected POST would become a GET
+		skipThrowForStatus: true, // raiseProblem throws instead, with the relay's message
 		middlewareData: { also },
 		raw,
 	};
 	if (body) {
 		const content = Buffer.from(JSON.stringify(body));
 		request.body = Readable.from([content]);
-		// Without its length it would be sent in chunks, which not every proxy takes.
+		// Without a length, the body would be sent in chunks, which some proxies don't accept.
 		Object.assign(request.headers, {
 			'Content-Type': 'application/json',
 			'Content-Length': String(content.length),
@@ -143,13 +143,13 @@ function given(params = {}) {
 	);
 }
 
-/** One page of a list: its rows, and the cursor of the next one or null. */
+/** Returns a page of a list: its rows, and the cursor of the next page or null. */
 async function page(z, bundle, path, { cursor, limit = PAGE, ...params } = {}) {
 	const { data } = await call(z, bundle, 'GET', path, { params: { ...params, limit, cursor } });
 	return { rows: data.data, next: data.next_cursor };
 }
 
-/** All rows of a list, page by page. */
+/** Returns all rows of a list, which it reads page by page. */
 async function list(z, bundle, path, params) {
 	const found = [];
 	let cursor;

@@ -8,8 +8,8 @@ const TOLERANCE_SECONDS = 300;
 const PREFIX = 'whsec_';
 
 /**
- * Why a delivery is not the relay's, or null where it is: Standard Webhooks, HMAC-SHA-256 over
- * `{webhook-id}.{webhook-timestamp}.{raw body}`. There may be several signatures while a secret is rotated.
+ * Returns why a delivery isn't from the relay, or null if it is. Follows Standard Webhooks: HMAC-SHA-256 of
+ * `{webhook-id}.{webhook-timestamp}.{raw body}`. While a secret is being rotated, there are several signatures.
  */
 function refusal(secret, headers, body, now = Date.now()) {
 	const [id, timestamp, signatures] = ['webhook-id', 'webhook-timestamp', 'webhook-signature'].map(
@@ -30,7 +30,7 @@ function refusal(secret, headers, body, now = Date.now()) {
 	return fits ? null : 'The signature is not valid.';
 }
 
-/** Zapier hands a hook's headers on as `Http-Webhook-Id`. */
+/** Returns a header of a delivery. Zapier passes headers on with names such as `Http-Webhook-Id`. */
 function plainHeaders(headers = {}) {
 	return Object.fromEntries(
 		Object.entries(headers).map(([name, value]) => [
@@ -41,10 +41,10 @@ function plainHeaders(headers = {}) {
 }
 
 /**
- * What was delivered, once its signature is verified. A forged delivery halts: it starts nothing and is no error.
+ * Returns the delivered events after verifying the signature. A forged delivery halts the Zap without an error.
  *
- * `rawRequest` and `subscribeData` come from Zapier's backend with every delivery of a live Zap; core only hands them
- * on. The editor has neither: it takes what `performList` returns.
+ * `rawRequest` and `subscribeData` come from Zapier's backend with every delivery of a live Zap. Core only passes them
+ * on. The editor has neither, and uses the result of `performList`.
  */
 function verified(z, { rawRequest, subscribeData }) {
 	const body = rawRequest?.content ?? '';

@@ -5,7 +5,7 @@ const { call } = require('./relay');
 const PATH = '/v1/subscriptions';
 const GONE = 404;
 
-/** Subscribes a URL; what is kept of it is its id and its secret, which the relay shows this once. */
+/** Subscribes a URL, and returns the subscription's ID and its secret, which the relay shows only once. */
 async function subscribe(z, bundle, body) {
 	const { data } = await call(z, bundle, 'POST', PATH, { body });
 	return { id: data.id, secret: data.secret };
@@ -15,7 +15,7 @@ async function unsubscribe(z, bundle, id) {
 	await call(z, bundle, 'DELETE', `${PATH}/${id}`, { also: [GONE] });
 }
 
-/** Has the stored events since a time delivered that the subscription takes. */
+/** Replays the subscription's stored events since a time. */
 async function replay(z, bundle, id, since) {
 	await call(z, bundle, 'POST', `${PATH}/${id}/replay`, { body: { since } });
 }

@@ -49,7 +49,7 @@ export class CamsRelayApi implements ICredentialType {
 			url: '/v1/me',
 			method: 'GET',
 		},
-		// n8n takes rules of both kinds together; its type has them apart.
+		// n8n accepts both kinds of rules together, but its type separates them.
 		rules: [
 			{
 				type: 'responseCode',
@@ -59,7 +59,7 @@ export class CamsRelayApi implements ICredentialType {
 				},
 			},
 			{
-				// Something else answered, for example a web page: what the relay says of a key isn't there.
+				// Something else answered, for example a web page. The response has none of the relay's fields.
 				type: 'responseSuccessBody',
 				properties: {
 					key: 'scopes',

@@ -2,7 +2,7 @@ import type { INodePropertyOptions } from 'n8n-workflow';
 
 import data from './catalog.json';
 
-/** Events and actions of the relay's registry; `npm run catalog` builds catalog.json. */
+/** Events and actions from the relay's registry. `npm run catalog` builds catalog.json. */
 export interface Catalog {
 	events: EventType[];
 	punch_types: Choice[];
@@ -16,7 +16,7 @@ export interface Choice {
 	label: string;
 }
 
-/** A kind of credential, and the flat field that carries its data. */
+/** A type of credential, and the flat field that contains its data. */
 export interface CredentialType {
 	type: string;
 	label: string;
@@ -75,12 +75,12 @@ export interface Field {
 
 export const catalog = data as unknown as Catalog;
 
-/** `user_id` → `userId`: flat fields as n8n's parameters. */
+/** Converts the name of a flat field to that of a parameter in n8n: `user_id` to `userId`. */
 export function camel(name: string): string {
 	return name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 }
 
-/** `The user's ID.` → `The user's ID`: n8n ends a single sentence without a full stop. */
+/** Removes the full stop of a single sentence, as n8n's style requires. */
 export function described(text: string): string {
 	return /[.?!] /.test(text) ? text : text.replace(/\.$/, '');
 }

@@ -36,7 +36,7 @@ export async function searchDevices(
 	return found((await list.call(this, '/v1/devices')).map(device), filter);
 }
 
-/** The users that the chosen device reported, or those of all devices while none is chosen. */
+/** Returns the users reported by the selected device, or by all devices if none is selected. */
 export async function searchUsers(
 	this: ILoadOptionsFunctions,
 	filter?: string,

@@ -21,7 +21,7 @@ export interface Call {
 	body?: IDataObject;
 	qs?: IDataObject;
 	headers?: IDataObject;
-	/** Statuses that are an answer too, not an error. */
+	/** Statuses besides 2xx that are not errors. */
 	also?: number[];
 	itemIndex?: number;
 }
@@ -43,7 +43,7 @@ interface Problem extends IDataObject {
 
 const PAGE = 200;
 
-/** Calls the relay's API. Any status but 2xx and those of `also` is a NodeApiError with the relay's sentence. */
+/** Calls the relay's API. Throws a NodeApiError with the relay's message unless the status is 2xx or in `also`. */
 export async function call(
 	this: Caller,
 	method: IHttpRequestMethods,
@@ -80,19 +80,19 @@ export async function call(
 	throw problem.call(this, status, response.body as Problem, itemIndex);
 }
 
-/** The name of the field, parameter or header that is at fault. */
+/** Returns the name of the invalid field, parameter or header. */
 function placeOf({ pointer, parameter, header }: Fault): string {
 	return pointer?.slice(1).replace(/\//g, '.') || parameter || header || 'body';
 }
 
-/** The relay's problem+json as n8n's error: its sentence, and beneath which field or command it was about. */
+/** Converts the relay's problem+json to an n8n error with its message and, as the description, the field or command. */
 function problem(
 	this: Caller,
 	status: number,
 	body: Problem | string,
 	itemIndex?: number,
 ): NodeApiError {
-	// Anything else than the relay answers in HTML or text.
+	// Another server usually answers with HTML or text.
 	const known: Problem = typeof body === 'object' && body !== null ? body : {};
 	const more = [
 		...(known.errors ?? []).map((fault) => `${placeOf(fault)}: ${fault.message}`),
@@ -107,7 +107,7 @@ function problem(
 	});
 }
 
-/** The rows of a list of the relay, `limit` at most, page by page. */
+/** Returns at most `limit` rows of a list, which it reads page by page. */
 export async function list(
 	this: Caller,
 	path: string,
@@ -126,7 +126,7 @@ export async function list(
 	return rows;
 }
 
-/** A file behind a signed link of the relay. The credential's URL is used: the public one may not be for n8n. */
+/** Downloads a file from a signed link. Uses the credential's URL, because n8n may not reach the public one. */
 export async function download(this: Caller, link: string): Promise<Buffer> {
 	const { relayUrl } = await this.getCredentials<{ relayUrl: string }>('camsRelayApi');
 	const { pathname, search } = new URL(link);

@@ -18,7 +18,7 @@ function operationsOf(resource) {
 	return shown.options.map(({ value }) => value);
 }
 
-/** The parameters a user sees for an operation, those in collections too. */
+/** Returns the parameters that a user sees for an operation, including those in collections. */
 function parametersOf(resource, operation) {
 	return properties.filter(({ displayOptions }) => {
 		const show = displayOptions?.show ?? {};
@@ -27,7 +27,7 @@ function parametersOf(resource, operation) {
 }
 
 for (const [name, Node] of Object.entries(NODES)) {
-	// n8n's lint reads literals: what is made from the catalogue is written out for it.
+	// n8n's linter only checks literals, so generated parameters are written out for it.
 	test(`${name}: what is made from the catalogue keeps n8n's rules as well`, () => {
 		const written = JSON.stringify(new Node().description, null, '\t')
 			.replace(/^(\t*)"(\w+)":/gm, '$1$2:')

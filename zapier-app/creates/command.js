@@ -8,18 +8,18 @@ const { call } = require('../relay');
 const { replay, subscribe, unsubscribe } = require('../subscription');
 const { bodyOf } = require('./fields');
 
-/** Zapier ends a step's call after 30 seconds. */
+/** Zapier stops a step after 30 seconds. */
 const WAIT_SECONDS = 20;
 const UNDER_WAY = 202;
 const ENDS = ['command.completed', 'command.failed', 'command.unknown', 'command.cancelled'];
 
-/** What a command answers with: the fields that all have, and its result's. */
+/** Returns the output fields of a command: those that all commands have, and those of its result. */
 const valuesOf = (action) => [...catalog.command, ...action.result];
 
 const resultFields = (action) => outputFields(valuesOf(action));
 const resultSample = (action) => sampleOf(valuesOf(action));
 
-/** Has the relay carry out an action. What takes longer than a step may is waited for by a callback. */
+/** Runs an action. If it takes longer than a step may, a callback resumes the step. */
 async function run(z, bundle, action) {
 	const body = await bodyOf(z, action, bundle.inputData);
 	if (action.effect === 'destructive' && body.confirm !== true) {
@@ -31,12 +31,12 @@ async function run(z, bundle, action) {
 		);
 	}
 	const { status, data } = await command(z, bundle, action, body);
-	// In the editor nobody would be called back: its test shows how far the command is.
+	// The editor has no callbacks, so a test there shows the command's current status.
 	if (status !== UNDER_WAY || bundle.meta?.isLoadingSample) return data;
 	try {
 		return await suspend(z, bundle, data);
 	} catch (error) {
-		// Who runs the step again because it failed would command the machine again.
+		// The message says so, because repeating the step would send another command to the device.
 		throw failure(
 			z,
 			`Command ${data.command_id} is in progress, but the Zap can't wait for its result: ${sentenceOf(error)}`,
@@ -46,7 +46,7 @@ async function run(z, bundle, action) {
 	}
 }
 
-/** Gives a command, and waits for its end as long as a step may. */
+/** Sends a command, and waits for its result for as long as a step may take. */
 async function command(z, bundle, { name, effect }, body) {
 	try {
 		return await call(z, bundle, 'POST', `/v1/actions/${name}`, {
@@ -54,7 +54,7 @@ async function command(z, bundle, { name, effect }, body) {
 			headers: { Prefer: `wait=${WAIT_SECONDS}`, 'Idempotency-Key': randomUUID() },
 		});
 	} catch (error) {
-		// Zapier runs a throttled step again by itself, which would be another command.
+		// Zapier automatically repeats a throttled step, which would send another command.
 		if (effect !== 'destructive' || error.name !== 'ThrottledError') throw error;
 		const sentence = `${sentenceOf(error)} Check the device before you try again.`;
 		throw failure(z, sentence, 'not_repeated', 503);
@@ -62,8 +62,9 @@ async function command(z, bundle, { name, effect }, body) {
 }
 
 /**
- * Puts the step to sleep until the relay calls back. Once a callback's URL was made the step sleeps, whatever is
- * returned: so the command's end must be sent, also where it came before the subscription. A command ends within a day.
+ * Suspends the step until the relay calls back. Once the callback URL exists, the step is suspended, whatever is
+ * returned. The command's result must therefore be delivered, even if the command ended before the subscription was
+ * created. Every command ends within a day.
  */
 async function suspend(z, bundle, pending) {
 	const { id } = await subscribe(z, bundle, {
@@ -80,8 +81,8 @@ async function suspend(z, bundle, pending) {
 const look = (z, bundle, commandId) => call(z, bundle, 'GET', `/v1/commands/${commandId}`);
 
 /**
- * The step goes on: what became of the command is asked of the relay itself, so that who knows the callback's URL can
- * wake the step, and no more.
+ * Resumes the step. It gets the command's result from the relay itself, so somebody who knows the callback URL can
+ * only resume the step.
  */
 async function resume(z, bundle) {
 	const { command_id: commandId, subscription_id: subscriptionId } = bundle.outputData;

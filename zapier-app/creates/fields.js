@@ -4,14 +4,14 @@ const { choices } = require('../catalog');
 const { failure } = require('../errors');
 const { isOn, text } = require('../inputs');
 
-/** The relay takes 16 MiB a request, and Base64 makes four bytes of three. */
+/** The relay accepts requests of up to 16 MiB, and Base64 turns three bytes into four. */
 const MOST_BYTES = 11 * 1024 * 1024;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
-/** The key that Zapier's form has for a field of the relay: there, `password` would be taken for a connection's. */
+/** Returns the key in Zapier's form for a field. Zapier would treat a field `password` as that of the connection. */
 const keyOf = (field) => (field.kind === 'pin' ? 'pin' : field.name);
 
-/** A field of an action as one of Zapier's form. */
+/** Returns the Zapier form field for a field of an action. */
 function inputField(field) {
 	const { label, required, description: helpText } = field;
 	const common = { key: keyOf(field), label, required, helpText };
@@ -61,13 +61,13 @@ function inputField(field) {
 				...common,
 				type: 'string',
 				placeholder: String(field.example),
-				// Who is added may be new, or on another machine already.
+				// A user who is being added can be new, or already exist on another device.
 				...(field.name === 'user_id' && { dynamic: 'all_user_list.id.name' }),
 			};
 	}
 }
 
-/** The relay's API wants Base64; the form does not. */
+/** Adapts a description, because the API requires Base64 but the form doesn't. */
 function description(text) {
 	return text
 		.replace(': Base64 of a', ': a')
@@ -75,7 +75,7 @@ function description(text) {
 		.replace(', Base64.', '.');
 }
 
-/** The flat body of an action. What was left empty is left out. */
+/** Builds the flat body of an action, without empty fields. */
 async function bodyOf(z, action, inputData) {
 	const body = {};
 	for (const field of action.fields) {
@@ -100,8 +100,8 @@ async function valueOf(z, field, given) {
 }
 
 /**
- * A file field's URL as the Base64 of what is behind it. Zapier makes a file of text that someone typed into such a
- * field: a file of nothing but Base64 is taken for what it says.
+ * Downloads the file of a file field, and returns it as Base64. Zapier converts text that somebody typed into such a
+ * field to a file. If a file contains only Base64, it is therefore used unchanged.
  */
 async function base64(z, field, given) {
 	if (!/^https?:\/\//i.test(given)) return given;

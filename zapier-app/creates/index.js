@@ -4,7 +4,7 @@ const { actionOf, catalog, outputFields } = require('../catalog');
 const { resultFields, resultSample, resume, run } = require('./command');
 const { inputField } = require('./fields');
 
-/** The commands that have an action of their own; Run a Command has all of them. */
+/** The commands with a separate action. Run a Command offers all of them. */
 const CREATES = [
 	{
 		key: 'add_user',

@@ -3,7 +3,7 @@
 const { text } = require('../inputs');
 const { list } = require('../relay');
 
-/** What is shown of a device; its counters change with every callback. */
+/** Returns a device without its counters, which change with every callback. */
 const FIELDS = [
 	['id', 'ID', 'string', 'ZHM1100001'],
 	['device_id', 'Device ID', 'string', 'ZHM1100001'],

@@ -10,7 +10,7 @@ const MOST = 10;
 const common = commonFields(['*']);
 const known = new Set(common.map(({ key }) => key));
 
-/** The newest events that fit, newest first: Zapier goes on with the first. */
+/** Returns the latest matching events, newest first. Zapier uses the first one. */
 async function perform(z, bundle) {
 	const { inputData } = bundle;
 	const filters = ['device_id', 'user_id', 'since', 'until'].map((key) => [

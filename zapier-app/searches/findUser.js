@@ -6,7 +6,7 @@ const { call, list } = require('../relay');
 
 const GONE = 404;
 
-/** A user on a device, flat: of the credentials, which types there are. */
+/** Returns a user on a device as a flat object that contains only the types of the credentials. */
 function flat({ credentials, ...user }) {
 	const types = [...new Set(credentials.map(({ credential_type: type }) => type))];
 	return { ...user, id: `${user.device_id}/${user.user_id}`, credential_types: types.join(', ') };

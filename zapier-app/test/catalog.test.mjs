@@ -5,7 +5,7 @@ import { test } from 'node:test';
 const require = createRequire(import.meta.url);
 const catalog = require('../catalog.json');
 
-// What another version of the relay may know; the app is made from the catalogue while it is loaded.
+// Adds entries that another version of the relay could have. The app is built from the catalog when it is loaded.
 const [punch] = catalog.events;
 const [device] = catalog.actions[0].fields;
 catalog.events.push({

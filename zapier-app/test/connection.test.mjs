@@ -75,7 +75,7 @@ test('a busy relay is asked again later', async () => {
 	const operation = App.creates.run_command.operation;
 	for (const [command, name] of [
 		['enable-user', 'ThrottledError'],
-		['delete-log-all', 'AppError'], // Zapier must not run it again by itself
+		['delete-log-all', 'AppError'], // Zapier must not repeat it automatically
 	]) {
 		const busy = await serve(() => [503, {}, '']);
 		const bundle = {
@@ -84,7 +84,7 @@ test('a busy relay is asked again later', async () => {
 		};
 		assert.equal((await failureOf(run(operation.perform, bundle))).name, name);
 	}
-	// A command that ended so has ended.
+	// This command has ended with 503, so it isn't retried.
 	const ended = await serve(() => [
 		503,
 		{ 'content-type': 'application/problem+json' },

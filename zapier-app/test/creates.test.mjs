@@ -35,7 +35,7 @@ const TIMES = {
 	end: '2026-12-24T23:59:59',
 };
 
-/** Every field of an action, as its API has them. */
+/** Returns a body with every field of an action, as for the API. */
 function full(action, machine) {
 	const body = Object.fromEntries(
 		action.fields.map(({ name, example }) => [name, TIMES[name] ?? example]),
@@ -44,12 +44,12 @@ function full(action, machine) {
 }
 const userOf = ({ name }) => (name.startsWith('add-user') ? '7' : '100');
 
-/** The same as Zapier's form has it. */
+/** Returns the same values as for Zapier's form. */
 function form({ password, ...body }) {
 	return { ...body, ...(password !== undefined && { pin: password }) };
 }
 
-/** What the gateway got from a step must be what it gets from the API. */
+/** A step must send the gateway the same command as a call to the API. */
 async function compare(action, perform, inputData) {
 	const [machine, other] = [await newMachine(), await newMachine()];
 	const answer = await api('POST', `/v1/actions/${action.name}`, full(action, other));
@@ -136,7 +136,7 @@ test('files are read from where they are, and typed Base64 is taken as it is', a
 	);
 	const files = {
 		'/photo.jpg': photo,
-		'/typed.txt': `${photo.toString('base64')}\n`, // what Zapier makes of typed text
+		'/typed.txt': `${photo.toString('base64')}\n`, // the file that Zapier creates from typed text
 		'/large': Buffer.alloc(12 * 1024 * 1024),
 	};
 	const seen = [];
@@ -155,7 +155,7 @@ test('files are read from where they are, and typed Base64 is taken as it is', a
 	const sent = (await machine.received()).map(({ body }) => JSON.stringify(body));
 	assert.equal(sent.length, 3);
 	for (const body of sent) assert.ok(body.includes(photo.toString('base64')));
-	assert.deepEqual(seen, [undefined, undefined]); // the relay's key is the relay's
+	assert.deepEqual(seen, [undefined, undefined]); // the relay's key was not sent to another server
 
 	const missing = await failureOf(add('4', `${server}/missing`));
 	assert.match(missing.message, /The file of Face can't be read: status 404/);
@@ -198,9 +198,9 @@ test('no PIN, template, card number or key is in a log, also not of what failed'
 	for (const secret of [...secrets, made.results.secret]) assert.ok(!log.includes(secret), secret);
 });
 
-// What takes longer than a step may
+// Commands that take longer than a step may
 
-/** A step of a live Zap that asks an offline machine to enable user 100. */
+/** Runs a step of a live Zap that enables user 100 on an offline device. */
 async function asleep({ inputData, ...more } = {}) {
 	const machine = await newMachine();
 	await machine.change({ online: false });
@@ -220,7 +220,7 @@ const subscriptionsTo = async (url) =>
 		({ target_url: target }) => target === url,
 	);
 
-/** What Zapier does once the callback's URL was called. */
+/** Resumes the step, as Zapier does when the callback URL is called. */
 async function wake({ callback, step }) {
 	const request = await callback.next(30);
 	return await run(App.creates.enable_user.operation.performResume, {

@@ -1,4 +1,4 @@
-/** What Zapier checks before it publishes an app, and `zapier-platform validate` does not look at. */
+/** Checks that Zapier makes before it publishes an app, and that `zapier-platform validate` doesn't make. */
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
@@ -18,7 +18,7 @@ const visible = all.filter(({ display }) => !display.hidden);
 const hooks = Object.values(App.triggers).filter(({ operation }) => operation.type === 'hook');
 const hidden = Object.values(App.triggers).filter(({ display }) => display.hidden);
 
-/** Fields, also those that depend on what is chosen: for each choice of the field they depend on. */
+/** Returns all fields, including those that depend on another field, for each choice of that field. */
 async function fieldsOf({ operation }, name) {
 	const given = operation[name] ?? [];
 	const fields = given.filter((one) => typeof one !== 'function');

@@ -1,4 +1,4 @@
-/** The app in Zapier's core, against a running relay and virtual gateway, and in place of Zapier's servers a small one. */
+/** Runs the app in Zapier's core with a real relay, the simulator, and a small stand-in for Zapier's servers. */
 
 import { createHmac, randomBytes, randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -11,9 +11,9 @@ if (!RELAY_URL)
 
 export const authData = { relay_url: RELAY_URL, api_key: CONNECTION_KEY };
 
-// What Zapier's side does
+// Zapier's side
 
-/** A server on a port of its own, closed with the tests. `answer(request, body)` → [status, headers, content]. */
+/** Starts a server that is closed after the tests. `answer(request, body)` returns [status, headers, content]. */
 export async function serve(answer) {
 	const server = createServer(async (request, response) => {
 		const parts = [];
@@ -26,7 +26,7 @@ export async function serve(answer) {
 	return `http://127.0.0.1:${server.address().port}`;
 }
 
-/** What z.cursor and z.stashFile ask of Zapier: it keeps a dropdown's cursor, and takes files. */
+/** The requests that z.cursor and z.stashFile send to Zapier, which stores a dropdown's cursor and files. */
 export const stashed = [];
 let cursor = null;
 const zapier = await serve((request, body) => {
@@ -47,7 +47,7 @@ const zapier = await serve((request, body) => {
 		JSON.stringify({ id, result: results[method] }),
 	];
 });
-// Core reads them while it is loaded. With `test` its checks of results raise, as in the editor.
+// Core reads them when it is loaded. With `test`, its checks of results throw, as in the editor.
 Object.assign(process.env, {
 	NODE_ENV: 'test',
 	ZAPIER_BASE_ENDPOINT: zapier,
@@ -61,10 +61,10 @@ export const App = require('../index.js');
 
 const appTester = core.createAppTester(App);
 
-/** Runs a function of the app as Zapier does; its result. */
+/** Runs a function of the app as Zapier does, and returns its result. */
 export const run = (method, bundle = {}) => appTester(method, { authData, meta: {}, ...bundle });
 
-/** The same for what createAppTester can't do: a callback's URL, and the log. The result's envelope. */
+/** Does the same with a callback URL and the log, unlike createAppTester. Returns the result's envelope. */
 export async function runStep(method, bundle, more = {}) {
 	return await createLambdaHandler(App)({
 		command: 'execute',
@@ -74,7 +74,7 @@ export async function runStep(method, bundle, more = {}) {
 	});
 }
 
-/** The error of what should fail: its class, and of Zapier's JSON the sentence, code and status. */
+/** Returns the error of a call that must fail: its class and, from Zapier's JSON, the message, code and status. */
 export async function failureOf(promise) {
 	let error;
 	try {
@@ -92,7 +92,7 @@ export async function failureOf(promise) {
 	return { name: error.name, ...parts };
 }
 
-/** A hook's URL, and what was delivered to it, as the bundles that Zapier makes of deliveries. */
+/** A hook's URL, and the deliveries to it as Zapier's bundles. */
 export async function hook() {
 	const delivered = [];
 	const url = await serve((request, body) => {
@@ -115,7 +115,7 @@ function rawRequest(headers, content) {
 	};
 }
 
-/** A delivery as someone who knows the secret would make it at a time. */
+/** Returns a delivery that is signed with a secret at a given time. */
 export function signed(secret, content, seconds = Math.floor(Date.now() / 1000)) {
 	const key = Buffer.from(secret.replace('whsec_', ''), 'base64');
 	const id = `evt_${randomUUID()}`;
@@ -130,7 +130,7 @@ export function signed(secret, content, seconds = Math.floor(Date.now() / 1000))
 	);
 }
 
-/** The first true value of `what()`. */
+/** Waits until `what()` returns a true value, and returns it. */
 export async function until(what, seconds = 10) {
 	const deadline = Date.now() + 1000 * seconds;
 	for (;;) {
@@ -141,7 +141,7 @@ export async function until(what, seconds = 10) {
 	}
 }
 
-// The relay and its machines
+// The relay and its devices
 
 async function http(method, url, body, headers = {}) {
 	const response = await fetch(url, {
@@ -153,7 +153,7 @@ async function http(method, url, body, headers = {}) {
 	return { status: response.status, data: text ? JSON.parse(text) : null };
 }
 
-/** The relay's API, past the app. */
+/** Calls the relay's API directly, without the app. */
 export const api = (method, path, body, headers) =>
 	http(method, `${RELAY_URL}${path}`, body, { 'x-api-key': RELAY_API_KEY, ...headers });
 
@@ -163,7 +163,7 @@ async function control(method, path, body) {
 	return data;
 }
 
-/** A machine at the virtual gateway, registered at the relay, with a user 100 whom the relay knows. */
+/** Adds a simulated device that is registered in the relay and has reported user 100. */
 export async function newMachine() {
 	const id = `ZAP${randomBytes(4).toString('hex')}`;
 	const token = randomBytes(16).toString('hex');
@@ -184,7 +184,7 @@ export async function newMachine() {
 		id,
 		act: (action, body) => control('POST', `/${id}/${action}`, body),
 		change: (body) => control('PATCH', `/${id}`, body),
-		/** The commands it got, without what differs from one to the next. */
+		/** Returns the commands that it received, without the values that differ each time. */
 		received: async () =>
 			(await control('GET', `/${id}/commands`)).map(({ operation, body }) => {
 				const { OperationID, Time, AuthToken, ...rest } = body;

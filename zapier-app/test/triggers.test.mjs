@@ -14,7 +14,7 @@ import {
 	until,
 } from './stage.mjs';
 
-/** What makes each trigger's event happen at a machine. */
+/** Causes each trigger's event on a device. */
 const CAUSES = {
 	new_punch: (machine) => machine.act('punch', { user_id: '100', type: 'check_out' }),
 	new_attendance_photo: (machine) => machine.act('photo', { user_id: '100' }),
@@ -50,7 +50,7 @@ async function fieldsOf(key, inputData) {
 	return new Map(fields.map((field) => [field.key, field]));
 }
 
-/** Whether a value is what the field says. */
+/** Returns whether a value has the field's type. */
 function fits(value, type) {
 	if (value === null) return true;
 	if (type === 'datetime') return /^\d{4}-\d\d-\d\dT.*(Z|[+-]\d\d:\d\d)$/.test(value);
@@ -104,7 +104,7 @@ for (const { key, operation } of hooks) {
 
 		await run(operation.performUnsubscribe, zap);
 		assert.equal((await api('GET', path)).status, 404);
-		await run(operation.performUnsubscribe, zap); // it may be gone already
+		await run(operation.performUnsubscribe, zap); // it may already be deleted
 	});
 
 	test(`${key}: samples for the editor`, async () => {
@@ -150,7 +150,7 @@ test('a photo is a file that is downloaded when it is used', async () => {
 	const link = await run(App.hydrators.downloadPhoto, { inputData });
 	assert.match(link, /\/stashed$/);
 	const upload = stashed.pop();
-	// The relay's public URL, which the link has, is another than the connection's, and nobody's.
+	// The link contains the relay's public URL, which differs from the connection's URL and leads nowhere.
 	const [, path] = /^https:\/\/relay\.example\.com\/attendance(\/photos\/.*)$/.exec(
 		event.photo_url,
 	);

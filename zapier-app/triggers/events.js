@@ -128,7 +128,7 @@ const TRIGGERS = [
 	},
 ];
 
-/** A delivery holds up to so many events: a machine that was offline sends thousands at once. */
+/** The maximum number of events in a delivery. A device that was offline sends thousands at once. */
 const BATCH = { batch_max: 100, batch_wait_ms: 500 };
 
 function wanted(trigger, types, { targetUrl, inputData }) {
@@ -152,7 +152,7 @@ function hook(trigger) {
 		const types = chosen(inputData.event_types);
 		return types.length ? types : trigger.types;
 	};
-	// Of any event it is known what all have; what else there is depends on what is chosen.
+	// Only the fields that all events have are known. The others depend on the selected types.
 	const any = trigger.types.includes('*');
 	const common = any ? commonFields(trigger.types) : allFields(trigger.types);
 	const known = new Set(common.map((field) => field.key));

@@ -2,19 +2,19 @@
 
 const { page } = require('../relay');
 
-/** `Front Door (ZHM1100001)`: what a dropdown shows. */
+/** Returns the label of a dropdown's entry, such as `Front Door (ZHM1100001)`. */
 const named = (name, id) => (name ? `${name} (${id})` : id);
 
 const device = ({ device_id: id, label }) => ({ id, name: named(label, id) });
 const user = ({ user_id: id, full_name: name }) => ({ id, name: named(name, id) });
 
-/** One page of a dropdown. The relay pages by cursor, and Zapier keeps the next one between two pages. */
+/** Returns a page of a dropdown. Zapier stores the relay's cursor for the next page. */
 async function choices(z, bundle, path, params, option) {
 	const cursor = bundle.meta?.page ? await z.cursor.get() : undefined;
 	if (bundle.meta?.page && !cursor) return [];
 	const { rows, next } = await page(z, bundle, path, { ...params, cursor });
 	if (next || cursor) await z.cursor.set(next ?? '');
-	// A user is there once for each device.
+	// The list has an entry for each device that a user is on.
 	return [...new Map(rows.map(option).map((one) => [one.id, one])).values()];
 }
 
@@ -41,7 +41,7 @@ function picker(key, noun, perform) {
 
 module.exports = [
 	picker('device_list', 'Device', (z, bundle) => choices(z, bundle, '/v1/devices', {}, device)),
-	// The other fields of the form that is filled in are in inputData: who is on the chosen device.
+	// inputData contains the form's other fields, such as the selected device.
 	picker('user_list', 'User', (z, bundle) =>
 		choices(z, bundle, '/v1/users', { device_id: bundle.inputData.device_id }, user),
 	),

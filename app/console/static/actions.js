@@ -1,4 +1,4 @@
-// The form of an action and the JSON beside it: either changes the other. Then sending, and waiting for the machine.
+// Keeps the form of an action and the JSON next to it in sync, sends the action, and waits for the device.
 
 import { askAt, call, clearErrors, showErrors } from "./send.js";
 import { text } from "./texts.js";

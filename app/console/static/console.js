@@ -1,4 +1,4 @@
-// What all pages do: theme, times, copying, and sending to the API.
+// Shared by all pages: theme, times, copying, and calls to the API.
 
 import { open as openLive } from "./live.js";
 import { open as openActions } from "./actions.js";
@@ -24,7 +24,7 @@ function ago(seconds) {
   return "";
 }
 
-// Times within two days as "5 min ago", older ones in the reader's own way; the title has it whole.
+// Shows times of the last two days as "5 min ago", and older ones in the browser's format. The title has the full time.
 export function showTimes(within) {
   for (const time of within.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
@@ -41,7 +41,7 @@ async function copy(button) {
   const value = source ? document.getElementById(source).textContent : button.dataset.copy;
   try {
     await navigator.clipboard.writeText(value);
-  } catch { // not https: the old way
+  } catch { // the clipboard API requires https
     const area = document.createElement("textarea");
     area.value = value;
     button.after(area);
@@ -65,7 +65,7 @@ document.addEventListener("change", (event) => {
 document.addEventListener("htmx:afterSettle", (event) => { showTimes(document); draw(event.target.parentElement ?? document); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(document));
 
-// On a phone the menu is wider than the page.
+// On a phone, the menu is wider than the page.
 document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 bind(document);
 bindImport(document);

@@ -1,4 +1,4 @@
-// Importing employees: a file is chosen, the page shows what its columns would become, and then it is taken.
+// Imports employees. After a file is chosen, the page shows how its columns would be used. Then it can be imported.
 
 import { alertOf, upload } from "./send.js";
 import { text, toast } from "./texts.js";
@@ -11,14 +11,14 @@ function query(form) {
 }
 
 async function preview(form, isNewFile) {
-  const turn = String(Number(form.dataset.turn ?? 0) + 1); // of several answers, the last one asked for is shown
+  const turn = String(Number(form.dataset.turn ?? 0) + 1); // only the answer to the latest request is shown
   form.dataset.turn = turn;
   const shown = form.querySelector("[data-preview]");
   const focused = document.activeElement?.name;
   const file = form.querySelector("input[type=file]").files[0];
   if (isNewFile) shown.replaceChildren();
   const button = shown.querySelector("button");
-  if (button) button.disabled = true; // what is shown is no longer what would be imported
+  if (button) button.disabled = true; // the preview no longer shows what would be imported
   if (!file) return;
   try {
     const answer = await upload(`${PATH}/preview${query(form)}`, file);
@@ -43,7 +43,7 @@ async function take(form) {
     const value = await answer.json();
     const unknown = answer.ok ? value.unknown_device_ids.join(", ") : "";
     if (answer.ok) {
-      form.dataset.turn = String(Number(turn ?? 0) + 1); // a preview that is still awaited isn't shown
+      form.dataset.turn = String(Number(turn ?? 0) + 1); // ignore a preview that is still loading
       form.reset();
       form.querySelector("[data-preview]").replaceChildren();
       toast(text("imported", value));
@@ -53,7 +53,7 @@ async function take(form) {
   } catch {
     toast(text("failed"));
   } finally {
-    if (form.dataset.turn === turn) button.disabled = false; // otherwise, other columns were chosen meanwhile
+    if (form.dataset.turn === turn) button.disabled = false; // otherwise, other columns have been chosen
   }
 }
 

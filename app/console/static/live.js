@@ -1,9 +1,9 @@
-// Events as they come, on top of those that the page came with; one of them in a drawer.
+// Adds new events above those that the page was loaded with, and shows an event's details in a drawer.
 
 import { call, root } from "./send.js";
 import { text } from "./texts.js";
 
-const MOST = 200; // rows; older ones are a page further
+const MOST = 200; // rows; older ones are on the next page
 
 function cell(content, className = "") {
   const made = document.createElement("td");
@@ -69,12 +69,12 @@ function follow(table, showTimes) {
     source.onopen = () => tell("live");
     source.onerror = () => {
       tell("connecting");
-      if (source.readyState === EventSource.CLOSED) setTimeout(again, 3000); // refused, e.g. while the store was away
+      if (source.readyState === EventSource.CLOSED) setTimeout(again, 3000); // refused by the relay
     };
     for (const type of types) source.addEventListener(type, take);
   }
   async function again() {
-    const signedIn = await call("GET", "/v1/me").then(({ status }) => status !== 401, () => true); // else it leads to signing in
+    const signedIn = await call("GET", "/v1/me").then(({ status }) => status !== 401, () => true); // if not, the sign-in page opens
     if (signedIn && pause.getAttribute("aria-pressed") !== "true") open();
   }
   pause.addEventListener("click", () => {

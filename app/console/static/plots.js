@@ -1,4 +1,4 @@
-// Lines over time, by uPlot: `data-plot` names the series, `data-columns` has them and `at` (seconds since 1970).
+// Draws line charts with uPlot. `data-plot` names the series. `data-columns` contains them and `at` (s since 1970).
 
 import { text } from "./texts.js";
 
@@ -6,7 +6,7 @@ const NAMES = { failed: "failed_attempts" };
 const drawn = new WeakMap();
 
 function colour(name) {
-  // A pair of colours is only resolved where it is used.
+  // The browser resolves a light-dark() colour only if an element uses it.
   const probe = document.createElement("span");
   probe.style.color = `var(${name})`;
   document.body.append(probe);

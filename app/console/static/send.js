@@ -1,10 +1,10 @@
-// Forms and buttons that call the API. `data-api="POST /v1/…"` says what, `data-then` what follows: a URL (with {field}s
-// of the answer), `reload`, or `note`.
+// Forms and buttons that call the API. `data-api="POST /v1/…"` is the call. `data-then` is the next step: a URL (with
+// {field}s from the response), `reload`, or `note`.
 
 import { text, toast } from "./texts.js";
 
 const token = document.querySelector('meta[name="csrf-token"]').content;
-// Before each of our paths: that of RELAY_PUBLIC_URL, as a rule none.
+// The prefix of our paths, which is the path of RELAY_PUBLIC_URL and usually empty.
 export const root = document.querySelector('meta[name="root-path"]').content;
 
 export async function call(method, path, body, headers = {}) {
@@ -17,8 +17,8 @@ export async function call(method, path, body, headers = {}) {
   return { ok: answer.ok, status: answer.status, value: answer.status === 204 ? {} : await answer.json() };
 }
 
-// Asks before something is done. `button` says what it does; with `names`, one of them has to be typed first.
-// Resolves to what was typed ("" where nothing is), or null if the person thought better of it.
+// Asks for confirmation. `button` is the button's text. If `names` is given, one of the names must be typed first.
+// Resolves to the typed text ("" if there was none), or to null if the user cancelled.
 export function ask(question, button, names = []) {
   const dialog = document.getElementById("confirm");
   const yes = document.getElementById("confirm-yes");
@@ -31,7 +31,7 @@ export function ask(question, button, names = []) {
   yes.textContent = button;
   input.value = "";
   input.oninput = check;
-  input.onkeydown = (event) => { // Enter would press the first button, which is Cancel
+  input.onkeydown = (event) => { // otherwise, Enter would press the first button, which is Cancel
     if (event.key !== "Enter") return;
     event.preventDefault();
     if (isTyped()) dialog.close("yes");
@@ -45,8 +45,8 @@ export function ask(question, button, names = []) {
   });
 }
 
-// What a page's own address answers before something is sent: a question and a button's text; a note where there is
-// nothing to be sent. Null if it was not agreed to.
+// Before sending, asks the page's own URL for a question and a button's text, or for a note if there is nothing to
+// send. Resolves to null if the user didn't confirm.
 export async function askAt(path) {
   const { ok, value } = await call("GET", path);
   if (!ok) return { problem: value };
@@ -55,8 +55,8 @@ export async function askAt(path) {
   return typed === null ? null : { typed };
 }
 
-// The form's fields as the API wants them: lists and nested names put together. What is made leaves out what is empty,
-// what is changed whatever is as it was.
+// Converts a form's fields to the API's body, with lists and nested objects. When something is created, empty fields
+// are left out. When something is changed, unchanged fields are left out.
 function values(form) {
   const body = {};
   const changing = form.dataset.api.startsWith("PATCH");
@@ -94,7 +94,7 @@ function parts(given, separator) {
   return given.split(separator).map((part) => part.trim()).filter(Boolean);
 }
 
-// "Name: value" a line.
+// Parses one "Name: value" per line.
 function headers(given) {
   return Object.fromEntries(parts(given, "\n").map((line) => {
     const [name, ...value] = line.split(":");
@@ -102,12 +102,12 @@ function headers(given) {
   }));
 }
 
-// In a PATCH, a header that isn't sent stays: null removes it.
+// A PATCH keeps headers that aren't sent. null removes a header.
 function changedHeaders(before, now) {
   return { ...Object.fromEntries(Object.keys(before).map((name) => [name, null])), ...now };
 }
 
-// "All" and a choice exclude each other.
+// "All" and single choices exclude each other.
 function exclude(box) {
   const boxes = [...(box.closest(".checks")?.querySelectorAll("input") ?? [])];
   const all = boxes.find((one) => "all" in one.dataset);
@@ -145,7 +145,7 @@ export function alertOf(element, message) {
   else if (message) toast(message);
 }
 
-// What is shown this once: the field `secret`, or the named URL if a callback secret is in it.
+// Returns the value that is shown only once: the field `secret`, or the named URL if it contains a callback secret.
 function secretIn(value, field) {
   return field ? (value[field]?.includes("?k=") ? value[field] : undefined) : value.secret;
 }
@@ -157,13 +157,13 @@ function showSecret(secret) {
   return new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
 }
 
-// A file is sent as it is.
+// A file is sent unchanged.
 export function upload(path, file) {
   return fetch(root + path, { method: "POST", headers: { "Content-Type": "application/octet-stream", "X-CSRF-Token": token }, body: file });
 }
 
-// Asks before something is sent, if it is to be asked. Resolves to what was typed ("" where nothing is), or null if the
-// person didn't agree.
+// Asks for confirmation if the form requires it. Resolves to the typed text ("" if there was none), or to null if the
+// user didn't confirm.
 async function agreed(element, body) {
   if (element.dataset.confirm) return ask(element.dataset.confirm, element.dataset.yes);
   if (!element.dataset.confirmAt) return "";

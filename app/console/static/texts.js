@@ -1,4 +1,4 @@
-// The scripts' texts, which the page brings along, and the line that says what happened.
+// The scripts' texts, which are part of the page, and the line that shows the result of an action.
 
 const texts = JSON.parse(document.getElementById("texts").textContent);
 

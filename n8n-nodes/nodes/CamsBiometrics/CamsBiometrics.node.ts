@@ -25,7 +25,7 @@ const RESOURCES = [
 	{ name: 'Log', value: 'log' },
 	{ name: 'User', value: 'user' },
 ] as const;
-/** The operation that a resource starts with, where it is not the first of its list. */
+/** The default operation of a resource, if it isn't the first in its list. */
 const USUAL: Record<string, string> = { log: 'load-log', user: 'add-user' };
 
 function operations(resource: (typeof RESOURCES)[number]['value']): INodeProperties {
@@ -115,7 +115,7 @@ function shown(this: IExecuteFunctions, error: Error, itemIndex: number): Error 
 		: new NodeApiError(this.getNode(), error as unknown as JsonObject, { itemIndex });
 }
 
-/** What goes on in place of a result where the node is set to continue on fail. */
+/** Returns the item that replaces the result of a failed item if the node continues on errors. */
 function failure(error: Error): IDataObject {
 	const { description, httpCode } = error as Partial<NodeApiError>;
 	return {

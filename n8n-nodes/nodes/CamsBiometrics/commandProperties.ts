@@ -3,10 +3,10 @@ import type { INodeProperties, INodePropertyOptions } from 'n8n-workflow';
 import { camel, catalog, described, type Action, type Field } from '../catalog';
 import { fileParameters, parameters } from './fields';
 
-/** The action that takes any credentials; the others take those of their name. */
+/** The action that accepts any credentials. The others accept only those in their name. */
 export const ADD_ANY = 'add-user';
 
-/** The fields of the action that a kind of credential consists of: its data, and its index where it has one. */
+/** Returns the action's fields for a type of credential: its data and, if it has one, its index. */
 export function fieldsOf(action: Action, credential: { type: string; data: string }): Field[] {
 	return action.fields.filter(
 		({ name }) => name === credential.data || name === `${credential.type}_index`,
@@ -24,7 +24,7 @@ export function commandOperations(subject: Action['subject']): INodePropertyOpti
 		}));
 }
 
-/** The parameters of all actions, each shown for its operation. */
+/** Returns the parameters of all actions. Each is shown for its operation. */
 export function commandProperties(): INodeProperties[] {
 	return [...catalog.actions.flatMap(propertiesOf), ...options()];
 }

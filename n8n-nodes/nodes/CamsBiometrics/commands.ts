@@ -11,7 +11,7 @@ import { camel, catalog, type Action, type Field } from '../catalog';
 import { call } from '../relay';
 import { ADD_ANY, fieldsOf } from './commandProperties';
 
-/** How long the relay holds one call open, in seconds; a longer wait is several calls. */
+/** The longest time that one call waits for a result, in seconds. A longer wait takes several calls. */
 const LONGEST_CALL = 20;
 const UNDER_WAY = 202;
 
@@ -21,7 +21,7 @@ interface Options {
 	idempotencyKey?: string;
 }
 
-/** Has the relay carry out an action for one item, and waits for its end if that is wanted. */
+/** Runs an action for one item and, if requested, waits for its result. */
 export async function runCommand(
 	this: IExecuteFunctions,
 	action: Action,
@@ -29,7 +29,7 @@ export async function runCommand(
 ): Promise<INodeExecutionData[]> {
 	const options = this.getNodeParameter('options', itemIndex, {}) as Options;
 	const body = await bodyOf.call(this, action, itemIndex);
-	// The same key is the same command: asking again waits on, and answers as the first call would have.
+	// With the same key, a repeated request continues to wait for the same command.
 	const key = options.idempotencyKey || randomUUID();
 	const until =
 		Date.now() + 1000 * (options.waitForResult === false ? 0 : (options.maxWait ?? 300));
@@ -44,7 +44,7 @@ export async function runCommand(
 		});
 		const stop = Date.now() >= until || this.getExecutionCancelSignal()?.aborted;
 		if (answer.status !== UNDER_WAY || stop) return items.call(this, answer.body, itemIndex);
-		// Where the relay did not hold the call open, it says when to ask again.
+		// If the relay answered early, Retry-After says when to ask again.
 		const pause = Number(answer.headers['retry-after']) || 1;
 		if (Date.now() - asked < 1000 * Math.min(wait, pause)) {
 			await sleep(Math.min(1000 * pause, until - Date.now()));
@@ -63,7 +63,7 @@ function items(
 	return [{ json: result }];
 }
 
-/** The flat body of an action, from the node's parameters. What was left empty is left out. */
+/** Builds the flat body of an action from the node's parameters, without empty ones. */
 export async function bodyOf(
 	this: IExecuteFunctions,
 	action: Action,
@@ -127,7 +127,7 @@ async function valueOf(
 	return plain(field, value);
 }
 
-/** As the relay takes it: an expression may give a number for an ID, or a Luxon DateTime for a time. */
+/** Converts a value for the relay. An expression can return a number for an ID, or a Luxon DateTime for a time. */
 function plain(field: Field, value: unknown): IDataObject[string] {
 	if (typeof value === 'object' && value !== null && 'toISO' in value) {
 		return (value as { toISO(): string }).toISO();

@@ -4,7 +4,7 @@ import { camel, described, type Field } from '../catalog';
 
 type Show = Record<string, string[]>;
 
-/** Who is a device: chosen from the relay's, or given by its Service Tag ID. */
+/** Returns the parameter for a device, which is selected from a list or identified by its Service Tag ID. */
 export function devicePicker(show: Show): INodeProperties {
 	return {
 		displayName: 'Device',
@@ -26,7 +26,7 @@ export function devicePicker(show: Show): INodeProperties {
 	};
 }
 
-/** Who is on the device already: chosen from those it reported, or given by ID. */
+/** Returns the parameter for a user on the device, who is selected from a list or identified by ID. */
 export function userPicker(show: Show): INodeProperties {
 	return {
 		displayName: 'User',
@@ -48,7 +48,7 @@ export function userPicker(show: Show): INodeProperties {
 	};
 }
 
-/** A field as n8n's parameter: for a file three of them, where it is, and what it is there. */
+/** Returns the n8n parameters for a field. A file has three: its source, the binary field, and the data. */
 export function parameters(field: Field, show?: Show): INodeProperties[] {
 	if (field.kind === 'device') return [devicePicker(show ?? {})];
 	if (field.kind === 'user') return [userPicker(show ?? {})];
@@ -114,7 +114,7 @@ function plain(field: Field): INodeProperties {
 	}
 }
 
-/** A file's parameters, under the given names. */
+/** Returns the parameters for a file, with the given names. */
 export function fileParameters(
 	field: Field,
 	names: { source: string; binary: string; data: string },

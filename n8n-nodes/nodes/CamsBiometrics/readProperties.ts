@@ -3,7 +3,7 @@ import type { INodeProperties, INodePropertyOptions } from 'n8n-workflow';
 import { catalog, eventOptions, sorted } from '../catalog';
 import { devicePicker, userPicker } from './fields';
 
-/** What is read from the relay itself: nothing of it asks a device. */
+/** Parameters of the operations that read from the relay, without a command to a device. */
 export const readOperations: Record<string, INodePropertyOptions[]> = {
 	command: [
 		{

@@ -20,7 +20,7 @@ function text(this: IExecuteFunctions, name: string, itemIndex: number): string 
 	return String(this.getNodeParameter(name, itemIndex, '', { extractValue: true }) ?? '').trim();
 }
 
-/** One thing by its id; an empty id would be the list. */
+/** Returns the path of one resource. An empty ID is an error, because the path would be that of the list. */
 function path(this: IExecuteFunctions, resource: string, name: string, itemIndex: number): string {
 	const id = text.call(this, name, itemIndex);
 	if (!id) {
@@ -111,7 +111,7 @@ async function cancel(this: IExecuteFunctions, itemIndex: number): Promise<INode
 	return [{ json: body }];
 }
 
-/** What is read from the relay, by resource and operation. */
+/** The operations that read from the relay, by resource and name. */
 export const reads: Record<string, Record<string, Read>> = {
 	command: { cancel, get: get('command', 'commandId'), getAll: getAll('command') },
 	device: { get: get('device', 'deviceId'), getAll: getAll('device') },

@@ -87,7 +87,7 @@ export class CamsBiometricsTrigger implements INodeType {
 		if (options.dropRepeated) {
 			const of = [subscription.id as string, headers['webhook-id'] as string] as const;
 			if (known(...of)) return { webhookResponse: { message: 'Known already' } };
-			// What n8n could not start comes again, and must not be taken for a repetition then.
+			// If n8n can't start the workflow, the relay retries the delivery. It must not count as a repetition then.
 			const response = this.getResponseObject();
 			response.once('finish', () => {
 				if (response.statusCode < 300) remember(...of);
@@ -102,7 +102,10 @@ export class CamsBiometricsTrigger implements INodeType {
 	}
 }
 
-/** The event with its photo as binary data; without it where the link has expired. Else it throws: sent again later. */
+/**
+ * Returns the event with its photo as binary data, or without it if the link has expired. Any other error is thrown, so
+ * that the relay retries the delivery.
+ */
 async function withPhoto(this: IWebhookFunctions, event: IDataObject): Promise<INodeExecutionData> {
 	if (event.type !== 'attendance.photo' || event.test) return { json: event };
 	try {

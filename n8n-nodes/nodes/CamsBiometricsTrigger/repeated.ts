@@ -1,9 +1,9 @@
-/** How many `webhook-id`s are remembered of each subscription: the relay repeats a few at a time. */
+/** The number of `webhook-id`s to remember for each subscription. The relay only repeats a few deliveries at a time. */
 const REMEMBERED = 1_000;
 
 /**
- * Of each subscription, what this process answered with success, the oldest first. Not in the workflow's static data:
- * n8n 2.41 does not store what a webhook that answers at once changes there.
+ * The deliveries of each subscription that this process accepted, oldest first. They aren't in the workflow's static
+ * data, because n8n 2.41 doesn't save changes that a webhook makes there if it responds immediately.
  */
 const answered = new Map<string, Set<string>>();
 

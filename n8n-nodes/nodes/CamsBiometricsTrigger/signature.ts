@@ -6,8 +6,8 @@ const PREFIX = 'whsec_';
 type Headers = Record<string, string | string[] | undefined>;
 
 /**
- * Why a delivery is not the relay's, or null where it is: Standard Webhooks, HMAC-SHA-256 over
- * `{webhook-id}.{webhook-timestamp}.{raw body}`. There may be several signatures while a secret is rotated.
+ * Returns why a delivery isn't from the relay, or null if it is. Follows Standard Webhooks: HMAC-SHA-256 of
+ * `{webhook-id}.{webhook-timestamp}.{raw body}`. While a secret is being rotated, there are several signatures.
  */
 export function refusal(
 	secret: string,

@@ -5,13 +5,13 @@ import { call } from '../relay';
 const SUBSCRIPTIONS = '/v1/subscriptions';
 const GONE = 404;
 
-/** What the node keeps of its subscription. */
+/** The data that the node stores about its subscription. */
 export interface Kept extends IDataObject {
 	id?: string;
 	secret?: string;
 }
 
-/** A test in the editor has static data of its own: both subscriptions may be there at once. */
+/** A test in the editor has separate static data, so there can be two subscriptions at the same time. */
 export function kept(this: IHookFunctions | IWebhookFunctions): Kept {
 	return this.getWorkflowStaticData('node') as Kept;
 }
@@ -21,7 +21,7 @@ function forget(found: Kept): void {
 	delete found.secret;
 }
 
-/** The subscription's body, from the node's parameters. */
+/** Returns the request body for the subscription, from the node's parameters. */
 export function wanted(this: IHookFunctions): IDataObject {
 	const options = this.getNodeParameter('options', {}) as IDataObject;
 	return {
@@ -51,8 +51,8 @@ function commaSeparated(value: unknown): string[] {
 }
 
 /**
- * Whether the subscription is there, brought up to what the node says now: what waited for it is kept. Its secret is
- * made anew: it may have been rotated at the relay, and both sign for a day.
+ * Returns whether the subscription exists, and updates it to the node's current parameters. Waiting deliveries are kept.
+ * The secret is rotated, because somebody may have rotated it in the relay. The old one stays valid for a day.
  */
 export async function exists(this: IHookFunctions): Promise<boolean> {
 	const found = kept.call(this);
@@ -84,7 +84,7 @@ export async function subscribe(this: IHookFunctions): Promise<boolean> {
 	return true;
 }
 
-/** Unsubscribes. Where the relay can't be reached it throws, and the next activation finds the subscription again. */
+/** Unsubscribes. Throws if the relay can't be reached. The next activation then finds the subscription again. */
 export async function unsubscribe(this: IHookFunctions): Promise<boolean> {
 	const found = kept.call(this);
 	if (found.id) await call.call(this, 'DELETE', `${SUBSCRIPTIONS}/${found.id}`, { also: [GONE] });
