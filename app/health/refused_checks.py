@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from app.health.findings import Problem
 from app.health.refused_causes import REGISTERED_NOW, explanations
 from app.store import Store
 from app.store.alerts.refused import Source
@@ -30,31 +31,44 @@ class RefusedOfDevice(NamedTuple):
 
 
 def refused_warnings(store: Store, now: float | None = None) -> list[str]:
-    """Warn if callbacks were refused within the last hour, without details, because `/health` requires no key."""
+    """Report callbacks that were refused within the last hour, without details, because `/health` requires no key.
+
+    It is a problem if a registered device's AuthToken was in them, because its punches don't arrive.
+    """
     recent = recent_sources(store, now)
     if not recent:
         return []
     count = sum(source.count for source in recent)
-    return [
+    text = (
         f"{_callbacks(count)} of {_sources(len(recent))} refused, the latest within the last hour. The console's "
         "Refused callbacks page, GET /v1/refused and `cams-relay doctor` say which and why."
-    ]
+    )
+    return [Problem(text) if _of_registered(store, recent, explanations(store, recent)) else text]
 
 
 def refused_details(store: Store, now: float | None = None) -> list[str]:
     """For `doctor`: each source of refused callbacks in the last hour, with what to do."""
     recent = recent_sources(store, now)
-    why = explanations(store, recent[:_MOST_NAMED])
-    found = [
-        f"{_callbacks(source.count)} from {source.latest.address}{_claim(source)} refused since "
-        f"{_clock(source.first_at, ZoneInfo('UTC'))} UTC: {why[source.id]}"
-        for source in recent[:_MOST_NAMED]
-    ]
+    why = explanations(store, recent)
+    broken = _of_registered(store, recent, why)
+    recent.sort(key=lambda source: source.id not in broken)
+    found = []
+    for source in recent[:_MOST_NAMED]:
+        text = (
+            f"{_callbacks(source.count)} from {source.latest.address}{_claim(source)} refused since "
+            f"{_clock(source.first_at, ZoneInfo('UTC'))} UTC: {why[source.id]}"
+        )
+        found.append(Problem(text) if source.id in broken else text)
     if len(recent) > _MOST_NAMED:
         found.append(
             f"{_sources(len(recent) - _MOST_NAMED)} of refused callbacks more. GET /v1/refused lists all of them."
         )
     return found
+
+
+def _of_registered(store: Store, sources: list[Source], why: dict[str, str]) -> set[str]:
+    """Return the IDs of sources that sent a registered device's AuthToken, unless it has been registered since."""
+    return {name for name in store.refused.registered(sources) if REGISTERED_NOW not in why[name]}
 
 
 def recent_sources(store: Store, now: float | None = None) -> list[Source]:

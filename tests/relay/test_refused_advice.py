@@ -112,6 +112,23 @@ def test_for_a_callback_url_of_another_device_the_advice_is_to_correct_it(alone:
     assert expected in alone.get("/v1/devices/ZHM1100002")["refused_note"]
 
 
+def test_refused_callbacks_with_a_registered_devices_token_are_a_problem(alone: Relay) -> None:
+    def problems() -> list[str]:
+        found = requests.get(f"{alone.url}/health", timeout=10).json()["problems"]
+        return [one for one in found if "refused" in one]
+
+    register(alone, "ZHM1100001", secrets.token_hex(16))
+    refuse(alone, "ZHM1100001", secrets.token_hex(16))  # a stranger can also send this
+    assert problems() == [] and line_of(alone, "ZHM1100001").startswith("! ")
+    token = secrets.token_hex(16)
+    register(alone, "ZHM1100003", token)
+    refuse(alone, "ZHM1100004", token)
+    assert len(problems()) == 1
+    assert line_of(alone, "ZHM1100004").startswith("✗ ")
+    alone.call("PATCH", "/v1/devices/ZHM1100003", json={"auth_token": secrets.token_hex(16)})
+    assert problems() == []
+
+
 def test_for_an_unknown_device_the_advice_is_to_register_it(alone: Relay) -> None:
     row = refuse(alone, "ZHM1100003", secrets.token_hex(16))
     expected = (
