@@ -29,7 +29,7 @@ def promtool(*arguments: str | Path) -> str:
 
 
 def expressions() -> list[str]:
-    """Those of the alerts and of the dashboard."""
+    """Return the expressions of the alerts and of the dashboard."""
     rules = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
     panels = json.loads((FOLDER / "dashboard.json").read_text())["panels"]
     return [rule["expr"] for rule in rules] + [one["expr"] for panel in panels for one in panel["targets"]]
@@ -58,7 +58,7 @@ def test_every_alert_links_to_its_section_of_the_runbook() -> None:
         link = f"https://github.com/cams-relay/cams-relay/blob/main/docs/runbook.md#{rule['alert'].lower()}"
         assert rule["annotations"]["runbook_url"] == link
         parts = re.findall(r"^- \*\*(.+?):\*\* \S", sections[rule["alert"]], re.MULTILINE)
-        assert parts == ["What it means", "Who notices", "What to do", "Over when"], rule["alert"]
+        assert parts == ["What it means", "Impact", "What to do", "Resolved when"], rule["alert"]
 
 
 def test_every_expression_of_the_dashboard_is_valid() -> None:
@@ -90,7 +90,7 @@ def test_alerts_and_dashboard_only_use_existing_metrics(relay: Relay, receiver: 
     assert before.status_code == 401
     told = relay.call("GET", "/metrics").text
     named = {name for one in expressions() for name in _NAME.findall(one)}
-    missing = {name for name in named if not re.search(rf"^{name}[{{ ]", told, re.MULTILINE)}
+    missing = {name for name in named if not re.search(rf"^(?:# HELP )?{name}[{{ ]", told, re.MULTILINE)}
     assert not missing
     assert re.search(
         rf'^cams_relay_device_last_seen_timestamp_seconds{{device_id="{device.id}"}} 1\.\d+e\+09', told, re.M
@@ -135,7 +135,7 @@ def test_the_documentation_lists_all_metrics(relay: Relay, receiver: Receiver) -
 
 
 def test_wrong_api_keys_are_not_counted_as_refused_callbacks(relay: Relay) -> None:
-    """The console's sum took everything that is counted without a device."""
+    """The console added up everything that is counted without a device."""
     kept = Store(load(relay.environment))
     before = kept.history.totals()["refused"]
     assert relay.call("GET", "/v1/me", key="crk_made-up-and-wrong").status_code == 401
