@@ -62,8 +62,8 @@ file_options = _options(
     ),
     click.option(
         "--encoding",
-        help="Encoding of the file, e.g. cp1252 or utf-16-le. The default is the one given by the "
-        "file's byte order mark, or else UTF-8.",
+        help="Encoding of the file, e.g. cp1252 or utf-16-le. The default is the encoding "
+        "given by the file's byte order mark, or UTF-8 if there is none.",
     ),
     click.option(
         "--from-end", is_flag=True, help="On the first start, skip the rows that are already in the file."

@@ -50,6 +50,7 @@ _HOOK_EXAMPLE = _examples(SUBSCRIPTION, "target_url", "event_types")
 
 _device = partial(Endpoint, tag="devices", scopes=("devices:write",))
 _subscription = partial(Endpoint, tag="subscriptions", scopes=("subscriptions:write",))
+_read_subscription = partial(_subscription, method="get", scopes=SUBSCRIPTION_READERS)
 
 DEVICES: tuple[Endpoint, ...] = (
     _device(
@@ -136,9 +137,7 @@ DEVICES: tuple[Endpoint, ...] = (
 )
 
 SUBSCRIPTIONS: tuple[Endpoint, ...] = (
-    _subscription(
-        method="get",
-        scopes=SUBSCRIPTION_READERS,
+    _read_subscription(
         path="/v1/subscriptions",
         operation_id="listSubscriptions",
         summary="List subscriptions",
@@ -158,9 +157,7 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
         examples={"example": _HOOK_EXAMPLE},
         problems=(409,),
     ),
-    _subscription(
-        method="get",
-        scopes=SUBSCRIPTION_READERS,
+    _read_subscription(
         path="/v1/subscriptions/{subscription_id}",
         operation_id="getSubscription",
         summary="Get subscription",
@@ -255,9 +252,7 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
         answers=ok("The changed subscription.", ref("Subscription")),
         parameters=(_SUBSCRIPTION_ID,),
     ),
-    _subscription(
-        method="get",
-        scopes=SUBSCRIPTION_READERS,
+    _read_subscription(
         path="/v1/subscriptions/{subscription_id}/deliveries",
         operation_id="listDeliveries",
         summary="List deliveries",
@@ -276,9 +271,7 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
             CURSOR,
         ),
     ),
-    _subscription(
-        method="get",
-        scopes=SUBSCRIPTION_READERS,
+    _read_subscription(
         path="/v1/subscriptions/{subscription_id}/replays",
         operation_id="listReplays",
         summary="List replays",
@@ -286,9 +279,7 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
         answers=ok("A page of replays.", page_of("Replay")),
         parameters=(_SUBSCRIPTION_ID, LIMIT, CURSOR),
     ),
-    _subscription(
-        method="get",
-        scopes=SUBSCRIPTION_READERS,
+    _read_subscription(
         path="/v1/deliveries/{delivery_id}",
         operation_id="getDelivery",
         summary="Get delivery",
@@ -307,9 +298,7 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
         parameters=(_DELIVERY_ID,),
         problems=(409,),
     ),
-    _subscription(
-        method="get",
-        scopes=SUBSCRIPTION_READERS,
+    _read_subscription(
         path="/v1/replays/{replay_id}",
         operation_id="getReplay",
         summary="Get replay",
@@ -322,8 +311,8 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
         path="/v1/replays/{replay_id}/cancel",
         operation_id="cancelReplay",
         summary="Cancel replay",
-        description="Stops a replay. Events that it has already queued are still sent. A replay that has ended stays "
-        "as it is.",
+        description="Stops a replay. Events that it has already queued are still sent. A replay that has ended "
+        "isn't changed.",
         answers=ok("The replay.", ref("Replay")),
         parameters=(_REPLAY_ID,),
     ),
