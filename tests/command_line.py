@@ -1,4 +1,4 @@
-"""Runs `cams-relay` like a user: one command, or a running `up`."""
+"""Runs `cams-relay` like a user: one command, also with the settings of a relay, or a running `up`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from tests.harness import ROOT, free_port, wait_for
+from tests.harness import ROOT, Relay, free_port, wait_for
 
 SECRET = "made-up-secret-key-for-tests-only-0123456789"
 
@@ -32,6 +32,28 @@ def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedPr
         text=True,
         timeout=30,
     )
+
+
+def run_for(
+    relay: Relay, *command: str, given: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command with the settings of a relay. `given` is what a user types."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", *command],
+        cwd=relay.folder,
+        env={**relay.environment, **variables},
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+
+
+def cli(relay: Relay, *command: str, status: int = 0) -> str:
+    """Return what a command with the settings of a relay prints. It must end with this status."""
+    ran = run_for(relay, *command)
+    assert ran.returncode == status, ran.stdout + ran.stderr
+    return ran.stdout
 
 
 class Up:
@@ -55,12 +77,12 @@ class Up:
         return re.sub(r"\x1b\[\d*m", "", self.log.read_text())
 
     def wait_for_screen(self) -> float:
-        """When the screen was there."""
+        """Wait until the screen is complete, and return when it was."""
         wait_for(lambda: "Press Ctrl-C to stop" in self.text(), 30)
         return time.monotonic()
 
     def stop(self) -> int:
-        """SIGTERM; its exit status. Whatever is left is killed and fails the test."""
+        """Send SIGTERM, and return the exit status. Processes that are left are killed, and fail the test."""
         self.process.terminate()
         try:
             status = self.process.wait(15)
@@ -76,7 +98,7 @@ class Up:
 
 
 def children(parent: int) -> list[str]:
-    """Command lines of the processes that have this parent."""
+    """Return the command lines of the processes with this parent."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:

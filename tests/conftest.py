@@ -56,7 +56,7 @@ def device(relay: Relay) -> Device:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """An empty Redis of the test's own."""
+    """An empty Redis for one test."""
     made = Server(tmp_path, "store", 'save ""', password=PASSWORD)
     yield made
     made.kill()

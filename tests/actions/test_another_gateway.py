@@ -23,7 +23,7 @@ OTHER_KEY = KEY[::-1]
 
 @pytest.fixture
 def elsewhere() -> Iterator[Receiver]:
-    """A gateway of somebody else's, which answers that all is done."""
+    """A gateway that belongs to somebody else, and answers that each command is done."""
     with closing(Receiver()) as made:
         made.answer = lambda _: (
             200,
@@ -43,7 +43,7 @@ def shown(one: Machine) -> dict[str, Any]:
 
 
 def held_up(one: Machine) -> str:
-    """A command with a PIN that waits in the queue behind another, and its id."""
+    """A command with a PIN that waits in the queue behind another one, and its ID."""
     one.fault(Fault(delay=2.0))
     one.queued("load-device-information")
     return one.queued("add-user", user_id="1", password=PIN, card_number=CARD)
@@ -142,7 +142,7 @@ def test_changing_or_removing_the_security_key_needs_the_auth_token(
 
 
 def test_replacing_the_auth_token_does_not_allow_another_gateway(make: Maker, elsewhere: Receiver) -> None:
-    """Two steps: replace the token by one that is known, then use that as the proof."""
+    """The first step replaces the token by a known one. The second uses that token as the proof."""
     one = make(security_key=KEY)
     key, known = key_with(one.relay, "devices:write"), secrets.token_hex(16)
     command = held_up(one)

@@ -107,7 +107,7 @@ def test_an_invalid_content_type_is_not_shown(make: Maker, receiver: Receiver) -
 def test_a_destructive_command_with_a_meaningless_response_is_unknown(
     kind: str, action: str, one: Machine
 ) -> None:
-    """It may have been carried out: "failed" would be a guess."""
+    """It may have been carried out, so "failed" would be a guess."""
     one.fault(GARBAGE[kind])
     fields: dict[str, Any] = {"user_id": "1"} if action == "enroll-fingerprint" else {"confirm": True}
     found = problem(one.act(action, **fields), 422)
@@ -238,5 +238,5 @@ def test_device_information_is_flat_with_numbers_and_dates(one: Machine) -> None
         "maximum_faces_supported": 5000,
         "maximum_fingerprints_supported": 10000,
         "maximum_attendance_logs_supported": 500000,
-        "device_status": "Online",  # the command's own status stands
+        "device_status": "Online",  # the command's own status isn't changed
     }

@@ -20,7 +20,7 @@ from tests.actions.tools import ENDED, Machine, kill_dispatcher, machine, soon_a
 from tests.harness import API_KEY, Relay, wait_for
 from tests.processes import children
 
-# One of each kind for a device, in this order; each can be told from the others by what the gateway received.
+# One command of each kind for a device, in this order. The request that the gateway got identifies each one.
 PLAN: list[tuple[str, dict[str, Any]]] = [
     ("add-user", {"user_id": "1", "card_number": "55"}),
     ("delete-log-all", {"confirm": True}),
@@ -44,7 +44,7 @@ def own_sim(own: Relay) -> Iterator[SimulatorServer]:
 
 
 def ends(relay: Relay, ids: list[str], seconds: float = 40) -> dict[str, dict[str, Any]]:
-    """All the commands, once all have ended."""
+    """Return all commands, once all have ended."""
 
     def all_ended() -> dict[str, dict[str, Any]] | None:
         found = {command_id: relay.get(f"/v1/commands/{command_id}") for command_id in ids}
@@ -55,7 +55,7 @@ def ends(relay: Relay, ids: list[str], seconds: float = 40) -> dict[str, dict[st
 
 
 def command_events(relay: Relay) -> Counter[str]:
-    """How many events tell the end of each command."""
+    """Return the number of events about the end of each command."""
     both = relay.events(type="command.*")
     return Counter(event["command_id"] for event in both)
 
@@ -92,7 +92,7 @@ def test_a_worker_killed_during_100_commands_ends_each_once_with_its_real_result
             assert sent
     assert all("1" in one.device.users for one in machines)
     assert command_events(own) == Counter(list(given))
-    assert unknown <= 3 * 20  # a kill leaves at most one of each device's in doubt
+    assert unknown <= 3 * 20  # after a kill, the result of at most one command per device is unknown
     first = [body for one in machines for body in one.bodies[:1]]
     assert all("Add" in body for body in first)
 
@@ -113,7 +113,7 @@ def test_a_destructive_command_that_was_being_sent_is_unknown_and_not_sent_again
 
 
 def test_a_restart_of_the_worker_loses_no_result(own: Relay, own_sim: SimulatorServer) -> None:
-    """SIGTERM: what is under way is waited for, the next worker goes on."""
+    """After SIGTERM, the worker waits for the commands in progress, and the next worker continues."""
     one = machine(own, own_sim, {"delay_seconds": 1.0})
     first = one.queued("delete-all-user", confirm=True)
     second = one.queued("add-user", user_id="2")
@@ -166,7 +166,7 @@ def test_a_web_process_killed_during_a_call_does_not_lose_the_command(
 
 
 def test_a_restart_of_the_store_loses_no_running_command(own: Relay, own_sim: SimulatorServer) -> None:
-    """Neither a result that came meanwhile, nor the calls that wait for it."""
+    """This includes results that arrived while it restarted, and the calls that wait for them."""
     machines = [machine(own, own_sim, {"delay_seconds": 0.8}) for _ in range(6)]
     with ThreadPoolExecutor(12) as pool:
         calls = [pool.submit(one.act, "delete-all-user", confirm=True) for one in machines]
@@ -183,7 +183,7 @@ def test_a_restart_of_the_store_loses_no_running_command(own: Relay, own_sim: Si
 
 
 def test_a_worker_and_store_killed_together_leave_no_process_behind(own: Relay) -> None:
-    """RQ's farewell to a store that is away failed, and it began again for ever."""
+    """RQ failed to sign off from a store that was away, and tried again forever."""
     pids = list(children(own.processes["worker"].pid))
     assert len(pids) == 2
     own.kill("store", signal.SIGKILL)

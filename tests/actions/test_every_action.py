@@ -27,7 +27,7 @@ DESTRUCTIVE = ("delete-all-user", "delete-log-all", "delete-attendance-photo")
 
 
 def flat_and_wire(name: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """A documented sample: its action, the flat input that it comes of, and the body it must make."""
+    """Return a documented sample: its action, the flat input, and the body that the relay must build from it."""
     wire: dict[str, Any] = json.loads((SAMPLES / f"{name}.request.json").read_text())
     (verb,) = wire.keys() - {"OperationID", "AuthToken", "Time"}
     flat = flat_credentials(wire[verb], BINARY)

@@ -26,7 +26,7 @@ DESTRUCTIVE: list[tuple[str, dict[str, Any]]] = [
 
 
 def waiting(answer: Any, code: int | None) -> str:
-    """The command's id of a 202 that says it waits."""
+    """Return the command's ID from a 202 whose status is `waiting`."""
     assert answer.status_code == 202, answer.text
     body = answer.json()
     assert (body["status"], body["status_code"]) == ("waiting", code) and body["message"]
@@ -71,7 +71,7 @@ def test_a_command_to_an_offline_device_completes_when_it_is_back(
 
 
 def cancelled(one: Machine, command_id: str) -> dict[str, Any]:
-    """The command as cancelling it answered, once it is not being sent."""
+    """Cancel the command once it isn't being sent, and return the response."""
 
     def cancel() -> Any:
         answer = one.relay.call("POST", f"/v1/commands/{command_id}/cancel")
@@ -94,7 +94,7 @@ def test_a_cancelled_command_that_the_gateway_holds_is_unknown(quick: Maker, rec
     assert (event["type"], event["command_id"]) == ("command.unknown", command_id)
     sent = len(one.bodies)
     other = waiting(one.act("add-user", user_id="2"), 5)
-    wait_for(lambda: len(one.bodies) >= sent + 4)  # the other is asked for again, this one isn't
+    wait_for(lambda: len(one.bodies) >= sent + 4)  # the other one is polled, this one isn't
     assert {body["OperationID"] for body in one.bodies[sent:]} == {one.command(other)["operation_id"]}
 
 
@@ -105,7 +105,7 @@ def test_a_read_that_the_gateway_holds_is_cancelled(quick: Maker) -> None:
     ended = cancelled(one, command_id)
     assert ended["status"] == "cancelled" and cancelled(one, command_id) == ended
     one.device.switch(online=True)
-    assert one.done("load-device-information")["status"] == "completed"  # the device's queue goes on
+    assert one.done("load-device-information")["status"] == "completed"  # the device's queue continues
 
 
 def test_a_command_that_the_device_does_not_acknowledge_is_held_with_status_code_6(quick: Maker) -> None:
@@ -122,7 +122,7 @@ def test_a_command_that_the_device_does_not_acknowledge_is_held_with_status_code
 def test_status_8_after_a_repeated_add_and_9_after_a_repeated_delete_mean_success(
     action: str, quick: Maker
 ) -> None:
-    """At a gateway that forgets what it was asked."""
+    """The gateway forgets the commands that it has received."""
     one = quick({"remember_seconds": 0})
     if action == "delete-user":
         one.device.users["1"] = User("1")
@@ -240,12 +240,12 @@ def test_a_command_held_for_a_day_fails(code: int, quick: Maker, receiver: Recei
 
 
 def test_the_last_poll_is_at_the_end_of_the_day(quick: Maker) -> None:
-    """However long the schedule's step is: the device may be back in the last hour."""
+    """However long the schedule's last step is, the device may be back in the last hour."""
     one = quick()
     one.device.switch(online=False)
     command_id = waiting(one.act("enable-user", user_id="1"), 5)
     client = store_of(one.relay)
-    client.hset(f"{{s0}}:command:{command_id}", "attempts", 50)  # past the schedule: hourly
+    client.hset(f"{{s0}}:command:{command_id}", "attempts", 50)  # after the schedule's end, hourly
     end = datetime.now(UTC) + timedelta(seconds=4)
     change_record(one, command_id, expires_at=end.isoformat())
     wait_for(
@@ -280,7 +280,7 @@ def test_commands_of_a_removed_device_end(quick: Maker) -> None:
     assert one.ended(held)["status"] == "unknown"
     assert not one.device.users
     rows = one.relay.get("/v1/commands", params={"device_id": one.id})["data"]
-    assert len(rows) == 5  # who commanded what is still to be seen
+    assert len(rows) == 5  # the list still shows who sent which command
 
 
 def test_changes_of_a_device_apply_to_queued_commands(quick: Maker) -> None:
@@ -295,7 +295,7 @@ def test_changes_of_a_device_apply_to_queued_commands(quick: Maker) -> None:
 
 
 def test_a_command_not_sent_within_a_day_is_never_sent(quick: Maker) -> None:
-    """As after a weekend without a worker: nobody expects Friday's delete-all-user on Monday."""
+    """After a weekend without a worker, nobody expects Friday's delete-all-user on Monday."""
     one = quick({"delay_seconds": 0.7})
     one.queued("load-device-information")
     command_id = one.queued("delete-all-user", confirm=True)

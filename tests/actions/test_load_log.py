@@ -17,7 +17,7 @@ START = datetime(2026, 8, 1, tzinfo=UTC)
 
 
 def punched(one: Machine, count: int, first: datetime, apart: timedelta) -> list[datetime]:
-    """Logs punches at the device without its telling anybody."""
+    """Log punches on the device that it doesn't report."""
     online = one.device.online
     one.device.online = False
     times = [first + apart * number for number in range(count)]
@@ -43,7 +43,7 @@ def test_a_long_period_is_requested_in_windows_and_pages_that_are_joined(
     one = make(timezone="Europe/Berlin", security_key=key)
     times = punched(one, 130, START, timedelta(hours=5))  # 27 days: three pages in the first window
     times += punched(one, 60, START + timedelta(days=40), timedelta(hours=1))  # two in the second
-    times += punched(one, 1, START + timedelta(days=89, hours=23), timedelta(0))  # the last second but some
+    times += punched(one, 1, START + timedelta(days=89, hours=23), timedelta(0))  # the last hour
     answer = load(one, START, START + timedelta(days=90))
     assert (answer["row_count"], answer["reported_row_count"]) == (191, 191)
     assert [row["occurred_at_utc"] for row in answer["logs"]] == [f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in times]
@@ -78,7 +78,7 @@ def test_rows_are_flat_punches(one: Machine) -> None:
 
 
 def test_the_documented_response_is_read(one: Machine) -> None:
-    """Its ReturnRowCount is 18, but its Log has three rows: the result contains both."""
+    """Its ReturnRowCount is 18, but its Log has three rows. The result contains both numbers."""
     log = [
         {
             "Type": "CheckOut",
@@ -138,7 +138,7 @@ def test_publish_creates_one_event_per_unknown_row(make: Maker, receiver: Receiv
     missed = punched(one, 70, now - timedelta(hours=2), timedelta(minutes=1))
     quiet = load(one, now - timedelta(days=1), now)
     assert (quiet["row_count"], quiet["published_count"]) == (71, None)
-    assert len(events_of(one, "attendance.punch")) == 1  # asked without publish
+    assert len(events_of(one, "attendance.punch")) == 1  # requested without publish
     told = load(one, now - timedelta(days=1), now, publish=True)
     assert (told["row_count"], told["published_count"]) == (71, 70)
     assert load(one, now - timedelta(days=40), now, publish=True)["published_count"] == 0

@@ -45,7 +45,7 @@ def test_a_devices_commands_are_sent_in_order_one_at_a_time(
 
 
 def served(relay: Relay, count: int, delay: float) -> float:
-    """Seconds until so many devices, each with such a delay, have all answered a command."""
+    """Return the seconds until `count` devices with this delay have all answered a command."""
     with SimulatorServer(Gateway(relay.url)) as sim:
         machines: list[Machine] = [machine(relay, sim, {"delay_seconds": delay}) for _ in range(count)]
         began = time.monotonic()
@@ -72,7 +72,7 @@ def test_200_devices_that_take_15_s_each_are_served_side_by_side(
 
 
 def test_lost_notifications_to_the_worker_are_made_up_for(quick: Maker) -> None:
-    """The stream that wakes it is short: what falls out of it is found by the set of busy devices."""
+    """The stream that wakes it is short. Lost entries are found through the set of busy devices."""
     from app.store.commands.outcomes import CommandKeys
     from app.store.server.keys import Shard
     from tests.actions.tools import store_of
@@ -82,7 +82,7 @@ def test_lost_notifications_to_the_worker_are_made_up_for(quick: Maker) -> None:
     first = one.done("load-device-information")["command_id"]
     fields = client.hgetall(keys.command(first))
     assert b"payload" not in fields
-    # A command in its queue, and no word of it.
+    # A command is in the device's queue, without a notification.
     client.hset(keys.command(first), mapping={"status": "queued", "payload": "sealed by nobody"})
     client.rpush(keys.queue(one.id), first)
     client.sadd(keys.busy, one.id)

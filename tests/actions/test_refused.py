@@ -156,7 +156,7 @@ def test_each_action_needs_its_own_scope(
     if scope == "actions:destructive":
         fields["confirm"] = True
     made = one.done(allowed, key=key, **fields)
-    # Who may give a command may see what became of it.
+    # A caller who may send a command may also see its result.
     assert one.relay.call("GET", f"/v1/commands/{made['command_id']}", key=key).status_code == 200
     for action in forbidden:
         problem(one.act(action, key=key), 403)
@@ -184,7 +184,7 @@ def test_calls_with_other_scopes_or_without_a_key_are_refused(one: Machine) -> N
 def test_a_gateway_at_a_private_address_is_refused_unless_allowed(
     tmp_path_factory: Any, receiver: Receiver
 ) -> None:
-    """On registering, and on connecting where the setting was narrower by then."""
+    """It is refused when a device is registered, and at each connection, in case the setting has changed."""
     strict = Relay(
         tmp_path_factory.mktemp("strict"),
         RELAY_ALLOW_PRIVATE_TARGETS="10.1.2.0/24",

@@ -50,5 +50,5 @@ def test_a_command_that_may_be_queued_is_not_reported_as_repeatable(
     answer = _sent(client, "delete-all-user", body)
     assert (answer.status_code, answer.json["code"]) == (422, "outcome_unknown")
     assert "Retry-After" not in answer.headers
-    # What does no harm twice may be sent again.
+    # Commands that do no harm when repeated may be sent again.
     assert _sent(client, "resend-all-user", {"device_id": body["device_id"]}).status_code == 503

@@ -30,7 +30,7 @@ NOT_TO_WAIT = (
 
 
 def test_a_call_with_respond_async_is_202(make: Maker) -> None:
-    """Said while the machine is still at it: what it takes is far longer than any of these calls."""
+    """The device takes far longer than any of these calls, so the response is sent before its answer."""
     delay = 5.0
     given = [
         (machine, _not_waited_for(machine, prefer, delay))
@@ -45,7 +45,7 @@ def test_a_call_with_respond_async_is_202(make: Maker) -> None:
 
 
 def _not_waited_for(machine: Machine, prefer: str, delay: float) -> str:
-    """The URL at which the state of a command is shown that was given with this `Prefer`."""
+    """Send a command with this `Prefer`, which must not wait, and return the status URL."""
     began = time.monotonic()
     answer = machine.act("load-device-information", headers={"Prefer": prefer})
     assert time.monotonic() - began < delay, prefer
@@ -53,7 +53,7 @@ def _not_waited_for(machine: Machine, prefer: str, delay: float) -> str:
     body = answer.json()
     assert body["status"] in ("queued", "sending") and body["status_code"] is None
     location = answer.headers["Location"]
-    # A platform can GET it as it is.
+    # A platform can send GET to it unchanged.
     assert location == body["status_url"] == f"{machine.relay.url}/v1/commands/{body['command_id']}"
     assert int(answer.headers["Retry-After"]) > 0
     running = machine.relay.session.get(location, headers={"X-API-Key": API_KEY})
@@ -79,7 +79,7 @@ def test_the_same_idempotency_key_and_body_return_the_same_command(one: Machine)
     headers = {"Idempotency-Key": f"order-{one.id}"}
     first = one.done("add-user", user_id="1", headers=headers)
     assert one.done("add-user", user_id="1", headers=headers) == first
-    # The order of fields and a null say nothing else.
+    # The order of fields and a null make no difference.
     body = {"last_name": None, "user_id": "1", "device_id": one.id}
     again = one.relay.call("POST", "/v1/actions/add-user", json=body, headers=headers)
     assert again.json()["command_id"] == first["command_id"]
@@ -97,7 +97,7 @@ def test_the_same_idempotency_key_with_another_body_is_409(one: Machine, make: M
     assert len(one.bodies) == 1
     other_key = key_with(one.relay, "actions:write")
     answer = one.act("add-user", user_id="2", headers=headers, key=other_key)
-    assert answer.status_code == 200  # keys of one caller are nothing to another
+    assert answer.status_code == 200  # each caller has separate keys
 
 
 def test_a_failure_is_replayed_but_an_invalid_body_does_not_use_up_the_key(one: Machine) -> None:

@@ -22,7 +22,7 @@ ALWAYS = "Mon-Sun 00:00-24:00"
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    """A relay without a worker, so that a test says when is looked."""
+    """A relay without a worker, so that a test decides when devices are checked."""
     folder = tmp_path_factory.mktemp("watched")
     made = Relay(folder, WEB_CONCURRENCY="1").start("store", "web")
     yield made
@@ -30,7 +30,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
 
 
 class Watch:
-    """Looks at the devices every minute of a time that runs as the test says."""
+    """Checks the devices every minute, by a clock that the test controls."""
 
     def __init__(self, relay: Relay) -> None:
         self.store = Store(load(relay.environment))
@@ -46,7 +46,7 @@ class Watch:
             self.store.alerts.check(self.now)
 
     def hear(self, device: Device) -> None:
-        """The device was heard just now."""
+        """Make the device contact the relay now."""
         shard = self.store.connection.shards[0]
         self.store.connection.redis.hset(shard.device(device.id), "last_seen", self.now)
 

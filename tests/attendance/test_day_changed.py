@@ -43,7 +43,7 @@ def test_many_punches_are_one_event_and_a_late_punch_is_another(office: Relay, r
 
 
 def test_people_who_share_a_user_id_continue_its_revisions(office: Relay, receiver: Receiver) -> None:
-    """Each is a new version of what was published of both together, whichever of them a receiver looks at."""
+    """For a receiver, each is a new version of the day that was published for both together."""
     office.subscribe(receiver, events=["attendance.day_changed"])
     first, second = office.device(timezone=KOLKATA), office.device(timezone=KOLKATA)
     user, day = a_user(), days_ago(2)
@@ -93,7 +93,7 @@ def test_employee_ids_are_stored_as_digests_in_the_record_of_published_days(
     before = noted()
     assert len(before) == 2 and not any(name.encode() in field for field in before for name in names.values())
 
-    # As earlier versions wrote it: no event is published again, and a new one has the next revision.
+    # In the format of earlier versions. No event is published again, and a new one has the next revision.
     field = told_field(store.connection.vault, user, names[device.id]).encode()
     client.hdel(key, field)
     client.hset(key, f"{user}\x1f{names[device.id]}", before[field].replace(b"1 ", b"6 ", 1))
@@ -104,7 +104,7 @@ def test_employee_ids_are_stored_as_digests_in_the_record_of_published_days(
     wait_for(lambda: any(event["punch_count"] == 2 for event in told(office, user)), 30)
     assert told(office, user)[-1]["revision"] == 7
 
-    # Whoever is forgotten on one device leaves nothing there; the other person's is kept.
+    # If a person is forgotten on one device, their data there is erased, and that of the other person is kept.
     command = [sys.executable, "-m", "app", "forget", "--user", user, "--device", device.id, "--yes"]
     subprocess.run(command, cwd=ROOT, env=office.environment, capture_output=True, check=True)
     of_other = told_field(store.connection.vault, user, names[other.id]).encode()
@@ -152,7 +152,7 @@ def test_unchanged_days_are_not_published_again_and_open_days_are_checked_at_the
     else:  # it is not four in the morning yet
         assert abs(rest / 1000 - at(yesterday + timedelta(days=1), "04:00").timestamp()) < 60
 
-    # Two who publish at once, of whom another died before it could say that it was done.
+    # Two processes publish at once, after another one died before it could record that it was done.
     client.zadd(changed, {f"{day}\x1f{user}": 1})
     for each in [Store(load(office.environment)).attendance_changes for _ in range(2)]:
         each.publish_due()

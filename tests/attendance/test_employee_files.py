@@ -39,7 +39,7 @@ def workbook(rows: Sequence[Sequence[Any]]) -> bytes:
 
 
 def parts(**texts: str) -> bytes:
-    """A workbook of these parts; `_` is a slash, and the name ends with .xml."""
+    """Return a workbook with these parts. In names, `_` stands for a slash, and .xml is added."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/workbook.xml", BOOK)
@@ -225,7 +225,7 @@ def test_the_command_line_previews_and_imports_a_workbook(office: Relay, tmp_pat
     path.write_bytes(workbook([HEADING, (user, "E1b", ""), (other, "", "")]))
     refused = _import(office, *words)
     assert refused.returncode == 1 and "row 3, employee_id (column 'Emp Code'): is empty" in refused.stderr
-    assert office.get(f"/v1/employees/{user}")["employee_id"] == "E1"  # nothing of the file was taken
+    assert office.get(f"/v1/employees/{user}")["employee_id"] == "E1"  # nothing was imported from the file
     unnamed = _import(office, str(path))
     assert unnamed.returncode == 1 and "user_id=Badge,employee_id=Emp Code,name=Full Name" in unnamed.stderr
 

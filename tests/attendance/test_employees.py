@@ -159,7 +159,7 @@ def test_a_csv_file_from_a_spreadsheet_is_imported() -> None:
 
 
 def by_person(relay: Relay, day: Any, user: str, **query: Any) -> dict[str | None, tuple[str | None, Any]]:
-    """Name and hours of a day by employee ID."""
+    """Return names and hours of a day by employee ID."""
     found = rows(relay, day, user_id=user, **query)
     assert len({row["employee_id"] for row in found}) == len(found)
     return {row["employee_id"]: (row["user_name"], row["worked_hours"]) for row in found}
@@ -184,7 +184,7 @@ def test_a_user_id_can_belong_to_different_people_at_two_sites(office: Relay) ->
     office.call("POST", "/v1/employees", json={"employees": [mary]}).raise_for_status()
     assert by_person(office, day, user) == {"E-JOHN": ("John", 4.0), "E-MARY": ("Mary", 8.5)}
     assert [row["employee_id"] for row in rows(office, day, limit=1, device_id=second.id)] == ["E-MARY"]
-    # New punches say who it is, on each device.
+    # New punches contain the person's employee ID, on each device.
     for device, name in ((first, "John"), (second, "Mary")):
         punch(device, user, at(day, "22:00"))
         event = office.events(device_id=device.id, type="attendance.punch")[-1]
@@ -269,7 +269,7 @@ def test_a_csv_file_with_devices_is_imported_and_its_errors_are_named() -> None:
 
 
 def test_devices_that_are_not_registered_are_named(office: Relay) -> None:
-    """What such an entry is for has no effect, so two people's hours would stay together unnoticed."""
+    """Such an entry has no effect, so two people's hours would be added up without anybody noticing."""
     user, device = a_user(), office.device()
     places = (device.id, f"{device.id}-b", f"{device.id}-a")
     listed = [{"user_id": user, "employee_id": f"E{place}", "device_id": place} for place in places]
@@ -288,14 +288,14 @@ def test_devices_that_are_not_registered_are_named(office: Relay) -> None:
 
 
 def test_entries_for_all_devices_are_stored_as_earlier_versions_read_them(office: Relay) -> None:
-    """During a rolling restart, and after a return to the version before, which knew no devices."""
+    """This matters during a rolling restart, and after a downgrade to a version without entries for devices."""
     user, store = a_user(), Store(load(office.environment))
     for one in (Employee(user, "E-1", "Zoë"), Employee(user, "E-2", None, "SITE-A")):
         store.employees.take([one])
         assert store.employees.get(user, one.device_id) == one
     sealed = store.connection.redis.hget(EMPLOYEES, user)
     assert json.loads(store.vault.open("employee", sealed, user)) == ["E-1", "Zoë"]
-    three = store.vault.seal("employee", b'["E-3", null, null]', user)  # as this version wrote it at first
+    three = store.vault.seal("employee", b'["E-3", null, null]', user)  # as this version first stored it
     store.connection.redis.hset(EMPLOYEES, user, three)
     assert store.employees.get(user) == Employee(user, "E-3")
 

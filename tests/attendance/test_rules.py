@@ -16,7 +16,7 @@ LATER = 2_000_000_000.0
 
 
 def mark(clock: str, direction: str | None = None, device: str = "A", zone: str = KOLKATA) -> Any:
-    """A punch at a time of the day, or `25 02:00` of another one."""
+    """Return a punch at a time such as `02:00`, or at `25 02:00` for another day."""
     day, _, hour = clock.rpartition(" ")
     at = datetime.fromisoformat(f"2026-11-{day or '24'}T{hour}").replace(tzinfo=ZoneInfo(zone))
     offset = at.utcoffset()
@@ -150,7 +150,7 @@ def test_present_hours_exclude_the_time_between_an_out_and_the_next_in(
 
 
 def _days(*punches: str, rules: Rules | None = None) -> dict[int, list[str]]:
-    """The days of November, and the times of their punches; a punch is `23 18:30 in`."""
+    """Return the days of November with the times of their punches. A punch is given as `23 18:30 in`."""
     marks = [mark(" ".join(punch.split()[:2]), *punch.split()[2:]) for punch in punches]
     found = by_day(marks, rules or Rules())
     return {

@@ -15,8 +15,8 @@ from app.store import Store
 from app.store.server.keys import SIMULATED_DEVICES
 from simulator.cli import DEFAULT_DEVICE
 from tests.attendance.tools import KOLKATA, a_user, at, days_ago, punch
+from tests.command_line import cli
 from tests.harness import Device, Relay
-from tests.relay.test_rekey import cli
 from tests.relay.tools import problem
 
 
@@ -42,7 +42,7 @@ def is_simulated(office: Relay, device_id: str) -> bool:
 
 
 def is_in_file(office: Relay, device: Device) -> bool:
-    """Whether a file has a new punch of the device."""
+    """Return whether a file contains a new punch from the device."""
     user, day = a_user(), days_ago(2)
     punch(device, user, at(day, "09:00"))
     return user in office.call("GET", "/v1/attendance.csv", params={"date": str(day)}).text
@@ -117,7 +117,7 @@ class Recorder:
 
 
 class OneDevice:
-    """A store's devices that only knows one of them, as in an office with one machine."""
+    """The devices of a store with only one of them, as in an office with one device."""
 
     def __init__(self, kept: Store) -> None:
         self.simulated = kept.devices.simulated

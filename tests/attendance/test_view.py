@@ -286,7 +286,7 @@ def test_punches_of_a_removed_device_are_still_shown(office: Relay) -> None:
 
 
 def test_a_day_shift_and_a_night_shift_are_shown(office: Relay) -> None:
-    """Of the office, whose day starts at 04:00: neither shift needs another start of the day."""
+    """The office's day starts at 04:00, which works for both shifts."""
     device, night, early = office.device(timezone=KOLKATA), a_user(), a_user()
     day = days_ago(4)
     for number in range(2):

@@ -90,12 +90,12 @@ def test_the_second_sheet_has_totals_of_each_person_and_of_all(office: Relay) ->
     found = book(office, "/v1/attendance.xlsx", month=f"{days[0]:%Y-%m}", device_id=device.id).rows(2)
     shown = [(line["User ID"][0], line["Days"][0], line["Worked (hours)"][0]) for line in found]
     assert shown == [(users[0], 2, 20.0), (users[1], 2, 20.0), ("Total", 4, 40.0)]
-    assert round(found[2]["Worked (h:mm:ss)"][0] * 24) == 40  # past 24 hours: it doesn't wrap
+    assert round(found[2]["Worked (h:mm:ss)"][0] * 24) == 40  # more than 24 hours; it doesn't wrap
     assert found[2]["Worked (h:mm:ss)"][1] == "[h]:mm:ss"
 
 
 def test_totals_are_empty_if_present_hours_are_missing_and_those_days_are_counted(office: Relay) -> None:
-    """An unknown time is not 0: the sum would be too small and look right."""
+    """If unknown hours counted as 0, the sum would be too small but look right."""
     device, start = office.device(timezone=KOLKATA), a_user()
     known, unknown = f"{start}-1", f"{start}-2"
     first = days_ago(20)

@@ -13,7 +13,7 @@ KOLKATA = "Asia/Kolkata"
 
 
 def a_user() -> str:
-    """A user ID that no other test has."""
+    """Return a user ID that no other test uses."""
     return secrets.token_hex(5)
 
 
@@ -30,7 +30,7 @@ def punch(device: Device, user: str, moment: datetime, **fields: Any) -> None:
 
 
 def rows(relay: Relay, day: date, **query: Any) -> list[dict[str, Any]]:
-    """A day's rows, all pages of them."""
+    """Return all rows of a day, from all pages."""
     found: list[dict[str, Any]] = []
     cursor = None
     while True:
@@ -42,6 +42,6 @@ def rows(relay: Relay, day: date, **query: Any) -> list[dict[str, Any]]:
 
 
 def row(relay: Relay, day: date, user: str, **query: Any) -> dict[str, Any]:
-    """The one row that a person has on a day."""
+    """Return a person's only row on a day."""
     (found,) = rows(relay, day, user_id=user, **query)
     return found

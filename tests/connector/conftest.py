@@ -22,7 +22,7 @@ DONE: tuple[int, dict[str, str], bytes] = (200, {"content-type": "application/js
 
 
 class Connector:
-    """`cams-relay connector …` as a process, its files in a folder of its own."""
+    """`cams-relay connector …` as a process, with its files in a separate folder."""
 
     def __init__(
         self, folder: Path, to: str, token: str = TOKEN, stgid: str | None = "ESSL1", **environment: str
@@ -45,7 +45,7 @@ class Connector:
         return [sys.executable, "-m", "app", "connector", *words, *shared, *zone]
 
     def run(self, *words: str, status: int = 0) -> str:
-        """Runs it to its end, with --once; what it said."""
+        """Run it with --once until it ends, and return its output."""
         done = subprocess.run(
             [*self._command(words), "--once"],
             cwd=self.folder,
@@ -86,12 +86,12 @@ class Connector:
 
 
 def whole(receiver: Receiver) -> list[Received]:
-    """The requests that came whole: a connector that is killed may leave half a one."""
+    """Return the complete requests. A connector that is killed may send only a part of one."""
     return [got for got in list(receiver.received) if len(got.body) == int(got.headers["content-length"])]
 
 
 def punches(receiver: Receiver, key: SecurityKey | None = None) -> list[dict[str, Any]]:
-    """The PunchLog of each callback, in order."""
+    """Return the PunchLog of each callback, in order."""
     bodies = [got.body if key is None else key.decrypt(got.body) for got in whole(receiver)]
     return [json.loads(body)["RealTime"]["PunchLog"] for body in bodies]
 
@@ -106,7 +106,7 @@ def operations(receiver: Receiver) -> list[str]:
 
 @pytest.fixture
 def gate(receiver: Receiver) -> Receiver:
-    """A receiver that acknowledges; `answer` may be replaced."""
+    """A receiver that acknowledges all callbacks. `answer` can be replaced."""
     receiver.answer = lambda _: DONE
     return receiver
 
@@ -118,7 +118,7 @@ def connector(tmp_path: Path, gate: Receiver) -> Connector:
 
 @pytest.fixture
 def following(connector: Connector) -> Iterator[Callable[..., Connector]]:
-    """Starts a connector that goes on; it ends with the test."""
+    """Start a connector that runs until the test ends."""
 
     def start(*words: str) -> Connector:
         connector.start(*words)
@@ -134,6 +134,6 @@ def refuse(status: int) -> Callable[[Received], tuple[int, dict[str, str], bytes
 
 
 def wait_users(receiver: Receiver, expected: list[str]) -> None:
-    """Until these came, and no others, in their order."""
+    """Wait until callbacks from these users have arrived in this order, and no others."""
     wait_for(lambda: len(receiver.received) >= len(expected), 20)
     assert users(receiver) == expected

@@ -19,7 +19,7 @@ ROWS = 300
 
 
 class Machine:
-    """A machine's software: writes rows in another thread, half of a line at a time, rotating twice."""
+    """A device's software, which writes rows in another thread, half a line at a time, and rotates twice."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -87,7 +87,7 @@ def test_killing_the_connector_and_the_relay_loses_and_duplicates_no_row(
 def test_repeated_rows_have_the_same_operation_id_for_other_receivers(
     connector: Connector, gate: Receiver, tmp_path: Path
 ) -> None:
-    """The receiver answers nothing to some, as one that dies, and the connector is killed; a database is the source."""
+    """The receiver sometimes doesn't answer, as if it died, and the connector is killed. The source is a database."""
     (tmp_path / "logs.db").touch()
     engine = open_engine(f"sqlite:///{tmp_path}/logs.db", None)
     with engine.begin() as connection:

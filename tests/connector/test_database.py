@@ -38,7 +38,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 class Logs:
-    """The machine software's table."""
+    """The table of the device's software."""
 
     def __init__(self, url: str, name: str = "DeviceLogs") -> None:
         self.engine = open_engine(url, None)
@@ -65,7 +65,7 @@ class Logs:
 
 
 class Follower:
-    """A source made again from its kept place for every look."""
+    """A source that is created again from its saved position for every read."""
 
     def __init__(self, logs: Logs, since: str, query: str = QUERY, **options: Any) -> None:
         self._make: Callable[[Any], QuerySource] = lambda place: QuerySource(
@@ -171,7 +171,7 @@ def _months_back(count: int) -> datetime:
 
 
 def test_a_month_whose_table_is_missing_or_different_does_not_stop_other_months(server: str) -> None:
-    """Two months ago the table has no column Direction, three months ago there is none at all."""
+    """The table of two months ago has no column Direction, and that of three months ago doesn't exist."""
     tables = {back: Logs(server, f"DeviceLogs_{_months_back(back):%Y%m}") for back in (4, 3, 2, 1, 0)}
     for back, logs in tables.items():
         logs.add(f"{back} months ago", at=_months_back(back))
@@ -181,7 +181,7 @@ def test_a_month_whose_table_is_missing_or_different_does_not_stop_other_months(
         connection.execute(
             sql.text(f'ALTER TABLE "{tables[2].table.name}" RENAME COLUMN "Direction" TO other')
         )
-    # SQLite reads a quoted column that it doesn't have as a text, unless it is one of a named table.
+    # SQLite reads an unknown quoted column as text, unless it is qualified with a table's name.
     query = QUERY.replace("DeviceLogs", "DeviceLogs_{year}{month:02}").replace('"Dir', 'logs."Dir') + " logs"
     start = f"{_months_back(4):%Y-%m-%d}"
     follower = Follower(tables[0], "LogDate", query, start=start, zone=ZoneInfo("Asia/Kolkata"))

@@ -209,7 +209,7 @@ def test_an_invalid_devices_file_is_reported(connector: Connector, text: str, sa
 
 
 def test_rows_that_are_exported_again_are_not_sent_again(connector: Connector, gate: Receiver) -> None:
-    """However much later: the state file is another one, as after years. A row that changed is sent."""
+    """This holds even with a new state file, as after years. A row that has changed is sent."""
     _write(connector, HEADING + ROWS)
     _run(connector)
     again = ("--state", "another.connector.json")
@@ -237,7 +237,7 @@ def test_the_memory_is_separate_for_receivers_and_devices_and_optional(
 
 
 def test_another_port_path_or_scheme_is_another_receiver(connector: Connector, gate: Receiver) -> None:
-    """A test with the staging URL takes nothing from the real one, though both are on the same host."""
+    """A test with the staging URL doesn't affect the production URL, although both are on the same host."""
     _write(connector, HEADING + ROWS)
     second = Receiver()
     second.answer = gate.answer

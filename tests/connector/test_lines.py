@@ -14,7 +14,7 @@ from app.connector.lines import LineSource
 
 
 class Follower:
-    """A source that is made again from its kept place for every look, as after a restart."""
+    """A source that is created again from its saved position for every read, as after a restart."""
 
     def __init__(
         self, path: Path, name: str = "csv", mapping: str = "user=1,time=2", encoding: str | None = None
@@ -25,11 +25,11 @@ class Follower:
         self.wrong: list[str] = []
 
     def meet(self) -> None:
-        """The first start, killed before it read a row."""
+        """Start for the first time, and stop before a row is read."""
         self.kept = json.dumps(LineSource(self._path, self._layout, self._encoding, None).place())
 
     def look(self, most: int = 1_000_000) -> list[str]:
-        """The users of up to `most` new rows; where it stops, as by kill -9, the rest stays."""
+        """Return the users of up to `most` new rows. The rest stays unread, as after kill -9."""
         source = LineSource(
             self._path, self._layout, self._encoding, json.loads(self.kept) if self.kept else None
         )
@@ -117,7 +117,7 @@ def test_a_truncated_file_that_grows_past_the_place_is_read_from_its_start(path:
 
 
 def test_a_file_with_the_same_beginning_but_other_content_is_read_from_its_start(path: Path) -> None:
-    """A long header that all files share does not make two files one."""
+    """Two files with the same long header are still two files."""
     header = "# " + "x" * 2_000 + ",y\n"
     path.write_text(header + _rows(1, 2))
     follower = Follower(path)
@@ -207,7 +207,7 @@ def test_a_file_without_rows_of_text_stops_the_connector(path: Path) -> None:
 @pytest.mark.parametrize("first", ["", _rows(1)])
 @pytest.mark.parametrize("copied", [False, True])
 def test_a_file_rotated_before_its_first_row_was_sent_is_read(path: Path, first: str, copied: bool) -> None:
-    """Killed after the first look; the file is written to and rotated before the next."""
+    """The connector is killed after the first read. The file is written to and rotated before the next one."""
     path.write_text(first)
     path.with_name("attlog.dat.7").write_text(_rows("older"))
     for there in (path, path.with_name("attlog.dat.7")):
@@ -227,7 +227,7 @@ def test_a_file_rotated_before_its_first_row_was_sent_is_read(path: Path, first:
 
 
 def test_a_file_rotated_again_while_the_former_is_read_is_followed(path: Path) -> None:
-    """The second file comes and goes while rows of the first are being sent."""
+    """The second file is created and rotated while rows from the first one are being sent."""
     path.write_text(_rows(1))
     layout = formats.make("csv", "user=1,time=2", None, None)
     source = LineSource(path, layout, None, None)

@@ -60,7 +60,7 @@ def _shown(*words: str, status: int = 0) -> str:
 
 
 def _rows(shown: str) -> list[str]:
-    """The rows of the table without the line, the date and the offset."""
+    """Return the rows of the table without the line, the date and the offset."""
     pattern = re.compile(r"^\d+ +(\S+ +)2026-11-2\d (\S+) GMT \+0530(.*)$", re.MULTILINE)
     return [" ".join("".join(found.groups()).split()) for found in pattern.finditer(shown)]
 

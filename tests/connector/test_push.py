@@ -105,7 +105,7 @@ def test_secrets_can_be_read_from_files_and_are_never_shown(connector: Connector
 def test_it_waits_for_an_absent_receiver_and_keeps_order_and_operation_ids(
     following: Callable[..., Connector], connector: Connector, gate: Receiver
 ) -> None:
-    """It answers 503, then 200 with a page that asks to sign in, then 429; then it takes them."""
+    """It answers 503, then 200 with a sign-in page, then 429. After that, it accepts the callbacks."""
     taken: list[str] = []
     answers: list[tuple[int, dict[str, str], bytes]] = [
         (503, {}, b""),
@@ -250,7 +250,7 @@ def test_the_relay_can_read_the_body(connector: Connector, gate: Receiver) -> No
 def test_the_connectors_own_files_are_never_read_as_rotated_files(
     connector: Connector, receiver: Receiver
 ) -> None:
-    """Of an empty file it read place and rejects beside it as rows, and put each reject aside again."""
+    """Next to an empty file, it read its own state and reject files as rows, and rejected each row again."""
     (connector.folder / "attlog.dat").touch()
     own = ("--state", "attlog.dat.place", "--rejects", "attlog.dat.bad")
     file = ("file", "attlog.dat", "--no-header", "--map", "user=1,time=2", *own)

@@ -15,7 +15,7 @@ HEADING = "ID,At,Way\n"
 
 
 def _try(folder: Path, *words: str, status: int = 0, zone: str = "Asia/Kolkata") -> str:
-    """Runs it without a URL, a token or a Service Tag ID; what it showed."""
+    """Run it without a URL, a token or a Service Tag ID, and return its output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CONNECTOR_")}
     done = subprocess.run(
         [sys.executable, "-m", "app", "connector", "try", *words, "--timezone", zone],

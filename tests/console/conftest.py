@@ -28,7 +28,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture
 def page(browser: Browser, stage: Stage) -> Iterator[Page]:
-    """A page of somebody who signed in with every scope; what its scripts complain of fails the test."""
+    """A page of a user with every scope. An error in its scripts fails the test."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     made = context.new_page()
     made.set_default_timeout(20_000)

@@ -90,7 +90,7 @@ def test_deleting_a_user_names_the_user(page: Page, stage: Stage) -> None:
 
 
 def test_the_server_also_requires_the_devices_name(stage: Stage) -> None:
-    """Whatever a page's script does; a program with a key says `confirm` as ever."""
+    """The server checks this whatever a page's script does. A program with a key still sends `confirm`."""
     device = stage.new_device()
     client = Client(stage.relay)
     client.sign_in(API_KEY)

@@ -13,7 +13,7 @@ from tests.console.tools import Client
 from tests.harness import API_KEY, Device
 from tests.stage import Stage
 
-# At any time one of them is on another day than UTC is.
+# At any time, one of them has a different date than UTC.
 EAST, WEST = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
 
 
@@ -25,7 +25,7 @@ def client(stage: Stage) -> Client:
 
 
 def _device_in(stage: Stage, zone: timezone) -> Device:
-    """One that nobody told its zone, with a punch of now."""
+    """Return a device without a time zone, with a punch made now."""
     device = stage.relay.device()
     punch(device, a_user(), datetime.now(zone).replace(microsecond=0))
     return device

@@ -22,7 +22,7 @@ _NOT_PASSED_ON = ("content-length", "connection", "transfer-encoding")
 
 
 class Proxy:
-    """Offers a server below a path, which it takes off of what it passes on, or doesn't."""
+    """Serves another server below a path, which it removes from forwarded requests or keeps."""
 
     def __init__(self, path: str, *, takes_off: bool) -> None:
         self.target: tuple[str, int] = ("", 0)

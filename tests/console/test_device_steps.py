@@ -14,7 +14,7 @@ _STEP = re.compile(r'<dt>([^<]+)</dt><dd><span class="badge (\w+)">\w+</span> ([
 
 
 def steps(client: Client, device: Device) -> dict[str, tuple[str, str]]:
-    """Name of the step → its state and sentence."""
+    """Return the state and the sentence of each step."""
     page = client.get(f"/console/devices/{device.id}")
     assert page.status_code == 200
     section = page.text.partition('id="steps"')[2].partition("</section>")[0]

@@ -30,7 +30,7 @@ def axe() -> str:
 
 @pytest.fixture(scope="module")
 def paths(stage: Stage) -> list[str]:
-    """Every page, with something on it: a target that fails and long names among it."""
+    """The paths of all pages, with data on each, including a failing target and long names."""
     relay, device = stage.relay, stage.device
     failing = Receiver()
     failing.answer = lambda _: (500, {}, b"no")

@@ -29,7 +29,7 @@ def client(stage: Stage) -> Client:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
-    """The application, for its table of endpoints alone."""
+    """The application, used only for its table of endpoints."""
     folder: Path = tmp_path_factory.mktemp("routes")
     return create_app(load({"RELAY_DATA_DIR": str(folder), "RELAY_API_KEY": API_KEY}))
 

@@ -112,7 +112,7 @@ def test_over_plain_http_the_cookie_has_no_prefix(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_relays_below_different_paths_of_a_host_have_different_cookies(tmp_path: Path, scheme: str) -> None:
-    """A browser that signs in to one stays signed in to the others."""
+    """A browser that signs in to one relay stays signed in to the others."""
     cookies = {
         browser(tmp_path / name, RELAY_PUBLIC_URL=f"{scheme}://hr.example.com{path}")
         .get("/console/sign-in")
@@ -125,7 +125,7 @@ def test_relays_below_different_paths_of_a_host_have_different_cookies(tmp_path:
 
 
 def test_over_https_a_cookie_without_the_host_prefix_is_ignored(stage: Stage, client: Client) -> None:
-    """One without the prefix may come from another host of the domain, or from plain http."""
+    """A cookie without the prefix may come from another host of the domain, or from plain http."""
     client.sign_in(API_KEY)
     token = client.session.cookies["cams_relay_session"]
     app = create_app(load({**stage.relay.environment, "RELAY_PUBLIC_URL": "https://relay.example.com"}))
@@ -141,7 +141,7 @@ def test_over_https_a_cookie_without_the_host_prefix_is_ignored(stage: Stage, cl
 
 @pytest.fixture
 def without_store(tmp_path: Path) -> Flask:
-    """An application that has seen its store, which is gone now."""
+    """An application that was connected to its store, which no longer exists."""
     relay = Relay(tmp_path)
     relay.start("store")
     try:

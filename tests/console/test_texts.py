@@ -20,7 +20,7 @@ IN_PYTHON = re.compile(r"""\btext\(\s*"([a-z_]+\.[a-z_0-9]+)"\s*[,)]""")
 
 
 def used() -> set[tuple[str, str]]:
-    """File and text of each use with a name that is written out."""
+    """Return the file and text of each use with a literal name."""
     found = {("the menu", f"menu.{name}") for name in MENU}
     for path in FOLDER.rglob("*.html"):
         found |= {(path.name, name) for name in IN_TEMPLATES.findall(path.read_text())}
@@ -30,7 +30,7 @@ def used() -> set[tuple[str, str]]:
 
 
 def texts(path: Path) -> dict[str, set[str]]:
-    """The texts of a file, each with its placeholders."""
+    """Return the texts of a file, each with its placeholders."""
     sections: dict[str, dict[str, Any]] = tomllib.loads(path.read_text())
     return {
         f"{section}.{name}": set(re.findall(r"\{(\w+)", str(value)))

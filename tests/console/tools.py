@@ -11,7 +11,7 @@ from tests.harness import API_KEY, Relay
 
 
 def sign_in(page: Page, relay: Relay, key: str = API_KEY) -> None:
-    """Signs in with the form."""
+    """Sign in with the form."""
     page.goto(f"{relay.url}/console/sign-in")
     page.get_by_label("API key").fill(key)
     page.get_by_role("button", name="Sign in").click()
@@ -38,7 +38,7 @@ class Client:
 
 
 def token_in(page: str) -> str:
-    """The CSRF token of a form in a page."""
+    """Return the CSRF token of a form in a page."""
     match = re.search(r'name="csrf_token" value="([0-9a-f]{32})"', page)
     assert match, page
     return match[1]

@@ -39,7 +39,7 @@ def persistent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
 
 @pytest.fixture
 def kept(server: Server, tmp_path: Path) -> Store:
-    """A store of its own with two shards, without a worker."""
+    """A separate store with two shards, without a worker."""
     environment = {
         "REDIS_URL": server.url,
         "RELAY_SECRET_KEY": "made-up-secret-key-for-tests-only-0123456789",

@@ -35,7 +35,7 @@ def platform(format_: str) -> Iterator[Platform]:
 
 
 def is_signed(secret: str, got: Received) -> bool:
-    """Whether the signature is right, whatever the body's media type is."""
+    """Return whether the signature is valid, whatever the body's media type is."""
     key = base64.b64decode(secret.removeprefix("whsec_"))
     signed = f"{got.headers['webhook-id']}.{got.headers['webhook-timestamp']}.".encode() + got.body
     right = "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
@@ -95,7 +95,7 @@ def test_discords_rate_limit_in_fractions_of_a_second_is_obeyed_without_using_up
 
 
 def fields_of(got: Received) -> dict[str, str]:
-    """A form's fields, each of which comes once."""
+    """Return a form's fields, each of which must appear once."""
     pairs = parse_qsl(got.body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
     assert len(dict(pairs)) == len(pairs)
     return dict(pairs)
@@ -159,7 +159,7 @@ def test_a_change_is_checked_together_with_the_unchanged_fields(relay: Relay, re
 def test_the_secret_in_a_webhooks_path_is_never_shown(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
-    """It is in no log, event, problem, metric or audit entry: only keys that may change the subscription see it."""
+    """No log, event, problem, metric or audit entry contains it. Only keys that may change the subscription see it."""
     secret = "made-up-T0000-B0000-XXXXXXXX"
     receiver.url = f"{receiver.url}/services/{secret}?key={secret}"
     receiver.answer = plan(500, then=410)

@@ -35,7 +35,7 @@ MORE_THAN_AT_ONCE = 70  # targets whose outcomes are written down together
 
 
 def left_of(relay: Relay, subscription: dict[str, Any]) -> list[str]:
-    """The keys of a subscription, and the shards' notes on it."""
+    """Return the keys of a subscription, and the shards' notes about it."""
     noted = [name.decode() for name in client(relay).hkeys(SHARD.parked)]
     return keys_of(relay, subscription) + [name for name in noted if subscription["id"] in name]
 
@@ -130,7 +130,7 @@ def test_data_about_deleted_subscriptions_from_an_earlier_version_is_removed(rel
 
 
 class Dispatching:
-    """The parts of a dispatcher that write, with the lease of the relay's own."""
+    """The parts of a dispatcher that write, with the lease of the relay's own dispatcher."""
 
     def __init__(self, relay: Relay) -> None:
         settings = load(relay.environment)
@@ -145,7 +145,7 @@ class Dispatching:
         self.attempts = Attempts(self.context, http, Live(False), self.settler, loader, self.subscribers)
 
     async def _schedule(self, subscription: str, shard: int, at_ms: int, before_ms: int) -> None:
-        """No job is wanted here."""
+        """Do nothing, because no jobs are needed here."""
 
 
 def subscribe_many(relay: Relay, receiver: Receiver, device: Device, count: int) -> list[dict[str, Any]]:

@@ -153,7 +153,7 @@ def test_an_incomplete_batch_is_sent_after_batch_wait_ms(
 
 
 def test_a_batch_of_a_new_subscription_waits_as_well(relay: Relay, device: Device) -> None:
-    """Whether its first event is loaded from the queue or handed over at once is a matter of microseconds."""
+    """Its first event may be loaded from the queue or handed over directly, depending on microseconds."""
     made = [Receiver() for _ in range(12)]
     for receiver in made:
         relay.subscribe(receiver, device, batch_max=100, batch_wait_ms=1_000)

@@ -16,19 +16,19 @@ REFUSED = (422, {"content-type": "application/json"}, b'{"error": "no such emplo
 
 
 def one(relay: Relay, delivery_id: str, **how: Any) -> dict[str, Any]:
-    """A delivery by its ID."""
+    """Return a delivery by its ID."""
     found: dict[str, Any] = relay.get(f"/v1/deliveries/{delivery_id}", **how)
     return found
 
 
 def wait_status(relay: Relay, delivery_id: str, status: str) -> dict[str, Any]:
-    """A delivery, once it has this status."""
+    """Return a delivery, once it has this status."""
     wait_for(lambda: one(relay, delivery_id)["status"] == status, 60)
     return one(relay, delivery_id)
 
 
 def retry(relay: Relay, delivery_id: str) -> Any:
-    """The answer to a retry."""
+    """Request a retry, and return the response."""
     return relay.call("POST", f"/v1/deliveries/{delivery_id}/retry")
 
 

@@ -14,7 +14,7 @@ from workers import dispatcher
 
 
 def test_deliveries_that_continue_are_reported_as_healthy_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`/health` went on warning of failures until the worker was restarted."""
+    """`/health` continued to warn about failures until the worker was restarted."""
     shard, loop = Shard(7), LOOPS.get("deliveries 7")
     monkeypatch.setattr(dispatcher, "_RENEW_SECONDS", 0.01)
     monkeypatch.setattr(dispatcher, "_WELL_SECONDS", 0.5)

@@ -99,7 +99,7 @@ def test_an_event_of_an_unknown_type_is_described_by_its_type() -> None:
 
 @pytest.fixture(params=["slack", "google_chat", "discord", "teams"])
 def platform(request: pytest.FixtureRequest) -> Platform:
-    """A platform that is only asked to read."""
+    """A platform that is only used to read messages."""
     return PLATFORMS[request.param].__new__(PLATFORMS[request.param])
 
 

@@ -85,7 +85,7 @@ def test_a_target_that_failed_for_5_days_is_disabled_and_can_be_enabled(
     wait_rows(relay, subscription, 1, status="retrying")
     shard_key = next(name for name in keys_of(relay, subscription) if name.endswith(":health"))
     long = timedelta(days=5, minutes=1).total_seconds()
-    # As if it had been failing for so long: written down, and taken up by a target read again.
+    # As if the target had been failing for that long. The stored state is loaded when the target is read again.
     punch(device, 1)
     _forget_in_memory(relay, subscription, receiver, shard_key, long)
     punch(device, 1)
@@ -113,7 +113,7 @@ def test_a_target_that_failed_for_5_days_is_disabled_and_can_be_enabled(
 def _forget_in_memory(
     relay: Relay, subscription: dict[str, Any], receiver: Receiver, key: str, seconds: float
 ) -> None:
-    """Restarts the worker, to which the store says that the target has failed for so long."""
+    """Restart the worker, which then reads from the store how long the target has failed."""
     wait_for(lambda: shown(relay, subscription)["retrying"] + shown(relay, subscription)["dead"] >= 2, 15)
     relay.terminate("worker")
     client(relay).hset(key, "failing_for", repr(seconds))
@@ -123,7 +123,7 @@ def _forget_in_memory(
 def test_late_failures_of_a_former_url_do_not_count_for_the_present_one(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
-    """Twelve failures of a URL that had been corrected made the new one count as down."""
+    """After twelve failures of a URL that had been corrected, the new URL counted as down."""
     former, gate = Receiver(), threading.Event()
     former.answer = lambda _: (500 + gate.wait(14), {}, b"")
     subscription = relay.subscribe(former, device)

@@ -33,7 +33,7 @@ SINK = 0.03
 
 
 class Busy:
-    """Answers slowly, and notes how many requests it has at a time."""
+    """Answers slowly, and records how many requests it has at the same time."""
 
     def __init__(self, seconds: float, status: int = 200) -> None:
         self.seconds, self.status = seconds, status
@@ -51,12 +51,12 @@ class Busy:
 
 
 def stored(device: Device) -> list[str]:
-    """The ids of a device's events, in order of receipt."""
+    """Return the IDs of a device's events, in order of receipt."""
     return [event["id"] for event in device.relay.events(device_id=device.id)]
 
 
 def out_of_order(names: list[str], expected: list[str], under_way: int) -> int:
-    """How many overtook more than can have been under way beside them, whichever of those the receiver let wait."""
+    """Return how many events overtook more others than can have been in flight at the same time."""
     places = {name: place for place, name in enumerate(expected)}
     still_to_come: list[int] = []
     count = 0
@@ -84,7 +84,7 @@ def test_with_max_in_flight_1_each_delivery_waits_for_the_previous_one(
     failed = set()
 
     def answer(got: Received) -> Answer:
-        """Every fifth event fails at first."""
+        """Fail every fifth event at first."""
         busy(got)
         name = got.headers["webhook-id"]
         if len({other.headers["webhook-id"] for other in receiver.received}) % 5 == 0 and name not in failed:
@@ -293,7 +293,7 @@ def test_a_target_that_was_down_receives_its_backlog_in_order(persistent: Relay,
 
 
 def test_a_batching_target_continues_when_all_its_attempts_are_dead_letters(brisk: Relay) -> None:
-    """Ten failures in a row and nothing left to try again: then the queue is what tells whether it is back."""
+    """After ten failures in a row, nothing is left to retry, so an event from the queue shows whether it is back."""
     device = brisk.device()
     receiver = Receiver()
     port = int(receiver.url.split(":")[2].split("/")[0])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections import defaultdict
 
 import pytest
 
 from app.store.server.keys import SUBSCRIPTION_PARTS, SUBSCRIPTIONS, Shard
+from tests.command_line import run_for
 from tests.delivery.tools import client, punch, shown
 from tests.harness import Device, Received, Receiver, Relay, wait_for
 
@@ -17,10 +16,7 @@ PARTS = [part for part in SUBSCRIPTION_PARTS if not part.startswith("replay")]  
 
 
 def _doctor(relay: Relay) -> str:
-    command = [sys.executable, "-m", "app", "doctor"]
-    return subprocess.run(
-        command, env=relay.environment, capture_output=True, text=True, cwd=relay.folder
-    ).stdout
+    return run_for(relay, "doctor").stdout
 
 
 def _shard(relay: Relay, device: Device) -> Shard:

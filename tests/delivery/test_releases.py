@@ -79,7 +79,7 @@ def test_a_success_that_started_before_the_failure_releases_nothing() -> None:
 
 
 def test_a_delivery_that_always_fails_is_released_at_most_once_a_minute() -> None:
-    """A target takes one event a second, but for one that it never takes."""
+    """A target accepts one event per second, except for one event that it never accepts."""
     pace, released = Pace(16), []
     for second in range(301):
         _failing(pace, float(second))

@@ -26,7 +26,7 @@ EVENTS = 12
 
 
 def one(relay: Relay, replay_id: str) -> dict[str, Any]:
-    """A replay by its ID."""
+    """Return a replay by its ID."""
     found: dict[str, Any] = relay.get(f"/v1/replays/{replay_id}")
     return found
 
@@ -78,7 +78,7 @@ def test_unknown_replays_and_cursors_are_refused(relay: Relay, receiver: Receive
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    """The API on a store of its own with some events, without a worker."""
+    """The API with a separate store that contains some events, without a worker."""
     folder: Path = tmp_path_factory.mktemp("replays")
     server = Server(folder, "store", 'save ""', password=PASSWORD)
     environment = {

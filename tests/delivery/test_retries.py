@@ -290,7 +290,7 @@ def test_deletion_stops_deliveries_immediately_and_leaves_no_data(
     known_at = time.time()
     time.sleep(2.5)  # retries would be due
     witness.close()
-    # What was on its way may be read late, by a receiver on a busy machine; nothing may be sent any more.
+    # On a busy machine, the receiver may read earlier requests late. No new ones may be sent.
     assert [got for got in receiver.received if int(got.headers["webhook-timestamp"]) > known_at] == []
     for subscription in made:
         assert [key for key in keys_of(relay, subscription) if not key.startswith("rq:")] == []

@@ -36,10 +36,10 @@ def dead_letters(kept: Store, subscription_id: str, shard: Shard) -> int:
 
 
 def move(kept: Store, *shards: Shard) -> None:
-    """What the dispatchers of these shards do when they see the new subscriptions."""
+    """Do what the dispatchers of these shards do when they see the new subscriptions."""
 
     async def schedule(*_: Any) -> None:
-        """No job is wanted here."""
+        """Do nothing, because no jobs are needed here."""
 
     async def run() -> None:
         for shard in shards:

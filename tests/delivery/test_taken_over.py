@@ -20,7 +20,7 @@ from workers.rq.jobs import remove_older
 
 
 def users_of(receiver: Receiver) -> list[str]:
-    """The users of the punches that came. Events of the relay itself, such as `device.back`, have none."""
+    """Return the users of the received punches. Events of the relay itself, such as `device.back`, have none."""
     return [event["user_id"] for event in receiver.events() if "user_id" in event]
 
 
@@ -28,8 +28,26 @@ def delete(relay: Relay, subscription: dict[str, Any], query: str = "") -> None:
     assert relay.call("DELETE", f"/v1/subscriptions/{subscription['id']}{query}").status_code == 204
 
 
+def subscribe_and_deliver(relay: Relay, device: Device, receiver: Receiver) -> dict[str, Any]:
+    """Subscribe the receiver, and deliver a punch of user 1 to it."""
+    subscription = relay.subscribe(receiver, device)
+    punch(device, user="1")
+    receiver.wait(1)
+    return subscription
+
+
+def check_nothing_is_taken_over(relay: Relay, device: Device, receiver: Receiver) -> None:
+    """Check that a new subscription doesn't get a punch that arrived before it was created."""
+    punch(device, user="2")
+    wait_handed_out(relay)
+    relay.subscribe(receiver, device)
+    punch(device, user="3")
+    receiver.wait(2)
+    assert users_of(receiver) == ["1", "3"]
+
+
 def wait_handed_out(relay: Relay) -> None:
-    """Every stored event was handed to the subscriptions there are."""
+    """Wait until every stored event has been added to the queues of the current subscriptions."""
     redis, shards = client(relay), Store(load(relay.environment)).connection.shards
 
     def is_done() -> bool:
@@ -40,7 +58,7 @@ def wait_handed_out(relay: Relay) -> None:
 
 
 def age(relay: Relay, subscription: dict[str, Any]) -> None:
-    """Its deletion was longer ago than its queue is kept."""
+    """Change the time of a subscription's deletion, so that its queue is no longer kept."""
     redis = client(relay)
     record = orjson.loads(redis.hget(SUBSCRIPTIONS, subscription["id"]))
     record["deleted_at"] -= KEPT_SECONDS + 1
@@ -50,9 +68,7 @@ def age(relay: Relay, subscription: dict[str, Any]) -> None:
 def test_events_between_deletion_and_creation_go_to_the_new_subscription(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
-    first = relay.subscribe(receiver, device)
-    punch(device, user="1")
-    receiver.wait(1)
+    first = subscribe_and_deliver(relay, device, receiver)
     delete(relay, first)
     assert relay.call("GET", f"/v1/subscriptions/{first['id']}").status_code == 404
     assert relay.call("DELETE", f"/v1/subscriptions/{first['id']}").status_code == 404
@@ -117,9 +133,7 @@ def test_an_attempt_in_progress_is_not_repeated_by_the_new_subscription(
         return 200, {}, b""
 
     receiver.answer = slowly
-    first = relay.subscribe(receiver, device)
-    punch(device, user="1")
-    receiver.wait(1)
+    first = subscribe_and_deliver(relay, device, receiver)
     delete(relay, first)
     second = relay.subscribe(receiver, device)
     punch(device, user="2")
@@ -158,43 +172,27 @@ def test_a_subscription_with_another_target_takes_over_nothing(
 
 
 def test_deletion_with_now_keeps_no_queue(relay: Relay, device: Device, receiver: Receiver) -> None:
-    first = relay.subscribe(receiver, device)
-    punch(device, user="1")
-    receiver.wait(1)
+    first = subscribe_and_deliver(relay, device, receiver)
     problem(relay.call("DELETE", f"/v1/subscriptions/{first['id']}?now=1"), 422, "now")
     delete(relay, first, "?now=true")
     assert keys_of(relay, first) == []
-    punch(device, user="2")
-    wait_handed_out(relay)
-    relay.subscribe(receiver, device)
-    punch(device, user="3")
-    receiver.wait(2)
-    assert users_of(receiver) == ["1", "3"]
+    check_nothing_is_taken_over(relay, device, receiver)
 
 
 def test_deletion_with_now_also_removes_a_kept_queue(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:
-    first = relay.subscribe(receiver, device)
-    punch(device, user="1")
-    receiver.wait(1)
+    first = subscribe_and_deliver(relay, device, receiver)
     delete(relay, first)
     assert keys_of(relay, first) != []
     delete(relay, first, "?now=true")
     assert keys_of(relay, first) == []
     assert relay.call("DELETE", f"/v1/subscriptions/{first['id']}?now=true").status_code == 404
-    punch(device, user="2")
-    wait_handed_out(relay)
-    relay.subscribe(receiver, device)
-    punch(device, user="3")
-    receiver.wait(2)
-    assert users_of(receiver) == ["1", "3"]
+    check_nothing_is_taken_over(relay, device, receiver)
 
 
 def test_a_kept_queue_is_removed_after_a_minute(relay: Relay, device: Device, receiver: Receiver) -> None:
-    first = relay.subscribe(receiver, device)
-    punch(device, user="1")
-    receiver.wait(1)
+    first = subscribe_and_deliver(relay, device, receiver)
     delete(relay, first)
     remove_older(Store(load(relay.environment)), 0)
     assert keys_of(relay, first) != [], "the upkeep leaves it"

@@ -24,7 +24,7 @@ def _event(entry: str) -> Stored:
 
 
 def test_a_loaded_event_is_not_added_again() -> None:
-    """It was loaded between being queued and our hearing that it is: it was delivered twice."""
+    """It was loaded between being queued and the notification about it, and was delivered twice."""
     target = _target()
     target.behind = False
     target.fresh.append(_event("5-1"))
@@ -67,7 +67,7 @@ def test_nothing_starts_while_retries_are_being_released() -> None:
 
 
 def test_nothing_from_the_queue_starts_while_due_deliveries_are_being_read() -> None:
-    """It was taken for nothing: a new event overtook the one that was tried again."""
+    """A new event overtook the one that was due again."""
     target = _target()
     target.due_behind = False
     target.fresh.append(_event("9-0"))

@@ -38,7 +38,7 @@ SUBSCRIPTION = Subscription(
 
 
 def kept(body: bytes, address: str = PUBLIC, **fields: Any) -> dict[str, Any]:
-    """The stored part of a body that came from an address."""
+    """Return the stored part of a body that came from an address."""
     response = Response(status=500, body=body, address=address)
     text = answer_to_keep(replace(SUBSCRIPTION, **fields), response, "2026-11-24T00:00:00.000Z")
     found: dict[str, Any] = orjson.loads(text) if text else {}

@@ -134,7 +134,7 @@ async def _cancel_all() -> None:
 
 
 def create(kept: Store) -> Subscription:
-    """A subscription, always with the same target."""
+    """Create a subscription, always with the same target."""
     fields: dict[str, Any] = {
         "target_url": "http://127.0.0.1:9/hook",
         "events": ("*",),

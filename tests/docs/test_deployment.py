@@ -56,7 +56,7 @@ sys.meta_path.insert(0, Hidden())
 
 
 def test_the_relay_runs_with_only_requirements_txt_installed(tmp_path: Path) -> None:
-    """All that tests and tools brought into .venv is hidden; then the first punch must still come."""
+    """The first punch must arrive even if the packages for tests and tools in .venv are hidden."""
     locked = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
     hidden = {
         module
@@ -71,7 +71,7 @@ def test_the_relay_runs_with_only_requirements_txt_installed(tmp_path: Path) -> 
 
 
 def test_the_procfile_starts_web_and_worker(relay: Relay, tmp_path: Path) -> None:
-    """Beside the running relay, on its store: a second web and a second worker, as a platform has them."""
+    """A second web and a second worker run with the store of the running relay, as on a platform."""
     port = free_port()
     environment = {**relay.environment, "PORT": str(port)}
     del environment["HOST"]

@@ -74,7 +74,7 @@ def test_the_simulate_blocks_create_events(running: Running) -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/actions.md"])
 def test_the_action_block_adds_a_user(running: Running, page: str) -> None:
-    """Deleted first: the other page's block has added the same."""
+    """The user is deleted first, because a block on another page adds the same one."""
     before = f"KEY={running.key}\n"
     delete = {"device_id": "VIRTUAL01", "user_id": "100"}
     requests.post(

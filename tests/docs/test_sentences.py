@@ -12,7 +12,7 @@ from tests.harness import ROOT
 
 
 def drawn(*arguments: str) -> list[tuple[str, int, str]]:
-    """File, line and text of each sentence that the script prints."""
+    """Return file, line and text of each sentence that the script prints."""
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "sentences", *arguments], capture_output=True, text=True
     )

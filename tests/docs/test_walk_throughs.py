@@ -27,12 +27,12 @@ def tree() -> Iterator[CopiedTree]:
 
 
 def failing(tree: CopiedTree, *tests: str) -> set[str]:
-    """The names of the tests that fail, without parameters."""
+    """Return the names of the tests that fail, without parameters."""
     return {name.partition("::")[2].partition("[")[0] for name in tree.failing(*tests)}
 
 
 def in_app(tree: CopiedTree) -> set[str]:
-    """The files of the program that were changed by hand, for pages that can't name the module in advance."""
+    """Return the program's files that were changed by hand. Some pages can't name the module in advance."""
     return {path for path in tree.by_hand if path.startswith(("app/", "workers/"))}
 
 

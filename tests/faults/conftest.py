@@ -15,7 +15,7 @@ from tests.stores import Server
 
 @pytest.fixture
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Relay]]:
-    """Starts relays with their own settings; all end with the test."""
+    """Start relays with their own settings, which are stopped after the test."""
     made: list[Relay] = []
 
     def begin(**environment: str) -> Relay:
@@ -39,7 +39,7 @@ def environment(tmp_path: Path, server: Server) -> dict[str, str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The figures of all faults that were tried."""
+    """Print the counts of all faults that were tried."""
     found = list(ledger.lines())
     if found:
         terminalreporter.section("faults")

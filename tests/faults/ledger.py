@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Entry:
-    """The counts of one kind of fault, of all tests that tried it."""
+    """The counts of one kind of fault, from all tests that tried it."""
 
     tried: int = 0
     acknowledged: int = 0
@@ -24,7 +24,7 @@ _notes: list[str] = []
 
 
 def enter(fault: str, *, tried: int, acknowledged: int, lost: int, twice: int) -> None:
-    """Adds what one test has counted; where a loss is allowed, the name of the fault says so."""
+    """Add the counts of one test. If a loss is allowed, the name of the fault says so."""
     entry = _entries.setdefault(fault, Entry())
     entry.tried += tried
     entry.acknowledged += acknowledged
@@ -33,12 +33,12 @@ def enter(fault: str, *, tried: int, acknowledged: int, lost: int, twice: int) -
 
 
 def note(line: str) -> None:
-    """Another figure to be printed below the table."""
+    """Print another number below the table."""
     _notes.append(line)
 
 
 def lines() -> Iterator[str]:
-    """The table in Markdown, then the notes; nothing if nothing was tried."""
+    """Return the table in Markdown and then the notes, or nothing if nothing was tried."""
     if _entries:
         yield "| fault | number of tests | acknowledged | lost | delivered twice |"
         yield "|---|---:|---:|---:|---:|"

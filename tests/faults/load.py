@@ -19,7 +19,7 @@ SENDERS = 6
 
 
 class Identity(NamedTuple):
-    """What makes a punch that punch: two with the same identity are one."""
+    """The values that identify a punch. Two punches with the same identity are one."""
 
     device: str
     user: str
@@ -27,14 +27,14 @@ class Identity(NamedTuple):
 
 
 def identity_of(device: Device, document: dict[str, Any]) -> Identity:
-    """The identity of a RealTimePunchLog of a device."""
+    """Return the identity of a device's RealTimePunchLog."""
     log = document["RealTime"]["PunchLog"]
     at = datetime.strptime(log["LogTime"], "%Y-%m-%d %H:%M:%S GMT %z").astimezone(UTC)
     return Identity(device.id, log["UserId"], at.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
 class Load:
-    """So many punches, sent again until they are acknowledged, as the gateway does."""
+    """Sends punches again until they are acknowledged, as the gateway does."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Load:
             time.sleep(0.05)
 
     def wait_for(self, count: int, seconds: float = 60.0) -> None:
-        """Until so many are acknowledged."""
+        """Wait until this many are acknowledged."""
         wait_for(lambda: len(self.acknowledged) >= count, seconds)
 
     @property
@@ -96,14 +96,14 @@ class Load:
         return all(future.done() for future in self._futures)
 
     def finish(self) -> None:
-        """Until all are."""
+        """Wait until all are acknowledged."""
         for future in self._futures:
             future.result()
         self._pool.shutdown()
 
 
 def events_by_identity(receiver: Receiver) -> dict[Identity, Counter[str]]:
-    """The ids under which each punch was delivered, which is to say answered 2xx, and how often."""
+    """Return the IDs with which each punch was delivered (answered with 2xx), and how often."""
     found: dict[Identity, Counter[str]] = defaultdict(Counter)
     for event in (event for got in list(receiver.accepted) for event in got.events):
         if event["type"] == "attendance.punch":

@@ -14,7 +14,7 @@ SECRET_KEY = "made-up-secret-key-for-tests-only-0123456789"
 
 
 class Process:
-    """A web process as far as callbacks go, without its sockets; its loops turn when they are told to."""
+    """The part of a web process that handles callbacks, without sockets. Tests run its loops step by step."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         settings = load(environment)
@@ -24,7 +24,7 @@ class Process:
         self.turn()
 
     def turn(self) -> None:
-        """Once what the background loops do twice a second; what they raise, too."""
+        """Run one step of the background loops, including the errors that they raise."""
         self.receiver._keep_up()
         self.spool.check()
         self.receiver._parked_tried = (-1e9, 0)
@@ -50,11 +50,11 @@ class Process:
         return token
 
     def send(self, token: str, number: int) -> None:
-        """A punch. Raises Refused."""
+        """Send a punch. Raises Refused."""
         self.receiver.receive(punch(token, number), [], "http://relay")
 
     def events(self, device_id: str) -> list[str]:
-        """Whose punches are stored, in order."""
+        """Return the users of the stored punches, in order."""
         shard = self.store.connection.shard_of(device_id)
         rows = [] if shard is None else self.store.connection.redis.xrange(shard.events)
         bodies = [json.loads(fields[b"b"]) for _, fields in rows]
@@ -62,7 +62,7 @@ class Process:
 
     @property
     def waiting(self) -> tuple[int, int]:
-        """How many callbacks wait, and how many are parked."""
+        """Return how many callbacks wait, and how many are parked."""
         self.spool._summed = None
         found = self.spool.summary()
         return found.waiting, found.parked

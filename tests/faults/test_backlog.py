@@ -13,14 +13,14 @@ from tests.harness import Device, Receiver, Relay, free_port, wait_for
 from tests.processes import child, resident
 
 EVENTS = 50_000
-ROWS = 200  # of a callback: what a device sends that was offline
+ROWS = 200  # per callback, as from a device that was offline
 BATCH = 100
-HOUR = 10.0  # seconds from when all are queued
+HOUR = 10.0  # seconds after all are queued
 MORE_BYTES = 32 << 20
 
 
 def send_punches(device: Device, count: int) -> list[Identity]:
-    """So many punches, some hundreds a callback, all acknowledged; in their order."""
+    """Send punches in order, several hundred per callback, which must all be acknowledged."""
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
     sent = []
     for first in range(0, count, ROWS):

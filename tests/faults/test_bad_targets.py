@@ -30,7 +30,7 @@ from tests.processes import child, resident
 __all__ = ["blackhole"]
 
 IN_TIME_SECONDS = 10.0
-MORE_BYTES = 48 << 20  # of memory that the dispatcher may use for all of this
+MORE_BYTES = 48 << 20  # bytes of memory that the dispatcher may use for all of this
 _BOMB = gzip.compress(bytes(200_000_000), 9)
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
@@ -107,7 +107,7 @@ BAD = {
 
 @dataclass
 class Patient:
-    """A bad target that can become well, and what it has accepted since."""
+    """A bad target that can recover, and what it has accepted since then."""
 
     bad: Behaviour
     url: str = ""
@@ -128,7 +128,7 @@ class Patient:
 
 @contextmanager
 def patients() -> Iterator[dict[str, Patient]]:
-    """All bad targets, listening."""
+    """All bad targets, while they listen."""
     with ExitStack() as stack:
         made = {name: Patient(bad) for name, bad in BAD.items()}
         for patient in made.values():
@@ -181,7 +181,7 @@ def test_bad_targets_do_not_delay_a_good_one_and_lose_no_events(
 
 
 def _settled(relay: Relay, subscription: dict[str, Any]) -> int:
-    """How many deliveries have succeeded, none being left."""
+    """Return how many deliveries have succeeded, or 0 while any are left."""
     now = shown(relay, subscription)
     assert not now["dead"]
     return 0 if now["pending"] or now["retrying"] else int(now["delivered"])
@@ -248,7 +248,7 @@ def resolver() -> Iterator[Resolver]:
 def test_a_temporary_dns_failure_loses_no_events(
     tmp_path: Path, receiver: Receiver, resolver: Resolver
 ) -> None:
-    """The relay runs with a resolv.conf of its own, in a mount namespace."""
+    """The relay runs with a separate resolv.conf, in a mount namespace."""
     (tmp_path / "resolv.conf").write_text(f"nameserver {resolver.ADDRESS}\noptions timeout:1 attempts:1\n")
     mount = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
     wrapper = ["unshare", "--mount", "sh", "-c", mount, str(tmp_path / "resolv.conf")]

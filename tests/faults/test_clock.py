@@ -27,7 +27,7 @@ TAKEOVER_SECONDS = 15.0
 
 
 class Clocks:
-    """The clocks of a relay's processes, each as an offset in a file of its own."""
+    """The clocks of a relay's processes, each as an offset in a separate file."""
 
     def __init__(self, relay: Relay, library: Path) -> None:
         self.relay = relay
@@ -44,7 +44,7 @@ class Clocks:
         return self.relay.folder / f"{process}.clock"
 
     def set(self, offset: str, *processes: str) -> None:
-        """How far from the right time it is there, such as `-1d` or `+2h`; they know it afterwards."""
+        """Set an offset from the right time, such as `-1d` or `+2h`, and wait until the processes use it."""
         self._write(offset, *processes)
         time.sleep(1.2)
 
@@ -62,7 +62,7 @@ class Clocks:
 
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Callable[..., Clocks]]:
-    """Starts a relay whose clocks can be set."""
+    """Start a relay whose clocks can be set."""
     found = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
     if found is None:
         pytest.skip("faketime is not installed: run scripts/install-faketime")
@@ -81,7 +81,7 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Clocks]]:
 def failing_at_first(
     receiver: Receiver, every: int
 ) -> Callable[[Received], tuple[int, dict[str, str], bytes]]:
-    """An answer that fails each `every`th event once, so that there are retries whose time is to come."""
+    """Return an answer that fails every `every`th event once, so that there are future retries."""
     failed: set[str] = set()
 
     def answer(got: Received) -> tuple[int, dict[str, str], bytes]:
@@ -121,7 +121,7 @@ def test_setting_the_clock_back_and_forth_loses_and_delays_nothing(
 def test_an_attempt_that_fails_after_the_clock_was_set_forward_is_retried(
     begin: Callable[..., Clocks], receiver: Receiver
 ) -> None:
-    """It counted as tried for a year, and became a dead letter at once."""
+    """It counted as having been retried for a year, and became a dead letter immediately."""
     clocks, gate = begin(), threading.Event()
     device = clocks.relay.device()
     clocks.relay.subscribe(receiver, device, events=["attendance.punch"])
@@ -144,7 +144,7 @@ def test_an_attempt_that_fails_after_the_clock_was_set_forward_is_retried(
 def test_setting_the_clock_forward_disables_no_subscription(
     begin: Callable[..., Clocks], receiver: Receiver, restarted: bool
 ) -> None:
-    """A small computer without a clock of its own begins in 1970, and learns the time from the network."""
+    """A small computer without a battery-backed clock starts in 1970, and gets the time from the network."""
     clocks = begin(RELAY_RETRY_SCHEDULE="2,2,2,2,2,2")
     relay = clocks.relay
     device = relay.device()

@@ -22,7 +22,7 @@ SECRET_KEY = "made-up-secret-key-for-tests-only-0123456789"
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., tuple[Cluster, Relay]]]:
-    """Starts a Cluster and a relay on it; both end with the test."""
+    """Start a Cluster and a relay that uses it. Both are stopped after the test."""
     with ExitStack() as stack:
 
         def begin(replicas: bool = False, **environment: str) -> tuple[Cluster, Relay]:
@@ -36,7 +36,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., tuple[Cluster, Relay]]]:
 
 
 def server_of(made: Cluster, tag: str) -> Server:
-    """The master that holds what carries a hash tag."""
+    """Return the master with the keys of a hash tag."""
     return made.masters[key_slot(tag.encode()) * 3 // 16_384]
 
 
@@ -131,7 +131,7 @@ def test_losing_rqs_data_loses_no_retry(
     receiver.wait(12)
     made.rq.kill()
     if back:
-        made.rq.start()  # with nothing in it: it persists nothing
+        made.rq.start()  # empty, because it doesn't persist anything
     receiver.wait(24, 20)
     assert {got.headers["webhook-id"] for got in receiver.received} == failed
 

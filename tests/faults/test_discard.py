@@ -28,7 +28,7 @@ def process(environment: dict[str, str]) -> Iterator[Process]:
 def _parked(
     process: Process, server: Server, environment: dict[str, str], device_id: str, count: int
 ) -> None:
-    """Callbacks of a device that an accepted new store doesn't have."""
+    """Park callbacks from a device that isn't in an accepted new store."""
     token = process.register(device_id)
     server.kill()
     for number in range(count):

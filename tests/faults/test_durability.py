@@ -27,7 +27,7 @@ def test_fsync_on_the_embedded_store_acknowledges_and_delivers(tmp_path: Path, r
 
 @pytest.mark.parametrize("durability", ["fsync", "replica"])
 def test_nothing_is_acknowledged_if_the_store_cannot_confirm_it(tmp_path: Path, durability: str) -> None:
-    """Debian's Redis is older than WAITAOF, and has no replica here: 503, or the spool's own fsync."""
+    """Debian's Redis doesn't support WAITAOF and has no replica here, so the answer is 503, or the spool is used."""
     with debian_redis(tmp_path) as url:
         relay = Relay(tmp_path, REDIS_URL=url, RELAY_SECRET_KEY=SECRET_KEY, RELAY_DURABILITY=durability)
         relay.environment["RELAY_SPOOL"] = "off"
@@ -47,7 +47,7 @@ def test_the_embedded_store_syncs_each_write_by_default(tmp_path: Path) -> None:
 
 
 def test_by_default_a_store_that_cannot_confirm_is_trusted_with_a_warning(tmp_path: Path) -> None:
-    """Nobody chose a durability, and Debian's Redis has no WAITAOF: callbacks are acknowledged, with a warning."""
+    """No durability was chosen, and Debian's Redis has no WAITAOF, so callbacks are acknowledged with a warning."""
     with debian_redis(tmp_path) as url:
         relay = Relay(tmp_path, REDIS_URL=url, RELAY_SECRET_KEY=SECRET_KEY, RELAY_DURABILITY="")
         relay.environment["RELAY_SPOOL"] = "off"
@@ -90,7 +90,7 @@ def test_by_default_a_store_that_can_confirm_is_asked_to(
 
 
 def test_callbacks_are_spooled_while_no_replica_confirms(tmp_path: Path) -> None:
-    """What no replica confirms is on our own disk instead, and acknowledged."""
+    """Callbacks that no replica confirms are saved to disk instead, and acknowledged."""
     with debian_redis(tmp_path) as url:
         relay = Relay(tmp_path, REDIS_URL=url, RELAY_SECRET_KEY=SECRET_KEY, RELAY_DURABILITY="replica")
         try:

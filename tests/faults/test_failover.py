@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import itertools
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,6 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.command_line import run_for
 from tests.delivery.tools import shown
 from tests.faults import ledger
 from tests.faults.load import Load, events_by_identity
@@ -30,7 +29,7 @@ GOES_ON_SECONDS = 10.0  # about 2 on an idle machine, most of it Sentinel's own
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., tuple[Pair, Relay]]]:
-    """Starts a replicated store and a relay on it; both end with the test."""
+    """Start a replicated store and a relay that uses it. Both are stopped after the test."""
     with ExitStack() as stack:
 
         def begin(replicas: int = 1, **environment: str) -> tuple[Pair, Relay]:
@@ -43,7 +42,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., tuple[Pair, Relay]]]:
 
 
 def fail_over(pair: Pair) -> Server:
-    """kill -9 of the master, until the sentinels have another one; the dead one."""
+    """Kill the master with kill -9, wait until the sentinels have another one, and return the dead one."""
     killed = pair.master()
     killed.kill()
     wait_for(lambda: pair.master() is not killed, 20)
@@ -67,7 +66,7 @@ def test_a_failover_under_load_loses_nothing_that_a_replica_confirmed(
     load.wait_for(300)
     killed = fail_over(pair)
     if durability == "replica" and replicas == 1:
-        killed.start()  # nothing can be confirmed until Sentinel has made a replica of it; callbacks wait on disk
+        killed.start()  # nothing can be confirmed until Sentinel has made it a replica; callbacks wait on disk
     load.finish()
     moments = sorted(load.acknowledged.values())
     silence = max(later - earlier for earlier, later in itertools.pairwise(moments))
@@ -97,7 +96,7 @@ def test_a_failover_under_load_loses_nothing_that_a_replica_confirmed(
 def test_a_retry_job_lost_in_a_failover_is_still_run(
     start: Callable[..., tuple[Pair, Relay]], receiver: Receiver
 ) -> None:
-    """The worker takes it for written down; after the failover only its being queued is known."""
+    """The worker assumes that it was saved. After the failover, the store only contains the queued event."""
     pair, relay = start(RELAY_RETRY_SCHEDULE="1")
     device = relay.device()
     relay.subscribe(receiver, device)
@@ -124,7 +123,7 @@ def test_a_retry_job_lost_in_a_failover_is_still_run(
 def test_an_event_is_delivered_only_once_a_replica_has_it(
     start: Callable[..., tuple[Pair, Relay]], receiver: Receiver
 ) -> None:
-    """What a failover then loses, and the gateway sends again, would come under another id."""
+    """Otherwise, an event that is lost in a failover and sent again would be delivered with another ID."""
     pair, relay = start(RELAY_DURABILITY="replica", RELAY_SPOOL="off")
     device = relay.device()
     relay.subscribe(receiver, device)
@@ -174,14 +173,7 @@ def test_health_and_doctor_check_every_server_and_sentinel(
     warnings = relay.get("/health")["warnings"]
     assert f"The store's replica 127.0.0.1:{replica.port} persists nothing" in " ".join(warnings)
     assert any("Only 2 of the 3 sentinels" in warning for warning in warnings), warnings
-    asked = subprocess.run(
-        [sys.executable, "-m", "app", "doctor"],
-        cwd=tmp_path,
-        env=relay.environment,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    asked = run_for(relay, "doctor")
     assert all(warning in asked.stdout for warning in warnings)
     for secret in (PASSWORD, quote(PASSWORD, safe=""), SENTINEL_PASSWORD):
         assert secret not in asked.stdout + asked.stderr + relay.logs() + " ".join(warnings)

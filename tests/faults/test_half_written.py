@@ -63,7 +63,7 @@ def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
 
 
 def sample(number: int) -> dict[str, Any]:
-    """A documented callback, of a user of its own."""
+    """Return a documented callback for a separate user."""
     (path,) = SAMPLES.glob(f"{number:02d}-*.request.json")
     text = path.read_text()
     document: dict[str, Any] = json.loads(text)
@@ -83,7 +83,7 @@ def keep(store: Store, device_id: str, document: dict[str, Any]) -> None:
 
 
 def events(store: Store, device_id: str) -> list[dict[str, Any]]:
-    """A device's events, without what differs from device to device; its index has the same ones."""
+    """Return a device's events without values that differ between devices, and check that its index matches."""
     client = store.connection.redis
     rows = [(entry, json.loads(fields[b"b"])) for entry, fields in client.xrange("{s0}:events")]
     own = [(entry, body) for entry, body in rows if body["device_id"] == device_id]
@@ -99,7 +99,7 @@ def events(store: Store, device_id: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 10, 11])
 def test_a_partly_failed_callback_is_stored_completely_by_the_next_attempt(store: Store, number: int) -> None:
-    """84 of 150 acknowledged punches were taken for duplicates when they were tried again, and never published."""
+    """84 of 150 acknowledged punches counted as duplicates when they were sent again, and were never published."""
     document, client = sample(number), store.connection.redis
     keep(store, "DEV2", document)
     expected = events(store, "DEV2")
@@ -141,7 +141,7 @@ def test_a_callback_that_failed_at_a_forbidden_store_command_is_stored_completel
     assert events(store, "DEV1") == ([] if was_refused else expected)
     keep(store, "DEV1", document)
     found = events(store, "DEV1")
-    if command == "zadd":  # of the user it is known already that the card is there
+    if command == "zadd":  # the relay already knows that the user has the card
         expected = [{**event, "is_new": found[at]["is_new"]} for at, event in enumerate(expected)]
     assert found == expected
 
@@ -181,7 +181,7 @@ def _a_command(store: Store) -> str:
 
 
 def _damaged(store: Store, key: str) -> Callable[[], None]:
-    """Puts a key of another type in this one's place; how to take it away again."""
+    """Replace a key by one of another type, and return a function that undoes this."""
     client = store.connection.redis
     aside = client.exists(key) and client.rename(key, "{s0}:aside")
     client.set(key, "damaged")
@@ -196,7 +196,7 @@ def _damaged(store: Store, key: str) -> Callable[[], None]:
 
 @pytest.mark.parametrize("part", ["queue", "busy", "waiting", "event", "by type", "by device"])
 def test_a_command_ends_with_its_event_or_not_at_all(store: Store, part: str) -> None:
-    """It had ended, and the event that tells so never came."""
+    """A command had ended, but the event about it was never published."""
     keys, client = CommandKeys(store.connection.shards[0]), store.connection.redis
     command = store.commands.get(_a_command(store))
     assert command is not None
@@ -226,7 +226,7 @@ def _bodies(store: Store) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("part", ["queue", "busy", "wake", "all", "of_device"])
 def test_a_command_is_either_queued_or_not_stored(store: Store, part: str) -> None:
-    """One that was stored and in no queue never ended."""
+    """A command that was stored, but not in a queue, never ended."""
     keys, client = CommandKeys(store.connection.shards[0]), store.connection.redis
     key = getattr(keys, part)
     mend = _damaged(store, key if isinstance(key, str) else key("DEV1"))

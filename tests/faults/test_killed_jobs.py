@@ -21,7 +21,7 @@ SHARD = Shard(0)
 
 
 def fill(relay: Relay, device: Device, count: int) -> list[str]:
-    """So many copies of a device's punch, each an event of its own; their entries."""
+    """Store copies of a device's punch as separate events, and return their entries."""
     punch(device)
     redis = client(relay)
     (_, fields), *_ = redis.xrevrange(SHARD.events, count=1)
@@ -32,7 +32,7 @@ def fill(relay: Relay, device: Device, count: int) -> list[str]:
 
 
 def positions(relay: Relay, subscription: dict[str, Any]) -> list[str]:
-    """Where the replays of a subscription are."""
+    """Return the positions of a subscription's replays."""
     records = client(relay).hvals(SHARD.subscription(subscription["id"], "replays"))
     return [orjson.loads(record)["from"] for record in records]
 

@@ -74,7 +74,7 @@ def test_kill_9_loses_no_acknowledged_callback(
     failed: set[str] = set()
 
     def answer(got: Received) -> tuple[int, dict[str, str], bytes]:
-        """Every 20th event fails at first, so that there are retries to lose, too."""
+        """Fail every 20th event at first, so that retries could also be lost."""
         name = got.headers["webhook-id"]
         if len(receiver.received) % 20 == 0 and name not in failed:
             failed.add(name)

@@ -23,7 +23,7 @@ SHARDS = 3
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Callable[[str], Relay]]:
-    """Starts a machine that runs `web` or `worker`, with a folder of its own; all end with the test."""
+    """Start a machine with a separate folder that runs `web` or `worker` until the test ends."""
     with ExitStack() as stack:
         server = Server(tmp_path, "store", "appendonly yes", "appendfsync no", 'save ""', password=PASSWORD)
         stack.callback(server.kill)
@@ -48,7 +48,7 @@ def machine(tmp_path: Path) -> Iterator[Callable[[str], Relay]]:
 
 
 def kill_machine(machine: Relay) -> None:
-    """kill -9 of all its processes at once."""
+    """Kill all its processes at once with kill -9."""
     pids = [pid for process in machine.processes.values() for pid in (process.pid, *children(process.pid))]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
@@ -91,7 +91,7 @@ def test_dispatchers_divide_shards_evenly_and_hand_them_over_without_duplicates(
     def holders() -> set[bytes | None]:
         return {client.get(Shard(number).lease) for number in range(SHARDS)}
 
-    alone = min(SHARDS, os.cpu_count() or 1)  # so many dispatchers has a worker by itself
+    alone = min(SHARDS, os.cpu_count() or 1)  # the number of dispatchers of a single worker
     devices = [web.device(device_id=f"EVEN{number}") for number in range(9)]
     web.subscribe(receiver, *devices, events=["attendance.punch"])
     wait_for(lambda: None not in holders() and len(holders()) == alone, 20)

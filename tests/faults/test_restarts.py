@@ -34,7 +34,7 @@ def replace_web(relay: Relay) -> int:
 
 
 def replace_worker(relay: Relay) -> None:
-    """A second one starts, then the first one ends."""
+    """Start a second worker, and then stop the first one."""
     old = relay.processes.pop("worker")
     relay.start("worker")
     new = relay.processes.pop("worker")
@@ -85,7 +85,7 @@ def test_a_web_process_that_is_stopped_finishes_its_requests(
 def test_a_worker_frozen_past_its_lease_sends_nothing_in_parallel_to_its_successor(
     start: Callable[..., Relay], receiver: Receiver
 ) -> None:
-    """Two workers never make one attempt at the same time, though the first still has the events in memory."""
+    """Two workers never make the same attempt at the same time, although the first still has the events in memory."""
     relay = start()
     devices = [relay.device() for _ in range(3)]
     relay.subscribe(receiver, *devices, max_in_flight=4, events=["attendance.punch"])
@@ -148,7 +148,7 @@ def test_hanging_deliveries_are_handed_over_when_a_worker_stops(
 def test_a_web_process_with_open_streams_stops_before_it_would_be_killed(
     start: Callable[..., Relay],
 ) -> None:
-    """Process managers such as honcho kill after 5 seconds. The best of three counts: the machine may be busy."""
+    """Process managers such as honcho kill after 5 seconds. The best of three runs counts."""
     relay = start()
     device = relay.device()
     took = []

@@ -26,14 +26,14 @@ _MORE_BYTES = 24 << 20  # a process may use at the end
 
 
 class Usage(NamedTuple):
-    """Of one process."""
+    """The resources that one process uses."""
 
     bytes: int
     descriptors: int
 
 
 def usage(relay: Relay) -> dict[tuple[int, str], Usage]:
-    """Of web, worker and their children, by pid; the store grows with what is kept."""
+    """Return the usage of web, worker and their children by PID. The store isn't included, because it grows."""
     found = {}
     for name in ("web", "worker"):
         for pid, command in tree(relay.processes[name].pid).items():
@@ -49,7 +49,7 @@ def photo(device: Device, number: int) -> None:
 
 
 def delays(receiver: Receiver, since: float, until: float) -> list[float]:
-    """Seconds from the receipt of a callback to the first arrival of its event, of those that arrived then."""
+    """Return the seconds between receiving a callback and delivering its event, for events delivered in a period."""
     found: dict[str, float] = {}
     for got in receiver.received:
         if since <= got.at <= until:
@@ -59,7 +59,7 @@ def delays(receiver: Receiver, since: float, until: float) -> list[float]:
 
 
 def percentiles(values: list[float]) -> tuple[float, float]:
-    """The 50th and the 99th, in milliseconds."""
+    """Return the 50th and 99th percentiles, in milliseconds."""
     cuts = statistics.quantiles(values, n=100)
     return cuts[49] * 1000, cuts[98] * 1000
 

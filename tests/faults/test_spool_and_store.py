@@ -34,7 +34,7 @@ def start(environment: dict[str, str]) -> Iterator[Callable[[], Process]]:
 
 
 def empty(server: Server) -> None:
-    """The server comes up again without its data."""
+    """Restart the server without its data."""
     server.kill()
     server.start()
 
@@ -45,7 +45,7 @@ def empty(server: Server) -> None:
 def test_callbacks_spooled_before_the_store_came_back_empty_are_kept(
     start: Callable[[], Process], server: Server
 ) -> None:
-    """200 of 200 were deleted in 3 s."""
+    """All 200 callbacks were deleted within 3 s."""
     process = start()
     token = process.register("DEV1")
     server.kill()
@@ -175,7 +175,7 @@ def test_callbacks_before_a_devices_removal_are_dropped_and_later_ones_are_parke
 
 
 def test_a_damaged_counter_is_reset(start: Callable[[], Process]) -> None:
-    """It stopped all devices' deliveries, silently."""
+    """It silently stopped the deliveries of all devices."""
     process = start()
     token = process.register("DEV1")
     client, shard = process.store.connection.redis, process.store.connection.shard_of("DEV1")

@@ -24,12 +24,12 @@ from tests.relay.tools import sealed as encrypted
 
 
 def spool_files(relay: Relay) -> list[Path]:
-    """The spool's segments."""
+    """Return the spool's segments."""
     return sorted((relay.folder / "data" / "spool").glob("*.spool"))
 
 
 def users_in_order(device: Device) -> list[str]:
-    """Whose punches are stored, in order of receipt."""
+    """Return the users of the stored punches, in order of receipt."""
     return [event["user_id"] for event in device.relay.events(device_id=device.id)]
 
 
@@ -39,7 +39,7 @@ def stop_store(relay: Relay) -> None:
 
 @contextmanager
 def frozen(relay: Relay) -> Iterator[None]:
-    """The store's server takes connections and answers nothing."""
+    """The store's server accepts connections but doesn't answer."""
     (server,) = [
         pid for pid, command in children(relay.processes["store"].pid).items() if "valkey" in command
     ]
@@ -211,7 +211,7 @@ READS = (
 
 
 def test_requests_that_read_the_store_are_503_while_it_is_away(start: Callable[..., Relay]) -> None:
-    """CSV files were answered 500, with a traceback in the log."""
+    """Requests for CSV files were answered with 500, and a traceback was logged."""
     relay = start(WEB_CONCURRENCY="1")
     for path in READS:
         assert relay.call("GET", path).status_code == 200  # the web process knows the key from now on

@@ -21,7 +21,7 @@ SECRET_KEY = "made-up-secret-key-for-tests-only-0123456789"
 
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Callable[..., tuple[Server, Relay]]]:
-    """Starts a server of the store over TCP, and a relay on it."""
+    """Start a store's server over TCP, and a relay that uses it."""
     with ExitStack() as stack:
 
         def make() -> tuple[Server, Relay]:
@@ -37,7 +37,7 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., tuple[Server, Relay]]]:
 
 @contextmanager
 def _refused(server: Server) -> Iterator[None]:
-    """Nobody listens at its port."""
+    """Nothing listens on its port."""
     server.kill()
     yield
     server.start()
@@ -45,7 +45,7 @@ def _refused(server: Server) -> Iterator[None]:
 
 @contextmanager
 def _no_more_connections(server: Server) -> Iterator[None]:
-    """It closes new connections with an error, as a hosted store does whose plan allows no more."""
+    """It closes new connections with an error, like a hosted store whose plan doesn't allow more."""
     kept = server.client()
     kept.config_set("maxclients", 1)
     kept.client_kill_filter(_type="normal", skipme=True)
@@ -64,7 +64,7 @@ def _password_changed(server: Server) -> Iterator[None]:
 
 @contextmanager
 def _hung(server: Server) -> Iterator[None]:
-    """It takes connections and answers nothing."""
+    """It accepts connections but doesn't answer."""
     server.process.send_signal(signal.SIGSTOP)
     yield
     server.process.send_signal(signal.SIGCONT)
@@ -80,7 +80,7 @@ def _full_memory(server: Server) -> Iterator[None]:
 
 @contextmanager
 def _read_only(server: Server) -> Iterator[None]:
-    """It is somebody's replica, whom it can't reach."""
+    """It is a replica of a server that it can't reach."""
     server.client().replicaof("127.0.0.1", 1)
     yield
     server.client().replicaof("NO", "ONE")
@@ -160,7 +160,7 @@ def test_a_store_whose_disk_was_full_continues_when_there_is_room(
         ballast.unlink()
         load.finish()
         all_came_once(load, receiver, "store: disk full")
-        relay.kill("store")  # what it had not on disk when it was full, it has now
+        relay.kill("store")  # the data that didn't fit on the full disk is there now
         relay.start("store")
         relay.wait_healthy()
         assert len(relay.events(type="attendance.punch")) == 1_200
@@ -175,7 +175,7 @@ def test_a_store_whose_disk_was_full_continues_when_there_is_room(
 def test_a_truncated_append_only_file_loses_nothing_before_its_end(
     start: Callable[..., Relay], receiver: Receiver, tail: bytes
 ) -> None:
-    """What a machine that lost power leaves behind the last whole record."""
+    """After a power loss, there can be a part of a record after the last complete one."""
     relay = start()
     devices = [relay.device() for _ in range(3)]
     relay.subscribe(receiver, *devices, events=["attendance.punch"])

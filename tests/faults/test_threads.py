@@ -41,7 +41,7 @@ gevent.joinall(looking, timeout=20)
 
 
 def test_forty_hanging_lookups_do_not_block_syncs_or_the_lookup_of_the_store(tmp_path: Path) -> None:
-    """They shared ten threads: the first spooled callback waited 17 s."""
+    """They shared ten threads, so the first spooled callback waited 17 s."""
     script = _SCRIPT.replace("PATH", repr(str(tmp_path / "file")))
     environment = {"PATH": "/usr/bin:/bin", "RELAY_DATA_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     environment |= {"RELAY_SPOOL": "off", "RELAY_LOG_LEVEL": "error"}

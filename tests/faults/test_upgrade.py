@@ -25,7 +25,7 @@ ARCHIVES = sorted(FOLDER.glob("*.tar.gz"))
 
 
 def without_links(value: dict[str, Any]) -> dict[str, Any]:
-    """Signed links hold when they were made."""
+    """Return a document without signed links, which contain the time of their creation."""
     return {name: part for name, part in value.items() if not name.endswith("_url")}
 
 
@@ -74,13 +74,13 @@ def test_data_of_an_earlier_version_is_read_and_its_work_continues(tmp_path: Pat
 
 
 def _left(relay: Relay, subscription: dict[str, Any]) -> int:
-    """Deliveries that are to come."""
+    """Return the number of outstanding deliveries."""
     now = shown(relay, subscription)
     return int(now["pending"] + now["retrying"])
 
 
 def _reads_as_before(relay: Relay, kept: dict[str, Any]) -> None:
-    """The API says what it said, and old keys and links of what is sealed work."""
+    """The API's responses are the same, and old keys and links to encrypted data still work."""
     stored = relay.events()
     for before, now in zip(kept["events"], stored, strict=False):
         assert without_links(now) == without_links(before)
@@ -116,7 +116,7 @@ def _reads_as_before(relay: Relay, kept: dict[str, Any]) -> None:
 
 
 def _without_additions(now: Any, before: Any) -> Any:
-    """What the API says now, without fields that it didn't have then: those that a version adds are no loss."""
+    """Return the API's present response without fields that were added after that version."""
     if isinstance(now, dict) and isinstance(before, dict):
         return {name: _without_additions(now[name], part) for name, part in before.items() if name in now}
     if isinstance(now, list) and isinstance(before, list) and len(now) == len(before):
@@ -125,7 +125,7 @@ def _without_additions(now: Any, before: Any) -> Any:
 
 
 def _tells_what_it_knows(relay: Relay, device: Device, kept: dict[str, Any]) -> None:
-    """Old punches are duplicates; both devices are known by their tokens, one by its Security Key."""
+    """Old punches are duplicates. Both devices are recognised by their tokens, and one by its Security Key."""
     count = len(relay.events())
     for punch in kept["punches"]:
         device.send_done(punch)

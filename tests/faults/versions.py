@@ -5,7 +5,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "kept"
 ENVIRONMENT = {
     "RELAY_SECRET_KEY": "made-up-secret-key-for-tests-only-0123456789",
-    # Or what was kept would be too old one day.
+    # Otherwise, the stored data would be too old one day.
     "RELAY_RETENTION_DAYS": "3650",
     "RELAY_DEDUPE_DAYS": "3650",
 }

@@ -17,22 +17,22 @@ AT = datetime(2020, 9, 17, 7, 48, 22, tzinfo=INDIA)
 
 
 def sample(name: str, part: str = "request") -> dict[str, Any]:
-    """The documented request or response of an operation, by its name."""
+    """Return the documented request or response of an operation, by its name."""
     path = FOLDER / f"{BY_NAME[name].number:02}-{name}.{part}.json"
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
 
 
 def realtime(**sections: Any) -> dict[str, Any]:
-    """A callback with these sections or fields in its envelope."""
+    """Return a callback with these sections or fields in its envelope."""
     return {"RealTime": {"OperationID": "op1", "AuthToken": TOKEN, "Time": TIME, **sections}}
 
 
 def row(**fields: Any) -> dict[str, Any]:
-    """A PunchLog with these fields."""
+    """Return a PunchLog with these fields."""
     return {"UserId": "2", "LogTime": TIME, **fields}
 
 
 def template(**fields: Any) -> dict[str, Any]:
-    """An item of a Template array with these fields."""
+    """Return an item of a Template array with these fields."""
     return {"Type": "Card", "UserID": "8", "Data": "9804445", **fields}

@@ -20,7 +20,7 @@ PLAIN = json.dumps({"RealTime": {"OperationID": "9nu1wak5616p", "LabelName": "K√
 
 
 def openssl(key: str, plain: bytes, *options: str) -> bytes:
-    """An independent implementation, with Java's AES/ECB/PKCS5PADDING unless told otherwise."""
+    """Encrypt with an independent implementation, by default as with Java's AES/ECB/PKCS5PADDING."""
     command = ["openssl", "enc", "-aes-256-ecb", "-K", key.encode().hex(), *options]
     return subprocess.run(command, input=plain, capture_output=True, check=True).stdout
 
@@ -191,7 +191,7 @@ def test_a_plaintext_with_invalid_padding_is_read(junk: bytes) -> None:
 
 @needs_openssl
 def test_an_object_with_names_in_another_encoding_is_read() -> None:
-    """A refused callback would hold up the device's queue; in plain text such a one is taken, too."""
+    """A refused callback would block the device's queue. Without encryption, such a callback is also accepted."""
     plain = '{"RealTime": {"LabelName": "Entr√©e", "SerialNumber": "X"}}'.encode("latin-1")
     key = SecurityKey(KEY)
     assert key.decrypt(key.encrypt(plain)) == plain

@@ -52,7 +52,7 @@ def test_seconds_are_optional() -> None:
 
 
 def test_an_offset_is_neither_dropped_nor_inverted() -> None:
-    """What dateutil does to `GMT +0530` and to `GMT+0530`."""
+    """dateutil drops or inverts the offsets of `GMT +0530` and `GMT+0530`."""
     for text in ("2020-09-17 07:48:22 GMT +0530", "2020-09-17 07:48:22 GMT+0530"):
         assert clock.parse(text).utcoffset() == timedelta(hours=5, minutes=30)
 

@@ -126,7 +126,7 @@ def test_times_are_sent_in_the_devices_zone(given_time: object, sent: str) -> No
 
 
 def test_in_the_hour_when_clocks_go_back_the_end_is_the_later_instant() -> None:
-    """By the wall clock 02:10 is before 02:50; it is twenty minutes after it."""
+    """By the wall clock, 02:10 is before 02:50, but it is twenty minutes after it."""
     values = {"start_time": "2024-10-27T02:50:00+02:00", "end_time": "2024-10-27T02:10:00+01:00"}
     filtered = send(BY_ACTION["load-log"], values, timezone=ZoneInfo("Europe/Berlin"))["Load"]["PunchLog"][
         "Filter"

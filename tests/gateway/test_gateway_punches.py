@@ -19,7 +19,7 @@ def users(callback: Callback) -> list[str]:
 
 
 def punch(**fields: Any) -> tuple[Punch, Callback]:
-    """The one punch of a row with these fields."""
+    """Return the only punch of a row with these fields."""
     callback = read(realtime(PunchLog=row(**fields)))
     (fact,) = callback.facts
     assert isinstance(fact, Punch)

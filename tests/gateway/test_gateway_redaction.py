@@ -189,7 +189,7 @@ def test_a_digest_does_not_depend_on_depth() -> None:
 def test_a_large_document_is_read_in_turns(
     monkeypatch: pytest.MonkeyPatch, read: Callable[[Any], object], many: Any
 ) -> None:
-    """300,000 names in a device's callback of 5 MB held everything else in the process up for 9 s."""
+    """A callback of 5 MB with 300,000 names blocked everything else in the process for 9 s."""
     turns: list[None] = []
     monkeypatch.setattr("app.base.yielding.time.sleep", lambda _seconds: turns.append(None))
     read({"RealTime": {"PunchLog": many}})

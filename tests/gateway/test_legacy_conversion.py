@@ -29,7 +29,7 @@ PICTURE = "/9j/4AAQSkZJRgABAQAAAQABAAD="
 
 
 def document(**info: Any) -> dict[str, Any]:
-    """A version 2.0 document as documented."""
+    """Return a document of version 2.0 as documented."""
     fields = {
         "AuthToken": "k3wgUszWcH4EjXM7sUWI38yJPkXhmvao",
         "Operation": "RealTimePunchLog",

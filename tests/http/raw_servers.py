@@ -114,7 +114,7 @@ def post(url: str, body: bytes = b"{}", timeout: float = 5.0, **options: Any) ->
 
 
 async def call(behaviour: Behaviour, **options: Any) -> Response:
-    """The response of one call to a server of that behaviour."""
+    """Return the response of one call to a server with this behaviour."""
     async with serve(behaviour) as server, client() as http:
         return await http.fetch(post(server.url, **options))
 
@@ -143,7 +143,7 @@ def blackhole() -> Iterator[int]:
 
 
 def run(test: Callable[[], Any]) -> Any:
-    """What a coroutine function returns, within 25 s."""
+    """Run a coroutine function, and return its result. Raises TimeoutError after 25 s."""
     return asyncio.run(asyncio.wait_for(test(), 25))
 
 

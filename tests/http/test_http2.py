@@ -20,7 +20,7 @@ _SERVER = Path(__file__).with_name("http2_server.js")
 
 @pytest.fixture
 def origin(certificate: Path) -> Iterator[str]:
-    """The URL of a running one."""
+    """The URL of a running server."""
     node = shutil.which("node")
     assert node, "Node.js is needed: https://nodejs.org, or apt-get install nodejs"
     server = subprocess.Popen([node, _SERVER, certificate], stdout=subprocess.PIPE, text=True)

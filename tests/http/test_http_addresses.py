@@ -50,7 +50,7 @@ def test_an_address_that_is_not_permitted_is_not_connected_to() -> None:
 
 
 class Resolver:
-    """Stands in for the system's name look-ups: the addresses of each name, and how long they take."""
+    """Replaces the system's resolver. It has the addresses of each name, and the duration of a lookup."""
 
     def __init__(self) -> None:
         self.addresses: dict[str, list[str]] = {}
@@ -143,7 +143,7 @@ def test_slow_lookups_do_not_delay_others(resolver: Resolver) -> None:
 
 
 def test_a_lookup_that_took_too_long_is_used_by_the_next_call(resolver: Resolver) -> None:
-    """The name counted as known, though libcurl had no address: it then looked it up by itself, past our threads."""
+    """The name counted as known, but libcurl had no address, and looked it up itself instead of in our threads."""
     resolver.addresses["stuck.example"] = ["127.0.0.1"]
 
     async def scenario() -> None:

@@ -17,7 +17,7 @@ PYTHON = str(getattr(sys, "_base_executable", sys.executable))
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """The environment without this checkout's .venv and settings."""
+    """Return the environment without this checkout's .venv and settings."""
     ours = ("RELAY_", "REDIS_", "PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     path = os.pathsep.join(
@@ -27,7 +27,7 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 def copy_checkout(target: Path) -> Path:
-    """Copies the files that git knows, or would add."""
+    """Copy the files that git tracks or would add."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,

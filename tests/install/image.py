@@ -23,7 +23,7 @@ from tests.harness import ROOT
 BASE = "localhost/cams-relay-base:bookworm-1"  # another number when its content changes
 _PACKAGES = "python3,python3-venv,ca-certificates,tini"
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-# What this machine's package clients are told by the environment; the clients in the container need it, too.
+# Variables that configure this machine's package clients. The clients in the container need them, too.
 _OF_CLIENTS = (
     "PIP_INDEX_URL",
     "PIP_DEFAULT_TIMEOUT",
@@ -40,14 +40,14 @@ def _cache() -> Path:
 
 
 def _driver() -> str:
-    """`overlay` where the kernel can lay it over the cache's file system, else `vfs`, which copies everything."""
+    """Return `overlay` if the kernel supports it on the cache's file system, or else `vfs`, which copies everything."""
     known = "\toverlay\n" in Path("/proc/filesystems").read_text()
     kind = subprocess.run(["stat", "--file-system", "--format=%T", _cache()], capture_output=True, text=True)
     return "overlay" if known and kind.stdout.strip() != "overlayfs" else "vfs"
 
 
 def buildah(*arguments: str | Path, cwd: Path | None = None) -> str:
-    """Runs buildah on a storage of its own; what it prints."""
+    """Run buildah with a separate storage, and return its output."""
     assert shutil.which("buildah"), "buildah is not installed: run scripts/install-buildah"
     assert os.getuid() == 0, "Building and entering the container image needs root. Run this test as root"
     driver = _driver()
@@ -68,7 +68,7 @@ def _has_base() -> bool:
 
 
 def _make_base() -> None:
-    """A stand-in for python:slim."""
+    """Build a stand-in for python:slim."""
     tree = _cache() / "base.tar"
     made = subprocess.run(
         ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={_PACKAGES}", "bookworm", tree],
@@ -93,19 +93,19 @@ def _make_base() -> None:
 
 @dataclass
 class Running:
-    """A container that runs."""
+    """A running container."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
     @property
     def first(self) -> int:
-        """The process with number 1 in the container, by its number outside."""
+        """Return the PID outside the container of its process 1."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return int(children[0])
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """What `docker exec` does."""
+        """Run a command in the container, like `docker exec`."""
         environment = Path(f"/proc/{self.first}/environ").read_text().split("\0")
         enter = ["nsenter", f"--target={self.first}", "--mount", "--pid", "--root", "--wd"]
         enter += ["--setuid=10001", "--setgid=10001"]
@@ -118,7 +118,7 @@ class Running:
         )
 
     def stop(self) -> int:
-        """SIGTERM, as `docker stop` sends it; the exit status."""
+        """Send SIGTERM, like `docker stop`, and return the exit status."""
         os.kill(self.first, signal.SIGTERM)
         return self.process.wait(60)
 
@@ -135,7 +135,7 @@ class Image:
     def run(
         self, data: Path, environment: Mapping[str, str], command: Sequence[str] = ()
     ) -> Iterator[Running]:
-        """Runs it as `docker run --read-only --tmpfs /tmp -v data:/data` does, but in the network of this machine."""
+        """Run it like `docker run --read-only --tmpfs /tmp -v data:/data`, but in this machine's network."""
         user, group = map(int, self.config["User"].split(":"))
         data.mkdir()
         os.chown(data, user, group)
@@ -170,7 +170,7 @@ class Image:
 
 @contextmanager
 def built(name: str, *arguments: str) -> Iterator[Image]:
-    """The image, built from the working tree."""
+    """Return the image, built from the working tree."""
     _cache().mkdir(parents=True, exist_ok=True)
     with (_cache() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another test run may be making the base

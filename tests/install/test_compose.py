@@ -26,14 +26,14 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}")
 
 
 def _variables(path: Path) -> dict[str, str]:
-    """What `.env.example` sets, filled in."""
+    """Return the variables in `.env.example`, with values for all of them."""
     example = path.parent / ".env.example" if path.parent != ROOT else Path(os.devnull)
     lines = [line.partition("=") for line in example.read_text().splitlines() if line and line[0] != "#"]
     return {name: value or "made-up-value-of-more-than-32-characters" for name, _, value in lines}
 
 
 def _document(path: Path) -> Any:
-    """The file with its variables put in, as Compose does."""
+    """Return the file with its variables substituted, as by Compose."""
     known = _variables(path)
 
     def put_in(match: re.Match[str]) -> str:
@@ -131,7 +131,7 @@ def test_its_caddyfile_is_valid(name: str, tmp_path: Path) -> None:
 
 
 def test_n8n_uses_the_nodes_of_its_image_after_each_start(tmp_path: Path) -> None:
-    """The volume may hold those of an earlier image."""
+    """The volume may contain the nodes of an earlier image."""
     package = tmp_path / "opt" / "n8n-nodes-cams-relay"
     package.mkdir(parents=True)
     (package / "package.json").write_text("new")

@@ -19,13 +19,13 @@ from app.settings.data_folder import default_data_dir, explain_data_dir, explain
 from app.settings.table import load
 from tests.harness import ROOT
 
-# They start something that goes on, or write no keys and no folders by their nature.
+# These commands keep running, or never write keys or folders.
 _PROCESSES = {"service", "up", "web", "worker", "store", "simulator", "mcp", "connector"}
 
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """As if the package was installed, in an empty current folder; the user's data folder."""
+    """Behave as if the package was installed, in an empty current folder. Returns the user's data folder."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
@@ -73,7 +73,7 @@ def test_the_setting_takes_precedence(installed: Path) -> None:
 
 
 def _as_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the user who runs the relay was another than the one who made its folders."""
+    """Behave as if another user had created the relay's folders."""
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
 
 
@@ -109,7 +109,7 @@ def test_data_that_another_user_may_have_created_is_ignored_with_a_message(
 
 
 def test_unreadable_data_is_ignored(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root can read everything, so the answers of the system are made up."""
+    """The system's responses are simulated, because root can read everything."""
     Path(".data").mkdir()
 
     def denied(self: Path, **_: object) -> bool:
@@ -168,7 +168,7 @@ def _leaves(command: click.Command, *names: str) -> list[tuple[str, ...]]:
 
 
 def _arguments(names: tuple[str, ...], folder: Path) -> list[str]:
-    """What a command needs to get as far as the store."""
+    """Return the arguments with which a command reaches the store."""
     command: click.Command = main
     for name in names:
         assert isinstance(command, click.Group)
@@ -193,7 +193,7 @@ def _arguments(names: tuple[str, ...], folder: Path) -> list[str]:
     ids=lambda names: " ".join(names),
 )
 def test_a_command_without_a_relay_creates_nothing(tmp_path: Path, names: tuple[str, ...]) -> None:
-    """Whatever the command, it leaves the current folder, the home folder and the named folder as they were."""
+    """No command changes the current folder, the home folder or the folder with its input file."""
     for folder in ("here", "home", "files"):
         (tmp_path / folder).mkdir()
     (tmp_path / "files" / "input").write_text("user_id,employee_id\n")

@@ -21,7 +21,7 @@ from tests.harness import ROOT, wait_for
 
 @pytest.fixture
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A `.env` of this user, as if the package was installed."""
+    """Write a `.env` that belongs to this user, as if the package was installed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
         data_folder, "__file__", str(tmp_path / "site-packages" / "app" / "settings" / "x.py")
@@ -76,7 +76,7 @@ def test_an_env_file_is_only_read_if_no_other_user_can_have_written_it(
 def test_a_missing_or_unreadable_env_file_is_not_an_error(
     written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Root can read everything, so the answer of the system is made up."""
+    """The system's response is simulated, because root can read everything."""
 
     def denied(path: object, *_: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))

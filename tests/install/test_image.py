@@ -61,7 +61,7 @@ def test_it_delivers_a_punch(container: tuple[Running, Relay], receiver: Receive
 
 
 def test_the_first_event_arrives_automatically(container: tuple[Running, Relay]) -> None:
-    """No device was registered when it started, so the simulated one punches."""
+    """No device was registered when it started, so a simulated device sends a punch."""
     running, _ = container
     wait_for(lambda: "attendance.punch" in running.log.read_text(), 60)
 

@@ -36,7 +36,7 @@ def _fly() -> Any:
 
 
 def _started(command: str, entry: list[str] | None = None) -> str:
-    """The subcommand that a platform starts."""
+    """Return the subcommand that a platform starts."""
     words = shlex.split(command)
     if entry is not None:
         assert words[: len(entry)] == entry
@@ -46,7 +46,7 @@ def _started(command: str, entry: list[str] | None = None) -> str:
 
 
 def _is_safe(environment: dict[str, str]) -> None:
-    """Starts with the platform's secrets, and keeps no callback on a disk that goes away."""
+    """Check that it starts with the platform's secrets, and keeps no callbacks on a temporary disk."""
     assert set(environment) <= _SETTINGS
     settings = load({**_SECRETS, **environment})
     assert settings.spool is False and settings.trusted_proxies == 1
@@ -98,7 +98,7 @@ def test_dockerfiles_pass_the_linter() -> None:
 
 
 def test_all_files_have_the_same_version() -> None:
-    """pyproject.toml, the package and the image are published by the same tag."""
+    """pyproject.toml, the package and the image are published with the same tag."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == __version__
     assert f"ARG VERSION={__version__}\n" in (ROOT / "Dockerfile").read_text()

@@ -32,7 +32,7 @@ def _written(folder: Path) -> list[Path]:
 def test_systemd_accepts_the_units_and_rates_them_as_hardened(tmp_path: Path) -> None:
     files = _written(tmp_path)
     analyze = shutil.which("systemd-analyze")
-    if analyze is None:  # not a machine with systemd: what it would say first is checked all the same
+    if analyze is None:  # this isn't a machine with systemd, but the beginning of its message is checked
         assert all("NoNewPrivileges=yes" in file.read_text() for file in files)
         return
     verified = subprocess.run([analyze, "verify", *files], capture_output=True, text=True)
@@ -68,7 +68,7 @@ def test_it_writes_units_and_says_how_to_start_them(tmp_path: Path, monkeypatch:
 def test_a_program_in_a_home_folder_is_refused_as_a_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would fail to start, with a message that doesn't say why."""
+    """It would fail to start, and the message wouldn't say why."""
     assert (
         unreadable_place([Path("/usr/bin/python3"), Path("/home/somebody/.local/bin/cams-relay")]) is not None
     )

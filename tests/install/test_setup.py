@@ -20,7 +20,7 @@ WRONG = "click==8.1.8 --hash=sha256:" + "0" * 64 + "\n"
 
 
 def _environment(tmp_path: Path, *, uv: bool) -> dict[str, str]:
-    """With uv on the PATH or without one."""
+    """Return an environment with or without uv on the PATH."""
     environment = clean_environment()
     folders = [
         folder for folder in environment["PATH"].split(os.pathsep) if not (Path(folder) / "uv").exists()
@@ -63,7 +63,7 @@ def test_a_checkout_is_set_up_step_by_step(checkout: Path, tmp_path: Path) -> No
 
 
 def _wheel(folder: Path) -> None:
-    """A made-up package of the wanted name and version."""
+    """Build an empty package with this name and version."""
     with zipfile.ZipFile(folder / "click-8.1.8-py3-none-any.whl", "w") as wheel:
         wheel.writestr("click/__init__.py", "")
         info = "click-8.1.8.dist-info"
@@ -74,7 +74,7 @@ def _wheel(folder: Path) -> None:
 
 @pytest.mark.parametrize("uv", [True, False], ids=["with uv", "with pip"])
 def test_a_file_with_a_wrong_hash_is_not_installed(tmp_path: Path, uv: bool) -> None:
-    """uv and pip both refuse it; nothing falls back to installing it unchecked."""
+    """uv and pip both refuse it, and it is never installed unchecked."""
     subprocess.run([PYTHON, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     (tmp_path / "lock.txt").write_text(WRONG)
     _wheel(tmp_path)

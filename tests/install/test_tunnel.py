@@ -18,7 +18,7 @@ from app.settings.running_up import tunnel_url
 from tests.command_line import Up, run
 from tests.harness import API_KEY, wait_for
 
-# What the programs print; the rest of their output is left out.
+# The relevant part of the programs' output.
 PRINTED = {
     "cloudflared": """\
 2026-11-29T18:00:00Z INF Requesting new quick Tunnel on trycloudflare.com... see https://api.trycloudflare.com/tunnel
@@ -39,7 +39,7 @@ URLS = {
 
 
 def install(folder: Path, name: str, printed: str, then: str = "exec sleep 600") -> str:
-    """A program of this name that prints a text on standard error, and notes how it was called; a PATH with it."""
+    """Create a program that prints a text on standard error and records its arguments. Returns a PATH with it."""
     (folder / "printed").write_text(printed)
     program = folder / name
     program.write_text(f'#!/bin/sh\necho "$@" > {folder}/called\ncat {folder}/printed >&2\n{then}\n')
@@ -145,7 +145,7 @@ def test_processes_started_by_a_wrapper_are_ended_with_it(
 
 
 def _runs(pid: int) -> bool:
-    """Whether a process runs, which a zombie doesn't."""
+    """Return whether a process is running. A zombie isn't."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

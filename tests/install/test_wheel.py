@@ -34,7 +34,7 @@ def _run(*command: str | Path, folder: Path, **environment: str) -> subprocess.C
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, so that nothing but the files in git can get into it."""
+    """The wheel, built from a copy, so that it can only contain files in git."""
     copy, out = copy_checkout(tmp_path_factory.mktemp("source")), tmp_path_factory.mktemp("dist")
     built = _run(UV, "build", "--quiet", "--wheel", "--out-dir", out, folder=copy)
     assert built.returncode == 0, built.stderr
@@ -44,7 +44,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`cams-relay` in an environment of its own, with the packages of requirements.txt."""
+    """`cams-relay` in a separate environment with the packages in requirements.txt."""
     folder = tmp_path_factory.mktemp("installed")
     steps: tuple[tuple[str | Path, ...], ...] = (
         (UV, "venv", "--quiet", "--python", PYTHON, folder / "venv"),
@@ -81,7 +81,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def screen(
     program: Path, home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str, Path]]:
-    """`cams-relay up` from an empty folder: its URL, what it printed, and that folder."""
+    """Run `cams-relay up` in an empty folder. The values are its URL, its output and that folder."""
     here, port = tmp_path_factory.mktemp("here"), free_port()
     environment = clean_environment(
         HOME=str(home),
@@ -143,7 +143,7 @@ def test_a_command_finds_the_relay_from_any_folder(
 
 
 def test_data_in_the_current_folder_is_used_with_a_message(program: Path, tmp_path: Path) -> None:
-    """Somebody ran an earlier version here: its data must not look lost."""
+    """If an earlier version was used in this folder, its data must not seem lost."""
     (tmp_path / ".data" / "spool").mkdir(parents=True)
     told = _run(program, "doctor", folder=tmp_path, HOME=str(tmp_path / "home"))
     assert f"Using the relay's data in {tmp_path / '.data'}" in told.stderr

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from tests.command_line import run_for
 from tests.harness import Relay, wait_for
 
 
@@ -34,13 +33,7 @@ def test_health_is_503_while_no_callback_can_be_taken(tmp_path: Path) -> None:
         assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
         assert "accept-store" in answer.json()["warnings"][0]
         assert device.send(device.punch()).status_code == 503
-        doctor = subprocess.run(
-            [sys.executable, "-m", "app", "doctor"],
-            env=relay.environment,
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-        ).stdout
+        doctor = run_for(relay, "doctor").stdout
         assert "isn't the store that" in doctor and "No device is registered" not in doctor
     finally:
         relay.stop()

@@ -6,8 +6,6 @@ import json
 import logging
 import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from app.store.server.keys import BACKUPS
 from app.store.upkeep import backup as copying
 from app.store.upkeep.backup_schedule import LOOP, BackupSchedule
 from tests.clocks import Clock
+from tests.command_line import run_for
 from tests.harness import Relay, wait_for
 from tests.operation.backups import DAY, names, put, running
 
@@ -128,14 +127,7 @@ def test_a_failure_is_logged_once_a_minute_counted_and_reported_until_it_is_over
     shown = relay.get("/health")
     assert [one for one in shown["problems"] if "Backups have failed since" in one]
     assert str(folder) not in str(shown) and shown["status"] == "ok"
-    ran = subprocess.run(
-        [sys.executable, "-m", "app", "doctor"],
-        cwd=relay.folder,
-        env=relay.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    ran = run_for(relay, "doctor")
     assert f"the folder {folder} doesn't exist" in ran.stdout and ran.returncode == 1
     folder.mkdir()
     clock.now += 3_600

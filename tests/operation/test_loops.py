@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import secrets
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from app.store.jobs import QUEUE
 from app.store.server.connection import make_rq_client
 from app.store.server.embedded import _sync_append_only_file
 from app.store.server.keys import LOOPS
+from tests.command_line import run_for
 from tests.delivery.tools import act
 from tests.harness import Device, Receiver, Relay, wait_for
 
@@ -53,13 +52,7 @@ def test_problems_of_any_process_are_reported(relay: Relay) -> None:
         return [text for text in found if name in text]
 
     def doctor() -> str:
-        return subprocess.run(
-            [sys.executable, "-m", "app", "doctor"],
-            env=relay.environment,
-            capture_output=True,
-            text=True,
-            cwd=relay.folder,
-        ).stdout
+        return run_for(relay, "doctor").stdout
 
     try:
         loops.report(kept.loop_reports.write)

@@ -17,28 +17,16 @@ import redis
 
 from app.cli.shared import asked_store
 from app.settings.table import load
+from tests.command_line import cli, run_for
 from tests.harness import Receiver, Relay, wait_for
-from tests.relay.test_rekey import cli
 
 
 def fails(relay: Relay, *arguments: str, given: str | None = None) -> str:
     """The sentence with which a command ends that is refused."""
-    ran = run(relay, *arguments, given=given)
+    ran = run_for(relay, *arguments, given=given)
     assert ran.returncode == 1 and ran.stdout == "", ran.stdout + ran.stderr
     assert "Traceback" not in ran.stderr
     return ran.stderr
-
-
-def run(relay: Relay, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "app", *arguments],
-        cwd=relay.folder,
-        env=relay.environment,
-        input=given or "",
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def rows(relay: Relay, *arguments: str) -> list[Any]:
@@ -87,7 +75,7 @@ def test_a_device_is_registered_with_the_apis_checks_and_without_showing_its_sec
     file.write_text(f"{key}\n")
     options = ("--auth-token-file", "-", "--security-key-file", str(file), "--label", "Main gate", "--json")
     assert "is not a valid AuthToken" in fails(relay, "devices", "add", name, *options, given="short")
-    added = run(relay, "devices", "add", name, *options, given=f"{token}\n")
+    added = run_for(relay, "devices", "add", name, *options, given=f"{token}\n")
     assert added.returncode == 0, added.stderr
     shown = json.loads(added.stdout)
     assert shown == relay.get(f"/v1/devices/{name}")
@@ -131,7 +119,9 @@ def test_subscriptions_are_listed_tested_and_replayed(relay: Relay, receiver: Re
     assert "event_type" in fails(relay, "subscriptions", "test", made["id"], "--event-type", "none")
     assert "ISO 8601" in fails(relay, "subscriptions", "replay", made["id"], "--since", "yesterday")
     assert "event_ids" in fails(relay, "subscriptions", "replay", made["id"])
-    both = run(relay, "subscriptions", "replay", made["id"], "--event-id", ids[0], "--since", "2026-01-01")
+    both = run_for(
+        relay, "subscriptions", "replay", made["id"], "--event-id", ids[0], "--since", "2026-01-01"
+    )
     assert both.returncode == 2 and "can't be combined" in both.stderr
 
 
@@ -213,7 +203,7 @@ def test_a_secret_in_a_binary_file_is_refused_with_a_sentence(relay: Relay) -> N
 def test_an_empty_list_prints_a_message(tmp_path_factory: pytest.TempPathFactory, what: str) -> None:
     relay = Relay(tmp_path_factory.mktemp("empty"), RELAY_SECRET_KEY="made-up-" * 8).start("store")
     try:
-        wait_for(lambda: run(relay, what, "list").returncode == 0, 30)  # the store is there
+        wait_for(lambda: run_for(relay, what, "list").returncode == 0, 30)  # the store is there
         before = sorted(relay.folder.rglob("*"))
         assert "no " in cli(relay, what, "list").lower()
         assert rows(relay, what, "list") == []

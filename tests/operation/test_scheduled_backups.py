@@ -25,10 +25,9 @@ from app.store.upkeep.backup_origin import backup_origin
 from app.store.upkeep.backup_partial import partial_copy
 from app.store.upkeep.backup_schedule import BackupSchedule
 from tests.clocks import Clock
-from tests.command_line import Up
+from tests.command_line import Up, cli
 from tests.harness import Relay, wait_for
 from tests.operation.backups import DAY, names, prefix, put, running
-from tests.relay.test_rekey import cli
 
 
 def test_a_backup_is_made_when_one_is_due_and_the_newest_are_kept(kept: Store, tmp_path: Path) -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import Up
+from tests.command_line import Up, cli, run_for
 from tests.console.tools import Client
 from tests.harness import API_KEY, ROOT, Relay, wait_for
 from tests.processes import children
-from tests.relay.test_rekey import cli
 
 
 def _simulator_runs(up: Up) -> bool:
@@ -53,15 +52,7 @@ def test_the_simulator_stops_and_its_device_and_users_are_removed(tmp_path: Path
 
 def test_only_simulated_devices_are_removed(relay: Relay) -> None:
     real, simulated = relay.device(device_id="VIRTUAL78"), relay.device(simulated=True)
-    asked = subprocess.run(
-        [sys.executable, "-m", "app", "simulator", "clear"],
-        cwd=relay.folder,
-        env=relay.environment,
-        input="n\n",
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    asked = run_for(relay, "simulator", "clear", given="n\n")
     assert asked.returncode == 1 and f"Remove {simulated.id} and their users" in asked.stderr
     assert relay.get(f"/v1/devices/{simulated.id}")["simulated"]
     assert f"Removed: {simulated.id}" in cli(relay, "simulator", "clear", "--yes")

@@ -12,6 +12,7 @@ import pytest
 from app.settings.table import SettingsError, load
 from app.store import Store, StoreRefused
 from app.store.server.keys import KEY_ID, SHARDS
+from tests.command_line import run_for
 from tests.harness import Device, Relay, wait_for
 from tests.relay.tools import key_with
 
@@ -24,14 +25,7 @@ WRONG = "is not the secret key that this store is encrypted with"
 
 def run(relay: Relay, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command of the command line, which must end by itself."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", *arguments],
-        cwd=relay.folder,
-        env=relay.environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return run_for(relay, *arguments)
 
 
 def refuses(relay: Relay, sentence: str, *commands: str) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from app.settings.table import load
 from app.store import Store
+from tests.command_line import cli, run_for
 from tests.harness import Device, Receiver, Relay, verify, wait_for
-from tests.relay.test_rekey import cli
 from tests.relay.tools import KEY, events, key_with, problem, sealed, store
 
 TYPES = ["attendance.punch", "user.updated", "credential.updated"]  # the relay adds others by itself
@@ -152,13 +152,6 @@ def test_a_device_file_is_not_replaced(relay: Relay, tmp_path: Path) -> None:
     """As root, /dev/full became a file; /dev/stdout is what somebody would write who has no room for one."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    ended = subprocess.run(
-        [sys.executable, "-m", "app", "backup", str(pipe)],
-        cwd=relay.folder,
-        env=relay.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    ended = run_for(relay, "backup", str(pipe))
     assert ended.returncode == 1 and "pipe is not a file. Choose a file" in ended.stderr
     assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]

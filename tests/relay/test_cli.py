@@ -15,7 +15,7 @@ import pytest
 from app.run.up import _screen
 from app.settings.table import VARIABLES, load
 from app.store import Store
-from tests.command_line import SECRET, Up, children, environment, run
+from tests.command_line import SECRET, Up, children, environment, run, run_for
 from tests.harness import API_KEY, Relay, wait_for
 from tests.processes import children as run_by
 
@@ -179,26 +179,12 @@ def test_doctor_prints_a_line_per_problem_and_exits_with_1(tmp_path: Path) -> No
 def test_doctor_exits_with_0_without_problems(tmp_path: Path) -> None:
     with Relay(tmp_path) as relay:
         relay.device()
-        ended = subprocess.run(
-            [sys.executable, "-m", "app", "doctor"],
-            cwd=relay.folder,
-            env={**relay.environment, "RELAY_PUBLIC_URL": relay.url},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        ended = run_for(relay, "doctor", RELAY_PUBLIC_URL=relay.url)
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
 
 
 def keys_create(relay: Relay, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "app", "keys", "create", *options],
-        cwd=relay.folder,
-        env=relay.environment,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    return run_for(relay, "keys", "create", *options)
 
 
 def test_a_key_created_on_the_command_line_works(relay: Relay) -> None:
@@ -223,14 +209,7 @@ def test_creating_a_key_needs_the_store(tmp_path: Path) -> None:
 
 def test_a_backup_that_cannot_be_written_does_not_blame_the_store(relay: Relay, tmp_path: Path) -> None:
     name = "copy" * 61  # with the ending that it has until it is whole, it is too long
-    ended = subprocess.run(
-        [sys.executable, "-m", "app", "backup", str(tmp_path / name)],
-        cwd=relay.folder,
-        env=relay.environment,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    ended = run_for(relay, "backup", str(tmp_path / name))
     assert ended.returncode == 1 and "copy can't be written: File name too long" in ended.stderr
 
 

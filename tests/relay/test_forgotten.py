@@ -26,8 +26,8 @@ from app.store.server.keys import AUDIT
 from simulator.gateway import Gateway
 from simulator.serving import SimulatorServer
 from tests.actions.tools import Machine, machine
+from tests.command_line import cli
 from tests.harness import Device, Receiver, Relay, wait_for
-from tests.relay.test_rekey import cli
 from tests.relay.tools import events, store
 
 # Where each kind of key that tells of a person is shown by `export`.

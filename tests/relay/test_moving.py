@@ -17,8 +17,9 @@ import pytest
 
 from app.settings.table import load
 from app.store.server.connection import make_client
+from tests.command_line import cli
 from tests.harness import Device, Relay, debian_redis
-from tests.relay.test_rekey import NEW, OLD, cli
+from tests.relay.test_rekey import NEW, OLD
 from tests.relay.tools import events, now
 from tests.stores import cluster, sentinel_pair
 

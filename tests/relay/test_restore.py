@@ -15,21 +15,14 @@ import orjson
 import pytest
 
 from app.store.upkeep.backup_file import BackupError, head_of
+from tests.command_line import run_for
 from tests.harness import Device, Relay, wait_for
 from tests.relay.tools import problem, store
 
 
 def cli(relay: Relay, *arguments: str, status: int = 0) -> str:
     """What a command prints on both of its outputs."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "app", *arguments],
-        cwd=relay.folder,
-        env=relay.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
+    ran = run_for(relay, *arguments)
     assert ran.returncode == status, ran.stdout + ran.stderr
     return ran.stdout + ran.stderr
 
@@ -198,14 +191,7 @@ def test_a_store_whose_restore_was_interrupted_is_refused_until_it_is_restored_a
     wait_for(lambda: (data / "store" / "valkey.sock").exists(), 60)
     try:
         for command in (("doctor",), ("web",), ("backup", str(tmp_path / "half"))):
-            ran = subprocess.run(
-                [sys.executable, "-m", "app", *command],
-                cwd=relay.folder,
-                env=relay.environment,
-                capture_output=True,
-                text=True,
-                timeout=180,
-            )
+            ran = run_for(relay, *command)
             assert ran.returncode != 0 and sentence in ran.stdout + ran.stderr, command
         assert not (data / "api_key").exists(), "a key was made for a store that may not be used"
     finally:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +17,7 @@ from app.settings.limits import MIB, Limits
 from app.settings.table import load
 from app.store import Store
 from tests.clocks import Clock
+from tests.command_line import run_for
 from tests.harness import Relay, wait_for
 from tests.relay.tools import gateway_time, now, place_of, problem
 
@@ -110,13 +109,7 @@ def test_over_the_quota_is_429_with_retry_after_counted_and_shown(tight: Relay) 
     reports = Store(load(tight.environment)).loop_reports
     # Each process reports every few seconds.
     wait_for(lambda: any("RELAY_DEVICE_MIB_PER_DAY" in text for text in reports.read()), 60)
-    told = subprocess.run(
-        [sys.executable, "-m", "app", "doctor"],
-        env=tight.environment,
-        capture_output=True,
-        text=True,
-        cwd=tight.folder,
-    )
+    told = run_for(tight, "doctor")
     assert "RELAY_DEVICE_MIB_PER_DAY" in told.stdout
     assert 'callbacks_refused_total{reason="over_quota"} 1.0' in tight.call("GET", "/metrics").text
     assert f"device {device.id} has exceeded" in tight.logs()
