@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
-from itertools import groupby, takewhile
+from itertools import groupby, pairwise, takewhile
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -49,6 +50,18 @@ class Rules:
     late_after: int | None = None
     same_visit: int = 120
     longest_shift: int = 16 * 3_600
+
+
+# Without directions, two punches further apart than this never belong to one night shift. Somebody who works ten hours
+# is away for fourteen.
+LONGEST_GAP = 13 * 3_600
+# Without directions, somebody who was away for longer than this has begun another shift.
+LONGEST_BREAK = 4 * 3_600
+# An out this close to a punch shows that its directions can be believed.
+NEARBY = 2 * 86_400
+# How far from a day its night shifts depend on punches, before and after.
+READ_BEFORE = 3 * 86_400
+READ_AFTER = 2 * 86_400
 
 
 class Mark(NamedTuple):
@@ -100,28 +113,86 @@ def window(first: date, last: date, zone: tzinfo | None, rules: Rules) -> tuple[
 def by_day(marks: Iterable[tuple[Mark, Site]], rules: Rules) -> dict[date, list[tuple[Mark, Site]]]:
     """Return a person's punches by day, each day's in order.
 
-    If the first punch of a day is an out, it ends the shift of the day before, if that day's last punch was an in. An
-    in may follow at once, if somebody goes straight into the next shift.
+    The punches that end the night shift of the day before belong to that day.
     """
+    ordered = _ordered(marks)
+    outs = [mark.at for mark, _ in ordered if mark.direction == "out"]
     days: dict[date, list[tuple[Mark, Site]]] = {}
-    for pair in _ordered(marks):
+    for pair in ordered:
         days.setdefault(day_of(pair[0].at, pair[1].zone, rules), []).append(pair)
+    times = [mark.at for mark, _ in ordered]
     for day in sorted(days):
         before = days.get(day - timedelta(days=1))
-        if not before or before[-1][0].direction != "in":
+        if not before:
             continue
-        began = before[-1][0].at
-        visit = [pair for pair in days[day] if pair[0].at - days[day][0][0].at < rules.same_visit]
-        left = list(takewhile(lambda pair: pair[0].direction == "out", visit))
-        is_end = bool(left) and all(mark.direction == "in" for mark, _ in visit[len(left) :])
-        if (
-            is_end
-            and began + rules.same_visit <= left[0][0].at
-            and left[-1][0].at <= began + rules.longest_shift
-        ):
-            before += left
-            days[day] = days[day][len(left) :]
+        last = before[-1][0].at
+        near = bisect_left(outs, last - NEARBY)
+        if near < len(outs) and outs[near] <= last + NEARBY:
+            ended = _end_by_direction(before, days[day], rules)
+        else:
+            ended = _end_by_time(times, times.index(days[day][0][0].at), days[day], rules)
+        before += days[day][:ended]
+        days[day] = days[day][ended:]
     return {day: found for day, found in days.items() if found}
+
+
+def _end_by_direction(
+    before: Sequence[tuple[Mark, Site]], marks: Sequence[tuple[Mark, Site]], rules: Rules
+) -> int:
+    """Return how many of a day's first punches end the shift of the day before.
+
+    If the first punch of a day is an out, it ends that shift, if that day's last punch was an in. An in may follow at
+    once, if somebody goes straight into the next shift.
+    """
+    began = before[-1][0].at
+    visit = [pair for pair in marks if pair[0].at - marks[0][0].at < rules.same_visit]
+    left = list(takewhile(lambda pair: pair[0].direction == "out", visit))
+    is_end = bool(left) and all(mark.direction == "in" for mark, _ in visit[len(left) :])
+    if (
+        is_end
+        and before[-1][0].direction == "in"
+        and began + rules.same_visit <= left[0][0].at
+        and left[-1][0].at <= began + rules.longest_shift
+    ):
+        return len(left)
+    return 0
+
+
+def _end_by_time(times: Sequence[int], first: int, marks: Sequence[tuple[Mark, Site]], rules: Rules) -> int:
+    """Return the same if no punch nearby is an out, so that only the times can show who works at night.
+
+    Counted from the last long gap, an odd number of punches before the day's first one means that the person is at
+    work. `times` are those of all punches in order, and `first` is the place of the day's first one.
+    """
+    gap = min(LONGEST_GAP, rules.longest_shift)
+    start = first
+    while start and times[start] - times[start - 1] <= gap:
+        start -= 1
+        if times[first] - times[start] > rules.longest_shift:
+            return 0
+    if len(_visits(times[start:first], rules)) % 2 == 0 or times[first] - times[first - 1] < rules.same_visit:
+        return 0
+    visits = _visits([mark.at for mark, _ in marks], rules)
+    ended = 1
+    # A break: back soon, and gone again before the shift gets too long.
+    while (
+        len(visits) >= ended + 2
+        and visits[ended][0] - visits[ended - 1][-1] <= LONGEST_BREAK
+        and visits[ended + 1][-1] - times[start] <= rules.longest_shift
+    ):
+        ended += 2
+    return sum(map(len, visits[:ended]))
+
+
+def _visits(times: Sequence[int], rules: Rules) -> list[list[int]]:
+    """Group times less than `same_visit` after the first one of their group."""
+    visits: list[list[int]] = []
+    for at in times:
+        if visits and at - visits[-1][0] < rules.same_visit:
+            visits[-1].append(at)
+        else:
+            visits.append([at])
+    return visits
 
 
 def _ordered(marks: Iterable[tuple[Mark, Site]]) -> list[tuple[Mark, Site]]:
@@ -158,9 +229,16 @@ def summary(day: date, marks: Iterable[tuple[Mark, Site]], rules: Rules, now: fl
         came, went = (None, last) if all(mark.direction == "out" for mark, _ in ordered) else (first, None)
     worked = went[0].at - came[0].at if came and went else None
     present = _present_seconds([mark for mark, _ in ordered], rules)
+    visits = _visits([mark.at for mark, _ in ordered], rules)
+    if worked is None or _is_too_long(visits, present is not None, rules):
+        worked = present = None
     ends = window(day, day, first[1].zone, rules)[1]
-    # A shift that began with an in may end on the next day.
-    closes = max(ends, last[0].at + rules.longest_shift) if last[0].direction == "in" else ends
+    # A shift that hasn't ended may end on the next day.
+    closes = ends
+    if last[0].direction == "in":
+        closes = max(ends, last[0].at + rules.longest_shift)
+    elif last[0].direction is None and len(visits) % 2:
+        closes = max(ends, last[0].at + min(LONGEST_GAP, rules.longest_shift))
     late = _late_seconds(came, day, rules)
     return {
         "date": day.isoformat(),
@@ -180,6 +258,15 @@ def summary(day: date, marks: Iterable[tuple[Mark, Site]], rules: Rules, now: fl
         "day_over": now >= ends,
         "day_ends": closes,
     }
+
+
+def _is_too_long(visits: Sequence[Sequence[int]], alternates: bool, rules: Rules) -> bool:
+    """Return whether a shift would be longer than one can be, so that a punch in between must be missing.
+
+    If ins and outs alternate, somebody is away after each second visit, for as long as they like.
+    """
+    pairs = list(pairwise(visits))[:: 2 if alternates else 1]
+    return 0 < rules.longest_shift < max((later[0] - earlier[-1] for earlier, later in pairs), default=0)
 
 
 def _present_seconds(marks: Sequence[Mark], rules: Rules) -> int | None:

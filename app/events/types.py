@@ -147,7 +147,9 @@ class AttendanceDayChanged(Event):
     present_hours = _field(fields.Float, "The same duration in hours.", 8.14, null=True)
     punch_count = _field(fields.Integer, "Number of punches on the day.", 4)
     missing_punch = _field(
-        fields.Boolean, "True if the day is over and the first in or last out is missing.", False
+        fields.Boolean,
+        "True if the day is over and the first in or last out is missing, or a shift is longer than possible.",
+        False,
     )
     is_late = _field(
         fields.Boolean,

@@ -276,8 +276,8 @@ VARIABLES: tuple[Variable, ...] = (
         "longest_shift_hours",
         "16",
         "14",
-        "Longest duration of a shift in the attendance view, in hours. An out within this time after an in ends the "
-        "shift, even if another day has started. With `0`, no shift ends on the next day.",
+        "Longest duration of a shift in the attendance view, in hours. A shift within this time may end on the next "
+        "day. A longer one has no hours, and is reported as a missing punch. `0` turns both off.",
         read.whole(0, 24),
     ),
     Variable(

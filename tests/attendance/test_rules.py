@@ -183,7 +183,7 @@ def test_a_night_shift_followed_by_another_shift_is_split_between_days(came: str
         ("22 09:00 in", "23 09:00 in", "23 18:00 out"),
         ("22 09:00 in", "22 18:00 out", "23 00:30 out"),
         ("22 09:00 in", "23 08:00 out"),
-        ("22 18:30", "23 07:10"),
+        ("22 18:30", "23 07:31"),
         ("21 18:30 in", "23 07:10 out"),
     ],
     ids=[
@@ -191,7 +191,7 @@ def test_a_night_shift_followed_by_another_shift_is_split_between_days(came: str
         "forgotten out",
         "it had ended",
         "too long",
-        "no directions",
+        "too long without directions",
         "a day between",
     ],
 )

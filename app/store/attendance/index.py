@@ -225,16 +225,14 @@ class AttendanceIndex:
         return bool(self._add(keys=[*own, *keys], args=arguments))
 
     def _changed(self, fresh: list[Found]) -> Iterator[str]:
-        """Return the days that punches affect: an out may end the day before, a late punch change the day after."""
+        """Return the days that punches affect: each may end a shift of the day before; late ones affect the next."""
         timezones = self._devices.timezones({punch.mark.device_id for punch in fresh})
         changed: dict[str, None] = {}
         for punch in fresh:
             mark = punch.mark
             zone = site(timezones.get(mark.device_id), mark.offset).zone
             day = day_of(mark.at, zone, self._rules)
-            around = [day]
-            if mark.direction == "out":
-                around.append(day - timedelta(days=1))
+            around = [day, day - timedelta(days=1)]
             if day < day_of(int(time.time()), zone, self._rules):
                 around.append(day + timedelta(days=1))
             changed |= dict.fromkeys(changed_day(one.isoformat(), punch.user_id) for one in around)

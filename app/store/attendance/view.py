@@ -16,10 +16,21 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from app.attendance.employees import Employee
-from app.attendance.rules import COLUMNS, Mark, Site, by_day, day_of, site, summary, window
+from app.attendance.rules import (
+    COLUMNS,
+    READ_AFTER,
+    READ_BEFORE,
+    Mark,
+    Site,
+    by_day,
+    day_of,
+    site,
+    summary,
+    window,
+)
 from app.base.natural_order import NaturalKey, natural_key
 from app.base.yielding import in_turns
-from app.store.attendance.index import DAY, AttendanceIndex, days, read_mark, split_pair, weeks
+from app.store.attendance.index import AttendanceIndex, days, read_mark, split_pair, weeks
 from app.store.devices.registry import Devices, Person
 from app.store.devices.simulated import SimulatedIds
 from app.store.people.names import People, person
@@ -236,7 +247,7 @@ class Attendance:
         """
         begin, end = window(first, last, self._zone(sites), self._rules)
         # A shift of the day before may continue, and the day after may begin with the end of a shift.
-        marks = self._marks(people, begin - DAY, end + DAY)
+        marks = self._marks(people, begin - READ_BEFORE, end + READ_AFTER)
         timezones = self._devices.timezones({mark.device_id for found in marks.values() for mark in found})
         employees = self._known.employees(
             (user_id, device_id)
