@@ -22,7 +22,7 @@ from app.health.disk_checks import disk_free
 from app.health.public_url import public_url_up
 from app.health.refused_checks import recent_sources
 from app.store import Store
-from app.store.commands.outcomes import CommandKeys
+from app.store.commands.keys import CommandKeys
 from app.store.intake.unknown_shapes import NOT_REPORTED
 from app.store.jobs import REFUSED as JOBS_REFUSED
 from app.store.server.connection import is_away, masters

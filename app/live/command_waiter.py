@@ -11,7 +11,7 @@ import redis
 
 from app.base.loops import LOOPS
 from app.store import Store, is_away
-from app.store.commands.outcomes import CommandKeys
+from app.store.commands.keys import CommandKeys
 from app.store.commands.records import Command
 from app.store.server.connection import note_failure
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.store.commands.outcomes import CommandKeys
+from app.store.commands.keys import CommandKeys
 from app.store.server.keys import Shard
 from tests.actions.tools import Machine, Maker
 from tests.delivery.tools import client, punch

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.store.commands.outcomes import CommandKeys
+from app.store.commands.keys import CommandKeys
 from app.store.server.keys import Shard
 from simulator.faults import Fault
 from simulator.records import User

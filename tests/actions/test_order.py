@@ -73,7 +73,7 @@ def test_200_devices_that_take_15_s_each_are_served_side_by_side(
 
 def test_lost_notifications_to_the_worker_are_made_up_for(quick: Maker) -> None:
     """The stream that wakes it is short. Lost entries are found through the set of busy devices."""
-    from app.store.commands.outcomes import CommandKeys
+    from app.store.commands.keys import CommandKeys
     from app.store.server.keys import Shard
     from tests.actions.tools import store_of
 

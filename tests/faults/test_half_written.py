@@ -16,7 +16,7 @@ from app.events.flatten import Receipt
 from app.gateway import callbacks
 from app.settings.table import load
 from app.store import Store
-from app.store.commands.outcomes import CommandKeys
+from app.store.commands.keys import CommandKeys
 from tests.harness import SAMPLES, debian_redis, wait_for
 from tests.stores import PASSWORD, Server
 

@@ -13,7 +13,7 @@ import pytest
 from app.settings.table import load
 from app.store import Store
 from app.store.attendance.index import WEEK
-from app.store.commands.outcomes import CommandKeys
+from app.store.commands.keys import CommandKeys
 from app.store.server.keys import (
     API_KEYS,
     AUDIT,

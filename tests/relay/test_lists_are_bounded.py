@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from app.settings.table import load
 from app.store import Store
-from app.store.commands.outcomes import CommandKeys
+from app.store.commands.keys import CommandKeys
 from app.web.application import create_app
 from tests.harness import API_KEY
 from tests.stores import PASSWORD, Server

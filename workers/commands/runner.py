@@ -21,7 +21,8 @@ from app.base.throttle import OnceAMinute
 from app.gateway import status_codes
 from app.gateway.operations import Operation
 from app.store import Store
-from app.store.commands.outcomes import CommandKeys, Outcome, end_call
+from app.store.commands.keys import CommandKeys
+from app.store.commands.outcomes import Outcome, end_call
 from app.store.commands.records import about_device, operation_of
 from app.store.devices.registry import Device
 from app.store.server.connection import is_away, note_failure, source

@@ -22,7 +22,7 @@ from app.health.public_url import check_public_url
 from app.settings.table import current
 from app.store import Store, is_away
 from app.store.access.audit import RELAY
-from app.store.commands.outcomes import CommandKeys
+from app.store.commands.keys import CommandKeys
 from app.store.deliveries.replays import LOOKS, Advance
 from app.store.jobs import enqueue, enqueue_at, queue
 from app.store.privacy.scrub import NotWritten, Scrub

@@ -32,7 +32,8 @@ from app.gateway import status_codes
 from app.gateway.operations import BY_ACTION, CREDENTIAL_FIELDS, Operation, adding
 from app.store.access.idempotency import KEPT_SECONDS, KeyReused, key_name
 from app.store.commands.binding import Binding
-from app.store.commands.outcomes import CommandKeys, Outcome, end_call
+from app.store.commands.keys import CommandKeys
+from app.store.commands.outcomes import Outcome, end_call
 from app.store.devices.registry import Device
 from app.store.server.connection import Connection
 from app.store.server.damage import left_out, readable

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from app.events.types import EVENT_TYPES
-from app.store.commands.outcomes import CommandKeys
+from app.store.commands.keys import CommandKeys
 from app.store.devices.registry import Device, Devices
 from app.store.privacy.scrub import Scrub
 from app.store.privacy.traces import (

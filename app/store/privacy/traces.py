@@ -13,7 +13,7 @@ import orjson
 from app.base.vault import SealError
 from app.gateway import values
 from app.store.attendance.index import pair, split_changed, split_pair, told_field
-from app.store.commands.outcomes import CommandKeys
+from app.store.commands.keys import CommandKeys
 from app.store.devices.registry import Device, Devices
 from app.store.events.unreadable import EventReader
 from app.store.people.employees import Employees, split_employee_field

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.base import ids
-from app.store.commands.outcomes import CommandKeys, end_call
+from app.store.commands.keys import CommandKeys
+from app.store.commands.outcomes import end_call
 from app.store.commands.records import NOT_SENT, Command, not_asked_again
 from app.store.server.damage import left_out
 from app.store.server.keys import Shard
