@@ -36,7 +36,7 @@ def open_client() -> Any:
         from botocore.config import Config
     except ModuleNotFoundError:
         raise BackupError(
-            f"backups on S3 require the extra s3, which is boto3. Install it: {_INSTALL}"
+            f"backups on S3 require the extra s3, which installs boto3. Install it: {_INSTALL}"
         ) from None
     for name in ("boto3", "botocore", "s3transfer"):
         logging.getLogger(name).setLevel(
