@@ -5,6 +5,7 @@ of the specification on one side is noticed on the other.
 
     codes, clock, cipher     the protocol's basics: status codes, time format, AES
     records, callbacks       a device's data, and the callbacks that report it
+    legacy                   callbacks of versions 2.0 and 1.0
     spec, device             a simulated device: users, templates, logs, photos, clock, switch
     outbox                   its queue of callbacks: in order, one at a time, until "done"
     operations, execute      commands: recognising a body, and changing the device

@@ -1,8 +1,8 @@
 """The gateway's part of a device's commands: checks them, holds them, and remembers their results.
 
 The checks come in this order: encryption (4, 13, 19), JSON (1), AuthToken (7), structure and values (3, 1, 10, 15),
-connection mode (15), one call at a time (37). Then, after the device's delay, either the device is there and carries
-the command out, or the gateway keeps it (5, 6) until the device is.
+version of the API (29), connection mode (15), one call at a time (37). Then, after the device's delay, either the
+device is there and carries the command out, or the gateway keeps it (5, 6) until the device is.
 """
 
 import hmac
@@ -22,6 +22,7 @@ from simulator.envelope import Envelope, open_envelope
 from simulator.execute import execute
 from simulator.faults import Fault
 from simulator.operations import Command, Rules, parse
+from simulator.spec import new_operation_id
 
 _RECEIVED_KEPT = 1000
 _RESULTS_KEPT = 10000
@@ -111,8 +112,9 @@ class Desk:
     def _read(self, envelope: Envelope) -> Command | Refused:
         if envelope.problem is not None or not isinstance(envelope.body, dict):
             return envelope.problem or Refused(Code.INVALID_REQUEST_DATA, "not an object")
+        spec = self._device.spec
         try:
-            return parse(envelope.body, Rules(self._device.clock.zone, self._device.spec.strict_sizes))
+            return parse(envelope.body, Rules(self._device.clock.zone, spec.strict_sizes, spec.lenient))
         except Refused as refused:
             return refused
 
@@ -124,6 +126,8 @@ class Desk:
                 raise Refused(Code.INVALID_AUTH_TOKEN, "this is not the device's AuthToken")
         if isinstance(command, Refused):
             raise command
+        if self._device.spec.api_version != "3.0":
+            raise Refused(Code.NOT_ON_API_3, f"the device is on version {self._device.spec.api_version}")
         if self._device.spec.attendance_only:
             raise Refused(Code.FEATURE_NOT_SUPPORTED, f"mode {self._device.spec.mode} has no RESTful API")
         return command
@@ -151,7 +155,7 @@ class Desk:
         if self._device.reachable:
             return self._do(command)
         # A held command that is sent again is found here, so it is never carried out twice.
-        self._held.setdefault(_key(command), command)
+        self._held.setdefault(_key(command) if command.operation_id else (new_operation_id(), ""), command)
         # Out of reach means switched off or not acknowledging; the second is what is to be seen of both.
         code = Code.OPERATION_TIMEOUT if self._device.timeout else Code.DEVICE_OFFLINE
         raise Refused(code, "the gateway holds the command for the device")
@@ -175,7 +179,8 @@ class Desk:
         return answer
 
     def _remember(self, command: Command, answer: Answer) -> None:
-        if self._device.spec.remember_seconds > 0:
+        # Without an OperationID (lenient), nothing distinguishes a repeated command from a new one.
+        if self._device.spec.remember_seconds > 0 and command.operation_id:
             until = time.monotonic() + self._device.spec.remember_seconds
             self._results[_key(command)] = (until, answer)
             while len(self._results) > _RESULTS_KEPT:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from simulator import callbacks
+from simulator import callbacks, legacy
 from simulator.callbacks import Callback
 from simulator.clock import Clock
 from simulator.codes import AccessDenied, Code, Refused
@@ -77,7 +77,7 @@ class Device:
 
     def emit(self, callback: Callback) -> None:
         """Report something to the gateway, now or when the device is connected again."""
-        if self.spec.attendance_only and callback.operation != "RealTimePunchLog":
+        if not self.spec.reports(callback.operation):
             return
         with self.lock:
             if self.online:
@@ -109,7 +109,12 @@ class Device:
         self.outbox.close()
 
     def _hand_over(self, callback: Callback) -> None:
-        self.outbox.put(callback.operation, callback.stamp(self.spec))
+        if self.spec.api_version == "3.0":
+            self.outbox.put(callback.operation, callback.stamp(self.spec))
+            return
+        convert = legacy.version_1 if self.spec.api_version == "1.0" else legacy.version_2
+        for text in convert(callback, self.spec):
+            self.outbox.put(callback.operation, text.decode(), self.spec.api_version)
 
     # --- actions of people at the device ---
 

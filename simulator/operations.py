@@ -64,10 +64,13 @@ class Command:
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules for reading a body: the time zone of times without an offset, and whether Size is checked."""
+    """The rules for reading a body: the time zone of times without an offset, whether Size is checked, and whether
+    OperationID and Time may be missing.
+    """
 
     zone: tzinfo
     strict_sizes: bool = False
+    lenient: bool = False
 
 
 Fields = Mapping[str, object]
@@ -80,13 +83,16 @@ def parse(body: Fields, rules: Rules) -> Command:
     Refused with 3 if the structure doesn't belong to an operation, 1 if a value is invalid, 10 for an invalid template,
     and 15 for an unknown operation.
     """
+    if rules.lenient:
+        body = {"OperationID": "", "Time": None, **body}
     verbs = [name for name in body if name not in _COMMON]
     if len(verbs) != 1 or len(body) != len(_COMMON) + 1:
         raise Refused(Code.INVALID_REQUEST, "a body must have one operation, OperationID, AuthToken and Time")
-    operation_id = _text(body["OperationID"], "OperationID")
+    operation_id = _text(body["OperationID"], "OperationID", empty=rules.lenient)
     if len(operation_id) > _MAX_ID_LENGTH:
         raise Refused(Code.INVALID_REQUEST_DATA, "OperationID is too long")
-    _time(body["Time"], "Time")
+    if body["Time"] is not None or not rules.lenient:
+        _time(body["Time"], "Time")
     verb, content = verbs[0], body[verbs[0]]
     if not isinstance(content, dict) or not content:
         raise Refused(Code.INVALID_REQUEST, f"{verb} must be an object")

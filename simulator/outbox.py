@@ -1,7 +1,7 @@
 """A device's queue of callbacks to the relay.
 
 They are sent in order and one at a time. A callback that isn't answered with 200 `{"status":"done"}` holds back all
-later ones, and is sent again, byte for byte, until it is. The real gateway does the same.
+later ones, and is sent again, byte for byte, until it is. The real gateway does the same. Version 1.0 expects `ok`.
 """
 
 import json
@@ -13,6 +13,7 @@ from urllib.parse import quote
 import requests
 
 from simulator.cipher import encrypt
+from simulator.legacy import FORM, request_form
 from simulator.spec import DeviceSpec
 
 _SENT_KEPT = 500
@@ -25,6 +26,19 @@ class Parcel:
 
     operation: str
     text: bytes
+    api_version: str = "3.0"
+
+    def sealed(self, key: str | None) -> tuple[bytes, str]:
+        """Return the body, encrypted if there is a key, and its content type."""
+        if self.api_version == "1.0":
+            return self.text, FORM
+        if self.api_version == "2.0":
+            return request_form(self.text, key), FORM
+        return encrypt(self.text, key) if key else self.text, "application/json"
+
+    def acknowledged_by(self, answer: bytes) -> bool:
+        """Return whether an answer's body is the acknowledgement of this version."""
+        return answer.strip() == b"ok" if self.api_version == "1.0" else is_done(answer)
 
 
 class Outbox:
@@ -48,11 +62,11 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def put(self, operation: str, body: object) -> None:
+    def put(self, operation: str, body: object, api_version: str = "3.0") -> None:
         """Queue a callback. Text is sent as it stands, anything else as JSON."""
         text = body.encode() if isinstance(body, str) else json.dumps(body, ensure_ascii=False).encode()
         with self._changed:
-            self._queue.append(Parcel(operation, text))
+            self._queue.append(Parcel(operation, text, api_version))
             self._changed.notify_all()
 
     def resend(self, last: int) -> int:
@@ -137,18 +151,19 @@ class Outbox:
 
     def _attempt(self, session: requests.Session, parcel: Parcel) -> str | None:
         """Send the callback once. Return None if the relay answered "done", otherwise what was wrong."""
-        url, key = self.url, self._spec.security_key
+        url = self.url
         if url is None:
             return "there is no Callback URL"
+        body, content_type = parcel.sealed(self._spec.security_key)
         try:
             answer = session.post(
                 url,
-                data=encrypt(parcel.text, key) if key else parcel.text,
-                headers={"Content-Type": "application/json"},
+                data=body,
+                headers={"Content-Type": content_type},
                 timeout=self._spec.callback_timeout_seconds,
                 allow_redirects=False,
             )
-            if answer.status_code == 200 and is_done(answer.content):
+            if answer.status_code == 200 and parcel.acknowledged_by(answer.content):
                 return None
             return f"{answer.status_code} {answer.text[:_ANSWER_SHOWN]!r}"
         except (requests.RequestException, ValueError) as error:

@@ -12,6 +12,15 @@ from simulator.clock import parse_offset
 MODES = ("native", "hybrid_sdk", "hybrid_db", "hybrid_file")
 # "Attendance push only, no RESTful APIs" (the Feature Availability Matrix).
 ATTENDANCE_ONLY = frozenset({"hybrid_db", "hybrid_file"})
+API_VERSIONS = ("3.0", "2.0", "1.0")
+# What a device reports, by the operation of the callback. Every other operation updates a user.
+_KINDS = {
+    "RealTimePunchLog": "punches",
+    "RealTimeAttendancePhoto": "photos",
+    "ManuallyUserDeleted": "deletions",
+    "ManuallyDateModified": "time",
+}
+CALLBACKS = ("punches", "photos", "users", "deletions", "time")
 
 _TOKEN_LENGTH = 32
 
@@ -48,6 +57,12 @@ class DeviceSpec:
     unsupported: list[str] = field(default_factory=list)
     # How often `?stgid=` is put on the Callback URL. 2 was seen in the wild.
     stgid_in_url: int = 1
+    # Version of the Web API whose callbacks the device sends.
+    api_version: str = "3.0"
+    # The callbacks that are switched on. The others are never sent.
+    callbacks: list[str] = field(default_factory=lambda: list(CALLBACKS))
+    # True: commands without OperationID or Time are accepted.
+    lenient: bool = False
 
     def __post_init__(self) -> None:
         self.serial = self.serial or self.stgid
@@ -65,6 +80,15 @@ class DeviceSpec:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}")
         if self.security_key is not None:
             check_key(self.security_key)
+        if self.api_version not in API_VERSIONS:
+            raise ValueError(
+                f"api_version must be one of {', '.join(API_VERSIONS)}, not {self.api_version!r}"
+            )
+        if self.api_version == "1.0" and self.security_key is not None:
+            raise ValueError("api_version 1.0 has no encryption, so security_key must be null")
+        for name in self.callbacks:
+            if name not in CALLBACKS:
+                raise ValueError(f"callbacks must be some of {', '.join(CALLBACKS)}, not {name!r}")
         parse_offset(self.timezone)
         for name, value in vars(self).items():
             if isinstance(value, int | float) and value < 0:
@@ -73,6 +97,11 @@ class DeviceSpec:
     @property
     def attendance_only(self) -> bool:
         return self.mode in ATTENDANCE_ONLY
+
+    def reports(self, operation: str) -> bool:
+        """Return whether callbacks of this operation are sent."""
+        kind = _KINDS.get(operation, "users")
+        return kind in self.callbacks and (kind == "punches" or not self.attendance_only)
 
 
 _SHAPES = {item.name: item.type for item in fields(DeviceSpec)}
