@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError, fields, pre_load
 
+from app.attendance.csv_text import UnknownEncoding, decoded, without_separator_line
 from app.base.json_pointer import json_pointer
 from app.base.request_schema import Body, Length
 from app.base.yielding import in_turns
@@ -145,7 +146,7 @@ def from_rows(rows: list[Any]) -> list[Employee]:
 def from_csv(data: bytes) -> list[Employee]:
     """Read employees from a CSV file with the columns user_id, employee_id and, optionally, name and device_id.
 
-    Separated by comma, semicolon or tab; UTF-8, as Excel's "CSV UTF-8" saves it. Raises Wrong.
+    Separated by comma, semicolon, tab or what Excel's line `sep=` names; see `decoded` for encodings. Raises Wrong.
     """
     lines = lines_of_csv(data)
     if not lines:
@@ -169,11 +170,12 @@ def from_csv(data: bytes) -> list[Employee]:
 def lines_of_csv(data: bytes) -> list[tuple[int, list[str]]]:
     """Return the lines that aren't empty, each with its number. Raises Wrong."""
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Wrong(Fault("body", "is not UTF-8. Save it as CSV UTF-8")) from None
+        text, named = without_separator_line(decoded(data))
+    except UnknownEncoding as error:
+        raise Wrong(Fault("body", str(error))) from None
     heading = text.lstrip().partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=heading.count))
+    delimiter = named or max(_DELIMITERS, key=heading.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         return [(reader.line_num, line) for line in in_turns(reader) if any(cell.strip() for cell in line)]
     except csv.Error as error:

@@ -105,7 +105,7 @@ def test_pages_contain_all_employees(office: Relay) -> None:
     ("data", "pointer", "message"),
     [
         (b"", "", "is empty"),
-        (b"\xff\xfe", "", "is not UTF-8"),
+        (b"\x81", "", "is neither UTF-8, UTF-16 nor Windows-1252"),
         (b"id,name\n1,x", "", "line 1: must be the header row"),
         (b"user_id,employee_id\n1,\n", "", "line 2, employee_id: is empty"),
         (b"user_id,employee_id\n1,E1,x\n", "", "line 2, extra cell: has more cells than the header row"),
