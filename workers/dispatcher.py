@@ -25,11 +25,13 @@ from redis.exceptions import RedisError
 from app.base.addresses import AddressGuard
 from app.base.log import configure
 from app.base.loops import LOOPS
+from app.base.telemetry import TRACES
 from app.settings.table import current
 from app.store import Store
 from app.store.jobs import enqueue_due
 from app.store.server.connection import make_async_client, note_failure, source
 from app.store.server.keys import WORKERS, Shard
+from workers import metrics_export
 from workers.commands.runner import CommandRunner
 from workers.delivery.lease_errors import LeaseLost
 from workers.delivery.log_lines import Live
@@ -105,6 +107,10 @@ class Dispatcher:
                 if await asyncio.to_thread(self._store.admission.look):
                     return
             await self._pause(_RENEW_SECONDS / 2)
+
+    def leads(self) -> bool:
+        """Return whether this dispatcher delivers for shard 0, and so has the tasks that only one may have."""
+        return any(shard.number == 0 for shard in self._held)
 
     # Leases
 
@@ -299,7 +305,11 @@ def main() -> None:
     store = Store(settings)
     LOOPS.start(store.loop_reports.write)
     loop = asyncio.new_event_loop()
-    loop.run_until_complete(Dispatcher(store, live=os.environ.get("RELAY_LIVE") == "1").run())
+    dispatcher = Dispatcher(store, live=os.environ.get("RELAY_LIVE") == "1")
+    TRACES.start("dispatcher", store.vault)
+    metrics_export.start(store, dispatcher.leads)
+    loop.run_until_complete(dispatcher.run())
+    TRACES.stop()
     logging.shutdown()
     # Everything is saved. asyncio.run would wait for tasks that can't be cancelled because of a dead connection.
     os._exit(0)

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 
 import redis
 
-from app.base import ids
 from app.base.loops import LOOPS, Loop
 from app.base.outage_log import Absence
 from app.base.throttle import OnceAMinute
@@ -25,13 +24,14 @@ from app.base.vault import SealError
 from app.callbacks.authentication import Authentic, Authenticator, authentic_anyhow
 from app.callbacks.body import Refused
 from app.callbacks.quotas import Quotas
+from app.callbacks.stored_callbacks import note_stored
 from app.events.flatten import Receipt
 from app.limits.callers import Caller
 from app.store import Store, StoreAway, is_away
 from app.store.alerts.silence import LISTEN_SECONDS
 from app.store.devices.registry import Device, Unreadable
 from app.store.intake.grouped_script import Unconfirmed
-from app.store.intake.ingest import DeviceChanged, KeptChanging, Outcome
+from app.store.intake.ingest import DeviceChanged, KeptChanging
 from app.store.people.users import TooManyUsers
 from app.store.spool.spool import Spool, Spooled, SpoolFull, Unstorable
 
@@ -43,16 +43,6 @@ _STALLED_SECONDS = 60.0
 _DROPPED = "spool_dropped"  # a counter: see `cams_relay_spool_dropped_total`
 _TRIES = 5
 _LOOK_SECONDS = 5.0  # after this, there may be another store
-
-
-def _tell(device: Device, outcome: Outcome) -> None:
-    for entry in outcome.entries:
-        event_id = ids.event_id(device.shard.number, entry.decode())
-        log.debug(
-            "a callback from device %s became event %s", device.id, event_id, extra={"event_id": event_id}
-        )
-    if outcome.duplicates:
-        log.debug("a callback from device %s contained %d duplicates", device.id, outcome.duplicates)
 
 
 def _means_away(error: Exception) -> bool:
@@ -363,8 +353,7 @@ class Receiver:
             callback.facts.clear()
             callback.problems[:] = ["The relay could not process this callback. Please report this as a bug."]
             outcome = ingest.store(device, callback, document, authentic.body, receipt)
-        if log.isEnabledFor(logging.DEBUG):
-            _tell(device, outcome)
+        note_stored(device, outcome, callback.operation, receipt.received_at)
 
     def _spool_it(
         self, authentic: Authentic, received_at: datetime, base_url: str, *, parked: str | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 
+from app.base import telemetry
 from app.health.backup_checks import backup_details, backup_warnings
 from app.health.damage_checks import all_warnings, met_warnings
 from app.health.delivery_checks import target_problems, unheard_details, unheard_warnings
@@ -270,6 +271,8 @@ def settings_warnings(settings: Settings) -> list[str]:
         )
     elif settings.public_url.startswith("http://"):
         warnings.append("RELAY_PUBLIC_URL is not https, so AuthTokens and photos are sent unencrypted.")
+    if telemetry.wanted("traces") and not telemetry.is_installed():
+        warnings.append(telemetry.NOT_INSTALLED)
     if problem := settings_problem(settings.data_dir):
         warnings.append(Problem(problem))
     return warnings

@@ -66,6 +66,9 @@ def worker_exit(_arbiter: Any, worker: Any) -> None:
         with suppress(Exception):  # the store is away: the counts of a few seconds are lost
             store.counts.write()
             store.refused.write()
+    from app.base.telemetry import TRACES  # here, in a worker, like the import above
+
+    TRACES.stop()
 
 
 send_errors_with(_write_problem)

@@ -16,6 +16,7 @@ from gevent.threadpool import ThreadPool
 from app.base.addresses import AddressGuard
 from app.base.log import configure
 from app.base.loops import LOOPS
+from app.base.telemetry import TRACES
 from app.health.checks import durability_warnings
 from app.limits.loop_guard import LoopGuard
 from app.settings.env_file import WITHOUT_ENV_FILE, explain_ignored_env_file
@@ -100,6 +101,7 @@ with suppress(redis.RedisError, OSError):  # away: /health and doctor report it 
     for _problem in durability_warnings(app.extensions["store"]):
         logging.getLogger("relay.settings").warning(_problem)
 app.extensions["guard"] = AddressGuard(current().allow_private_targets, _look_up)
+TRACES.start("web", app.extensions["store"].vault)
 app.extensions["receiver"].start()
 app.extensions["loop_guard"] = LoopGuard()
 app.extensions["loop_guard"].start()

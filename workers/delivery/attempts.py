@@ -10,6 +10,9 @@ from functools import partial
 
 import orjson
 
+from app.base import telemetry
+from app.base.ids import event_id
+from app.base.telemetry import TRACES
 from app.base.throttle import OnceAMinute
 from app.store.deliveries.delivery_ids import order, public_id
 from app.store.deliveries.records import new_suffix
@@ -150,13 +153,28 @@ class Attempts:
         message_id = public_id(shard, delivery.name)
         headers = render.headers(subscription, message_id, int(now), content, delivery.batch)
         delivery.sent_by = subscription
+        if TRACES.on:
+            headers.append(self._begin_span(subscription, delivery))
         return Request(subscription.target_url, content, headers, self._timeout)
+
+    def _begin_span(self, subscription: Subscription, delivery: Delivery) -> str:
+        """Begin the attempt's span, and return a header line for the target."""
+        shard = self._context.shard.number
+        events = [] if delivery.test is not None else [event_id(shard, one.entry) for one in delivery.events]
+        delivery.span = TRACES.begin_delivery(
+            events, subscription.id, subscription.target_url, delivery.attempts + 1
+        )
+        return telemetry.traceparent(delivery.span)
 
     # Ending
 
     def _done(self, target: Target, delivery: Delivery, response: Response, hopeless: bool = False) -> None:
         """Handle the end of an attempt: evaluate the answer, and determine the next step."""
         target.under_way.pop(delivery.name, None)
+        if delivery.span is not None:
+            error = None if response.ok else response.error or str(response.status)
+            telemetry.end_delivery(delivery.span, response.status, error)
+            delivery.span = None
         if response.error == "closed" or target.removed:
             return
         delivery.attempts += 1

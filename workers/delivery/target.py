@@ -13,6 +13,8 @@ from workers.delivery.pace import Pace
 from workers.http.easy_handle import Call
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
     from workers.delivery.results import Outcome
 
 
@@ -41,6 +43,7 @@ class Delivery:
     scheduled_ms: int = 0  # when the schedule planned its next attempt, which may be made earlier
     trigger: str = ""  # `replay` or `retry` if somebody asked for the next attempt
     sent_by: Subscription | None = None  # the subscription as it was when its last attempt began
+    span: Span | None = None  # of the attempt that is under way, if traces are recorded
 
     @property
     def url(self) -> str:
