@@ -11,6 +11,7 @@ from flask import Blueprint, Response, current_app, request
 
 from app.api import cursors
 from app.api.auth import caller, check, needs, store
+from app.api.find_device import find_device
 from app.api.id_filters import device_ids
 from app.api.idempotency import HEADER, REPLAYED, idempotency_key, key_reused, repeats_by_itself
 from app.api.own_url import base_url
@@ -95,7 +96,7 @@ def _last_known(action: Action, device: Device, values: dict[str, Any], command_
 
 
 def _device(action: Action, device_id: str) -> Device:
-    device = store().devices.refresh(device_id)
+    device = find_device(device_id)
     if device is None:
         raise wrong("device_id", f"{device_id[:64]!r} is not a registered device")
     mode = device.record["mode"]

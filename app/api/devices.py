@@ -10,6 +10,7 @@ from flask import Blueprint, Response
 
 from app.api import cursors, device_changes, etags
 from app.api.auth import audited, caller, needs, store
+from app.api.find_device import find_device
 from app.api.own_url import base_url
 from app.api.problems import Problem
 from app.api.query_parameters import takes
@@ -102,16 +103,7 @@ def _iso(seconds: float | None) -> str | None:
 
 
 def _found(device_id: str) -> Device:
-    try:
-        device = store().devices.refresh(device_id)
-    except DAMAGED as error:
-        if is_away(error):
-            raise
-        raise Problem(
-            409,
-            f"The stored data of device {device_id[:64]!r} can't be read. Remove the device and register it again. "
-            "Its callbacks are kept until then.",
-        ) from None
+    device = find_device(device_id)
     if device is None:
         raise Problem(404, f"No device {device_id[:64]!r} is registered.")
     return device

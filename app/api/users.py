@@ -8,6 +8,7 @@ from flask import Blueprint, Response
 
 from app.api import cursors
 from app.api.auth import caller, needs, store
+from app.api.find_device import find_device
 from app.api.id_filters import device_ids
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
@@ -26,7 +27,7 @@ def _devices() -> list[Device]:
     """Return the devices in the parameter, or all devices, without those that aren't registered."""
     wanted = device_ids()
     if wanted:
-        return [device for device in map(store().devices.refresh, wanted) if device is not None]
+        return [device for device in map(find_device, wanted) if device is not None]
     found = []
     for device_id in store().devices.ids():
         with left_out(f"device {device_id}"):

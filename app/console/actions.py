@@ -15,6 +15,7 @@ from app.console.frame import api, page
 from app.console.texts import text
 from app.schemas.actions import ACTIONS, Action
 from app.store.devices.registry import ATTENDANCE_ONLY_MODES
+from app.store.server.damage import left_out
 
 blueprint = Blueprint("actions", __name__, url_prefix="/console/actions")
 
@@ -67,10 +68,13 @@ def _page(action: Action | None) -> Response:
 
 def _devices() -> list[dict[str, Any]]:
     """Return the devices that accept commands."""
-    found = (store().devices.get(device_id) for device_id in store().devices.ids())
-    return [
-        device.record for device in found if device and device.record["mode"] not in ATTENDANCE_ONLY_MODES
-    ]
+    found = []
+    for device_id in store().devices.ids():
+        with left_out(f"device {device_id}"):
+            device = store().devices.get(device_id)
+            if device is not None and device.record["mode"] not in ATTENDANCE_ONLY_MODES:
+                found.append(device.record)
+    return found
 
 
 def _inputs(schema: Schema) -> list[dict[str, Any]]:

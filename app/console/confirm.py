@@ -10,6 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from app.api.auth import check, needs, store
+from app.api.find_device import find_device
 from app.api.problems import Problem, wrong
 from app.api.request_helpers import answer
 from app.api.typed_confirmation import is_named, names_of
@@ -43,7 +44,7 @@ def show_removal() -> Response:
 
 
 def _device() -> Device:
-    device = store().devices.refresh(request.args.get("device_id", ""))
+    device = find_device(request.args.get("device_id", ""))
     if device is None:
         raise wrong("device_id", "is not a registered device")
     return device

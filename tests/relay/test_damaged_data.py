@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -25,7 +23,7 @@ from app.store.server.keys import (
     LOOPS,
 )
 from tests.harness import Device, Receiver, Relay, wait_for
-from tests.relay.tools import done, events, key_with, now, only, problem
+from tests.relay.tools import done, events, key_with, now, only, problem, replaced
 
 VALUES = [b"{not json", b"null", b"{}", b"\xff"]
 
@@ -33,24 +31,6 @@ VALUES = [b"{not json", b"null", b"{}", b"\xff"]
 @pytest.fixture
 def kept(relay: Relay) -> Store:
     return Store(load(relay.environment))
-
-
-@contextmanager
-def replaced(kept: Store, key: str, field: str | None = None, value: bytes = b"x") -> Iterator[None]:
-    """A field of a hash, or a whole key, has another value or type; it is put right afterwards."""
-    client = kept.connection.redis
-    before = client.dump(key)
-    if field is not None:
-        client.hset(key, field, value)
-    else:
-        client.delete(key)
-        client.set(key, value)
-    try:
-        yield
-    finally:
-        client.delete(key)
-        if before is not None:
-            client.restore(key, 0, before)
 
 
 def user_of(device: Device, user_id: str, name: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import base64
 import json
 import threading
 import zlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from app.api.cursors import make as make_cursor
 from app.settings.table import load
-from app.store import make_vault
+from app.store import Store, make_vault
 from app.store.server.codec import inflate
 from app.store.server.connection import make_client
 from tests.harness import Device, Relay, wait_for
@@ -168,3 +168,21 @@ def patch(device: Device, **fields: Any) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     changed: dict[str, Any] = answer.json()
     return changed
+
+
+@contextmanager
+def replaced(kept: Store, key: str, field: str | None = None, value: bytes = b"x") -> Iterator[None]:
+    """A field of a hash, or a whole key, has another value or type; it is put right afterwards."""
+    client = kept.connection.redis
+    before = client.dump(key)
+    if field is not None:
+        client.hset(key, field, value)
+    else:
+        client.delete(key)
+        client.set(key, value)
+    try:
+        yield
+    finally:
+        client.delete(key)
+        if before is not None:
+            client.restore(key, 0, before)

@@ -21,7 +21,7 @@ from app.store.devices.registry import Devices
 from app.store.events.relay_events import RelayEvents
 from app.store.server.connection import Connection
 from app.store.server.damage import left_out, number, readable
-from app.store.server.keys import ALERTS, DEVICES, LISTENING, Shard
+from app.store.server.keys import ALERTS, LISTENING, Shard
 from app.store.server.pipelines import asked
 
 LISTEN_SECONDS = 10.0
@@ -74,7 +74,7 @@ class Alerts:
 
     def _states(self) -> Iterator[_State]:
         client = self._connection.redis
-        shards = {name.decode(): Shard(int(number)) for name, number in client.hgetall(DEVICES).items()}
+        shards = self._connection.shards_of_devices()
 
         def call(pipeline: Any, place: tuple[str, Shard]) -> None:
             device_id, shard = place

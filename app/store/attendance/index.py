@@ -7,6 +7,7 @@ counted from 1970. The day that a punch belongs to is only determined when it is
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.attendance.rules import Mark, day_of, site
+from app.base.ids import is_entry
 from app.base.vault import Vault
 from app.events.flatten import punch_id
 from app.store.devices.registry import Devices
@@ -23,6 +25,8 @@ from app.store.intake.punch_fields import punch_field, split_punch_field
 from app.store.server.connection import Connection
 from app.store.server.damage import left_out, number, readable
 from app.store.server.keys import Shard
+
+log = logging.getLogger("relay.attendance")
 
 DAY = 86_400
 WEEK = 7 * DAY
@@ -181,7 +185,13 @@ class AttendanceIndex:
         if since is None:
             client.hsetnx(shard.attendance, "since", int(time.time() * 1000) - _TOLD_BEFORE_MS)
             since = client.hget(shard.attendance, "since")
-        last = (at or b"0-0").decode()
+        last = (at or b"0-0").decode(errors="replace")
+        if at is not None and not is_entry(last):
+            log.error(
+                "the position of the attendance index is damaged (%.40r): all punches are indexed again", last
+            )
+            client.hdel(shard.attendance, "at")
+            last = "0-0"
         rows = client.xrange(shard.by_type("attendance.punch"), f"({last}", "+", count=_BATCH)
         return [entry.decode() for entry, _ in rows], last, int(number(since))
 

@@ -42,10 +42,10 @@ def _overview(answers: Sequence[Any], now: float) -> dict[str, Any]:
         totals["dead"] += dead
         totals["delivered"] += int(number(health.get(b"delivered")))
         totals["failed"] += sum(int(number(health.get(what))) for what in (b"retry", b"dead"))
-        if number(health.get(b"failing_since")):
-            failing.append(number(health[b"failing_since"]))
+        if number(health.get(b"failing_since")) > 0:
+            failing.append(min(number(health[b"failing_since"]), now))
         for name in (*(entry for entry, _ in first), *next_due, *next_retries):
-            oldest = min(oldest, int(name.partition(b"-")[0]))
+            oldest = min(oldest, number(name.partition(b"-")[0]) or oldest)  # 0 if it is damaged
     since = iso(min(failing) * 1000) if failing else None
     return {**totals, "failing_since": since, "oldest_seconds": max(0.0, now - oldest / 1000)}
 

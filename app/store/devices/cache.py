@@ -115,10 +115,7 @@ class KnownDevices(DeviceStatus):
     def load_all(self) -> None:
         """Read all devices, so that callbacks can be authenticated while the store is away; see also `unreadable`."""
         before = list(self._known)
-        shards = {
-            device_id.decode(): Shard(int(number))
-            for device_id, number in self._connection.redis.hgetall(DEVICES).items()
-        }
+        shards = self._connection.shards_of_devices()
         self._load(shards)
         self._find_gone([device_id for device_id in before if device_id not in shards])
 
@@ -175,7 +172,8 @@ class KnownDevices(DeviceStatus):
         for device_id in names:  # it may have been registered again, in another shard
             self._connection.forget_shard_of(device_id)
         placed = dict(zip(names, numbers, strict=True))
-        self._load({name: Shard(int(number)) for name, number in placed.items() if number is not None})
+        shards = self._connection.shard_from
+        self._load({name: shards(name, number) for name, number in placed.items() if number is not None})
         self._find_gone([device_id for device_id, number in placed.items() if number is None])
 
     def _load(self, shards: dict[str, Shard]) -> None:

@@ -11,10 +11,11 @@ import orjson
 from app.events.flatten import received_iso
 from app.store.devices.simulated import SimulatedIds
 from app.store.server.connection import Connection
-from app.store.server.damage import left_out, readable
+from app.store.server.damage import left_out, number, readable
 from app.store.server.keys import DEVICES, Shard
 from app.store.server.pipelines import asked
 
+_LATEST_MS = 253_402_300_800_000  # the year 10000; a later time is damaged
 _COUNTERS = ("callbacks", "events", "duplicates", "unrecognised", "clock_suspect", "stale")
 
 
@@ -43,7 +44,7 @@ class DeviceStatus:
     def forget_people(self) -> None:
         """Make every process read the users of devices again."""
         client = self._connection.redis
-        keys = [Shard(int(number)).device(name.decode()) for name, number in client.hgetall(DEVICES).items()]
+        keys = [shard.device(name) for name, shard in self._connection.shards_of_devices().items()]
         answers = asked(
             client, keys, lambda pipeline, key: pipeline.hincrby(key, "n", 1), raise_on_error=False
         )
@@ -87,10 +88,7 @@ class DeviceStatus:
     def counted(self) -> dict[str, tuple[dict[str, int], int | None]]:
         """Return all devices' counters, and when each one's last callback came (ms since 1970), sorted by ID."""
         client, found = self._connection.redis, {}
-        shards = sorted(
-            ((name.decode(), Shard(_whole(number))) for name, number in client.hgetall(DEVICES).items()),
-            key=_by_id,
-        )
+        shards = sorted(self._connection.shards_of_devices().items(), key=_by_id)
 
         def call(pipeline: Any, place: tuple[str, Shard]) -> None:
             pipeline.hmget(place[1].device(place[0]), "last_seen", *_COUNTERS)
@@ -105,7 +103,7 @@ class DeviceStatus:
     def unheard(self, before: datetime) -> list[str]:
         """Return the IDs of devices that were registered before that time and have sent no callback, sorted."""
         client, found = self._connection.redis, []
-        shards = {name.decode(): Shard(_whole(number)) for name, number in client.hgetall(DEVICES).items()}
+        shards = self._connection.shards_of_devices()
 
         def call(pipeline: Any, place: tuple[str, Shard]) -> None:
             pipeline.hmget(place[1].device(place[0]), "last_seen", "record")
@@ -150,13 +148,10 @@ def _by_id(place: tuple[str, Shard]) -> str:
 
 def _whole(value: bytes | None) -> int:
     """Return a counter; 0 if it is damaged, so that the other devices' counters are still shown."""
-    try:
-        return int(value or 0)
-    except ValueError:
-        return 0
+    return int(number(value))
 
 
 def _iso(ms: bytes | None) -> str | None:
     """Return a time in ISO 8601, in UTC; None for no time."""
     at = _whole(ms)
-    return received_iso(datetime.fromtimestamp(at / 1000, UTC)) if at else None
+    return received_iso(datetime.fromtimestamp(at / 1000, UTC)) if 0 < at < _LATEST_MS else None

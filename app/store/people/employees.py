@@ -64,10 +64,12 @@ class Employees:
         self._swap = connection.script("swap")
 
     def at(self, places: Iterable[Place]) -> dict[Place, Employee]:
-        """Return the people behind user IDs on devices, if they are in the list."""
+        """Return the people behind user IDs on devices, if they are in the list and it isn't damaged."""
         wanted = set(places)
         general = [employee_field(user_id, None) for user_id in {user_id for user_id, _ in wanted}]
-        found = self._of([*general, *(employee_field(*place) for place in wanted)])
+        found: dict[str, Employee] = {}
+        with left_out("the list of employees"):
+            found = self._of([*general, *(employee_field(*place) for place in wanted)])
         known = {place: found.get(employee_field(*place)) or found.get(place[0]) for place in wanted}
         return {place: one for place, one in known.items() if one is not None}
 

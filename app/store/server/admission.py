@@ -17,7 +17,7 @@ import orjson
 from app.base.throttle import OnceAMinute
 from app.base.vault import Vault
 from app.settings.table import MOST_SHARDS, Settings, is_short_key
-from app.store.server.connection import Connection
+from app.store.server.connection import Connection, is_shard_number
 from app.store.server.keys import (
     API_KEYS,
     DEVICES,
@@ -128,7 +128,8 @@ class Admission:
         if former:
             yield "former keys", former, ""
         for device_id, number in client.hscan_iter(DEVICES):
-            value = client.hget(Shard(int(number)).device(device_id.decode()), "secrets")
+            name = device_id.decode()
+            value = client.hget(self._connection.shard_from(name, number).device(name), "secrets")
             if value:
                 yield "device", value, device_id.decode()
         for name, record in client.hscan_iter(SUBSCRIPTIONS):
@@ -170,7 +171,8 @@ class Admission:
 
     def _check_shards(self) -> None:
         client, count = self._connection.redis, self._connection.settings.shards
-        used = 0 if client.exists(SHARDS) else self._shards_in_use()
+        stored = client.get(SHARDS)
+        used = 0 if stored is not None and stored.isdigit() else self._shards_in_use()
         largest = int(self._largest(keys=[SHARDS], args=[max(count, used)]))
         if largest > count and self._is_empty():
             client.set(SHARDS, count)
@@ -181,9 +183,9 @@ class Admission:
             )
 
     def _shards_in_use(self) -> int:
-        """Return how many shards an unmarked store has been used with, according to its devices and events."""
+        """Return how many shards the store has been used with, according to its devices and events."""
         client = self._connection.redis
-        used = {int(number) for number in client.hvals(DEVICES)}
+        used = {int(number) for number in client.hvals(DEVICES) if is_shard_number(number)}
         pipeline = client.pipeline(transaction=False)
         for number in range(MOST_SHARDS):
             pipeline.exists(Shard(number).events)

@@ -27,7 +27,7 @@ from redis.retry import Retry
 from app.base.loops import Loop
 from app.base.store_urls import ClusterUrl, cluster_url, is_cluster_url, is_sentinel_url, sentinel_url
 from app.base.vault import Vault
-from app.settings.table import Settings
+from app.settings.table import MOST_SHARDS, Settings
 from app.store.server import embedded
 from app.store.server.cluster import LazyCluster, make_async_cluster, make_cluster
 from app.store.server.keys import DEVICES, VAULT, Shard
@@ -264,8 +264,20 @@ class Connection:
             number = self.redis.hget(DEVICES, device_id)
             if number is None:
                 return None
-            known = self._known_shards[device_id] = Shard(int(number))
+            known = self._known_shards[device_id] = self.shard_from(device_id, number)
         return known
+
+    def shards_of_devices(self) -> dict[str, Shard]:
+        """Return the shard of each registered device."""
+        stored = self.redis.hgetall(DEVICES)
+        return {name.decode(): self.shard_from(name.decode(), number) for name, number in stored.items()}
+
+    def shard_from(self, device_id: str, stored: bytes) -> Shard:
+        """Return the shard that DEVICES gives for a device. If its number is damaged, look for the device's data."""
+        if is_shard_number(stored):
+            return Shard(int(stored))
+        holding = (shard for shard in self.shards if self.redis.exists(shard.device(device_id)))
+        return next(holding, self.new_shard_for(device_id))
 
     def shards_with(self, device_ids: Iterable[str]) -> Sequence[Shard]:
         """Return the shards with data of these devices: all, if none is given or one isn't registered (any more)."""
@@ -287,6 +299,11 @@ class Connection:
         """Return the Lua script `name`.lua."""
         script: Script = self.redis.register_script(source(name))
         return script
+
+
+def is_shard_number(stored: bytes) -> bool:
+    """Return whether a stored value is a shard's number, and not damaged."""
+    return len(stored) <= 4 and stored.isdigit() and int(stored) < MOST_SHARDS
 
 
 @lru_cache

@@ -17,6 +17,7 @@ log = logging.getLogger("relay.store")
 # The errors that reading a damaged value raises
 DAMAGED = (redis.ResponseError, SealError, ValueError, LookupError, TypeError, AttributeError)
 _REMEMBERED = 1_000
+_LARGEST = 2**53  # the largest whole number that JSON's readers and a float have exactly
 _told: set[str] = set()
 
 
@@ -45,8 +46,9 @@ def readable(answers: list[Any], instead: Sequence[Any]) -> list[Any]:
 
 
 def number(stored: bytes | None) -> float:
-    """Return a stored number; 0 if it is missing or invalid."""
+    """Return a stored number; 0 if it is missing, invalid, or larger than any that the relay stores."""
     try:
-        return float(stored or 0)
+        found = float(stored or 0)
     except ValueError:
         return 0.0
+    return found if abs(found) <= _LARGEST else 0.0

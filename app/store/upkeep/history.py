@@ -8,7 +8,7 @@ import orjson
 
 from app.store.server.connection import Connection
 from app.store.server.damage import left_out, number, readable
-from app.store.server.keys import COUNTERS, DEVICES, HISTORY, SAMPLED, SUBSCRIPTIONS, Shard
+from app.store.server.keys import COUNTERS, HISTORY, SAMPLED, SUBSCRIPTIONS
 from app.store.server.pipelines import asked
 
 CALLBACKS_REFUSED = b"callbacks_"
@@ -41,10 +41,7 @@ class History:
                 sum(number(value) for name, value in counted if name.startswith(CALLBACKS_REFUSED))
             )
         with left_out("the list of devices"):
-            keys = [
-                Shard(int(number(shard))).device(device_id.decode())
-                for device_id, shard in client.hgetall(DEVICES).items()
-            ]
+            keys = [shard.device(name) for name, shard in self._connection.shards_of_devices().items()]
             answers = asked(
                 client, keys, lambda pipeline, key: pipeline.hmget(key, _OF_A_DEVICE), raise_on_error=False
             )
