@@ -4,7 +4,7 @@ ARGS ?=
 OUT ?= build/make-app
 BIN := .venv/bin
 
-.PHONY: help setup run test test-quick test-soak simulate bench docs make-app catalogs lock audit clean
+.PHONY: help setup run test test-quick test-soak simulate bench docs make-app catalogs connector lock audit clean
 
 help:
 	@echo "make setup       .venv with everything Python needs; does nothing when it is up to date"
@@ -17,6 +17,7 @@ help:
 	@echo "make docs        updates the generated parts of docs, openapi.yaml, asyncapi.yaml and postman/"
 	@echo "make make-app    builds the app for Make into build/make-app, or into the folder that OUT names"
 	@echo "make catalogs    builds the catalogs of n8n-nodes/ and zapier-app/, as their own npm scripts do"
+	@echo "make connector   builds a wheel of the Hybrid Connector alone into build/connector"
 	@echo "make lock        updates requirements*.txt from pyproject.toml"
 	@echo "make audit       known vulnerabilities of what the lock files name; needs the internet"
 	@echo "make clean       removes .venv and caches; .data stays"
@@ -63,6 +64,9 @@ make-app: .venv/.run
 
 catalogs: .venv/.run
 	@$(BIN)/python scripts/catalog n8n-nodes/nodes/catalog.json zapier-app/catalog.json
+
+connector:
+	@$(PYTHON) scripts/connector-wheel
 
 lock: .venv/.dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

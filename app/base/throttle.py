@@ -6,8 +6,6 @@ import logging
 import time
 from collections.abc import Callable
 
-import redis
-
 _SECONDS = 60.0
 _REMEMBERED = 1_000
 
@@ -39,6 +37,8 @@ class OnceAMinute:
 
         The traceback is also logged, unless the store or the disk has refused something, which it wouldn't explain.
         """
+        import redis  # here, because the connector logs without this package
+
         if not self.may_say(f"{what} {type(error).__name__}"):
             return
         if isinstance(error, redis.ResponseError):

@@ -28,15 +28,16 @@ DEFAULT_OVERLAP: Final = {"number": 1000.0, "time": 3600.0}
 _TABLE_IS_MISSING = re.compile(
     r"no such table|does(?:n't| not) exist|invalid object name|cannot find the input table", re.IGNORECASE
 )
-_EXTRA = "pip install 'cams-relay[connector]'"
+# Not the extra of cams-relay, because the connector may be installed alone.
+_INSTALL = "pip install sqlalchemy"
 _DRIVERS: Final[Mapping[str, tuple[str, str]]] = {
-    "mysql": ("mysql+pymysql", _EXTRA),
-    "mariadb": ("mariadb+pymysql", _EXTRA),
-    "postgres": ("postgresql+psycopg", _EXTRA),
-    "postgresql": ("postgresql+psycopg", _EXTRA),
+    "mysql": ("mysql+pymysql", f"{_INSTALL} pymysql"),
+    "mariadb": ("mariadb+pymysql", f"{_INSTALL} pymysql"),
+    "postgres": ("postgresql+psycopg", f"{_INSTALL} 'psycopg[binary]'"),
+    "postgresql": ("postgresql+psycopg", f"{_INSTALL} 'psycopg[binary]'"),
     "mssql": ("mssql+pyodbc", "pip install pyodbc"),
     "access": ("access+pyodbc", "pip install sqlalchemy-access"),
-    "sqlite": ("sqlite", _EXTRA),
+    "sqlite": ("sqlite", _INSTALL),
 }
 
 
@@ -46,7 +47,7 @@ def open_engine(url: str, password: str | None) -> Any:
         import sqlalchemy
         from sqlalchemy import exc
     except ModuleNotFoundError:
-        raise Stop(f"reading from a database requires SQLAlchemy: {_EXTRA}") from None
+        raise Stop(f"reading from a database requires SQLAlchemy: {_INSTALL}") from None
     try:
         parsed = sqlalchemy.make_url(url)
     except exc.ArgumentError:
@@ -61,9 +62,9 @@ def open_engine(url: str, password: str | None) -> Any:
     try:
         return sqlalchemy.create_engine(parsed, pool_pre_ping=True, pool_recycle=300)
     except exc.NoSuchModuleError:
-        raise Stop(f"no driver is installed for {scheme}://: {install or _EXTRA}") from None
+        raise Stop(f"no driver is installed for {scheme}://: {install or _INSTALL}") from None
     except ImportError as error:
-        raise Stop(f"the driver for {scheme}:// is missing ({error}): {install or _EXTRA}") from None
+        raise Stop(f"the driver for {scheme}:// is missing ({error}): {install or _INSTALL}") from None
 
 
 class QueryFailed(Exception):
