@@ -1,0 +1,13 @@
+// Writes yesterday's punches, by the devices' own clocks, to standard output as CSV.
+import { Relay } from 'cams-relay-client';
+
+const day = 24 * 60 * 60 * 1000;
+const yesterday = process.env.DAY ?? new Date(Date.now() - day).toISOString().slice(0, 10);
+// `since` is the time of receipt. Two days more cover all time zones; local_date then selects the day of the punch.
+const since = new Date(Date.parse(yesterday) - 2 * day).toISOString();
+const relay = new Relay({ url: process.env.RELAY_URL, apiKey: process.env.RELAY_API_KEY });
+for await (const event of relay.events({ type: 'attendance.punch', since })) {
+  if (event.type === 'attendance.punch' && event.local_date === yesterday) {
+    console.log([event.occurred_at, event.device_id, event.user_id, event.punch_type].join(','));
+  }
+}
