@@ -9,14 +9,14 @@ ARG BASE_IMAGE=docker.io/library/python:3.12-slim
 # hadolint ignore=DL3006
 FROM ${BASE_IMAGE} AS build
 WORKDIR /build
-COPY requirements.txt requirements-dev.txt ./
+COPY requirements-image.txt requirements-dev.txt ./
 # uv as requirements-dev.txt pins it, then the packages; each is checked against its hash.
 RUN sed -n '/^uv==/,/[^\\]$/p' requirements-dev.txt > uv.txt \
  && python3 -m venv /opt/uv \
  && /opt/uv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r uv.txt
 ENV UV_NO_CACHE=1 UV_PYTHON=/opt/cams-relay/bin/python UV_COMPILE_BYTECODE=1 UV_NO_PROGRESS=1
 RUN /opt/uv/bin/uv venv --python "$(command -v python3)" /opt/cams-relay \
- && /opt/uv/bin/uv pip install --require-hashes -r requirements.txt
+ && /opt/uv/bin/uv pip install --require-hashes -r requirements-image.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY app app
 COPY workers workers

@@ -74,6 +74,9 @@ lock: .venv/.dev
 	@# The same versions as those that are tested.
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--constraint requirements-dev.txt pyproject.toml -o requirements.txt
+	@# The container image also has what backups on S3 and OpenTelemetry need.
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--constraint requirements-dev.txt --extra s3 --extra otel pyproject.toml -o requirements-image.txt
 
 audit: .venv/.dev
 	@$(BIN)/python scripts/audit

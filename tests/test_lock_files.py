@@ -44,7 +44,7 @@ def test_a_lock_file_names_no_registry_and_its_requirements_are_exact(path: Path
             assert version[0].isdigit(), f"{name}: {version}"
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-image.txt", "requirements-dev.txt"])
 def test_every_python_package_is_pinned_with_a_hash(name: str) -> None:
     entries = (ROOT / name).read_text().replace("\\\n", " ").splitlines()
     pinned = [entry for entry in entries if entry.strip() and not entry.lstrip().startswith("#")]
@@ -57,6 +57,8 @@ def test_what_runs_has_the_versions_that_are_tested() -> None:
         return set(re.findall(r"^([\w.-]+==[^\s;]+)", (ROOT / name).read_text(), re.MULTILINE))
 
     assert pinned("requirements.txt") - pinned("requirements-dev.txt") == set()
+    assert pinned("requirements-image.txt") - pinned("requirements-dev.txt") == set()
+    assert pinned("requirements.txt") - pinned("requirements-image.txt") == set()
 
 
 def test_a_failed_audit_is_reported_and_is_not_a_success(tmp_path: Path) -> None:
@@ -71,12 +73,13 @@ def test_a_failed_audit_is_reported_and_is_not_a_success(tmp_path: Path) -> None
     }
     assert missed == {str(path.relative_to(ROOT)) for path in _locks()} | {
         "requirements.txt",
+        "requirements-image.txt",
         "requirements-dev.txt",
     }
     assert "Nothing is known of them." in ran.stdout
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-image.txt", "requirements-dev.txt"])
 def test_every_python_package_is_exact_and_hashed(name: str) -> None:
     text = (ROOT / name).read_text().replace("\\\n", " ")
     wanted = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]

@@ -139,7 +139,7 @@ def test_no_page_contains_a_path_of_a_developers_machine(page: Path) -> None:
     assert not re.search(r"(?<![\w.])/(?:home|root|work|Users|tmp|opt)/", page.read_text())
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-image.txt", "requirements-dev.txt"])
 def test_lock_files_contain_no_index_and_pin_everything(name: str) -> None:
     text = _page(name)
     assert "://" not in text and "--find-links" not in text and "--index" not in text

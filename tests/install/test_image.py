@@ -88,6 +88,12 @@ def test_its_health_check_and_its_command_line_work(image: Image, container: tup
     assert sick.returncode != 0
 
 
+def test_it_contains_what_backups_on_s3_and_telemetry_need(container: tuple[Running, Relay]) -> None:
+    code = "import boto3; from app.base.telemetry import is_installed; assert is_installed()"
+    ran = container[0].execute("python3", "-c", code)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_docker_stop_ends_it_gracefully(image: Image, tmp_path: Path) -> None:
     environment = {"PORT": str(free_port()), "HOST": "127.0.0.1", "SIMULATOR_PORT": str(free_port())}
     with image.run(tmp_path / "data", environment, ["up", "--no-simulator"]) as running:
