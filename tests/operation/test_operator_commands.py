@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import click
@@ -54,6 +55,15 @@ def test_keys_are_listed_as_the_api_lists_them_and_revoked_keys_stop_working(rel
     assert rows(relay, "keys", "revoke", made["id"], "--yes") == [{"id": made["id"], "revoked": True}]
     assert relay.call("GET", "/v1/me", key=made["key"]).status_code == 401
     assert ("api_key.deleted", made["id"]) in actions_by_command_line(relay)
+
+
+def test_a_command_that_succeeds_prints_no_log_lines(relay: Relay, tmp_path: Path) -> None:
+    """The audit log records the command, but that is no reason to show a log line to the user."""
+    made = run_for(relay, "keys", "create", "--name", "quiet", "--scope", "events:read")
+    saved = run_for(relay, "backup", str(tmp_path / "copy"))
+    assert (made.returncode, made.stderr) == (0, "") and (saved.returncode, saved.stderr) == (0, "")
+    done = [action for action, _ in actions_by_command_line(relay)]
+    assert {"api_key.created", "store.backed_up"} <= set(done)
 
 
 def test_all_pages_of_a_list_are_printed(relay: Relay) -> None:

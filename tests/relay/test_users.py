@@ -149,7 +149,7 @@ def test_reading_a_credential_needs_its_scope_and_is_audited(relay: Relay, devic
     assert "no-store" in answer.headers["cache-control"]
     logs = wait_for(lambda: reader_id in relay.logs() and relay.logs())
     (line,) = (line for line in logs.splitlines() if reader_id in line and device.id in line)
-    assert "relay.audit" in line and "fingerprint" in line
+    assert "INFO    relay.audit" in line and "fingerprint" in line
     assert data not in logs
 
 

@@ -43,7 +43,7 @@ class Audit:
         }
         self._connection.redis.xadd(AUDIT, {"b": orjson.dumps(entry)})
         shown = "".join(f" {name.removesuffix('_id')}={value!r}" for name, value in told.items())
-        log.warning("%s: key=%s%s", action.replace(".", " "), actor, shown)
+        log.info("%s: key=%s%s", action.replace(".", " "), actor, shown)
 
     def page(self, limit: int, cursor: str | None = None) -> tuple[list[dict[str, Any]], str | None]:
         """Return entries, newest first, each with its `id`. Raises ValueError for an invalid cursor."""
