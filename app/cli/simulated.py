@@ -32,7 +32,8 @@ def clear(settings: Settings, yes: bool, as_json: bool) -> None:
         found = [device_id for device_id in api.store.devices.ids() if device_id in simulated]
         if found and not yes:
             names = ", ".join(map(printable, found))
-            click.confirm(f"Remove {names} and their users from the relay?", abort=True, err=True)
+            whose = "its" if len(found) == 1 else "their"
+            click.confirm(f"Remove {names} and {whose} users from the relay?", abort=True, err=True)
         if is_up(settings.data_dir) and not simulated_device_request.stop(settings.data_dir):
             raise click.ClickException("the simulator is still running. Try again in a moment")
         for device_id in found:

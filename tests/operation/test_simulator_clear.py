@@ -53,7 +53,7 @@ def test_the_simulator_stops_and_its_device_and_users_are_removed(tmp_path: Path
 def test_only_simulated_devices_are_removed(relay: Relay) -> None:
     real, simulated = relay.device(device_id="VIRTUAL78"), relay.device(simulated=True)
     asked = run_for(relay, "simulator", "clear", given="n\n")
-    assert asked.returncode == 1 and f"Remove {simulated.id} and their users" in asked.stderr
+    assert asked.returncode == 1 and f"Remove {simulated.id} and its users from the relay?" in asked.stderr
     assert relay.get(f"/v1/devices/{simulated.id}")["simulated"]
     assert f"Removed: {simulated.id}" in cli(relay, "simulator", "clear", "--yes")
     ids = [one["device_id"] for one in relay.get("/v1/devices", params={"limit": 200})["data"]]
