@@ -205,6 +205,17 @@ def test_too_many_rows_and_columns_are_bounded() -> None:
     assert read_table(parts(worksheets_sheet1=wide)).heading == ["a"]
 
 
+def test_a_cell_in_the_last_row_and_column_costs_nothing() -> None:
+    """The other readers that were tried return a million rows, or end the process."""
+    far = (
+        '<row r="1"><c r="A1" t="str"><v>a</v></c></row>'
+        '<row r="1048575"><c r="XFD1048575" t="str"><v>b</v></c></row>'
+        '<row r="1048576"><c r="A1048576" t="str"><v>c</v></c></row>'
+    )
+    table = read_table(parts(worksheets_sheet1=f"<worksheet>{far}</worksheet>"))
+    assert (table.heading, table.lines) == (["a"], [(1_048_576, ["c"])])
+
+
 def _import(relay: Relay, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "app", "employees", "import", *words]
     return subprocess.run(command, cwd=ROOT, env=relay.environment, capture_output=True, text=True)
