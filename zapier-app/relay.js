@@ -81,6 +81,9 @@ function parsed(text) {
 const placeOf = ({ pointer, parameter, header }) =>
 	pointer?.slice(1).replaceAll('/', '.') || parameter || header || 'body';
 
+/** Names the field of a PIN as in the form. In the API, it is `password`. */
+const inForm = (text) => text.replace(/\bpassword(?=:)/g, 'PIN');
+
 /** Converts the relay's problem+json to a Zapier error with its message and the field or command. */
 function problem(z, { status, getHeader }, body) {
 	const known = typeof body === 'object' && body !== null ? body : {};
@@ -92,7 +95,7 @@ function problem(z, { status, getHeader }, body) {
 		known.gateway_status && `The gateway said: ${known.gateway_status}.`,
 		known.command_id && `Command: ${known.command_id}.`,
 	];
-	const text = [sentence, ...more].filter(Boolean).join(' ');
+	const text = inForm([sentence, ...more].filter(Boolean).join(' '));
 	if (status === 401) return plainly(new z.errors.ExpiredAuthError(text));
 	// A command that ended with 503 isn't retried, because a repeated step would send another command.
 	if (status === 429 || (status === 503 && !known.command_id)) {

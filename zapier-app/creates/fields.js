@@ -104,7 +104,16 @@ async function valueOf(z, field, given) {
  * field to a file. If a file contains only Base64, it is therefore used unchanged.
  */
 async function base64(z, field, given) {
-	if (!/^https?:\/\//i.test(given)) return given;
+	const [, protocol] = /^([a-z][a-z\d+.-]*):\/\//i.exec(given) ?? [];
+	if (protocol && !/^https?$/i.test(protocol)) {
+		throw failure(
+			z,
+			`${field.label} can't be read from a URL that starts with ${protocol}://. Use https://, a file or Base64 text.`,
+			'file',
+			422,
+		);
+	}
+	if (!protocol) return given;
 	let content;
 	try {
 		const response = await z.request({

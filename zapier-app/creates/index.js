@@ -33,7 +33,7 @@ const CREATES = [
 		action: 'delete-user',
 		noun: 'User',
 		label: 'Delete User',
-		description: 'Deletes a user and all of their credentials from a device.',
+		description: "Deletes a user and all of their credentials from a device. This can't be undone.",
 	},
 	{
 		key: 'enroll_fingerprint',

@@ -163,6 +163,8 @@ test('files are read from where they are, and typed Base64 is taken as it is', a
 	assert.match(ofRelay.message, /status 401/);
 	const large = await failureOf(add('4', `${server}/large`));
 	assert.match(large.message, /too large/);
+	const ftp = await failureOf(add('4', 'ftp://files.example.com/photo.jpg'));
+	assert.match(ftp.message, /Face can't be read from a URL that starts with ftp:\/\//);
 	assert.equal((await machine.received()).length, 3);
 });
 
@@ -182,7 +184,8 @@ test('no PIN, template, card number or key is in a log, also not of what failed'
 	assert.equal((await add()).results.status, 'completed');
 	inputData.pin = 'no digits 86420975';
 	const refused = await failureOf(add());
-	assert.match(refused.message, /must be 1 to 32 digits/);
+	assert.match(refused.message, /PIN: must be 1 to 32 digits/);
+	assert.doesNotMatch(refused.message, /password/);
 	const { url } = await hook();
 	const bundle = { inputData: {}, targetUrl: url };
 	const trigger = 'triggers.new_punch.operation';

@@ -158,6 +158,10 @@ test('labels are told apart', () => {
 	assert.equal(new Set(labels).size, labels.length);
 });
 
+test('what deletes a user warns about it', () => {
+	assert.match(App.creates.delete_user.display.description, /can't be undone/);
+});
+
 test('every action can be resumed, and what can’t be undone asks first', async () => {
 	for (const { key, operation } of Object.values(App.creates)) {
 		assert.equal(typeof operation.performResume, 'function', key);
