@@ -5,7 +5,7 @@ import type {
 	INodePropertyOptions,
 } from 'n8n-workflow';
 
-import { list } from './relay';
+import { list, page } from './relay';
 
 function device(row: IDataObject): INodePropertyOptions {
 	const id = row.device_id as string;
@@ -17,12 +17,42 @@ function user(row: IDataObject): INodePropertyOptions {
 	return { name: row.full_name ? `${row.full_name as string} (${id})` : id, value: id };
 }
 
-function found(options: INodePropertyOptions[], filter = ''): INodeListSearchResult {
-	const wanted = filter.toLowerCase();
-	const unique = new Map(options.map((option) => [option.value, option]));
+function event(row: IDataObject): INodePropertyOptions {
+	const about = [row.type, row.user_id && `user ${row.user_id as string}`, row.occurred_at];
+	const name = about.filter(Boolean).join(', ');
+	return { name: `${name} (${row.id as string})`, value: row.id as string };
+}
+
+function command(row: IDataObject): INodePropertyOptions {
+	const id = row.command_id as string;
+	const about = [row.action, row.device_id, row.user_id && `user ${row.user_id as string}`];
 	return {
-		results: [...unique.values()].filter(({ name }) => name.toLowerCase().includes(wanted)),
+		name: `${about.filter(Boolean).join(', ')}: ${row.status as string} (${id})`,
+		value: id,
 	};
+}
+
+/**
+ * Returns the choices of the next page whose names contain the filter. It reads further pages until there is a choice,
+ * because the relay's lists can't be searched.
+ */
+async function search(
+	this: ILoadOptionsFunctions,
+	path: string,
+	qs: IDataObject,
+	option: (row: IDataObject) => INodePropertyOptions,
+	filter = '',
+	cursor?: string,
+): Promise<INodeListSearchResult> {
+	const wanted = filter.toLowerCase();
+	let next = cursor;
+	for (;;) {
+		const { rows, cursor: after } = await page.call(this, path, { ...qs, cursor: next });
+		const unique = new Map(rows.map(option).map((one) => [one.value, one]));
+		const results = [...unique.values()].filter(({ name }) => name.toLowerCase().includes(wanted));
+		next = after;
+		if (results.length > 0 || !next) return { results, paginationToken: next };
+	}
 }
 
 export async function deviceOptions(this: ILoadOptionsFunctions): Promise<INodePropertyOptions[]> {
@@ -32,18 +62,39 @@ export async function deviceOptions(this: ILoadOptionsFunctions): Promise<INodeP
 export async function searchDevices(
 	this: ILoadOptionsFunctions,
 	filter?: string,
+	cursor?: string,
 ): Promise<INodeListSearchResult> {
-	return found((await list.call(this, '/v1/devices')).map(device), filter);
+	return await search.call(this, '/v1/devices', {}, device, filter, cursor);
 }
 
 /** Returns the users reported by the selected device, or by all devices if none is selected. */
 export async function searchUsers(
 	this: ILoadOptionsFunctions,
 	filter?: string,
+	cursor?: string,
 ): Promise<INodeListSearchResult> {
 	const chosen = this.getCurrentNodeParameter('deviceId', { extractValue: true }) as
 		| string
 		| undefined;
-	const rows = await list.call(this, '/v1/users', chosen ? { device_id: chosen } : {});
-	return found(rows.map(user), filter);
+	const qs = chosen ? { device_id: chosen } : {};
+	return await search.call(this, '/v1/users', qs, user, filter, cursor);
+}
+
+/** Returns the newest events, or only those with photos for the operation that gets a photo. */
+export async function searchEvents(
+	this: ILoadOptionsFunctions,
+	filter?: string,
+	cursor?: string,
+): Promise<INodeListSearchResult> {
+	const photos = this.getCurrentNodeParameter('operation') === 'getPhoto';
+	const qs = photos ? { type: 'attendance.photo' } : {};
+	return await search.call(this, '/v1/events', qs, event, filter, cursor);
+}
+
+export async function searchCommands(
+	this: ILoadOptionsFunctions,
+	filter?: string,
+	cursor?: string,
+): Promise<INodeListSearchResult> {
+	return await search.call(this, '/v1/commands', {}, command, filter, cursor);
 }

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from simulator.jpeg import make_jpeg
-from tests.harness import API_KEY, Device, wait_for
-from tests.n8n.n8n import ACTION, TRIGGER, Execution, N8n
+from tests.harness import API_KEY, Device, free_port, wait_for
+from tests.n8n.n8n import ACTION, TRIGGER, Execution, Json, N8n
 from tests.n8n.operations import READS, chosen
 from tests.stage import Stage
 
@@ -23,7 +23,7 @@ pytestmark = [
 
 def read(n8n: N8n, resource: str, operation: str, **more: Any) -> Execution:
     assert operation in READS[resource]
-    execution = n8n.run({"resource": resource, "operation": operation, **more})
+    execution = n8n.run({"resource": resource, "operation": operation, "output": "raw", **more})
     assert execution.status == "success", execution.error
     return execution
 
@@ -59,19 +59,48 @@ def test_events_are_read_page_by_page(n8n: N8n, stage: Stage, device: Device) ->
     assert whole == stored[::-1] and len(whole) > 200
     few = read(n8n, "event", "getAll", limit=3, filters={**filters, "user_id": "7"}).json("Cams")
     assert [event["user_id"] for event in few] == ["7"]
-    (one,) = read(n8n, "event", "get", eventId=whole[0]["id"]).json("Cams")
+    (one,) = read(n8n, "event", "get", eventId=chosen(whole[0]["id"])).json("Cams")
     assert one == whole[0]
+
+
+def punch_of_77(stage: Stage, device: Device) -> Json:
+    rows = stage.relay.events(device_id=device.id, type="attendance.punch")
+    found: Json = next(row for row in rows if row["user_id"] == "77")
+    return found
+
+
+def test_few_fields_are_returned_unless_others_are_chosen(n8n: N8n, stage: Stage, device: Device) -> None:
+    device.send_done(device.punch("77"))
+    event = punch_of_77(stage, device)
+    body = {"device_id": device.id, "user_id": "100"}
+    command = stage.relay.call("POST", "/v1/actions/enable-user", json=body).json()
+    whole = {
+        ("device", "deviceId"): stage.relay.get(f"/v1/devices/{device.id}"),
+        ("event", "eventId"): event,
+        ("command", "commandId"): stage.relay.get(f"/v1/commands/{command['command_id']}"),
+    }
+    for (resource, name), row in whole.items():
+        where = {name: chosen(row["id"])}
+        (simple,) = read(n8n, resource, "get", output="simplified", **where).json("Cams")
+        assert len(simple) == 10 and simple.items() <= row.items()
+        (listed,) = read(n8n, resource, "getAll", output="simplified", limit=1).json("Cams")
+        assert len(listed) <= 10
+        fields = {"output": "selected", "outputFields": "id, device_id"}
+        (selected,) = read(n8n, resource, "get", **fields, **where).json("Cams")
+        assert selected == {"id": row["id"], "device_id": device.id}
 
 
 def test_an_events_photo_is_a_file(n8n: N8n, stage: Stage, device: Device) -> None:
     photo = make_jpeg("another")
     stage.machine(device).take_photo("8", photo)
     event = wait_for(lambda: stage.relay.events(device_id=device.id, type="attendance.photo"), 20)[0]
-    (item,) = read(n8n, "event", "getPhoto", eventId=event["id"], binaryPropertyName="face").output("Cams")
+    (item,) = read(n8n, "event", "getPhoto", eventId=chosen(event["id"]), binaryPropertyName="face").output(
+        "Cams"
+    )
     assert n8n.binary(item, "face") == photo
     assert item["binary"]["face"]["mimeType"] == "image/jpeg"
     other = stage.relay.events(device_id=device.id, type="attendance.punch")[0]
-    wrong = n8n.run({"resource": "event", "operation": "getPhoto", "eventId": other["id"]})
+    wrong = n8n.run({"resource": "event", "operation": "getPhoto", "eventId": chosen(other["id"])})
     assert "has no photo" in wrong.error["message"]
 
 
@@ -84,11 +113,11 @@ def test_commands_are_read_and_cancelled(n8n: N8n, stage: Stage, device: Device)
             stage.relay.call("POST", f"/v1/actions/{name}", json=body, headers=prefer).json()
             for name in ("disable-user", "enable-user")
         )
-        (gone,) = read(n8n, "command", "cancel", commandId=second["command_id"]).json("Cams")
+        (gone,) = read(n8n, "command", "cancel", commandId=chosen(second["command_id"])).json("Cams")
         assert gone["status"] == "cancelled"
     finally:
         stage.machine(device).spec.delay_seconds = 0
-    (one,) = read(n8n, "command", "get", commandId=first["command_id"]).json("Cams")
+    (one,) = read(n8n, "command", "get", commandId=chosen(first["command_id"])).json("Cams")
     assert one["action"] == "disable-user"
     filters = {"device_id": device.id, "status": "cancelled"}
     listed = read(n8n, "command", "getAll", returnAll=True, filters=filters).json("Cams")
@@ -97,7 +126,7 @@ def test_commands_are_read_and_cancelled(n8n: N8n, stage: Stage, device: Device)
 
 def test_missing_objects_are_reported(n8n: N8n, device: Device) -> None:
     for wanted in (
-        {"resource": "event", "operation": "get", "eventId": "evt_made-up"},
+        {"resource": "event", "operation": "get", "eventId": chosen("evt_made-up")},
         {"resource": "device", "operation": "get", "deviceId": chosen("NOSUCH")},
     ):
         execution = n8n.run(wanted)
@@ -118,6 +147,50 @@ def test_the_pickers_list_the_relays_data(n8n: N8n, stage: Stage, device: Device
     assert n8n.choices(ACTION, "searchDevices", {}, search="nothing is called this") == []
     of_device = n8n.choices(ACTION, "searchUsers", {"deviceId": chosen(device.id)}, search="")
     assert [user["value"] for user in of_device] == ["8"]
+
+
+def test_events_and_commands_are_picked_from_lists(n8n: N8n, stage: Stage, device: Device) -> None:
+    device.send_done(device.punch("77"))
+    event = punch_of_77(stage, device)
+    (found,) = n8n.choices(ACTION, "searchEvents", {"operation": "get"}, search=event["id"])
+    assert found["value"] == event["id"]
+    assert found["name"].startswith("attendance.punch, user 77, ")
+    assert n8n.choices(ACTION, "searchEvents", {"operation": "getPhoto"}, search=event["id"]) == []
+    body = {"device_id": device.id, "user_id": "100"}
+    made = stage.relay.call("POST", "/v1/actions/enable-user", json=body).json()
+    (found,) = n8n.choices(ACTION, "searchCommands", {}, search=made["command_id"])
+    name = f"enable-user, {device.id}, user 100: completed ({made['command_id']})"
+    assert found == {"name": name, "value": made["command_id"]}
+
+
+def test_a_picker_reads_page_by_page(n8n: N8n, stage: Stage, device: Device) -> None:
+    for number in range(205):  # more than a page
+        device.send_done(device.punch(str(number)))
+    filters = {"operation": "get"}
+    newest = stage.relay.events(device_id=device.id)
+    ids = [event["id"] for event in newest]
+    oldest = min(ids)
+    assert oldest not in [one["value"] for one in n8n.choices(ACTION, "searchEvents", filters, search="")]
+    assert [one["value"] for one in n8n.choices(ACTION, "searchEvents", filters, search=oldest)] == [oldest]
+
+
+def with_url(n8n: N8n, url: str) -> Execution:
+    """Read devices with a credential for this URL."""
+    credential = n8n.credential("camsRelayApi", {"relayUrl": url, "apiKey": API_KEY}, url)
+    return n8n.run(
+        {"resource": "device", "operation": "getAll", "returnAll": True},
+        credentials={"camsRelayApi": credential},
+    )
+
+
+def test_a_wrong_url_is_explained(n8n: N8n, stage: Stage) -> None:
+    wrong_path = with_url(n8n, f"{n8n.url}/nowhere")
+    assert wrong_path.error["message"].startswith(f"There is no cams-relay at {n8n.url}/nowhere")
+    not_https = with_url(n8n, stage.relay.url.replace("http:", "https:"))
+    assert not_https.error["message"].endswith("doesn't use https")
+    down = with_url(n8n, f"http://127.0.0.1:{free_port()}")
+    assert down.error["message"].startswith("The relay can't be reached at ")
+    assert "(ECONNREFUSED)" in down.error["description"]
 
 
 def test_the_credentials_test_says_what_is_wrong(n8n: N8n, stage: Stage) -> None:

@@ -12,9 +12,16 @@ import {
 } from 'n8n-workflow';
 
 import { catalog, sorted } from '../catalog';
-import { deviceOptions, searchDevices, searchUsers } from '../pickers';
+import {
+	deviceOptions,
+	searchCommands,
+	searchDevices,
+	searchEvents,
+	searchUsers,
+} from '../pickers';
 import { commandOperations, commandProperties } from './commandProperties';
-import { runCommand } from './commands';
+import { runCommands } from './commands';
+import { attempt, type Outcome } from './outcomes';
 import { readOperations, readProperties } from './readProperties';
 import { reads } from './reads';
 
@@ -76,36 +83,48 @@ export class CamsBiometrics implements INodeType {
 
 	methods = {
 		loadOptions: { deviceOptions },
-		listSearch: { searchDevices, searchUsers },
+		listSearch: { searchCommands, searchDevices, searchEvents, searchUsers },
 	};
 
 	async execute(this: IExecuteFunctions): Promise<INodeExecutionData[][]> {
+		const resource = this.getNodeParameter('resource', 0) as string;
+		const operation = this.getNodeParameter('operation', 0) as string;
 		const output: INodeExecutionData[] = [];
-		for (let itemIndex = 0; itemIndex < this.getInputData().length; itemIndex++) {
-			try {
-				const made = await run.call(this, itemIndex);
-				output.push(...made.map((item) => ({ ...item, pairedItem: { item: itemIndex } })));
-			} catch (error) {
-				if (!this.continueOnFail()) throw shown.call(this, error as Error, itemIndex);
-				output.push({ json: failure(error as Error), pairedItem: { item: itemIndex } });
+		const outcomes = await outcomesOf.call(this, resource, operation);
+		for (const [itemIndex, outcome] of outcomes.entries()) {
+			const pairedItem = { item: itemIndex };
+			if (outcome instanceof Error) {
+				if (!this.continueOnFail()) throw shown.call(this, outcome, itemIndex);
+				output.push({ json: failure.call(this, outcome), pairedItem });
+			} else {
+				output.push(...outcome.map((item) => ({ ...item, pairedItem })));
 			}
 		}
 		return [output];
 	}
 }
 
-async function run(this: IExecuteFunctions, itemIndex: number): Promise<INodeExecutionData[]> {
-	const resource = this.getNodeParameter('resource', itemIndex) as string;
-	const operation = this.getNodeParameter('operation', itemIndex) as string;
+/** Runs the operation for all items. Unless the node continues on errors, nothing is started after the first error. */
+async function outcomesOf(
+	this: IExecuteFunctions,
+	resource: string,
+	operation: string,
+): Promise<Outcome[]> {
 	const read = reads[resource]?.[operation];
-	if (read) return await read.call(this, itemIndex);
+	if (read) {
+		const outcomes: Outcome[] = [];
+		for (let itemIndex = 0; itemIndex < this.getInputData().length; itemIndex++) {
+			const outcome = await attempt(async () => await read.call(this, itemIndex));
+			outcomes.push(outcome);
+			if (outcome instanceof Error && !this.continueOnFail()) break;
+		}
+		return outcomes;
+	}
 	const action = catalog.actions.find(
 		({ name, subject }) => name === operation && subject === resource,
 	);
-	if (action) return await runCommand.call(this, action, itemIndex);
-	throw new NodeOperationError(this.getNode(), `${resource} has no operation ${operation}`, {
-		itemIndex,
-	});
+	if (action) return await runCommands.call(this, action);
+	throw new NodeOperationError(this.getNode(), `${resource} has no operation ${operation}`);
 }
 
 function shown(this: IExecuteFunctions, error: Error, itemIndex: number): Error {
@@ -115,12 +134,19 @@ function shown(this: IExecuteFunctions, error: Error, itemIndex: number): Error 
 		: new NodeApiError(this.getNode(), error as unknown as JsonObject, { itemIndex });
 }
 
-/** Returns the item that replaces the result of a failed item if the node continues on errors. */
-function failure(error: Error): IDataObject {
+/**
+ * Returns the JSON that replaces the result of a failed item if the node continues on errors. n8n sends an item to the
+ * error output, together with its input, if its JSON has no fields besides `error`, `message` and `details`.
+ */
+function failure(this: IExecuteFunctions, error: Error): IDataObject {
 	const { description, httpCode } = error as Partial<NodeApiError>;
-	return {
-		error: error.message,
-		...(description && { description }),
-		...(httpCode && { status: Number(httpCode) }),
-	};
+	const status = httpCode ? Number(httpCode) : undefined;
+	if (this.getNode().onError === 'continueErrorOutput') {
+		return {
+			error: error.message,
+			...(description && { message: description }),
+			...(status && { details: { status } }),
+		};
+	}
+	return { error: error.message, ...(description && { description }), ...(status && { status }) };
 }

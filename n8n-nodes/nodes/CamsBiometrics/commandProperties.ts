@@ -119,16 +119,16 @@ function options(): INodeProperties[] {
 					type: 'string',
 					default: '',
 					description:
-						'A text that you choose. Within a day, a command with the same text is not carried out twice.',
+						'A text that you choose. Within a day, a command with the same text is not carried out twice. If empty, it is made from the execution, node and item, so that Retry On Fail repeats no command.',
 				},
 				{
 					displayName: 'Wait at Most (Seconds)',
 					name: 'maxWait',
 					type: 'number',
 					typeOptions: { minValue: 1 },
-					default: 300,
+					default: 30,
 					description:
-						'How long to wait. A command that has not ended by then is output with its status. The relay continues with it for up to a day.',
+						'How long to wait for each result. A command that has not ended by then, or whose device is offline, is output with its status. The relay continues with it for up to a day.',
 				},
 				{
 					displayName: 'Wait for Result',

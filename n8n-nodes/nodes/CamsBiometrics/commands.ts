@@ -1,4 +1,4 @@
-import { randomUUID } from 'crypto';
+import { createHash } from 'crypto';
 import {
 	NodeOperationError,
 	sleep,
@@ -8,12 +8,17 @@ import {
 } from 'n8n-workflow';
 
 import { camel, catalog, type Action, type Field } from '../catalog';
-import { call } from '../relay';
+import { call, type Answer } from '../relay';
 import { ADD_ANY, fieldsOf } from './commandProperties';
+import { attempt, type Outcome } from './outcomes';
 
 /** The longest time that one call waits for a result, in seconds. A longer wait takes several calls. */
 const LONGEST_CALL = 20;
-const UNDER_WAY = 202;
+/** How long the node waits for a result, in seconds, unless the option says otherwise. */
+export const USUAL_WAIT = 30;
+/** The number of devices whose results the node waits for at the same time. */
+const DEVICES_AT_ONCE = 50;
+const ACCEPTED = 202;
 
 interface Options {
 	waitForResult?: boolean;
@@ -21,35 +26,134 @@ interface Options {
 	idempotencyKey?: string;
 }
 
-/** Runs an action for one item and, if requested, waits for its result. */
-export async function runCommand(
+/** A command of one item, and the relay's last answer about it. */
+interface Command {
+	itemIndex: number;
+	body: IDataObject;
+	key: string;
+	seconds: number;
+	answer?: Answer;
+}
+
+/**
+ * Sends the commands of all items in their order, which the relay keeps for each device, and then waits for the results
+ * of all devices at the same time. Nothing is sent if an item is wrong, unless the node continues on errors.
+ */
+export async function runCommands(this: IExecuteFunctions, action: Action): Promise<Outcome[]> {
+	const outcomes: Outcome[] = [];
+	const commands: Command[] = [];
+	for (let itemIndex = 0; itemIndex < this.getInputData().length; itemIndex++) {
+		const prepared = await attempt(async () => await prepare.call(this, action, itemIndex));
+		if (!(prepared instanceof Error)) commands.push(prepared);
+		else if (this.continueOnFail()) outcomes[itemIndex] = prepared;
+		else throw prepared;
+	}
+	const devices = new Map<unknown, Command[]>();
+	for (const command of commands) {
+		const sent = await attempt(async () => await send.call(this, action, command, 0));
+		if (!(sent instanceof Error)) {
+			const { device_id: device } = command.body;
+			devices.set(device, [...(devices.get(device) ?? []), { ...command, answer: sent }]);
+		} else if (this.continueOnFail()) outcomes[command.itemIndex] = sent;
+		else throw sent;
+	}
+	const queues = [...devices.values()];
+	const waiter = async () => {
+		for (let queue = queues.shift(); queue; queue = queues.shift()) {
+			await waitInOrder.call(this, action, queue, outcomes);
+		}
+	};
+	await Promise.all(Array.from({ length: DEVICES_AT_ONCE }, waiter));
+	return outcomes;
+}
+
+async function prepare(
 	this: IExecuteFunctions,
 	action: Action,
 	itemIndex: number,
-): Promise<INodeExecutionData[]> {
+): Promise<Command> {
 	const options = this.getNodeParameter('options', itemIndex, {}) as Options;
 	const body = await bodyOf.call(this, action, itemIndex);
-	// With the same key, a repeated request continues to wait for the same command.
-	const key = options.idempotencyKey || randomUUID();
-	const until =
-		Date.now() + 1000 * (options.waitForResult === false ? 0 : (options.maxWait ?? 300));
-	for (;;) {
-		const left = Math.max(0, Math.ceil((until - Date.now()) / 1000));
+	return {
+		itemIndex,
+		body,
+		key: options.idempotencyKey || keyOf.call(this, action, body, itemIndex),
+		seconds: options.waitForResult === false ? 0 : (options.maxWait ?? USUAL_WAIT),
+	};
+}
+
+/** Returns the same key if n8n runs the same item again because of Retry On Fail, so that the command isn't repeated. */
+function keyOf(
+	this: IExecuteFunctions,
+	action: Action,
+	body: IDataObject,
+	itemIndex: number,
+): string {
+	const run = this.getWorkflowDataProxy(itemIndex).$runIndex as number;
+	const parts = [this.getExecutionId(), this.getNode().id, run, itemIndex, action.name, body];
+	return `n8n-${createHash('sha256').update(JSON.stringify(parts)).digest('hex')}`;
+}
+
+async function send(
+	this: IExecuteFunctions,
+	action: Action,
+	{ body, key, itemIndex }: Command,
+	wait: number,
+): Promise<Answer> {
+	return await call.call(this, 'POST', `/v1/actions/${action.name}`, {
+		body,
+		headers: { Prefer: `wait=${wait}`, 'Idempotency-Key': key },
+		itemIndex,
+	});
+}
+
+/**
+ * Waits for the commands of one device, one after the other, as the device carries them out. If the device doesn't
+ * answer the gateway, the others can't end soon either, so the node doesn't wait for them.
+ */
+async function waitInOrder(
+	this: IExecuteFunctions,
+	action: Action,
+	commands: Command[],
+	outcomes: Outcome[],
+): Promise<void> {
+	let isOffline = false;
+	for (const command of commands) {
+		outcomes[command.itemIndex] = await attempt(async () => {
+			const { body } = await result.call(this, action, command, isOffline ? 0 : command.seconds);
+			isOffline ||= body.status === 'waiting';
+			// n8n's own nodes say so in the result of what deletes.
+			const isDeleted = action.name.startsWith('delete-') && body.status === 'completed';
+			const json = isDeleted ? { deleted: true, ...body } : body;
+			return items.call(this, json, command.itemIndex);
+		});
+	}
+}
+
+/** Returns the answer with the result, or the last one if the time is up or the gateway can't reach the device. */
+async function result(
+	this: IExecuteFunctions,
+	action: Action,
+	command: Command,
+	seconds: number,
+): Promise<Answer> {
+	let answer = command.answer as Answer;
+	const until = Date.now() + 1000 * seconds;
+	while (answer.status === ACCEPTED && answer.body.status !== 'waiting') {
+		const left = Math.ceil((until - Date.now()) / 1000);
+		if (left <= 0 || this.getExecutionCancelSignal()?.aborted) break;
 		const wait = Math.min(left, LONGEST_CALL);
 		const asked = Date.now();
-		const answer = await call.call(this, 'POST', `/v1/actions/${action.name}`, {
-			body,
-			headers: { Prefer: `wait=${wait}`, 'Idempotency-Key': key },
-			itemIndex,
-		});
-		const stop = Date.now() >= until || this.getExecutionCancelSignal()?.aborted;
-		if (answer.status !== UNDER_WAY || stop) return items.call(this, answer.body, itemIndex);
+		// With the same key, this waits for the same command.
+		answer = await send.call(this, action, command, wait);
 		// If the relay answered early, Retry-After says when to ask again.
 		const pause = Number(answer.headers['retry-after']) || 1;
-		if (Date.now() - asked < 1000 * Math.min(wait, pause)) {
-			await sleep(Math.min(1000 * pause, until - Date.now()));
+		const isEarly = Date.now() - asked < 1000 * Math.min(wait, pause);
+		if (answer.status === ACCEPTED && answer.body.status !== 'waiting' && isEarly) {
+			await sleep(Math.max(0, Math.min(1000 * pause, until - Date.now())));
 		}
 	}
+	return answer;
 }
 
 function items(

@@ -4,48 +4,43 @@ import { camel, described, type Field } from '../catalog';
 
 type Show = Record<string, string[]>;
 
-/** Returns the parameter for a device, which is selected from a list or identified by its Service Tag ID. */
-export function devicePicker(show: Show): INodeProperties {
+/** Returns a parameter for something that is selected from the relay's list or identified by its ID. */
+export function picker(
+	displayName: string,
+	name: string,
+	searchListMethod: string,
+	description: string,
+	placeholder: string,
+	show: Show,
+): INodeProperties {
 	return {
-		displayName: 'Device',
-		name: 'deviceId',
+		displayName,
+		name,
 		type: 'resourceLocator',
 		default: { mode: 'list', value: '' },
 		required: true,
-		description: 'The device, as registered with the relay',
+		description,
 		displayOptions: { show },
 		modes: [
 			{
 				displayName: 'From List',
 				name: 'list',
 				type: 'list',
-				typeOptions: { searchListMethod: 'searchDevices', searchable: true },
+				typeOptions: { searchListMethod, searchable: true },
 			},
-			{ displayName: 'By ID', name: 'id', type: 'string', placeholder: 'e.g. ZHM1100001' },
+			{ displayName: 'By ID', name: 'id', type: 'string', placeholder },
 		],
 	};
 }
 
-/** Returns the parameter for a user on the device, who is selected from a list or identified by ID. */
+export function devicePicker(show: Show): INodeProperties {
+	const description = 'The device, as registered with the relay';
+	return picker('Device', 'deviceId', 'searchDevices', description, 'e.g. ZHM1100001', show);
+}
+
 export function userPicker(show: Show): INodeProperties {
-	return {
-		displayName: 'User',
-		name: 'userId',
-		type: 'resourceLocator',
-		default: { mode: 'id', value: '' },
-		required: true,
-		description: 'The user, by the ID on the device',
-		displayOptions: { show },
-		modes: [
-			{
-				displayName: 'From List',
-				name: 'list',
-				type: 'list',
-				typeOptions: { searchListMethod: 'searchUsers', searchable: true },
-			},
-			{ displayName: 'By ID', name: 'id', type: 'string', placeholder: 'e.g. 100' },
-		],
-	};
+	const description = 'The user, by the ID on the device';
+	return picker('User', 'userId', 'searchUsers', description, 'e.g. 100', show);
 }
 
 /** Returns the n8n parameters for a field. A file has three: its source, the binary field, and the data. */

@@ -1,7 +1,8 @@
 import type { INodeProperties, INodePropertyOptions } from 'n8n-workflow';
 
 import { catalog, eventOptions, sorted } from '../catalog';
-import { devicePicker, userPicker } from './fields';
+import { devicePicker, picker, userPicker } from './fields';
+import { SIMPLE_FIELDS } from './output';
 
 /** Parameters of the operations that read from the relay, without a command to a device. */
 export const readOperations: Record<string, INodePropertyOptions[]> = {
@@ -9,13 +10,13 @@ export const readOperations: Record<string, INodePropertyOptions[]> = {
 		{
 			name: 'Cancel',
 			value: 'cancel',
-			action: 'Cancel a command',
+			action: 'Cancel command',
 			description: 'Cancel a command that has not been sent yet, or stop waiting for its result',
 		},
 		{
 			name: 'Get',
 			value: 'get',
-			action: 'Get a command',
+			action: 'Get command',
 			description: 'Get the status and result of a command',
 		},
 		{
@@ -29,7 +30,7 @@ export const readOperations: Record<string, INodePropertyOptions[]> = {
 		{
 			name: 'Get',
 			value: 'get',
-			action: 'Get a device',
+			action: 'Get device',
 			description: 'Get a device with its counters and when it was last seen',
 		},
 		{
@@ -40,7 +41,7 @@ export const readOperations: Record<string, INodePropertyOptions[]> = {
 		},
 	],
 	event: [
-		{ name: 'Get', value: 'get', action: 'Get an event', description: 'Get an event by its ID' },
+		{ name: 'Get', value: 'get', action: 'Get event', description: 'Get an event by its ID' },
 		{
 			name: 'Get Many',
 			value: 'getAll',
@@ -50,7 +51,7 @@ export const readOperations: Record<string, INodePropertyOptions[]> = {
 		{
 			name: 'Get Photo',
 			value: 'getPhoto',
-			action: 'Get the photo of an event',
+			action: 'Get event photo',
 			description: 'Get the photo of an Attendance Photo event as a binary file',
 		},
 	],
@@ -58,13 +59,13 @@ export const readOperations: Record<string, INodePropertyOptions[]> = {
 		{
 			name: 'Get',
 			value: 'get',
-			action: 'Get a user',
+			action: 'Get user',
 			description: 'Get a user as reported by each device',
 		},
 		{
 			name: 'Get Credential',
 			value: 'getCredential',
-			action: 'Get the data of a credential',
+			action: 'Get user credential',
 			description:
 				'Get a card number, PIN, template or photo of a user. The API key requires the scope templates:read, and each read is recorded in the relay’s audit log.',
 		},
@@ -78,26 +79,10 @@ export const readOperations: Record<string, INodePropertyOptions[]> = {
 };
 
 const LISTS = ['command', 'device', 'event', 'user'];
+const SIMPLIFIED = Object.keys(SIMPLE_FIELDS);
 
 function shown(resource: string, ...operation: string[]): { show: Record<string, string[]> } {
 	return { show: { resource: [resource], operation } };
-}
-
-function text(
-	displayName: string,
-	name: string,
-	placeholder: string,
-	displayOptions: INodeProperties['displayOptions'],
-): INodeProperties {
-	return {
-		displayName,
-		name,
-		type: 'string',
-		default: '',
-		required: true,
-		placeholder,
-		displayOptions,
-	};
 }
 
 function filters(resource: string, options: INodeProperties[]): INodeProperties {
@@ -123,13 +108,22 @@ const deviceFilter: INodeProperties = {
 };
 
 export const readProperties: INodeProperties[] = [
-	text(
-		'Command ID',
+	picker(
+		'Command',
 		'commandId',
+		'searchCommands',
+		'The command that was sent to a device',
 		'e.g. cmd_004h3gw8x2m1k6p9r5t7v3y2b1',
-		shown('command', 'get', 'cancel'),
+		shown('command', 'get', 'cancel').show,
 	),
-	text('Event ID', 'eventId', 'e.g. evt_01kay8ds0r000000', shown('event', 'get', 'getPhoto')),
+	picker(
+		'Event',
+		'eventId',
+		'searchEvents',
+		'The event that the relay stored',
+		'e.g. evt_01kay8ds0r000000',
+		shown('event', 'get', 'getPhoto').show,
+	),
 	{
 		displayName: 'Put Output File in Field',
 		name: 'binaryPropertyName',
@@ -176,6 +170,35 @@ export const readProperties: INodeProperties[] = [
 		default: 50,
 		description: 'Max number of results to return',
 		displayOptions: { show: { resource: LISTS, operation: ['getAll'], returnAll: [false] } },
+	},
+	{
+		displayName: 'Output',
+		name: 'output',
+		type: 'options',
+		options: [
+			{ name: 'Raw', value: 'raw', description: 'Return all fields' },
+			{
+				name: 'Selected Fields',
+				value: 'selected',
+				description: 'Return only the fields that you name',
+			},
+			{ name: 'Simplified', value: 'simplified', description: 'Return the most important fields' },
+		],
+		default: 'simplified',
+		description: 'Which fields of each result to return',
+		displayOptions: { show: { resource: SIMPLIFIED, operation: ['get', 'getAll'] } },
+	},
+	{
+		displayName: 'Fields',
+		name: 'outputFields',
+		type: 'string',
+		default: '',
+		required: true,
+		placeholder: 'e.g. device_id, label',
+		description: 'The names of the fields, separated by commas',
+		displayOptions: {
+			show: { resource: SIMPLIFIED, operation: ['get', 'getAll'], output: ['selected'] },
+		},
 	},
 	filters('command', [
 		deviceFilter,

@@ -6,6 +6,7 @@ import {
 } from 'n8n-workflow';
 
 import { call, download, list } from '../relay';
+import { chosenFields } from './output';
 
 type Read = (this: IExecuteFunctions, itemIndex: number) => Promise<INodeExecutionData[]>;
 
@@ -36,7 +37,7 @@ function get(resource: string, name: string): Read {
 		const { body } = await call.call(this, 'GET', path.call(this, resource, name, itemIndex), {
 			itemIndex,
 		});
-		return [{ json: body }];
+		return [{ json: chosenFields.call(this, resource, body, itemIndex) }];
 	};
 }
 
@@ -47,7 +48,7 @@ function getAll(resource: string): Read {
 			: (this.getNodeParameter('limit', itemIndex) as number);
 		const filters = this.getNodeParameter('filters', itemIndex, {}) as IDataObject;
 		const rows = await list.call(this, PATHS[resource], query(filters), limit, itemIndex);
-		return rows.map((json) => ({ json }));
+		return rows.map((row) => ({ json: chosenFields.call(this, resource, row, itemIndex) }));
 	};
 }
 

@@ -57,7 +57,7 @@ export const properties: INodeProperties[] = [
 				name: 'batchMax',
 				type: 'number',
 				typeOptions: { minValue: 1, maxValue: 500, numberPrecision: 0 },
-				default: 100,
+				default: 50,
 				description:
 					'Maximum number of events that start one execution, each as an item. A device that was offline can send thousands of events at once.',
 			},
@@ -66,7 +66,7 @@ export const properties: INodeProperties[] = [
 				name: 'batchWaitMs',
 				type: 'number',
 				typeOptions: { minValue: 0, maxValue: 60000, numberPrecision: 0 },
-				default: 500,
+				default: 250,
 				description: 'How long a batch waits for more events',
 			},
 			{

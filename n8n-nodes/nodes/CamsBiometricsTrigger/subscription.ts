@@ -4,6 +4,8 @@ import { call } from '../relay';
 
 const SUBSCRIPTIONS = '/v1/subscriptions';
 const GONE = 404;
+/** How long the subscription of a test in the editor lasts, in seconds. n8n listens for two minutes. */
+const TEST_SECONDS = 600;
 
 /** The data that the node stores about its subscription. */
 export interface Kept extends IDataObject {
@@ -36,8 +38,8 @@ export function wanted(this: IHookFunctions): IDataObject {
 			0,
 			500,
 		),
-		batch_max: options.batchMax ?? 1,
-		batch_wait_ms: options.batchWaitMs ?? 500,
+		batch_max: options.batchMax ?? 50,
+		batch_wait_ms: options.batchWaitMs ?? 250,
 		max_in_flight: options.maxInFlight ?? 16,
 		include_card_numbers: options.includeCardNumbers ?? false,
 	};
@@ -73,10 +75,13 @@ export async function exists(this: IHookFunctions): Promise<boolean> {
 }
 
 export async function subscribe(this: IHookFunctions): Promise<boolean> {
-	const { body } = await call.call(this, 'POST', SUBSCRIPTIONS, { body: wanted.call(this) });
+	const isTest = this.getMode() === 'manual';
+	const { body } = await call.call(this, 'POST', SUBSCRIPTIONS, {
+		body: { ...wanted.call(this), ...(isTest && { expires_in: TEST_SECONDS }) },
+	});
 	Object.assign(kept.call(this), { id: body.id, secret: body.secret });
 	const seconds = (this.getNodeParameter('options', {}) as IDataObject).sampleAfter ?? 15;
-	if (this.getMode() === 'manual' && seconds) {
+	if (isTest && seconds) {
 		await call.call(this, 'POST', `${SUBSCRIPTIONS}/${body.id as string}/test`, {
 			body: { delay_seconds: seconds },
 		});
