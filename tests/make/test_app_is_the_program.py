@@ -220,6 +220,6 @@ def test_secrets_of_actions_are_hidden_from_makes_log(app: App) -> None:
         f"request.body.{name}"
         for action in ACTIONS.values()
         for name in (*action.required, *action.optional)
-        if name == "password" or name.endswith("_data")
+        if name in ("password", "card_number") or name.endswith("_data")
     }
-    assert len(secret) == 5 and hidden == {"request.headers.authorization"} | secret
+    assert len(secret) == 6 and hidden == {"request.headers.authorization"} | secret

@@ -179,7 +179,10 @@ def test_without_the_switch_nothing_is_deleted(
     command: Json, make: Make, stage: Stage, device: Device
 ) -> None:
     error = fails(make, name_of(command["name"]), device_id=device.id, confirm=False)
-    assert (error.kind, error.message) == ("DataError", "confirm: must be true, because this can't be undone")
+    assert (error.kind, error.message) == (
+        "DataError",
+        "[422] confirm: must be true, because this can't be undone",
+    )
     assert stage.received(device) == []
 
 
@@ -191,7 +194,7 @@ def test_an_error_contains_the_relays_message(make: Make, device: Device) -> Non
     assert error.kind == "DataError"
     sentence, _, command = error.message.partition(" Command: ")
     assert sentence == (
-        "There is no user with this ID on the device. Add the user first. "
+        "[404] There is no user with this ID on the device. Add the user first. "
         "The gateway said: API_RESPONSE_USER_NOT_FOUND."
     )
     assert command.startswith("cmd_")
@@ -201,7 +204,7 @@ def test_every_invalid_field_is_named(make: Make, device: Device) -> None:
     error = fails(make, "addUserWithPassword", device_id=device.id, user_id="x" * 129, password="not digits")
     assert error.kind == "DataError"
     assert error.message == (
-        "password: must be 1 to 32 digits; user_id: has 129 characters, but at most 128 are allowed"
+        "[422] password: must be 1 to 32 digits; user_id: has 129 characters, but at most 128 are allowed"
     ), error.message
 
 

@@ -169,7 +169,7 @@ def test_a_failed_connection_says_why(app: App, stage: Stage) -> None:
         return raised.value.message
 
     assert "doesn't know this API key" in reason(stage.relay.url, "crk_made-up-and-unknown")
-    assert "no cams-relay at this URL: HTTP status 404" in reason(f"{stage.simulator.url}/nowhere", API_KEY)
+    assert reason(f"{stage.simulator.url}/nowhere", API_KEY) == "[404] There is no cams-relay at this URL."
     with web_page() as url:
         assert reason(url, API_KEY) == "There is no cams-relay at this URL. Enter its URL without a path."
     with pytest.raises(AssertionError, match="doesn't fit"):

@@ -7,7 +7,8 @@ from app.openapi.vocabulary import Json
 KEY = "request.headers.authorization"
 
 _MESSAGE = (
-    "{{ifempty(body.detail, ifempty(body.title, 'The relay answered with HTTP status ' + statusCode + '.'))}}"
+    "[{{statusCode}}] "
+    "{{ifempty(body.detail, ifempty(body.title, 'This is not an answer of cams-relay. Check the connection.'))}}"
     "{{if(body.gateway_status, ' The gateway said: ' + body.gateway_status + '.', '')}}"
     "{{if(body.command_id, ' Command: ' + body.command_id, '')}}"
 )
@@ -23,8 +24,9 @@ _KINDS = {
     502: "ConnectionError",
     503: "ConnectionError",
 }
-# Kinds of fields with biometric data or with PINs that open doors.
+# Kinds of fields with biometric data or with PINs that open doors, and the field with the number of a card that does.
 _SECRET = ("pin", "file")
+_CARD = "card_number"
 
 
 def base(catalog: Json) -> Json:
@@ -32,7 +34,7 @@ def base(catalog: Json) -> Json:
         field["name"]
         for action in catalog["actions"]
         for field in action["fields"]
-        if field["kind"] in _SECRET
+        if field["kind"] in _SECRET or field["name"] == _CARD
     }
     return {
         "baseUrl": "{{connection.url}}",
