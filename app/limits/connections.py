@@ -97,11 +97,15 @@ class Connection(Body):
             self._began = time.monotonic()
         left = self._seconds_left()
         if left > 0:
-            self._sock.settimeout(left)
             try:
+                self._sock.settimeout(left)
                 data: bytes = self._sock.recv(size)
             except TimeoutError:
                 left = 0.0
+            except OSError as error:
+                if error.errno != errno.EBADF:
+                    raise
+                return b""  # it was closed to make room while this waited
         if left <= 0:
             self.late = True
             self._table.late += self.phase != IDLE

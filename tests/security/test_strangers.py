@@ -195,6 +195,17 @@ def test_only_incomplete_bodies_of_api_keys_are_dropped() -> None:
         theirs.close()
 
 
+def test_a_connection_closed_by_another_one_ends_without_an_error() -> None:
+    settings = load({"RELAY_SECRET_KEY": "made-up-" * 5})
+    table = Connections(settings.limits, Callers(), by_proxy=False)
+    ours, theirs = socket.socketpair()
+    connection = table.admit(ours, ("198.51.100.7", 1))
+    assert connection
+    ours.close()
+    theirs.close()
+    assert connection.recv(100) == b""
+
+
 def test_callers_without_room_get_503_with_retry_after(hasty: Relay) -> None:
     with connect(hasty, "127.0.2.1") as first, connect(hasty, "127.0.2.1") as second:
         for sock in (first, second):
