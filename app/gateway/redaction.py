@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
+from itertools import islice
 
 from app.base.yielding import in_turns, let_others_run
 from app.gateway.values import LONGEST_NAME, LONGEST_WORD, clean, squeeze
@@ -22,6 +23,8 @@ _ENVELOPE = frozenset({"operationid", "time", "labelname", "serialnumber"})
 _DEEPEST = 32
 _LARGEST_INT = 2**63
 _UNKNOWN_MOST = 1000
+_SECRETS_MOST = 8
+_SHORTEST_SECRET = 6
 _MANY = 1000  # larger documents take so long that others must run meanwhile
 
 
@@ -82,15 +85,37 @@ def _writable(text: str) -> str:
 def redact_unknown(document: object) -> object:
     """Return what may be shown of an unknown document: its keys.
 
-    Texts are "", and all other values null, except the envelope's OperationID, Time, LabelName and SerialNumber. It
+    Texts are "", and all other values null, except the envelope's OperationID, Time, LabelName and SerialNumber. A key
+    or text that contains a secret of the envelope, such as the AuthToken, is "…". The result
     has at most 1000 values, nested no deeper than 32, and keys of at most 64 characters.
     """
-    return _Outline().of(document, _DEEPEST, envelope=True)
+    return _Outline(_secrets_of(document)).of(document, _DEEPEST, envelope=True)
+
+
+def _secrets_of(document: object) -> list[str]:
+    """Return the AuthToken and other secrets in the first 1000 fields of the envelope."""
+    found: list[str] = []
+    if isinstance(document, dict):
+        outer = list(islice(document.items(), _UNKNOWN_MOST))
+        inner = [
+            pair
+            for _, value in outer
+            if isinstance(value, dict)
+            for pair in islice(value.items(), _UNKNOWN_MOST)
+        ]
+        for key, value in islice((*outer, *inner), _UNKNOWN_MOST):
+            if isinstance(value, str) and len(value) >= _SHORTEST_SECRET and is_secret(key):
+                found.append(value)
+    return found[:_SECRETS_MOST]
 
 
 class _Outline:
-    def __init__(self) -> None:
+    def __init__(self, secrets: list[str]) -> None:
         self._left = _UNKNOWN_MOST
+        self._secrets = secrets
+
+    def _shown(self, text: str, longest: int) -> str:
+        return "…" if any(secret in text for secret in self._secrets) else text[:longest]
 
     def of(self, value: object, depth: int, envelope: bool) -> object:
         self._left -= 1
@@ -107,10 +132,10 @@ class _Outline:
             folded = key.lower()
             if envelope and folded in _ENVELOPE and isinstance(item, str):
                 self._left -= 1
-                shown: object = clean(item[:LONGEST_NAME])
+                shown: object = clean(self._shown(item, LONGEST_NAME))
             else:
                 shown = self.of(item, depth - 1, envelope and folded == "realtime")
-            outline[_writable(key[:LONGEST_WORD])] = shown
+            outline[_writable(self._shown(key, LONGEST_WORD))] = shown
         return outline
 
 

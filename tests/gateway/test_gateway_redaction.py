@@ -197,3 +197,16 @@ def test_a_large_document_is_read_in_turns(
     turns.clear()
     read({"RealTime": {"PunchLog": {"UserID": "2"}}})
     assert not turns
+
+
+@pytest.mark.parametrize("where", ["key", "part of a key", "inner key", "label"])
+def test_the_auth_token_is_not_shown_wherever_an_unknown_document_has_it(where: str) -> None:
+    token = "made-up-token-0123456789"
+    envelope: dict[str, object] = {"AuthToken": token, "Odd": {"x": 1}}
+    envelope |= {
+        "key": {token: 1},
+        "part of a key": {f"of {token}": 1},
+        "inner key": {"Odd": {"y": {token: 1}}},
+        "label": {"LabelName": token},
+    }[where]
+    assert token not in str(redact_unknown({"RealTime": envelope}))
