@@ -15,7 +15,7 @@ from app.api.query_parameters import check_query
 from app.api.request_helpers import connection
 from app.api.sessions import caller_by_session, session_token
 from app.store import Store, is_away
-from app.store.access.api_keys import ApiKey
+from app.store.access.api_keys import FIRST_KEY, ApiKey
 from app.store.access.audit import ABOUT
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -44,6 +44,8 @@ def caller() -> ApiKey:
         if found is None:
             raise Problem(401, "This API key is wrong, has been deleted, or has expired.")
         g.caller = found
+        if found is not FIRST_KEY:
+            store().api_keys.use.note(found.id)
         came_by = connection()
         if came_by is not None:
             came_by.vouch()

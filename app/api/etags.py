@@ -16,6 +16,7 @@ from flask import Response, request
 from app.api.auth import store
 from app.api.problems import Problem
 from app.api.request_helpers import answer
+from app.store.access.api_key_records import StoredKey
 from app.store.devices.registry import Device
 from app.store.subscriptions.records import Subscription
 
@@ -38,6 +39,12 @@ def of_subscription(subscription: Subscription) -> str:
     content = asdict(subscription)
     del content["takes_over"]  # the relay changes it
     return _digest(content)
+
+
+def of_api_key(key: StoredKey) -> str:
+    """Return the ETag of an API key. A rotation changes it; the end of the previous key doesn't."""
+    record = key.record
+    return _digest({"digest": key.digest, "name": record["name"], "expires_at": record["expires_at"]})
 
 
 def of_employee(row: dict[str, Any]) -> str:

@@ -109,7 +109,7 @@ HOLDERS: dict[str, Holder] = {
     ),
     "admin": Holder(
         "Everything that the other scopes can read. Names and scopes of API keys. The audit log",
-        "Everything that the other scopes can do. Create and delete API keys of any scope",
+        "Everything that the other scopes can do. Create, change, rotate and delete API keys of any scope",
         "Read an API key, AuthToken, Security Key or subscription's secret after it was created. (A whole unrecognised "
         "body does contain an AuthToken)",
     ),
@@ -140,8 +140,13 @@ URLS: dict[str, Url] = {
         "one body, with a signed link: without secrets, or whole with templates:read (audited)"
     ),
     "GET /v1/me": Url("the key's own name and scopes, the version"),
-    "GET /v1/api-keys": Url("names, scopes and last four characters of keys"),
+    "GET /v1/api-keys": Url("names, scopes and last four characters of keys, and when each was last used"),
     "POST /v1/api-keys": Url("the new key, once", "a key with any scopes is created (audited)"),
+    "GET /v1/api-keys/<key_id>": Url("the same for one key"),
+    "PATCH /v1/api-keys/<key_id>": Url("the key", "its name, or when it expires (audited)"),
+    "POST /v1/api-keys/<key_id>/rotate": Url(
+        "the new secret, once", "the key gets a new secret, and the previous one expires (audited)"
+    ),
     "DELETE /v1/api-keys/<key_id>": Url(
         "whether it existed",
         "the key and its sessions end, and if requested the subscriptions it created (audited)",

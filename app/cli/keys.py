@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import click
 
 from app.base.printable import printable
@@ -56,11 +58,61 @@ def list_keys(settings: Settings, as_json: bool) -> None:
                 "LAST 4": lambda key: key["key_hint"],
                 "CREATED": lambda key: key["created_at"],
                 "EXPIRES": lambda key: key["expires_at"],
+                "LAST USED": lambda key: key["last_used_at"],
                 "SCOPES": lambda key: " ".join(key["scopes"]),
             },
             json=as_json,
             none="There are no API keys except the first one, which is in RELAY_API_KEY or in the data folder.",
         )
+
+
+@keys.command("rename")
+@click.argument("key_id")
+@click.argument("name")
+@as_json
+@with_settings
+def rename_key(settings: Settings, key_id: str, name: str, as_json: bool) -> None:
+    """Change the name of the API key with the ID KEY_ID to NAME. The key itself stays the same."""
+    with operator(settings) as api:
+        changed = api.call("PATCH", f"/v1/api-keys/{quote(key_id, safe='')}", json={"name": name})
+    if as_json:
+        print_json(changed)
+    else:
+        click.echo(f"The API key {key_id} is now called {printable(changed['name'])!r}.")
+
+
+@keys.command("rotate")
+@click.argument("key_id")
+@click.option(
+    "--overlap",
+    type=int,
+    default=24 * 3_600,
+    show_default=True,
+    help="Seconds for which the previous key stays valid, at most 30 days. With 0, it stops working immediately.",
+)
+@as_json
+@with_settings
+def rotate_key(settings: Settings, key_id: str, overlap: int, as_json: bool) -> None:
+    """Create a new secret for the API key with the ID KEY_ID, and print it. It is not shown again.
+
+    Name, scopes and ID stay the same. To replace the first key, change RELAY_API_KEY or remove the file api_key in the
+    data folder, and restart the relay.
+    """
+    with operator(settings) as api:
+        rotated = api.call(
+            "POST",
+            f"/v1/api-keys/{quote(key_id, safe='')}/rotate",
+            json={"previous_key_expires_in": overlap},
+        )
+    if as_json:
+        print_json(rotated)
+        return
+    until = rotated["previous_key_expires_at"]
+    click.echo(
+        f"The previous key is valid until {until}." if until else "The previous key no longer works.",
+        err=True,
+    )
+    click.echo(rotated["key"])
 
 
 @keys.command()

@@ -17,7 +17,7 @@ from app.openapi.field_mapping import CONSTANT, DESCRIPTION, EXAMPLE, field_mapp
 from app.openapi.titles import pascal
 from app.openapi.vocabulary import Json, timed
 from app.schemas.actions import Action
-from app.schemas.api_keys import KeyBody
+from app.schemas.api_keys import KeyBody, KeyRotation
 from app.schemas.devices import DeviceBody, DeviceChange
 from app.schemas.subscriptions import ReplayBody, SubscriptionBody, TestBody
 
@@ -177,6 +177,9 @@ _KEY_TEXTS: dict[str, tuple[str, Any]] = {
     "scopes": ("Scopes of the key.", ["events:read", "subscriptions:write"]),
     "expires_at": ("When the key expires (ISO 8601). By default, it never expires.", "2036-11-24T00:00:00Z"),
 }
+_KEY_ROTATION_TEXTS: dict[str, tuple[str, Any]] = {
+    "previous_key_expires_in": ("Seconds that the previous secret stays valid. 0 ends it now.", 86_400),
+}
 
 _EMPLOYEE_TEXTS: dict[str, tuple[str, Any]] = {
     "user_id": ("The user's ID on the devices.", "2"),
@@ -262,6 +265,8 @@ SUBSCRIPTION_CHANGE = _change_of(SUBSCRIPTION, "secret")
 REPLAY = _described(ReplayBody(), _REPLAY_TEXTS, since="date-time", until="date-time")
 TEST = _described(TestBody(), _TEST_TEXTS)
 KEY = _described(KeyBody(), _KEY_TEXTS)
+KEY_CHANGE = _change_of(KEY, "scopes")
+KEY_ROTATION = _described(KeyRotation(), _KEY_ROTATION_TEXTS)
 EMPLOYEE = _described(EmployeeRow(), _EMPLOYEE_TEXTS)
 EMPLOYEE_CHANGE = _described(EmployeeRow(exclude=("user_id", "device_id")), _EMPLOYEE_TEXTS)
 EMPLOYEE_PATCH = _change_of(EMPLOYEE_CHANGE)
@@ -289,6 +294,8 @@ COMPONENTS: dict[str, Json] = {
     "ReplayBody": REPLAY,
     "TestBody": TEST,
     "ApiKeyBody": KEY,
+    "ApiKeyChange": KEY_CHANGE,
+    "ApiKeyRotation": KEY_ROTATION,
     "EmployeeChange": EMPLOYEE_CHANGE,
     "EmployeePatch": EMPLOYEE_PATCH,
     "EmployeesBody": EMPLOYEES,

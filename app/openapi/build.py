@@ -41,8 +41,8 @@ as HTTP calls. Send an API key as `Authorization: Bearer KEY` or `X-API-Key: KEY
 (RFC 9457). An action waits up to about 20 seconds for its result and answers 200. If the machine takes longer, the
 answer is 202 with a `status_url`. With the header `Idempotency-Key: VALUE`, every POST can be repeated safely. For 24
 hours, the same request with the same value gets the first answer again, with the header `Idempotent-Replayed: true`. A
-different request with the same value is answered with 409. Devices, subscriptions and employees have an `ETag`. A
-PATCH, PUT or DELETE with `If-Match: ETAG` fails with 412 if somebody else has changed the object. A GET with
+different request with the same value is answered with 409. Devices, subscriptions, employees and API keys have an
+`ETag`. A PATCH, PUT or DELETE with `If-Match: ETAG` fails with 412 if somebody else has changed the object. A GET with
 `If-None-Match: ETAG` answers 304 if the object hasn't changed. PATCH merges (RFC 7396); null means the default."""
 _PROBLEMS = {
     400: "The request can't be read, or its body isn't JSON.",

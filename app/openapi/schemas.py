@@ -195,6 +195,17 @@ KEY_PARTS: dict[str, Json] = {
     "key_hint": text("The last four characters of the key.", "x7Qd"),
     "created_at": text("When it was created.", AT),
     "expires_at": text("When the key expires; null if it never expires.", None, null=True),
+    "last_used_at": text(
+        "When the key was last used, exact to a minute; null if it hasn't been used.", AT, null=True
+    ),
+    "previous_key_hint": text(
+        "The last four characters of the previous secret, while it is still valid after a rotation.",
+        None,
+        null=True,
+    ),
+    "previous_key_expires_at": text(
+        "When the previous secret expires; null if there is none.", None, null=True
+    ),
 }
 API_KEY = one(KEY_PARTS, description="An API key, without the key itself.")
 API_KEY_WITH_KEY = one(

@@ -129,6 +129,7 @@ def _signed_file(
     )
 
 
+_KEY_ID = in_path("key_id", "The key's ID.", "key_4h3gw8x2m1k6p9r5t7v3y2b1")
 _key = partial(Endpoint, tag="keys", scopes=("admin",))
 
 KEYS: tuple[Endpoint, ...] = (
@@ -162,6 +163,40 @@ KEYS: tuple[Endpoint, ...] = (
         problems=(409,),
     ),
     _key(
+        method="get",
+        path="/v1/api-keys/{key_id}",
+        operation_id="getApiKey",
+        summary="Get API key",
+        description="Returns an API key, without the key itself, and when it was last used.",
+        answers=ok("The key.", ref("ApiKeyDetails")),
+        parameters=(_KEY_ID,),
+    ),
+    _key(
+        method="patch",
+        path="/v1/api-keys/{key_id}",
+        operation_id="updateApiKey",
+        summary="Update API key",
+        description="Changes the name of a key, or when it expires. Its scopes can't be changed.",
+        answers=ok("The changed key.", ref("ApiKeyDetails")),
+        parameters=(_KEY_ID,),
+        body=ref("ApiKeyChange"),
+        examples={"example": {"name": "Payroll"}},
+        problems=(412,),
+    ),
+    _key(
+        method="post",
+        path="/v1/api-keys/{key_id}/rotate",
+        operation_id="rotateApiKey",
+        summary="Rotate API key",
+        description="Creates a new secret for the key, which is shown only once. The previous secret stays valid for "
+        "24 hours, or for as many seconds as you say. Secrets before it stop working immediately.",
+        answers=ok("The key with its new secret.", ref("ApiKeyWithKey")),
+        parameters=(_KEY_ID,),
+        body=ref("ApiKeyRotation"),
+        examples={"example": {"previous_key_expires_in": 3600}},
+        problems=(409, 412),
+    ),
+    _key(
         method="delete",
         path="/v1/api-keys/{key_id}",
         operation_id="deleteApiKey",
@@ -170,13 +205,14 @@ KEYS: tuple[Endpoint, ...] = (
         "unless you set subscriptions to delete.",
         answers=no_content("Deleted."),
         parameters=(
-            in_path("key_id", "The key's ID.", "key_4h3gw8x2m1k6p9r5t7v3y2b1"),
+            _KEY_ID,
             parameter(
                 "subscriptions",
                 "What to do with the subscriptions that the key created.",
                 {**words("", "keep", "delete"), "default": "keep"},
             ),
         ),
+        problems=(412,),
     ),
     _key(
         method="get",

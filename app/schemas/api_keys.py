@@ -1,4 +1,4 @@
-"""The request body of `/v1/api-keys`. Contract §5."""
+"""The request bodies of `/v1/api-keys`. Contract §5."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 
 from marshmallow import ValidationError, fields
 
-from app.base.request_schema import Body, Length, OneOf
+from app.base.request_schema import Body, Length, OneOf, Range
 from app.store.access.scopes import SCOPES
+
+_DAY = 86_400
 
 
 def _in_future(value: datetime) -> None:
@@ -37,4 +39,12 @@ class KeyBody(Body):
         default_timezone=UTC,
         validate=_in_future,
         metadata={"examples": ["2036-11-24T00:00:00Z"]},
+    )
+
+
+class KeyRotation(Body):
+    """The body that gives a key a new secret."""
+
+    previous_key_expires_in = fields.Integer(
+        load_default=_DAY, strict=True, validate=Range(0, 30 * _DAY), metadata={"examples": [_DAY]}
     )

@@ -98,8 +98,12 @@ def test_responses_of_subscriptions_and_keys_are_described(
     described("POST", f"{path}/rotate-secret", f"{one}/rotate-secret")
     described("POST", f"{path}/enable", f"{one}/enable")
     described("PATCH", path, one, json={"batch_max": 2})
-    described("POST", "/v1/api-keys", json={"name": "of a test", "scopes": ["events:read"]})
+    key = described("POST", "/v1/api-keys", json={"name": "of a test", "scopes": ["events:read"]})
     described("GET", "/v1/api-keys")
+    path, one = f"/v1/api-keys/{key['id']}", "/v1/api-keys/{key_id}"
+    described("GET", path, one)
+    described("PATCH", path, one, json={"name": "renamed"})
+    described("POST", f"{path}/rotate", f"{one}/rotate", json={"previous_key_expires_in": 60})
     described("GET", "/v1/me")
     described("GET", "/health")
     described("GET", "/v1/me", key=None)

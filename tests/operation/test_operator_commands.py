@@ -66,6 +66,27 @@ def test_a_command_that_succeeds_prints_no_log_lines(relay: Relay, tmp_path: Pat
     assert {"api_key.created", "store.backed_up"} <= set(done)
 
 
+def test_a_key_is_renamed_and_rotated_and_the_previous_one_works_as_long_as_requested(relay: Relay) -> None:
+    made = relay.call("POST", "/v1/api-keys", json={"name": "old", "scopes": ["events:read"]}).json()
+    assert "'new'" in cli(relay, "keys", "rename", made["id"], "new")
+    ran = run_for(relay, "keys", "rotate", made["id"], "--overlap", "3600")
+    second = ran.stdout.strip()
+    assert ran.returncode == 0 and "valid until" in ran.stderr and second.startswith("crk_")
+    assert relay.get("/v1/me", key=second) == relay.get("/v1/me", key=made["key"])
+    assert relay.get("/v1/me", key=second)["name"] == "new"
+    (shown,) = rows(relay, "keys", "rotate", made["id"], "--overlap", "0")
+    assert shown["previous_key_expires_at"] is None and shown["name"] == "new"
+    statuses = [
+        relay.call("GET", "/v1/me", key=key).status_code for key in (made["key"], second, shown["key"])
+    ]
+    assert statuses == [401, 401, 200]
+    assert "previous_key_expires_in" in fails(relay, "keys", "rotate", made["id"], "--overlap", "-1")
+    assert "no API key" in fails(relay, "keys", "rotate", "no-such")
+    assert "no API key" in fails(relay, "keys", "rename", "no-such", "name")
+    found = actions_by_command_line(relay)
+    assert ("api_key.rotated", made["id"]) in found and ("api_key.changed", made["id"]) in found
+
+
 def test_all_pages_of_a_list_are_printed(relay: Relay) -> None:
     for number in range(3):
         assert relay.call(

@@ -11,11 +11,12 @@ import pytest
 from tests.harness import API_KEY, Device, Relay
 from tests.relay.tools import problem
 
-KINDS = ("devices", "subscriptions", "employees")
+KINDS = ("devices", "subscriptions", "employees", "api-keys")
 CHANGE: dict[str, dict[str, Any]] = {
     "devices": {"label": "Back Door"},
     "subscriptions": {"description": "changed"},
     "employees": {"name": "Zoë"},
+    "api-keys": {"name": "changed"},
 }
 
 
@@ -33,6 +34,9 @@ def path(kind: str, relay: Relay) -> str:
         path = f"/v1/employees/{secrets.token_hex(4)}"
         assert relay.call("PUT", path, json={"employee_id": "E1", "name": "Asha"}).ok
         return path
+    if kind == "api-keys":
+        made = relay.call("POST", "/v1/api-keys", json={"name": "n8n", "scopes": ["events:read"]})
+        return f"/v1/api-keys/{made.json()['id']}"
     body = {"target_url": "https://hooks.example/in", "events": ["*"]}
     return f"/v1/subscriptions/{relay.call('POST', '/v1/subscriptions', json=body).json()['id']}"
 

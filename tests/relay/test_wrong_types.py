@@ -122,6 +122,7 @@ def paths_of(relay: Relay, device: Device, subscription: str) -> list[str]:
         "delivery_id": relay.get(f"/v1/subscriptions/{subscription}/deliveries")["data"][0]["id"],
         "replay_id": relay.get(f"/v1/subscriptions/{subscription}/replays")["data"][0]["id"],
     }
+    values["key_id"] = relay.get("/v1/api-keys")["data"][0]["id"]
     here, today = len(relay.url), datetime.now(UTC)
     paths = [photo[here:], strange[here:]]
     for rule in create_app(load(relay.environment)).url_map.iter_rules():

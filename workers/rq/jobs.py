@@ -263,6 +263,7 @@ def upkeep() -> None:
     """Remove data that is older than the retention or from subscriptions that are gone, and set dates for old keys."""
     kept = store()
     kept.devices.date_former_keys()
+    kept.api_keys.remove_expired()
     remove_older(kept, int((time.time() - kept.settings.retention_days * 86_400) * 1000))
     kept.event_reader.trim(int((time.time() - kept.settings.retention_days * 86_400) * 1000))
     kept.audit.trim(int((time.time() - kept.settings.audit_days * 86_400) * 1000))

@@ -1,12 +1,15 @@
-"""API keys. Only their digests are stored, with scopes and an expiry."""
+"""API keys. Only their digests are stored, with scopes and an expiry.
+
+A rotated key has a new digest. Until the previous one expires, `{g}:api_keys:previous` leads from it to the new one.
+"""
 
 from __future__ import annotations
 
 import hmac
-import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -15,13 +18,21 @@ import redis
 
 from app.base import ids
 from app.base.yielding import in_turns
-from app.events.flatten import received_iso
+from app.store.access.api_key_records import (
+    StoredKey,
+    has_passed,
+    new_key,
+    new_record,
+    read_record,
+    rotated_record,
+)
+from app.store.access.api_key_use import ApiKeyUse
 from app.store.access.failed_attempts import FailedTries
 from app.store.access.scopes import SCOPES
 from app.store.server.connection import Connection
 from app.store.server.damage import left_out
 from app.store.server.embedded import EmptyFile, NotMade, keep_private_file, private_file
-from app.store.server.keys import API_KEYS
+from app.store.server.keys import API_KEYS, API_KEYS_PREVIOUS
 
 _MOST_WORKED = 1_000
 RESTORED = "api_key.restored"
@@ -43,6 +54,10 @@ class ApiKey:
         return scope in self.scopes or "admin" in self.scopes
 
 
+class KeyExpired(Exception):
+    """A key that has expired can't be rotated, because the new one would have expired, too."""
+
+
 FIRST_KEY = ApiKey("key_first", "first key", frozenset(SCOPES))
 
 
@@ -51,6 +66,8 @@ class ApiKeys:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._swap, self._rotate = connection.script("swap"), connection.script("rotate_key")
+        self.use = ApiKeyUse(connection)
         self._tries = FailedTries(connection)
         self._worked: dict[
             str, None
@@ -96,7 +113,7 @@ class ApiKeys:
             key = self._read_first()
         except (NotMade, EmptyFile):
             return None
-        record = _record(FIRST_KEY.id, FIRST_KEY.name, key, list(FIRST_KEY.scopes), None)
+        record = new_record(FIRST_KEY.id, FIRST_KEY.name, key, list(FIRST_KEY.scopes), None)
         return self._digest(key), orjson.dumps(record)
 
     def go_on_with_restored(self) -> bool:
@@ -158,75 +175,122 @@ class ApiKeys:
         return self._stored(digest)
 
     def _stored(self, digest: str) -> ApiKey | None:
-        stored = self._connection.redis.hget(API_KEYS, digest)
-        record = None if stored is None else _read(stored)
-        if record is None:
-            return None
-        if record["expires_at"] and datetime.fromisoformat(record["expires_at"]) <= datetime.now(UTC):
+        stored = self._connection.redis.hget(API_KEYS, digest) or self._successor(digest)
+        record = None if stored is None else read_record(stored)
+        if record is None or has_passed(record["expires_at"]):
             return None
         return ApiKey(record["id"], record["name"], frozenset(record["scopes"]))
+
+    def _successor(self, digest: str) -> bytes | None:
+        """Return the record of the key that replaced the one with this digest, while the old one is valid."""
+        with left_out("a rotated API key"):
+            stored = self._connection.redis.hget(API_KEYS_PREVIOUS, digest)
+            previous = None if stored is None else orjson.loads(stored)
+            if previous is not None and not has_passed(previous["expires_at"]):
+                found: bytes | None = self._connection.redis.hget(API_KEYS, previous["replaced_by"])
+                return found
+        return None
 
     def create(
         self, name: str, scopes: list[str], expires_at: datetime | None = None
     ) -> tuple[str, dict[str, Any]]:
         """Create a key. Returns the key itself, which is shown only once, and its record."""
         key = new_key()
-        record = _record(ids.random_id("key"), name, key, scopes, expires_at)
+        record = new_record(ids.random_id("key"), name, key, scopes, expires_at)
         self._connection.redis.hset(API_KEYS, self._digest(key), orjson.dumps(record))
         return key, record
 
     def all(self) -> list[dict[str, Any]]:
         """Return the records that can be read, oldest first."""
-        records = map(_read, in_turns(self._connection.redis.hvals(API_KEYS)))
+        records = map(read_record, in_turns(self._connection.redis.hvals(API_KEYS)))
         found = [record for record in records if record is not None]
         return sorted(found, key=lambda record: (record["created_at"], record["id"]))
 
     def unreadable(self) -> int:
         """Return how many records can't be read. Such keys are refused."""
-        return sum(_read(stored) is None for stored in in_turns(self._connection.redis.hvals(API_KEYS)))
+        return sum(read_record(stored) is None for stored in in_turns(self._connection.redis.hvals(API_KEYS)))
 
     def count(self) -> int:
         """Return the number of keys."""
         return int(self._connection.redis.hlen(API_KEYS))
 
-    def delete(self, key_id: str) -> bool:
-        """Delete a key; return whether there was one."""
-        for digest, stored in self._connection.redis.hgetall(API_KEYS).items():
-            record = _read(stored)
+    def find(self, key_id: str) -> StoredKey | None:
+        """Return a key by its ID; None if there is none or its record can't be read."""
+        for digest, stored in in_turns(self._connection.redis.hgetall(API_KEYS).items()):
+            record = read_record(stored)
             if record is not None and record["id"] == key_id:
-                return bool(self._connection.redis.hdel(API_KEYS, digest))
+                return StoredKey(digest.decode(), stored, record)
+        return None
+
+    def change(
+        self, key_id: str, changes: dict[str, Any], check: Callable[[StoredKey], None]
+    ) -> StoredKey | None:
+        """Change fields of a record; return it, or None if there is no such key.
+
+        If `check` raises, nothing is changed.
+        """
+        while (found := self.find(key_id)) is not None:
+            check(found)
+            changed = {**found.record, **changes}
+            stored = orjson.dumps(changed)
+            if self._swap(keys=[API_KEYS], args=[found.digest, found.stored, stored]):
+                return StoredKey(found.digest, stored, changed)
+        return None
+
+    def rotate(
+        self, key_id: str, overlap: timedelta, check: Callable[[StoredKey], None]
+    ) -> tuple[str, StoredKey] | None:
+        """Give a key a new secret, and return it with the record. None if there is no such key.
+
+        The previous secret is valid for `overlap`, but no longer than the key. An older one is no longer valid. If
+        `check` raises, nothing is changed. Raises KeyExpired.
+        """
+        while (found := self.find(key_id)) is not None:
+            check(found)
+            end = found.record["expires_at"]
+            if has_passed(end):
+                raise KeyExpired
+            until = datetime.now(UTC) + overlap
+            key = new_key()
+            record = rotated_record(
+                found.record, key, min(until, datetime.fromisoformat(end)) if end else until
+            )
+            rotated = StoredKey(self._digest(key), orjson.dumps(record), record)
+            if self._rotated(found, rotated):
+                return key, rotated
+        return None
+
+    def _rotated(self, found: StoredKey, rotated: StoredKey) -> bool:
+        """Replace a key's digest and record, and return True, unless the record has changed after it was read."""
+        until = rotated.record["previous_key_expires_at"]
+        previous = orjson.dumps({"replaced_by": rotated.digest, "expires_at": until}) if until else b""
+        return bool(
+            self._rotate(
+                keys=[API_KEYS, API_KEYS_PREVIOUS],
+                args=[found.digest, found.stored, rotated.digest, rotated.stored, previous],
+            )
+        )
+
+    def delete(self, key_id: str, check: Callable[[StoredKey], None] = lambda _: None) -> bool:
+        """Delete a key; return whether there was one. If `check` raises, it isn't deleted."""
+        while (found := self.find(key_id)) is not None:
+            check(found)
+            if self._swap(keys=[API_KEYS], args=[found.digest, found.stored, b""]):
+                self.use.forget(key_id)
+                return True
         return False
+
+    def remove_expired(self) -> None:
+        """Remove digests of rotated keys that have expired, and when deleted keys were last used."""
+        client = self._connection.redis
+        for digest, stored in in_turns(client.hgetall(API_KEYS_PREVIOUS).items()):
+            expired = True  # also if it can't be read
+            with left_out("a rotated API key"):
+                previous = orjson.loads(stored)
+                expired = has_passed(previous["expires_at"])
+            if expired:
+                client.hdel(API_KEYS_PREVIOUS, digest)
+        self.use.remove_others({record["id"] for record in self.all()})
 
     def _digest(self, key: str) -> str:
         return self._connection.vault.digest("api_key", key)
-
-
-def _record(
-    key_id: str, name: str, key: str, scopes: list[str], expires_at: datetime | None
-) -> dict[str, Any]:
-    return {
-        "id": key_id,
-        "name": name,
-        "scopes": sorted(set(scopes)),
-        "key_hint": key[-4:],
-        "created_at": received_iso(datetime.now(UTC)),
-        "expires_at": received_iso(expires_at) if expires_at else None,
-    }
-
-
-def _read(stored: bytes) -> dict[str, Any] | None:
-    """Read a key's record; None if it can't be read, which is logged, so that it doesn't affect other keys."""
-    with left_out("an API key"):
-        record: dict[str, Any] = orjson.loads(stored)
-        if not all(isinstance(record[name], str) for name in ("id", "name", "created_at")):
-            raise ValueError("no text")
-        frozenset(map(str.encode, record["scopes"]))
-        if record["expires_at"]:
-            record["expires_at"] = received_iso(datetime.fromisoformat(record["expires_at"]))
-        return record
-    return None
-
-
-def new_key() -> str:
-    """Return 192 random bits after a prefix that secret scanners can search for."""
-    return f"crk_{secrets.token_urlsafe(24)}"

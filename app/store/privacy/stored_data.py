@@ -213,6 +213,14 @@ STORED_DATA: tuple[StoredData, ...] = (
     ),
     StoredData("{g}:api_keys", "hash", "keyed digests of API keys, names, scopes", "none", _UNTIL_REMOVED),
     StoredData(
+        "{g}:api_keys:previous",
+        "hash",
+        "keyed digests of rotated API keys, and when they expire",
+        "none",
+        "until they have expired, at most 30 days",
+    ),
+    StoredData("{g}:api_keys:used", "hash", "when each API key was last used", "none", _UNTIL_REMOVED),
+    StoredData(
         "{g}:idempotency:DIGEST",
         "string",
         "keyed digests of requests with an Idempotency-Key, and their answers. An answer may contain user IDs; "

@@ -58,6 +58,8 @@ Valkey Cluster keeps them on one node. Keys with the tag `{g}` belong to no devi
 {g}:token:DIGEST                set of the devices that use an AuthToken (usually one)
 {g}:subscriptions               hash: subscription → JSON
 {g}:api_keys                    hash: digest of a key → JSON
+{g}:api_keys:previous           hash: digest of a rotated key → digest of the new key, when the old one expires (JSON)
+{g}:api_keys:used               hash: API key → when it was last used (ms)
 {g}:vault                       what `rekey` keeps of previous secret keys, encrypted
 {g}:rekeyed                     ID of the secret key that encrypts all data, as found by `rekey`
 {g}:key_id                      ID of the secret key that encrypts all data, checked when a process starts
@@ -98,6 +100,8 @@ FORMER_DEVICES = "{g}:former_devices"
 SIMULATED_DEVICES = "{g}:simulated_devices"
 SUBSCRIPTIONS = "{g}:subscriptions"
 API_KEYS = "{g}:api_keys"
+API_KEYS_PREVIOUS = "{g}:api_keys:previous"
+API_KEYS_USED = "{g}:api_keys:used"
 COUNTERS = "{g}:counters"
 AUDIT = "{g}:audit"
 VAULT = "{g}:vault"
