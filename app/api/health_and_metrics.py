@@ -59,6 +59,7 @@ def health() -> Response:
         "spooled_bytes": spooled,
         "newest_backup_at": None if away else _newest_backup(),
         "instance": instance(store().vault),
+        "store_id": None if away else _store_id(),
         "problems": problems(found),
         "warnings": found,
     }
@@ -71,6 +72,15 @@ def _newest_backup() -> str | None:
         return newest_backup(store())
     except (redis.RedisError, OSError):  # the store has just gone away
         return None
+
+
+def _store_id() -> str | None:
+    """Return a digest of the store's ID; None if it is unknown."""
+    try:
+        found = store().identity.store_id()
+    except (redis.RedisError, OSError):  # the store has just gone away
+        return None
+    return None if found is None else store().vault.digest("store", found)[:16]
 
 
 def _away_since() -> str | None:

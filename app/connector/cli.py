@@ -217,7 +217,7 @@ def _run(name: str, make_source: Callable[[dict[str, Any] | None], Source], shar
     from app.connector.memory import Memory, receiver_of
     from app.connector.progress import PlaceFile, Rejects
     from app.connector.push import Push
-    from app.connector.sender import Sender
+    from app.connector.sender import Sender, relay_store
 
     configure("info")
     stopping = threading.Event()
@@ -232,7 +232,9 @@ def _run(name: str, make_source: Callable[[dict[str, Any] | None], Source], shar
             if place.value is None:
                 new_state = True
                 place.save(source.place())
-            memory = Memory(None if shared["no_memory"] else files["memory"], receiver_of(url))
+            memory = Memory(
+                None if shared["no_memory"] else files["memory"], receiver_of(url), relay_store(url)
+            )
             push = Push(
                 source, chosen, Sender(url, stopping), place, memory, Rejects(files["rejects"]), stopping
             )

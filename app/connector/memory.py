@@ -1,10 +1,11 @@
 """The connector's memory of acknowledged punches: a set of digests in a SQLite file, which is kept forever.
 
 The relay recognises a punch for `RELAY_DEDUPE_DAYS`. A device that keeps its whole log exports the same rows even a
-year later, so the connector remembers them itself: 16 bytes per row, derived from the receiver's URL, the device and
-the punch. The digests of earlier versions used only the host, and match nothing here. Digests are written before the
-place is saved. Failure policy: a punch that was sent, but not yet written here, is sent again with the same
-OperationID.
+year later, so the connector remembers them itself: 16 bytes per row, derived from the receiver, the device and the
+punch. A receiver is a relay's store (`sender.relay_store`), whatever its URL, or otherwise a URL. Earlier versions used
+only the URL, whose digests are therefore also looked up, or only the host, whose digests match nothing here. Digests are
+written before the place is saved. Failure policy: a punch that was sent, but not yet written here, is sent again with
+the same OperationID.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ def receiver_of(url: str) -> str:
 
 
 class Memory:
-    """The punches that `receiver` (see `receiver_of`) acknowledged. If `path` is None, nothing is remembered."""
+    """The punches that a receiver acknowledged. If `path` is None, nothing is remembered."""
 
-    def __init__(self, path: Path | None, receiver: str) -> None:
+    def __init__(self, path: Path | None, url: str, store: str | None = None) -> None:
+        """`url` is the receiver's (see `receiver_of`), and `store` identifies the store of a relay, if it is known."""
         self._path = path
-        self._receiver = receiver
+        self._receivers = [url] if store is None else [store, url]  # the first one is used for new punches
         self._unsaved: set[bytes] = set()
         self._database: sqlite3.Connection | None = None
         if path is not None:
@@ -54,7 +56,11 @@ class Memory:
         """Return whether a punch with these contents was acknowledged before. Raises Stop."""
         if self._database is None:
             return False
-        digest = self._digest(stgid, contents)
+        said = list(contents)
+        return any(self._has(self._digest(receiver, stgid, said)) for receiver in self._receivers)
+
+    def _has(self, digest: bytes) -> bool:
+        assert self._database is not None
         if digest in self._unsaved:
             return True
         try:
@@ -66,7 +72,7 @@ class Memory:
     def add(self, stgid: str, contents: Iterable[str]) -> None:
         """Remember an acknowledged punch. The next `save` writes it to the file."""
         if self._database is not None:
-            self._unsaved.add(self._digest(stgid, contents))
+            self._unsaved.add(self._digest(self._receivers[0], stgid, contents))
 
     def save(self) -> None:
         """Write the punches that were added since the last save. Raises Stop."""
@@ -86,8 +92,8 @@ class Memory:
         if self._database is not None:
             self._database.close()
 
-    def _digest(self, stgid: str, contents: Iterable[str]) -> bytes:
-        said = "\n".join((self._receiver, stgid, *contents))
+    def _digest(self, receiver: str, stgid: str, contents: Iterable[str]) -> bytes:
+        said = "\n".join((receiver, stgid, *contents))
         return hashlib.sha256(said.encode()).digest()[:16]
 
     def _stop(self, error: Exception) -> Stop:

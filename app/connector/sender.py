@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
+import re
 import threading
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 
@@ -26,6 +28,8 @@ _FOR_GOOD = {
     422: "it doesn't accept this type of callback",
 }
 _LONGEST_ANSWER = 64 * 1024
+_HEALTH_SECONDS = 5
+_STORE_ID = re.compile(r"[0-9a-f]{16}")
 
 
 class Sender:
@@ -89,6 +93,21 @@ class Sender:
         if not _is_done(content):
             return 'answered 200 without {"status":"done"}, so it may not have stored the callback', 0
         return None, 0
+
+
+def relay_store(url: str) -> str | None:
+    """Return what identifies the store of the relay at a Callback URL; None if it isn't a relay, or is away."""
+    parts = urlsplit(url)
+    base, callback, _ = parts.path.rpartition("/callback")
+    if not callback:
+        return None
+    health = urlunsplit((parts.scheme, parts.netloc, f"{base}/health", "", ""))
+    try:
+        with requests.get(health, timeout=_HEALTH_SECONDS, allow_redirects=False, stream=True) as answer:
+            found = json.loads(_beginning(answer))["store_id"]
+    except (requests.RequestException, OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return f"store {found}" if isinstance(found, str) and _STORE_ID.fullmatch(found) else None
 
 
 def _beginning(answer: requests.Response) -> bytes:

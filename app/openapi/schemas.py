@@ -286,6 +286,11 @@ HEALTH = one(
             "An ID that is the same for all processes of this relay and different for other relays.",
             "4c1c3b5f0d3e",
         ),
+        "store_id": text(
+            "An ID of the store, which stays the same if the relay gets another URL; null if the store is away.",
+            "9f86d081884c7d65",
+            null=True,
+        ),
         "problems": many(
             "The warnings that mean that something isn't working now.",
             text("A sentence.", "The store can't write its append-only file. Check its log and its disk."),
