@@ -3,7 +3,7 @@
 The relay recognises a punch for `RELAY_DEDUPE_DAYS`. A device that keeps its whole log exports the same rows even a
 year later, so the connector remembers them itself: 16 bytes per row, derived from the receiver, the device and the
 punch. A receiver is a relay's store (`sender.relay_store`), whatever its URL, or otherwise a URL. Earlier versions used
-only the URL, whose digests are therefore also looked up, or only the host, whose digests match nothing here. Digests are
+only the URL, so its digests are looked up as well, or only the host, whose digests match nothing here. Digests are
 written before the place is saved. Failure policy: a punch that was sent, but not yet written here, is sent again with
 the same OperationID.
 """
