@@ -15,6 +15,7 @@ from app.api import (
     attendance,
     audit,
     callback,
+    compression,
     deliveries,
     descriptions,
     devices,
@@ -69,6 +70,7 @@ def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
     app.extensions["refusals"] = Refusals(store)
     app.extensions["event_feed"] = EventFeed(store)
     app.extensions["waiter"] = CommandWaiter(store)
+    compression.register(app)
     problems.register(app)
     request_ids.register(app)
     idempotency.register(app)

@@ -13,7 +13,7 @@ from app.api import cursors, etags
 from app.api.auth import needs, store
 from app.api.problems import Problem, placed
 from app.api.query_parameters import takes
-from app.api.request_helpers import answer, body, limit, page, raw_body
+from app.api.request_helpers import answer, body, limit, page, raw_body, refuse_other_media_types
 from app.attendance.employees import Employee, EmployeeRow, Fault, Wrong, employee, from_csv, from_rows
 from app.store.access.scopes import PEOPLE_READERS
 
@@ -22,6 +22,7 @@ blueprint = Blueprint("employees", __name__, url_prefix="/v1/employees")
 
 def _list() -> list[Employee]:
     """Return the list in the body, which is JSON or CSV."""
+    refuse_other_media_types("JSON or CSV, with Content-Type: application/json or text/csv")
     data = raw_body().strip()
     try:
         if not data.startswith((b"{", b"[")):

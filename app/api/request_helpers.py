@@ -128,12 +128,23 @@ def _read(came_by: Connection | None) -> bytes:
             raise Problem(503, "Too many large requests are being received. Try again in a moment.")
 
 
+def refuse_other_media_types(accepted: str) -> None:
+    """Raise a 415 if the body is XML or a form with files, by its Content-Type. `accepted` is for people.
+
+    Other values aren't checked: curl, for example, sends JSON as a form unless told otherwise.
+    """
+    mimetype = request.mimetype
+    if mimetype.endswith(("/xml", "+xml")) or mimetype.startswith("multipart/"):
+        raise Problem(415, f"The body is {mimetype[:60]}. Send {accepted}.")
+
+
 def body(schema: Schema, *, partial: bool = False, largest: int = LARGEST_JSON) -> dict[str, Any]:
     """Return the request's JSON body, checked by the schema.
 
-    Raises a 422 Problem or ValidationError that names the invalid fields, a 400 if the body isn't JSON, and a 413 if it
-    is larger than `largest` bytes.
+    Raises a 422 Problem or ValidationError that names the invalid fields, a 400 or 415 if it isn't JSON, and a 413
+    if it is larger than `largest` bytes.
     """
+    refuse_other_media_types("JSON, with Content-Type: application/json")
     try:
         value = orjson.loads(raw_body(largest) or b"{}")
     except orjson.JSONDecodeError as error:

@@ -268,9 +268,7 @@ def _say(push: Push, unknown: str, rejects: Path, new_state: bool) -> None:
     aside = f" (see {rejects})" if push.counts.put_aside else ""
     hint = ""
     if new_state and push.counts.sent_before and push.counts.sent_before == push.counts.read:
-        hint = (
-            ". All rows were sent to this URL before. To send them again, use --no-memory and another --state"
-        )
+        hint = ". All rows had already been sent. To send them again, use --no-memory and another --state"
     click.echo(f"{push.counts}{aside}, {push.waiting()} waiting{hint}", err=True)
 
 

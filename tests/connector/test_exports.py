@@ -286,7 +286,7 @@ def test_a_new_state_whose_rows_were_all_sent_before_does_not_mention_the_memory
     _write(connector, HEADING + ROWS)
     assert "--no-memory" not in _run(connector)
     said = _run(connector, "--state", "b")
-    assert "2 rows read: 0 sent, 2 sent before, 0 rejected, 0 waiting. All rows were sent" in said
+    assert "2 rows read: 0 sent, 2 sent before, 0 rejected, 0 waiting. All rows had already been sent" in said
     assert "--no-memory" in said.splitlines()[-1]
     assert "--no-memory" not in _run(connector, "--state", "b")
     _write(connector, HEADING + ROWS + "9,2026-11-24 09:00:00,in\n")
