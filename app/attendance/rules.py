@@ -263,9 +263,10 @@ def summary(day: date, marks: Iterable[tuple[Mark, Site]], rules: Rules, now: fl
 def _is_too_long(visits: Sequence[Sequence[int]], alternates: bool, rules: Rules) -> bool:
     """Return whether a shift would be longer than one can be, so that a punch in between must be missing.
 
-    If ins and outs alternate, somebody is away after each second visit, for as long as they like.
+    If ins and outs alternate, somebody is away after each second visit, for as long as they like. Otherwise, nobody
+    knows when they were away, so the whole time counts.
     """
-    pairs = list(pairwise(visits))[:: 2 if alternates else 1]
+    pairs = list(pairwise(visits))[::2] if alternates else [(visits[0], visits[-1])]
     return 0 < rules.longest_shift < max((later[0] - earlier[-1] for earlier, later in pairs), default=0)
 
 

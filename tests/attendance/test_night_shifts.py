@@ -89,6 +89,19 @@ def test_a_shift_longer_than_possible_has_no_hours_and_is_reported() -> None:
     assert (away["worked_hours"], away["present_hours"], away["missing_punch"]) == (18.5, 2.0, False)
 
 
+@pytest.mark.parametrize(
+    ("punches", "day"),
+    [
+        ("2 06:00, 2 22:00, 3 06:00", 2),  # a night worker who forgot to punch on the evening of the 1st
+        ("2 06:00 out, 2 22:00 in, 3 06:00 out", 2),
+        ("2 09:00, 3 00:30, 3 09:00, 3 18:00", 3),  # a day worker who stayed until 00:30
+    ],
+)
+def test_a_day_of_work_and_rest_has_no_hours_if_ins_and_outs_do_not_alternate(punches: str, day: int) -> None:
+    row = _rows(_marks(punches))[day]
+    assert (row["worked_hours"], row["present_hours"], row["missing_punch"]) == (None, None, True)
+
+
 @pytest.mark.parametrize(("day", "hours"), [("2026-03-28", 7.0), ("2026-10-24", 9.0)])
 def test_the_night_of_a_clock_change_has_the_hours_that_passed(day: str, hours: float) -> None:
     zone = ZoneInfo("Europe/Berlin")
