@@ -29,7 +29,7 @@ export type Filters = Readonly<Record<string, string | number | boolean | undefi
 /** Which events are returned. Several types, devices or users are separated by commas. */
 export type EventFilters = Partial<Record<'type' | 'device_id' | 'user_id', string>>;
 
-/** Which events are followed, and from where. */
+/** Which events are followed, and where to start. */
 export interface FollowOptions extends EventFilters {
   /** The ID of the last event you have processed. */
   after?: string;
@@ -68,9 +68,9 @@ const sleep = (seconds: number, signal?: AbortSignal): Promise<void> =>
 /**
  * A relay's API.
  *
- * If the relay says that it didn't carry out a request (`Retry-After`), the request is repeated up to three times. A GET
- * or a POST is also repeated if the connection fails. Every POST has an `Idempotency-Key`, so a repetition never does
- * anything twice. All methods throw a `RelayError` for an error in the answer, and what `fetch` throws if there was none.
+ * If the relay says that it didn't carry out a request (`Retry-After`), the request is retried up to three times. A GET
+ * or a POST is also retried if the connection fails. Every POST has an `Idempotency-Key`, so nothing is done twice. All
+ * methods throw a `RelayError` for an error in the answer, and what `fetch` throws if there was none.
  */
 export class Relay {
   readonly #url: string;
@@ -231,7 +231,7 @@ export class Relay {
   /**
    * Send a command, such as `add-user`, to a device, wait until it has ended, and return it.
    *
-   * @throws CommandError if the command failed, OutcomeUnknown if the device may have carried it out, and
+   * @throws CommandError if the command failed or was cancelled, OutcomeUnknown if the device may have carried it out, and
    * CommandNotEnded if it hasn't ended in time, for example because the device is offline.
    */
   async run(
@@ -321,7 +321,7 @@ function problemOf(text: string): Record<string, unknown> {
   }
 }
 
-/** Return the problem of a command that ended otherwise than well, as an action's own answer names it. */
+/** Return the problem of a command that didn't complete, with the same code as in the answer of an action. */
 function endedBadly(command: CommandWithResult): Record<string, unknown> {
   const codes: Record<string, string> = { unknown: 'outcome_unknown', cancelled: 'command_cancelled' };
   return {

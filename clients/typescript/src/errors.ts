@@ -1,6 +1,6 @@
 import type { FieldError } from './types.js';
 
-/** An error that the relay answered with. Decide by `code`, which is stable: the words can change. */
+/** An error that the relay answered with. Check `code`, which is stable. The texts can change. */
 export class RelayError extends Error {
   override name = 'RelayError';
   /** Names the kind of error, such as `not_found` or `invalid`. */
@@ -33,7 +33,7 @@ export class RelayError extends Error {
   }
 }
 
-/** A command ended otherwise than well. `code` says why, such as `user_not_found`. */
+/** A command failed or was cancelled. `code` says why, such as `user_not_found`. */
 export class CommandError extends RelayError {
   override name = 'CommandError';
 

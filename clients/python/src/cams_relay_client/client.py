@@ -31,12 +31,12 @@ RETRIES = 3
 class Relay:
     """A relay's API.
 
-    It can be used as a context manager, which closes its connections. Several threads need one each.
+    It can be used as a context manager, which closes its connections. Don't share it between threads.
 
     `url` is the relay's URL, such as `http://127.0.0.1:8000`, and `api_key` a key with the scopes you need. `timeout`
-    is in seconds. If the relay says that it didn't carry out a request (`Retry-After`), the request is repeated up to
-    three times. A GET or a POST is also repeated if the connection fails. Every POST has an Idempotency-Key, so a
-    repetition never does anything twice.
+    is in seconds. If the relay says that it didn't carry out a request (`Retry-After`), the request is retried up to
+    three times. A GET or a POST is also retried if the connection fails. Every POST has an Idempotency-Key, so nothing
+    is done twice.
 
     All methods raise RelayError for an error in the answer, and requests.RequestException if there was none.
     """
@@ -99,7 +99,7 @@ class Relay:
             if not left or pause is None or pause > LONGEST_WAIT:
                 raise error_of(answer.status_code, _problem(answer), pause)
             time.sleep(pause)
-        raise AssertionError("The last try returns or raises.")
+        raise AssertionError("The last attempt returns or raises.")
 
     def pages(self, path: str, **filters: Any) -> Iterator[Any]:
         """Yield all rows of a list, such as `/v1/devices`, page by page. Filters that are None are left out."""
@@ -240,9 +240,9 @@ class Relay:
         """Send a command, such as `add-user`, to a device, wait until it has ended, and return it.
 
         `fields` are those of the action. To repeat a command safely after a crash of your own program, choose and
-        store an `idempotency_key`. Raises CommandError if the command failed, OutcomeUnknown if the device may have
-        carried it out, and CommandNotEnded if it hasn't ended after `wait_seconds`, for example because the device is
-        offline.
+        store an `idempotency_key`. Raises CommandError if the command failed or was cancelled, OutcomeUnknown if the
+        device may have carried it out, and CommandNotEnded if it hasn't ended after `wait_seconds`, for example because
+        the device is offline.
         """
         began = time.monotonic()
         headers = {"Prefer": f"wait={max(1, min(20, int(wait_seconds)))}"}
@@ -306,7 +306,7 @@ def _problem(answer: requests.Response) -> dict[str, Any]:
 
 
 def _ended_badly(command: dict[str, Any]) -> dict[str, Any]:
-    """Return the problem of a command that ended otherwise than well, as an action's own answer names it."""
+    """Return the problem of a command that didn't complete, with the same code as in the answer of an action."""
     code = {"unknown": "outcome_unknown", "cancelled": "command_cancelled"}.get(command["status"])
     name = re.sub(r"\W+", "_", command.get("status_name") or "command failed").lower()
     return {

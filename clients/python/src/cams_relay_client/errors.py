@@ -6,7 +6,7 @@ from typing import Any
 
 
 class RelayError(Exception):
-    """An error that the relay answered with. `code` is stable, so decide by it: the words can change."""
+    """An error that the relay answered with. Check `code`, which is stable. The texts can change."""
 
     def __init__(self, status: int, problem: dict[str, Any], retry_after: float | None = None) -> None:
         self.status = status
@@ -48,7 +48,7 @@ class TooManyRequests(RelayError):
 
 
 class CommandError(RelayError):
-    """A command ended otherwise than well. `code` says why, such as `user_not_found`."""
+    """A command failed or was cancelled. `code` says why, such as `user_not_found`."""
 
     @property
     def command_id(self) -> str:
