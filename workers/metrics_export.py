@@ -1,4 +1,4 @@
-"""Sends the metrics of `/metrics` by OTLP, if OTEL_EXPORTER_OTLP_ENDPOINT is set.
+"""Sends the metrics of `/metrics` over OTLP, if OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
 Only the dispatcher that delivers for shard 0 sends them, because most cover all processes. The names are those of
 `/metrics`, without `_total`.
@@ -30,7 +30,7 @@ _SHORTEST_SECONDS = 1.0
 
 
 def start(store: Store, leads: Callable[[], bool]) -> None:
-    """Begin to send metrics, in a thread, if that is wanted. `leads` returns whether this process has to."""
+    """Start a thread that sends metrics, if they should be sent. `leads` returns whether this process sends them."""
     if not telemetry.wanted("metrics"):
         return
     if not telemetry.is_installed():

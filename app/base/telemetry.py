@@ -1,11 +1,11 @@
-"""Traces by OTLP: one from a callback to the deliveries of each of its events.
+"""Traces over OTLP: one for each event, from its callback to its deliveries.
 
-They are only recorded if OTEL_EXPORTER_OTLP_ENDPOINT is set and the extra `otel` is installed. Otherwise, nothing of
-OpenTelemetry is imported, and `TRACES.on` is false.
+They are only recorded if OTEL_EXPORTER_OTLP_ENDPOINT is set and the extra `otel` is installed. Otherwise, OpenTelemetry
+isn't imported, and `TRACES.on` is false.
 
 No context is stored: the IDs of an event's trace and of its first span are keyed digests of the event's ID. So each
-process, and each later attempt, finds the trace again. Spans contain IDs of events, devices and subscriptions, and the
-targets' host names, but nothing else from callbacks.
+process, and each later attempt, finds the trace again. Spans contain IDs of events, devices and subscriptions, the
+callback's operation, and the targets' host names, but nothing else from callbacks.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ExportFailed(Exception):
 
 
 def wanted(signal: str) -> bool:
-    """Return whether `traces` or `metrics` are to be sent, according to OpenTelemetry's environment variables."""
+    """Return whether `traces` or `metrics` should be sent, according to OpenTelemetry's environment variables."""
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     if os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower() == "none":
@@ -66,7 +66,7 @@ def is_installed() -> bool:
 
 
 def resource(process: str) -> Any:
-    """Return the OpenTelemetry resource of this process. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go first."""
+    """Return the OpenTelemetry resource of this process. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override it."""
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
     ours = {
@@ -78,7 +78,7 @@ def resource(process: str) -> Any:
 
 
 def silence() -> None:
-    """Leave the log to our loops, because the exporters would log every failed attempt."""
+    """Turn off OpenTelemetry's own log lines, because it logs every failed attempt. Our loops log failures."""
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
 
 
@@ -93,7 +93,7 @@ class Traces:
         self._chosen = threading.local()  # the IDs of the next span
 
     def start(self, process: str, vault: Vault) -> None:
-        """Begin to record, if that is wanted. Call this once in a process, after it was forked."""
+        """Start recording, if traces should be sent. Call this once in a process, after it was forked."""
         if not wanted("traces") or self.on:
             return
         if not is_installed():
@@ -113,7 +113,7 @@ class Traces:
         self.on = True
 
     def stop(self) -> None:
-        """Send what is left, but wait only briefly."""
+        """Send the remaining spans, but wait only briefly."""
         if self.on:
             self.on = False
             ending = threading.Thread(target=self._provider.shutdown, daemon=True)
@@ -146,7 +146,7 @@ class Traces:
     def begin_delivery(
         self, event_ids: Sequence[str], subscription_id: str, target_url: str, attempt: int
     ) -> Span:
-        """Begin the span of an attempt, in the trace of its first event, with links to the others of a batch."""
+        """Begin the span of an attempt, in the trace of its first event, with links to others of a batch."""
         from opentelemetry.context import Context
         from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, set_span_in_context
 
@@ -184,7 +184,7 @@ class Traces:
 
 
 def traceparent(span: Span) -> str:
-    """Return the header line that tells a target its place in the trace (W3C Trace Context)."""
+    """Return the header line with which a target can continue the trace (W3C Trace Context)."""
     context = span.get_span_context()
     return f"traceparent: 00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
@@ -244,9 +244,10 @@ def _counted(exporter: Any) -> Any:
 def not_accepted(signal: str) -> ExportFailed:
     """Return the error for the log if `traces` or `metrics` could not be sent."""
     return ExportFailed(
-        f"the collector at OTEL_EXPORTER_OTLP_ENDPOINT doesn't accept {signal}; these are lost, events are not"
+        f"the collector at OTEL_EXPORTER_OTLP_ENDPOINT can't be reached or doesn't accept {signal}; "
+        "these are lost, but events aren't"
     )
 
 
 TRACES = Traces()
-"""the spans of this process"""
+"""The spans of this process."""
