@@ -17,7 +17,7 @@ help:
 	@echo "make docs        updates the generated parts of docs, openapi.yaml, asyncapi.yaml and postman/"
 	@echo "make make-app    builds the app for Make into build/make-app, or into the folder that OUT names"
 	@echo "make catalogs    builds the catalogs of n8n-nodes/ and zapier-app/, as their own npm scripts do"
-	@echo "make connector   builds a wheel of the Hybrid Connector alone into build/connector"
+	@echo "make connector   builds a wheel that contains only the Hybrid Connector into build/connector"
 	@echo "make lock        updates requirements*.txt from pyproject.toml"
 	@echo "make audit       known vulnerabilities of what the lock files name; needs the internet"
 	@echo "make clean       removes .venv and caches; .data stays"
