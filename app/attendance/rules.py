@@ -57,7 +57,8 @@ class Rules:
 LONGEST_GAP = 13 * 3_600
 # Without directions, somebody who was away for longer than this has begun another shift.
 LONGEST_BREAK = 4 * 3_600
-# An out this close to a punch shows that its directions can be believed.
+# An out this close to a punch shows that its directions can be believed. A single punch this close to an in and an out at
+# one instant shows which came first.
 NEARBY = 2 * 86_400
 # How far from a day its night shifts depend on punches, before and after.
 READ_BEFORE = 3 * 86_400
@@ -198,12 +199,16 @@ def _visits(times: Sequence[int], rules: Rules) -> list[list[int]]:
 def _ordered(marks: Iterable[tuple[Mark, Site]]) -> list[tuple[Mark, Site]]:
     """Sort punches by time. With an out and an in at one instant, the out comes first if the punch before was an in.
 
-    Somebody who goes straight from one job to the next leaves and arrives in the same second.
+    Somebody who goes straight from one job to the next leaves and arrives in the same second. If the latest single
+    punch isn't nearby, the in comes first, so that a day doesn't depend on how many days are read before it.
     """
     ordered: list[tuple[Mark, Site]] = []
-    for _, found in groupby(sorted(marks, key=_order), key=lambda pair: pair[0].at):
+    single: int | None = None
+    for at, found in groupby(sorted(marks, key=_order), key=lambda pair: pair[0].at):
         together = list(found)
-        if len(together) > 1 and ordered and ordered[-1][0].direction == "in":
+        if len(together) == 1:
+            single = at
+        elif single is not None and at - single <= NEARBY and ordered[-1][0].direction == "in":
             together.sort(key=lambda pair: pair[0].direction != "out")
         ordered += together
     return ordered

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.attendance.rules import READ_AFTER, READ_BEFORE, Mark, Rules, by_day, site, summary, window
@@ -161,6 +161,7 @@ def test_a_punch_sent_twice_changes_no_hours(minutes: list[int]) -> None:
 
 
 @given(PUNCHES)
+@example(_marks("2 06:00 in, 6 08:00 in, 6 08:00 out", zone="UTC"))
 def test_a_day_needs_no_punches_further_away_than_those_that_are_read(marks: list[Any]) -> None:
     whole = by_day(marks, Rules())
     for day, found in whole.items():
