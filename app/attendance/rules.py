@@ -57,8 +57,8 @@ class Rules:
 LONGEST_GAP = 13 * 3_600
 # Without directions, somebody who was away for longer than this has begun another shift.
 LONGEST_BREAK = 4 * 3_600
-# An out this close to a punch shows that its directions can be believed. A single punch this close to an in and an out at
-# one instant shows which came first.
+# An out this close to a punch shows that its directions can be believed. A single punch this close to an in and an out
+# at one instant shows which came first.
 NEARBY = 2 * 86_400
 # How far from a day its night shifts depend on punches, before and after.
 READ_BEFORE = 3 * 86_400
