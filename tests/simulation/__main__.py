@@ -24,8 +24,8 @@ from itertools import count, takewhile
 from tests.simulation.plan import Step
 from tests.simulation.runner import Result, Runner, runner
 
-_HASHES = "PYTHONHASHSEED"  # the order of sets is part of what is determined
-_SHOWN = 3  # failing seeds that are shrunk
+_HASHES = "PYTHONHASHSEED"  # the order of sets affects a run
+_SHOWN = 3  # failing seeds that are shrunk and shown
 
 
 def main() -> int:
@@ -93,7 +93,7 @@ def _play(made: Runner, seeds: Iterable[int]) -> int:
 
 
 def _beside_each_other(options: argparse.Namespace) -> int:
-    """Each with a store of its own."""
+    """Play the seeds in several processes, each with its own store."""
     how = ["--seeds", options.seeds] if options.seeds is not None else []
     how += ["--seconds", str(options.seconds)] if options.seconds is not None else []
     command = [sys.executable, "-m", "tests.simulation", *how]

@@ -28,7 +28,7 @@ URLS = {"many": "http://many.example/hook", "strict": "http://strict.example/hoo
 
 
 class Web(Process):
-    """A web process: receives callbacks, keeps up with the devices, and brings in what it spooled."""
+    """A web process: receives callbacks, keeps up with changes of devices, and drains its spool."""
 
     def __init__(self, world: World, name: str, folder: str | None) -> None:
         super().__init__(world, name, world.settings_in(folder))
@@ -49,7 +49,7 @@ class Web(Process):
         return Receiver(self.store, self.spool)
 
     def receive(self, document: Document) -> Any:
-        """True, a refusal's status, or FROZEN."""
+        """Return True, the status of a refusal, or FROZEN."""
         return self.run(self._receive, document.body)
 
     def _receive(self, body: bytes) -> Any:
@@ -66,7 +66,7 @@ class Web(Process):
         self._in_background(self.receiver._keep_up)
 
     def drain(self) -> bool:
-        """Whether all that it has spooled is found on the disk now."""
+        """Drain the spool. Return whether all its files are still on the disk."""
         if self.spool is None:
             return True
         kept = self._in_background(self.spool.check)
@@ -75,14 +75,14 @@ class Web(Process):
         return kept
 
     def accept_store(self) -> None:
-        """What an operator does who means the store to be another: `cams-relay spool accept-store`, or a restart."""
+        """Accept a foreign store, as an operator does with `cams-relay spool accept-store` or a restart."""
         identity = self.store.identity
         self.run(identity.check)
         if identity.foreign is not None:
             self.run(identity.accept)
 
     def _in_background(self, job: Callable[[], None]) -> bool:
-        """Whether it went well."""
+        """Run a background job. Return whether it succeeded."""
 
         def guarded() -> bool:
             try:
@@ -97,7 +97,7 @@ class Web(Process):
 
 
 class Delivering(Process):
-    """A dispatcher, all of it, on a loop of its own."""
+    """A whole dispatcher, on its own event loop."""
 
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, name)
@@ -111,7 +111,7 @@ class Delivering(Process):
         await Dispatcher(self.store).run()
 
     def step(self, rounds: int) -> bool:
-        """Runs so many rounds of its loop; whether more is ready."""
+        """Run this many rounds of the loop. Return whether more is ready."""
         more = bool(self.run(self.loop.step, rounds))
         if self._main.done() and not self.dead:
             error = self._main.exception()
@@ -136,7 +136,7 @@ class Delivering(Process):
 
 
 class NoTimeLimit(BaseDeathPenalty):
-    """Jobs have all the time of the simulation."""
+    """Replaces RQ's time limit for jobs, because real time means nothing in the simulation."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         pass
@@ -152,18 +152,18 @@ class _Quiet(_Worker):
     death_penalty_class = NoTimeLimit
 
     def procline(self, message: str) -> None:
-        """The title of the real process is not ours."""
+        """Leave the title of the real process unchanged."""
 
 
 class Jobs(Process):
-    """The process of RQ's jobs. Whoever asks for `workers.rq.jobs.store()` gets the store of the one that runs."""
+    """The process that runs RQ's jobs. `workers.rq.jobs.store()` returns the store of the process that is running."""
 
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, name)
         self._worker: Any = None
 
     def step(self) -> Any:
-        """Runs the next job, if there is one; whether there was, or FROZEN in it."""
+        """Run the next job, if there is one. Return whether there was one, or FROZEN."""
         return self.run(self._step)
 
     def _step(self) -> bool:
@@ -190,7 +190,7 @@ class Jobs(Process):
 
 
 def make_worker(connection: Connection) -> Any:
-    """As workers/rq/process.py makes it."""
+    """Make a worker like the one in workers/rq/process.py."""
     jobs = queue(connection, _Job)
     return _Quiet(
         [jobs],
@@ -202,7 +202,7 @@ def make_worker(connection: Connection) -> Any:
 
 
 class Administrator(Process):
-    """Whoever registers devices and webhooks by the API; it repeats what failed until it is done."""
+    """Registers devices and webhooks, and requests replays, as through the API."""
 
     def register(self, machine: Machine) -> None:
         if self.run(self.store.devices.refresh, machine.device_id) is None:
@@ -239,7 +239,7 @@ class Administrator(Process):
         return found
 
     def replay(self, subscription: Subscription, until_ms: int) -> None:
-        """Asks for the replay of all events that were stored till then."""
+        """Request a replay of all events stored until then."""
         self.run(self._replay, subscription.id, until_ms)
 
     def _replay(self, subscription_id: str, until_ms: int) -> None:

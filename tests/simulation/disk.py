@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 class Disk:
-    """In the place of the module `os` in what writes to the disk."""
+    """Replaces the module `os` in the code that writes to the disk."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._opened: dict[int, Process] = {}
-        self._safe: dict[int, int] = {}  # inode → bytes that outlive a loss of power
+        self._safe: dict[int, int] = {}  # inode → bytes that survive a power loss
         self._written: set[int] = set()  # inodes
-        self._lost_from: dict[int, int] = {}  # inode → where what a failed sync has lost begins
+        self._lost_from: dict[int, int] = {}  # inode → offset of the data that a failed sync has lost
 
     def __getattr__(self, name: str) -> Any:
         found = self.__dict__[name] = getattr(os, name)
         return found
 
-    # What can fail
+    # Operations that can fail
 
     def open(self, path: Any, flags: int, *arguments: Any, **named: Any) -> int:
         process = self._process()
@@ -65,17 +65,17 @@ class Disk:
         inode, size = self._opened_inode(descriptor), os.fstat(descriptor).st_size
         safe = self._safe.get(inode, 0)
         if self._fault("sync"):
-            # The kernel drops the pages: a later sync that works says nothing of them.
+            # The kernel drops the pages, so a later successful sync doesn't mean that they were written.
             self._lost_from.setdefault(inode, safe)
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         self._safe[inode] = size
 
     fdatasync = fsync
 
-    # What happens to it from outside
+    # Faults from outside
 
     def power_lost(self, folder: Path) -> None:
-        """What had not reached the disk is gone from every file of a folder."""
+        """Remove everything that wasn't synced from all files of a folder."""
         for path in sorted(folder.glob("*")):
             found = path.stat()
             if found.st_ino not in self._written:
@@ -85,7 +85,7 @@ class Disk:
                 os.truncate(path, safe)
 
     def process_died(self, process: Process) -> None:
-        """Its locks are gone with it; its descriptors are closed at the end of the run."""
+        """Release the process's locks. Its descriptors are closed at the end of the run."""
         for descriptor, owner in self._opened.items():
             if owner is process:
                 with suppress(OSError):
@@ -112,5 +112,5 @@ class Disk:
 
 
 def sync_of(disk: Disk) -> Callable[[int], None]:
-    """What a spool is given to sync with: the disk's own."""
+    """Return the sync function for a spool."""
     return disk.fsync

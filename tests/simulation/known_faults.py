@@ -26,12 +26,12 @@ from workers.delivery.shard_context import Context
 from workers.delivery.target import Target
 from workers.rq import jobs
 
-_FIRST_LENGTH = spool_records.HEADER + len(spool_records.MARKER)  # where the first record says its own
+_FIRST_LENGTH = spool_records.HEADER + len(spool_records.MARKER)  # offset of the first record's length
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault: the promise it breaks, a plan that shows it, and what brings it back."""
+    """A fault: the promise it breaks, a plan that shows it, and a function that restores it."""
 
     promise: str
     steps: list[Step]
@@ -39,18 +39,18 @@ class Fault:
 
 
 def _arrival_decides(seams: Seams) -> None:
-    """What comes later counts as newer."""
+    """A callback that arrives later counts as newer."""
     arrivals = count(1)
     seams.put(ingest_call, "device_ms", lambda *_: next(arrivals))
 
 
 def _nobody_takes_replays_on(seams: Seams) -> None:
-    """Of a replay whose job was killed nobody does the rest."""
+    """A replay whose job was killed is never finished."""
     seams.put(jobs, "_take_on", lambda kept: None)
 
 
 def _versions_count(seams: Seams) -> None:
-    """The subscriptions' version is a count, which an emptied store comes to again."""
+    """The subscriptions' version is a counter, so an emptied store reaches the same number again."""
     announce = Subscriptions._announce
 
     def announce_by_ones(self: Any, subscription_id: str) -> None:
@@ -65,7 +65,7 @@ def _versions_count(seams: Seams) -> None:
 
 
 def _unknown_is_removed(seams: Seams) -> None:
-    """Whatever store is there is ours, and a device that it doesn't have was removed."""
+    """Any store is taken for the relay's own, and a device that isn't in it counts as removed."""
 
     def leave_out(self: Any, item: Any) -> None:
         self._is_stored(item)
@@ -75,12 +75,12 @@ def _unknown_is_removed(seams: Seams) -> None:
 
 
 def _nothing_is_written_again(seams: Seams) -> None:
-    """Nobody looks whether a segment is still found under its name."""
+    """A segment that was unlinked isn't written again."""
     seams.put(Writer, "_check", lambda self: None)
 
 
 def _damage_hides_the_rest(seams: Seams) -> None:
-    """A segment is read up to its first damage, as a length that leads nowhere made it."""
+    """A segment is only read up to its first damage."""
     read = spool_records.records
 
     def read_up_to_damage(*arguments: Any) -> Iterator[Any]:
@@ -94,7 +94,7 @@ def _damage_hides_the_rest(seams: Seams) -> None:
 
 
 def _second_sync_is_believed(seams: Seams) -> None:
-    """A segment of which a sync failed is gone on with; once one works, all of it counts as synced."""
+    """After a failed sync, the segment is written further, and a later successful sync counts for all of it."""
     sync = Writer._sync
 
     def sync_and_go_on(self: Any, segment: Any) -> None:
@@ -111,12 +111,12 @@ def _second_sync_is_believed(seams: Seams) -> None:
 
 
 def _the_frozen_are_waited_for(seams: Seams) -> None:
-    """Whoever has the turn to bring in what is spooled keeps it for as long as it lives."""
+    """A process keeps the lock for draining the spool for as long as it lives, even while frozen."""
     seams.put(spool_turn, "FROZEN_SECONDS", 1e9)
 
 
 def _position_is_moved_first(seams: Seams) -> None:
-    """The position of the events that are queued is moved on in a store that has lost what was before."""
+    """The position in the event queue is moved forward even if the store has lost the events before it."""
     write = Context.write
 
     async def write_anyway(
@@ -131,7 +131,7 @@ def _position_is_moved_first(seams: Seams) -> None:
 
 
 def _fresh_passes_what_is_loaded(seams: Seams) -> None:
-    """An event from the queue starts while what is due is still being read."""
+    """An event from the queue starts while due deliveries are still being read."""
     may_start_fresh = Target.may_start_fresh
 
     def started_too_early(self: Target) -> bool:
@@ -298,7 +298,7 @@ FAULTS = {
 
 
 def found(made: Runner, fault: Fault, *, there: bool) -> bool:
-    """Whether the fault's plan breaks its promise, while it is there or without it."""
+    """Return whether the plan breaks the fault's promise, with the fault (`there`) or without it."""
     seams = Seams(made)
     if there:
         fault.bring_back(seams)
@@ -310,7 +310,7 @@ def found(made: Runner, fault: Fault, *, there: bool) -> bool:
 
 
 def main() -> None:
-    """Prints of each fault whether it is found while it is there, and whether without it."""
+    """Print for each fault whether it is found while it is present, and whether it is found without it."""
     with runner() as made:
         print(
             json.dumps(

@@ -35,7 +35,7 @@ class _NoSockets(selectors.BaseSelector):
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):
-    """The loop of one dispatcher."""
+    """The event loop of one dispatcher."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -52,12 +52,12 @@ class SteppedLoop(asyncio.SelectorEventLoop):
         return made
 
     def unfinished(self) -> list[asyncio.Task[Any]]:
-        """Its tasks that have not ended, in the order in which they began."""
+        """Return the tasks that haven't ended, oldest first."""
         self._tasks = [task for task in self._tasks if not task.done()]
         return list(self._tasks)
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *arguments: Any) -> Any:
-        """At once: which thread is faster must not be chance."""
+        """Run the function at once, so that the result doesn't depend on the timing of threads."""
         future = self.create_future()
         try:
             future.set_result(func(*arguments))
@@ -66,10 +66,10 @@ class SteppedLoop(asyncio.SelectorEventLoop):
         return future
 
     def add_signal_handler(self, *arguments: Any) -> None:
-        """Simulated processes get no signals."""
+        """Do nothing: simulated processes get no signals."""
 
     def step(self, rounds: int) -> bool:
-        """Runs what is ready, so many rounds of it at most; whether more is ready."""
+        """Run what is ready, in this many rounds at most. Return whether more is ready."""
         asyncio._set_running_loop(self)
         try:
             for _ in range(rounds):
@@ -82,11 +82,11 @@ class SteppedLoop(asyncio.SelectorEventLoop):
 
 
 class Targets:
-    """All webhooks' targets: what each was sent and accepted, and how it behaves."""
+    """The targets of all webhooks: the requests they got and accepted, and how they respond."""
 
     def __init__(self) -> None:
         self.behaviour: dict[str, str] = {}
-        self.seconds = 0.05  # that each takes to answer
+        self.seconds = 0.05  # how long each takes to respond
         self.accepted: list[tuple[str, str, bytes]] = []  # URL, webhook-id, body
         self.begun: list[tuple[str, str]] = []  # URL, webhook-id: every attempt
 
@@ -106,7 +106,7 @@ class Targets:
         }[how]
 
     def events(self, url: str) -> list[dict[str, Any]]:
-        """What a target accepted, event by event."""
+        """Return the events that a target accepted, with batches split."""
         found: list[dict[str, Any]] = []
         for where, _, body in self.accepted:
             if where == url:
@@ -116,7 +116,7 @@ class Targets:
 
 
 class TargetClient:
-    """In the place of `workers.http.client.Client`: one call takes a moment, in which others may begin."""
+    """Replaces `workers.http.client.Client`. A call takes a moment, during which others can start."""
 
     def __init__(self, process: Process) -> None:
         self._process = process

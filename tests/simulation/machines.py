@@ -11,41 +11,41 @@ import orjson
 
 USERS = ("1", "2")
 PUNCH_TYPES = ("CheckIn", "CheckOut", "BreakOut", "BreakIn")
-BEHIND = 100_000  # seconds that their clocks are behind: the relay doesn't believe one that is ahead
-INSTANTS = 2  # at which somebody may have punched: so that corrections come
-OPPOSITES = 1  # the one of them at which an in and an out are two punches, as no row has an OperationTime
+BEHIND = 100_000  # seconds by which the devices' clocks are behind: the relay doesn't believe a clock that is ahead
+INSTANTS = 2  # number of times of day for punches; so few that corrections occur
+OPPOSITES = 1  # the instant at which an in and an out are two punches, because no row has an OperationTime
 CARDS = ("Card", "Fingerprint", "Password")
 
-# A key is what a value belongs to: (punch, device, user, instant, direction or None for any), (profile, device, user),
-# or (credential, device, user, type, index). None as a value: it was deleted.
+# A key identifies a value: (punch, device, user, instant, direction or None for any), (profile, device, user), or
+# (credential, device, user, type, index). A value of None means that it was deleted.
 Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Document:
-    """A callback, and what it says."""
+    """A callback and its content."""
 
     operation_id: str
     device_id: str
-    happened: int  # seconds of the simulation, by the machine's own clock; no two are the same
+    happened: int  # simulated seconds by the device's own clock; unique
     body: bytes = field(repr=False)
     values: dict[Key, str] = field(hash=False)
-    deletes: str | None = None  # a user
+    deletes: str | None = None  # the deleted user
 
     def is_outdated_by(self, others: list[Document]) -> bool:
-        """Whether all that it says was changed later by others; a deletion, whether its user was changed at all."""
+        """Return whether all its values were changed later; for a deletion, whether its user was changed at all."""
         newer = [other for other in others if other.happened > self.happened]
         if self.deletes is not None:
             return any(other.concerns(self.device_id, self.deletes) for other in newer)
         return all(any(other.says(key) for other in newer) for key in self.values)
 
     def concerns(self, device_id: str, user: str) -> bool:
-        """Whether it changes what is known of a user, rather than a punch."""
+        """Return whether it changes a user, not just a punch."""
         changed = any(key[0] != "punch" and key[1:3] == (device_id, user) for key in self.values)
         return changed or (self.device_id, self.deletes) == (device_id, user)
 
     def says(self, key: Key) -> bool:
-        """Whether the key has another value after it."""
+        """Return whether it changes the key's value."""
         is_deleted = key[0] != "punch" and key[1:3] == (self.device_id, self.deletes)
         return is_deleted or key in self.values
 
@@ -62,7 +62,7 @@ class Machine:
     punched: set[Key] = field(default_factory=set)
 
     def record(self) -> tuple[dict[str, Any], dict[str, str | None]]:
-        """What it is registered with."""
+        """Return the arguments with which the device is registered."""
         public = {
             "device_id": self.device_id,
             "label": self.device_id,
@@ -75,11 +75,11 @@ class Machine:
         }
         return public, {"auth_token": self.token, "security_key": None, "previous_security_key": None}
 
-    # What happens at it
+    # Events at the device
 
     def punch(self, at: float, happened: int, user: str, instant: int, punch_type: str) -> None:
-        """A punch, or a correction of one: the same user and instant with another type and temperature."""
-        temperature = f"{36 + happened / 100:.2f}"  # tells which of them it is
+        """Add a punch, or correct one: the same user and instant with another type and temperature."""
+        temperature = f"{36 + happened / 100:.2f}"  # identifies the revision
         log = {"Type": punch_type, "InputType": "Fingerprint", "UserId": user, "Temperature": temperature}
         log["LogTime"] = _time(at, -3600 * (1 + instant))
         direction = "in" if punch_type.endswith("In") else "out"
@@ -90,7 +90,7 @@ class Machine:
         self._queue(at, happened, {"PunchLog": log}, {key: f"{temperature} {_word(punch_type)}"})
 
     def update(self, at: float, happened: int, user: str, kind: str) -> None:
-        """A user's profile, and a credential."""
+        """Change a user's profile and a credential."""
         name = f"Name{happened}"
         data = _data(kind, happened)
         template = {"Type": kind, "UserID": user, "Index": "0", "Data": data, "Size": str(len(data))}
@@ -125,12 +125,12 @@ class Machine:
         self.queue.append(Document(operation_id, self.device_id, happened, body, values, deletes))
 
     def secrets(self) -> list[str]:
-        """What no output may hold."""
+        """Return the secrets that must not appear in any output."""
         return [self.token]
 
 
 def _word(punch_type: str) -> str:
-    """As events say it."""
+    """Return the punch type as events spell it."""
     return f"{punch_type[:5].lower()}_{punch_type[5:].lower()}"
 
 

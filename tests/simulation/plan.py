@@ -15,9 +15,9 @@ PROCESSES = (*WEBS, "deliver0", "deliver1", "jobs0")
 TARGETS = ("many", "strict")
 SLOTS = (1, 2, 3)
 
-# How often what is done that is no fault.
+# How often each ordinary step occurs.
 _WORK = {"happen": 20, "send": 5, "keep_up": 2, "drain": 6, "dispatch": 6, "advance": 4, "calm": 2, "job": 2}
-# Each run has some of these only: a fault that is always there hides what others would do.
+# Each run has only some of these, because a fault that is always present hides the effects of others.
 _FAULTS = {
     "partition": 3,
     "store": 3,
@@ -49,12 +49,12 @@ _LENGTH = (20, 60)
 
 
 def _mostly(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The first of them twice as often."""
+    """Return the names with the first one twice, so that it is picked twice as often."""
     return (names[0], *names)
 
 
 def plan(seed: int) -> list[Step]:
-    """The steps of a seed."""
+    """Return the steps of a seed."""
     chance = random.Random(seed)
     faults = {name for name in _FAULTS if chance.random() < 0.35}
     faults |= {other for name, other in _TOGETHER.items() if name in faults}
@@ -73,7 +73,7 @@ def _step(name: str, chance: random.Random) -> Step:
                 "update": lambda: [pick(CARDS)],
                 "delete": list,
             }[kind]()
-            # Rather of the same few, and through any process: so that they come across each other.
+            # Few devices and users, and any process, so that the callbacks affect each other.
             web = pick((*WEBS, "web0", None))
             return ["happen", web, pick(_mostly(DEVICES)), kind, pick(_mostly(USERS)), *more]
         case "send":

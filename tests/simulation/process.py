@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Frozen:
-    """What a step answers while its process is frozen in it."""
+    """The type of FROZEN, the result of a step in which the process was frozen."""
 
 
 FROZEN = Frozen()
@@ -29,25 +29,25 @@ class Process:
         self.world = world
         self.name = name
         self.dead = False
-        self.killed = False  # in the middle of something
+        self.killed = False  # while a step was running
         self.partitioned = False  # the store can't be reached by this process
-        self.clock_ahead = 0.0  # seconds of its wall clock
+        self.clock_ahead = 0.0  # seconds by which its wall clock is ahead
         self.loop: Any = None
         self._frozen_in: Any = None
-        self._command_faults: list[list[Any]] = []  # [commands until it happens, what]
-        self._disk_faults: list[list[Any]] = []  # [what is done, times until it happens, what]
+        self._command_faults: list[list[Any]] = []  # [commands until it happens, fault]
+        self._disk_faults: list[list[Any]] = []  # [operations until it happens, fault, operation]
         world.everyone.append(self)
         self.store = self.run(lambda: Store(settings or world.settings))
 
     # Running
 
     def run(self, act: Callable[..., Any], *arguments: Any) -> Any:
-        """What `act` answers, or FROZEN. Raises what it raises."""
+        """Return what `act` returns, or FROZEN. Exceptions of `act` are raised."""
         inside = greenlet.greenlet(act)
         return self._switch(inside, *arguments)
 
     def resume(self) -> Any:
-        """Goes on where it was frozen: what that answers."""
+        """Continue where the process was frozen. Return the result."""
         inside, self._frozen_in = self._frozen_in, None
         return self._switch(inside) if inside is not None else None
 
@@ -66,18 +66,18 @@ class Process:
         return self._frozen_in is not None
 
     def freeze(self) -> None:
-        """Called from inside of what it does."""
+        """Freeze the process; called from the code that it runs."""
         inside = greenlet.getcurrent()
         if inside.parent is not None and self.loop is None:
             inside.parent.switch(FROZEN)
 
     def die(self) -> None:
-        """As kill -9: nothing of it runs on."""
+        """Die as with kill -9: no code of the process runs on."""
         self.dead = True
         self.world.disk.process_died(self)
 
     def bury(self) -> None:
-        """At the end of the run: what was frozen is thrown away."""
+        """Discard the frozen step at the end of the run."""
         if self._frozen_in is not None:
             before, self.world.current = self.world.current, self
             try:
@@ -88,7 +88,7 @@ class Process:
                 self.world.current = before
             self._frozen_in = None
 
-    # What fails
+    # Faults
 
     @property
     def store_epoch(self) -> int:
@@ -98,11 +98,11 @@ class Process:
         return not (self.dead or self.partitioned or self.world.store_away)
 
     def fail_command(self, after: int, what: str) -> None:
-        """Has a fault happen to a command to come; 1 is the next."""
+        """Make a command fail: the next one (1) or a later one."""
         self._command_faults.append([after, what])
 
     def before_command(self, name: str) -> str | None:
-        """Called for each; the fault that happens to it."""
+        """Return the fault of this command, if any. Called for every command."""
         self.world.trace(f"{self.name} {name}")
         fault = self._due(self._command_faults)
         if fault == Fault.KILL:
@@ -111,7 +111,7 @@ class Process:
         return fault
 
     def fail_disk(self, after: int, operation: str, what: str) -> None:
-        """Has a fault happen to a write or a sync to come."""
+        """Make a write or a sync fail: the next one (1) or a later one."""
         self._disk_faults.append([after, what, operation])
 
     def disk_fault(self, operation: str) -> str | None:
@@ -122,7 +122,7 @@ class Process:
         return what
 
     def heal(self) -> None:
-        """Nothing fails from now on."""
+        """Remove all faults of this process."""
         self.partitioned = False
         self._command_faults.clear()
         self._disk_faults.clear()

@@ -19,7 +19,7 @@ from tests.simulation.world import BEGINNING
 
 
 def broken(stage: Stage) -> list[str]:
-    """What is broken, each with what it concerns."""
+    """Return a sentence for each broken promise."""
     stage.world.end()
     found = [f"No process fails for good: {problem}" for problem in stage.world.problems]
     for promise in PROMISES:
@@ -28,7 +28,7 @@ def broken(stage: Stage) -> list[str]:
 
 
 def nothing_acknowledged_is_lost(stage: Stage) -> Iterator[str]:
-    """Each callback that was acknowledged is in the store, or on disk where it is shown."""
+    """Each acknowledged callback is in the store, or on disk and shown there."""
     world, kept = stage.world, stage.world.kept()
     missing = [name for name in world.ledger.owed if name not in kept]
     summary = _summary(stage)
@@ -46,7 +46,7 @@ def _summary(stage: Stage) -> Summary:
 
 
 def every_queue_empties(stage: Stage) -> Iterator[str]:
-    """Once all works again, no gateway keeps a callback, and no process goes past the store."""
+    """Once everything works again, no callback stays at a gateway or in the spool."""
     for machine in stage.world.machines.values():
         if machine.queue:
             yield f"Every queue empties: {len(machine.queue)} callbacks of {machine.device_id} are refused"
@@ -56,7 +56,7 @@ def every_queue_empties(stage: Stage) -> Iterator[str]:
 
 
 def no_event_comes_twice(stage: Stage) -> Iterator[str]:
-    """A callback makes each of its events once, but where the store has lost its memory of it."""
+    """A callback creates each of its events once, unless the store has lost its memory of it."""
     made: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     for entry, event in stage.world.events():
         if event["operation_id"] and event["operation_id"] not in stage.world.ledger.lost:
@@ -78,7 +78,7 @@ def one_id_means_one_event(stage: Stage) -> Iterator[str]:
 
 
 def the_newest_wins(stage: Stage) -> Iterator[str]:
-    """Punches, users and credentials end as the last thing that happened to them left them, whatever came when."""
+    """Punches, users and credentials end with their newest values, in whatever order the callbacks came."""
     sent = list(stage.world.ledger.sent.values())
     ledger, kept = stage.world.ledger, stage.world.kept()
     owing = [one for name, one in ledger.owed.items() if name in kept or not ledger.destroyed]
@@ -102,7 +102,7 @@ def _keys(documents: list[Document]) -> list[Key]:
 
 
 class _State:
-    """What the relay has of punches, users and credentials in the end."""
+    """The final punches, users and credentials in the relay."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -133,7 +133,7 @@ class _State:
         return credential["data"] if credential else None
 
     def _punch(self, device_id: str, user: str, instant: int, direction: str | None) -> str | None:
-        """Its temperature and type; of several punches, all of theirs."""
+        """Return the temperature and type; of several punches, those of all."""
         moment = datetime.fromtimestamp(BEGINNING - BEHIND, UTC) - timedelta(hours=1 + instant)
         place = device_id, user, moment.strftime("%Y-%m-%dT%H:%M:%SZ")
         return ", ".join(
@@ -145,7 +145,7 @@ class _State:
 
 
 def each_webhook_gets_every_event(stage: Stage) -> Iterator[str]:
-    """Every event in the store reached each webhook that takes it."""
+    """Every event in the store reached each webhook that subscribes to it."""
     for subscription in stage.administrator.subscriptions():
         got = {event["id"] for event in stage.world.targets.events(subscription.target_url)}
         after = subscription.after.get("0", "0-0")
@@ -160,7 +160,7 @@ def _later(entry: str, than: str) -> bool:
 
 
 def every_replay_is_finished(stage: Stage) -> Iterator[str]:
-    """A replay that was asked for sends all that it was to send, whoever was killed meanwhile."""
+    """A replay sends all its events, even if processes were killed meanwhile."""
     stored = {ids.event_id(0, entry) for entry, _ in stage.world.events()}
     for replay in stage.world.ledger.replays:
         later = {name for url, name, _ in stage.world.targets.accepted[replay.after :] if url == replay.url}
@@ -170,7 +170,7 @@ def every_replay_is_finished(stage: Stage) -> Iterator[str]:
 
 
 def strict_webhooks_keep_the_order(stage: Stage) -> Iterator[str]:
-    """With one delivery at a time, an event is first accepted after all that came before it."""
+    """With one delivery at a time, events are first accepted in their order."""
     ledger = stage.world.ledger
     if ledger.store_losses or ledger.replays or stage.replayed:
         return
@@ -183,7 +183,7 @@ def strict_webhooks_keep_the_order(stage: Stage) -> Iterator[str]:
 
 
 def no_secret_is_told(stage: Stage) -> Iterator[str]:
-    """No AuthToken, PIN, card number or template is in an event, a delivery or a line of the log."""
+    """No event, delivery or log line contains an AuthToken, PIN, card number or template."""
     world = stage.world
     secrets = {machine.token for machine in world.machines.values()}
     secrets |= {

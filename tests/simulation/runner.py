@@ -18,7 +18,7 @@ import rq.worker
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-import app.web.application  # noqa: F401  # all modules that are to be on the simulated clock have to be loaded
+import app.web.application  # noqa: F401  # loads all modules that need the simulated clock
 import workers.dispatcher
 import workers.rq.process  # noqa: F401
 from app.base.vault import Vault
@@ -39,7 +39,7 @@ _COLLECT_EVERY = 25  # runs
 
 @dataclass
 class Result:
-    """How a run ended."""
+    """The result of a run."""
 
     seed: int
     steps: list[Step]
@@ -49,7 +49,7 @@ class Result:
 
 
 class Runner:
-    """Plays one plan after the other on one store."""
+    """Plays one plan after the other on the same store."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -59,7 +59,7 @@ class Runner:
         self._seams = Seams(self)
         self._listener = Listener()
 
-    # The clock of the run that is played
+    # The clock of the current run
 
     def wall(self) -> float:
         return self._world.wall() if self._world is not None else 0.0
@@ -83,12 +83,12 @@ class Runner:
         return self._world.current.store
 
     def install(self) -> None:
-        """From now on this process' modules live in the simulation."""
+        """Make the modules of this process use the simulation."""
         seams = self._seams
         seams.install()
         seams.put(
             admission, "MOST_SHARDS", 2
-        )  # it looks at each; asking after a thousand takes most of the time
+        )  # it looks at each shard; looking at a thousand takes most of the time
         seams.put(connection, "make_client", self._client)
         seams.put(dispatcher, "make_async_client", self._async_client)
         seams.put(dispatcher, "Client", self._target_client)
@@ -102,7 +102,7 @@ class Runner:
             logging.getLogger(name).addHandler(logging.NullHandler())
 
     def _save_time(self) -> None:
-        """What always has the same result, each process would find out again, and no run depends on."""
+        """Cache results that are always the same and that every simulated process would compute again."""
         derive = Vault._key
         keys: Any = lru_cache(maxsize=None)(lambda secret, purpose: derive(Vault(secret), purpose))
         self._seams.put(
@@ -110,7 +110,7 @@ class Runner:
         )
         resolve = rq.serializers.resolve_serializer
         self._seams.replace("rq.", resolve, lru_cache(maxsize=None)(resolve))
-        self._seams.put(logging, "_srcfile", None)  # who logs something isn't asked
+        self._seams.put(logging, "_srcfile", None)  # skip finding the caller of each log call
         for name in ("logThreads", "logProcesses", "logMultiprocessing"):
             self._seams.put(logging, name, False)
 
@@ -120,7 +120,7 @@ class Runner:
         self._server.stop()
 
     def play(self, seed: int, steps: list[Step] | None = None, *, traced: bool = False) -> Result:
-        """Plays a plan: that of the seed, or what was left of it."""
+        """Play the given steps, or those of the seed."""
         steps = plan(seed) if steps is None else steps
         folder = self._folder / "run"
         shutil.rmtree(folder, ignore_errors=True)
@@ -148,7 +148,7 @@ class Runner:
             gc.collect()
 
     def shrink(self, result: Result) -> Result:
-        """The shortest plan found that breaks a promise of the same kind."""
+        """Return the shortest plan found that breaks the same promise."""
         kind = _kind(result)
         size = max(1, len(result.steps) // 2)
         while size:
@@ -170,12 +170,12 @@ def _kind(result: Result) -> set[str]:
 
 @contextmanager
 def runner() -> Iterator[Runner]:
-    """A runner with a store of its own, in whose process everything is simulated meanwhile."""
+    """Yield a runner with its own store. While it is open, this process uses the simulation."""
     with tempfile.TemporaryDirectory(prefix="simulation-") as folder:
         made = Runner(Path(folder))
         made.install()
         gc.collect()
-        gc.freeze()  # what is loaded stays: a collection looks only at what the runs left
+        gc.freeze()  # loaded modules stay, so the garbage collector only looks at what the runs leave
         gc.disable()
         try:
             yield made

@@ -21,17 +21,17 @@ PREFIXES = ("app.", "workers.", "rq.")
 
 
 class Clock(Protocol):
-    """What the replaced modules ask for."""
+    """The clock that the replaced modules use."""
 
     def wall(self) -> float:
-        """Seconds since 1970, as the current process sees them."""
+        """Return the seconds since 1970 according to the current process."""
 
     def monotonic(self) -> float:
-        """Seconds of a clock that nobody sets."""
+        """Return the seconds of a clock that nobody sets."""
 
 
 class _Time:
-    """The module `time` by the simulated clock. Sleeping moves no clock: nothing in a step may wait for another."""
+    """Replaces the module `time`. Sleeping doesn't advance the clock, because no step may wait for another one."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -60,7 +60,7 @@ class _DatetimeType(type):
 
 
 def _datetime(clock: Clock) -> Any:
-    """A class that behaves as `datetime`, but asks the simulated clock for now. What it makes are real datetimes."""
+    """Return a class like `datetime` whose present time is the simulated one. It creates real datetimes."""
 
     class SimulatedDatetime(datetime, metaclass=_DatetimeType):
         def __new__(cls, *arguments: Any, **named: Any) -> Any:
@@ -78,7 +78,7 @@ def _datetime(clock: Clock) -> Any:
 
 
 class Seams:
-    """The replacements while a simulation runs."""
+    """The replacements during a simulation."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -86,7 +86,7 @@ class Seams:
         self.random = random.Random(0)
 
     def install(self) -> None:
-        """Replaces them in all modules that are loaded by now."""
+        """Replace them in all modules loaded by now."""
         chance = self.random
         moment = _datetime(self._clock)
         random_ids = SimpleNamespace(uuid4=self._uuid, UUID=uuid.UUID)
@@ -108,12 +108,12 @@ class Seams:
                             self.put(module, attribute, simulated)
 
     def put(self, module: Any, attribute: str, value: Any) -> None:
-        """Replaces one attribute, until `remove`."""
+        """Replace one attribute until `remove` is called."""
         self._undo.append((module, attribute, getattr(module, attribute)))
         setattr(module, attribute, value)
 
     def replace(self, prefix: str, real: Any, simulated: Any) -> None:
-        """Replaces something under whatever name the modules with a prefix have it."""
+        """Replace an object under every name that it has in modules with this prefix."""
         for name, module in list(sys.modules.items()):
             if name.startswith(prefix):
                 for attribute, value in list(vars(module).items()):
@@ -121,7 +121,7 @@ class Seams:
                         self.put(module, attribute, simulated)
 
     def remove(self) -> None:
-        """Puts everything back."""
+        """Undo all replacements."""
         for module, attribute, value in reversed(self._undo):
             setattr(module, attribute, value)
         self._undo.clear()

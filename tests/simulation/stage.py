@@ -19,11 +19,11 @@ from tests.simulation.world import BEGINNING, Replay, World
 FOLDERS: dict[str, str | None] = {"web0": "one", "web1": "one", "web2": None}
 _HEALING_ROUNDS = 60
 _ROUNDS_A_SECOND = 2
-_ROUNDS_WITHOUT_THE_FROZEN = 6  # of two seconds; after five it is not waited for
+_ROUNDS_WITHOUT_THE_FROZEN = 6  # of two seconds; after five, the others stop waiting for a frozen process
 
 
 class Stage:
-    """What a plan is played on."""
+    """Plays the steps of a plan."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -31,8 +31,8 @@ class Stage:
         self.administrator = Administrator(world, "administrator")
         self._happened = 0
         self.replayed = False
-        self._web_died = False  # one that had segments on the disk
-        self._unlinked: set[str] = set()  # processes whose files were, and that didn't write them again
+        self._web_died = False  # a process with segments on the disk
+        self._unlinked: set[str] = set()  # processes whose segments were unlinked and not written again yet
         for number, device_id in enumerate(DEVICES):
             machine = world.machines[device_id] = Machine(
                 device_id, f"{number}made-up-token-of-a-device-0000"[:32]
@@ -40,11 +40,13 @@ class Stage:
             self.administrator.register(machine)
         for name in TARGETS:
             self.administrator.subscribe(name)
-        world.server.admin.set(UPKEEP, "")  # it would only take time: nothing is as old as the retention
+        world.server.admin.set(
+            UPKEEP, ""
+        )  # no upkeep: it takes time, and no data is as old as the retention period
         for name in FOLDERS:
             self.web(name).keep_up()
 
-    # Processes are started when they are needed
+    # Processes are started when they are first used
 
     def web(self, name: str) -> Web:
         found = self.processes.get(name)
@@ -72,7 +74,7 @@ class Stage:
     # Steps
 
     def do(self, step: Step) -> None:
-        """One step of a plan. One that can't be done just now does nothing."""
+        """Carry out one step. A step that isn't possible at the moment does nothing."""
         name, *arguments = step
         self.world.trace(f"- {step}")
         getattr(self, f"_do_{name}")(*arguments)
@@ -83,7 +85,7 @@ class Stage:
             self._do_kill(name)
 
     def _do_happen(self, web: str | None, device_id: str, kind: str, user: str, *more: Any) -> None:
-        """Something happens at a device; its gateway may be quick to say so."""
+        """Something happens at a device. Its gateway may send the callback at once."""
         self._happened += 1
         machine = self.world.machines[device_id]
         getattr(machine, kind)(BEGINNING - BEHIND, self._happened, user, *more)
@@ -93,7 +95,7 @@ class Stage:
             self._do_send(web, device_id, len(machine.queue))
 
     def _do_send(self, name: str, device_id: str, count: int) -> None:
-        """The gateway sends what waits for a device, until something isn't acknowledged."""
+        """The gateway sends a device's waiting callbacks until one isn't acknowledged."""
         web, machine, ledger = self.web(name), self.world.machines[device_id], self.world.ledger
         for document in machine.queue[:count]:
             if web.frozen:
@@ -123,7 +125,7 @@ class Stage:
         self.world.advance(seconds)
 
     def _do_calm(self) -> None:
-        """Some time passes in which the first dispatcher does all that it has to do."""
+        """Some time passes, during which the first dispatcher does all its work."""
         for _ in range(_ROUNDS_A_SECOND):
             self.delivering("deliver0").step(200)
             self.world.advance(1 / _ROUNDS_A_SECOND)
@@ -135,7 +137,7 @@ class Stage:
     # Faults
 
     def _do_job_killed(self, after: int) -> None:
-        """RQ's process is killed at one of the commands of a job."""
+        """RQ's process is killed during a job, at its `after`th command."""
         if not self.jobs().frozen:
             self.jobs().fail_command(after, Fault.KILL)
             self.jobs().step()
@@ -153,11 +155,11 @@ class Stage:
 
     def _do_fail(self, name: str, after: int, what: str) -> None:
         process = self._process(name)
-        if what != Fault.FREEZE or process.loop is None:  # a dispatcher is frozen by not being stepped
+        if what != Fault.FREEZE or process.loop is None:  # a dispatcher is frozen if nobody steps it
             process.fail_command(after, what)
 
     def _do_kill(self, name: str) -> None:
-        """As kill -9; it is started again when it is needed."""
+        """Kill a process as with kill -9. It is started again when it is next used."""
         process = self.processes.pop(name, None)
         if process is not None:
             process.die()
@@ -203,11 +205,13 @@ class Stage:
             self.administrator.register(machine)
 
     def _do_remove(self, device_id: str) -> None:
-        """On purpose: what had come from the device before is owed no longer."""
+        """Remove a device on purpose. The relay doesn't have to keep its earlier callbacks any longer."""
         machine = self.world.machines[device_id]
         if machine.registered and self._administrable():
             self.administrator.remove(machine)
-            self.world.advance(0.01)  # what a process that doesn't know it yet accepts from now on, is owed
+            self.world.advance(
+                0.01
+            )  # callbacks that are accepted from now on must be kept, even by a process that doesn't know of the removal
             owed = self.world.ledger.owed
             for operation_id in [name for name, owing in owed.items() if owing.device_id == device_id]:
                 del owed[operation_id]
@@ -230,14 +234,14 @@ class Stage:
         self.web(name).fail_disk(after, operation, what)
 
     def _do_power(self) -> None:
-        """The machine of web0 and web1 loses power; the store is on another one."""
+        """The machine of web0 and web1 loses power; the store is on another machine."""
         for name, folder in FOLDERS.items():
             if folder is not None:
                 self._do_kill(name)
         self.world.disk.power_lost(self._spool())
 
     def _do_outside(self, what: str, where: int) -> None:
-        """Something else damages what is on the disk: what it destroys is nobody's fault."""
+        """Something else damages the spool's files. The relay isn't to blame for the losses."""
         segments = sorted(path for path in self._spool().glob("*") if path.is_file())
         if not segments:
             return
@@ -258,7 +262,7 @@ class Stage:
             self._forget_spooled()
 
     def _forget_spooled(self) -> None:
-        """What isn't in the store is owed no longer: nobody may have it."""
+        """Callbacks that aren't in the store don't have to be kept any longer, because they may be gone."""
         stored, owed = self.world.stored(), self.world.ledger.owed
         for operation_id in [name for name in owed if name not in stored]:
             del owed[operation_id]
@@ -269,7 +273,7 @@ class Stage:
     # The end
 
     def heal(self) -> None:
-        """Everything works again: now all must come to where it belongs."""
+        """Make everything work again, and run until all queues are empty."""
         world = self.world
         world.trace("- heal")
         world.store_away = False
@@ -295,17 +299,15 @@ class Stage:
         for _ in range(_HEALING_ROUNDS):
             self._healthy_second()
             after = world.progress()
-            waiting = any(after[2:])  # at the webhooks
+            waiting = any(after[2:])  # for the webhooks
             quiet = quiet + 1 if after == before and not waiting and self._settled() else 0
             if quiet == 2:
                 return
             before = after
-            world.targets.seconds = (
-                0.0  # so that one second is enough for many deliveries of a strict webhook
-            )
+            world.targets.seconds = 0.0  # so that a strict webhook can get many deliveries in one second
 
     def _look_at_spool(self) -> None:
-        """Whatever is acknowledged and not in the store yet, the spool shows."""
+        """Check that the spool shows every acknowledged callback that isn't in the store yet."""
         world, summary = self.world, self.summary()
         if summary is None:
             return
@@ -316,7 +318,7 @@ class Stage:
             world.problem(f"of {absent} callbacks that are not in the store the spool shows {shown}")
 
     def _go_on_without_the_frozen(self) -> None:
-        """Of two processes that share a folder, one brings in what the other has spooled, which is frozen."""
+        """Of two processes that share a folder, one drains the spool while the other is frozen."""
         living = [
             name for name, folder in FOLDERS.items() if folder is not None and not self.web(name).frozen
         ]
@@ -332,7 +334,7 @@ class Stage:
         self.world.problem(f"{summary.waiting} callbacks wait for a process that is frozen")
 
     def summary(self) -> Summary | None:
-        """What is in the spool, as one of its processes sees it that isn't frozen."""
+        """Return the spool's summary by a process that isn't frozen."""
         for name, folder in FOLDERS.items():
             web = self.web(name)
             if folder is not None and not web.frozen and web.spool is not None:
@@ -355,7 +357,7 @@ class Stage:
     def _settled(self) -> bool:
         return self.world.handed_out() and not any(machine.queue for machine in self.world.machines.values())
 
-    # What is asked of it
+    # Queries
 
     def _administrable(self) -> bool:
         return not self.world.store_away and not self.world.foreign

@@ -34,8 +34,8 @@ for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('COPY', key, key, 'D
 redis.call('SELECT', 0)
 return 1
 """
-# Times to live are taken from the server's clock, which runs on while a simulated second takes no time at all: the
-# simulation keeps those of leases itself.
+# Times to live follow the server's clock, which runs on although a simulated second takes no time at all. So the
+# simulation itself expires the keys of leases.
 _TAKE_EXPIRIES = """
 local found = {}
 for _, key in ipairs(redis.call('KEYS', '*')) do
@@ -49,7 +49,7 @@ end
 return found
 """
 _NAME = re.compile(rb"\$\d+\r\n([A-Z]+)\r\n")
-_INCOMPLETE = object()  # an answer of which more has to come
+_INCOMPLETE = object()  # an incomplete answer
 _ALL = 1_000_000
 _READ = 65_536  # bytes
 _MARK = b"*2\r\n$4\r\nECHO\r\n$4\r\nmark\r\n"
@@ -81,39 +81,39 @@ class Server:
         self._process.wait()
 
     def empty(self) -> None:
-        """As a new server is."""
+        """Make the server like a new one."""
         self.admin.flushall()
         self.admin.script_flush()
 
     def copy(self, database: int, into: int) -> None:
-        """Makes `into` hold what another database holds; 0 is the one in use."""
+        """Copy a database into another one; 0 is the one in use."""
         self._copy(args=[database, into])
 
     def take_expiries(self) -> dict[bytes, int]:
-        """Keys that live for a minute at most, and for how many seconds more; they no longer expire alone."""
+        """Return the keys that expire within a minute, with the seconds left. The server no longer expires them."""
         found = self._expiries()
         return dict(zip(found[::2], found[1::2], strict=True))
 
 
 class Side(Protocol):
-    """Who is at this end of a connection: a process, or the simulation itself."""
+    """The owner of a connection: a process, or the simulation itself."""
 
     @property
     def store_epoch(self) -> int:
-        """Connections of an earlier one are broken."""
+        """Connections made in an earlier epoch are broken."""
 
     def reaches_store(self) -> bool:
-        """Whether the store answers it."""
+        """Return whether the store can be reached."""
 
     def before_command(self, name: str) -> str | None:
-        """Called for each command; the fault that happens to it."""
+        """Return the fault of this command, if any. Called for every command."""
 
     def freeze(self) -> None:
-        """Called from inside of what it does."""
+        """Freeze the process; called from the code that it runs."""
 
 
 class _NeverFails:
-    """The simulation itself, which looks at the store and does to it what is not a process' doing."""
+    """The simulation itself, which reads and changes the store independently of the processes."""
 
     store_epoch = 0
 
@@ -128,15 +128,16 @@ class _NeverFails:
 
 
 class Fault:
-    """What happens to a command: it never arrives, its answer is lost or late, its process is frozen or killed."""
+    """A fault of a command: it never arrives, its answer is lost or late, or its process is frozen or killed."""
 
     BEFORE, AFTER, LATE, FREEZE, KILL = "before", "after", "late", "freeze", "kill"
 
 
 class SimulatedConnection:
-    """A connection of one side: what redis-py's clients use of a connection, and no more.
+    """A connection of one side, with only the methods that redis-py's clients call.
 
-    A run sends hundreds of commands; with redis-py's own connections, most of its time would go into them.
+    A run sends hundreds of commands; redis-py's own connections would take most of its time.
+
     """
 
     host, port, db = "the simulated store", 0, 0
@@ -151,7 +152,7 @@ class SimulatedConnection:
         self._answer_lost: str | None = None
 
     def connect(self) -> None:
-        """Raises redis.ConnectionError."""
+        """Connect if necessary. Raises redis.ConnectionError."""
         if self._socket is not None:
             return
         if not self._side.reaches_store():
@@ -199,7 +200,7 @@ class SimulatedConnection:
         self._socket.sendall(packed + _MARK if self._answer_lost else packed)
 
     def read_response(self, *arguments: Any, **named: Any) -> Any:
-        """The next answer. Raises what the store refused, and redis.ConnectionError."""
+        """Return the next answer. Raises the store's error, or redis.ConnectionError."""
         if self._answer_lost:
             self._lose_answer(self._answer_lost)
         answer = self._next_answer()
@@ -218,7 +219,7 @@ class SimulatedConnection:
         return answer
 
     def _lose_answer(self, how: str) -> None:
-        """All was carried out, which nobody gets to know."""
+        """Lose the answer of a command that was carried out."""
         self._answer_lost = None
         while self._next_answer() != b"mark":
             pass
@@ -229,7 +230,7 @@ class SimulatedConnection:
 
 
 def _packed(name: str, *arguments: Any) -> bytes:
-    """As redis-py packs a command, without looking at each argument."""
+    """Pack a command as redis-py does, but without checking each argument."""
     packed: bytes = pack_command((*name.encode().split(), *arguments))
     return packed
 
@@ -240,10 +241,10 @@ def _name_of(packed: bytes) -> str:
 
 
 class _Pool(redis.ConnectionPool):
-    """Connections that are handed out as they are: redis-py's own care costs more than all that is simulated."""
+    """A pool without redis-py's checks, which would take longer than the rest of the simulation."""
 
     def of(self, side: Side, path: str, retry: Retry) -> _Pool:
-        """A pool like this one, with the connections of one side."""
+        """Return a pool like this one, with connections of one side."""
         made = _copy(self)
         made._make = partial(SimulatedConnection, side, path, retry)
         made._free = []
@@ -262,10 +263,10 @@ class _Pool(redis.ConnectionPool):
 
 
 class _Client(redis.Redis):
-    """A client of one side, made by `make_client`."""
+    """A client of one side, created by `make_client`."""
 
     def __del__(self) -> None:
-        """Its connections are closed as they are thrown away."""
+        """Do nothing: connections are closed when they are garbage-collected."""
 
     def register_script(self, script: Any) -> Any:
         made = _copy(_script(script))
@@ -273,7 +274,7 @@ class _Client(redis.Redis):
         return made
 
     def scan(self, cursor: Any = 0, match: Any = None, count: Any = None, *more: Any, **named: Any) -> Any:
-        """All keys at once and in order: a server's own order depends on a number that it draws when it starts."""
+        """Return all keys at once and sorted, because a server's own order depends on a random number."""
         _, keys = super().scan(0, match, _ALL, *more, **named)  # type: ignore[misc]
         return 0, sorted(keys)
 
@@ -293,7 +294,7 @@ class _Client(redis.Redis):
 
 
 def _copy(original: Any) -> Any:
-    """Another one like it: making it anew takes redis-py longer than a process has to do with it."""
+    """Copy an object. redis-py takes longer to create one than a process needs to use it."""
     made = object.__new__(type(original))
     vars(made).update(vars(original))
     return made
@@ -301,17 +302,17 @@ def _copy(original: Any) -> Any:
 
 @lru_cache
 def _script(text: str) -> Script:
-    """A script whose digest is known."""
+    """Return a script with its digest computed."""
     return Script(_CLIENT, text)
 
 
 _POOL = _Pool(protocol=2)
 _CLIENT: Any = _Client(connection_pool=_POOL)
-_CLIENT.response_callbacks = dict(_CLIENT.response_callbacks)  # names come in upper case anyway
+_CLIENT.response_callbacks = dict(_CLIENT.response_callbacks)  # command names are always in upper case
 
 
 def make_client(side: Side, path: str, **options: Any) -> Any:
-    """A client of one side, with the retries that the caller wants."""
+    """Return a client of one side, with the requested retries."""
     client = _copy(_CLIENT)
     retry = options.get("retry") or Retry(NoBackoff(), 1, (redis.ConnectionError,))
     client.connection_pool = _POOL.of(side, path, retry)
@@ -319,7 +320,7 @@ def make_client(side: Side, path: str, **options: Any) -> Any:
 
 
 class AsyncClient:
-    """What the dispatcher uses of redis.asyncio, over a client that answers at once; others may run before"""
+    """The part of redis.asyncio that the dispatcher uses, on a synchronous client. Other tasks may run before each call."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -360,7 +361,7 @@ class AsyncClient:
 
 
 class AsyncPipeline:
-    """The same of a pipeline."""
+    """The same for a pipeline."""
 
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline

@@ -15,7 +15,7 @@ from tests.simulation.known_faults import FAULTS
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, list[bool]]:
-    """Of each fault whether it is found while it is there, and whether without it."""
+    """Return for each fault whether it is found while it is present, and whether it is found without it."""
     command = [sys.executable, "-m", "tests.simulation.known_faults"]
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -25,6 +25,6 @@ def found() -> dict[str, list[bool]]:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-@pytest.mark.timeout(600)  # by itself it takes a second
+@pytest.mark.timeout(600)  # takes a second on an idle machine
 def test_a_restored_fault_is_found(found: dict[str, list[bool]], name: str) -> None:
-    assert found[name] == [True, False], "[while it is there, without it]"
+    assert found[name] == [True, False], "[while it is present, without it]"

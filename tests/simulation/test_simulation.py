@@ -11,7 +11,7 @@ from tests.harness import ROOT
 
 
 def simulate(*options: str) -> subprocess.CompletedProcess[str]:
-    """The simulation's command line, in a process of its own."""
+    """Run the simulation's command line in a separate process."""
     command = [sys.executable, "-m", "tests.simulation", *options]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
@@ -29,9 +29,9 @@ def test_ten_minutes_of_random_seeds_keep_every_promise() -> None:
     assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
 
 
-@pytest.mark.timeout(600)  # by itself it takes some seconds
+@pytest.mark.timeout(600)  # takes some seconds on an idle machine
 def test_the_same_seed_gives_the_same_trace() -> None:
-    """Whichever seeds were played before it, and on whichever store."""
+    """The trace doesn't depend on the seeds played before, or on the store."""
     first, second = (
         simulate("--digests", "--seeds", seeds).stdout.splitlines() for seeds in ("5000:5050", "5025:5050")
     )

@@ -23,20 +23,20 @@ from tests.simulation.machines import Document, Machine
 from tests.simulation.process import Process
 from tests.simulation.store import Server
 
-BEGINNING = 1_767_600_000  # the simulation's first second, a day of January 2026
-TRUE_STORE = 8  # the database that keeps the relay's store while another is in its place
+BEGINNING = 1_767_600_000  # the simulation's first second, in January 2026
+TRUE_STORE = 8  # the database for the relay's store while a foreign store replaces it
 
 
 @dataclass
 class Ledger:
-    """What was acknowledged, and what of it the store may have lost with its memory."""
+    """The acknowledged callbacks, and those that the store may have lost with its memory."""
 
     owed: dict[str, Document] = field(default_factory=dict)  # by OperationID
     acknowledged: dict[str, Document] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
     sent: dict[str, Document] = field(default_factory=dict)
     store_losses: int = 0
-    destroyed: int = 0  # records on disk that something from outside has destroyed
+    destroyed: int = 0  # records on disk that were destroyed from outside
     replays: list[Replay] = field(default_factory=list)
 
     def acknowledge(self, document: Document) -> None:
@@ -46,7 +46,7 @@ class Ledger:
 
 @dataclass
 class Replay:
-    """A replay that was asked for: which events it has to send, and how many deliveries there had been before."""
+    """A requested replay: the events it has to send, and how many deliveries there were before it."""
 
     url: str
     events: set[str]
@@ -54,7 +54,7 @@ class Replay:
 
 
 class World:
-    """One run."""
+    """The state of one run."""
 
     def __init__(self, server: Server, folder: Path) -> None:
         self.server = server
@@ -67,13 +67,13 @@ class World:
         self.disk = Disk(self)
         self.targets = Targets()
         self.ledger = Ledger()
-        self.everyone: list[Process] = []  # the dead, too
+        self.everyone: list[Process] = []  # also dead ones
         self.machines: dict[str, Machine] = {}
-        self.problems: list[str] = []  # what went wrong on the way
-        self.output: list[str] = []  # all that was logged
-        self._expiries: dict[bytes, float] = {}  # when keys of the store expire
-        self._expiries_of: dict[int, dict[bytes, float]] = {}  # the same of each copy
-        self._last_events: list[tuple[str, dict[str, Any]]] | None = None  # once the run is over
+        self.problems: list[str] = []  # errors during the run
+        self.output: list[str] = []  # the whole log
+        self._expiries: dict[bytes, float] = {}  # when keys in the store expire
+        self._expiries_of: dict[int, dict[bytes, float]] = {}  # the same for each copy
+        self._last_events: list[tuple[str, dict[str, Any]]] | None = None  # after the run
         self._digest = hashlib.sha256()
         self.traced: list[str] | None = None
 
@@ -87,7 +87,7 @@ class World:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Time passes for everybody, the store's leases among them."""
+        """Let time pass for everybody, including the store's leases."""
         self._take_expiries()
         self.now += seconds
         for key, when in list(self._expiries.items()):
@@ -102,7 +102,7 @@ class World:
     # The trace
 
     def trace(self, what: str) -> None:
-        """Everything that happens, in its order: the same seed leaves the same trace."""
+        """Record an event. The same seed leaves the same trace."""
         self._digest.update(what.encode() + b"\n")
         if self.traced is not None:
             self.traced.append(what)
@@ -121,11 +121,11 @@ class World:
         return _settings(self.folder)
 
     def settings_in(self, folder: str | None) -> Settings:
-        """Those of a process with this folder, or without a spool."""
+        """Return the settings of a process with this folder, or without a spool."""
         return _settings_in(self.folder, folder)
 
     def events(self) -> list[tuple[str, dict[str, Any]]]:
-        """All stored events with their entries, oldest first."""
+        """Return all stored events with their entries, oldest first."""
         if self._last_events is not None:
             return self._last_events
         found = []
@@ -135,21 +135,21 @@ class World:
         return found
 
     def end(self) -> None:
-        """From now on nothing happens anymore: what is in the store is looked at, again and again."""
+        """End the run: nothing happens any more, so what is read from the store can be cached."""
         self._last_events = self.events()
 
     def stored(self) -> set[str]:
-        """OperationIDs of all callbacks that the store has events of."""
+        """Return the OperationIDs of all callbacks with events in the store."""
         return {event["operation_id"] for _, event in self.events() if event["operation_id"]}
 
     def kept(self) -> set[str]:
-        """The same, and those without one, for something newer was stored before: what is outdated makes no event."""
+        """Return the same, and those that need no event because something newer was stored before."""
         stored, sent = self.stored(), self.ledger.sent
         known = [sent[name] for name in stored if name in sent]
         return stored | {name for name, document in sent.items() if document.is_outdated_by(known)}
 
     def snapshot(self, slot: int) -> None:
-        """Keeps a copy of the store."""
+        """Copy the store."""
         self._take_expiries()
         self.server.copy(0, slot)
         self._expiries_of[slot] = dict(self._expiries)
@@ -159,19 +159,19 @@ class World:
         self._expiries = dict(self._expiries_of[slot])
 
     def restore(self, slot: int) -> bool:
-        """The store goes back to a copy, if there is one, and forgets what came after it."""
+        """Restore the store from a copy, if there is one. Anything later is lost."""
         if slot in self._expiries_of and not self.foreign:
             self._lose(self._put_back, slot)
             return True
         return False
 
     def empty(self) -> None:
-        """The store comes up without anything."""
+        """Empty the store."""
         self._expiries.clear()
         self._lose(self.server.admin.flushdb)
 
     def _lose(self, act: Any, *arguments: Any) -> None:
-        """The store loses its memory by `act`: what was in it, and is no more, is owed no longer."""
+        """Let the store lose data through `act`. Lost callbacks don't have to be kept any longer."""
         before = self.kept()
         act(*arguments)
         self._forget_connections()
@@ -180,14 +180,14 @@ class World:
             self.ledger.owed.pop(operation_id, None)
         self.ledger.lost |= gone
         self.ledger.store_losses += 1
-        self.ledger.replays.clear()  # a queue of RQ's is lost, too; the next is owed again
+        self.ledger.replays.clear()  # the queue of RQ is lost, too, so these replays are never finished
 
     def _forget_connections(self) -> None:
         self.store_epoch += 1
         self.server.admin.script_flush()
 
     def put_foreign_store(self, fill: Any) -> None:
-        """Another relay's store takes the place of ours."""
+        """Replace the relay's store by another relay's."""
         self.snapshot(TRUE_STORE)
         self._expiries.clear()
         self.server.admin.flushdb()
@@ -196,14 +196,14 @@ class World:
         fill()
 
     def put_true_store(self) -> None:
-        """Ours comes back as it was."""
+        """Put the relay's own store back."""
         if self.foreign:
             self._put_back(TRUE_STORE)
             self.foreign = False
             self._forget_connections()
 
     def progress(self) -> tuple[int, ...]:
-        """What grows as long as something is being done."""
+        """Return counts that change as long as something is being done."""
         pipeline = self.server.admin.pipeline(transaction=False)
         pipeline.xlen(Shard(0).events)
         for name in self.server.admin.hkeys(SUBSCRIPTIONS):
@@ -215,12 +215,12 @@ class World:
         return len(self.targets.begun), *pipeline.execute()
 
     def handed_out(self) -> bool:
-        """Whether the dispatchers have handed all events to the webhooks' queues."""
+        """Return whether the dispatchers have passed all events to the webhooks' queues."""
         last = self.server.admin.xrevrange(Shard(0).events, count=1)
         return not last or self.server.admin.get(Shard(0).fanout) == last[0][0]
 
     def close(self) -> None:
-        """Throws everything away."""
+        """Discard everything."""
         for process in self.everyone:
             process.bury()
         self.disk.close_all()
@@ -246,7 +246,7 @@ def _settings_in(folder: Path, name: str | None) -> Settings:
 
 
 class Listener(logging.Handler):
-    """Keeps what any process logs, as it would be printed."""
+    """Records all log output, as it would be printed."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -260,5 +260,5 @@ class Listener(logging.Handler):
 
 
 def is_store_error(error: BaseException) -> bool:
-    """Whether it says that the store is away: what every background loop lives through."""
+    """Return whether the error means that the store is away. Every background loop survives it."""
     return isinstance(error, redis.RedisError | StoreAway | SpoolFull | OSError)
