@@ -36,6 +36,6 @@ class Library(NamedTuple):
     def holds(self, so: object, what: str) -> None:
         """Check something that the relay relies on."""
         assert so, (
-            f"It is no longer so in {self.name} {version(self.name)} that {what}. The relay relies on it in "
-            f"{self.module}: change that module, and then this test."
+            f"In {self.name} {version(self.name)}, this is no longer true: {what}. {self.module} relies on it, so "
+            "change that module, and then this test."
         )

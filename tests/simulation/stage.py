@@ -209,9 +209,8 @@ class Stage:
         machine = self.world.machines[device_id]
         if machine.registered and self._administrable():
             self.administrator.remove(machine)
-            self.world.advance(
-                0.01
-            )  # callbacks that are accepted from now on must be kept, even by a process that doesn't know of the removal
+            # Callbacks accepted from now on must be kept, even by a process that doesn't know of the removal.
+            self.world.advance(0.01)
             owed = self.world.ledger.owed
             for operation_id in [name for name, owing in owed.items() if owing.device_id == device_id]:
                 del owed[operation_id]

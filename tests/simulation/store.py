@@ -137,7 +137,6 @@ class SimulatedConnection:
     """A connection of one side, with only the methods that redis-py's clients call.
 
     A run sends hundreds of commands; redis-py's own connections would take most of its time.
-
     """
 
     host, port, db = "the simulated store", 0, 0
@@ -320,7 +319,7 @@ def make_client(side: Side, path: str, **options: Any) -> Any:
 
 
 class AsyncClient:
-    """The part of redis.asyncio that the dispatcher uses, on a synchronous client. Other tasks may run before each call."""
+    """The part of redis.asyncio that the dispatcher uses, on a synchronous client. Calls let other tasks run first."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
