@@ -16,7 +16,7 @@ from tests.harness import free_port, wait_for
 
 @dataclass
 class Program:
-    """A running program: where it listens, and what it printed."""
+    """A running program, its URL and its output."""
 
     url: str
     folder: Path
@@ -27,7 +27,7 @@ class Program:
         return (self.folder / "stdout").read_text().splitlines()
 
     def failed(self) -> str:
-        """What it wrote to standard error."""
+        """Its standard error so far."""
         return (self.folder / "stderr").read_text()
 
     def is_running(self) -> bool:
@@ -36,7 +36,7 @@ class Program:
 
 @contextmanager
 def running(folder: Path, *command: str | Path, seconds: float = 20, **environment: str) -> Iterator[Program]:
-    """Runs a program in a folder once it listens; `{port}` in its words is a free port."""
+    """Starts a program in a folder and waits until it listens. Replaces `{port}` in the command by a free port."""
     port = free_port()
     words = [str(part).replace("{port}", str(port)) for part in command]
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:

@@ -17,7 +17,7 @@ def new_secret() -> str:
 def headers(
     body: str, *signing: str, webhook_id: str = "evt_made_up", seconds_ago: float = 0
 ) -> dict[str, str]:
-    """The headers of a delivery that is signed with these secrets, an empty one among them if need be."""
+    """Headers of a delivery signed with each of these secrets, which may be empty."""
     timestamp = str(int(time.time() - seconds_ago))
     signed = f"{webhook_id}.{timestamp}.{body}".encode()
     keys = [base64.b64decode(secret.removeprefix("whsec_")) for secret in signing]
@@ -31,5 +31,5 @@ def headers(
 
 
 def post(url: str, body: str, with_headers: dict[str, str]) -> int:
-    """Posts it; the status of the answer."""
+    """Posts a delivery and returns the response's status."""
     return requests.post(url, data=body.encode(), headers=with_headers, timeout=10).status_code

@@ -1,4 +1,4 @@
-"""The piece in examples/activepieces, compiled and called like by Activepieces' engine, with a relay."""
+"""The piece in examples/activepieces, compiled, and called as Activepieces' engine does, with a relay."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Call = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """Has the piece, installed as its lock file says and compiled."""
+    """The engine with the compiled piece, whose packages are installed from its lock file."""
     node.installed(PIECE)
     built = node.npm(PIECE, "run", "build")
     assert built.returncode == 0, built.stdout
@@ -42,7 +42,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 
 @pytest.fixture
 def call(engine: Program, stage: Stage) -> Call:
-    """Calls a function of the piece in a flow of its own; what it returned. Fails with what it threw."""
+    """Calls a function of the piece in a new flow and returns its result. Fails if it throws."""
     flow = secrets.token_hex(4)
 
     def made(of: str, key: str = API_KEY, **context: Any) -> Any:
@@ -55,13 +55,13 @@ def call(engine: Program, stage: Stage) -> Call:
 
 
 def _payload(body: str, headers: dict[str, str]) -> dict[str, Any]:
-    """A request as Activepieces hands it to a trigger."""
+    """A request in the form in which Activepieces passes it to a trigger."""
     return {"body": json.loads(body), "rawBody": body, "headers": headers, "queryParams": {}}
 
 
 @pytest.fixture
 def webhook(call: Call, receiver: Receiver) -> Receiver:
-    """Where the switched-on trigger's deliveries arrive."""
+    """The receiver of the enabled trigger's deliveries."""
     call("onEnable", props={"events": ["attendance.punch"]}, webhookUrl=receiver.url)
     return receiver
 
@@ -72,7 +72,7 @@ def _subscriptions(stage: Stage, webhook: Receiver) -> list[dict[str, Any]]:
 
 
 def _got(webhook: Receiver, text: str) -> tuple[str, dict[str, str]]:
-    """Body and headers of the first delivery with this text in it."""
+    """Body and headers of the first delivery that contains this text."""
 
     def found() -> list[Received]:
         return [got for got in list(webhook.received) if text in got.body.decode()]
@@ -92,7 +92,7 @@ def test_a_punch_starts_a_flow_until_the_flow_is_disabled(
     call("onDisable")
     assert _subscriptions(stage, webhook) == []
     assert call("run", payload=_payload(*got)) == []
-    call("onDisable")  # again does no harm
+    call("onDisable")  # a second call does no harm
 
 
 def test_a_flow_can_be_disabled_if_its_subscription_no_longer_exists(

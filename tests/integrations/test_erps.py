@@ -1,4 +1,4 @@
-"""The receivers in examples/ that write punches to ERPs: once, completely, and with 2xx only once the ERP has them."""
+"""The receivers in examples/ write every punch to the ERP once, and respond with 2xx only after that."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECRET = signing.new_secret()
 
 
 def punch(user: str, at: datetime, kind: str = "check_in", **fields: Any) -> dict[str, Any]:
-    """A punch as the relay sends it, as far as a receiver looks."""
+    """A punch event with the fields that the receivers read."""
     side = None if kind == "other" else "in" if kind.endswith("_in") else "out"
     return {
         "id": f"evt_{user}_{at:%d%H%M%S}_{kind}",
@@ -44,7 +44,7 @@ def punch(user: str, at: datetime, kind: str = "check_in", **fields: Any) -> dic
 
 
 def deliver(program: Program, *punches: dict[str, Any]) -> int:
-    """Posts one punch, or a batch; the status of the answer."""
+    """Posts one punch or a batch, and returns the response's status."""
     body = json.dumps(punches[0] if len(punches) == 1 else punches)
     return signing.post(program.url, body, signing.headers(body, SECRET))
 
@@ -55,7 +55,7 @@ def outcomes(program: Program) -> list[str]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Callable[..., Program]]:
-    """Runs the receiver of an ERP, which is a stand-in."""
+    """Runs the receiver for an ERP, with a stand-in for the ERP."""
     with ExitStack() as stack:
 
         def start(name: str, service: Service, environment: Callable[[str], dict[str, str]]) -> Program:
@@ -95,13 +95,13 @@ def test_erpnext_gets_each_punch_once(run: Callable[..., Program]) -> None:
 
 
 def test_erpnext_a_permanently_refused_event_does_not_affect_others(run: Callable[..., Program]) -> None:
-    """Somebody left; the finger is still on the machine. Another is refused for now only."""
+    """One employee has left but can still punch. Another's punch is refused only temporarily."""
     site = erpnext.ErpNext({str(number): f"HR-EMP-0000{number}" for number in range(1, 5)})
     site.inactive.add("HR-EMP-00002")
     program = run("erpnext", site, _erpnext_at)
     batch = [punch(str(number), MORNING) for number in range(1, 5)]
     site.failures = 1
-    assert deliver(program, *batch) == 503, "the first is to come again"
+    assert deliver(program, *batch) == 503, "the first punch has to be sent again"
     assert [one["employee"] for one in site.checkins] == ["HR-EMP-00003", "HR-EMP-00004"]
     assert deliver(program, *batch) == 204
     assert sorted(one["employee"] for one in site.checkins) == [
@@ -173,10 +173,10 @@ def test_odoo_a_forgotten_check_out_does_not_affect_other_days(run: Callable[...
     days = [MORNING + timedelta(days=day) for day in range(4)]
     evening = timedelta(hours=9)
     sent = [
-        punch("7", days[0]),  # its check-out is forgotten
+        punch("7", days[0]),  # without a check-out
         punch("7", days[1]),
         punch("7", days[1] + evening, "check_out"),
-        punch("7", days[2]),  # its check-out is forgotten, and the next check-in
+        punch("7", days[2]),  # without a check-out, and without a check-in the next day
         punch("7", days[3] + evening, "check_out"),
     ]
     assert [deliver(program, one) for one in sent] == [204] * len(sent)
@@ -219,12 +219,12 @@ def test_zoho_people_gets_each_punch_once(run: Callable[..., Program]) -> None:
     assert deliver(program, *batch) == 204
     at = f"{MORNING:%Y-%m-%d %H:%M:%S}"
     assert people.imported == [("7", "checkIn", at), ("8", "checkOut", at)]
-    people.tokens += 1  # the token of before is worth nothing any more
+    people.tokens += 1  # the old token is no longer valid
     assert deliver(program, punch("10", MORNING)) == 204
     assert people.tokens == 3
     people.locked = 1
     assert [deliver(program, punch("11", MORNING)) for _ in range(2)] == [503, 503]
-    assert people.locked == 0, "Zoho is left alone for the five minutes that it locks"
+    assert people.locked == 0, "no requests to Zoho during its lock of five minutes"
     assert outcomes(program)[-2:] == [
         "later: Zoho's limit is reached",
         "later: Zoho's limit was reached less than five minutes ago",

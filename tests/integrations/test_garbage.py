@@ -56,7 +56,7 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def _post(program: Program, body: bytes, headers: dict[str, bytes], length: str | None = None) -> int:
-    """The status of the answer. Raises http.client's exceptions where the connection is dropped."""
+    """Returns the response's status. Raises http.client's exceptions if the connection is dropped."""
     port = urlsplit(program.url).port
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
@@ -104,7 +104,7 @@ def test_a_delivery_that_is_not_genuine_is_401(program: Program, kind: str) -> N
     assert _post(program, body, {}) == 401, "without its headers"
 
 
-# Of the one in PHP, the web server reads the request.
+# Not for PHP, whose web server reads the request.
 @pytest.mark.parametrize("program", [name for name in RECEIVERS if not name.endswith(".php")], indirect=True)
 @pytest.mark.parametrize("length", ["-1", "many", "0x10", "1" * 40])
 def test_an_invalid_length_is_refused_and_the_next_request_is_served(program: Program, length: str) -> None:

@@ -38,7 +38,7 @@ def _call(name: str, **args: Any) -> dict[str, Any]:
 
 
 class Gemini:
-    """Answers `generateContent` with what it was given, in turn."""
+    """Answers `generateContent` with the given responses in turn."""
 
     def __init__(self, receiver: Receiver, *answers: dict[str, Any]) -> None:
         self.url = receiver.url.removesuffix("/hook")
@@ -50,7 +50,7 @@ class Gemini:
         return 200, {"content-type": "application/json"}, json.dumps(next(self.answers)).encode()
 
     def replies(self) -> list[dict[str, Any]]:
-        """The functionResponses it was sent, in order."""
+        """The functionResponses that it received, in order."""
         last = self.receiver.received[-1].json["contents"]
         parts = [part for content in last for part in content["parts"]]
         return [part["functionResponse"] for part in parts if "functionResponse" in part]

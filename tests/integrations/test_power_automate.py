@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 class Connector:
-    """A custom connector: made of the document, with a connection's API key."""
+    """A custom connector made from the document, with the API key of a connection."""
 
     def __init__(self, document: Json) -> None:
         self.document = document
@@ -35,7 +35,7 @@ class Connector:
                     yield path, method, operation
 
     def trigger(self) -> tuple[str, Json]:
-        """The only one, and its path."""
+        """The path and operation of the only trigger."""
         ((path, method, operation),) = (found for found in self.operations() if "x-ms-trigger" in found[2])
         assert (method, operation["x-ms-trigger"]) == ("post", "single")
         return path, operation
@@ -48,18 +48,18 @@ class Connector:
         return found
 
     def body(self, operation: Json) -> Json:
-        """The schema of its body."""
+        """The schema of the operation's body."""
         (body,) = (part for part in operation["parameters"] if part["in"] == "body")
         return self.resolved(body["schema"])
 
     def notification(self) -> Draft4Validator:
-        """What a notification must be: `x-nullable` is the null that Swagger 2.0 can't say."""
+        """A validator of notifications. `x-nullable` allows null, which Swagger 2.0 can't express."""
         path, _ = self.trigger()
         schema = self.resolved(self.document["paths"][path]["x-ms-notification-content"]["schema"])
         return Draft4Validator({**_nullable(schema), "definitions": _nullable(self.document["definitions"])})
 
     def subscribe(self, notification_url: str, **values: Any) -> requests.Response:
-        """Saves a flow: what a person filled in, the defaults of what is hidden, and the flow's own URL."""
+        """Saves a flow, which sends the user's values, the defaults of hidden fields, and the flow's URL."""
         path, operation = self.trigger()
         schema = self.body(operation)
         body = dict(values)
@@ -85,14 +85,14 @@ def _nullable(node: Any) -> Any:
 
 @pytest.fixture
 def connector(stage: Stage) -> Connector:
-    """Of the document that a running relay serves."""
+    """A connector made from the document that a running relay serves."""
     return Connector(stage.relay.get("/openapi.json", params={"version": "2.0"}))
 
 
 def test_a_punch_starts_a_flow_until_it_is_disabled(
     stage: Stage, connector: Connector, receiver: Receiver
 ) -> None:
-    receiver.answer = lambda _: (202, {}, b"")  # as a flow's URL does
+    receiver.answer = lambda _: (202, {}, b"")  # like the URL of a flow
     device = stage.new_device()
     chosen = {"event_types": ["attendance.punch"], "filters": {"device_ids": [device.id]}}
     answer = connector.subscribe(receiver.url, **chosen)
@@ -147,9 +147,11 @@ def test_the_trigger_offers_the_event_types_and_hides_fields_that_change_deliver
 
 
 def test_an_action_is_polled_until_it_ends(stage: Stage, connector: Connector) -> None:
-    """A 202 is followed by its `Location`, as it is, until the answer is another."""
+    """After a 202, its `Location` is polled until the response has another status."""
     device = stage.new_device()
-    stage.simulator.gateway.device(device.id).spec.delay_seconds = 1  # not ended before the answer
+    stage.simulator.gateway.device(
+        device.id
+    ).spec.delay_seconds = 1  # still running when the response is sent
     answer = requests.post(
         f"{connector.base}/v1/actions/add-user",
         json={"device_id": device.id, "user_id": "100"},
@@ -214,7 +216,7 @@ def test_the_definition_is_small_enough() -> None:
 
 
 def _nodes(node: Any, name: str = "") -> Iterator[tuple[str, Json]]:
-    """Every object of the document that isn't part of an example."""
+    """Every object in the document, with its key, except in examples."""
     if isinstance(node, list):
         for part in node:
             yield from _nodes(part, name)
@@ -226,7 +228,7 @@ def _nodes(node: Any, name: str = "") -> Iterator[tuple[str, Json]]:
 
 
 def test_only_the_trigger_accepts_a_flows_url() -> None:
-    """`PATCH` has a target_url, too, which is a person's to fill in."""
+    """`PATCH` has a target_url, too, but a user fills that in."""
     connector = Connector(openapi.document("2.0"))
     marked = {
         operation["operationId"]

@@ -60,7 +60,7 @@ def _kept(stage: Stage, device: Device, user: str) -> list[dict[str, Any]]:
 
 
 def _answers(stage: Stage, subscription: dict[str, Any]) -> list[int]:
-    """The statuses that all attempts so far were answered with."""
+    """The response statuses of all attempts so far."""
     log = stage.relay.get(f"/v1/subscriptions/{subscription['id']}/deliveries")["data"]
     return [attempt["response_status"] for row in log for attempt in row["attempts"]]
 
@@ -86,7 +86,7 @@ def test_accepts_the_events_of_a_batch(stage: Stage, program: Program, secret: s
 
 
 def test_accepts_deliveries_signed_with_two_secrets(stage: Stage, program: Program, secret: str) -> None:
-    """The relay's secret is rotated; the receiver still has the former one."""
+    """The relay's secret was rotated, and the receiver still has the former one."""
     device = stage.new_device()
     made = stage.relay.subscribe(program, device, events=["attendance.punch"], secret=secret)
     rotated = stage.relay.call("POST", f"/v1/subscriptions/{made['id']}/rotate-secret").json()["secret"]
@@ -117,7 +117,7 @@ def test_accepts_either_of_two_signatures(program: Program, secret: str, positio
 
 def test_prints_a_repeated_delivery_once(program: Program, secret: str) -> None:
     event = {"id": f"evt_{secrets.token_hex(8)}"}
-    for seconds_ago in (20, 0):  # each try has a timestamp of its own
+    for seconds_ago in (20, 0):  # each attempt has its own timestamp
         headers = signing.headers(json.dumps(event), secret, webhook_id=event["id"], seconds_ago=seconds_ago)
         assert signing.post(program.url, json.dumps(event), headers) == 204
     assert _events(program).count(event) == 1
@@ -169,7 +169,7 @@ def test_does_not_start_without_a_secret(language: str, tmp_path: Path) -> None:
 
 
 def test_refuses_everything_without_a_secret(tmp_path: Path) -> None:
-    """PHP, which a web server starts."""
+    """Only PHP starts without a secret, as its web server starts it."""
     with running(tmp_path, *_command("php"), WEBHOOK_SECRET="") as program:
         _refuses(program, BODY, signing.headers(BODY, ""))
 

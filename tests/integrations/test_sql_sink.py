@@ -1,4 +1,4 @@
-"""examples/sql_sink.py maintains the table in the documentation, a row per user and second, on three databases."""
+"""examples/sql_sink.py keeps the documented table, one row per user and second, on three databases."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-// Serves Code.gs as Google serves a web app, with stand-ins for the services it uses that keep to their documentation.
+// Serves Code.gs as Google serves a web app, with stand-ins that follow the documentation of Google's services.
 //
 //   node web_app.mjs PORT CODE KEY ROWS
 //
-// POST /exec    doPost(e); HtmlService's output is a 200, ContentService's a redirect, what is thrown a 200 as well
+// POST /exec    doPost(e); HtmlService's output is a 200, ContentService's a redirect, an error also a 200
 // GET /rows     the rows of the sheet Events: texts and numbers as they are, a formula as {"formula": …}
-// PUT /busy, DELETE /busy   another execution holds the script's lock, or gives it back
+// PUT /busy, DELETE /busy   another execution holds the script's lock, or releases it
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -13,9 +13,9 @@ import vm from 'node:vm';
 
 const [port, code, key, initialRows] = process.argv.slice(2);
 let busy = false;
-let calls = 0; // of setValues
+let calls = 0; // to setValues
 
-/** What a cell makes of a value that a script sets. */
+/** Returns the content of a cell after a script has set a value. */
 function entered(value) {
   if (typeof value !== 'string') return value;
   if (value.startsWith("'")) return value.slice(1);
@@ -94,7 +94,7 @@ const services = {
   },
   Utilities: {
     DigestAlgorithm: { SHA_256: 'sha256' },
-    // Signed bytes, as Java has them.
+    // Signed bytes, as in Java.
     computeDigest: (algorithm, value) => [...new Int8Array(createHash(algorithm).update(value).digest())],
   },
 };

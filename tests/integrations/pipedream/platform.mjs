@@ -1,9 +1,9 @@
-// Runs a component as Pipedream's component API says: its props, hooks, methods, HTTP interface, db and dedupe.
+// Runs a component as Pipedream's component API does, with its props, hooks, methods, HTTP interface, db and dedupe.
 //
-//   PROPS='{…}' node platform.mjs source PORT FILE    serves the endpoint at /, the hooks at POST /hooks/NAME, and what
-//                                                     is in its db at GET /db/KEY; prints each emitted event as a
+//   PROPS='{…}' node platform.mjs source PORT FILE    serves the endpoint at /, the hooks at POST /hooks/NAME, and
+//                                                     values in its db at GET /db/KEY; prints each emitted event as a
 //                                                     line {event, metadata}
-//   PROPS='{…}' node platform.mjs action FILE         fills in the form, runs it, and prints what came of it
+//   PROPS='{…}' node platform.mjs action FILE         fills in the form, runs it, and prints the result
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
 
@@ -15,7 +15,7 @@ const INPUTS = {
 };
 const given = JSON.parse(process.env.PROPS);
 
-/** The props that a person fills in, as given. */
+/** The props that a user fills in, as given. */
 function filledIn(definitions) {
   const values = {};
   for (const [name, { type, optional, secret }] of Object.entries(definitions)) {
@@ -41,7 +41,7 @@ function definitionsOf(component) {
   return Object.fromEntries(props.map(([name, prop]) => [name, typeof prop === 'string' ? { type: prop } : prop]));
 }
 
-/** `this` of a component's functions. */
+/** The object that is `this` in a component's functions. */
 function bound(component, values) {
   const self = { ...values };
   for (const [name, method] of Object.entries(component.methods ?? {})) self[name] = method.bind(self);
