@@ -33,6 +33,7 @@ def public_url_problems(settings: Settings, vault: Vault) -> list[str]:
     if settings.public_url is None:
         return []
     import requests  # imported here, because web processes don't need it
+    from urllib3.exceptions import HTTPError
 
     try:
         url = AddressGuard(settings.allow_private_targets).check_url(
@@ -44,7 +45,7 @@ def public_url_problems(settings: Settings, vault: Vault) -> list[str]:
     try:
         with requests.get(url, timeout=_SECONDS, allow_redirects=False, stream=True) as answer:
             status, body = answer.status_code, answer.raw.read(_LONGEST_ANSWER, decode_content=True)
-    except requests.RequestException as error:
+    except (requests.RequestException, HTTPError) as error:  # the latter while the body is read
         return [
             Problem(
                 f"{name} doesn't answer ({type(error).__name__}), so the gateway can't reach the relay. Check that the "
