@@ -1,1 +1,1 @@
-"""Stand-ins for other companies' services. Each responds to the tested calls as its documentation says."""
+"""Stand-ins for other companies' services. They respond to the tested calls as documented."""

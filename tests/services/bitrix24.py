@@ -1,4 +1,4 @@
-"""Bitrix24's work days, with an inbound webhook: timeman.status, .open, .pause and .close.
+"""Bitrix24's work days, through an inbound webhook: timeman.status, .open, .pause and .close.
 
 https://apidocs.bitrix24.com/api-reference/timeman/base/timeman-open.html
 """
@@ -18,7 +18,7 @@ def _refused(error: str, description: str) -> tuple[int, Any]:
 
 
 class Bitrix24(Service):
-    """A portal whose users have a work day each. `busy`: so many calls are past the limit."""
+    """A portal in which each user has a work day. The next `busy` calls exceed the rate limit."""
 
     def __init__(self, *users: int) -> None:
         super().__init__()
@@ -39,8 +39,8 @@ class Bitrix24(Service):
             return _refused("", "User not found")
         moment = given.get("TIME")
         if moment is not None:
-            assert datetime.fromisoformat(moment).tzinfo, "ISO 8601 with an offset"
-            assert given.get("REPORT"), "required where TIME is given and the schedule is not flexible"
+            assert datetime.fromisoformat(moment).tzinfo, "TIME must be in ISO 8601, with an offset"
+            assert given.get("REPORT"), "REPORT is required if TIME is given and the schedule isn't flexible"
         match request.path.removeprefix(PATH + "/"):
             case "timeman.status":
                 pass

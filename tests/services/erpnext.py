@@ -20,10 +20,10 @@ def _refused(status: int, kind: str, message: str) -> tuple[int, Any]:
 
 
 class ErpNext(Service):
-    """A site with employees by their attendance device id; `checkins` are its Employee Checkins.
+    """A site with employees by attendance device ID. `checkins` are its Employee Checkins.
 
-    `inactive`: employees whose entries are refused, as of somebody who left.
-    `failures` of the next calls are answered 503, as by a site that is being updated.
+    `inactive` are employees whose entries are refused, as after they have left.
+    The next `failures` calls get a 503, as while a site is being updated.
     """
 
     def __init__(self, employees: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ def _error(code: int, status: str, message: str) -> tuple[int, Any]:
 
 
 class GoogleSheets(Service):
-    """One spreadsheet with one sheet: `rows` of cells, none at first."""
+    """A spreadsheet with one sheet. `rows` are its rows of cells, none at first."""
 
     def __init__(self, spreadsheet: str, sheet: str) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class GoogleSheets(Service):
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The rows beneath the first, which holds the columns' names."""
+        """Return the rows below the first one, which contains the column names."""
         head, *rows = self.rows or [[]]
         return [dict(zip(head, row, strict=True)) for row in rows]
 
@@ -56,7 +56,7 @@ class GoogleSheets(Service):
 
     @staticmethod
     def _cell(value: Any, mode: str) -> Any:
-        """What is typed is read as a number where it looks like one; RAW is kept as it is."""
+        """Return a value as the sheet stores it: typed text that looks like a number becomes one, RAW isn't changed."""
         if mode == "USER_ENTERED" and isinstance(value, str) and _NUMBER.fullmatch(value):
             return float(value)
         return value

@@ -1,4 +1,4 @@
-"""A mail server that collects the mails sent through it in `mails`."""
+"""A mail server that collects all mails sent through it in `mails`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.harness import free_port
 
 
 class Mailbox:
-    """An SMTP server on 127.0.0.1, as a context."""
+    """An SMTP server on 127.0.0.1, as a context manager."""
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []

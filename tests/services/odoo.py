@@ -21,7 +21,7 @@ def _refused(status: int, name: str, message: str) -> tuple[int, Any]:
 
 
 class Odoo(Service):
-    """A database with employees by their badge; `attendances` as Odoo keeps them, times in UTC without an offset."""
+    """A database with employees by badge. `attendances` are stored as in Odoo, with times in UTC without an offset."""
 
     def __init__(self, employees: dict[str, str]) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Odoo(Service):
 
     @property
     def attendances(self) -> list[tuple[str, str, str | None]]:
-        """Name, check-in and check-out of each."""
+        """Return the name, check-in and check-out of each attendance."""
         names = {row["id"]: row["name"] for row in self.models["hr.employee"]}
         return [
             (names[row["employee_id"]], row["check_in"], row["check_out"] or None)
@@ -52,7 +52,7 @@ class Odoo(Service):
         return self._call(model, method, request.json)
 
     def _rpc(self, request: Request) -> tuple[int, Any]:
-        """`execute_kw`, the one method that is used; errors are answered with 200, as Odoo does."""
+        """Handle `execute_kw`, the only method used. Errors have the status 200, as in Odoo."""
         call = request.json
         assert (request.method, call["jsonrpc"], call["method"]) == ("POST", "2.0", "call"), call
         params = call["params"]
@@ -92,7 +92,7 @@ class Odoo(Service):
         return _refused(404, "werkzeug.exceptions.NotFound", method)
 
     def _invalid(self, attendance: dict[str, Any]) -> str | None:
-        """Why hr.attendance would not take it: its `_check_validity`."""
+        """Return why hr.attendance would refuse it, like its `_check_validity`."""
         begins, ends = attendance["check_in"], attendance["check_out"]
         if ends and ends < begins:
             return '"Check Out" time cannot be earlier than "Check In" time.'

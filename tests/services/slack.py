@@ -10,7 +10,7 @@ TOKEN = "xoxb-made-up"
 
 
 class Slack(Service):
-    """A workspace with channels; `messages` are those posted, a channel and a text each."""
+    """A workspace with channels. `messages` contains the channel and text of each posted message."""
 
     def __init__(self, *channels: str) -> None:
         super().__init__()

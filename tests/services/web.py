@@ -23,12 +23,12 @@ Json = dict[str, Any]
 
 @dataclass
 class Request:
-    """One request that a service got."""
+    """A request that a service got."""
 
     method: str
-    path: str  # without the query, its %XX decoded
+    path: str  # without the query, and with %XX decoded
     query: dict[str, str]
-    headers: Mapping[str, str]  # any case
+    headers: Mapping[str, str]  # names in any case
     body: bytes
 
     @property
@@ -37,14 +37,14 @@ class Request:
 
 
 class Service(ABC):
-    """A service that answers JSON. What it was asked is in `requests`."""
+    """A service that responds with JSON. Its requests are in `requests`."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
 
     @abstractmethod
     def answer(self, request: Request) -> tuple[int, Any]:
-        """Status and JSON."""
+        """Return the status and the JSON of the response."""
 
     def take(self, request: Request) -> tuple[int, Any]:
         self.requests.append(request)
@@ -56,7 +56,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, *_: object) -> None:
-        pass  # a client that is stopped leaves broken pipes
+        pass  # a stopped client leaves broken pipes
 
 
 class _Handler(ABC, BaseHTTPRequestHandler):
@@ -64,7 +64,7 @@ class _Handler(ABC, BaseHTTPRequestHandler):
 
     @abstractmethod
     def service(self) -> Service | None:
-        """Which service is asked."""
+        """Return the service for this request."""
 
     def _any(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -90,7 +90,7 @@ class _Handler(ABC, BaseHTTPRequestHandler):
 
 
 class _Served:
-    """A server in a thread, as a context."""
+    """A server in a thread, as a context manager."""
 
     def __init__(self, handler: type[_Handler]) -> None:
         self._server = _Server(("127.0.0.1", 0), handler)
@@ -106,7 +106,7 @@ class _Served:
 
 
 class Site(_Served):
-    """A service at a URL of its own, as one that a company runs itself."""
+    """A service with its own URL, like one that a company hosts itself."""
 
     def __init__(self, service: Service) -> None:
         class Handler(_Handler):
@@ -117,7 +117,7 @@ class Site(_Served):
 
 
 class Internet(_Served):
-    """A proxy behind which hosts of the internet are stand-ins, with TLS; `environment` has Node.js programs use it."""
+    """A TLS proxy that sends requests for internet hosts to stand-ins. `environment` makes Node.js programs use it."""
 
     def __init__(self, folder: Path, hosts: Mapping[str, Service]) -> None:
         certificate = _certificate(folder, *hosts)
@@ -148,7 +148,7 @@ class Internet(_Served):
 
 
 def _certificate(folder: Path, *hosts: str) -> Path:
-    """A file with a key and a certificate for these hosts that is its own authority."""
+    """Return a file with a key and a self-signed certificate for these hosts."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "made up for tests")])
     now = datetime.now(UTC)

@@ -24,7 +24,7 @@ def _form(request: Request) -> dict[str, str]:
 
 
 class Zoho(Service):
-    """`imported` holds employee, side and time of each row. `locked`: so many calls are past the threshold."""
+    """`imported` contains the employee, side and time of each row. The next `locked` calls exceed the threshold."""
 
     def __init__(self) -> None:
         super().__init__()
