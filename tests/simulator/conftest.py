@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-# However the suite is run, the tools beside this file and the project's packages are found.
+# The helpers in this folder and the project's packages are found however the tests are run.
 _HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(_HERE), str(_HERE.parent.parent)]
 
@@ -57,5 +57,5 @@ def make_device(gateway: Gateway) -> Iterator[MakeDevice]:
 
 @pytest.fixture
 def device(make_device: MakeDevice) -> Device:
-    """`D1`, native, without users, answering at once."""
+    """`D1`, in native mode, without users, which responds at once."""
     return make_device()

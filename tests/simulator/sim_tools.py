@@ -36,7 +36,7 @@ class Received:
 
 
 class RecordingRelay:
-    """An HTTP server that writes down what it gets and answers `done`, or what it is told to."""
+    """An HTTP server that records requests and responds with `done`, or with the next of `answers`."""
 
     def __init__(self, port: int = 0) -> None:
         self.received: list[Received] = []
@@ -56,7 +56,7 @@ class RecordingRelay:
                 self.wfile.write(text)
 
             def log_message(self, format: str, *args: object) -> None:
-                """Silent."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.port = self._server.server_address[1]
@@ -70,10 +70,10 @@ class RecordingRelay:
             self._changed.notify_all()
 
     def wait_for(self, count: int, timeout: float = 5) -> list[Any]:
-        """The first `count` callbacks' JSON, once they are there."""
+        """Wait for the first `count` callbacks and return their JSON."""
         with self._changed:
             enough = self._changed.wait_for(lambda: len(self.received) >= count, timeout)
-        assert enough, f"{len(self.received)} of {count} callbacks came"
+        assert enough, f"got {len(self.received)} of {count} callbacks"
         return [received.json for received in self.received[:count]]
 
     def stop(self) -> None:
@@ -92,7 +92,7 @@ class Caller:
         return requests.post(url, data=body, headers={"Content-Type": "application/json"}, timeout=timeout)
 
     def send(self, content: dict[str, Any], stgid: str = "D1", operation_id: str = "op1") -> Any:
-        """The JSON answer to a well-formed command."""
+        """Send a well-formed command and return the JSON of the response."""
         answer = self.post(stgid, json.dumps(command(content, operation_id)).encode())
         assert answer.status_code == 200
         return answer.json()
@@ -129,12 +129,12 @@ def load_log(offset: str | None = None) -> dict[str, Any]:
 
 
 def sample(name: str) -> Any:
-    """A documented payload, with the elided Base64 of its templates made whole."""
+    """Return a documented payload, with the shortened Base64 of its templates completed."""
     return _whole(json.loads((SAMPLES / f"{name}.json").read_text()))
 
 
 def shape(value: object) -> object:
-    """The tree of keys with the kind of each value; an array's shape is that of its first item."""
+    """Return the tree of keys with the types of the values. Arrays have the shape of their first item."""
     if isinstance(value, dict):
         return {name: shape(item) for name, item in sorted(value.items())}
     if isinstance(value, list):
@@ -143,7 +143,7 @@ def shape(value: object) -> object:
 
 
 def aes(body: bytes, key: str = KEY) -> bytes:
-    """AES/ECB/PKCS5 in Base64, written out once more so that the simulator's own is not checked by itself."""
+    """Encrypt with AES/ECB/PKCS5, in Base64. Independent of the simulator, whose own code it checks."""
     length = 16 - len(body) % 16
     encryptor = Cipher(algorithms.AES(key.encode()), modes.ECB()).encryptor()
     return base64.b64encode(encryptor.update(body + bytes([length]) * length) + encryptor.finalize())
@@ -159,7 +159,7 @@ def eventually(check: Callable[[], object], timeout: float = 5) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + timeout
     while not check():
-        assert time.monotonic() < end, "it did not happen in time"
+        assert time.monotonic() < end, f"the condition did not hold within {timeout} s"
         time.sleep(0.01)
 
 

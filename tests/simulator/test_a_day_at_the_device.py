@@ -40,7 +40,7 @@ def test_the_staff_punch_and_are_photographed_and_edited(device: Device, relay: 
         return len(seen) == 3
 
     def has_both() -> bool:
-        """Whether some punches came with a temperature and some without, which is left to chance."""
+        """Return whether some punches had a temperature and some had none, which is random."""
         logs = [received.json["RealTime"].get("PunchLog") for received in list(relay.received)]
         return {"Temperature" in log for log in logs if log} == {True, False}
 

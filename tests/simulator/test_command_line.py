@@ -41,7 +41,7 @@ class Running:
         return self.process.stdout.readline()
 
     def end(self) -> float:
-        """SIGTERM; how many seconds it took to end."""
+        """Send SIGTERM, and return how many seconds the process took to end."""
         begin = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(timeout=5) == 0

@@ -23,7 +23,7 @@ ROWS_AT = ("2020-09-17 09:01:44", "2020-09-17 16:00:00", "2020-09-17 16:53:43")
 
 @pytest.fixture
 def furnished(device: Device) -> Device:
-    """A device that has what the samples speak of: their users, and three log rows of their day."""
+    """A device with the users in the samples, and three log rows of their day."""
     for user_id in ("1", "20", "User123"):
         device.users[user_id] = User(user_id, "jency", "mary")
     device.users["1"].templates[("Card", 0)] = Template("Card", "9804445")
@@ -35,10 +35,10 @@ def furnished(device: Device) -> Device:
 
 
 def send_sample(caller: Caller, name: str) -> tuple[Any, Any]:
-    """The documented request, sent, and the answer to it."""
+    """Send the documented request. Return it with the response."""
     body = sample(f"{name}.request")
     if name.startswith("28-"):
-        # The sample adds user 1, whom the device has.
+        # The sample adds user 1, whom the device already has.
         body["Add"]["User"]["UserID"] = "101"
     answer = caller.post("D1", json.dumps(body).encode())
     assert answer.status_code == 200

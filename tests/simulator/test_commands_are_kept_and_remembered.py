@@ -23,7 +23,7 @@ def test_a_command_is_kept_and_carried_out_when_the_device_is_back(
     assert caller.control("GET", "/D1")["held_commands"] == 1
     caller.control("PATCH", "/D1", back, expect=200)
     assert set(device.users) == {"1"}
-    # Never twice: the same OperationID is answered with what became of it, and not with "exists" (8).
+    # A repeated OperationID gets the result of the first command, not "exists" (8).
     assert caller.code(add_user("1")) == 0
     assert caller.control("GET", "/D1")["held_commands"] == 0
 

@@ -171,12 +171,12 @@ def test_a_full_device_reports_it(make_device: Any, caller: Caller) -> None:
 
 
 def test_forms_are_not_accepted_as_json(device: Device, server: SimulatorServer) -> None:
-    # A web page can send a form to a port of this machine without being asked for leave, but no JSON.
+    # A web page can send forms, but no JSON, to a port of this machine without permission.
     url = f"{server.url}/control/devices/D1/punch"
     assert requests.post(url, data={"user_id": "1"}, timeout=5).status_code == 415
 
 
-# Who may call it
+# Allowed callers
 
 
 @pytest.mark.parametrize("path", ["/devices", "/devices/D1", "/devices/D1/commands", "/devices/D1/resend"])

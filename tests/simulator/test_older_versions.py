@@ -1,4 +1,4 @@
-"""A device can be switched to version 2.0 or 1.0 of the Web API, to a choice of callbacks, and to lenient commands."""
+"""A device can be switched to version 2.0 or 1.0 of the Web API, to some of the callbacks, and to lenient commands."""
 
 import json
 from datetime import datetime
@@ -20,7 +20,7 @@ def fields_of(body: bytes) -> dict[str, str]:
 
 
 def requests_of(relay: RecordingRelay, count: int) -> list[Any]:
-    """The ApiRequestInfo of the first callbacks of version 2.0."""
+    """Return the ApiRequestInfo of the first callbacks, in version 2.0."""
     eventually(lambda: len(relay.received) >= count)
     documents = [json.loads(fields_of(received.body)["request_data"]) for received in relay.received]
     assert {document["ServiceTagId"] for document in documents} == {"D1"}
@@ -160,7 +160,7 @@ def test_a_lenient_device_takes_commands_without_operation_id_or_time(
     caller.control("PATCH", "/D1", {"lenient": True}, expect=200)
     assert caller.post("D1", json.dumps(body).encode()).json()["StatusCode"] == 0
     assert "1" in device.users
-    # Without an OperationID, nothing shows that a command is a repetition.
+    # Without an OperationID, a repeated command can't be recognised.
     again = caller.post("D1", json.dumps(body).encode()).json()
     assert again["StatusCode"] == (8 if "OperationID" in missing else 0)
 

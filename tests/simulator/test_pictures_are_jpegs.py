@@ -6,7 +6,7 @@ from simulator.jpeg import make_jpeg
 
 
 def segments(picture: bytes) -> tuple[dict[int, bytes], bytes]:
-    """The last segment of each marker, and the scan's data."""
+    """Return the last segment of each marker, and the data of the scan."""
     assert picture[:2] == b"\xff\xd8"
     found, at = {}, 2
     while True:
@@ -20,7 +20,7 @@ def segments(picture: bytes) -> tuple[dict[int, bytes], bytes]:
 
 
 def shades(picture: bytes) -> list[int]:
-    """The grey of each 8x8 block."""
+    """Return the grey value of each 8x8 block."""
     found, data = segments(picture)
     frame = found[0xC0]
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
@@ -31,7 +31,7 @@ def shades(picture: bytes) -> list[int]:
         if category:
             value, at = int(bits[at : at + category], 2), at + category
             shade += value if value >> (category - 1) else value - (1 << category) + 1
-        assert bits[at] == "0", "end of block"
+        assert bits[at] == "0", "expected the end of the block"
         at += 1
         read.append(shade)
     assert len(bits) - at < 8 and set(bits[at:]) <= {"1"}
@@ -60,7 +60,7 @@ def test_different_seeds_give_different_pictures_and_the_same_seed_the_same() ->
 
 def test_the_tables_are_those_that_the_decoder_assumes() -> None:
     found, _ = segments(make_jpeg())
-    # Nine DC codes of four bits, and (the last table) one AC code of one bit: "end of block".
+    # Nine DC codes of four bits, and (the last table) one AC code of one bit, "end of block".
     assert found[0xC4] == bytes([0x10, 1, *[0] * 15, 0x00])
     assert bytes([0x00, 0, 0, 0, 9, *[0] * 12, *range(9)]) in make_jpeg()
     assert set(found[0xDB][1:]) == {8}

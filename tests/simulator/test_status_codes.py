@@ -27,7 +27,7 @@ def test_1_for_a_body_that_is_not_a_json_object(body: bytes, device: Device, cal
 
 
 def changed(content: dict[str, Any], *path: str | int, value: object) -> dict[str, Any]:
-    """A copy with one value replaced."""
+    """Return a copy with one value replaced."""
     copy: dict[str, Any] = json.loads(json.dumps(content))
     place: Any = copy
     for name in path[:-1]:
