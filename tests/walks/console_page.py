@@ -1,4 +1,4 @@
-"""docs/develop/add-a-console-page.md: a page About with the version."""
+"""docs/develop/add-a-console-page.md: adds a page About that shows the version."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TESTS = (*TEXTS, TEST, "tests/docs/test_docs_are_up_to_date.py", "tests/security
 
 
 def add_view(tree: CopiedTree) -> None:
-    """The blueprint, registered, and its entry in the menu."""
+    """Create the blueprint, register it, and add it to the menu."""
     tree.create(
         "app/console/about.py",
         '''"""About: the version of the relay."""
@@ -44,7 +44,7 @@ def show() -> Response:
 
 
 def add_template(tree: CopiedTree) -> None:
-    """The template."""
+    """Create the template."""
     tree.create(
         "app/console/templates/console/about.html",
         """{% extends "console/frame.html" %}
@@ -60,14 +60,14 @@ def add_template(tree: CopiedTree) -> None:
 
 
 def add_texts(tree: CopiedTree) -> None:
-    """All texts: this is what a translator translates."""
+    """Add all texts. Translators translate this file."""
     texts = "app/console/texts.en.toml"
     tree.insert(texts, 'about = "About"\n', after='health = "Health"\n')
     tree.insert(texts, '[about]\ntitle = "About this relay"\nversion = "Version"\n\n', before="[sign_in]\n")
 
 
 def document(tree: CopiedTree) -> None:
-    """A row in the table of pages, and what an API key can see and cause with this URL."""
+    """Add a row to the table of pages, and say what an API key can see and change at this URL."""
     tree.insert(
         "app/api/scope_table.py",
         '    "GET /console/about": Url("the version"),\n',
@@ -79,7 +79,7 @@ def document(tree: CopiedTree) -> None:
 
 
 def add_test(tree: CopiedTree) -> None:
-    """The test that opens the page."""
+    """Add a test that opens the page."""
     tree.create(
         TEST,
         '''"""About shows the version to those who may see it."""

@@ -55,12 +55,12 @@ class CopiedTree:
         self.by_hand.add(path)
 
     def accept(self) -> None:
-        """Make the present state the one that `changed` compares with."""
+        """Make the present state the one with which `changed` compares."""
         _git(self.folder, "add", "-A")
         _git(self.folder, *_AUTHOR, "commit", "-q", "--allow-empty", "-m", "Accept")
 
     def changed(self) -> set[str]:
-        """The files that differ from the accepted state."""
+        """Return the files that differ from the accepted state."""
         _git(self.folder, "add", "-A")
         return {
             path for path in _git(self.folder, "diff", "--cached", "--name-only", "-z").split("\0") if path
@@ -80,7 +80,7 @@ class CopiedTree:
         return self.changed()
 
     def python(self, *arguments: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
-        """Run Python in the copy. Its output, errors included, is in `stdout`."""
+        """Run Python in the copy. Its output, including errors, is in `stdout`."""
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=self.folder,
@@ -95,7 +95,7 @@ class CopiedTree:
         )
 
     def failing(self, *tests: str) -> dict[str, str]:
-        """Run tests in the copy. Return those that fail, as file::name, with what pytest says about them."""
+        """Run tests in the copy. Return the failed ones as file::name, with pytest's messages."""
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.xml"
             done = self.python(
@@ -111,7 +111,7 @@ class CopiedTree:
             }
 
     def checks(self) -> str:
-        """Lint, types and import contracts of the copy. Return what they complain about, or an empty string."""
+        """Check lint, types and import contracts of the copy. Return the complaints, or an empty string."""
         commands = (
             ("-m", "ruff", "check", "-q", "--no-cache", "."),
             ("-m", "ruff", "format", "-q", "--no-cache", "--check", "."),
@@ -121,7 +121,7 @@ class CopiedTree:
         return "".join(done.stdout for done in ran if done.returncode)
 
     def unlisted(self, page: str) -> set[str]:
-        """The files changed by hand that no table of the page lists."""
+        """Return the files changed by hand that no table of the page lists."""
         listed = files_of(self.folder / page)
         return {path for path in self.by_hand if not any(fnmatchcase(path, pattern) for pattern in listed)}
 
@@ -130,7 +130,7 @@ _AUTHOR = ("-c", "user.name=walk", "-c", "user.email=walk@example.com")
 
 
 def files_of(page: Path) -> list[str]:
-    """The patterns of the files in the first column of a page's tables. Words in capitals stand for any name."""
+    """Return the file patterns in the first column of a page's tables. Words in capitals stand for any name."""
     rows = re.findall(r"^\| ([^|]*`[^|]*) \|", page.read_text(), re.MULTILINE)
     paths = [path for row in rows for path in re.findall(r"`([^`]+)`", row)]
     patterns = (re.sub(r"(?<![A-Z])(NN-Name|NAME)(?![a-z])", "*", path) for path in paths)
@@ -139,7 +139,7 @@ def files_of(page: Path) -> list[str]:
 
 @contextmanager
 def copied_tree() -> Iterator[CopiedTree]:
-    """A copy in a temporary folder, removed at the end."""
+    """Yield a copy in a temporary folder, which is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="walk-") as folder:
         yield CopiedTree(Path(folder))
 

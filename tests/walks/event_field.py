@@ -1,4 +1,4 @@
-"""docs/develop/add-a-field-to-an-event.md: `weekday`, the day of the week of a punch."""
+"""docs/develop/add-a-field-to-an-event.md: adds `weekday`, the day of the week of a punch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TESTS = (
 
 
 def define(tree: CopiedTree) -> None:
-    """The field in the schema, with a description and an example."""
+    """Add the field to the schema, with a description and an example."""
     tree.insert(
         "app/events/types.py",
         '    weekday = _field(fields.Integer, "Day of the week of the punch: 1 is Monday, 7 is Sunday.", 2)\n',
@@ -23,7 +23,7 @@ def define(tree: CopiedTree) -> None:
 
 
 def fill_in(tree: CopiedTree) -> None:
-    """The function that makes the event."""
+    """Fill in the field when the event is created."""
     tree.insert(
         "app/events/flatten.py",
         '        "weekday": punch.at.isoweekday(),\n',
@@ -32,7 +32,7 @@ def fill_in(tree: CopiedTree) -> None:
 
 
 def document(tree: CopiedTree) -> None:
-    """The contract's table and the changelog."""
+    """Add it to the contract's table and to the changelog."""
     tree.replace(
         "docs/contract.md", "`local_time`, `delay_seconds`,", "`local_time`, `weekday`, `delay_seconds`,"
     )
@@ -44,5 +44,5 @@ def document(tree: CopiedTree) -> None:
 
 
 def expect_it(tree: CopiedTree) -> None:
-    """The value that the documented callback leads to."""
+    """Expect the field in the event of the documented callback."""
     tree.insert(SAMPLES, '            "weekday": 4,\n', before='            "is_late_arrival": True,\n')

@@ -1,4 +1,4 @@
-"""docs/develop/add-an-event-type.md: `subscription.enabled`, an event that the relay creates."""
+"""docs/develop/add-an-event-type.md: adds `subscription.enabled`, an event that the relay creates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TESTS = (*DOCUMENTED, TEST, "tests/make/test_app_is_the_program.py")
 
 
 def define(tree: CopiedTree) -> None:
-    """The schema, and its entry in `SCHEMAS`."""
+    """Add the schema, and its entry in `SCHEMAS`."""
     tree.insert(
         "app/events/types.py",
         """class SubscriptionEnabled(Event):
@@ -31,7 +31,7 @@ def define(tree: CopiedTree) -> None:
 
 
 def publish(tree: CopiedTree) -> None:
-    """Where the event is made."""
+    """Publish the event."""
     tree.replace(
         "app/api/subscriptions.py",
         '"active", None\n\n    return answer(_shown(_changed(subscription_id, how)))\n',
@@ -42,7 +42,7 @@ def publish(tree: CopiedTree) -> None:
 
 
 def document(tree: CopiedTree) -> None:
-    """The contract's table and the changelog."""
+    """Add it to the contract's table and to the changelog."""
     tree.insert(
         "docs/contract.md",
         "| `subscription.enabled` | the relay | `subscription_id` |\n",
@@ -56,7 +56,7 @@ def document(tree: CopiedTree) -> None:
 
 
 def add_test(tree: CopiedTree) -> None:
-    """The test that causes the event and reads it from a webhook."""
+    """Add a test that causes the event and receives it by webhook."""
     tree.create(
         TEST,
         '''"""`subscription.enabled` is delivered when a subscription is enabled."""

@@ -1,4 +1,4 @@
-"""docs/develop/add-an-operation.md: the next operation, a command that changes a user's name."""
+"""docs/develop/add-an-operation.md: adds the next operation, a command that changes a user's name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.walks.copied_tree import CopiedTree
 PAGE = "docs/develop/add-an-operation.md"
 NUMBER = len(OPERATIONS) + 1
 SAMPLE = f"{NUMBER:02}-RenameUser"
-# Without processes.
+# Tests that need no processes.
 DESCRIBED = (
     "tests/gateway/test_gateway_operations.py",
     "tests/gateway/test_gateway_commands.py",
@@ -22,13 +22,13 @@ DESCRIBED = (
     "tests/docs/test_docs_are_up_to_date.py",
 )
 SIMULATED = ("tests/simulator/test_commands_are_as_documented.py",)
-# With a relay: what concerns the new operation, or all operations at once.
+# Tests that run a relay, for the new operation or for all operations.
 CARRIED_OUT = ("tests/actions/test_every_action.py", "tests/mcp/test_every_tool.py")
 ABOUT_IT = "RenameUser or rename-user or every_action_is_tested or (every_tool and http) or annotations"
 
 
 def register(tree: CopiedTree) -> None:
-    """The entry in the registry, with its body."""
+    """Add the operation and its body to the registry."""
     tree.insert(
         "app/gateway/operations.py",
         f"""    _command(
@@ -50,7 +50,7 @@ def register(tree: CopiedTree) -> None:
 
 
 def add_sample(tree: CopiedTree) -> None:
-    """The documented request and its response."""
+    """Add the documented request and its response."""
     envelope = {
         "OperationID": "1jxpjeoasu8wl",
         "AuthToken": "COJJ7eiiPBGUfmIQPvh2PJWWDLX7OuKs",
@@ -64,7 +64,7 @@ def add_sample(tree: CopiedTree) -> None:
 
 
 def simulate(tree: CopiedTree) -> None:
-    """What the simulated device does."""
+    """Let the simulated device carry out the command."""
     tree.insert(
         "simulator/operations.py",
         """def _rename(content: Fields, rules: Rules) -> Fields:
@@ -102,7 +102,7 @@ def simulate(tree: CopiedTree) -> None:
 
 
 def test_its_effect(tree: CopiedTree) -> None:
-    """One entry each in the tests that run every action and every tool."""
+    """Add an entry to the test that runs every action, and one to the test that runs every tool."""
     tree.insert(
         "tests/actions/test_every_action.py",
         """    "rename-user": (

@@ -1,4 +1,4 @@
-"""docs/develop/add-a-platform.md: a receiver for a platform that doesn't exist."""
+"""docs/develop/add-a-platform.md: adds a receiver for a platform that doesn't exist."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TESTS = (TEST, "tests/docs/test_docs_are_up_to_date.py")
 
 
 def add_receiver(tree: CopiedTree) -> None:
-    """What people install, and the test that runs it against a relay."""
+    """Create the receiver that people install, and a test that runs it against a relay."""
     tree.create(
         "examples/acme/receiver.py",
         '''"""Print a line for Acme for each punch. Usage: receiver.py PORT"""
@@ -57,7 +57,7 @@ def test_a_punch_is_printed(stage: Stage, device: Device, tmp_path: Path) -> Non
 
 
 def document(tree: CopiedTree) -> None:
-    """The page, and its row."""
+    """Create the page, and add its row to the table."""
     tree.create(
         "docs/integrations/acme.md",
         "# Acme\n\n1. Start `examples/acme/receiver.py 9000`.\n"

@@ -1,4 +1,4 @@
-"""docs/develop/add-a-setting.md: `RELAY_CONSOLE`, which turns the console off."""
+"""docs/develop/add-a-setting.md: adds `RELAY_CONSOLE`, which turns the console off."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TESTS = (DOCUMENTED, TEST)
 
 
 def define(tree: CopiedTree) -> None:
-    """The variable, and the field of `Settings`."""
+    """Add the variable, and the field of `Settings`."""
     tree.insert(
         "app/settings/table.py",
         """    Variable(
@@ -29,7 +29,7 @@ def define(tree: CopiedTree) -> None:
 
 
 def use(tree: CopiedTree) -> None:
-    """The module that takes it from `Settings`."""
+    """Use the setting in the module that needs it."""
     tree.replace(
         "app/web/application.py",
         "    console.register(app)\n",
@@ -38,7 +38,7 @@ def use(tree: CopiedTree) -> None:
 
 
 def document(tree: CopiedTree) -> None:
-    """The changelog."""
+    """Add it to the changelog."""
     tree.insert(
         "CHANGELOG.md",
         "\n- `RELAY_CONSOLE=0` turns the console off.\n",
@@ -47,7 +47,7 @@ def document(tree: CopiedTree) -> None:
 
 
 def add_test(tree: CopiedTree) -> None:
-    """The test that sets it."""
+    """Add a test that sets it."""
     tree.create(
         TEST,
         '''"""`RELAY_CONSOLE=0` turns the console off."""
