@@ -25,7 +25,7 @@ from tests.harness import ROOT, free_port, wait_for
 from tests.internals.library import Library
 
 GUNICORN = Library("gunicorn", "app/base/gunicorn_internals.py")
-# What app/web/invalid_requests.py has a sentence for.
+# The errors for which app/web/invalid_requests.py has a message.
 _ERRORS = (
     *("InvalidRequestMethod", "InvalidHTTPVersion", "InvalidRequestLine", "LimitRequestLine"),
     *("LimitRequestHeaders", "ObsoleteFolding", "UnsupportedTransferCoding", "ExpectationFailed"),
@@ -69,7 +69,7 @@ def test_unreadable_requests_raise_the_expected_errors() -> None:
 
 
 def read(sent: bytes) -> Any:
-    """The request, as gunicorn's parser gives it to a worker."""
+    """Return the request that gunicorn's parser gives a worker."""
     return next(RequestParser(Config(), iter([sent]), ("127.0.0.1", 1)))
 
 
@@ -108,7 +108,7 @@ def test_the_end_of_a_body_can_be_detected() -> None:
 
 @pytest.fixture
 def hooked() -> Iterator[str]:
-    """A server whose worker writes down what gunicorn calls; its URL."""
+    """Run a server whose worker records what gunicorn calls; yield its URL."""
     port = free_port()
     names = ("-w", "1", "-k", "tests.internals.hooked.Recorder", "-b", f"127.0.0.1:{port}")
     process = subprocess.Popen(

@@ -132,7 +132,7 @@ def test_each_module_of_internals_has_a_test() -> None:
 
 
 def test_each_of_these_libraries_has_an_upper_bound() -> None:
-    """The next major version is tried before it is installed anywhere."""
+    """So the next major version is tried out before anybody installs it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = {made.name: made for made in map(Requirement, project["dependencies"])}
     for library in _LIBRARIES:

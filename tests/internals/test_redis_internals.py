@@ -64,7 +64,7 @@ def sentinel(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterat
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Cluster of one server that holds everything."""
+    """A Cluster of one server with all slots."""
     options = ("cluster-enabled yes", f"cluster-port {free_port()}")
     made = Server(tmp_path_factory.mktemp("cluster"), "one", *options, password=PASSWORD)
     client = made.client()
@@ -79,7 +79,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     [("READONLY", True), ("OOM", True), ("UNBLOCKED", True), ("CLUSTERDOWN", True), ("WRONGTYPE", False)],
 )
 def test_an_errors_code_is_in_its_status_code_or_text(code: str, away: bool) -> None:
-    """redis-py takes the code off the errors it has a class for, and leaves it in the others."""
+    """redis-py removes the code from the text of errors that have their own class, and leaves it in others."""
     error = BaseParser.parse_error(f"{code} whatever it says")
     REDIS.has(error, "status_code")
     REDIS.holds(is_away(error) is away, f"{code} can be told from {error!r} (status {error.status_code!r})")
@@ -163,7 +163,7 @@ def test_asyncio_connections_use_the_given_packer(server: Server) -> None:
 
 
 def _sentinels(kind: Any, sentinel: Server) -> Any:
-    """One that can't be reached, and one that answers."""
+    """Return a list of two sentinels: one that can't be reached, and one that responds."""
     places = [("127.0.0.1", free_port()), ("127.0.0.1", sentinel.port)]
     return kind(places, sentinel_kwargs={"password": PASSWORD, "socket_timeout": 5})
 
@@ -205,7 +205,7 @@ def test_a_connection_to_a_former_master_is_closed_and_returned(sentinel: Server
         SERVICE, connection_pool_class=SentinelPool, password=PASSWORD, max_connections=1, timeout=5
     )
     connection = client.connection_pool.get_connection()
-    connection.port += 1  # as if the master had been another
+    connection.port += 1  # as if the master had been another server
     client.connection_pool.release(connection)
     REDIS.holds(client.ping(), "a connection that was closed and released is connected to the master anew")
     assert client.connection_pool.get_connection() is connection
@@ -251,7 +251,7 @@ def test_the_slots_of_a_cluster_can_be_read_again(cluster: Server) -> None:
 
 
 def test_a_cluster_pipeline_uses_one_connection_for_all_its_commands(cluster: Server, tmp_path: Path) -> None:
-    """With room for one command, a pipeline whose commands went through its client would wait for ever."""
+    """The pool has room for one connection, so a pipeline would wait forever if its commands used the client's."""
 
     async def run() -> list[Any]:
         client = AsyncCluster([("127.0.0.1", cluster.port)], tls=False, most=1, password=PASSWORD)

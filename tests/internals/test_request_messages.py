@@ -37,7 +37,7 @@ def _schemas() -> Iterator[Schema]:
 
 
 def _marshmallows() -> re.Pattern[str]:
-    """marshmallow's own messages, with anything for the values in them."""
+    """Return a pattern for marshmallow's own messages, with any values in them."""
     texts = [
         text
         for kind in vars(fields).values()

@@ -24,7 +24,7 @@ _called: list[Any] = []
 
 
 class _Signed(CheckedJob):
-    """Signed by a word."""
+    """A job whose signature is a fixed word."""
 
     error: Exception | None = None
 
