@@ -18,7 +18,7 @@ from tests.harness import ROOT
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 ACTIONLINT = Path(__file__).parent / "actionlint"
 Workflow = dict[Any, Any]
-# What a job may do besides reading the code, by file and job.
+# Permissions of a job besides reading the code, by file and job.
 MORE = {
     ("publish-n8n-nodes.yml", "publish"): {"contents": "read", "id-token": "write"},
     ("release.yml", "build"): {"contents": "read", "id-token": "write", "attestations": "write"},
@@ -63,7 +63,7 @@ def test_a_workflow_has_limited_permissions(path: Path) -> None:
         assert granted == {"contents": "read"} or granted == MORE[path.name, name], name
         assert job["timeout-minutes"] <= 180
         for step in job["steps"]:
-            # GitHub's own, or at a commit that nobody can change afterwards.
+            # Either GitHub's own action, or one pinned to a commit, which nobody can change.
             used = step.get("uses", "actions/none@v1")
             assert re.fullmatch(r"actions/[a-z-]+@v\d+|[\w-]+/[\w-]+@[0-9a-f]{40}", used), used
             if used.startswith("actions/checkout@"):
