@@ -26,14 +26,14 @@ Json = dict[str, Any]
 
 APP = ROOT / "zapier-app"
 TESTS = sorted((APP / "test").glob("*.test.mjs"))
-# Connections that are kept alive would have Node.js wait after the last test.
+# Without this, Node.js would wait for kept-alive connections after the last test.
 OPTIONS = ("--test", "--test-force-exit", "--test-reporter=spec")
 
 PAGE = "docs/integrations/zapier.md"
-# What that page says is needed besides, for card numbers and for commands that delete everything.
+# Further scopes that the page names: for card numbers, and for commands that delete everything.
 MORE_SCOPES = ("templates:read", "actions:destructive")
 
-# The events and actions with an entry of their own; Any Event and Run a Command have all.
+# Events and actions with a trigger or action of their own. Any Event and Run a Command cover all of them.
 TRIGGERS = {
     "new_punch": ["attendance.punch"],
     "new_attendance_photo": ["attendance.photo"],
@@ -55,7 +55,7 @@ CREATES = {
     "resend_users": "resend-all-user",
 }
 
-pytestmark = pytest.mark.timeout(480)  # the first one installs what the lock file says
+pytestmark = pytest.mark.timeout(480)  # the first test installs the packages in the lock file
 
 
 def node_program() -> str:
@@ -66,7 +66,7 @@ def node_program() -> str:
 
 @pytest.fixture(scope="session")
 def app() -> Path:
-    """The app's folder, with what its lock file says installed, and its catalog built."""
+    """The app's folder, with the packages in its lock file installed, and its catalog built."""
     built = node.npm(node.installed(APP), "run", "catalog")
     assert built.returncode == 0, built.stdout
     return APP
@@ -85,7 +85,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture(scope="session")
 def environment(stage: Stage) -> dict[str, str]:
-    """Where they are, for test/stage.mjs, with a key of the scopes that docs/integrations/zapier.md names."""
+    """URLs and keys for test/stage.mjs. The key has the scopes named in docs/integrations/zapier.md."""
     scopes = [*re.findall(r"--scope (\S+)", block(PAGE, "run", "key")), *MORE_SCOPES]
     answer = stage.relay.call("POST", "/v1/api-keys", json={"name": "Zapier", "scopes": scopes})
     return {
@@ -105,12 +105,12 @@ def test_its_own_tests_pass(path: Path, app: Path, environment: dict[str, str]) 
     assert counts["pass"] >= 2 and counts["pass"] == counts["tests"], counts
 
 
-# What its tools say
+# Checks by its own tools
 
 
 @pytest.fixture
 def quiet(tmp_path: Path) -> dict[str, str]:
-    """For Zapier's command line, which writes into the home folder: another one."""
+    """Another home folder, because Zapier's command line writes into it."""
     return {"HOME": str(tmp_path)}
 
 
@@ -124,7 +124,7 @@ def test_it_is_valid_and_formatted(script: str, says: str, app: Path, quiet: dic
 
 
 def test_the_published_app_can_be_loaded_by_itself(app: Path, quiet: dict[str, str]) -> None:
-    """Zapier's command line unpacks the build elsewhere, and loads it there."""
+    """Zapier's command line unpacks the build in another folder and loads it there."""
     ran = node.npm(app, "run", "build", **quiet)
     assert ran.returncode == 0 and "Build complete!" in ran.stdout, ran.stdout
     with zipfile.ZipFile(app / "build" / "build.zip") as archive:
@@ -137,7 +137,7 @@ def test_the_published_app_can_be_loaded_by_itself(app: Path, quiet: dict[str, s
 def test_zapiers_command_line_runs_it_as_in_the_readme(
     app: Path, quiet: dict[str, str], stage: Stage
 ) -> None:
-    """But for what the fixture did: `npm install`, and the catalog."""
+    """Runs the README's commands except those that the fixture ran: `npm install`, and building the catalog."""
     script = block("zapier-app/README.md", "run", "invoke")
     for old, new in {
         "npm install\nnpm run catalog\n": "",
@@ -163,7 +163,7 @@ def test_the_lock_file_names_no_registry_and_versions_are_exact() -> None:
     assert len(versions) >= 4 and all(version[0].isdigit() for version in versions)
 
 
-# The API's description, read without the catalogue that the app is made from
+# The API's description, read without the catalog from which the app is made
 
 
 @pytest.fixture(scope="session")
@@ -174,7 +174,7 @@ def api() -> Json:
 
 @pytest.fixture(scope="session")
 def offered(app: Path) -> Json:
-    """What the app offers, as tests/zapier/definition.cjs shows it."""
+    """What the app offers, according to tests/zapier/definition.cjs."""
     ran = node.run(app, node_program(), ROOT / "tests" / "zapier" / "definition.cjs", app)
     assert ran.returncode == 0, ran.stdout
     made: Json = json.loads(ran.stdout)
@@ -182,7 +182,7 @@ def offered(app: Path) -> Json:
 
 
 def target(api: Json, part: Json) -> Json:
-    """A part of the description, or the component that it refers to."""
+    """Return a part of the description. A reference is replaced by its component."""
     if "$ref" not in part:
         return part
     _, _, kind, name = part["$ref"].split("/")
@@ -190,7 +190,7 @@ def target(api: Json, part: Json) -> Json:
 
 
 def resolved(api: Json, schema: Json) -> Json:
-    """Properties and what is required of a schema: behind its reference, and of all its parts."""
+    """Return a schema's properties and required names, including those of its references and `allOf` parts."""
     schema = target(api, schema)
     parts = [resolved(api, part) for part in schema.get("allOf", [])] + [schema]
     return {
@@ -200,7 +200,7 @@ def resolved(api: Json, schema: Json) -> Json:
 
 
 def names(properties: Json, api: Json) -> set[str]:
-    """Names of properties as the app's output fields have them: a list's are line items."""
+    """Return the names of properties as in the app's output fields, where items of lists are line items."""
     found = set()
     for name, part in properties.items():
         inner = resolved(api, part["items"])["properties"] if "items" in part else None
@@ -223,7 +223,7 @@ def test_every_event_can_trigger_with_all_of_its_fields(api: Json, offered: Json
 
 
 def with_file(event: str, schemas: dict[str, Json]) -> set[str]:
-    """The names of an event's fields; a photo is a file besides."""
+    """Return the names of an event's fields. A photo event also has a file."""
     return set(schemas[event]["properties"]) | ({"photo"} if event == "attendance.photo" else set())
 
 
@@ -240,7 +240,7 @@ def test_every_action_is_offered_with_all_of_its_fields(api: Json, offered: Json
 
 
 def agree(api: Json, post: Json, made: Json, without: str | None = None) -> None:
-    """A step's form and result are the body and answer of the API."""
+    """Check that a step's form matches the API's request body, and its result the response."""
     body = resolved(api, post["requestBody"]["content"]["application/json"]["schema"])
     fields = {
         "password" if field["key"] == "pin" else field["key"]: field
@@ -258,7 +258,7 @@ def agree(api: Json, post: Json, made: Json, without: str | None = None) -> None
     assert set(made["result"]) == names(answer["properties"], api)
 
 
-# What docs/integrations/zapier.md says without the app
+# Instructions in docs/integrations/zapier.md that don't need the app
 
 
 def test_webhooks_by_zapier_receives_events_and_sends_commands_as_documented(stage: Stage) -> None:
