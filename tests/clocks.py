@@ -6,7 +6,7 @@ import time
 
 
 class Clock:
-    """A function that returns `now`, in seconds, which a test changes; at first, the present time if none is given."""
+    """A function that returns `now`, in seconds, which a test can change. It starts at the present time by default."""
 
     def __init__(self, now: float | None = None) -> None:
         self.now = time.time() if now is None else now

@@ -39,13 +39,13 @@ def free_port() -> int:
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 30.0, every: float = 0.02) -> Any:
-    """Return the first true value of `what()`. Fails the test after so many seconds."""
+    """Return the first true value of `what()`. Fails the test after this many seconds."""
     deadline = time.monotonic() + seconds
     while True:
         value = what()
         if value:
             return value
-        assert time.monotonic() < deadline, f"nothing came within {seconds} s"
+        assert time.monotonic() < deadline, f"nothing happened within {seconds} s"
         time.sleep(every)
 
 
@@ -69,13 +69,13 @@ class Received:
 
 
 class Target(Protocol):
-    """Anything that can be subscribed."""
+    """Any target of a subscription."""
 
     url: str
 
 
 class Receiver:
-    """A webhook's target. `answer` may be replaced: (received) -> (status, headers, body)."""
+    """A webhook's target. A test can replace `answer`: (received) -> (status, headers, body)."""
 
     def __init__(self, port: int = 0) -> None:
         self.received: list[Received] = []
@@ -121,7 +121,7 @@ class Receiver:
         self._server.server_close()
 
     def events(self) -> list[dict[str, Any]]:
-        """Return all received events in order, those of batches one by one."""
+        """Return the events of all requests in order, with batches split."""
         return [event for got in list(self.received) for event in got.events]
 
     def wait(self, count: int, seconds: float = 30.0) -> list[Received]:
@@ -141,7 +141,7 @@ class Device:
     _clock: Iterator[int] = field(default_factory=lambda: iter(range(10**9)))
 
     def punch(self, user: str = "2", at: datetime | None = None, **fields: Any) -> dict[str, Any]:
-        """Return a RealTimePunchLog document. Without `at`, each is a second apart from the last one."""
+        """Return a RealTimePunchLog document. Without `at`, each punch is a second after the last one."""
         at = at or datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=86_400 - next(self._clock))
         log = {
             "Type": "CheckIn",

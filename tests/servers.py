@@ -17,7 +17,7 @@ from app.store.server.embedded import die_with_parent
 from tests.harness import free_port, wait_for
 
 _MARIADB = Path("/usr/share/mysql")
-NOBODY = 65534  # neither server accepts to run as root
+NOBODY = 65534  # neither server runs as root
 
 
 def _program(name: str, script: str) -> str:
@@ -36,7 +36,7 @@ def _own(*folders: Path) -> dict[str, int]:
         return {}
     for path in (folders[0], *folders[0].parents):
         if Path(tempfile.gettempdir()) in path.parents:
-            path.chmod(path.stat().st_mode | 0o011)  # so that others can pass through it
+            path.chmod(path.stat().st_mode | 0o011)  # so that other users can pass through it
     for folder in folders:
         os.chown(folder, NOBODY, NOBODY)
     return {"user": NOBODY, "group": NOBODY}
@@ -58,7 +58,7 @@ def _served(folder: Path, command: list[str], socket: Path, owner: dict[str, int
         assert process.poll() is None, Path(log.name).read_text()
         yield
     finally:
-        process.send_signal(signal.SIGINT if "postgres" in command[0] else signal.SIGTERM)  # at once
+        process.send_signal(signal.SIGINT if "postgres" in command[0] else signal.SIGTERM)  # stop at once
         with suppress(subprocess.TimeoutExpired):
             process.wait(20)
         process.kill()

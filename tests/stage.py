@@ -39,7 +39,7 @@ class Stage:
         return device
 
     def machine(self, device: Device) -> Machine:
-        """Return the simulated device itself."""
+        """Return the simulated device."""
         return self.simulator.gateway.device(device.id)
 
     def add_user(self, device: Device) -> None:

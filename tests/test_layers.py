@@ -1,4 +1,4 @@
-"""The import contracts in pyproject.toml hold."""
+"""The code keeps to the import contracts in pyproject.toml."""
 
 from __future__ import annotations
 

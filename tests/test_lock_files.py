@@ -1,4 +1,4 @@
-"""The lock files determine the installed versions from any registry, and can be audited."""
+"""The lock files give the same versions from any registry, and can be audited."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_what_runs_has_the_versions_that_are_tested() -> None:
 
 
 def test_a_failed_audit_is_reported_and_is_not_a_success(tmp_path: Path) -> None:
-    """`make audit` where there is neither a package index nor npm."""
+    """Runs `make audit` with neither a package index nor npm."""
     nowhere = {"PATH": str(tmp_path), "HOME": str(tmp_path), "UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path)}
     ran = subprocess.run(
         [sys.executable, ROOT / "scripts" / "audit"], env=nowhere, capture_output=True, text=True, timeout=60

@@ -1,4 +1,4 @@
-"""No source file is so long that it has more than one subject (CONTRIBUTING.md)."""
+"""Source files are short, because each has one subject (CONTRIBUTING.md)."""
 
 from __future__ import annotations
 
