@@ -1,4 +1,4 @@
-"""The built app: its components and files, and its forms filled in like in Make's editor."""
+"""The built app with its components and files. Fills in its forms as Make's editor does."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Json = dict[str, Any]
 
 
 def build(folder: Path) -> subprocess.CompletedProcess[str]:
-    """scripts/make-app into a folder; what it prints, errors too, is in `stdout`."""
+    """Runs scripts/make-app for a folder. `stdout` of the result also contains the errors."""
     command = [sys.executable, ROOT / "scripts" / "make-app", folder]
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
 
 
 @dataclass(frozen=True)
 class Component:
-    """`files` are the contents of its code files by code."""
+    """A component of the app. `files` has the content of each code file by code name."""
 
     kind: str
     name: str
@@ -36,7 +36,7 @@ class Component:
 
 
 class App:
-    """All of it, as built into a folder."""
+    """The whole app, read from the folder into which it was built."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,7 +51,7 @@ class App:
         }
 
     def read(self, path: str) -> Any:
-        """A file's content, read again."""
+        """Reads a file and returns its parsed content."""
         return json.loads((self.folder / path).read_text())
 
     def __getitem__(self, key: tuple[str, str]) -> Component:
@@ -66,7 +66,7 @@ class App:
 
 
 def fields(parameters: list[Json]) -> Iterator[Json]:
-    """Every parameter of a form, those beneath a select too. Their values stand side by side."""
+    """Yields every parameter of a form, including those nested in a select, whose values aren't nested."""
     for parameter in parameters:
         yield parameter
         options = parameter.get("options")
@@ -75,12 +75,12 @@ def fields(parameters: list[Json]) -> Iterator[Json]:
 
 
 def filled(parameters: list[Json], values: Json) -> Json:
-    """What a form that was filled in so gives: defaults where there are some, dates as such, nothing for what is empty.
+    """Returns the values of a form: with defaults, with dates as datetimes, and without empty fields.
 
-    Fails where the editor would: an unknown or a missing field, a value that is not of the field's type.
+    Fails when the editor would, because of an unknown or missing field or a value of the wrong type.
     """
     known = {field["name"]: field for field in fields(parameters)}
-    assert set(values) <= set(known), f"there are no fields {set(values) - set(known)}"
+    assert set(values) <= set(known), f"unknown fields: {set(values) - set(known)}"
     made = {}
     for name, field in known.items():
         value = values.get(name, field.get("default"))
@@ -95,7 +95,7 @@ def _checked(field: Json, value: Any) -> Any:
     name, rules = field["name"], field.get("validate", {})
     match field["type"]:
         case "text" | "password" | "url" | "any":
-            assert isinstance(value, str), f"{name} is a text"
+            assert isinstance(value, str), f"{name} must be a text"
             assert re.search(rules.get("pattern", ""), value), f"{name}: {value!r} doesn't fit"
         case "uinteger":
             assert isinstance(value, int) and rules.get("min", 0) <= value <= rules.get("max", value), name
@@ -105,8 +105,8 @@ def _checked(field: Json, value: Any) -> Any:
             return datetime.fromisoformat(value).astimezone()
         case "select":
             chosen = value if field.get("multiple") else [value]
-            assert isinstance(chosen, list), f"{name} takes several"
-            if isinstance(field["options"], list):  # those of an RPC are not checked
+            assert isinstance(chosen, list), f"{name} must be a list"
+            if isinstance(field["options"], list):  # options of an RPC are not checked
                 assert set(chosen) <= {option["value"] for option in field["options"]}, name
         case "array":
             assert isinstance(value, list), name
@@ -116,7 +116,7 @@ def _checked(field: Json, value: Any) -> Any:
 
 
 def check_shown(interface: list[Json], bundle: Json) -> None:
-    """A bundle has nothing that its interface doesn't tell of, and everything is of the type it tells."""
+    """Checks that all fields of a bundle are in the interface and have the types in it."""
     known = {field["name"]: field for field in interface}
     assert set(bundle) <= set(known), f"the interface lacks {set(bundle) - set(known)}"
     for name, value in bundle.items():
@@ -130,7 +130,7 @@ def _check_type(field: Json, value: Any) -> None:
             for part in value:
                 check_shown(field["spec"]["spec"], part)
         case "date":
-            assert datetime.fromisoformat(value).tzinfo, f"{field['name']}: {value!r} has no offset"
+            assert datetime.fromisoformat(value).tzinfo, f"{field['name']}: {value!r} has no UTC offset"
         case "collection":
             assert isinstance(value, dict)
         case "any":
@@ -138,5 +138,5 @@ def _check_type(field: Json, value: Any) -> None:
         case kind:
             types = {"text": str, "filename": str, "buffer": bytes, "integer": int, "boolean": bool}
             expected = (int, float) if kind == "number" else types[kind]
-            assert isinstance(value, expected), f"{field['name']}: {value!r} is no {kind}"
+            assert isinstance(value, expected), f"{field['name']}: {value!r} is not of type {kind}"
             assert kind == "boolean" or not isinstance(value, bool)

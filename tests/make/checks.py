@@ -11,7 +11,7 @@ from tests.make.runtime import Make, MakeError
 
 
 def shown(app: App, name: str, bundles: list[Json]) -> list[Json]:
-    """The bundles, which must be as the module's interface says."""
+    """Checks the bundles against the module's interface and returns them."""
     for bundle in bundles:
         check_shown(app["module", name].files["interface"], bundle)
     return bundles

@@ -1,4 +1,4 @@
-"""A relay with the simulator, and the app as run by Make, connected to the relay."""
+"""A relay with the simulator, and a stand-in for Make that runs the app, connected to the relay."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture
 def make(app: App, stage: Stage) -> Make:
-    """With a connection that may do everything."""
+    """Make with a connection that has every permission."""
     made = Make(app)
     made.connect(url=stage.relay.url, apiKey=API_KEY)
     return made
@@ -44,13 +44,13 @@ def device(stage: Stage) -> Device:
 
 @pytest.fixture
 def user_100(stage: Stage, device: Device) -> None:
-    """A user 100 on the device."""
+    """Adds user 100 to the device."""
     stage.add_user(device)
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """Where a webhook's URL leads."""
+    """The receiver at the webhook's URL."""
     made = Receiver()
     yield made
     made.close()

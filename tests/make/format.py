@@ -1,8 +1,8 @@
 """JSON Schemas of the files in Make's local development format.
 
-Make publishes its schemas only with its editor for Visual Studio Code, and in no package registry. These are written
-from its documentation of custom apps, and are stricter where the app doesn't need more. `MAKE_APPS_SDK` names a
-checkout of that editor, to test with its schemas as well.
+Make publishes its schemas only with its extension for Visual Studio Code, not in a package registry. These are written
+from its documentation of custom apps, and are stricter if the app doesn't need more. If `MAKE_APPS_SDK` is the path
+of a checkout of that extension, its schemas are tested as well.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 def exactly(required: Json, optional: Json | None = None) -> Json:
-    """An object of these properties and no others."""
+    """An object with exactly these properties."""
     properties = {**required, **(optional or {})}
     return {
         "type": "object",
@@ -37,7 +37,7 @@ SCALAR: Json = {"type": ["string", "number", "boolean"]}
 EXPRESSION: Json = {"type": "string", "pattern": r"^\{\{.+\}\}$", "maxLength": 512}
 FLAT: Json = {"type": "object", "additionalProperties": SCALAR}  # "{{...}}" as a key too
 
-# Parameters, and interfaces, which are written alike
+# Parameters and interfaces, which have the same format
 
 _NAME: Json = {"type": "string", "pattern": r"^[a-zA-Z]\w{0,127}$"}
 _LABEL: Json = {"type": "string", "minLength": 1, "maxLength": 256, "pattern": r"^[A-Z].*[^.]$"}
@@ -149,7 +149,7 @@ _PATH: Json = {**_URL, "pattern": r"^(/v1/|/photos/|\{\{connection\.url\}\}/)"}
 
 
 def request(url: Json = _PATH, **response: Json) -> Json:
-    """A request. What has a body says so by its method; `iterate` and `output` come together."""
+    """A request. POST, PUT and PATCH require a body, and `iterate` requires `output`."""
     made = exactly(
         {"url": url},
         {
@@ -217,7 +217,7 @@ FILES: dict[tuple[str, str], Json] = {
     ("module", "communication"): _REQUESTS,
     ("module", "interface"): {**_INTERFACE, "minItems": 1},
     ("module", "samples"): _SAMPLES,
-    # An instant trigger's bundles are its webhook's: it asks and is asked nothing.
+    # An instant trigger gets its bundles from its webhook, and has no requests or parameters of its own.
     ("instant_trigger", "communication"): {"type": "object", "maxProperties": 0},
     ("instant_trigger", "mappableParams"): _NOTHING,
 }
@@ -254,7 +254,7 @@ _META: dict[str, tuple[Json, Json]] = {
         {"actionCrud": words("create", "read", "update", "delete"), "webhook": _NAME},
     ),
 }
-# How long a name may be; those of connections and webhooks are the editor's own.
+# The longest names. Those of connections and webhooks are set by the editor.
 _LONGEST = {"connection": 35, "webhook": 35, "rpc": 48, "module": 48}
 
 
@@ -289,11 +289,11 @@ MANIFEST = exactly(
         "components": exactly(
             {kind: _components(kind) for kind in _CODES} | {"function": _NONE, "endpoint": _NONE}
         ),
-        "origins": _NOTHING,  # whose app it becomes is said at the upload
+        "origins": _NOTHING,  # the owner is chosen at the upload
     }
 )
 
 
 def schema(of: Json) -> Json:
-    """A whole schema of one of these."""
+    """Returns a complete JSON Schema document for one of these schemas."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": DEFS, **of}

@@ -1,7 +1,7 @@
 """Make's IML, as much of it as the app uses: the text between `{{` and `}}`. Anything else raises ImlError.
 
-What each thing means is from Make's documentation of custom apps ("JavaScript in Make", "Processing of 'empty' values",
-"Functions"). Of importance here: a string that is one expression keeps the value's type; what is not there is
+The meaning follows Make's documentation of custom apps ("JavaScript in Make", "Processing of 'empty' values",
+"Functions"). The rules that matter here: a string that is one expression keeps the value's type; a missing value is
 `undefined`, and an undefined value is left out of its collection; `{{...}}` as a key merges a collection in; properties
 with a dash are in backticks; equality is strict.
 """
@@ -18,7 +18,7 @@ SPREAD = "{{...}}"
 
 
 class ImlError(Exception):
-    """An expression that Make would not take, or that is not known here."""
+    """An expression that Make would reject, or that this parser doesn't support."""
 
 
 class _Undefined:
@@ -36,17 +36,17 @@ UNDEFINED: Any = _Undefined()
 
 
 def empty(value: Any) -> bool:
-    """What `ifempty` takes for empty: not there, null or an empty text."""
+    """Whether `ifempty` treats the value as empty: undefined, null or an empty text."""
     return value is UNDEFINED or value is None or value == ""
 
 
 def truthy(value: Any) -> bool:
-    """As in JavaScript: an empty array or collection is true."""
+    """Whether a value is true, as in JavaScript, where empty arrays and collections are true."""
     return isinstance(value, (list, dict)) or bool(value)
 
 
 def text(value: Any) -> str:
-    """A value within a text."""
+    """Returns a value as it is inserted into a text."""
     if value is UNDEFINED or value is None:
         return ""
     if isinstance(value, bool):
@@ -102,7 +102,7 @@ class Path:
 
 @dataclass(frozen=True)
 class Call:
-    """A function; operators are calls of their sign."""
+    """A function call. An operator is a call of the function named by its sign."""
 
     name: str
     arguments: tuple[Node, ...]
@@ -121,7 +121,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _WORDS = {"true": True, "false": False, "null": None, "undefined": UNDEFINED}
-_LEVELS = (("||",), ("&&",), ("==", "!="), ("+",))  # from the loosest
+_LEVELS = (("||",), ("&&",), ("==", "!="), ("+",))  # lowest precedence first
 
 
 class _Parser:
@@ -250,13 +250,13 @@ def _follow(context: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     return value
 
 
-# Strings and what holds them
+# Strings, and the blocks that contain them
 
 _EXPRESSION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 
 
 def transform(value: Any, context: Mapping[str, Any]) -> Any:
-    """A block with its expressions evaluated. What becomes undefined is left out."""
+    """Returns a block with its expressions evaluated and undefined values left out."""
     if isinstance(value, str):
         return _string(value, context)
     if isinstance(value, list):
@@ -282,7 +282,7 @@ def _string(source: str, context: Mapping[str, Any]) -> Any:
 
 
 def expressions(value: Any) -> Iterator[Node]:
-    """Every expression of a block, parsed. Raises ImlError where one can't be read."""
+    """Yields every expression of a block, parsed. Raises ImlError for an invalid one."""
     if isinstance(value, str):
         rest = _EXPRESSION.sub("", value)
         if "{{" in rest or "}}" in rest:
@@ -300,7 +300,7 @@ def expressions(value: Any) -> Iterator[Node]:
 
 
 def paths(node: Node) -> Iterator[tuple[str, ...]]:
-    """Every variable an expression names."""
+    """Yields the path of every variable in an expression."""
     if isinstance(node, Path):
         yield node.names
     if isinstance(node, Call):

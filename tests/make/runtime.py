@@ -18,7 +18,7 @@ import requests
 from tests.make.app import App, Json, filled
 from tests.make.iml import UNDEFINED, transform, truthy
 
-MOST_SECONDS = 40  # a module may take so long, all its requests together
+MOST_SECONDS = 40  # for all requests of a module together
 MOST_REQUESTS = 100
 MOST_PAGES = 50
 
@@ -39,7 +39,7 @@ _RESPONSE = {"type", "valid", "error", "temp", "iterate", "output", "limit", "da
 
 
 class MakeError(Exception):
-    """An error as the user sees it; `kind` is Make's type of it."""
+    """An error as the user sees it. `kind` is Make's error type."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -48,7 +48,7 @@ class MakeError(Exception):
 
 @dataclass
 class Make:
-    """A scenario's run: one connection, its log, and the time it has waited without waiting."""
+    """A scenario's run with one connection and its log."""
 
     app: App
     connection: Json = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Make:
     """Delays of `repeat` are divided by it."""
 
     def connect(self, **values: Any) -> Json:
-        """Makes the connection from what its form is given; the metadata that names it."""
+        """Makes the connection from its form's values, and returns the metadata that gives it a name."""
         (component,) = self.app.of("connection")
         context = {"parameters": filled(component.files["params"], values)}
         run = _Run(self, component.files["communication"], base={}, context=context)
@@ -67,7 +67,7 @@ class Make:
         return metadata
 
     def run(self, name: str, **values: Any) -> list[Json]:
-        """The bundles of an action, a search or the universal module."""
+        """Runs an action, a search or the universal module, and returns its bundles."""
         component = self.app["module", name]
         forms = [*component.files["staticParams"], *component.files["mappableParams"]]
         return self.run_block(component.files["communication"], filled(forms, values))
@@ -77,7 +77,7 @@ class Make:
         return self.run_block(component.files["communication"], filled(component.files["params"], values))
 
     def attach(self, name: str, url: str, **values: Any) -> Hook:
-        """A new webhook of a trigger."""
+        """Attaches a new webhook for a trigger."""
         component = self.app["webhook", name]
         hook = Hook(self, name, url, filled(component.files["params"], values))
         run = self._block(
@@ -96,7 +96,7 @@ class Make:
 
 @dataclass
 class Hook:
-    """An attached webhook; `data` is what attaching kept."""
+    """An attached webhook. `data` was stored when it was attached."""
 
     make: Make
     name: str
@@ -105,7 +105,7 @@ class Hook:
     data: Json = field(default_factory=dict)
 
     def update(self, **values: Any) -> None:
-        """Its form was filled in again."""
+        """Updates the webhook after its form was changed."""
         component = self.make.app["webhook", self.name]
         self.parameters = filled(component.files["params"], values)
         self._call("update", parameters=self.parameters)
@@ -119,7 +119,7 @@ class Hook:
         self.make._block(block, webhook=webhook, **context).all()
 
     def take(self, headers: Mapping[str, str], body: bytes) -> tuple[int, list[Json]]:
-        """A delivery: the status that Make answers, and the bundles of the trigger."""
+        """Receives a delivery. Returns the status of Make's response and the trigger's bundles."""
         block = self.make.app["webhook", self.name].files["communication"]
         assert set(block) == {"verification", "iterate", "output"}
         context = {
@@ -135,12 +135,12 @@ class Hook:
         assert isinstance(items, list), "iterate must name an array"
         module = self.make.app["module", self.name]
         assert module.meta["webhook"] == self.name
-        assert module.files["communication"] == {}  # the bundles are the webhook's
+        assert module.files["communication"] == {}  # its bundles come from the webhook
         return 200, [transform(block["output"], {**context, "item": item}) for item in items]
 
 
 class _Run:
-    """One communication block: a request or several."""
+    """A run of one communication block with one or more requests."""
 
     def __init__(self, make: Make, block: Any, base: Json, context: Json) -> None:
         self.make, self.base = make, base
@@ -151,10 +151,10 @@ class _Run:
         self.requests = 0
 
     def all(self) -> list[Json]:
-        """The bundles: what the last request gives."""
+        """Sends all requests and returns the bundles of the last one."""
         bundles: list[Json] = []
         for block in self.blocks:
-            assert set(block) <= _REQUEST, f"directives that are not known here: {set(block) - _REQUEST}"
+            assert set(block) <= _REQUEST, f"unsupported directives: {set(block) - _REQUEST}"
             assert set(block.get("response", {})) <= _RESPONSE
             bundles = self._repeated(block)
         return bundles
@@ -163,7 +163,7 @@ class _Run:
         bundles = self._paged(block)
         if again := block.get("repeat"):
             for _ in range(again["limit"]):
-                # The condition sees `temp` alone.
+                # The condition can only use `temp`.
                 if not truthy(transform(again["condition"], {"temp": self.context["temp"]})):
                     break
                 time.sleep(again["delay"] / 1000 / self.make.hurry)
@@ -208,14 +208,14 @@ class _Run:
         self.context["temp"] |= transform(block, self.context)
 
     def _ask(self, block: Json, more: Json) -> requests.Response:
-        """`qs` and `headers` of the base are merged in, those of a page win."""
+        """Sends the request with the base's headers. The block's headers and the page's query win."""
         self.requests += 1
         assert self.requests <= MOST_REQUESTS
         url = transform(block["url"], self.context)
         if not url.startswith("http"):
-            assert url.startswith("/"), "a URL beneath the base begins with a slash"
+            assert url.startswith("/"), "a URL relative to the base must begin with a slash"
             url = transform(self.base["baseUrl"], self.context) + url
-        url = re.sub(r"(?<!:)//+", "/", url)  # Make does so
+        url = re.sub(r"(?<!:)//+", "/", url)  # as Make does
         method = transform(block.get("method", "GET"), self.context)
         headers = transform({**self.base.get("headers", {}), **block.get("headers", {})}, self.context)
         query = {**transform(block.get("qs", {}), self.context), **more}
@@ -226,7 +226,7 @@ class _Run:
             headers.setdefault("content-type", "application/json")
             body = json.dumps(body)
         left = MOST_SECONDS - (time.monotonic() - self.began)
-        assert left > 0, f"Make gives a module {MOST_SECONDS} s"
+        assert left > 0, f"Make stops a module after {MOST_SECONDS} s"
         answer = requests.request(
             method, url, params=query, headers=headers, data=body, timeout=left, allow_redirects=False
         )
@@ -257,7 +257,7 @@ class _Run:
             raise MakeError(valid["type"], transform(valid["message"], self.context))
 
     def _write_log(self, block: Json, answer: requests.Response, headers: Json, body: Any) -> None:
-        """What Make's log shows of a request and its answer: without what `log.sanitize` names."""
+        """Logs a request and its response as Make does, without the values listed in `log.sanitize`."""
 
         def parsed(content: Any) -> Any:
             try:

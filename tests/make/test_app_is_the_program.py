@@ -20,7 +20,7 @@ from tests.openapi.reading import operations
 DOCUMENT: Json = yaml.load((ROOT / "openapi.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 ACTION_PATH = "/v1/actions/"
 PAGE = {"limit", "cursor"}
-IN_WORDS = {"idempotency-key"}  # a header that the description has in words only
+IN_WORDS = {"idempotency-key"}  # a header that is only in the description's text
 
 
 def resolved(schema: Json) -> Json:
@@ -33,7 +33,7 @@ def resolved(schema: Json) -> Json:
 
 
 def properties(schema: Json) -> dict[str, Json]:
-    """The properties of an object, of all that it may be where it may be several."""
+    """Returns the properties of an object, including those of all its `oneOf` alternatives."""
     schema = resolved(schema)
     found: dict[str, Json] = dict(schema.get("properties", {}))
     for one in schema.get("oneOf", ()):
@@ -51,12 +51,12 @@ def answered(operation: Json, *statuses: str) -> dict[str, Json]:
 
 
 def names(interface: list[Json]) -> dict[str, Any]:
-    """The names of what is shown, and of what is in it."""
+    """Returns the names of an interface's fields, with the names of their nested fields."""
     return {field["name"]: names(field["spec"]["spec"]) if "spec" in field else None for field in interface}
 
 
 def shape(found: dict[str, Json]) -> dict[str, Any]:
-    """The same of properties."""
+    """Returns the names of properties in the same form."""
     return {
         name: shape(properties(resolved(part)["items"])) if resolved(part).get("type") == "array" else None
         for name, part in found.items()
@@ -65,7 +65,7 @@ def shape(found: dict[str, Json]) -> dict[str, Any]:
 
 @dataclasses.dataclass
 class Asked:
-    """A request of the app, and the operation that it is of."""
+    """A request of the app, and the API operation that it calls."""
 
     component: Component
     request: Json
@@ -74,7 +74,7 @@ class Asked:
 
 
 def requests(app: App) -> Iterator[Asked]:
-    """Every request there is but the universal module's, whose path is the user's."""
+    """Yields every request except the universal module's, whose path comes from the user."""
     for component in app.components.values():
         for code in ("communication", "attach", "update", "detach"):
             content = component.files.get(code, {})
@@ -85,8 +85,8 @@ def requests(app: App) -> Iterator[Asked]:
 
 
 def found(request: Json) -> tuple[str, Json]:
-    """The operation of openapi.yaml that a request's method and URL are of."""
-    url = request["url"].removeprefix("{{parameters.url}}")  # the connection's own
+    """Returns the operation in openapi.yaml that matches a request's method and URL, with its path."""
+    url = request["url"].removeprefix("{{parameters.url}}")  # only in the connection's request
     asked = re.sub(r"\{\{.*?\}\}", "{}", url)
     method = request.get("method", "GET").lower()
     matches = [
@@ -94,7 +94,7 @@ def found(request: Json) -> tuple[str, Json]:
         for path, other, operation in operations(DOCUMENT)
         if other == method and re.sub(r"\{.*?\}", "{}", path) == asked
     ]
-    assert len(matches) == 1, f"{method} {url} is {len(matches)} operations"
+    assert len(matches) == 1, f"{method} {url} matches {len(matches)} operations"
     return matches[0]
 
 
@@ -160,7 +160,7 @@ def test_a_module_shows_the_fields_of_the_response(app: App) -> None:
 
 
 def test_the_parameters_of_a_search_filter_it(app: App) -> None:
-    """Every filter of a list is a field of its search; a page's size and place are Make's own business."""
+    """Every filter of a list is a field of its search. Make sets the size and cursor of pages by itself."""
     for asked in requests(app):
         if asked.component.meta.get("moduleType") == "search" and asked.operation["operationId"] != "loadLog":
             form = {field["name"] for field in fields(asked.component.files["mappableParams"])}

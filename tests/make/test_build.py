@@ -1,4 +1,4 @@
-"""One command builds the app into a folder of the user, in which Make's editor stores upload information."""
+"""One command builds the app into a folder of the user. Make's editor stores upload information in it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_it_contains_generated_and_handwritten_files(app: App) -> None:
 
 
 def test_the_documented_command_builds_it(app: App, tmp_path: Path) -> None:
-    """But for .venv, which is set up already."""
+    """The command runs as documented, but without setting up .venv again."""
     script = block("make-app/README.md", "run", "build")
     assert "make make-app" in script
     script = script.replace("make ", f'make -o .venv/.run BIN="{Path(sys.executable).parent}" ', 1)

@@ -122,7 +122,7 @@ def test_labels_of_modules_and_names_of_fields_are_unique(app: App) -> None:
 
 
 def test_samples_fit_the_interfaces(app: App) -> None:
-    """And show everything but a file's bytes, and where to look at a command that has not ended."""
+    """They also contain every field except a file's bytes and `status_url`, which only a running command has."""
     for component in app.of("module"):
         interface, sample = component.files["interface"], component.files["samples"]
         check_shown(interface, sample)
@@ -186,7 +186,7 @@ def test_every_parameter_is_used(app: App) -> None:
         used = {path[1] for path in variables(list(component.files.values())) if path[0] == "parameters"}
         for code in ("params", "mappableParams"):
             for field in fields(component.files.get(code, [])):
-                assert field["name"] in used, f"{component.name} asks for {field['name']} for nothing"
+                assert field["name"] in used, f"{component.name} doesn't use {field['name']}"
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_a_collection_is_merged_in() -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "{{md5(body.user)}}",  # Make has it; nothing here says what it gives
+        "{{md5(body.user)}}",  # exists in Make, but isn't supported here
         "{{formatDate(parameters.when, 'X', 'UTC')}}",
         "{{formatDate(body.nothing, 'YYYY-MM-DDTHH:mm:ssZ', 'UTC')}}",
         "{{body.id - 1}}",

@@ -47,7 +47,7 @@ READS = {
 
 
 def values(command: Json, device: Device) -> Json:
-    """The fields of an action, all of them; the same for the API and for the module's form."""
+    """Returns values for all fields of an action. The API and the module's form use the same names."""
     body = {field["name"]: TIMES.get(field["name"], field["example"]) for field in command["fields"]}
     return {**body, "device_id": device.id}
 
@@ -66,7 +66,7 @@ def test_every_module_is_tested(app: App) -> None:
 def test_a_command_reaches_the_gateway_as_the_api_would_send_it(
     command: Json, app: App, make: Make, stage: Stage
 ) -> None:
-    """The module is given every field there is; the same by /v1/actions on another device is what to compare with."""
+    """With every field set, the module's request equals one sent by /v1/actions to another device."""
     device, other = stage.new_device(), stage.new_device()
     for each in (device, other):
         stage.relay.call("PATCH", f"/v1/devices/{each.id}", json={"timezone": "Asia/Kolkata"})
@@ -98,7 +98,7 @@ def test_empty_fields_are_not_sent(make: Make, stage: Stage, device: Device) -> 
 
 def test_a_photo_from_another_module_is_sent_completely(make: Make, stage: Stage, device: Device) -> None:
     photo = make_jpeg("made up", 20_000)
-    data = base64.b64encode(photo).decode()  # what Make's base64() gives of a file's data
+    data = base64.b64encode(photo).decode()  # what Make's base64() returns for a file's data
     make.run("addUser", device_id=device.id, user_id="55", face_data=data)
     (template,) = stage.machine(device).find_user("55").templates.values()
     assert (template.type, base64.b64decode(template.data)) == ("Face", photo)
@@ -133,12 +133,12 @@ def test_a_log_that_is_not_available_yet_is_an_error(
     parameters = filled(app["module", "loadLog"].files["mappableParams"], values(COMMANDS[0], device))
     with pytest.raises(MakeError) as raised:
         make.run_block(hasty, parameters)
-    assert raised.value.kind == "ConnectionError"  # Make loads it again
+    assert raised.value.kind == "ConnectionError"  # Make retries after this error
     assert "The log isn't available yet: command cmd_" in raised.value.message
 
 
 def test_a_slow_command_can_be_polled(app: App, make: Make, stage: Stage, device: Device) -> None:
-    """The module goes on with what is known; Get a Command asks until it has ended."""
+    """The module returns the unfinished command, and Get a Command polls until it has ended."""
     stage.machine(device).switch(online=False)
     (pending,) = shown(app, "enableUser", make.run("enableUser", device_id=device.id, user_id="100", wait=1))
     assert pending["status"] in ("queued", "sending", "waiting")
@@ -152,7 +152,7 @@ def test_a_slow_command_can_be_polled(app: App, make: Make, stage: Stage, device
 
 
 def test_waiting_ends_before_makes_timeout(app: App) -> None:
-    """Of the 40 s that Make gives a module, at most 30 are waited."""
+    """A module waits at most 30 s, as Make stops it after 40 s."""
     again = app["module", "getCommand"].files["communication"]["repeat"]
     assert again["delay"] * again["limit"] <= 30_000
     for name in ACTIONS:
@@ -168,7 +168,7 @@ def test_the_same_idempotency_key_is_one_command(make: Make, stage: Stage, devic
     assert first["command_id"] == again["command_id"]
     assert len(stage.received(device)) == 1
     ((one,), (two,)) = (make.run("enableUser", device_id=device.id, user_id="100") for _ in range(2))
-    assert one["command_id"] != two["command_id"]  # without a key each is its own
+    assert one["command_id"] != two["command_id"]  # without a key, each run is a separate command
 
 
 DESTRUCTIVE = [command for command in COMMANDS if command["effect"] == "destructive"]
@@ -220,7 +220,7 @@ def test_the_gateways_status_codes_become_errors_of_make(
 
 
 def test_commands_that_must_not_run_twice_are_not_repeated_by_make(app: App) -> None:
-    """Make runs a module again after a ConnectionError."""
+    """Make runs a module again after a ConnectionError, so these commands must not raise one."""
     for name, action in ACTIONS.items():
         response = app["module", name_of(name)].files["communication"]["response"]
         kinds = {error["type"] for error in response.get("error", {}).values() if isinstance(error, dict)}
@@ -250,7 +250,7 @@ def test_keys_without_the_scope_and_deleted_keys_are_errors(app: App, stage: Sta
 
 
 def test_makes_log_contains_no_secrets(make: Make, stage: Stage, device: Device) -> None:
-    """Keys, PINs, templates: neither in what is asked nor in what is answered."""
+    """Neither requests nor responses in the log contain keys, PINs or templates."""
     (command,) = (command for command in COMMANDS if command["name"] == "add-user")
     kinds = {field["name"]: field["kind"] for field in command["fields"]}
     made_up = {name: "31415926" for name, kind in kinds.items() if kind in ("pin", "file")}

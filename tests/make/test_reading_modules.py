@@ -20,7 +20,7 @@ from tests.stage import Stage
 pytestmark = pytest.mark.usefixtures("user_100")
 
 
-# What is read
+# Modules that read
 
 
 def test_devices_are_read(app: App, make: Make, stage: Stage, device: Device) -> None:
@@ -44,13 +44,13 @@ def test_users_are_read(app: App, make: Make, stage: Stage, device: Device) -> N
 
 
 def test_events_are_read_page_by_page(app: App, make: Make, stage: Stage, device: Device) -> None:
-    for number in range(205):  # more than a page
+    for number in range(205):  # more than one page
         device.send_done(device.punch(str(number)))
     wanted = {"device_id": device.id, "type": "attendance.punch"}
     stored = stage.relay.events(**wanted)[::-1]
     found = shown(app, "searchEvents", make.run("searchEvents", **wanted, limit=1000))
     assert found == stored and len(found) > 200
-    assert make.run("searchEvents", **wanted) == stored[:100]  # as the form proposes
+    assert make.run("searchEvents", **wanted) == stored[:100]  # the form's default limit
     assert [event["user_id"] for event in make.run("searchEvents", **wanted, user_id="7")] == ["7"]
     assert make.run("searchEvents", **wanted, since="2036-01-01T00:00:00Z") == []
     assert len(make.run("searchEvents", **wanted, until="2036-01-01T00:00:00Z", limit=3)) == 3
@@ -121,7 +121,7 @@ def test_the_key_is_only_sent_to_the_relay(elsewhere: str, make: Make) -> None:
 
 @contextmanager
 def web_page() -> Iterator[str]:
-    """The URL of a server that answers everything with a page."""
+    """The URL of a server that answers every request with an HTML page."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -153,7 +153,7 @@ def test_the_pickers_list_the_relays_data(make: Make, stage: Stage, device: Devi
     assert make.rpc("listUsers", device_id=device.id) == [
         {"label": f"{name} ({user})" if name else user, "value": user} for user, name in names.items()
     ]
-    assert len(make.rpc("listUsers")) > 2  # while no device is chosen: of all
+    assert len(make.rpc("listUsers")) > 2  # the users of all devices if none is selected
 
 
 def test_the_connection_is_tested_and_named(app: App, stage: Stage) -> None:

@@ -24,7 +24,7 @@ def subscriptions(stage: Stage, receiver: Receiver) -> list[Json]:
 
 
 def bundles(app: App, hook: Hook, receiver: Receiver, count: int) -> list[Json]:
-    """What the trigger gives of so many events at least, each delivery taken and as the interface says."""
+    """Waits for at least `count` events, checks the trigger's bundles against its interface, and returns them."""
     wait_for(lambda: len(receiver.events()) >= count, 20)
     found = []
     for got in list(receiver.received):
@@ -51,7 +51,9 @@ def photo(stage: Stage, device: Device) -> None:
 def sends(number: int) -> Callable[[Stage, Device], None]:
     def send(_stage: Stage, device: Device) -> None:
         document = device.sample(number)
-        document["RealTime"]["OperationID"] = secrets.token_hex(6)  # else the second is a duplicate
+        document["RealTime"]["OperationID"] = secrets.token_hex(
+            6
+        )  # otherwise the second would be a duplicate
         device.send_done(document)
 
     return send
@@ -78,7 +80,7 @@ CAUSES: dict[str, tuple[Callable[[Stage, Device], None], str]] = {
 }
 
 
-# Of what the relay makes by itself, sooner or later: tests of their own.
+# The relay sends these events on its own after some time. They have separate tests.
 OWN = {"attendanceDayChanged", "deviceSilentOrBack"}
 
 
@@ -97,13 +99,13 @@ def test_a_trigger_is_attached_gets_deliveries_and_is_detached(
     (shown,) = subscriptions(stage, receiver)
     assert hook.data == {"externalHookId": shown["id"]}
     assert shown["description"] == f"Make: {app['module', name].meta['label']}"
-    cause(stage, other)  # of another device: not meant
+    cause(stage, other)  # must not be delivered, as it is another device
     cause(stage, device)
     found = bundles(app, hook, receiver, 1)
     assert {event["type"] for event in found} == {event_type}
     assert {event["device_id"] for event in found} == {device.id}
     stored = stage.relay.get(f"/v1/events/{found[0]['id']}")
-    links = ("photo_url",)  # signed again at each reading
+    links = ("photo_url",)  # signed anew on each read
     assert {**stored, **{key: found[0][key] for key in links if key in stored}} == found[0]
     hook.detach()
     assert subscriptions(stage, receiver) == []
@@ -208,13 +210,13 @@ def test_many_events_arrive_in_few_deliveries(
     assert len(receiver.received) < 20
 
 
-# Who is believed
+# Authentication of deliveries
 
 
 def genuine(
     make: Make, device: Device, receiver: Receiver, **values: Any
 ) -> tuple[Hook, dict[str, str], bytes]:
-    """A hook, and a delivery of the relay to it."""
+    """Returns a hook with the headers and body of a delivery from the relay."""
     hook = make.attach("newPunch", receiver.url, device_ids=[device.id], **values)
     device.send_done(device.punch())
     (got,) = receiver.wait(1)
@@ -261,7 +263,7 @@ def test_the_secret_is_not_shown_by_the_relay(
 def test_the_relays_own_signature_is_sent_as_well(
     make: Make, stage: Stage, device: Device, receiver: Receiver
 ) -> None:
-    """Make can't check it; what reads the same delivery elsewhere can."""
+    """Make can't check the signature, but other receivers of the same delivery can."""
     hook, *_ = genuine(make, device, receiver)
     rotated = stage.relay.call(
         "POST", f"/v1/subscriptions/{hook.data['externalHookId']}/rotate-secret"

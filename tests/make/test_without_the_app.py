@@ -1,4 +1,4 @@
-"""docs/integrations/make.md: its commands deliver events to Make's own webhook, and its request is valid."""
+"""The commands in docs/integrations/make.md deliver events to Make's own webhook, and its request is valid."""
 
 from __future__ import annotations
 

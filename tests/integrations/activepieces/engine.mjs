@@ -3,8 +3,8 @@
 //   node engine.mjs PORT PIECE
 //
 // POST / with {"of", "flow", "auth", "props", "payload", "webhookUrl", "name"} answers with the function's result, or
-// with 500 and the error if it throws. `of` is one of validate, onEnable, onDisable, test, run (of the trigger), options (of the
-// prop `name`), fields, action. Each flow has its own store; `stored` returns its value of the key `name`.
+// with 500 and the error if it throws. `of` is one of validate, onEnable, onDisable, test, run (of the trigger), options
+// (of the prop `name`), fields, action. Each flow has its own store; `stored` returns its value of the key `name`.
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { json } from 'node:stream/consumers';
