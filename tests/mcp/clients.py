@@ -29,13 +29,13 @@ ALL = ("events:read", "subscriptions:write", "actions:read", "actions:write", "a
 
 @dataclass
 class Assistants:
-    """Ways in: an MCP server over HTTP that runs all along, and one on standard input and output for each client."""
+    """Clients of a shared MCP server over HTTP, or of a new server for each client over standard input and output."""
 
     stage: Stage
     url: str
 
     def key(self, *scopes: str) -> str:
-        """A new API key of the relay, by default with every scope but `templates:read` and `admin`."""
+        """Creates an API key, by default with every scope except `templates:read` and `admin`."""
         body = {"name": "assistant", "scopes": list(scopes or ALL)}
         answer = self.stage.relay.call("POST", "/v1/api-keys", json=body)
         assert answer.status_code == 201, answer.text
@@ -65,7 +65,7 @@ class Assistants:
 
 @contextmanager
 def serving(relay_url: str, folder: Path, *options: str) -> Iterator[str]:
-    """`cams-relay mcp --http` for a relay; its URL."""
+    """Runs `cams-relay mcp --http` for a relay, and yields its URL."""
     port = free_port()
     command = [sys.executable, "-m", "app", "mcp", "--http", str(port), "--url", relay_url, *options]
     with (folder / "mcp.log").open("wb") as log:
@@ -86,7 +86,7 @@ def serving(relay_url: str, folder: Path, *options: str) -> Iterator[str]:
 
 
 def run(task: Callable[[], Awaitable[T]]) -> T:
-    """Runs a test's asynchronous part, a minute at most."""
+    """Runs the asynchronous part of a test, for at most a minute."""
 
     async def limited() -> T:
         with anyio.fail_after(60):
@@ -96,7 +96,7 @@ def run(task: Callable[[], Awaitable[T]]) -> T:
 
 
 def said(result: Any) -> Any:
-    """A tool's answer, which must be the same as text and as structure."""
+    """Returns a tool's result, and checks that its text and its structured content are equal."""
     assert isinstance(result, CallToolResult)
     assert not result.is_error, result.content
     (content,) = result.content
@@ -106,7 +106,7 @@ def said(result: Any) -> Any:
 
 
 def refused(result: Any) -> str:
-    """The sentence of a tool's error."""
+    """Returns the message of a tool error."""
     assert isinstance(result, CallToolResult) and result.is_error and result.structured_content is None
     (content,) = result.content
     assert content.type == "text"

@@ -14,7 +14,7 @@ from tests.stage import Stage
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Actions wait 5 s here, and a held command is asked for again soon."""
+    """A relay in which actions wait 5 s, and held commands are polled often."""
     folder = tmp_path_factory.mktemp("stage")
     with stages.stage(
         folder, RELAY_COMMAND_WAIT="5", RELAY_COMMAND_POLL_SCHEDULE=",".join(["0.5"] * 30)

@@ -1,4 +1,4 @@
-"""docs/integrations/mcp.md: its configurations work, and its statements about tools are true."""
+"""The configurations in docs/integrations/mcp.md work, and its statements about tools are true."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_claude_codes_file_connects_to_the_server_of_the_page(assistants: Assist
     headers = {name: text.replace("${RELAY_API_KEY}", key) for name, text in server["headers"].items()}
 
     async def ask(url: str) -> set[str]:
-        # As a proxy passes it on: with the name it was called by.
+        # A proxy passes on the host name that the client used.
         named = {**headers, "Host": "mcp.example.com"}
         async with httpx2.AsyncClient(headers=named) as http:
             transport = streamable_http_client(url, http_client=http)

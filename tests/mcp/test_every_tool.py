@@ -48,7 +48,7 @@ def test_every_tool_does_what_it_says(assistants: Assistants, device: Device, tr
     command = {"device_id": device.id}
     person = {**command, "user_id": "500"}
     window = {"start_time": "2026-11-01T00:00:00Z", "end_time": "2026-11-02T00:00:00Z"}
-    # In this order, each on what the ones before have left.
+    # The order matters, as each call uses the results of those before it.
     calls: list[tuple[str, dict[str, Any], str | None]] = [
         ("add_user", {**person, "first_name": "Asha", "last_name": "Rao"}, "AddUserWithoutTemplate"),
         ("add_user_without_template", {**command, "user_id": "501"}, "AddUserWithoutTemplate"),
@@ -106,7 +106,7 @@ def test_who_is_in_distinguishes_those_who_came_from_those_who_left(assistants: 
     came, left = {"Type": "CheckIn"}, {"Type": "CheckOut"}
     morning, noon = now.replace(hour=8), now.replace(hour=9)
     device.send_done(device.punch("2", noon, **left))
-    device.send_done(device.punch("2", morning, **came))  # late, and before the one that is there
+    device.send_done(device.punch("2", morning, **came))  # arrives late, but is earlier than the stored punch
     device.send_done(device.punch("3", morning, **came))
     device.send_done(device.punch("4", morning.replace(day=1 if morning.day > 1 else 2, year=2025), **came))
 
@@ -127,7 +127,7 @@ def test_who_is_in_distinguishes_those_who_came_from_those_who_left(assistants: 
 def test_two_people_with_one_user_id_are_separate(assistants: Assistants) -> None:
     relay, zone = assistants.stage.relay, noon_zone()
     first, second, third = (relay.device(timezone=zone) for _ in range(3))
-    user = "two, people"  # the comma separates no IDs
+    user = "two, people"  # the comma is part of the ID
     people = [
         {"user_id": user, "employee_id": f"E-{name}", "name": name, "device_id": device.id}
         for device, name in ((first, "John"), (second, "Mary"))
@@ -137,7 +137,7 @@ def test_two_people_with_one_user_id_are_separate(assistants: Assistants) -> Non
     first.send_done(first.punch(user, now.replace(hour=8), Type="CheckIn"))
     second.send_done(second.punch(user, now.replace(hour=8), Type="CheckIn"))
     second.send_done(second.punch(user, now.replace(hour=9), Type="CheckOut"))
-    # From one job to the next in one second: the out arrives last.
+    # The user changes jobs within one second, and the out punch arrives last.
     third.send_done(third.punch("next job", now.replace(hour=9), Type="CheckIn"))
     third.send_done(third.punch("next job", now.replace(hour=9), Type="CheckOut"))
     month = {"user_id": user, "month": f"{now:%Y-%m}"}
@@ -250,7 +250,7 @@ def test_failed_deliveries_show_only_the_host_of_the_url(
     relay.call("DELETE", path)
 
 
-# Which tools there are
+# The list of tools
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ TEMPLATES = tuple(field for field in CREDENTIAL_FIELDS.values() if field not in 
 
 
 def _plant(assistants: Assistants, device: Device) -> dict[str, str]:
-    """A user 8 at the machine and in the relay who has everything, and a punch with more than it should have."""
+    """Creates a user 8 with every credential, and a punch with secret fields. Returns the secrets by kind."""
     hidden = {
         "fingerprint": base64.b64encode(secrets.token_bytes(200)).decode(),
         "face": base64.b64encode(secrets.token_bytes(200)).decode(),
@@ -47,7 +47,7 @@ def _plant(assistants: Assistants, device: Device) -> dict[str, str]:
 def test_no_response_contains_biometric_data_or_credentials(
     assistants: Assistants, device: Device, scopes: tuple[str, ...]
 ) -> None:
-    """Not even for a key that may read templates."""
+    """Not even a key that may read templates gets them."""
     hidden = _plant(assistants, device)
     here, person = {"device_id": device.id}, {"device_id": device.id, "user_id": "8"}
     window = {"start_time": "2026-01-01T00:00:00Z", "end_time": "2026-12-31T00:00:00Z"}
@@ -100,7 +100,7 @@ def test_undocumented_fields_of_a_device_are_not_returned(assistants: Assistants
 
 
 def test_templates_are_not_accepted_from_a_model(assistants: Assistants, device: Device) -> None:
-    """In no tool's arguments, and refused where they come all the same: with the strictest and the laxest start."""
+    """No tool has arguments for them, and sent anyway, they are refused, with the strictest and the laxest options."""
 
     async def ask(*options: str) -> tuple[dict[str, Any], list[str]]:
         async with assistants.over_stdio(assistants.key(), *options) as client:
@@ -147,7 +147,7 @@ def test_cards_and_pins_are_sent_to_the_device_if_allowed(assistants: Assistants
     ]
     assert not any(secret in str(answers) for secret in ("77000", "5500"))
     assert wrong.startswith("password: ") and "12ab34" not in wrong
-    assert len(tools) == 9 + len(ACTIONS) - 11  # all but those with a template
+    assert len(tools) == 9 + len(ACTIONS) - 11  # every action except those with a template
 
 
 def test_the_table_of_operations_explains_which_have_no_tool(assistants: Assistants) -> None:

@@ -51,14 +51,16 @@ def test_a_deleted_key_ends_at_once(assistants: Assistants) -> None:
 
 
 def test_hundreds_of_wrong_keys_do_not_block_other_callers(assistants: Assistants, tmp_path: Path) -> None:
-    """The relay sees them come from this machine, as it does whatever else runs here."""
+    """To the relay, the requests with wrong keys come from the same address as all others on this machine."""
     relay, key = assistants.stage.relay, assistants.key("events:read")
     with serving(relay.url, tmp_path) as url:
         assert _post(url, key).status_code == 200
         answers = [_post(url, f"crk_made-up-{number}") for number in range(250)]
         assert [answer.status_code for answer in answers] == [401] * 99 + [429] * 151
         assert answers[-1].headers["Retry-After"] == "60"
-        assert _post(url, assistants.key("events:read")).status_code == 429, "it never worked here"
+        assert _post(url, assistants.key("events:read")).status_code == 429, (
+            "this key was never used here before"
+        )
         assert _post(url, key).status_code == 200
         assert relay.call("GET", "/v1/me", key=key).status_code == 200
 
@@ -71,7 +73,7 @@ def test_a_session_belongs_to_the_key_that_opened_it(assistants: Assistants) -> 
 
 
 def test_only_allowed_host_names_are_served(assistants: Assistants, tmp_path: Path) -> None:
-    """A page that has its name point at this machine (DNS rebinding) gets nothing, whatever key it has."""
+    """A page whose name resolves to this machine (DNS rebinding) is refused even with a valid key."""
     key = assistants.key("events:read")
     port = assistants.url.split(":")[2].split("/")[0]
     assert _post(assistants.url, key, Host="evil.example").status_code == 421
@@ -150,7 +152,7 @@ def test_the_key_in_the_data_folder_is_used(assistants: Assistants, tmp_path: Pa
 
 
 def test_the_web_process_does_not_load_the_mcp_server() -> None:
-    """Cold starts count: what only assistants need is imported when one comes."""
+    """Modules that only assistants need are imported on first use, which keeps cold starts short."""
     code = "import sys, app.api, app.cli, app.web.gunicorn; print(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
@@ -160,7 +162,7 @@ def test_the_web_process_does_not_load_the_mcp_server() -> None:
 
 
 def test_old_and_new_protocol_versions_are_supported(assistants: Assistants) -> None:
-    """The SDK's client speaks the newest; those of 2025 begin with `initialize`, as `_post` does."""
+    """The SDK's client uses the newest version; clients of 2025 begin with `initialize`, as `_post` does."""
     key = assistants.key("events:read")
     opened = _post(assistants.url, key)
     assert '"protocolVersion":"2025-06-18"' in opened.text.replace(" ", "")
