@@ -21,7 +21,7 @@ _KEY = SecurityKey("made-up-security-key-of-32-bytes")
 
 
 def decryption(data: bytes) -> None:
-    """Anybody's body, and one encrypted with the right key whose plain text is anything."""
+    """Decrypt the data itself, and a body with this data encrypted with the right key."""
     for body in (data, _KEY.encrypt(data)):
         sealed = ciphertext(body)
         if sealed is None:
@@ -34,7 +34,7 @@ def decryption(data: bytes) -> None:
 
 
 def timestamps(data: bytes) -> None:
-    """A time that is read is one that can be written, and is read as the same again."""
+    """A time that can be read can also be written, and is read as the same time again."""
     text = data.decode("utf-8", "surrogateescape")
     try:
         moment = clock.parse(text, default_tz=UTC)
@@ -47,7 +47,7 @@ def timestamps(data: bytes) -> None:
 
 
 def reader(data: bytes) -> None:
-    """What is JSON is read, and shown without its secrets, whatever is in it."""
+    """Any JSON is read, whatever its content, and shown without its secrets."""
     try:
         envelope, _ = envelope_in(data)
     except Refused:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 Document = dict[str, Any]
 
-# Documents, each with the same envelope
+# Documents, all with the same envelope
 
 _USERS = st.from_regex(r"[1-9][0-9]{0,8}", fullmatch=True) | st.sampled_from(["EMP-7", "é", "0001"])
 _OFFSETS = st.sampled_from([-570, 0, 60, 330, 345, 765])
@@ -92,7 +92,7 @@ _SECTIONS: list[st.SearchStrategy[Any]] = [
 
 
 def documents(token: str) -> st.SearchStrategy[Document]:
-    """Callbacks #1 to #11 with this AuthToken."""
+    """Return a strategy for callbacks #1 to #11 with this AuthToken."""
     envelope = st.fixed_dictionaries(
         {
             "OperationID": st.from_regex(r"[a-z0-9]{12}", fullmatch=True),
@@ -106,9 +106,9 @@ def documents(token: str) -> st.SearchStrategy[Document]:
     )
 
 
-# What is spoilt about them
+# Kinds of damage
 
-# Texts that JSON's writer would not write; put into the text in place of the marks.
+# Texts that a JSON writer wouldn't produce. They replace the marks in the finished text.
 _RAW = {
     "@deep-list@": "[" * 3_000 + "]" * 3_000,
     "@deep-object@": '{"a":' * 3_000 + "1" + "}" * 3_000,
@@ -119,7 +119,7 @@ _RAW = {
     "@pair-backwards@": '"\\udc00\\ud800"',
     "@nul@": '"\\u0000"',
     "@tab@": '"a\tb\nc"',
-    "@not-utf8@": '"\udcff\udcfe"',  # bytes by surrogateescape
+    "@not-utf8@": '"\udcff\udcfe"',  # bytes, by surrogateescape
     "@surrogate-bytes@": '"\udced\udca0\udc80"',
     "@noncharacter@": '"\uffff\U0010ffff"',
 }
@@ -141,15 +141,15 @@ _KEYS = [
 
 @dataclass
 class Sent:
-    """A body, and whether it must be kept: None if that is the reader's to say."""
+    """A body, and whether the relay must store it; None if that depends on how the body is read."""
 
     body: bytes
     authentic: bool | None
-    plain: bytes = b""  # where the body is encrypted
+    plain: bytes = b""  # the plain text of an encrypted body
 
 
 def spoilt(document: Document, token: str, chance: Random) -> Sent:
-    """A document changed in none to four places, put into bytes, and these changed or not."""
+    """Change a document in none to four places, and sometimes its bytes as well."""
     changed = copy.deepcopy(document)
     for _ in range(chance.choice((0, 1, 1, 1, 2, 2, 4))):
         _change(changed, chance)
@@ -160,7 +160,7 @@ def spoilt(document: Document, token: str, chance: Random) -> Sent:
     )
     for mark, raw in _RAW.items():
         text = text.replace(f'"{mark}"', raw)
-    if chance.random() < 0.1:  # a key twice: readers take the last
+    if chance.random() < 0.1:  # a duplicate key: readers use the last value
         twice = chance.choice(("OperationID", "AuthToken", "LogTime"))
         text = text.replace(f'"{twice}":', f'"{twice}": "first", "{twice}":', 1)
     body = text.encode("utf-8", "surrogateescape")
@@ -173,7 +173,7 @@ def spoilt(document: Document, token: str, chance: Random) -> Sent:
 
 
 def _ambiguous(document: Document, inner: Document) -> bool:
-    """Whether keys that differ in case only might hide the token."""
+    """Return whether the token might be hidden by keys that only differ in case."""
     return any(
         sum(key.lower() == name for key in level) > 1
         for level, name in ((document, "realtime"), (inner, "authtoken"))

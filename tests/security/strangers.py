@@ -15,14 +15,14 @@ HEAD = b"POST /callback HTTP/1.1\r\nHost: relay\r\nContent-Length: %d\r\n\r\n"
 
 
 def connect(relay: Relay, address: str = "127.0.0.1", timeout: float = 30) -> socket.socket:
-    """A connection to the relay from a loopback address."""
+    """Return a connection to the relay from a loopback address."""
     made = socket.create_connection(("127.0.0.1", relay.port), timeout, source_address=(address, 0))
     return made
 
 
 @contextmanager
 def half_sent(relay: Relay, count: int, address: str = "127.0.0.1") -> Iterator[list[socket.socket]]:
-    """So many connections with a whole header and one byte of a body."""
+    """Yield this many connections, each with a whole header and one byte of a body sent."""
     made = []
     try:
         for _ in range(count):
@@ -35,7 +35,7 @@ def half_sent(relay: Relay, count: int, address: str = "127.0.0.1") -> Iterator[
 
 
 def answer_of(sock: socket.socket) -> bytes:
-    """All that comes until the relay closes."""
+    """Return everything received until the relay closes the connection."""
     received = b""
     with suppress(ConnectionResetError):
         while piece := sock.recv(65_536):
@@ -44,7 +44,7 @@ def answer_of(sock: socket.socket) -> bytes:
 
 
 def is_closed(sock: socket.socket) -> bool:
-    """Whether the relay has closed a connection."""
+    """Return whether the relay has closed a connection."""
     sock.setblocking(False)
     try:
         return sock.recv(1) == b""
@@ -57,7 +57,7 @@ def is_closed(sock: socket.socket) -> bool:
 
 
 def memory_mib(relay: Relay) -> int:
-    """The memory of the web's processes together."""
+    """Return the memory used by all web processes together."""
     pids = children(relay.processes["web"].pid)
     pages = [line for pid in pids for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
     return sum(int(line.split()[1]) for line in pages if line.startswith("VmRSS")) // 1024
@@ -65,7 +65,7 @@ def memory_mib(relay: Relay) -> int:
 
 @contextmanager
 def beside(*jobs: Callable[[], None]) -> Iterator[None]:
-    """Runs each job over and over in a thread of its own meanwhile; what it raises of sockets is no matter."""
+    """Meanwhile, repeat each job in its own thread. Errors of its sockets are ignored."""
     stopped = threading.Event()
 
     def repeat(job: Callable[[], None]) -> None:

@@ -29,13 +29,13 @@ OPEN |= {"/postman.json", "/docs", "/"}
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
-    """The application, for its table of endpoints alone: nothing is served by it."""
+    """The application, only for its table of endpoints. It doesn't serve requests."""
     folder = tmp_path_factory.mktemp("access")
     return create_app(load({"RELAY_DATA_DIR": str(folder), "RELAY_API_KEY": API_KEY}))
 
 
 def endpoints(app: Flask) -> Iterator[tuple[str, str, tuple[str, ...] | None]]:
-    """Method, path with made-up values, and the declared scopes of each endpoint."""
+    """Yield each endpoint's method, path (with made-up values) and declared scopes."""
     for rule in app.url_map.iter_rules():
         scopes = getattr(app.view_functions[rule.endpoint], "scopes", None)
         path = re.sub(r"<(?:(\w+):)?\w+>", lambda match: "1" if match[1] == "int" else "nobody", rule.rule)
@@ -99,7 +99,7 @@ def test_admin_includes_every_scope(relay: Relay) -> None:
         assert relay.call("GET", path, key=admin).status_code == 200
 
 
-# How a key is shown
+# How keys are shown
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_keys_page_without_gaps_while_keys_are_deleted(relay: Relay) -> None:
 
 
 def test_a_session_changes_nothing_without_the_csrf_token(relay: Relay) -> None:
-    """Every endpoint that changes something, also one that is added: another site's form can't do it."""
+    """Checks every endpoint that changes something, including future ones: another site's form can't use it."""
     web = create_web(load(relay.environment))
     client, walked = Client(relay), 0
     assert client.sign_in(API_KEY).status_code == 303
@@ -279,13 +279,13 @@ def test_requests_to_send_card_numbers_are_audited(relay: Relay) -> None:
     assert relay.call("DELETE", path).status_code == 204
 
 
-# No time tells how much of a secret was right
+# Response times reveal nothing about a secret
 
 
 def test_secrets_are_looked_up_by_keyed_digest_and_compared_in_constant_time(
     relay: Relay, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a stranger could time is the look-up of a digest whose key he doesn't have, and `compare_digest`."""
+    """Only two things could be timed: the look-up of a digest made with a secret key, and `compare_digest`."""
     compared: list[tuple[bytes, bytes]] = []
     real = hmac.compare_digest
     monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append((a, b)) or real(a, b))
@@ -294,8 +294,8 @@ def test_secrets_are_looked_up_by_keyed_digest_and_compared_in_constant_time(
     assert {found.id for found in devices.by_token(device.token)} == {device.id, twin.id}
     assert compared == [(device.token.encode(), device.token.encode())] * 2
     compared.clear()
-    assert devices.by_token(device.token[:-1] + "_") == [] and compared == []  # no candidate under its digest
-    # A process that remembers a token which was changed since compares it with what the device has now.
+    assert devices.by_token(device.token[:-1] + "_") == [] and compared == []  # no candidate has this digest
+    # A process that still remembers a replaced token compares it with the device's present token.
     fresh = secrets.token_hex(16)
     assert relay.call("PATCH", f"/v1/devices/{twin.id}", json={"auth_token": fresh}).status_code == 200
     devices.refresh(twin.id)

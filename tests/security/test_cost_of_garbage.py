@@ -31,7 +31,7 @@ DEEP = b'{"a":' + b"[" * 40_000 + b"]" * 40_000
 
 @pytest.fixture(scope="module")
 def store(relay: Relay) -> Iterator[Store]:
-    """The store of the running relay, as a process of its own has it."""
+    """Another process's view of the running relay's store."""
     yield Store(load(relay.environment))
 
 
@@ -43,7 +43,7 @@ def outcome(text: bytes, **how: Any) -> tuple[Any, ...]:
     return envelope.document, unread
 
 
-# What a device sends is read as if nothing were limited
+# A device's bodies are read as if there were no limits
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
@@ -87,7 +87,7 @@ def test_at_most_32_tokens_of_a_body_are_checked() -> None:
     assert len(list(tokens_in(b'"AuthToken":"x",' * 100_000))) == 32
 
 
-# What a stranger sends
+# Bodies from unknown callers
 
 
 def test_deeply_nested_garbage_is_refused_unparsed_unless_it_is_from_a_device(
@@ -105,7 +105,7 @@ def test_deeply_nested_garbage_is_refused_unparsed_unless_it_is_from_a_device(
     own = DEEP + b',"AuthToken":"%s"}' % device.token.encode()
     for _ in range(40):
         assert authenticator.authenticate(own, []).device.id == device.id
-    with pytest.raises(Refused) as refused:  # what strangers used up is not the gateway's
+    with pytest.raises(Refused) as refused:  # what unknown callers used up isn't missing for the gateway
         authenticator.authenticate(DEEP + b"}", [], trusted=True)
     assert refused.value.detail != details[-1]
 
@@ -157,13 +157,13 @@ def test_the_store_is_not_called_for_every_unknown_caller(relay: Relay, kind: st
         with ThreadPoolExecutor(100) as pool:
             assert all(pool.map(refused, range(3_000)))
         most = 2_500 + 300 * (time.monotonic() - began)
-        assert reads(store) - before < most, "500 at once, then 100 a second at most"
-        for device in with_key:  # all genuine ones are taken meanwhile
+        assert reads(store) - before < most, "500 at once, then at most 100 a second"
+        for device in with_key:  # meanwhile, all genuine callbacks are accepted
             assert authenticator.authenticate(sealed(device.punch()), []).device.id == device.id
 
 
 class Process:
-    """A store and an authenticator as a web process has them, which keeps up with the devices."""
+    """A store and an authenticator as in a web process, with all devices loaded."""
 
     def __init__(self, relay: Relay) -> None:
         self.store = Store(load(relay.environment))
@@ -177,7 +177,7 @@ class Process:
 
 
 def reads(store: Store) -> int:
-    """How many devices, and sets of devices, were read from the store by anybody."""
+    """Return how often any process has read devices or sets of devices from the store."""
     found = 0
     stats = store.connection.redis.info("commandstats")
     for command in ("hmget", "smembers", "xrange"):

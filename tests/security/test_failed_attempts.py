@@ -16,7 +16,7 @@ from tests.relay.tools import key_with, post, problem
 
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    """A relay behind one proxy, which the tests are: they say which address a request is from."""
+    """A relay behind one proxy. The tests act as the proxy, and set the address of each request."""
     made = Relay(tmp_path_factory.mktemp("proxied"), RELAY_TRUSTED_PROXIES="1").start("store", "web")
     yield made
     made.stop()
@@ -27,10 +27,10 @@ def status_from(relay: Relay, address: str, key: str | None, path: str = "/v1/me
 
 
 def barred(relay: Relay, address: str) -> None:
-    """Fails from an address until it is past the limit, at each of the web processes."""
+    """Send wrong keys from an address until all web processes refuse it."""
     statuses = []
     while statuses[-20:] != [429] * 20:
-        # a connection each, so that both processes get some
+        # separate connections reach both processes
         answer = requests.get(
             f"{relay.url}/v1/me",
             headers={"X-API-Key": secrets.token_urlsafe(24), "X-Forwarded-For": address},
@@ -46,9 +46,9 @@ def barred(relay: Relay, address: str) -> None:
 def test_wrong_keys_are_limited_by_address_without_effect_on_others(proxied: Relay) -> None:
     fresh = key_with(proxied, "events:read")
     barred(proxied, "198.51.100.1")
-    for key in (secrets.token_urlsafe(24), fresh):  # not even looked at, so that guessing gains nothing
+    for key in (secrets.token_urlsafe(24), fresh):  # keys aren't even checked, so that guessing is useless
         assert status_from(proxied, "198.51.100.1", key) == 429
-    assert status_from(proxied, "198.51.100.1", None) == 401  # no try
+    assert status_from(proxied, "198.51.100.1", None) == 401  # a request without a key isn't an attempt
     assert status_from(proxied, "198.51.100.1", None, "/health") == 200
     assert status_from(proxied, "198.51.100.2", secrets.token_urlsafe(24)) == 401
     assert status_from(proxied, "198.51.100.2", fresh) == 200
@@ -56,7 +56,7 @@ def test_wrong_keys_are_limited_by_address_without_effect_on_others(proxied: Rel
 
 def test_callers_who_share_a_guessers_address_can_continue_for_now(proxied: Relay) -> None:
     made = post(proxied, "/v1/api-keys", {"name": "n8n", "scopes": ["events:read"]})
-    for _ in range(20):  # both processes have seen it work
+    for _ in range(20):  # both processes have seen that the key works
         requests.get(f"{proxied.url}/v1/me", headers={"X-API-Key": made["key"]}, timeout=10)
     barred(proxied, "198.51.100.3")
     for _ in range(20):
@@ -81,7 +81,7 @@ def test_guessing_keys_at_the_consoles_sign_in_counts_like_all_attempts(proxied:
 
 
 def test_callbacks_are_never_limited(proxied: Relay) -> None:
-    """One gateway's address serves many devices; a 429 would have it hold up them all."""
+    """All devices share a few addresses of the gateway, which would hold back all their callbacks after a 429."""
     device = proxied.device()
     stranger = {**device.punch()["RealTime"], "AuthToken": "0" * 32}
     barred(proxied, "198.51.100.4")

@@ -23,7 +23,7 @@ _TIMES = (
 
 
 def seeds(target: str, folder: Path) -> Path:
-    """A folder with what the fuzzer begins with."""
+    """Return a folder with the inputs that the fuzzer starts with."""
     samples = [path.read_bytes() for path in sorted((ROOT / "tests" / "samples").glob("*.request.json"))]
     key = SecurityKey("made-up-security-key-of-32-bytes")
     found = {
@@ -51,4 +51,4 @@ def test_no_input_causes_an_unexpected_error(target: str, seconds: int, tmp_path
         timeout=seconds + 60,
     )
     assert run.returncode == 0, run.stderr[-4_000:]
-    assert "Done " in run.stderr  # libFuzzer's last line, with how many runs it made
+    assert "Done " in run.stderr  # libFuzzer's last line, with the number of runs

@@ -30,19 +30,21 @@ from tests.security.generated import Document, Sent, documents, spoilt
 DOCUMENTS, WAYS = 1_000, 10  # 10,000 callbacks
 OVER_SOCKETS = 500
 MOST_SECONDS = 1.0
-MOST_GENUINE_SECONDS = 4.0  # for what is stored in chunks, between which others have their turn
+MOST_GENUINE_SECONDS = (
+    4.0  # for a callback that is stored in chunks, between which other callbacks are stored
+)
 LARGEST = 16 * 1024 * 1024
-# A list of no rows is understood, and says nothing.
+# A list without rows is valid, and creates no event.
 EMPTY = re.compile(rb'\[\s*\]|"Log"\s*:\s*(null|"")|"ReturnRowCount"')
 _COUNTS = ("callbacks", "events", "duplicates", "unrecognised")
 
 
 class Ways:
-    """A relay's web application in this process, on the store of the running one."""
+    """A relay's web application in this process, on the store of the running relay."""
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
-        # More large bodies of one device than any sends.
+        # Quotas that allow more large bodies than any device sends.
         quotas = {"RELAY_DEVICE_MIB_PER_MINUTE": "100000", "RELAY_DEVICE_EVENTS_PER_MINUTE": "10000000"}
         self.app: Flask = create_app(load({**relay.environment, **quotas}))
         self.plain, self.keyed = relay.device(), relay.device(security_key=KEY)
@@ -50,7 +52,7 @@ class Ways:
         self.statuses: dict[int, int] = {}
 
     def by_receiver(self, body: bytes) -> int:
-        """As app.web.gunicorn_worker hands it over."""
+        """Receive a body as app.web.gunicorn_worker does, and return the status."""
         receiver: Receiver = self.app.extensions["receiver"]
         try:
             receiver.receive(body, [], self.relay.url)
@@ -59,7 +61,7 @@ class Ways:
         return 200
 
     def by_view(self, body: bytes) -> int:
-        """By Flask, as what has no length comes."""
+        """Receive a body through Flask, as for requests without a length, and return the status."""
         answers: list[str] = []
         environ: Any = {
             "REQUEST_METHOD": "POST",
@@ -77,7 +79,7 @@ class Ways:
         return status
 
     def check(self, sent: Sent, device: Device, way: Any) -> None:
-        """Sends it, and looks at what became of it."""
+        """Send a body, and check the status, the time taken and the device's counters."""
         before = self._counts(device)
         began = time.thread_time()
         status = way(sent.body)
@@ -106,7 +108,7 @@ class Ways:
 @pytest.fixture(scope="module")
 def ways(relay: Relay) -> Iterator[Ways]:
     made = Ways(relay)
-    gc.freeze()  # looking through what thousands of tests have left takes up to a second, which is not the relay's
+    gc.freeze()  # collecting the garbage of thousands of tests takes up to a second, which isn't the relay's time
     yield made
     gc.unfreeze()
     print(f"\ncallbacks: {made.statuses}, the slowest {made.slowest * 1000:.0f} ms of CPU")
@@ -126,7 +128,7 @@ def check_many(ways: Ways, document: Document, start: int) -> None:
 
 def _encrypted(sent: Sent, chance: Random) -> bytes:
     if sent.authentic is None and chance.random() < 0.2:
-        return sent.body  # plain text of a device with a key
+        return sent.body  # plain text from a device with a key
     body = sealed(sent.body.removeprefix(b"\xef\xbb\xbf").strip(b"\r\n \0"))
     if chance.random() < 0.2:
         sent.authentic = None
@@ -138,7 +140,7 @@ def _encrypted(sent: Sent, chance: Random) -> bytes:
 
 @settings(max_examples=DOCUMENTS, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(documents("x"), st.integers(0, 2**32))
-@pytest.mark.timeout(600)  # whom nobody knows waits for a look at the store
+@pytest.mark.timeout(600)  # callbacks of unknown devices wait to be looked up in the store
 def test_10_000_callbacks_of_all_kinds_with_all_kinds_of_damage(
     ways: Ways, document: Document, start: int
 ) -> None:
@@ -158,7 +160,7 @@ def test_100_000_random_callbacks(ways: Ways, document: Document, start: int) ->
 @given(documents("x"), st.integers(0, 2**32))
 def test_random_callbacks_over_sockets(ways: Ways, document: Document, start: int) -> None:
     def way(body: bytes) -> int:
-        # Without a length it goes to the view.
+        # Without a length, the body goes to the view.
         data: Any = iter((body[:100], body[100:])) if start % 3 == 0 and len(body) > 100 else body
         answer = ways.relay.session.post(f"{ways.relay.url}/callback", data=data, timeout=30)
         if answer.status_code == 200:
@@ -175,12 +177,12 @@ def test_random_callbacks_over_sockets(ways: Ways, document: Document, start: in
 
 
 def _filled(unit: bytes, before: bytes, after: bytes = b"", *, least: int = 200) -> bytes:
-    """As many units between before and after as a body may hold."""
+    """Repeat a unit between `before` and `after` as often as fits into a body."""
     return before + unit * ((LARGEST - len(before) - len(after) - least) // len(unit)) + after
 
 
 def large(token: str) -> dict[str, bytes]:
-    """Bodies of 16 MiB that carry the token, by what is in them."""
+    """Return bodies of 16 MiB with the token, named by their content."""
     head = b'{"RealTime":{"AuthToken":"%s","OperationID":"%%s","PunchLog":' % token.encode()
     punch = b'{"UserId":"2","LogTime":"2020-09-17 07:48:22 GMT +0530"}'
     template = b'{"Type":"Face","UserID":"%d","Index":"1","Data":"QUJD"}'
@@ -198,7 +200,7 @@ def large(token: str) -> dict[str, bytes]:
         "no UTF-8": _filled(b"\xff", head + b'"', b'"}}'),
         "blanks": _filled(b" ", head, b"1}}"),
         "deep and long": head + b"[" * 2_000 + _filled(b'"",', b"", least=9_000_000) + b"1" + b"]" * 2_000 + b"}}",
-        # What is read of a callback, in full
+        # Callbacks that are read completely
         "10,000 punches": head + b"[" + b",".join(
             punch.replace(b'"2"', b'"%d"' % n) for n in range(10_000)) + b"]}}",
         "2,000 users": section + b"[" + b",".join(
@@ -239,7 +241,7 @@ def test_a_large_body_from_an_unknown_caller_costs_very_little(ways: Ways, name:
 
 
 def test_two_bodies_with_too_many_parts_are_not_duplicates(ways: Ways, relay: Relay) -> None:
-    """They are distinguished by their whole content, although none of it is read."""
+    """Their whole content is compared, although none of it is parsed."""
     device = relay.device()
     for number in (b"1", b"2"):
         body = b'{"RealTime":{"AuthToken":"%s","X":[%s]}}' % (device.token.encode(), b"0," * 600_000 + number)

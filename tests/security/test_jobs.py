@@ -34,7 +34,7 @@ def refused(relay: Relay) -> int:
 
 
 class Evil:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -44,7 +44,7 @@ class Evil:
 
 
 def forge(relay: Relay, name: str, fields: dict[str, Any], where: str) -> None:
-    """Writes a job as somebody with Redis' password might, and has it wait at a queue, or planned, or running."""
+    """Write a job like an attacker with Redis's password: waiting in a queue, scheduled, or running."""
     redis = client(relay)
     redis.hset(f"rq:job:{name}", mapping=fields)
     kind, _, named = where.partition(":")
@@ -55,7 +55,7 @@ def forge(relay: Relay, name: str, fields: dict[str, Any], where: str) -> None:
 
 
 def forged(file: Path, how: str) -> dict[str, Any]:
-    """A job that makes a file, if it is run or unpickled."""
+    """Return a job that creates a file if it is run or unpickled."""
     status = {"status": "queued", "origin": QUEUE, "timeout": "60"}
     pickled = zlib.compress(pickle.dumps(("os.mknod", None, (str(file),), {})))
     plain = json.dumps(["os.mknod", None, [str(file)], {}]).encode()
@@ -155,7 +155,7 @@ def test_the_relays_jobs_are_not_pickled(relay: Relay, receiver: Receiver, devic
     receiver.wait(1)
 
 
-# What version 0.1 queued
+# Jobs queued by version 0.1
 
 
 def test_replays_and_test_events_queued_by_the_former_version_are_run(

@@ -63,7 +63,7 @@ def test_a_body_above_its_limit_is_413_and_names_the_limit(relay: Relay, path: s
     body = b'{"name": "' + b"x" * (mib * 1024 * 1024) + b'"}'
     chunks = (body[at : at + 65_536] for at in range(0, len(body), 65_536))
     for sent in (body, chunks):
-        # Each by a connection of its own, for the relay closes one whose body it doesn't read to the end.
+        # On separate connections, because the relay closes a connection whose body it doesn't read to the end.
         answer = requests.post(relay.url + path, data=sent, headers={"X-API-Key": API_KEY}, timeout=30)
         assert f"larger than {mib} MiB" in problem(answer, 413)["detail"]
 

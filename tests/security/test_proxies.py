@@ -1,4 +1,4 @@
-"""Which proxies the relay trusts for a caller's address and for its own URL: only the configured number."""
+"""The relay only trusts the configured number of proxies for a caller's address and for its own URL."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def started(tmp_path_factory: pytest.TempPathFactory, **environment: str) -> Ite
 
 @pytest.fixture(scope="module")
 def direct(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    """A relay without proxies, on a platform that has gunicorn believe everybody."""
+    """A relay without proxies, on a platform that configures gunicorn to trust everybody."""
     yield from started(tmp_path_factory)
 
 
@@ -53,7 +53,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
 
 
 def urls(relay: Relay, device: Device, headers: dict[str, str]) -> set[str]:
-    """Where all links begin that are made for a request with these headers."""
+    """Return the beginnings of all links created for a request with these headers."""
     photo = device.envelope(
         Log={"UserID": "2", "LogPhoto": "aGVsbG8=", "LogTime": "2026-03-01 09:00:00 GMT +0530"}
     )

@@ -1,4 +1,4 @@
-"""No device or key can fill the store: over a quota, a callback is refused, and accepted when it is sent again."""
+"""No device or key can fill the store. A callback over a quota is refused, and accepted when it is sent again later."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_streams_are_limited_by_key_and_address_until_they_close() -> None:
 
 @pytest.fixture(scope="module")
 def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    """A relay with the least quotas."""
+    """A relay with the smallest quotas."""
     with Relay(
         tmp_path_factory.mktemp("tight"),
         WEB_CONCURRENCY="1",
@@ -131,7 +131,8 @@ def test_one_stream_too_many_is_429_until_another_closes(tight: Relay) -> None:
             return stream.status_code == 200
 
     device = tight.device()
-    wait_for(lambda: device.send_done(device.punch()) or is_free(), 30)  # it is seen when something is sent
+    # The relay notices a closed stream when it sends something.
+    wait_for(lambda: device.send_done(device.punch()) or is_free(), 30)
     streams[1].close()
 
 
@@ -199,7 +200,7 @@ def test_the_length_of_every_name_is_limited(tight: Relay, path: str, body: Any,
 
 
 def test_only_the_first_of_many_errors_are_reported(tight: Relay) -> None:
-    """2,000 names of 12 KB that are no event types were answered with 688 KB."""
+    """2,000 unknown event types, 12 KB in all, once caused a response of 688 KB."""
     body = {"target_url": "http://127.0.0.1:1/", "events": [f"no.{number}" for number in range(2_000)]}
     answer = tight.call("POST", "/v1/subscriptions", json=body)
     assert answer.status_code == 422

@@ -1,4 +1,4 @@
-"""`RateLimit` and `RateLimit-Policy`: what is left of the quotas of an API key. Contract §8."""
+"""`RateLimit` and `RateLimit-Policy` contain the remaining quotas of an API key. Contract §8."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def clock() -> list[float]:
 
 @pytest.fixture
 def quotas(clock: list[float]) -> KeyQuotas:
-    """Quotas of 60 MiB a minute and 24 × 60 MiB a day, so each of them refills by a whole number of bytes."""
+    """Quotas of 60 MiB a minute and 24 × 60 MiB a day, so that both refill by a whole number of bytes per second."""
     limits = replace(load({}).limits, key_mib_per_minute=60, key_mib_per_day=1440)
     return KeyQuotas(limits, lambda: clock[0])
 

@@ -22,7 +22,7 @@ from tests.relay.tools import store
 DAYS = 60
 PERSON, STRANGER, NAME = "71717171", "71717172", "Planted-in-retention"
 PHOTO = base64.b64encode(b"\xff\xd8\xff" + secrets.token_bytes(40)).decode()
-# Kept for as long as the device has the user, whatever the retention: not told by what came, but by what is.
+# Stored as long as the device has the user, regardless of the retention period.
 STAYS = ("user", "users")
 
 
@@ -47,7 +47,7 @@ def clocks(tmp_path: Path) -> Iterator[Clocks]:
 
 
 def traces(relay: Relay) -> list[str]:
-    """Where the person is found."""
+    """Return the keys with traces of the person."""
     return [
         key
         for key, value in store(relay).items()
@@ -91,7 +91,7 @@ def test_old_data_is_removed_everywhere(clocks: Clocks) -> None:
         assert held >= {"blob", "seen", "strangers"}
         assert len(relay.get("/v1/audit")["data"]) >= 3
 
-        # That long ago. The worker is away meanwhile: it finds the clock as it is, and an event that is new.
+        # All of that is old now. The worker starts afterwards, so it finds the present time and a new event.
         relay.terminate("worker")
         clocks.set("+0", "store", "web", "worker")
         device.send_done(device.punch("1"))
@@ -103,9 +103,9 @@ def test_old_data_is_removed_everywhere(clocks: Clocks) -> None:
         assert all(relay.session.get(link).status_code in (403, 404) for link in links)
         assert relay.call("GET", f"/v1/commands/{command['command_id']}").status_code == 404
         assert relay.get("/v1/commands")["data"] == []
-        assert relay.get(f"/v1/subscriptions/{failing['id']}")["dead"] <= 1  # the new one's
+        assert relay.get(f"/v1/subscriptions/{failing['id']}")["dead"] <= 1  # from the new punch
         wait_for(lambda: not relay.get("/v1/audit")["data"])
-        # Nor in a file, once the daily upkeep has been at it; nothing is compressed, so that all would be found.
+        # No file contains it either after the daily upkeep. Nothing is compressed, so that it would be found.
         client = make_client(load(relay.environment))
         client.config_set("rdbcompression", "no")
         assert client.get("{g}:rewritten") is not None
@@ -116,7 +116,7 @@ def test_old_data_is_removed_everywhere(clocks: Clocks) -> None:
         assert any(path.suffix == ".rdb" for path in files)
         for path in files:
             assert NAME.encode() not in path.read_bytes(), path
-        # What is about who is there now stays.
+        # Data about present users stays.
         assert relay.get(f"/v1/users/{PERSON}")["devices"][0]["first_name"] == NAME
     finally:
         good.close()

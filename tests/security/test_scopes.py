@@ -23,7 +23,7 @@ from tests.relay.tools import events, key_with, only, problem
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
-    """The whole application with the console, for its table of routes alone."""
+    """The whole application with the console, only for its table of routes."""
     folder: Path = tmp_path_factory.mktemp("scopes")
     return create_app(load({"RELAY_DATA_DIR": str(folder), "RELAY_API_KEY": API_KEY}))
 
@@ -34,7 +34,7 @@ def test_every_route_is_in_the_table_and_every_entry_has_a_route(app: Flask) -> 
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    assert routes == set(URLS), "write what its caller learns and causes into app/api/scope_table.py"
+    assert routes == set(URLS), "add what its caller learns and causes to app/api/scope_table.py"
     assert all(answers.learns for answers in URLS.values())
 
 
@@ -132,7 +132,7 @@ def test_a_devices_report_about_itself_is_shown_to_readers_of_commands(relay: Re
 
 
 def _completed(relay: Relay, device: Device, fields: dict[str, str]) -> None:
-    """A load-device-information that has ended with a result."""
+    """Add a load-device-information that has ended with this result."""
     kept = Store(load(relay.environment))
     known = kept.devices.get(device.id)
     assert known is not None

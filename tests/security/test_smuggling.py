@@ -1,4 +1,4 @@
-"""Request smuggling: an ambiguous request is refused, and its connection closed.
+"""Request smuggling: an ambiguous request is refused, and its connection is closed.
 
 Otherwise, the relay could take for a request what a proxy in front of it took for part of a body.
 """
@@ -125,7 +125,7 @@ def test_a_request_within_a_body_is_not_served(relay: Relay, device: Device) -> 
 def test_a_body_shorter_than_its_content_length_is_not_stored(
     relay: Relay, device: Device, path: str, cut: bool
 ) -> None:
-    """RFC 9112 §6.3. Whole JSON or not; the first path is the shortcut's."""
+    """RFC 9112 §6.3. Tested with complete and incomplete JSON. The first path skips Flask."""
     whole = json.dumps(device.punch() if "callback" in path else {"name": "x", "scopes": ["admin"]}).encode()
     sent = whole[:-1] if cut else whole
     key = f"X-API-Key: {relay.environment['RELAY_API_KEY']}".encode()
@@ -168,7 +168,7 @@ SECRET = b"made-up-secret-0123456789"
     ],
 )
 def test_invalid_requests_are_neither_shown_nor_logged(relay: Relay, sent: bytes) -> None:
-    """A callback without Content-Length was printed into the log whole, with its AuthToken."""
+    """Once, a callback without Content-Length was logged completely, with its AuthToken."""
     *_, answer = exchange(relay, sent)
     assert 400 <= answer.status < 500 or answer.status == 501
     problem = json.loads(answer.body)

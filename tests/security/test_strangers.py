@@ -22,7 +22,7 @@ MIB = 1024 * 1024
 
 
 def sent(relay: Relay, device: Device, count: int = 1) -> None:
-    """Sends punches on a connection of their own each; all must be acknowledged."""
+    """Send punches, each on its own connection. All must be acknowledged."""
     for _ in range(count):
         answer = requests.post(f"{relay.url}/callback", data=json.dumps(device.punch()), timeout=20)
         assert answer.status_code == 200, answer.text
@@ -30,7 +30,7 @@ def sent(relay: Relay, device: Device, count: int = 1) -> None:
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    """A relay with few connections, which waits long for what is to come on them."""
+    """A relay with few connections and long timeouts."""
     with Relay(
         tmp_path_factory.mktemp("patient"),
         WEB_CONCURRENCY="1",
@@ -44,7 +44,7 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    """A relay that waits a second for a header, and for a body."""
+    """A relay that waits one second for a header, and one for a body."""
     with Relay(
         tmp_path_factory.mktemp("hasty"),
         WEB_CONCURRENCY="1",
@@ -128,7 +128,7 @@ def test_a_body_that_trickles_is_408(hasty: Relay) -> None:
 
 
 def test_an_unread_body_does_not_keep_the_connection_open(hasty: Relay) -> None:
-    """A refused request's body is read to its end, but not for ever."""
+    """The body of a refused request is read to its end, but not forever."""
     with connect(hasty) as sock:
         sock.sendall(b"POST /v1/devices HTTP/1.1\r\nHost: relay\r\nContent-Length: 1000000\r\n\r\n{")
         assert answer_of(sock).startswith(b"HTTP/1.1 401 ")
@@ -152,7 +152,7 @@ def test_large_bodies_of_unknown_callers_use_bounded_memory_and_callbacks_are_ac
             try:
                 sock.sendall(head + b"x" * (15 * MIB))
             except OSError:
-                continue  # it was refused before all of it had come
+                continue  # refused before all of it was sent
         most = max(most, memory_mib(hasty))
         sent(hasty, device)
         device.send_done(large | device.punch(Padding="x" * 2 * MIB))
@@ -165,7 +165,7 @@ def test_large_bodies_of_api_keys_use_bounded_memory(patient: Relay) -> None:
     head = b"PUT /v1/employees HTTP/1.1\r\nHost: relay\r\nX-API-Key: %b\r\nContent-Length: %d\r\n\r\n"
     before, socks = memory_mib(patient), [connect(patient) for _ in range(30)]
     for sock in socks:
-        with suppress(OSError):  # it was refused before all of it had come
+        with suppress(OSError):  # refused before all of it was sent
             sock.sendall(head % (patient.environment["RELAY_API_KEY"].encode(), 16 * MIB) + b"x" * (15 * MIB))
     most = memory_mib(patient)
     # Because the body wasn't read completely, a reset may overtake the answer.
@@ -217,7 +217,7 @@ def test_callers_without_room_get_503_with_retry_after(hasty: Relay) -> None:
 
 @pytest.mark.timeout(300)
 def test_500_devices_behind_one_address_are_accepted_during_garbage(relay: Relay) -> None:
-    """All callbacks come from the gateway's few addresses; nobody else there, or elsewhere, costs them one."""
+    """All callbacks come from the gateway's few addresses. Garbage, even from the same address, doesn't affect them."""
     with ThreadPoolExecutor(4) as pool:
         devices = list(pool.map(lambda _: relay.device(), range(500)))
 
@@ -245,7 +245,7 @@ def test_500_devices_behind_one_address_are_accepted_during_garbage(relay: Relay
     assert {status for some in statuses for status in some} == {200}
 
 
-# The rules by themselves
+# Unit tests of the rules
 
 
 def test_memory_is_freed_from_unknown_callers_first_and_oldest_of_the_heaviest() -> None:
@@ -259,7 +259,7 @@ def test_memory_is_freed_from_unknown_callers_first_and_oldest_of_the_heaviest()
     assert memory.grow(other, 20)
     assert first.given_up and not (second.given_up or genuine.given_up)
     assert not memory.grow(second, 70) and memory.used == 70
-    assert memory.grow(genuine, 30), "the gateway's address has no cap of its own"
+    assert memory.grow(genuine, 30), "the gateway's address has no limit of its own"
     for body in (genuine, first, second, other):
         memory.release(body)
     assert memory.used == 0 and FREE_BYTES > 8_192

@@ -22,7 +22,7 @@ from workers.http.client import Client, Request, Response
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    """A relay that may reach public addresses only."""
+    """A relay that may only reach public addresses."""
     folder = tmp_path_factory.mktemp("strict")
     made = Relay(folder, RELAY_ALLOW_PRIVATE_TARGETS="", RELAY_RETRY_SCHEDULE="1").start()
     yield made
@@ -53,7 +53,7 @@ def test_a_private_target_is_refused_when_it_is_set(strict: Relay, url: str) -> 
 
 @pytest.mark.parametrize("field", ["hookUrl", "target_url"])
 def test_a_private_target_is_refused_under_other_names(strict: Relay, field: str) -> None:
-    """Zapier, Make and n8n subscribe with their own names for it."""
+    """Zapier, Make and n8n use other names for `target_url`."""
     body = {field: "http://169.254.169.254/latest/meta-data", "event": "attendance.punch"}
     found = strict.call("POST", "/v1/subscriptions", json=body)
     assert found.status_code == 422 and "RELAY_ALLOW_PRIVATE_TARGETS" in found.text, found.text
@@ -69,10 +69,10 @@ def test_a_change_to_a_private_target_is_refused(strict: Relay) -> None:
     problem(strict.call("PATCH", path, json={"target_url": "http://127.0.0.1/"}), 422, "target_url")
 
 
-# Real processes, with a resolver that changes its answer
+# Real processes, with a resolver whose answer changes
 
 REBOUND = "rebound.example"
-# What the relay's processes ask instead of the system, as one does who owns the name.
+# Replaces the system's resolver in the relay's processes, like a DNS server that the attacker controls.
 RESOLVER = f"""
 import json, os, socket
 real = socket.getaddrinfo
@@ -85,7 +85,7 @@ socket.getaddrinfo = getaddrinfo
 
 
 class Rebinding:
-    """A relay without private targets; where the attacker's name leads is written to a file."""
+    """A relay without private targets. The address of the attacker's host name is read from a file."""
 
     def __init__(self, folder: Path) -> None:
         self._answer = folder / "answer.json"
@@ -124,7 +124,7 @@ def rebinding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rebinding]:
 def test_a_name_that_becomes_private_after_the_check_gets_no_delivery_or_command(
     rebinding: Rebinding, receiver: Receiver, address: str
 ) -> None:
-    """Nor does the environment's proxy, which would connect past the guard."""
+    """The proxy in the environment isn't used either, because it would bypass the check."""
     relay, port = rebinding.relay, receiver.url.rpartition(":")[2].partition("/")[0]
     rebinding.lead_to("93.184.216.34")
     url = f"http://{REBOUND}:{port}/"
@@ -154,7 +154,7 @@ def test_a_private_gateway_is_refused_when_it_is_set_and_when_it_is_changed(stri
         problem(strict.call("PATCH", path, json={"gateway_url": url}), 422, "gateway_url")
 
 
-# The lock itself: libcurl asks it for every socket
+# The check itself, which libcurl calls for every socket
 
 INSIDE = [
     "0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.8.8.8", "169.254.169.254", "169.254.170.2", "172.16.0.1",
@@ -244,7 +244,7 @@ def test_a_url_with_an_ambiguous_host_is_refused(strict: Relay, url: str) -> Non
 
 
 def test_a_redirect_to_a_private_address_is_not_followed(relay: Relay, receiver: Receiver) -> None:
-    """The first hop is allowed, as a public one would be; the second is never made."""
+    """The first request is allowed, as to a public address. The second one is never sent."""
     inside = Receiver()
     device = relay.device()
     receiver.answer = lambda _: (307, {"Location": inside.url}, b"")
@@ -256,11 +256,11 @@ def test_a_redirect_to_a_private_address_is_not_followed(relay: Relay, receiver:
     inside.close()
 
 
-# One way out
+# Outgoing connections
 
 
 def test_only_the_http_client_and_the_stores_client_open_connections() -> None:
-    """Whatever else can: which module may, and why it is not led anywhere by somebody's URL."""
+    """Lists the other modules that can open connections, and why a caller's URL can't direct them."""
     able = {
         "pycurl", "requests", "urllib3", "urllib.request", "http.client", "httpx", "aiohttp", "websockets", "ftplib",
         "smtplib", "telnetlib", "xmlrpc.client", "asyncio.open_connection", "asyncio.create_connection",
@@ -285,12 +285,12 @@ def test_only_the_http_client_and_the_stores_client_open_connections() -> None:
                 found.setdefault(str(path.relative_to(ROOT)), set()).update(used)
     modules = {path: {name.partition(".")[0] for name in names} for path, names in found.items()}
     assert modules.pop("workers/http/client.py") == modules.pop("workers/http/easy_handle.py") == {"pycurl"}
-    # `doctor` asks RELAY_PUBLIC_URL, an address that whoever runs the relay sets, whether this relay answers there.
+    # `doctor` checks whether this relay responds at RELAY_PUBLIC_URL, which its operator sets.
     assert modules.pop("app/health/public_url.py") == {"requests"}
-    # `cams-relay up` asks its own web process whether it is there.
+    # `cams-relay up` checks whether its own web process responds.
     assert modules.pop("app/run/up.py") == {"requests"}
-    # Programs of their own, which call the relay at the URL that whoever starts them gives: for assistants, and for
-    # machines that only write a table.
+    # Separate programs, for assistants and for machines that only write a table. They call the relay at the URL that
+    # whoever starts them has set.
     assert modules.pop("app/mcp/api_client.py") == {"requests"}
     assert modules.pop("app/connector/sender.py") == {"requests"}
-    assert modules == {}, "another way out of the relay: take workers.http.client instead"
+    assert modules == {}, "the relay connects in another way: use workers.http.client instead"

@@ -51,7 +51,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
 
 
 def sent(device: Device, section: dict[str, Any]) -> tuple[bytes, str]:
-    """An unrecognised body of the device, with its token in a text as well, and its link."""
+    """Send an unrecognised body with the device's token in a text. Return the body and its link."""
     body = json.dumps(device.envelope(**section, Echo=f"from {device.token}"), indent=1).encode()
     device.send_done(sealed(body) if device.security_key else body)
     return body, only(device, UNKNOWN)["body_url"]
@@ -99,7 +99,9 @@ def test_a_key_with_templates_read_gets_the_full_body_and_the_access_is_audited(
     assert (row["action"], row["actor"]) == ("body.read", relay.get("/v1/me", key=key)["id"])
     assert row["subject"] in url
     opened(url)
-    assert relay.get("/v1/audit", params={"limit": 1})["data"][0] == row, "only whole reads are noted"
+    assert relay.get("/v1/audit", params={"limit": 1})["data"][0] == row, (
+        "only reads of the full body are audited"
+    )
 
 
 def test_a_wrong_key_or_an_altered_link_shows_nothing(relay: Relay, device: Device) -> None:

@@ -19,10 +19,10 @@ class Answer:
 
 
 def exchange(relay: Relay, *parts: bytes, half_close: bool = True) -> list[Answer]:
-    """Sends the parts on one connection; every answer until the relay closes it, with what was left at the end."""
+    """Send the parts on one connection. Return all responses until the relay closes it, and any bytes left over."""
     with socket.create_connection(("127.0.0.1", relay.port), 10) as connection:
         received = b""
-        with suppress(OSError):  # it closed without reading the rest
+        with suppress(OSError):  # the relay closed the connection without reading the rest
             for part in parts:
                 connection.sendall(part)
             if half_close:
