@@ -64,8 +64,10 @@ class Command:
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules for reading a body: the time zone of times without an offset, whether Size is checked, and whether
-    OperationID and Time may be missing.
+    """The rules for reading a body.
+
+    They are the time zone of times without an offset, whether Size is checked, and whether OperationID and Time may be
+    missing.
     """
 
     zone: tzinfo

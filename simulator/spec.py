@@ -88,7 +88,7 @@ class DeviceSpec:
             raise ValueError("api_version 1.0 has no encryption, so security_key must be null")
         for name in self.callbacks:
             if name not in CALLBACKS:
-                raise ValueError(f"callbacks must be some of {', '.join(CALLBACKS)}, not {name!r}")
+                raise ValueError(f"callbacks may only contain {', '.join(CALLBACKS)}, not {name!r}")
         parse_offset(self.timezone)
         for name, value in vars(self).items():
             if isinstance(value, int | float) and value < 0:

@@ -15,7 +15,7 @@ _TYPES = frozenset(
 
 
 def register(app: Flask) -> None:
-    """Compress responses. Call this before the registration of what else changes responses, so that it comes last.
+    """Compress responses. Register this first, so that it runs after everything else that changes responses.
 
     Responses to requests with cookies aren't compressed, because their size could reveal secrets of a session to other
     sites. Neither are those of the API with an ETag, because the ETag is for the uncompressed data, and If-Match

@@ -1,4 +1,4 @@
-"""Decodes the bytes of a CSV file as spreadsheet programs of different countries write them.
+"""Decodes CSV files as spreadsheet programs in different countries write them.
 
 Pure, except that other tasks may run meanwhile.
 """

@@ -57,10 +57,10 @@ class Rules:
 LONGEST_GAP = 13 * 3_600
 # Without directions, somebody who was away for longer than this has begun another shift.
 LONGEST_BREAK = 4 * 3_600
-# An out this close to a punch shows that its directions can be believed. A single punch this close to an in and an out
-# at one instant shows which came first.
+# An out this close to a punch shows that directions are reliable. If an in and an out are at one instant, a single
+# punch this close to them shows which came first.
 NEARBY = 2 * 86_400
-# How far from a day its night shifts depend on punches, before and after.
+# Night shifts of a day depend on punches within these times before and after it.
 READ_BEFORE = 3 * 86_400
 READ_AFTER = 2 * 86_400
 
@@ -186,7 +186,7 @@ def _end_by_time(times: Sequence[int], first: int, marks: Sequence[tuple[Mark, S
 
 
 def _visits(times: Sequence[int], rules: Rules) -> list[list[int]]:
-    """Group times less than `same_visit` after the first one of their group."""
+    """Group times into visits: each is less than `same_visit` after the first one of its group."""
     visits: list[list[int]] = []
     for at in times:
         if visits and at - visits[-1][0] < rules.same_visit:
@@ -266,10 +266,10 @@ def summary(day: date, marks: Iterable[tuple[Mark, Site]], rules: Rules, now: fl
 
 
 def _is_too_long(visits: Sequence[Sequence[int]], alternates: bool, rules: Rules) -> bool:
-    """Return whether a shift would be longer than one can be, so that a punch in between must be missing.
+    """Return whether a shift would be longer than `longest_shift`, so that a punch must be missing.
 
-    If ins and outs alternate, somebody is away after each second visit, for as long as they like. Otherwise, nobody
-    knows when they were away, so the whole time counts.
+    If ins and outs alternate, a person is away after each second visit, and this time isn't limited. Otherwise, it
+    isn't known when they were away, so the whole time counts.
     """
     pairs = list(pairwise(visits))[::2] if alternates else [(visits[0], visits[-1])]
     return 0 < rules.longest_shift < max((later[0] - earlier[-1] for earlier, later in pairs), default=0)

@@ -20,7 +20,7 @@ from app.store.upkeep.public_url_reports import PublicUrlReport
 
 _SECONDS = 10.0
 _LONGEST_ANSWER = 256 * 1024
-_STOPPED_SECONDS = 1_800.0  # the age at which a report says nothing, because no worker checks any more
+_STOPPED_SECONDS = 1_800.0  # a report of this age means nothing, because no worker checks any more
 
 
 def instance(vault: Vault) -> str:
@@ -70,7 +70,7 @@ def public_url_problems(settings: Settings, vault: Vault) -> list[str]:
 
 
 def check_public_url(store: Store, now: float | None = None) -> bool:
-    """Check it, and write the report; return whether all is well. Raises redis errors."""
+    """Check the public URL, and write the report; return whether there is no problem. Raises redis errors."""
     now = time.time() if now is None else now
     url = store.settings.public_url
     if url is None:

@@ -25,7 +25,7 @@ from app.store.server.embedded import die_with_parent
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
-_AGAIN_SECONDS = 5.0  # before the second attempt to start it again; doubled each time
+_AGAIN_SECONDS = 5.0  # before the second attempt to restart it; doubled each time
 _LONGEST_PAUSE_SECONDS = 60.0
 _SHOWN = 5  # lines of its output to show if it doesn't start
 _LONGEST_LINE = 500
@@ -58,7 +58,7 @@ PROGRAMS = tuple(_PROGRAMS)
 
 
 class Change(Enum):
-    """What happened to a tunnel."""
+    """A change of a tunnel."""
 
     ENDED = "ended"  # its URL no longer works, and it is being started again
     BACK = "back"  # it was started again and has the same URL
@@ -154,7 +154,7 @@ class Tunnel:
         return Change.ENDED
 
     def _try(self, step: Callable[[], bool | None]) -> bool:
-        """Take a step of starting it again. If this fails, end it, and wait before the next attempt."""
+        """Continue to restart it. If this fails, end it, and wait before the next attempt."""
         try:
             return bool(step())
         except (click.ClickException, OSError) as error:

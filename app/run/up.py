@@ -133,7 +133,7 @@ def _each_turn(settings: Settings, store: Store, supervisor: Supervisor, tunnel:
 
 
 def _watch_tunnel(settings: Settings, supervisor: Supervisor, tunnel: Tunnel) -> None:
-    """Have all processes show the tunnel's URL, if it was started again and has another one."""
+    """Make all processes use the tunnel's new URL, if it was started again and has another one."""
     change = tunnel.check()
     if change is None:
         return

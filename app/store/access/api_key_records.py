@@ -17,7 +17,7 @@ _PREVIOUS = ("previous_key_hint", "previous_key_expires_at")  # missing from rec
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A key's record as it was read, for changes that must not overwrite those of others."""
+    """A key's record as it was read, so that a change doesn't overwrite somebody else's."""
 
     digest: str
     stored: bytes

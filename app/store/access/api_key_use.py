@@ -1,4 +1,4 @@
-"""When each API key was last used. It is written at most once a minute for each key and process."""
+"""Stores when each API key was last used. Each process writes this at most once a minute for each key."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MOST_REMEMBERED = 10_000
 
 
 class ApiKeyUse:
-    """The stored times."""
+    """The times at which API keys were last used."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._written: dict[str, float] = {}  # key's ID → when its use was last written (monotonic)
 
     def note(self, key_id: str) -> None:
-        """Store that a key is being used now. Does nothing if that can't be written."""
+        """Store that a key is being used now. Does nothing if the store is away."""
         now = time.monotonic()
         if now - self._written.get(key_id, -_SECONDS_BETWEEN) < _SECONDS_BETWEEN:
             return

@@ -164,7 +164,7 @@ class ApiKeys:
         return self._stored(digest)
 
     def digest(self, key: str) -> str:
-        """Stored data about a key."""
+        """Return the digest under which a key is stored."""
         return self._digest(key)
 
     def of_digest(self, digest: str) -> ApiKey | None:
@@ -225,7 +225,7 @@ class ApiKeys:
     def change(
         self, key_id: str, changes: dict[str, Any], check: Callable[[StoredKey], None]
     ) -> StoredKey | None:
-        """Change fields of a record; return it, or None if there is no such key.
+        """Change fields of a key's record; return the key, or None if there is none.
 
         If `check` raises, nothing is changed.
         """
