@@ -148,7 +148,8 @@ class AttendanceDayChanged(Event):
     punch_count = _field(fields.Integer, "Number of punches on the day.", 4)
     missing_punch = _field(
         fields.Boolean,
-        "True if the day is over and the first in or last out is missing, or a shift is longer than possible.",
+        "True if the day is over and the first in or last out is missing, or a shift is longer than "
+        "RELAY_LONGEST_SHIFT_HOURS.",
         False,
     )
     is_late = _field(

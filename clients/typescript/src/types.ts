@@ -564,7 +564,7 @@ export interface AttendanceDayChangedEvent {
   present_hours: number | null;
   /** Number of punches on the day. */
   punch_count: number;
-  /** True if the day is over and the first in or last out is missing, or a shift is longer than possible. */
+  /** True if the day is over and the first in or last out is missing, or a shift is longer than RELAY_LONGEST_SHIFT_HOURS. */
   missing_punch: boolean;
   /** Whether the person was late: the first in is after RELAY_LATE_AFTER. It is null if that is not set. */
   is_late: boolean | null;

@@ -575,7 +575,7 @@ class AttendanceDayChangedEvent(TypedDict):
     punch_count: int
     """Number of punches on the day."""
     missing_punch: bool
-    """True if the day is over and the first in or last out is missing, or a shift is longer than possible."""
+    """True if the day is over and the first in or last out is missing, or a shift is longer than RELAY_LONGEST_SHIFT_HOURS."""
     is_late: bool | None
     """Whether the person was late: the first in is after RELAY_LATE_AFTER. It is null if that is not set."""
     late_seconds: int | None
