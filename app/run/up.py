@@ -18,6 +18,7 @@ import redis
 import requests
 
 from app.base import simulated_device_request
+from app.base.addresses import SETTING, AddressGuard
 from app.base.log import configure
 from app.base.throttle import OnceAMinute
 from app.health.disk_checks import unwritable
@@ -295,6 +296,18 @@ def _how_to_be_reachable(program: str) -> list[str]:
     ]
 
 
+def _how_to_subscribe(url: str, allow_private_targets: str) -> list[str]:
+    here = AddressGuard(allow_private_targets).permits("127.0.0.1")
+    target = "http://127.0.0.1:9000/" if here else "https://example.com/webhook"
+    return [
+        "  Subscribe a webhook:",
+        f"      curl {url}/v1/subscriptions -H 'X-API-Key: …' \\",
+        f'           -d \'{{"target_url": "{target}", "event_types": ["attendance.punch"]}}\'',
+        *([] if here else [f"  If it runs on this machine, restart the relay with {SETTING}=127.0.0.0/8"]),
+        "",
+    ]
+
+
 def _screen(settings: Settings, store: Store, program: str, first_time: bool, virtual: bool) -> str:
     url = settings.public_url or local_url(settings)
     if settings.api_key:
@@ -318,10 +331,7 @@ def _screen(settings: Settings, store: Store, program: str, first_time: bool, vi
         *([f"  Backups        {settings.backups.to}"] if settings.backups.to else []),
         "",
         *([] if settings.public_url else _how_to_be_reachable(program)),
-        "  Subscribe a webhook:",
-        f"      curl {url}/v1/subscriptions -H 'X-API-Key: …' \\",
-        '           -d \'{"target_url": "http://127.0.0.1:9000/", "event_types": ["attendance.punch"]}\'',
-        "",
+        *_how_to_subscribe(url, settings.allow_private_targets),
     ]
     if virtual:
         simulator = os.environ["SIMULATOR_URL"]

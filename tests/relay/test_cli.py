@@ -260,6 +260,17 @@ def test_up_prints_the_first_key_on_a_terminal_only(monkeypatch: pytest.MonkeyPa
     assert "crk_made-up" not in again
 
 
+@pytest.mark.parametrize(
+    ("allowed", "works"), [("", False), ("10.0.0.0/8", False), ("127.0.0.0/8", True), ("all", True)]
+)
+def test_up_suggests_a_target_that_the_relay_accepts(allowed: str, works: bool) -> None:
+    store = cast(Store, SimpleNamespace(api_keys=SimpleNamespace(has_first=True, first="crk_made-up")))
+    settings = load({"RELAY_ALLOW_PRIVATE_TARGETS": allowed})
+    screen = _screen(settings, store, "cams-relay", first_time=False, virtual=False)
+    assert ("http://127.0.0.1:9000/" in screen) == works
+    assert ("RELAY_ALLOW_PRIVATE_TARGETS=" in screen) != works
+
+
 def test_up_without_a_simulator_prints_its_screen_and_no_punch(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("HOST=127.0.0.2\n")
     up = Up(tmp_path, "--no-simulator", RELAY_API_KEY=API_KEY)
