@@ -174,6 +174,7 @@ def test_errors_have_types(client: Relay, staged: Stage) -> None:
     with pytest.raises(Invalid) as wrong:
         client.subscribe("http://127.0.0.1:9/", ["no.such.type"])
     assert wrong.value.errors
+    assert str(wrong.value).count(wrong.value.errors[0]["message"]) == 1
     with pytest.raises(Unauthorised):
         list(Relay(staged.relay.url, "crk_wrong").devices())
 

@@ -25,7 +25,7 @@ export class RelayError extends Error {
     const code = typeof problem['code'] === 'string' ? problem['code'] : '';
     const detail = String(problem['detail'] ?? problem['title'] ?? `HTTP ${status}`);
     const errors = (Array.isArray(problem['errors']) ? problem['errors'] : []) as FieldError[];
-    super([`${status} ${code}: ${detail}`, ...errors.map((fault) => fault.message)].join('; '));
+    super(`${status} ${code}: ${detail}`);
     this.code = code;
     this.detail = detail;
     this.errors = errors;

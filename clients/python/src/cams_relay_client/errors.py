@@ -19,8 +19,7 @@ class RelayError(Exception):
         """The faults in the request, each with `message` and `pointer`, `parameter` or `header`."""
         self.retry_after = retry_after
         """Seconds after which the request can be sent again, or None."""
-        faults = "".join(f"; {fault.get('message')}" for fault in self.errors)
-        super().__init__(f"{status} {self.code}: {self.detail}{faults}")
+        super().__init__(f"{status} {self.code}: {self.detail}")
 
 
 class Unauthorised(RelayError):
