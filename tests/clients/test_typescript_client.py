@@ -77,8 +77,11 @@ def test_yesterdays_punches_are_copied_in_javascript(staged: Stage) -> None:
     at = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0) - timedelta(days=1)
     staged.device.send_done(staged.device.punch("41", at))
     staged.device.send_done(staged.device.punch("42", at - timedelta(days=1)))
+    staged.device.send_done(staged.device.punch("43", at))
+    staged.device.send_done(staged.device.punch("43", at, InputType="Card"))
     shown = program(staged, "examples/copy-yesterday.mjs")
     assert f",{staged.device.id},41,check_in" in shown
+    assert shown.count(",43,") == 1
     assert ",42," not in shown
 
 

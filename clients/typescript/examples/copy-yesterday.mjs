@@ -6,8 +6,11 @@ const yesterday = process.env.DAY ?? new Date(Date.now() - day).toISOString().sl
 // `since` is the time of receipt. Two days more cover all time zones; local_date then selects the day of the punch.
 const since = new Date(Date.parse(yesterday) - 2 * day).toISOString();
 const relay = new Relay({ url: process.env.RELAY_URL, apiKey: process.env.RELAY_API_KEY });
+const copied = new Set();
 for await (const event of relay.events({ type: 'attendance.punch', since })) {
-  if (event.type === 'attendance.punch' && event.local_date === yesterday) {
+  // The newest come first. If a punch was corrected, older revisions of it are skipped.
+  if (event.type === 'attendance.punch' && event.local_date === yesterday && !copied.has(event.punch_id)) {
+    copied.add(event.punch_id);
     console.log([event.occurred_at, event.device_id, event.user_id, event.punch_type].join(','));
   }
 }
