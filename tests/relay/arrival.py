@@ -25,7 +25,7 @@ RECEIVED = BEGAN + timedelta(hours=1)
 
 
 class Processes:
-    """Processes of a relay, each with what it remembers, that store callbacks of one device."""
+    """Several processes of a relay, each with its own memory, that store callbacks of one device."""
 
     def __init__(self, relay: Relay, count: int = 3) -> None:
         self.relay = relay
@@ -59,24 +59,24 @@ class Processes:
         return device
 
     def document(self, section: dict[str, Any], sent: datetime | None = None) -> dict[str, Any]:
-        """A callback; `sent` is the envelope's Time."""
+        """Return a callback. `sent` is the envelope's Time."""
         time = {"Time": gateway_time(sent)} if sent else {}
         return {"RealTime": {"OperationID": secrets.token_hex(6), **time, **section}}
 
     def deliver(self, process: int, document: dict[str, Any], received: datetime) -> None:
-        """Stores a callback that was received then, by one of the processes."""
+        """Store a callback with this time of receipt, in one of the processes."""
         device = self.device(process)
         receipt = Receipt(device.id, None, None, received, timedelta(days=30), "http://relay")
         body = orjson.dumps(document)
         self._stores[process].ingest.store(device, callbacks.read(document), document, body, receipt)
 
     def events(self, user_id: str) -> list[dict[str, Any]]:
-        """What was published of a user, oldest first."""
+        """Return the published events of a user, oldest first."""
         found = self.store.events.all(Query(device_ids=(self.device_id,), user_ids=(user_id,)))
         return list(found)[::-1]
 
     def users(self, user_ids: list[str]) -> dict[str, Any]:
-        """Users as they are stored: their profile, and the data of their credentials."""
+        """Return stored users: their profiles, and the data of their credentials."""
         users, device, found = self.store.users, self.device(), {}
         listed = users.page(device, None, 10_000)
         for user_id, shown in zip(user_ids, users.show(device, user_ids), strict=True):

@@ -1,4 +1,4 @@
-"""The store that the tests of the order of arrival share."""
+"""The store shared by the tests of the order of arrival."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ SECONDS = int(LOCAL.timestamp())
 
 
 def version_2(device: Device, operation: str = "RealTimePunchLog", **info: Any) -> dict[str, Any]:
-    """A document of version 2.0 as the gateway sends it."""
+    """Return a document of version 2.0 as the gateway sends it."""
     fields = {
         "AuthToken": device.token,
         "Operation": operation,
@@ -40,13 +40,13 @@ def form(document: Any, **others: str) -> bytes:
 
 
 def kept_body(device: Device) -> bytes:
-    """The whole body behind the one callback.unrecognised of a device."""
+    """Return the whole body of a device's only callback.unrecognised."""
     url = only(device, UNKNOWN)["body_url"]
     return requests.get(url, headers={"X-API-Key": API_KEY}, timeout=10).content
 
 
 def callback_url(device: Device) -> str:
-    """Its Callback URL with a new secret."""
+    """Rotate the device's callback secret, and return its Callback URL."""
     path = f"/v1/devices/{device.id}/rotate-callback-secret"
     answer = device.relay.call("POST", path)
     assert answer.status_code == 200, answer.text
@@ -60,6 +60,6 @@ def version_1(device: Device, **fields: str) -> dict[str, str]:
 
 
 def ok(answer: requests.Response) -> None:
-    """What version 1.0 waits for."""
+    """Check that the response is the one that version 1.0 expects."""
     assert (answer.status_code, answer.content) == (200, b"ok"), answer.text
     assert answer.headers["content-type"].startswith("text/plain")

@@ -14,7 +14,7 @@ from tests.relay.tools import events, sealed
 
 @dataclass
 class Scenario:
-    """What a relay was given to keep secret, and what it answered."""
+    """A relay, the secrets given to it, and its responses and deliveries."""
 
     relay: Relay
     hidden: dict[str, str]
@@ -22,7 +22,7 @@ class Scenario:
     deliveries: dict[str, list[str]] = field(default_factory=dict)
 
     def search(self, text: str | bytes, where: str) -> None:
-        """Fails where a secret is found: as it is, in Base64 (wherever it begins), or in hex."""
+        """Fail if the text contains a secret: in clear, in Base64 (at any offset) or in hex."""
         data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
         for name, secret in self.hidden.items():
             for form in forms(secret):
@@ -30,12 +30,14 @@ class Scenario:
 
 
 def forms(secret: str) -> list[bytes]:
-    """What a secret looks like in clear, in hex, and inside Base64, where it may begin at any of three places."""
+    """Return the secret in clear, in hex, and in Base64 at each of the three possible offsets."""
     raw = secret.encode()
     found = [raw, raw.hex().encode(), raw.hex().upper().encode()]
     for before in range(3):
         whole = base64.b64encode(bytes(before) + raw)
-        found.append(whole[4 if before else 0 : (before + len(raw)) // 3 * 4])  # what no neighbour changes
+        found.append(
+            whole[4 if before else 0 : (before + len(raw)) // 3 * 4]
+        )  # only what no neighbouring byte affects
     return found
 
 
@@ -61,7 +63,7 @@ def live_through(lived: Scenario, receivers: dict[str, Receiver]) -> None:
     send(device.punch(), "former Security Key")
     device.token = hidden["AuthToken"]
     changes = {"auth_token": hidden["AuthToken"], "security_key": hidden["Security Key"]}
-    keep(relay.call("PATCH", f"/v1/devices/{device.id}", json=changes))  # needs the present AuthToken
+    keep(relay.call("PATCH", f"/v1/devices/{device.id}", json=changes))  # needs the current AuthToken
     for change in (
         {**changes, "auth_token": hidden["former AuthToken"]},
         {"auth_token": hidden["AuthToken"]},

@@ -21,7 +21,7 @@ def segments(folder: Path, suffix: str = "spool") -> list[Path]:
 
 
 def brought_in(folder: Path) -> list[Spooled]:
-    """What a process that starts now hands to the store."""
+    """Return what a process that starts now would drain to the store."""
     found: list[Spooled] = []
     spool = Spool(folder, VAULT)
     spool.replay(found.append)
@@ -30,7 +30,7 @@ def brought_in(folder: Path) -> list[Spooled]:
 
 
 class FaultyDisk(Disk):
-    """A disk whose syncs and writes can be made to fail. A failed sync forgets what was not synced, as Linux may."""
+    """A disk whose syncs and writes can be made to fail. A failed sync loses what wasn't synced, as in Linux."""
 
     def __init__(self) -> None:
         super().__init__(self._sync)

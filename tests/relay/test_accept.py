@@ -1,4 +1,4 @@
-"""`Accept`: 406 only for a caller who could read nothing that the endpoint answers."""
+"""`Accept`: 406 only if the caller can't read any of the endpoint's formats."""
 
 from __future__ import annotations
 

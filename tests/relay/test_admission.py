@@ -16,7 +16,7 @@ from tests.command_line import run_for
 from tests.harness import Device, Relay, wait_for
 from tests.relay.tools import key_with
 
-pytestmark = pytest.mark.timeout(400)  # many processes start, one after the other
+pytestmark = pytest.mark.timeout(400)  # many processes start one after another
 
 KEY = "made-up-secret-key-of-the-store-0123456789"
 OTHER = "made-up-secret-key-of-nobody-0123456789ab"
@@ -24,12 +24,12 @@ WRONG = "is not the secret key that this store is encrypted with"
 
 
 def run(relay: Relay, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command of the command line, which must end by itself."""
+    """Run a command of the command line, which must end by itself."""
     return run_for(relay, *arguments)
 
 
 def refuses(relay: Relay, sentence: str, *commands: str) -> None:
-    """Commands, all at once, end with a sentence."""
+    """Check that these commands, run at the same time, end with this message."""
     started = [
         subprocess.Popen(
             command.split()
@@ -141,7 +141,7 @@ def test_a_store_without_a_key_id_is_recognised_by_its_encrypted_data(own: Relay
     own.environment["RELAY_SECRET_KEY"] = KEY
     kept(own).admission.check()
     assert client.get(KEY_ID).decode() == kept(own).vault.key_id
-    # One damaged record says nothing of the key.
+    # One damaged record doesn't mean that the key is wrong.
     (device_id,) = client.hkeys("{g}:devices")
     client.delete(KEY_ID)
     client.hset("{g}:employees", "1", b"damaged")
@@ -181,7 +181,7 @@ def test_a_short_key_is_refused_for_a_new_store_and_accepted_for_its_own(own: Re
         lambda: kept(own).connection.redis.ping() if (own.folder / "data/store/valkey.sock").exists() else 0
     )
     refuses(own, "is shorter than 32 characters", "web", "worker")
-    # As a former version would have begun it.
+    # A store that an earlier version has started.
     store = kept(own)
     store.connection.redis.set(KEY_ID, store.vault.key_id)
     own.start("web")
@@ -221,7 +221,7 @@ def test_fewer_shards_than_before_prevent_the_start(own: Relay) -> None:
     refuses(own, sentence, "web", "worker", "up --no-simulator", "doctor")
     store = kept(own)
     client = store.connection.redis
-    # A store of a former version tells by its devices, and by what devices that are gone have left.
+    # A store of an earlier version shows its shards by its devices, and by what removed devices have left.
     client.delete(SHARDS)
     client.hset("{g}:devices", "GONE", 3)
     with pytest.raises(StoreRefused, match="4 shards"):

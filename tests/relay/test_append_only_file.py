@@ -9,7 +9,7 @@ import pytest
 from app.store.server.aof import close_holes
 
 SELECT = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
-SET = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$7\r\n\r\n\0\0\0*1\r\n"  # zeros of its own
+SET = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$7\r\n\r\n\0\0\0*1\r\n"  # with zeros that belong to it
 NOTE = b"#TS:1795631957\r\n"
 
 
@@ -18,7 +18,10 @@ NOTE = b"#TS:1795631957\r\n"
     [
         (SELECT + bytes(496) + SET + SET, SELECT + SET + SET),
         (SELECT + bytes(3) + NOTE + SET + bytes(1) + SET, SELECT + NOTE + SET + SET),
-        (SELECT + bytes(9) + SET + SET[:-9], SELECT + SET + SET[:-9]),  # torn: the server's own matter
+        (
+            SELECT + bytes(9) + SET + SET[:-9],
+            SELECT + SET + SET[:-9],
+        ),  # incomplete: the server handles that itself
         (SELECT + bytes(9) + SET + SET[:9], SELECT + SET + SET[:9]),
         (SELECT + SET, SELECT + SET),
         (SELECT + b"garbage\n" + bytes(9) + SET, SELECT + b"garbage\n" + bytes(9) + SET),

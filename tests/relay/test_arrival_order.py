@@ -1,4 +1,4 @@
-"""However callbacks are interleaved, the newest by the device's own time wins and isn't undone."""
+"""However callbacks are interleaved, the newest by the device's own time wins and isn't undone by older ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _examples = itertools.count()
 
 @dataclass(frozen=True)
 class Said:
-    """A callback: its section, who it is about, when the device says it happened, and when it was received (s)."""
+    """A callback: its section, its user, the second at which it happened, and the second at which it was received."""
 
     kind: str
     user: str
@@ -46,7 +46,7 @@ class Said:
 
 
 def _in_time_order(said: list[Said]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What users and punches are, by the plain rules, when everything comes in the order in which it happened."""
+    """Return the users and punches that simple rules give if all callbacks arrive in the order of events."""
     users: dict[str, Any] = {}
     punches: dict[str, Any] = {}
     for one in sorted(said, key=lambda one: (one.second, one.received)):
@@ -69,7 +69,7 @@ _WORDS = {"CheckIn": "check_in", "CheckOut": "check_out", "Face": "face", "Card"
 
 
 def _punch_values(relay_events: list[dict[str, Any]]) -> dict[str, Any]:
-    """The values of each user's punch, by the latest revision that was published."""
+    """Return the values of each user's punch, according to its latest published revision."""
     found: dict[str, Any] = {}
     for event in relay_events:
         if event["type"] == "attendance.punch":
@@ -143,7 +143,7 @@ _SAID = st.one_of(
 
 @st.composite
 def _histories(draw: st.DrawFn) -> tuple[list[Said], list[tuple[int, bool, int]]]:
-    """What a device says, in order of receipt, and in which order which process stores it: (which, again, process)."""
+    """Return callbacks in order of receipt, and the order of storing them as (callback, repeated, process)."""
     said = draw(st.lists(_SAID, min_size=2, max_size=9))
     again = draw(st.lists(st.integers(0, len(said) - 1), max_size=3, unique=True))
     steps = [(number, False) for number in range(len(said))] + [(number, True) for number in again]
@@ -179,4 +179,4 @@ def test_any_interleaving_of_processes_gives_the_same_state(
         told = [
             event["type"] for event in published if event["user_id"] == name and event["type"][:6] != "attend"
         ]
-        assert not told or (told[-1] == "user.deleted") == (name not in users), "subscribers hear of the end"
+        assert not told or (told[-1] == "user.deleted") == (name not in users), "the last event is wrong"

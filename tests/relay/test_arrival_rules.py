@@ -1,4 +1,4 @@
-"""The rules that decide which callback of a device wins if an older one arrives later, one by one."""
+"""The rules that decide, one by one, which callback of a device wins if an older one arrives later."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.relay.tools import gateway_time
 
 
 def _deliver(processes: Processes, *callbacks_: tuple[dict[str, Any], float]) -> None:
-    """Stores sections, each received so many seconds after the first, in the order given, by turns."""
+    """Store sections in this order, with times of receipt in seconds, in each process in turn."""
     for number, (section, second) in enumerate(callbacks_):
         document = processes.document(section)
         processes.deliver(number % 3, document, RECEIVED + timedelta(seconds=second))
@@ -66,7 +66,7 @@ def test_a_stale_check_in_does_not_win_over_its_correction(processes: Processes,
     assert processes.store.devices.status(processes.device_id)["duplicates"] == duplicates + 2
 
 
-_OF_ONE_INSTANT = {  # name: its type, and at which second it was corrected
+_OF_ONE_INSTANT = {  # name: its type, and the second at which it was corrected
     "in": ("CheckIn", None),
     "out": ("CheckOut", None),
     "corrected to in": ("CheckIn", -9),
@@ -75,7 +75,7 @@ _OF_ONE_INSTANT = {  # name: its type, and at which second it was corrected
 
 
 def _directions(said: Collection[str]) -> list[str]:
-    """Of the punches of one instant: two if there was an in and an out, or else one, as corrected last."""
+    """Return the directions of the punches at one instant: both if there were both, else the one corrected last."""
     if {"in", "out"} <= set(said):
         return ["in", "out"]
     corrections = [name for name in _OF_ONE_INSTANT if name in said and name.startswith("corrected")]
@@ -90,7 +90,7 @@ def _directions(said: Collection[str]) -> list[str]:
 def test_an_in_an_out_and_corrections_of_one_instant_give_the_same_result_in_any_order(
     processes: Processes, user: str, said: tuple[str, ...]
 ) -> None:
-    """Each in every order, and with each of them sent again."""
+    """In every order, and with each callback repeated in turn."""
     orders = sorted({order for again in said for order in itertools.permutations([*said, again])})
     for number, order in enumerate(orders):
         name = f"{user}-{number}"
@@ -108,7 +108,7 @@ def test_an_in_an_out_and_corrections_of_one_instant_give_the_same_result_in_any
 
 
 def test_the_punch_that_a_correction_overruled_has_its_own_values(processes: Processes, user: str) -> None:
-    """The in is a punch of its own once an out of the same second comes, too."""
+    """The in becomes a separate punch when an out of the same second arrives."""
     _deliver(
         processes,
         (_punch(user, Type="CheckIn", InputType="Face", Temperature=36.5), 0),
@@ -136,7 +136,7 @@ def test_an_older_punch_adds_values_missing_in_the_newer_one(processes: Processe
 
 
 def test_a_punch_without_operation_time_is_as_old_as_its_envelope(processes: Processes, user: str) -> None:
-    """A process that was frozen takes an older callback last."""
+    """A process that was frozen stores an older callback last."""
     for number, (punch_type, sent, received) in enumerate((("BreakIn", 8, 10), ("CheckIn", 2, 20))):
         document = processes.document(_punch(user, Type=punch_type), RECEIVED + timedelta(seconds=sent))
         processes.deliver(number, document, RECEIVED + timedelta(seconds=received))
@@ -201,7 +201,7 @@ def test_the_record_of_a_deletion_expires_unless_the_user_is_added_again(
 def test_the_time_of_receipt_replaces_an_impossible_time(
     processes: Processes, user: str, wrong: str | None
 ) -> None:
-    """And what a clock that was ahead said holds up nothing that comes once it is right."""
+    """Times from a clock that was ahead don't outrank callbacks sent after it was corrected."""
     _deliver(
         processes,
         (_finger(user, wrong), 0),
@@ -214,7 +214,7 @@ def test_the_time_of_receipt_replaces_an_impossible_time(
 
 
 def test_values_stored_by_an_earlier_version_count_as_the_oldest(processes: Processes, user: str) -> None:
-    """It stored no times of change: neither with punches nor with users."""
+    """Earlier versions stored no times of change for punches and users."""
     client, device, users = processes.store.connection.redis, processes.device(), processes.store.users
     key = device.shard.user(device.id, user)
     profile = {
@@ -277,7 +277,7 @@ def test_attendance_uses_the_correction_in_any_order_of_arrival(processes: Proce
 def test_a_punch_changed_by_others_all_the_time_is_stored_later(
     processes: Processes, user: str, tmp_path: Path, has_spool: bool
 ) -> None:
-    """It is refused or on disk until it can be stored, and never kept as something that wasn't understood."""
+    """Until it can be stored, it is refused or spooled. It is never stored as unrecognised."""
     store, device = Store(load(processes.environment)), processes.device()
     _deliver(processes, (_punch(user, Type="CheckIn"), 0))
     script, client = store.ingest._script, store.connection.redis

@@ -20,11 +20,11 @@ def test_a_day_across_shards_is_shown_and_published(relay: Relay, receiver: Rece
     users = [f"{secrets.token_hex(6)}-{number}" for number in range(5)]
     users.sort(key=natural_key)
     relay.subscribe(receiver, events=["attendance.day_changed", "user.unknown"], filters={"user_ids": users})
-    devices[0].send_done(devices[0].sample(4))  # whose users are known from now on
+    devices[0].send_done(devices[0].sample(4))  # now the device's users are known
     for user in users:
         for hour, device in enumerate(devices, 9):
             device.send_done(device.punch(user, datetime.combine(day, time(hour), ZONE)))
-    wait_for(lambda: len(receiver.events()) >= 5, 30)  # strangers, until they are in the list
+    wait_for(lambda: len(receiver.events()) >= 5, 30)  # unknown users, until they are on the list
     changes = {"employees": [{"user_id": user, "employee_id": f"E{user}"} for user in users]}
     assert relay.call("POST", "/v1/employees", json=changes).json()["added"] == 5
 

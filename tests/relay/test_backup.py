@@ -15,7 +15,7 @@ from tests.command_line import cli, run_for
 from tests.harness import Device, Receiver, Relay, verify, wait_for
 from tests.relay.tools import KEY, events, key_with, problem, sealed, store
 
-TYPES = ["attendance.punch", "user.updated", "credential.updated"]  # the relay adds others by itself
+TYPES = ["attendance.punch", "user.updated", "credential.updated"]  # the relay adds other events by itself
 SECRET = "made-up-secret-key-of-a-backup-0123456789"
 
 
@@ -61,14 +61,14 @@ def test_a_relay_continues_from_its_backup(tmp_path: Path) -> None:
         new.environment["RELAY_SECRET_KEY"] = "another-made-up-key-0123456789-abcdef"
         cli(new, "restore", str(file), status=1)
         new.environment["RELAY_SECRET_KEY"] = SECRET
-        marks = {"{g}:key_id", "{g}:shards"}  # which an empty store has from the first command on
+        marks = {"{g}:key_id", "{g}:shards"}  # an empty store gets these with its first command
         assert {name for name in store(new) if name.startswith("{")} <= marks
         assert "keys restored" in cli(new, "restore", str(file))
         cli(new, "restore", str(file), status=1)  # it isn't empty any more
         new.start("web", "worker")
         back = Device(new, device.id, device.token, KEY)
         got = good.wait(4)
-        assert verify(secret, got[3])["id"] == before[-1]["id"]  # what was queued
+        assert verify(secret, got[3])["id"] == before[-1]["id"]  # the queued event
         assert [one["id"] for one in events(back) if one["type"] in TYPES] == [one["id"] for one in before]
         assert new.call("GET", "/v1/me", key=key).ok
         for repeated in (document, punch, waiting):
@@ -77,7 +77,7 @@ def test_a_relay_continues_from_its_backup(tmp_path: Path) -> None:
         good.wait(5)
         time.sleep(0.5)
         ids = [one.headers["webhook-id"] for one in good.received]
-        # The first three may have been under way at once.
+        # The first three may have been in flight at the same time.
         assert len(ids) == 5 and len(set(ids)) == 5 and sorted(ids[:3]) + ids[3:] == sorted(ids)
         assert good.received[-1].json["user_name"] == "Asha"
         assert new.get(f"/v1/subscriptions/{dead_id}")["dead"] >= 3
@@ -117,7 +117,7 @@ def test_temporary_keys_are_not_backed_up_and_do_not_prevent_a_restore(tmp_path:
         wait_for(lambda: there() == list(OF_THE_MOMENT))
         cli(old, "backup", str(file))
         assert [one for one in OF_THE_MOMENT if f"{{g}}:{one}".encode() in file.read_bytes()] == []
-        new.start("store", "web")  # for a moment, by mistake
+        new.start("store", "web")  # started for a moment by mistake
         wait_for(lambda: "{g}:listening" in store(new))
         new.terminate("web")
         assert "{g}:listening" in store(new)
@@ -149,7 +149,7 @@ def test_a_link_is_kept_and_its_target_is_replaced(relay: Relay, tmp_path: Path)
 
 
 def test_a_device_file_is_not_replaced(relay: Relay, tmp_path: Path) -> None:
-    """As root, /dev/full became a file; /dev/stdout is what somebody would write who has no room for one."""
+    """As root, this once replaced /dev/full by a file. /dev/stdout is what somebody without disk space might try."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     ended = run_for(relay, "backup", str(pipe))

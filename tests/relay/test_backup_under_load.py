@@ -35,7 +35,7 @@ _BEFORE, _WRITERS, _BULK = 60, 2, 3_000
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[[str], Store]]:
-    """Makes stores, each an embedded one of its own."""
+    """Return a function that creates separate embedded stores."""
     servers = []
 
     def begin(name: str) -> Store:
@@ -79,14 +79,14 @@ def send(receiver: Receiver, document: dict[str, Any]) -> None:
 
 
 def stored(store: Store) -> list[tuple[str, dict[str, Any]]]:
-    """Entry and body of all events of devices, as they are stored."""
+    """Return the entry and body of all stored events of devices."""
     rows = store.connection.redis.xrange(SHARD.events)
     bodies = [(entry.decode(), json.loads(fields[b"b"])) for entry, fields in rows]
     return [(entry, body) for entry, body in bodies if body["device_id"]]
 
 
 def sense(body: dict[str, Any]) -> str:
-    """What an event is about, whenever and however often it is stored."""
+    """Return what an event is about. It doesn't change if the event is stored again."""
     return f"{body['type']} {body['operation_id']} {body.get('punch_id')} {body.get('revision')}"
 
 
@@ -119,7 +119,7 @@ def test_earlier_callbacks_are_duplicates_and_later_ones_are_accepted_after_a_re
             with lock:
                 sent.append(made)
             number += _WRITERS
-            time.sleep(0.02)  # sent again in the end, one by one
+            time.sleep(0.02)  # repeated one by one at the end
 
     for number in range(_BEFORE):
         sent.append(document(number))
@@ -142,12 +142,12 @@ def test_earlier_callbacks_are_duplicates_and_later_ones_are_accepted_after_a_re
         for writer in writers:
             writer.join()
     everything = dict(stored(old))
-    assert meanwhile > len(acknowledged), "callbacks came while it was made"
+    assert meanwhile > len(acknowledged), "no callbacks arrived during the backup"
 
     restore(new.connection, tmp_path / "copy")
     copied = dict(stored(new))
     assert acknowledged <= copied.keys() and before.keys() <= copied.keys(), (
-        "nothing that was there is missing"
+        "an acknowledged event is missing"
     )
     assert all(everything[entry] == body for entry, body in copied.items())
     for name in (SHARD.by_device("DEV1"), SHARD.by_type("attendance.punch")):
@@ -159,11 +159,17 @@ def test_earlier_callbacks_are_duplicates_and_later_ones_are_accepted_after_a_re
     assert [entry for entry, _ in found][: len(copied)] == list(copied)
     senses = Counter(sense(body) for _, body in found)
     copies = {sense(body) for body in copied.values()}
-    assert [what for what, count in senses.items() if count > 1 and what in copies] == [], "a second id"
+    assert [what for what, count in senses.items() if count > 1 and what in copies] == [], (
+        "an event got a second ID"
+    )
     wanted = {made["RealTime"]["OperationID"] for made in sent}
     known = {body["operation_id"] for body in everything.values()}
-    assert {body["operation_id"] for _, body in found} >= wanted & known, "what came later is taken"
-    assert old.connection.redis.ttl(SHARD.backup) > 0, "no change is noted for long after a backup"
+    assert {body["operation_id"] for _, body in found} >= wanted & known, (
+        "a callback after the backup was not accepted"
+    )
+    assert old.connection.redis.ttl(SHARD.backup) > 0, (
+        "changes are still recorded although the backup has ended"
+    )
 
 
 def test_a_delivery_that_moves_during_the_backup_is_not_missed(
@@ -177,12 +183,12 @@ def test_a_delivery_that_moves_during_the_backup_is_not_missed(
         client.xadd(names["queue"], {"": ""}, id=entry)
     client.zadd(names["due"], {entries[0]: 1})
     client.hset("{g}:subscriptions", "sub_1", "{}")
-    for number in range(200):  # others between which it is looked for
+    for number in range(200):  # further subscriptions, between which the backup looks for it
         client.zadd(SHARD.subscription(f"sub_0{number:04}", "due"), {"1-1": 1})
     stop = threading.Event()
 
     def move() -> None:
-        """Has the first fail, die and be replayed, and forms batches of the others, each at once as the scripts do."""
+        """Move the first delivery to retry, dead and back, and batch the others, atomically like the scripts."""
         left = iter(entries[1:])
         while not stop.is_set():
             for source, target in pairwise(("due", "retry", "dead", "due")):

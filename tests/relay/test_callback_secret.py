@@ -15,11 +15,11 @@ from app.store import Store
 from tests.harness import Device, Relay
 from tests.relay.tools import KEY, counters, done, post, problem, sealed, store
 
-ATTEMPTS = 8  # over new connections, so to each of the two web processes
+ATTEMPTS = 8  # over new connections, so that both web processes get some
 
 
 def send(device: Device, url: str, document: Any = None) -> requests.Response:
-    """POSTs a punch to a URL over a connection of its own."""
+    """POST a punch to a URL over a new connection."""
     document = device.punch() if document is None else document
     how = {"data": document} if isinstance(document, bytes) else {"json": document}
     return requests.post(url, timeout=15, **how)
@@ -40,7 +40,7 @@ def secret_of(url: str) -> str:
 
 @pytest.fixture
 def guarded(relay: Relay, device: Device) -> tuple[Device, str]:
-    """A device that needs its secret, and that secret."""
+    """A device that requires its callback secret, and this secret."""
     return device, secret_of(patch(device, require_callback_secret=True)["callback_url"])
 
 
@@ -101,7 +101,9 @@ def test_the_secret_is_shown_once_and_nowhere_else(relay: Relay, guarded: tuple[
     problem(send(device, f"{relay.url}/callback?k={secret}&a=b", b"no JSON"), 400)
     shown = [relay.get(f"/v1/devices/{device.id}"), patch(device, label="Gate"), relay.get("/v1/audit")]
     shown += [relay.call("GET", "/metrics").text, relay.events(device_id=device.id)]
-    shown.append(patch(device, require_callback_secret=True))  # it is required already: no new one
+    shown.append(
+        patch(device, require_callback_secret=True)
+    )  # it was required already, so no new secret is shown
     assert shown[0]["require_callback_secret"] is True
     assert shown[0]["callback_url"] == f"{relay.url}/callback/{device.id}"
     assert secret not in str(shown)

@@ -19,7 +19,7 @@ LARGEST = 16 * 1024 * 1024
 
 
 def refused(relay: Relay, reason: str) -> float:
-    """How many callbacks were refused for a reason, as /metrics says."""
+    """Return how many callbacks were refused for this reason, according to /metrics."""
     for line in relay.call("GET", "/metrics").text.splitlines():
         if line.startswith(f'cams_relay_callbacks_refused_total{{reason="{reason}"}}'):
             return float(line.rpartition(" ")[2])
@@ -31,7 +31,7 @@ def keyed(relay: Relay) -> Device:
     return relay.device(security_key=KEY)
 
 
-# Known and known already
+# Duplicates
 
 
 @pytest.mark.parametrize("number", range(1, len(CALLBACKS) + 1))
@@ -43,7 +43,9 @@ def test_a_repeated_callback_is_acknowledged_and_counted_but_not_published(
     first = events(device)
     assert first
     done(device.send(document))
-    document["RealTime"]["Time"] = "2020-09-18 00:00:00 GMT +0000"  # when it was sent is not what it says
+    document["RealTime"]["Time"] = (
+        "2020-09-18 00:00:00 GMT +0000"  # a new time of sending doesn't change the content
+    )
     done(device.send(document))
     assert events(device) == first
     assert counters(device)["duplicates"] == 2
@@ -90,7 +92,7 @@ def test_concurrent_identical_callbacks_are_published_once(relay: Relay, device:
     assert types(device) == ["attendance.punch"]
 
 
-# Whose it is
+# Authentication
 
 
 def test_a_wrong_or_missing_token_is_401_and_only_a_count_is_stored(relay: Relay, device: Device) -> None:
@@ -159,7 +161,7 @@ def test_devices_with_the_same_token_are_distinguished_by_url_or_serial_number(r
     assert len(events(first)) == len(events(second)) == 1
 
 
-# Encrypted
+# Encryption
 
 
 @pytest.mark.parametrize(
@@ -230,7 +232,7 @@ def test_old_and_new_key_are_accepted_while_the_key_is_changed(relay: Relay) -> 
     done(device.send(sealed(device.punch(), third)))
 
 
-# What is no callback
+# Invalid bodies
 
 
 @pytest.mark.parametrize(
@@ -251,8 +253,8 @@ def test_old_and_new_key_are_accepted_while_the_key_is_changed(relay: Relay) -> 
         b"{'single': 'quotes'}",
         b"<xml/>",
         b"\xff\xfe{\x00}\x00",
-        b"QUJD",  # Base64, but of no whole block
-        b"A" * 64,  # Base64 of whole blocks, but of no known key
+        b"QUJD",  # Base64, but not a whole number of blocks
+        b"A" * 64,  # Base64 of whole blocks, but with an unknown key
         b"\x00" * 100,
         b"{" * 100_000,
     ],
@@ -297,11 +299,11 @@ def test_a_bom_inside_the_encrypted_text_is_accepted(keyed: Device) -> None:
     assert len(events(keyed)) == before + 1
 
 
-# The size
+# Size limits
 
 
 def padded(device: Device, size: int) -> bytes:
-    """A punch of exactly this many bytes."""
+    """Return a punch of exactly this many bytes."""
     body = json.dumps(device.punch(Padding="x")).encode()
     return body.replace(b'"Padding": "x"', b'"Padding": "' + b"x" * (size - len(body) + 1) + b'"')
 
@@ -330,11 +332,11 @@ def test_a_chunked_body_is_read(relay: Relay, device: Device) -> None:
     assert types(device) == ["attendance.punch"]
 
 
-# The shortcut past Flask, and the long way, are one
+# Callbacks that skip Flask, and those that don't, are handled alike
 
 
 def test_a_photo_has_the_same_url_on_the_fast_path_and_in_the_app(relay: Relay, device: Device) -> None:
-    for chunked in (False, True):  # chunks have no length: the long way
+    for chunked in (False, True):  # chunked bodies have no length, so they go through Flask
         document = device.sample(10)
         document["RealTime"]["OperationID"] = secrets.token_hex(6)
         body = json.dumps(document).encode()

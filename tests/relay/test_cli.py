@@ -37,7 +37,10 @@ WRONG = [
     ("RELAY_PUBLIC_URL", "relay.example.com"),
     ("RELAY_PUBLIC_URL", "https://relay.example.com:port"),
     ("RELAY_PUBLIC_URL", "https://relay.example.com/?a=b"),
-    ("RELAY_PUBLIC_URL", "https://relay.example.com//relay"),  # a link to //relay goes to the host relay
+    (
+        "RELAY_PUBLIC_URL",
+        "https://relay.example.com//relay",
+    ),  # links to //relay would lead to the host "relay"
     ("RELAY_PUBLIC_URL", "https://relay.example.com/%2Frelay"),
     ("RELAY_PUBLIC_URL", "https://relay.example.com/hr/\t/relay"),
     ("RELAY_PUBLIC_URL", "https://relay.example.com/hr%2F/"),
@@ -92,7 +95,7 @@ WRONG = [
     ("RELAY_MOST_SUBSCRIPTIONS", "0"),
     ("RELAY_MOST_API_KEYS", "none"),
 ]
-FREE = {"HOST", "RELAY_DATA_DIR", "RELAY_SECRET_KEY", "RELAY_SECRET_KEY_OLD"}  # any text will do
+FREE = {"HOST", "RELAY_DATA_DIR", "RELAY_SECRET_KEY", "RELAY_SECRET_KEY_OLD"}  # any text is valid
 
 
 def test_every_setting_has_an_invalid_value_in_this_test() -> None:
@@ -171,7 +174,7 @@ def test_doctor_prints_a_line_per_problem_and_exits_with_1(tmp_path: Path) -> No
         "!",
         "!",
         "✗",
-    ]  # the store can't be reached; the rest may go on. The last line counts them
+    ]  # the store can't be reached; checks that don't need it may pass. The last line counts the problems
     assert "hidden-password" not in ended.stdout + ended.stderr
     assert ended.stderr == ""
 
@@ -208,7 +211,7 @@ def test_creating_a_key_needs_the_store(tmp_path: Path) -> None:
 
 
 def test_a_backup_that_cannot_be_written_does_not_blame_the_store(relay: Relay, tmp_path: Path) -> None:
-    name = "copy" * 61  # with the ending that it has until it is whole, it is too long
+    name = "copy" * 61  # with the ending for incomplete files, the name is too long
     ended = run_for(relay, "backup", str(tmp_path / name))
     assert ended.returncode == 1 and "copy can't be written: File name too long" in ended.stderr
 
@@ -224,7 +227,7 @@ def test_up_shows_a_simulated_punch_within_5_s_and_stops_cleanly(tmp_path: Path)
         file = Path(up.environment["RELAY_DATA_DIR"]) / "api_key"
         key = file.read_text().strip()
         assert f"the one in {file}\n" in text
-        assert key not in text  # it would end in a log
+        assert key not in text  # it would end up in a log
         assert f"{up.url}/callback" in text and "cloudflared" in text and "ngrok" in text
         wait_for(
             lambda: up.get("/v1/events?type=attendance.punch", key)["data"], 5 - (time.monotonic() - shown)
@@ -238,7 +241,7 @@ def test_up_shows_a_simulated_punch_within_5_s_and_stops_cleanly(tmp_path: Path)
         status = up.stop()
     assert status == 0
     assert "Traceback" not in up.text()
-    # A second start finds everything again.
+    # A second start finds all earlier data.
     again = Up(tmp_path, "--no-simulator")
     try:
         again.wait_for_screen()
@@ -310,7 +313,7 @@ def test_up_reports_a_problem_with_the_simulators_port(tmp_path: Path, port: str
 
 
 def test_up_logs_in_the_configured_format(tmp_path: Path) -> None:
-    """Its own lines, too: here that a process of its has ended."""
+    """Including its own messages, such as one about a process that has ended."""
     up = Up(tmp_path, "--no-simulator", RELAY_LOG_FORMAT="json")
     try:
         up.wait_for_screen()

@@ -1,4 +1,4 @@
-"""A stored event can either be used by every reader, or is unreadable."""
+"""Any stored event is either valid for every reader, or unreadable."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def test_a_compressed_callback_is_415_and_its_encoding_is_named(device: Device, 
     assert encoding.partition(",")[0].lower() in found["detail"] and "without compression" in found["detail"]
     assert answer.headers["Accept-Encoding"] == "identity"
     assert events(device) == []
-    device.send_done(device.punch())  # the next one on the same connection is read from its beginning
+    device.send_done(device.punch())  # the next request on the same connection is read from its beginning
 
 
 @pytest.mark.parametrize("encoding", ["identity", "utf-8", "none", "<https://example.com|made up>"])

@@ -1,4 +1,4 @@
-"""Cursors are opaque, and only valid for the list and filters they were made for."""
+"""Cursors are opaque, and only valid for the list and filters for which they were made."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def path(request: pytest.FixtureRequest, relay: Relay, receiver: Receiver) -> st
 
 
 def good_at(relay: Relay, path: str) -> str:
-    """A cursor of a list."""
+    """Return a valid cursor of a list."""
     path, _, filters = path.partition("?")
     return cursor_at(relay, path.replace(".csv", ""), "1", **dict(parse_qsl(filters)))
 
@@ -66,7 +66,7 @@ def test_a_cursor_is_only_valid_for_its_filters(relay: Relay, device: Device) ->
     query = {"device_id": device.id, "type": "attendance.punch", "user_id": ""}
     first = relay.get("/v1/events", params={**query, "limit": 1})
     cursor = first["next_cursor"]
-    # The limit, the order of parameters and empty ones are no filters.
+    # The limit, the order of parameters and empty parameters aren't filters.
     again = {"limit": 2, "type": "attendance.punch", "device_id": device.id, "cursor": cursor}
     assert len(relay.get("/v1/events", params=again)["data"]) == 2
     for other in ({"device_id": device.id}, {**query, "type": "*"}, {**query, "since": "2020-01-01"}):

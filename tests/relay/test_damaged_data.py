@@ -78,7 +78,7 @@ def test_a_damaged_device_is_left_out_of_lists_and_reported_by_its_own_url(
                 assert "Remove the device" in found["detail"]
             assert relay.call("GET", "/v1/users").status_code == 200
             done(other.send(other.punch()))
-            assert device.send(device.punch()).status_code in (200, 503), "parked, or sent again"
+            assert device.send(device.punch()).status_code in (200, 503), "must be parked, or refused for now"
     assert device.id in {row["device_id"] for row in _all(relay, "/v1/devices")}
 
 
@@ -105,7 +105,7 @@ def test_a_damaged_user_does_not_hide_others(relay: Relay, kept: Store, device: 
 
 @pytest.fixture(scope="module")
 def commands(relay: Relay) -> tuple[str, list[str]]:
-    """A device, and two commands of it that have ended: nobody listens at its gateway's address."""
+    """A device and two of its commands, which have ended because nothing listens at the gateway's address."""
     device = relay.device(gateway_url="http://127.0.0.1:9/")
     made = []
     for user_id in ("1", "2"):
@@ -227,7 +227,7 @@ def test_damaged_data_of_a_user_does_not_hide_others_attendance(
     with replaced(kept, key, field):
         for one, user_id in zip((device, other), user_ids, strict=True):
             done(one.send(one.punch(user_id, at)))
-            if damaged == "profile":  # the device knows it
+            if damaged == "profile":  # the device knows the user
                 done(one.send(user_of(one, user_id, "Z")))
                 assert relay.get(f"/v1/users/{user_id}", params={"device_id": one.id})
         assert not events(device, type="callback.unrecognised")
@@ -273,7 +273,7 @@ def test_a_damaged_replay_does_not_stop_others(kept: Store) -> None:
         kept.connection.redis.hset(key, "rpl_0", value)
         stalled = list(kept.replays.stalled(["sub_damaged", "sub_other"], 1.0))
         assert stalled == [("sub_damaged", "rpl_0"), ("sub_other", "rpl_1")], (
-            "the damaged one ends, as failed"
+            "the damaged replay must end as failed"
         )
     kept.connection.redis.delete(key, other)
 

@@ -56,7 +56,9 @@ def test_a_damaged_shard_number_of_a_device_stops_no_device(
     with replaced(kept, DEVICES, device.id, value):
         fresh = Store(load(relay.environment))
         fresh.devices.load_all()  # the process can then authenticate all devices without the store
-        assert fresh.devices.known(other.id) and fresh.devices.known(device.id), "found by its data"
+        assert fresh.devices.known(other.id) and fresh.devices.known(device.id), (
+            "both devices are found by their data"
+        )
         fresh.devices.forget_people()
         fresh.alerts.check()
         Admission(fresh.connection)._shards_in_use()

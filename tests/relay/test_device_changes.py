@@ -26,22 +26,22 @@ from tests.relay.tools import (
     store,
 )
 
-ATTEMPTS = 12  # over new connections: with two web processes, one that is left out shows up soon
+ATTEMPTS = 12  # over new connections: with two web processes, one that missed a change shows up soon
 
 
 def send(device: Device, document: Any, path: str = "/callback") -> requests.Response:
-    """POSTs a callback over a connection of its own, so to any of the web processes."""
+    """POST a callback over a new connection, so that any web process may get it."""
     data = document if isinstance(document, bytes) else json.dumps(document)
     return requests.post(device.relay.url + path, data=data, timeout=15)
 
 
 def seen_by_all(device: Device, key: str | None = None) -> None:
-    """Lets every web process know the device by its present secrets."""
+    """Check that every web process knows the device by its current secrets."""
     for _ in range(ATTEMPTS):
         done(send(device, sealed(device.punch(), key) if key else device.punch()))
 
 
-# Changing
+# Changes
 
 
 def test_fields_that_are_not_sent_do_not_change(relay: Relay) -> None:
@@ -95,13 +95,13 @@ def test_a_changed_security_key_is_used_by_all_processes_immediately(relay: Rela
     seen_by_all(beside, OTHER_KEY)
     patch(device, security_key=OTHER_KEY, auth_token=device.token)
     seen_by_all(device, OTHER_KEY)
-    seen_by_all(device, KEY)  # until the gateway has the new one, too
+    seen_by_all(device, KEY)  # until the gateway has the new key, too
     for _ in range(ATTEMPTS):
         problem(send(device, device.punch()), 401)
 
 
 def test_without_the_security_key_plain_text_is_accepted_again(relay: Relay) -> None:
-    key = secrets.token_hex(16)  # that no other device has
+    key = secrets.token_hex(16)  # no other device has this key
     device = relay.device(security_key=key)
     seen_by_all(device, key)
     assert patch(device, security_key=None, auth_token=device.token)["has_security_key"] is False
@@ -116,7 +116,7 @@ def test_devices_that_now_share_a_token_are_distinguished_immediately(relay: Rel
     second = relay.device(auth_token=first.token, serial_number="SN2")
     for _ in range(ATTEMPTS):
         done(send(second, second.punch(), f"/callback?stgid={second.id}"))
-    # By then every process has heard of it; without an id in the URL that would take up to half a second.
+    # By now every process knows of it. Without an ID in the URL, that would take up to half a second.
     for _ in range(ATTEMPTS):
         document = second.punch(user="3")
         document["RealTime"]["SerialNumber"] = "SN2"
@@ -134,7 +134,7 @@ def test_devices_that_now_share_a_token_are_distinguished_immediately(relay: Rel
     assert len(events(third)) == 2 * ATTEMPTS
 
 
-# Removing
+# Removal
 
 
 def test_a_removed_device_is_unknown_immediately_and_its_templates_are_removed(
@@ -156,7 +156,7 @@ def test_a_removed_device_is_unknown_immediately_and_its_templates_are_removed(
         key for key in store(relay) if f":user:{device.id}:" in key or f"{{s0}}:device:{device.id}" in key
     ]
     assert left == []
-    assert len(events(device)) == ATTEMPTS + 2, "its events stay"
+    assert len(events(device)) == ATTEMPTS + 2, "the device's events must stay"
 
 
 def test_a_device_registered_again_has_no_data_of_the_former_one(relay: Relay, device: Device) -> None:
@@ -173,7 +173,7 @@ def test_a_device_registered_again_has_no_data_of_the_former_one(relay: Relay, d
 
 
 class BrokenOff(Exception):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
 def broken_off(*_: Any, **__: Any) -> Any:
@@ -215,13 +215,13 @@ def test_an_interrupted_removal_can_be_finished(
     problem(relay.call("DELETE", f"/v1/devices/{device.id}"), 404)
 
 
-# Two changes at once
+# Concurrent changes
 
 
 def devices_with_a_change_before(
     relay: Relay, monkeypatch: pytest.MonkeyPatch, another: Callable[[], Any]
 ) -> Devices:
-    """A view of the store in which another change comes between the first one's reading and writing."""
+    """Return devices with another change between the reading and the writing of the first one."""
     devices = Store(load(relay.environment)).devices
     write = devices._write
 

@@ -1,4 +1,4 @@
-"""Devices are checked when registered, never return their secrets, have counters and are listed. Contract §5."""
+"""Devices are validated when registered, never return their secrets, have counters and are listed. Contract §5."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def body(**fields: Any) -> dict[str, Any]:
     return {"device_id": f"DEV{secrets.token_hex(4)}", "auth_token": secrets.token_hex(16), **fields}
 
 
-# Registering
+# Registration
 
 
 def test_a_device_is_registered_and_its_secrets_are_never_returned(relay: Relay) -> None:
@@ -151,7 +151,7 @@ def test_an_invalid_change_is_422_and_changes_nothing(
     assert counters(device) == before
 
 
-# Counting and listing
+# Counters and lists
 
 
 def test_the_counters_show_the_received_callbacks(device: Device) -> None:
@@ -198,7 +198,7 @@ def test_a_process_only_reads_devices_changed_by_other_processes(relay: Relay) -
     elsewhere = Store(load(relay.environment))
 
     def known(device: Device) -> Known | None:
-        """As this process knows it without asking the store."""
+        """Return the device that this process has in memory."""
         return next((one for one in here.known_with_keys() if one.id == device.id), None)
 
     before = relay.device(security_key=KEY)
@@ -206,19 +206,19 @@ def test_a_process_only_reads_devices_changed_by_other_processes(relay: Relay) -
     kept = known(before)
     made = relay.device(security_key=KEY)
     here.keep_up()
-    assert kept is not None and known(before) is kept, "what did not change is not read again"
+    assert kept is not None and known(before) is kept, "an unchanged device must not be read again"
     assert known(made) is not None
     patch(made, security_key=OTHER_KEY, auth_token=made.token)
     here.keep_up()
     changed = known(made)
     assert changed is not None and len(changed.keys) == 2
-    for _ in range(1_001):  # more than is kept of changes
+    for _ in range(1_001):  # more changes than are stored
         elsewhere.devices.change(before.id, {}, {})
     assert elsewhere.connection.redis.xlen(DEVICE_CHANGES) <= 1_000
     relay.call("DELETE", f"/v1/devices/{made.id}").raise_for_status()
     here.keep_up()
     assert known(made) is None and known(before) is not None
-    elsewhere.connection.redis.delete(DEVICE_CHANGES)  # as in a store that was put in its place
+    elsewhere.connection.redis.delete(DEVICE_CHANGES)  # as after the store was replaced
     late = relay.device(security_key=KEY)
     here.keep_up()
     assert known(late) is not None

@@ -37,7 +37,7 @@ def doctor(relay: Relay, *options: str, **environment: str) -> subprocess.Comple
 
 
 def found(relay: Relay, **environment: str) -> dict[str, Any]:
-    """What `doctor --json` prints; its exit status must fit."""
+    """Return the output of `doctor --json`, after checking that its exit status fits."""
     ran = doctor(relay, "--json", **environment)
     told: dict[str, Any] = json.loads(ran.stdout)
     assert set(told) == {"problems", "warnings", "facts"}
@@ -46,7 +46,7 @@ def found(relay: Relay, **environment: str) -> dict[str, Any]:
 
 
 def disable(subscription: Subscription) -> None:
-    """As the worker does if a target fails for days."""
+    """Disable a subscription as the worker does if a target fails for days."""
     subscription.status, subscription.disabled_reason = "disabled", "of a test"
 
 

@@ -29,7 +29,7 @@ from tests.relay.tools import problem
     ],
 )
 def test_an_unknown_parameter_is_refused(path: str, parameter: str, says: str, relay: Relay) -> None:
-    """A typo in a filter would be answered with everybody's data."""
+    """With a mistyped filter, the response would contain everybody's data."""
     (error,) = problem(relay.call("GET", path), 422)["errors"]
     assert error["parameter"] == parameter and says in error["message"]
 

@@ -27,7 +27,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def path(kind: str, relay: Relay) -> str:
-    """One of these, just made."""
+    """The path of a new resource of this kind."""
     if kind == "devices":
         return f"/v1/devices/{relay.device().id}"
     if kind == "employees":
@@ -44,7 +44,7 @@ def path(kind: str, relay: Relay) -> str:
 def tag_of(relay: Relay, path: str) -> str:
     answer = relay.call("GET", path)
     tag = answer.headers["ETag"]
-    assert answer.status_code == 200 and tag.startswith('"') and tag.endswith('"')  # a strong one
+    assert answer.status_code == 200 and tag.startswith('"') and tag.endswith('"')  # a strong ETag
     return tag
 
 
@@ -66,7 +66,11 @@ def test_a_change_with_an_outdated_etag_is_refused(relay: Relay, path: str, kind
     assert relay.call("PATCH", path, json=CHANGE[kind], headers={"If-Match": old}).status_code == 200
     before = relay.get(path)
     body = {} if method == "DELETE" else {"json": CHANGE[kind]}
-    for given in (old, f"W/{tag_of(relay, path)}", "nonsense"):  # a weak one never matches (RFC 9110 §13.1.1)
+    for given in (
+        old,
+        f"W/{tag_of(relay, path)}",
+        "nonsense",
+    ):  # a weak ETag never matches (RFC 9110 §13.1.1)
         found = problem(relay.call(method, path, headers={"If-Match": given}, **body), 412)
         assert found["code"] == "precondition_failed" and found["errors"][0]["header"] == "If-Match"
     assert relay.get(path) == before

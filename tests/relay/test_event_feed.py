@@ -1,4 +1,4 @@
-"""The event stream of a web process works after the store was away when it started."""
+"""The event stream of a web process works even if the store was away when the process started."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def test_the_stream_works_after_the_store_was_away(server: Server, tmp_path: Pat
     thread.start()
     fields = {"subscription_id": "sub_1", "target_url": "http://127.0.0.1/", "reason": "made up"}
     wait_for(lambda: feed._listeners, 20)
-    for count in (1, 2):  # a second, lest the first be read as history
+    for count in (1, 2):  # a second event, because the first may be read as history
         kept.relay_events.publish("subscription.disabled", fields)
         wait_for(lambda count=count: len(found) >= count, 20)
     thread.join(20)
     assert not thread.is_alive()
-    wait_for(lambda: not feed._running, 20)  # nobody listens any more
+    wait_for(lambda: not feed._running, 20)  # no listeners are left

@@ -27,7 +27,7 @@ from tests.relay.tools import events, ids, problem, stream_ends
 
 @contextmanager
 def streaming(relay: Relay, after: str | None = None, **query: str) -> Iterator[list[dict[str, Any]]]:
-    """A list that fills with the events of a stream."""
+    """Yield a list that fills with the events of a stream."""
     headers = {"X-API-Key": API_KEY, **({"Last-Event-ID": after} if after else {})}
     url = f"{relay.url}/v1/events/stream"
     with closing(requests.get(url, params=query, headers=headers, stream=True, timeout=30)) as answer:
@@ -59,13 +59,13 @@ def streaming(relay: Relay, after: str | None = None, **query: str) -> Iterator[
             yield found
         finally:
             ended.set()
-            # Closing it would wait for the reader, and that for the next heartbeat.
+            # Closing the response would wait for the reader, which waits for the next heartbeat.
             socket.socket(fileno=os.dup(answer.raw.fileno())).shutdown(socket.SHUT_RDWR)
             reader.join(5)
 
 
 class LaxReader:
-    """Reads server-sent events as httpx-sse does: a blank line ends an event once any field was seen, data or not."""
+    """Reads server-sent events as httpx-sse does: a blank line ends an event after any field, with or without data."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, str]] = []
@@ -86,7 +86,7 @@ class LaxReader:
 
 
 def test_a_lenient_client_gets_no_message_without_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither from what begins the stream, nor from what keeps it open."""
+    """Neither the beginning of the stream nor its heartbeats create a message."""
     monkeypatch.setattr(events_api, "_HEARTBEAT_SECONDS", 0.0)
     sample_event = made_up("attendance.punch")
 
@@ -113,7 +113,7 @@ def test_the_stream_sends_events_as_they_arrive(relay: Relay, device: Device) ->
 
 
 def _damage(relay: Relay, device: Device, user: str) -> list[str]:
-    """Stores two punches of a person that can't be read; their ids."""
+    """Store two unreadable punches of a person. Return their IDs."""
     connection = Store(load(relay.environment)).connection
     shard, client = connection.shards[0], connection.redis
     found = []
@@ -131,7 +131,7 @@ def _damage(relay: Relay, device: Device, user: str) -> list[str]:
 
 
 def test_an_unreadable_event_does_not_end_the_stream(tmp_path: Path, receiver: Receiver) -> None:
-    """No stream, list, delivery, replay, attendance, export or erasure; and it is counted and named."""
+    """Nor does it end a list, delivery, replay, attendance, export or erasure. It is counted, and its ID is shown."""
     relay = Relay(tmp_path, WEB_CONCURRENCY="1").start("store", "web", "worker")
     try:
         device = relay.device()
@@ -194,7 +194,7 @@ def test_an_invalid_last_event_id_is_422(relay: Relay, last: str) -> None:
 
 
 def test_many_streams_do_not_delay_callbacks(relay: Relay, device: Device) -> None:
-    """More than a process has connections to the store (RELAY_REDIS_CONNECTIONS)."""
+    """There are more streams than a process has connections to the store (RELAY_REDIS_CONNECTIONS)."""
     url, headers = f"{relay.url}/v1/events/stream", {"X-API-Key": API_KEY}
     with ExitStack() as stack:
         for _ in range(90):
@@ -205,7 +205,7 @@ def test_many_streams_do_not_delay_callbacks(relay: Relay, device: Device) -> No
             )
         for turn in range(5):
             device.send_done(device.punch(user=str(turn)))
-        assert len(events(device)) == 5, "none of them had to be spooled"
+        assert len(events(device)) == 5, "a callback was spooled"
         assert relay.get("/health")["store"] == "ok"
 
 

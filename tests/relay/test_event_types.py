@@ -1,4 +1,4 @@
-"""The catalogue of event types contains, for every type, a JSON Schema that its sample and real events fit."""
+"""The catalogue has a JSON Schema for every event type. Its sample and real events match the schema."""
 
 from __future__ import annotations
 

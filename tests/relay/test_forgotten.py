@@ -30,7 +30,7 @@ from tests.command_line import cli
 from tests.harness import Device, Receiver, Relay, wait_for
 from tests.relay.tools import events, store
 
-# Where each kind of key that tells of a person is shown by `export`.
+# Where `export` shows each kind of key that contains personal data.
 SHOWN = {
     "{s0}:events": "events",
     "{s0}:events:user:U": "events",
@@ -54,13 +54,13 @@ SHOWN = {
     "{s0}:strangers:D": "user_id_lists",
     "{g}:employees": "employee",
 }
-# Gone by themselves in an hour, and deleted by `forget`; the second is there after another test made a backup.
+# These expire within an hour, and `forget` deletes them. The second one exists if another test made a backup.
 OF_THE_MOMENT = {"{s0}:rewriting:events", "{s0}:backup", "{g}:wrong_types"}
 
 
 @dataclass
 class Planted:
-    """A person: what every trace of them has in it."""
+    """A person, with texts that appear in every trace of them."""
 
     user_id: str
     name: str
@@ -75,7 +75,7 @@ class Planted:
 
 @dataclass
 class Lived:
-    """A relay that a person has left traces of everywhere."""
+    """A relay that has traces of a person everywhere."""
 
     relay: Relay
     person: Planted
@@ -98,7 +98,7 @@ def person() -> Planted:
 
 @pytest.fixture(scope="module")
 def lived(relay: Relay) -> Iterator[Lived]:
-    # An answer of 200; a failure for good; one that has to be waited for; batches that fail.
+    # The targets accept; always fail; ask to wait; and fail for batches.
     receivers = [Receiver() for _ in range(4)]
     receivers[1].answer = receivers[3].answer = lambda _: (500, {}, b"")
     receivers[2].answer = lambda _: (503, {"Retry-After": "600"}, b"")
@@ -128,13 +128,13 @@ def updated(user_id: str, name: str, *templates: dict[str, str]) -> dict[str, An
 
 def leave_traces(lived: Lived, subscriptions: list[dict[str, Any]]) -> None:
     relay, who, device, strange = lived.relay, lived.person, lived.machine.registered, lived.strange
-    # Unknown to a device whose users are known.
+    # An unknown user on a device whose users are known.
     strange.send_done(strange.envelope(UserUpdated=updated(lived.other, "Other")))
     strange.send_done(strange.punch(who.user_id))
     wait_for(lambda: events(strange, type="user.unknown"))
     row = {"employee_id": who.employee_id, "name": who.name}
     assert relay.call("PUT", f"/v1/employees/{who.user_id}", json=row).ok
-    # By commands.
+    # Traces of commands.
     lived.machine.done(
         "add-user", user_id=who.user_id, first_name=who.name, face_data=who.template, password=who.pin
     )
@@ -146,7 +146,7 @@ def leave_traces(lived: Lived, subscriptions: list[dict[str, Any]]) -> None:
         end_time=(today + timedelta(hours=1)).isoformat(),
     )
     assert who.user_id in [row["user_id"] for row in loaded["logs"]]
-    # By callbacks, one of them of two people.
+    # Traces of callbacks, one of which is about two people.
     templates = (
         {"Type": "Face", "Index": "0", "Size": "60", "Data": who.template},
         {"Type": "Password", "Data": who.pin},
@@ -163,12 +163,13 @@ def leave_traces(lived: Lived, subscriptions: list[dict[str, Any]]) -> None:
     wait_for(lambda: relay.get(f"/v1/subscriptions/{subscriptions[3]['id']}")["dead"] > 0, 30)
     wait_for(lambda: relay.get(f"/v1/subscriptions/{subscriptions[2]['id']}")["retrying"] > 0)
     wait_for(lambda: relay.events(type="attendance.day_changed", user_id=who.user_id), 30)
-    device.send_done(device.punch(f"9{secrets.randbelow(10**8):08d}"))  # unknown: has the commands looked at
+    # An unknown user makes the relay look at the commands.
+    device.send_done(device.punch(f"9{secrets.randbelow(10**8):08d}"))
     wait_for(lambda: any(":commanded:" in key for key in traces(lived)), 60)
 
 
 def traces(lived: Lived) -> dict[str, bytes]:
-    """What of the store has something of the person in it, but for the audit log, which keeps who was forgotten."""
+    """Return all keys with traces of the person, except the audit log, which records who was forgotten."""
     texts = lived.person.texts()
     return {
         key: value
@@ -184,7 +185,7 @@ def kind_of(key: str) -> str:
 
 
 def is_as_deep(kind: str, key: str) -> bool:
-    """`events` and `events:user:U` begin alike; none of the IDs here has a colon in it."""
+    """Distinguishes `events` from `events:user:U`, because none of the IDs here contains a colon."""
     return kind.count(":") == key.count(":")
 
 
@@ -239,12 +240,12 @@ def test_a_person_is_exported_completely_and_then_erased_everywhere(lived: Lived
     assert {value for name, value in empty.items() if not isinstance(value, list)} == {who.user_id, None}
     assert not any(value for value in empty.values() if isinstance(value, list))
     assert "There is no data about this user" in cli(relay, "forget", "--user", who.user_id, "--yes")
-    # What came with the person's is still there, of the other.
+    # The other person's part of the same callbacks is still there.
     assert of_other(lived) == before and len(before) == 3
     kept = Store(load(relay.environment))
     raws = [kept.events.raw(event_id) or b"" for event_id in before]
     assert sum(b'"FirstName":"Other"' in raw for raw in raws) == 2
-    # The relay goes on where it was.
+    # The relay still works.
     count = len(lived.receivers[0].received)
     lived.strange.send_done(lived.strange.punch(lived.other))
     lived.receivers[0].wait(count + 1)
@@ -253,20 +254,20 @@ def test_a_person_is_exported_completely_and_then_erased_everywhere(lived: Lived
 
 
 def of_other(lived: Lived) -> list[str]:
-    """The other's events, but for those that the relay makes of them by and by."""
+    """Return the other person's events, except those that the relay creates later."""
     found = lived.relay.events(user_id=lived.other, type="user.updated,attendance.punch")
     return [event["id"] for event in found]
 
 
 def check_files(lived: Lived) -> None:
-    """Nor in the append-only file, once it is rewritten, nor in the store's blocks, which it is made of."""
+    """Check that no file contains the person, including the append-only file after it is rewritten."""
     client = make_client(load(lived.relay.environment))
-    client.config_set("rdbcompression", "no")  # else a name could be there and not be found
-    rewrite_append_only_files(client)  # waits for the one that `forget` began
+    client.config_set("rdbcompression", "no")  # so that every name can be found
+    rewrite_append_only_files(client)  # waits for the rewrite started by `forget`
     wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"], 20)
     files = [path for path in Path(lived.relay.environment["RELAY_DATA_DIR"]).rglob("*") if path.is_file()]
     assert any(path.suffix == ".rdb" and lived.other.encode() in path.read_bytes() for path in files)
-    texts = [text.encode() for text in lived.person.texts()[1:]]  # the audit log has the user ID
+    texts = [text.encode() for text in lived.person.texts()[1:]]  # the audit log contains the user ID
     for path in files:
         for text in texts:
             assert text not in path.read_bytes(), path

@@ -1,4 +1,4 @@
-"""A replaced Security Key is accepted for a limited time, which the device shows."""
+"""A replaced Security Key is accepted for a limited time, which is shown with the device."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.relay.tools import done, problem, sealed
 
 KEY = OTHER_KEY = ""
 DAY = timedelta(days=1)
-ATTEMPTS = 8  # over new connections, so to each of the two web processes
+ATTEMPTS = 8  # over new connections, so that both web processes get some
 
 
 @pytest.fixture(autouse=True)
 def fresh_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys that no other test's device has: with any device's key a body can be opened."""
+    """Use keys that no other test's device has, because a body can be decrypted with any device's key."""
     for name in ("KEY", "OTHER_KEY"):
         monkeypatch.setitem(globals(), name, secrets.token_hex(16))
 
@@ -37,7 +37,7 @@ def patch(device: Device, status: int = 200, **fields: Any) -> dict[str, Any]:
 
 
 def rekeyed(relay: Relay, **fields: Any) -> tuple[Device, dict[str, Any]]:
-    """A device whose Security Key was replaced by OTHER_KEY, and how it is shown."""
+    """Return a device whose Security Key was replaced by OTHER_KEY, and its JSON."""
     device = relay.device(security_key=KEY)
     return device, patch(device, security_key=OTHER_KEY, auth_token=device.token, **fields)
 
@@ -69,7 +69,7 @@ def test_after_its_expiry_no_process_tries_or_accepts_the_former_key(relay: Rela
     wait_for(lambda: relay.get(f"/v1/devices/{device.id}")["security_key_old_until"] is None)
     assert datetime.now(UTC) >= until(shown)
     for _ in range(ATTEMPTS):
-        problem(sent_with(device, KEY), 400)  # not even opened
+        problem(sent_with(device, KEY), 400)  # it isn't even decrypted
         done(sent_with(device, OTHER_KEY))
 
 
@@ -116,7 +116,7 @@ def test_a_former_key_stored_without_an_expiry_gets_one_at_the_upgrade(relay: Re
     assert relay.get(f"/v1/devices/{device.id}")["security_key_old_until"] is None
     done(sent_with(device, KEY))
     began = time.time()
-    client.delete(UPKEEP)  # so that the worker's sweep has it run
+    client.delete(UPKEEP)  # so that the worker runs the upkeep
     shown = wait_for(
         lambda: (now := relay.get(f"/v1/devices/{device.id}"))["security_key_old_until"] and now, 40
     )

@@ -22,14 +22,14 @@ _CALLS = 300
 
 @pytest.fixture
 def script(relay: Relay) -> GroupedScript:
-    """ingest.lua, of a process of its own on the relay's store."""
+    """ingest.lua on the relay's store, in a separate process's view."""
     names = ("RELAY_DATA_DIR", "RELAY_SECRET_KEY", "REDIS_URL")
     environment = {name: relay.environment[name] for name in names if name in relay.environment}
     return GroupedScript(Store(load(environment)).connection, "ingest")
 
 
 def ask(script: GroupedScript, device: str) -> Any:
-    """What ingest.lua answers for a device that nobody knows; a script error for a device named "broken"."""
+    """Return the result of ingest.lua for an unknown device. A device named "broken" causes a script error."""
     arguments = ["1", "", "not a number" if device == "broken" else 0, 1, 0]
     return script([f"{{s0}}:events:{device}", f"{{s0}}:device:{device}"], arguments)
 
@@ -68,7 +68,7 @@ def test_a_script_the_store_forgot_is_loaded_again(script: GroupedScript) -> Non
 
 
 def test_a_connection_to_a_former_master_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sentinel that is behind named it. It has no script, and must not be asked for ever: it can't store anything."""
+    """An outdated sentinel named it. It can't store anything, so later calls must go to the new master."""
     environment = {"RELAY_DATA_DIR": str(tmp_path), "RELAY_SECRET_KEY": "x" * 32}
     with sentinel_pair(tmp_path, 1) as pair:
         made = GroupedScript(Store(load({**environment, "REDIS_URL": pair.url})).connection, "ingest")
@@ -102,7 +102,7 @@ def test_if_the_store_is_away_all_waiting_threads_get_an_error_immediately(tmp_p
 
 def test_a_request_killed_while_it_sends_does_not_block_others(script: GroupedScript) -> None:
     class Ended(BaseException):
-        """As gevent ends a request."""
+        """Ends a request, like gevent."""
 
     begun, go_on = threading.Event(), threading.Event()
     send = script._send
@@ -126,5 +126,5 @@ def test_a_request_killed_while_it_sends_does_not_block_others(script: GroupedSc
         go_on.set()
         assert first.result(10)[0] == b"device"
         kinds = {type(other.exception(10)) for other in others}
-    assert kinds == {Ended, redis.ConnectionError}  # the one that sent for both, and the other
+    assert kinds == {Ended, redis.ConnectionError}  # the call that sent for both, and the other call
     assert ask(script, "nobody")[0] == b"device"

@@ -1,4 +1,4 @@
-"""The filters `device_id` and `user_id` take one ID, or several separated by commas. Contract §8."""
+"""The filters `device_id` and `user_id` take one or several IDs, separated by commas. Contract §8."""
 
 from __future__ import annotations
 

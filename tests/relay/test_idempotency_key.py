@@ -23,7 +23,7 @@ HOOK = {"target_url": "https://hooks.example/in", "events": ["attendance.punch"]
 
 @pytest.fixture
 def repeated() -> dict[str, Any]:
-    """The header of a new key."""
+    """A header with a new key."""
     return {"Idempotency-Key": secrets.token_hex(8)}
 
 
@@ -53,7 +53,7 @@ def test_a_repeated_request_gets_the_first_response(
     first = relay.call("POST", path, json=body, headers=repeated)
     assert first.status_code == status
     before = relay.get(f"{path}?limit=200")
-    # Neither the order of the fields nor the blanks between them are another request.
+    # Another order of fields or other whitespace doesn't make it a different request.
     again = relay.call(
         "POST", path, data=json.dumps(dict(reversed(body.items())), indent=1), headers=repeated
     )
@@ -119,7 +119,7 @@ def test_a_401_or_403_is_not_stored(relay: Relay, repeated: dict[str, Any]) -> N
 
 
 def begun(relay: Relay, key: str, body: dict[str, Any]) -> str:
-    """What a process leaves that was killed while it handled a request; the name of it in the store."""
+    """Reserve a key as a process does that is killed while it handles a request. Return its name in the store."""
     store = Store(load(relay.environment))
     content = b"POST /v1/subscriptions?\n" + orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
     made = store.idempotency.reserve(relay.get("/v1/me")["id"], key, content)
@@ -142,7 +142,7 @@ def test_a_request_of_a_killed_process_can_soon_be_sent_again(relay: Relay, repe
     name = begun(relay, repeated["Idempotency-Key"], HOOK)
     client = make_client(load(relay.environment))
     assert 0 < client.ttl(name) <= 60
-    client.delete(name)  # a minute later
+    client.delete(name)  # as after a minute
     assert relay.call("POST", "/v1/subscriptions", json=HOOK, headers=repeated).status_code == 201
     assert 60 < client.ttl(name) <= 86_400
 

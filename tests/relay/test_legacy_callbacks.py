@@ -58,7 +58,7 @@ FORMS = {
 
 @pytest.fixture
 def second(relay: Relay) -> Device:
-    """A device that is switched on for version 2.0."""
+    """A device with version 2.0 turned on."""
     return relay.device(legacy_callbacks="2.0", timezone="Asia/Kolkata")
 
 
@@ -177,7 +177,7 @@ def test_a_body_with_both_versions_is_read_as_3_and_the_rest_is_reported(second:
     done(second.send(document))
     assert only(second, PUNCH)["user_id"] == "3"
     assert "apirequestinfo" in only(second, UNKNOWN)["reason"]
-    done(second.send(form(second.punch(user="4"))))  # 3.0 in the form of 2.0
+    done(second.send(form(second.punch(user="4"))))  # a 3.0 callback in a 2.0 form
     assert [event["user_id"] for event in events(second, type=PUNCH)] == ["3", "4"]
 
 
@@ -199,7 +199,7 @@ def test_a_raw_event_has_the_form_of_version_3_without_token(second: Device) -> 
     assert second.token not in raw
 
 
-# Switching
+# Turning it on and off
 
 
 def test_legacy_callbacks_can_be_turned_on_and_off(relay: Relay, device: Device) -> None:
@@ -209,7 +209,7 @@ def test_legacy_callbacks_can_be_turned_on_and_off(relay: Relay, device: Device)
         problem(relay.call("PATCH", path, json={"legacy_callbacks": value}), 422, "legacy_callbacks")
     on = relay.call("PATCH", path, json={"legacy_callbacks": "2.0"}).json()
     assert (on["legacy_callbacks"], on["require_callback_secret"]) == ("2.0", False)
-    for number in range(8):  # over new connections, so to each of the two web processes
+    for number in range(8):  # over new connections, so that both web processes get some
         body = form(version_2(device, OperationTime=SECONDS + number))
         done(requests.post(f"{relay.url}/callback", data=body, timeout=15))
     assert len(events(device, type=PUNCH)) == 8

@@ -23,7 +23,7 @@ BODY = {"target_url": "http://127.0.0.1:9/hook", "events": ["*"]}
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    """The API on a store of its own, without a worker."""
+    """A client of the API with its own store, without a worker."""
     folder = tmp_path_factory.mktemp("lists")
     server = Server(folder, "store", 'save ""', password=PASSWORD)
     settings = load(
@@ -73,7 +73,7 @@ def test_paging_continues_after_a_deleted_subscription(client: FlaskClient) -> N
 
 
 def _fill_log(client: FlaskClient, name: str, count: int) -> None:
-    """So many deliveries, of which the oldest was dropped; three are dead letters and three wait for a retry."""
+    """Add this many deliveries, the oldest one dropped, and three dead letters and three retries."""
     connection = _store(client).connection
     shard, pipeline = connection.shards[0], connection.redis.pipeline(transaction=False)
     log, now = shard.subscription(name, "log"), int(time.time() * 1000)
@@ -90,7 +90,7 @@ def _fill_log(client: FlaskClient, name: str, count: int) -> None:
                 "first_at": 1.0,
                 "log": [["2026-11-28T00:00:00.000Z", 500, 7, "http_500"]],
             }
-            pipeline.zadd(shard.subscription(name, part), {delivery: now})  # all at one time
+            pipeline.zadd(shard.subscription(name, part), {delivery: now})  # all with the same time
             pipeline.hset(shard.subscription(name, "state"), delivery, orjson.dumps(known))
             pipeline.hset(shard.subscription(name, "batches"), delivery, "1-0 2-0")
     pipeline.execute()
@@ -118,7 +118,7 @@ def test_filtering_deliveries_by_status_does_not_read_the_whole_log(client: Flas
     assert _calls(client, "xrevrange") == before
     page = _get(client, path, status="dropped")
     assert page["data"] == [] and page["next_cursor"]
-    assert _calls(client, "xrevrange") - before <= 11  # 500 at a time
+    assert _calls(client, "xrevrange") - before <= 11  # 500 per call
     assert len(_get(client, path, status="dropped", cursor=page["next_cursor"])["data"]) == 1
     assert len(_get(client, path, limit=200)["data"]) == 200
 
@@ -147,7 +147,7 @@ def test_filtering_commands_by_status_does_not_read_all_commands(client: FlaskCl
 
 
 def test_metrics_read_many_devices_at_once(client: FlaskClient) -> None:
-    """Two round trips a device made a scrape of a thousand devices as slow as the way to the store is long."""
+    """Two round trips per device once made a scrape of a thousand devices take a thousand times the store's latency."""
     kept = _store(client)
 
     def reads() -> int:

@@ -28,7 +28,7 @@ TYPES = "attendance.punch,user.updated,credential.updated"
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Relay]:
-    """A relay of its own on an empty store of the kind that is tested, its web process alone running."""
+    """A separate relay on an empty store of the tested kind. Only its web process runs."""
     with ExitStack() as stack:
         environment = {"RELAY_SECRET_KEY": OLD, "RELAY_SHARDS": "4"}
         match os.environ.get("RELAY_TEST_STORE"):
@@ -46,7 +46,7 @@ def own(tmp_path: Path) -> Iterator[Relay]:
 
 
 def clear(relay: Relay) -> None:
-    """Takes everything away: the store is as a new one."""
+    """Delete everything in the store."""
     client = make_client(load(relay.environment))
     for key in list(client.scan_iter(count=1_000)):
         client.delete(key)
@@ -54,7 +54,7 @@ def clear(relay: Relay) -> None:
 
 
 def live(relay: Relay) -> list[Device]:
-    """Two people on each of some devices, which are on several shards."""
+    """Create two people on each of several devices, which are on several shards."""
     devices = [relay.device(device_id=f"MOVE{number}") for number in range(6)]
     for device in devices:
         for user in ("70071", "70072"):
@@ -79,7 +79,7 @@ def test_a_store_is_moved_to_another_and_its_secret_key_is_changed(own: Relay, t
     cli(own, "backup", str(first))
     own.kill("web")
     clear(own)
-    # Back into a store of the same kind, where the key is changed.
+    # Into a store of the same kind, where the key is changed.
     cli(own, "restore", str(first))
     cli(own, "restore", str(first), status=1)  # it isn't empty any more
     assert cli(own, "export", "--user", "70071", "--templates") == person
@@ -88,7 +88,7 @@ def test_a_store_is_moved_to_another_and_its_secret_key_is_changed(own: Relay, t
     assert "6 devices" in said and "24 profiles and credentials" in said and "1 employees" in said, said
     del own.environment["RELAY_SECRET_KEY_OLD"]
     cli(own, "backup", str(second))
-    # And on into the embedded store.
+    # Then into the embedded store.
     (tmp_path / "other").mkdir()
     other = Relay(tmp_path / "other", RELAY_SECRET_KEY=NEW, RELAY_SHARDS="4").start("store", "web")
     try:

@@ -109,7 +109,7 @@ def test_only_the_key_files_contain_a_secret(scenario: Scenario) -> None:
 
 
 def of_processes(relay: Relay) -> list[int]:
-    """The relay's processes with all of their children."""
+    """Return the PIDs of the relay's processes, including all children."""
     todo, found = [process.pid for process in relay.processes.values()], []
     while todo:
         found.append(todo.pop())
@@ -128,7 +128,7 @@ def test_no_process_has_a_secret_in_its_arguments_or_environment(scenario: Scena
 
 
 def memory_of(pid: int) -> Iterator[bytes]:
-    """What a process has in its memory, region by region."""
+    """Yield the memory of a process, region by region."""
     with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             start, end = (int(part, 16) for part in line.split()[0].split("-"))
@@ -139,7 +139,7 @@ def memory_of(pid: int) -> Iterator[bytes]:
 
 
 def test_the_stores_server_never_gets_a_secret_or_the_relays_keys(scenario: Scenario) -> None:
-    """Neither from its environment nor from what was stored: its memory has none."""
+    """Its memory contains none of them, neither from its environment nor from stored data."""
     program = bytes(server_program())
     (server,) = (
         pid
@@ -155,7 +155,7 @@ def test_the_stores_server_never_gets_a_secret_or_the_relays_keys(scenario: Scen
 
 
 def real_ids(relay: Relay) -> dict[str, list[str]]:
-    """What there is of each thing that a path names."""
+    """Return the existing IDs for each parameter of a path."""
 
     def ids(path: str, name: str) -> list[str]:
         return [str(row[name]) for row in relay.get(path, params={"limit": 200})["data"]]
@@ -170,7 +170,7 @@ def real_ids(relay: Relay) -> dict[str, list[str]]:
     }
 
 
-# What is there to give them: with a scope of its own, noted; and by a signed link.
+# Endpoints whose purpose is to return them: one needs its own scope and is audited, the others need signed links.
 FOR_SECRETS = {
     "/v1/users/<path:user_id>/credentials/<credential_type>/<int:index>",
     "/photos/<blob_id>",
@@ -179,7 +179,7 @@ FOR_SECRETS = {
 
 
 def test_no_page_or_reading_endpoint_contains_a_secret(scenario: Scenario) -> None:
-    """Each of the URL map's, the console's too, for a key with every scope: a new one is walked as well."""
+    """Visits every URL, including the console's and future ones, with a key that has every scope."""
     relay = scenario.relay
     client, program, ids, walked = Client(relay), requests.Session(), real_ids(relay), 0
     assert client.sign_in(API_KEY).status_code == 303
@@ -241,7 +241,7 @@ def test_every_read_of_a_template_is_audited(scenario: Scenario) -> None:
     told = [(f"{kind}:0", device_id) for kind in ("palm", "password", "card", "face")]
     assert noted() == told + before
     client = make_client(load(relay.environment))
-    client.config_set("maxmemory", 1)  # it takes no writes: no note either
+    client.config_set("maxmemory", 1)  # the store accepts no writes, so nothing can be audited
     try:
         refused = read("face")
     finally:

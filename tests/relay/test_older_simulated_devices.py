@@ -1,4 +1,4 @@
-"""The relay reads what the simulator's devices of versions 2.0 and 1.0 send."""
+"""The relay reads callbacks from simulated devices of versions 2.0 and 1.0."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ PERSON, OTHER = "70001", "70002"
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Relay, Device, Device, Receiver]]:
-    """A relay that two people have left traces of everywhere, on two devices."""
+    """A relay with traces of two people everywhere, on two devices."""
     relay = Relay(tmp_path_factory.mktemp("people"), RELAY_RETRY_SCHEDULE="0.3").start()
     good, bad, worse = Receiver(), Receiver(), Receiver()
     bad.answer = lambda got: (500 if PERSON.encode() in got.body else 200, {}, b"")
@@ -65,7 +65,7 @@ def _leave_traces(device: Device, user: str) -> None:
 
 
 def _traces(relay: Relay, of: str) -> list[str]:
-    """Where in the store a user ID or name is found: by key, in values."""
+    """Return the keys whose names or values contain a user ID or name."""
     found = [name for name, value in store(relay).items() if of in name or of.encode() in value]
     return [name for name in found if name != keys.AUDIT]
 
@@ -125,7 +125,7 @@ def test_a_person_is_erased_on_one_device_then_everywhere(
     done = [row["action"] for row in relay.get("/v1/audit")["data"]]
     assert done.count("user.forgotten") == 3 and done.count("user.exported") == 2
     assert '"user.forgotten"' in cli(relay, "audit")
-    # Nor in the commands of the append-only file.
+    # The commands in the append-only file don't contain them either.
     folder = Path(relay.environment["RELAY_DATA_DIR"]) / "store" / "appendonlydir"
 
     def gone() -> bool:
@@ -133,7 +133,7 @@ def test_a_person_is_erased_on_one_device_then_everywhere(
         return bool(files) and not any(f"Name{PERSON}".encode() in path.read_bytes() for path in files)
 
     wait_for(gone)
-    # Life goes on.
+    # The relay still works.
     first.send_done(first.punch(PERSON))
     wait_for(
         lambda: (
@@ -158,14 +158,14 @@ def test_data_older_than_the_retention_period_is_removed(
     assert all(0 < kept.connection.redis.ttl(name) <= 45 * 86_400 for name in held)
     before = int(time.time() * 1000) + 1
     time.sleep(0.01)
-    first.send_done(first.punch("1"))  # else the clock is thought to have jumped
+    first.send_done(first.punch("1"))  # otherwise, the clock seems to have jumped
     wait_for(lambda: len(events(first)) and events(first)[-1]["user_id"] == "1")
     remove_older(kept, before)
-    # What the relay made of that punch itself may have come by now: its user is unknown, the day has changed.
+    # The events that the relay created from that punch may have arrived: its user is unknown, the day has changed.
     assert {event["user_id"] for event in relay.events()} == {"1"}
     allowed = {"punches", "user", "users", "blob", "command"}
     traces = [name for name in _traces(relay, OTHER) if name != "{s0}:attendance:changed"]
-    # The attendance index expires by itself, as photos do.
+    # The attendance index expires by itself, like photos.
     index = [name for name in traces if ":attendance:" in name]
     for name in index:
         (said,) = [one.how_long for one in STORED_DATA if pattern(one).fullmatch(name)]

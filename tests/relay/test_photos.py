@@ -20,7 +20,7 @@ JPEG = b"\xff\xd8\xff\xe0" + b"a made-up photo" * 400
 
 
 def send_photo(device: Device, data: bytes = JPEG, user: Any = "3") -> dict[str, Any]:
-    """Sends a photo; its event."""
+    """Send a photo. Return its event."""
     log = {
         "UserID": user,
         "LogPhoto": base64.b64encode(data).decode(),
@@ -90,7 +90,7 @@ def test_an_event_read_again_has_a_new_link(relay: Relay, device: Device) -> Non
     first = expiry()
     deadline = first + 30
     later = first
-    while later == first and later < deadline:  # the links are to the second
+    while later == first and later < deadline:  # the links change once a second
         later = expiry()
     assert later > first
 

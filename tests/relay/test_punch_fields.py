@@ -12,7 +12,7 @@ import pytest
 from tests.harness import Device, Relay
 from tests.relay.tools import counters, done, events, gateway_time, now, only, punches
 
-# Words
+# Names of types
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_input_types_are_read(device: Device, word: str | None, shown: str | Non
     assert only(device, "attendance.punch")["input_type"] == shown
 
 
-# Late, early, in any order
+# Late and early punches
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_late_punches_and_wrong_clocks_are_marked(
 ) -> None:
     punch = device.punch(at=now() - timedelta(seconds=seconds))
     device.send_done(punch)
-    device.send_done(punch)  # which is not published again, nor counted
+    device.send_done(punch)  # it isn't published again, nor counted
     event = only(device, "attendance.punch")
     assert abs(event["delay_seconds"] - seconds) <= 5
     assert event["is_late_arrival"] == (event["delay_seconds"] > 300)
@@ -98,7 +98,7 @@ def test_punches_in_any_order_are_published_and_their_ids_sort_by_receipt(device
     assert received == sorted(received)
 
 
-# Names
+# User names
 
 
 def test_a_punch_contains_the_name_known_at_that_time(device: Device) -> None:
@@ -183,7 +183,7 @@ def test_ids_that_differ_in_spaces_or_control_characters_are_different_users(rel
 
 
 def _pages(relay: Relay, path: str, limit: int) -> list[dict[str, Any]]:
-    """All rows of a list, some at a time."""
+    """Return all rows of a list, read in pages."""
     rows, cursor = [], ""
     while cursor is not None:
         page = relay.get(path, params={"limit": limit, **({"cursor": cursor} if cursor else {})})
@@ -193,7 +193,7 @@ def _pages(relay: Relay, path: str, limit: int) -> list[dict[str, Any]]:
 
 
 def test_a_lone_surrogate_in_an_id_makes_the_callback_unrecognised(device: Device) -> None:
-    """It can't be stored as text, and two of them must not become one user."""
+    """It can't be stored as text, and two different ones must not become the same user."""
     for half in ("\ud800", "\ud801"):
         device.send_done(device.punch(user=f"7{half}"))
     assert [event["type"] for event in events(device)] == ["callback.unrecognised"] * 2

@@ -141,7 +141,7 @@ def test_a_field_that_is_missing_in_a_revision_keeps_its_value(device: Device) -
     assert latest["face_mask"] is True
 
 
-# In and out in one second
+# In and out in the same second
 
 
 @pytest.mark.parametrize("order", ["in first", "out first"])
@@ -176,14 +176,18 @@ def test_two_punches_in_the_same_second_have_separate_revisions(device: Device) 
         ("check_in", "card", 1),
         ("break_in", "card", 2),
         ("check_out", "face", 2),
-        ("check_out", "palm", 3),  # which of the two a punch without a type is, nobody can know: the first
+        (
+            "check_out",
+            "palm",
+            3,
+        ),  # a punch without a type could be either of the two, so it is taken for the first
     ]
     out, other = {event["punch_id"] for event in found if event["direction"] == "out"}, found[1]["punch_id"]
     assert len(out) == 1 and other not in out and found[2]["punch_id"] == other
 
 
 def test_rows_of_one_file_in_the_same_second_are_two_punches(device: Device) -> None:
-    """As in exports without seconds."""
+    """Some exports have times without seconds."""
     at = now().replace(second=0) - timedelta(days=1)
     batch = [log_of(device.punch(user="5", at=at, Type=kind)) for kind in ("CheckOut", "CheckIn", "CheckOut")]
     device.send_done(device.envelope(PunchLog={"Log": batch}))

@@ -50,13 +50,13 @@ def register(relay: Relay, device_id: str, token: str) -> None:
 
 
 def doctor(relay: Relay) -> list[str]:
-    """What `doctor` prints, by line."""
+    """Return the lines that `doctor` prints."""
     ran = run_for(relay, "doctor")
     return ran.stdout.splitlines()
 
 
 def line_of(relay: Relay, device_id: str) -> str:
-    """The line of `doctor` on the callbacks that were sent to this device's Callback URL."""
+    """Return `doctor`'s line about callbacks to this device's Callback URL."""
     (found,) = [line for line in doctor(relay) if f"for device {device_id} " in line]
     return found
 
@@ -109,7 +109,7 @@ def test_refused_callbacks_with_a_registered_devices_token_are_a_problem(alone: 
         return [one for one in found if "refused" in one]
 
     register(alone, "ZHM1100001", secrets.token_hex(16))
-    refuse(alone, "ZHM1100001", secrets.token_hex(16))  # a stranger can also send this
+    refuse(alone, "ZHM1100001", secrets.token_hex(16))  # anybody can send this
     assert problems() == [] and line_of(alone, "ZHM1100001").startswith("! ")
     token = secrets.token_hex(16)
     register(alone, "ZHM1100003", token)

@@ -35,13 +35,13 @@ def sent_to(relay: Relay, path: str, body: bytes) -> requests.Response:
 
 
 def listed(relay: Relay, **fields: Any) -> list[dict[str, Any]]:
-    """The sources that have these values."""
+    """Return the sources with these values."""
     rows = relay.get("/v1/refused")["data"]
     return [row for row in rows if all(row[name] == value for name, value in fields.items())]
 
 
 def counted(relay: Relay, count: int, **fields: Any) -> dict[str, Any]:
-    """The one source with these values, once it has so many callbacks: each process writes once a second."""
+    """Return the only source with these values, once it has this many callbacks. Processes write once a second."""
 
     def whole() -> dict[str, Any] | None:
         found = listed(relay, **fields)
@@ -53,7 +53,7 @@ def counted(relay: Relay, count: int, **fields: Any) -> dict[str, Any]:
 
 
 def test_an_invalid_content_length_hides_no_refused_callback(alone: Relay) -> None:
-    """To each web process, so many: what is noted must fit what the store and JSON can hold."""
+    """Sent to each web process. A recorded size must fit into the store and JSON."""
     for number in range(8):
         with socket.create_connection(("127.0.0.1", alone.port), 10) as connection:
             connection.sendall(

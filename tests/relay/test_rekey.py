@@ -1,4 +1,4 @@
-"""Changing RELAY_SECRET_KEY loses nothing: data encrypted with the old key is decrypted, and encrypted again."""
+"""Changing RELAY_SECRET_KEY loses nothing: data encrypted with the old key is encrypted again with the new one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_all_data_is_readable_after_a_change_of_the_key(tmp_path: Path, receiver
         assert relay.session.get(photo).ok
         said = cli(relay, "rekey")
         assert "2 devices" in said and "1 subscriptions" in said and "1 photos" in said, said
-        assert "devices encrypted with" not in cli(relay, "rekey")  # nothing is left to do
+        assert "devices encrypted with" not in cli(relay, "rekey")  # nothing is left to encrypt
         assert "RELAY_SECRET_KEY_OLD is still set but no longer needed" in cli(relay, "doctor")
 
         restart(relay, RELAY_SECRET_KEY=NEW)
@@ -70,7 +70,7 @@ def test_all_data_is_readable_after_a_change_of_the_key(tmp_path: Path, receiver
         path = f"/v1/users/7/credentials/card/0?device_id={device.id}"
         shown = relay.get(path)
         assert (shown["data"], shown["credential_digest"]) == ("0004829371", credential["credential_digest"])
-        assert device.send(sealed(document)).ok  # known: nothing is published again
+        assert device.send(sealed(document)).ok  # a duplicate, so nothing is published again
         assert device.send(sealed(device.punch("7"))).ok
         (punch,) = (got for got in receiver.wait(4) if got.json["type"] == "attendance.punch")
         assert verify(secret, punch)["user_name"] == "Asha"
@@ -107,7 +107,7 @@ def test_a_mistyped_old_key_changes_nothing(tmp_path: Path) -> None:
 def test_callbacks_spooled_with_another_key_are_recovered(tmp_path: Path) -> None:
     before = Spool(tmp_path, Vault(OLD))
     before.append(Spooled("DEV1", 1.0, "http://relay", b"{}"))
-    assert seal_spool_anew(tmp_path, Vault(NEW, OLD)) == (0, 1, 0)  # it is being written
+    assert seal_spool_anew(tmp_path, Vault(NEW, OLD)) == (0, 1, 0)  # the segment is still being written
     (segment,) = tmp_path.glob("*.spool")
     segment.with_name("1-copy.unreadable").write_bytes(segment.read_bytes())
     segment.unlink()

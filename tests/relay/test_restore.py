@@ -21,14 +21,14 @@ from tests.relay.tools import problem, store
 
 
 def cli(relay: Relay, *arguments: str, status: int = 0) -> str:
-    """What a command prints on both of its outputs."""
+    """Return both outputs of a command."""
     ran = run_for(relay, *arguments)
     assert ran.returncode == status, ran.stdout + ran.stderr
     return ran.stdout + ran.stderr
 
 
 def without_keys(folder: Path) -> Relay:
-    """A relay that makes its keys in its folder, as `make run` does."""
+    """Return a relay that creates its keys in its folder, like `make run`."""
     folder.mkdir()
     relay = Relay(folder)
     del relay.environment["RELAY_API_KEY"]
@@ -37,7 +37,7 @@ def without_keys(folder: Path) -> Relay:
 
 @pytest.fixture(scope="module")
 def lost(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str], Device, list[str]]:
-    """A folder with the backup and the secret key of a relay that is gone, its keys, a device, and its events."""
+    """A folder with the backup and secret key of a lost relay; its API keys, a device, and its events."""
     folder = tmp_path_factory.mktemp("lost")
     relay = without_keys(folder / "relay").start()
     data = folder / "relay" / "data"
@@ -84,7 +84,7 @@ def test_one_command_restores_into_an_empty_folder_and_every_key_stays_valid(
         assert [row["id"] for row in rows if row["type"] == "attendance.punch"] == before
         back = Device(relay, device.id, device.token)
         back.send_done(back.punch())
-        assert not (data / "api_key").exists(), "a first key was made in silence"
+        assert not (data / "api_key").exists(), "a first key was created without notice"
         listed = relay.get("/v1/api-keys", key=keys["first"])["data"]
         assert {row["name"] for row in listed} == {"first key", "reads", "x"}
     finally:
@@ -101,7 +101,7 @@ def test_a_first_api_key_in_the_folder_is_not_duplicated(
     (data / "api_key").write_text(keys["first"])
     relay.environment["RELAY_SECRET_KEY"] = (folder / "secret_key").read_text()
     assert "keys restored" in cli(relay, "restore", str(folder / "copy"))
-    assert not (data / "secret_key").exists()  # it is a setting
+    assert not (data / "secret_key").exists()  # it is in the environment
     relay.start("store", "web")
     try:
         assert [row["name"] for row in relay.get("/v1/api-keys", key=keys["first"])["data"]] == ["reads"]
@@ -193,7 +193,7 @@ def test_a_store_whose_restore_was_interrupted_is_refused_until_it_is_restored_a
         for command in (("doctor",), ("web",), ("backup", str(tmp_path / "half"))):
             ran = run_for(relay, *command)
             assert ran.returncode != 0 and sentence in ran.stdout + ran.stderr, command
-        assert not (data / "api_key").exists(), "a key was made for a store that may not be used"
+        assert not (data / "api_key").exists(), "a key was created for a store that may not be used"
     finally:
         relay.stop()
     (data / "store").rename(tmp_path / "half-restored")
@@ -242,7 +242,7 @@ def test_a_secret_key_in_use_is_kept_and_the_message_says_what_to_do(
 
 
 def made_up(head: object, *records: tuple[bytes, ...], end: bytes = struct.pack(">Q", 0)) -> bytes:
-    """A backup whose checksum fits."""
+    """Return a made-up backup with a correct checksum."""
 
     def packed(parts: tuple[bytes, ...]) -> bytes:
         return struct.pack(">Q", len(parts)) + b"".join(struct.pack(">Q", len(part)) + part for part in parts)
@@ -320,7 +320,7 @@ def test_a_restore_that_fails_midway_leaves_a_store_that_is_refused(
 def test_restored_files_belong_to_the_owner_of_the_folder(
     lost: tuple[Path, dict[str, str], Device, list[str]], tmp_path: Path
 ) -> None:
-    """As root, which may give files away; any other user owns what it makes."""
+    """Only root can give files away. Any other user owns the files they create."""
     folder, _, _, _ = lost
     owner = 12_345 if os.geteuid() == 0 else os.geteuid()
     relay = without_keys(tmp_path / "new")

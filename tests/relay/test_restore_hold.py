@@ -1,4 +1,4 @@
-"""A copy of a relay that still runs: with `restore --hold`, it sends nothing until its subscriptions are enabled."""
+"""A copy of a relay that still runs sends nothing after `restore --hold` until its subscriptions are enabled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVENTS = ["attendance.punch", "command.completed", "command.unknown", "command.c
 
 
 class Original:
-    """A relay with 9 deliveries and 3 commands under way, its backup, and what its target and gateway got."""
+    """A relay with 9 deliveries and 3 commands in progress, its backup, and the requests its target and gateway got."""
 
     def __init__(self, folder: Path, target: Receiver, sim: SimulatorServer, relay: Relay) -> None:
         self.target, self.relay = target, relay
@@ -30,7 +30,7 @@ class Original:
         self.subscription = relay.subscribe(target, self.one.registered, events=EVENTS)
         punch(self.one.registered)
         wait_for(lambda: shown(relay, self.subscription)["retrying"] == 1)
-        relay.kill("worker")  # so that the next callbacks are in no queue yet
+        relay.kill("worker")  # so that the next callbacks aren't queued yet
         punch(self.one.registered, 8)
         self.queued = self.one.queued("add-user", user_id="1")
         self.sending = self.one.queued("load-device-information")
@@ -61,7 +61,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Original]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Iterator[Relay]:
-    """Another relay, on a store of another kind."""
+    """Another relay, with another kind of store."""
     (tmp_path / "copied").mkdir()
     with debian_redis(tmp_path) as url:
         relay = Relay(tmp_path / "copied", REDIS_URL=url, **ENVIRONMENT)
@@ -87,7 +87,7 @@ def test_a_held_copy_sends_nothing_until_its_subscriptions_are_enabled(
     assert "restored with --hold" in cli(copy, "doctor")
     assert any("restored with --hold" in one for one in copy.get("/health")["warnings"])
 
-    # Each queue and each device's commands are worked off in order, so these come after what was waiting.
+    # Each queue is processed in order, so these come after everything that was waiting.
     other = Receiver()
     copy.subscribe(other, events=["attendance.punch"])
     copied = Machine(copy, original.one.sim, original.one.registered, original.one.device, original.one.desk)
@@ -98,7 +98,7 @@ def test_a_held_copy_sends_nothing_until_its_subscriptions_are_enabled(
     copied.registered.relay = copy
     punch(copied.registered)
     other.wait(1)
-    assert len(original.target.received) == 1, "the copy sent what the original sends"
+    assert len(original.target.received) == 1, "the copy sent the original's deliveries"
 
     commands = {one: copied.command(one) for one in (original.queued, original.sending, original.waiting)}
     assert [one["status"] for one in commands.values()] == ["cancelled", "cancelled", "unknown"]
@@ -110,7 +110,7 @@ def test_a_held_copy_sends_nothing_until_its_subscriptions_are_enabled(
     wait_for(lambda: len(original.target.received) >= 10)
     got = [event["id"] for event in original.target.events()[1:]]
     assert sorted(got) == sorted(wanted) and len(wanted) == 9
-    # By ID, where it changes nothing more.
+    # Enabling it by ID changes nothing more.
     assert "1 subscription is enabled" in cli(copy, "subscriptions", "enable", original.subscription["id"])
     assert "no subscription" in cli(copy, "subscriptions", "enable", "sub_none", status=1).lower()
     said = cli(copy, "subscriptions", "enable", status=2)

@@ -192,7 +192,7 @@ EXPECTED: dict[int, list[dict[str, Any]]] = {
         }
     ],
 }
-# Their values are checked here by their form alone.
+# Values that vary, which are only checked by pattern.
 MADE = {
     "id": r"evt_[0-9a-z]{16}",
     "received_at": r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",

@@ -1,4 +1,4 @@
-"""The main function in one test: a punch reaches a subscriber, flat and signed."""
+"""The main function in one test: a subscriber gets a punch, flat and signed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The spool: an acknowledged callback is in the store or on disk, whatever happens to process, disk or files."""
+"""The spool: an acknowledged callback is in the store or on disk, despite failures of processes, disk and files."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from app.store.spool.segment import Segment
 from app.store.spool.spool import Spool, Spooled, SpoolFull, Unstorable
 from tests.relay.spooling import VAULT, FaultyDisk, brought_in, item, segments
 
-# The disk
+# Disk failures
 
 
 def test_a_failed_sync_fails_all_waiting_callbacks_and_ends_the_segment(tmp_path: Path) -> None:
-    """The next one's sync of the same file "succeeded", and it was acknowledged."""
+    """Once, the next sync of the same file "succeeded", and the callback was acknowledged."""
     entered, go_on = threading.Semaphore(0), threading.Event()
     failing = [False]
 
     def sync(_: int) -> None:
         if failing[0]:
-            failing[0] = False  # Linux says it once
+            failing[0] = False  # Linux only reports it once
             entered.release()
             assert go_on.wait(10)
             raise OSError(errno.EIO, "made-up I/O error")
@@ -59,7 +59,7 @@ def test_a_failed_sync_fails_all_waiting_callbacks_and_ends_the_segment(tmp_path
         thread.join(10)
     assert [type(results[number]) for number in (1, 2, 3)] == [SpoolFull] * 3
     spool.append(item(4))
-    assert len(segments(tmp_path)) == 2, "nothing more is written to the file whose sync failed"
+    assert len(segments(tmp_path)) == 2, "nothing more may be written to the file whose sync failed"
     found: list[Spooled] = []
     spool.replay(found.append)
     assert found == [item(0), item(4)]
@@ -71,7 +71,7 @@ def test_a_failed_sync_fails_all_waiting_callbacks_and_ends_the_segment(tmp_path
 def test_files_unlinked_while_in_use_are_written_again_before_the_next_acknowledgement(
     tmp_path: Path, how: str
 ) -> None:
-    """Everything later was acknowledged and lost for ever."""
+    """Once, all later callbacks were acknowledged and lost."""
     folder = tmp_path / "spool"
     spool = Spool(folder, VAULT)
     spool.append(item(0))
@@ -134,7 +134,7 @@ def test_a_write_that_fails_halfway_does_not_affect_later_records(tmp_path: Path
     assert segments(tmp_path, "damaged") == []
 
 
-# Parking
+# Parked callbacks
 
 
 def refusing(device: str, found: list[Spooled]) -> Callable[[Spooled], None]:
@@ -157,7 +157,7 @@ def test_callbacks_that_the_store_refuses_are_parked_and_others_continue(tmp_pat
     shown = Spool(tmp_path, VAULT).summary()
     assert (shown.waiting, shown.parked, shown.oldest_parked) == (0, 3, 1_001.0)
     assert [one.reason for one in spool.listed(".parked")] == ["made up"] * 3
-    assert not spool.holds("DEV1"), "what is parked holds up nothing"
+    assert not spool.holds("DEV1"), "parked callbacks must not block others"
     found.clear()
     assert spool.retry_parked(refusing("DEV1", found)) == 0
     assert spool.retry_parked(found.append) == 3
@@ -248,7 +248,7 @@ def test_another_process_may_store_what_could_not_be_parked(tmp_path: Path, stor
     spool.replay(found.append)
     assert {one.received_at for one in found} >= {item(number).received_at for number in (0, 3, 6, 7)}
     spool.check()
-    assert segments(tmp_path) == [], "all is in the store, so the file is removed"
+    assert segments(tmp_path) == [], "everything is in the store, so the file must be removed"
     assert spool._sum().waiting == 0
 
 
@@ -262,7 +262,7 @@ def test_a_process_that_was_overtaken_holds_nothing_and_does_not_go_back(tmp_pat
     for record in found[:3]:
         other.settle(record.end)
     frozen.progress()
-    frozen.hold(found[0])  # as it would have, had it not been frozen meanwhile
+    frozen.hold(found[0])  # as if it had not been frozen
     frozen.settle(found[1].end)
     assert frozen.progress() == other.progress()
     frozen.settle(found[3].end)
@@ -273,7 +273,7 @@ def test_a_process_that_was_overtaken_holds_nothing_and_does_not_go_back(tmp_pat
     spool.close()
 
 
-# Several processes of one machine
+# Several processes on one machine
 
 
 def test_a_devices_callbacks_wait_behind_those_of_other_processes(tmp_path: Path) -> None:
@@ -281,12 +281,12 @@ def test_a_devices_callbacks_wait_behind_those_of_other_processes(tmp_path: Path
     assert not second.holds("DEV1")
     first.append(item(0))
     assert second.holds("DEV1") and first.holds("DEV1")
-    assert not second.holds("DEV2"), "other devices wait for nothing"
+    assert not second.holds("DEV2"), "other devices must not wait"
     second.append(item(1))
     first.append(item(2))
     found: list[Spooled] = []
     assert second.replay(found.append) == 3
-    assert found == [item(0), item(1), item(2)], "in order of receipt, whoever took them"
+    assert found == [item(0), item(1), item(2)], "must be in order of receipt, in whichever process"
     assert not first.holds("DEV1") and not second.holds("DEV1")
     first.check()
     assert segments(tmp_path) == []
@@ -315,11 +315,11 @@ def test_only_one_process_drains_the_spool_and_a_frozen_one_does_not_block_other
 
     def frozen_at_the_second(one: Spooled) -> None:
         if one == item(1) and not found:
-            assert second.replay(found.append) == 0, "it is the other one's turn"
+            assert second.replay(found.append) == 0, "the other process is draining the spool"
             now[0] += 4.0
             assert second.replay(found.append) == 0
             now[0] += 4.0
-            assert second.replay(found.append) == 2, "which has not moved for eight seconds"
+            assert second.replay(found.append) == 2, "the other process has been frozen for eight seconds"
             assert not second.holds("DEV1")
 
     first.replay(frozen_at_the_second)

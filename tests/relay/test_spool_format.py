@@ -19,7 +19,7 @@ from tests.relay.spooling import VAULT, brought_in, item, segments
 
 @pytest.fixture(scope="module")
 def written() -> tuple[bytes, list[Spooled], list[int]]:
-    """A segment of ten records, and where each ends."""
+    """A segment of ten records, and the offset of each record's end."""
     items = [item(number, f"DEV{number % 3}", size=17 * number) for number in range(10)]
     content, ends = records.header(records.Progress()), []
     for one in items:
@@ -90,7 +90,7 @@ def test_arbitrary_bytes_are_read_without_an_error_and_kept(content: bytes) -> N
 
 
 def old_segment(items: list[Spooled]) -> bytes:
-    """As version 0.1 wrote it."""
+    """Return a segment as version 0.1 wrote it."""
     content = b""
     for one in items:
         plain = b'["%s",%f,"%s"]\n' % (one.device_id.encode(), one.received_at, one.base_url.encode())
@@ -115,7 +115,7 @@ def test_segments_of_earlier_versions_are_read_even_with_a_flipped_bit(at: int, 
 
 
 def test_a_flipped_bit_in_a_length_loses_one_of_ten_records_and_keeps_the_file(tmp_path: Path) -> None:
-    """It lost seven of ten, and the file was deleted."""
+    """Once, this lost seven of the ten records, and the file was deleted."""
     spool = Spool(tmp_path, VAULT)
     for number in range(10):
         spool.append(item(number))
@@ -171,7 +171,7 @@ def test_files_encrypted_with_another_key_are_set_aside_and_kept(tmp_path: Path)
 
 
 def test_a_zeroed_tail_ends_a_segment(tmp_path: Path) -> None:
-    """What a file system may leave of a record that power loss cut off."""
+    """A file system may leave this of a record that was cut off by a power loss."""
     spool = Spool(tmp_path, Vault("a" * 64))
     item = Spooled("DEV1", 1.0, "http://relay", b"{}")
     spool.append(item)

@@ -1,4 +1,4 @@
-"""The spool in random sequences of steps: nothing acknowledged is lost."""
+"""The spool in random sequences of steps: no acknowledged callback is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.relay.spooling import VAULT, FaultyDisk, item, segments
 
 
 class Machine(RuleBasedStateMachine):
-    """Two processes on one folder, a store that comes and goes, and a disk that fails: nothing acknowledged is lost."""
+    """Two processes with one folder, an unreliable store, and a disk that fails. Nothing acknowledged is lost."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: not any(disk.failing for disk in self.disks))
     @rule(folder=st.booleans())
     def unlink(self, folder: bool) -> None:
-        """Of files whose process lives and looks after them before it dies."""
+        """Unlink files of living processes, which then check them before they die."""
         live = {
             one.path for spool in self.spools for one in (*spool._queue.segments, *spool._parked.segments)
         }

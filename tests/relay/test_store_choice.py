@@ -45,7 +45,7 @@ def test_a_restart_of_the_whole_relay_keeps_everything(tmp_path: Path, receiver:
         assert requests.get(photo, timeout=5).content.startswith(b"\xff\xd8\xff")
         device.send_done(punch)
         device.send_done(device.sample(3))
-        assert len(events(device)) == len(before), "a punch is remembered over a restart"
+        assert len(events(device)) == len(before), "the punch must be a duplicate after a restart"
         device.send_done(device.punch())
         receiver.wait(len(before) + 1)
         assert relay.get(f"/v1/subscriptions/{subscription['id']}")["status"] == "active"

@@ -98,7 +98,7 @@ def test_unreachable_sentinels_count_as_an_absent_store() -> None:
             client.ping()
         assert is_away(error.value)
         assert "hidden" not in str(error.value)
-    assert len(client.connection_pool._connections) == 1, "a failed attempt leaves no connection behind"
+    assert len(client.connection_pool._connections) == 1, "a failed attempt must not leave a connection"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_unreachable_sentinels_count_as_an_absent_store() -> None:
     [("READONLY", True), ("OOM", True), ("UNBLOCKED", True), ("CLUSTERDOWN", True), ("WRONGTYPE", False)],
 )
 def test_a_temporary_error_of_the_store_counts_as_its_absence(code: str, away: bool) -> None:
-    """redis-py takes the code off the errors it has a class for, and leaves it in the others."""
+    """redis-py removes the code from the text of errors that have their own class, and leaves it in others."""
     from redis._parsers.base import BaseParser
 
     assert is_away(BaseParser.parse_error(f"{code} whatever it says")) is away

@@ -1,4 +1,4 @@
-"""Concurrent changes of a subscription: none is lost, and a deleted subscription isn't restored."""
+"""Concurrent changes of a subscription are all stored, and don't restore a deleted subscription."""
 
 from __future__ import annotations
 

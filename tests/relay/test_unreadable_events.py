@@ -27,12 +27,12 @@ PUNCH, PHOTO, COMMAND = "attendance.punch", "attendance.photo", "command.complet
 
 
 class Placed(NamedTuple):
-    """Three stored events of a made-up user on a made-up device, the second of which is damaged."""
+    """Three stored events of a made-up user and device. The second one is damaged."""
 
     store: Store
     user: str
     device: str
-    before: str  # the newest entry before them
+    before: str  # the newest entry before these
     entries: list[str]
 
     @property
@@ -44,12 +44,12 @@ class Placed(NamedTuple):
         return ids.event_id(0, self.entries[1])
 
     def entries_of(self, events: list[dict[str, Any]]) -> list[str]:
-        """Their entries, oldest first, of those events that are of this user."""
+        """Return the entries of those events that belong to this user, oldest first."""
         found = [place.entry for event in events if (place := ids.event_place(event["id"])) is not None]
         return sorted(entry for entry in found if entry in self.entries)
 
 
-# What is damaged, of an event of this type.
+# Kinds of damage, each with the type of the damaged event.
 DAMAGES: dict[str, tuple[str, Callable[[dict[str, Any]], bytes]]] = {
     "no JSON": (PUNCH, lambda event: b"neither JSON nor deflated"),
     "no object": (PUNCH, lambda event: b"[]"),
@@ -62,7 +62,7 @@ DAMAGES: dict[str, tuple[str, Callable[[dict[str, Any]], bytes]]] = {
 
 
 def answers(store: Store) -> bool:
-    """Whether the store is there."""
+    """Return whether the store responds."""
     with suppress(redis.RedisError, OSError):
         return bool(store.connection.redis.ping())
     return False
@@ -70,7 +70,7 @@ def answers(store: Store) -> bool:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """An embedded store that nobody else reads."""
+    """An embedded store that nothing else reads."""
     relay = Relay(tmp_path_factory.mktemp("relay"))
     try:
         relay.start("store")
@@ -100,7 +100,7 @@ def place(store: Store, damage: str) -> Placed:
     return Placed(store, user, device, before, entries)
 
 
-# Readers: each returns the entries that it has read.
+# Readers, each of which returns the entries it has read
 
 
 def page_of_the_user(placed: Placed) -> list[str]:
@@ -179,7 +179,7 @@ def attendance(placed: Placed) -> list[str]:
     store, client = placed.store, placed.store.connection.redis
     while store.attendance_index.catch_up(10):
         pass
-    # Both punches are of one instant, of which the index has one: the newer, which came after the damaged one.
+    # Both punches have the same time, for which the index has one entry: the newer one, after the damaged one.
     (key,) = client.scan_iter(match=SHARD.attendance_week(placed.user, 0)[:-1] + "*")
     newest = {value.decode().split()[0] for value in client.hvals(key)}
     assert client.hget(SHARD.attendance, "at").decode() >= placed.entries[2]
@@ -230,7 +230,7 @@ def test_a_reader_only_skips_the_damaged_event(
     placed, (before, _) = place(store, damage), store.event_reader.noted()
     with caplog.at_level(logging.ERROR, "relay.store"):
         assert reader(placed) == placed.readable
-        page_of_the_user(placed)  # another one meets it again
+        page_of_the_user(placed)  # another reader meets it again
     count, newest = store.event_reader.noted()
     assert (count, newest[0]) == (before + 1, placed.damaged_id)
     said = [record.getMessage() for record in caplog.records if placed.damaged_id in record.getMessage()]
@@ -259,7 +259,7 @@ def test_it_is_recorded_later_if_the_store_is_away(tmp_path_factory: pytest.Temp
 
 
 def damage_second(relay: Relay) -> str:
-    """Damages the second of the stored punches, where it is; its id. The worker must not run."""
+    """Damage the second stored punch in place. Return its ID. The worker must not run."""
     store = Store(load(relay.environment))
     (_, second, _) = [event["id"] for event in relay.events(type=PUNCH)]
     place = ids.event_place(second)

@@ -26,7 +26,7 @@ def with_key(url: str) -> requests.Response:
 
 
 def kept_body(device: Device) -> bytes:
-    """The whole body behind the one callback.unrecognised of a device, which takes a key with templates:read."""
+    """Return the whole body of a device's only callback.unrecognised, with a key that has templates:read."""
     answer = with_key(only(device, UNKNOWN)["body_url"])
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -135,7 +135,7 @@ def test_a_reason_never_repeats_the_unreadable_value(device: Device) -> None:
 def test_spooled_callbacks_that_are_now_refused_are_kept_and_do_not_block_others(
     relay: Relay, device: Device, tmp_path: Path
 ) -> None:
-    """Another version acknowledged it: a body that this one can't tell whose it is, or that it finds malformed."""
+    """Another version acknowledged them: one can't be assigned to a device by this version, one is malformed."""
     settings = load(relay.environment)
     bodies = [b"stgid=1&userid=2&att_time=now", b"no JSON", json.dumps(device.punch("behind")).encode()]
     spool = Spool(tmp_path, make_vault(settings))
@@ -144,7 +144,7 @@ def test_spooled_callbacks_that_are_now_refused_are_kept_and_do_not_block_others
     (segment,) = tmp_path.glob("*.spool")
     folder = settings.data_dir / "spool"
     folder.mkdir(exist_ok=True)
-    arriving = shutil.copy(segment, folder / "arriving")  # whole, before a web process looks at it
+    arriving = shutil.copy(segment, folder / "arriving")  # complete before a web process looks at it
     left = arriving.rename(folder / segment.name)
     wait_for(lambda: len(events(device)) == 3, 10)
     wait_for(lambda: not left.exists())
@@ -154,7 +154,7 @@ def test_spooled_callbacks_that_are_now_refused_are_kept_and_do_not_block_others
     assert kept[1]["reason"] == "The body is not JSON."
 
 
-# JSON that not every parser takes
+# JSON that not every parser accepts
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_version_1_has_no_token_and_is_401_with_a_message(device: Device) -> Non
 
 
 def _unread(device: Device) -> list[str]:
-    """The reasons of a device's callback.unrecognised events, oldest first."""
+    """Return the reasons of a device's callback.unrecognised events, oldest first."""
     return [event["reason"] for event in events(device, type=UNKNOWN)]
 
 
@@ -245,7 +245,7 @@ def test_unknown_fields_of_a_recognised_callback_are_reported_without_values(
 ) -> None:
     device = relay.device()
     device.send_done(device.envelope(**section))
-    assert types(device)[0] != UNKNOWN, "it is understood all the same"
+    assert types(device)[0] != UNKNOWN, "the callback must still be processed"
     (reason,) = _unread(device)
     assert "The callback was processed, but these fields in it are unknown: " in reason and names in reason
     assert "4829371" not in reason
@@ -253,7 +253,7 @@ def test_unknown_fields_of_a_recognised_callback_are_reported_without_values(
 
 
 def test_an_unknown_shape_is_reported_once_per_device(relay: Relay) -> None:
-    """Whatever the values, whichever process; another shape is reported again."""
+    """The values and the process don't matter. A different shape is reported again."""
     device, other = relay.device(), relay.device()
     for number in range(3):
         device.send_done(device.punch(user=str(number), Shift=f"S{number}"))
@@ -272,16 +272,16 @@ def test_an_unknown_shape_is_reported_once_per_device(relay: Relay) -> None:
 
 
 def test_the_number_of_reports_per_device_and_day_is_limited(relay: Relay) -> None:
-    """Each new name would be an event of its own. The punches all come, and what isn't reported is counted."""
+    """Each new name would create an event. All punches are still published, and unreported names are counted."""
     device, other = relay.device(), relay.device()
     before = counter(relay)
     for number in range(12):
         device.send_done(device.punch(user=str(number), **{"field" + "x" * number: "1"}))
     assert types(device).count("attendance.punch") == 12
     reported = _unread(device)
-    # Midnight of UTC may have passed meanwhile.
+    # It may be after midnight UTC by now.
     assert 5 <= len(reported) <= 10
-    device.send_done(device.punch(user="99", **{"field": "2"}))  # reported before
+    device.send_done(device.punch(user="99", **{"field": "2"}))  # this name was reported before
     wait_for(lambda: counter(relay) - before == 12 - len(_unread(device)), 30)
     other.send_done(other.punch(field="1"))
     assert len(_unread(other)) == 1

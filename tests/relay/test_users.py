@@ -16,7 +16,7 @@ from tests.relay.tools import cursor_at, done, events, key_with, only, problem
 
 
 def update(device: Device, user: str | None, *templates: dict[str, Any], **fields: Any) -> None:
-    """Sends a UserUpdated; `user` None leaves its own UserID out, as #6 to #8 do."""
+    """Send a UserUpdated. If `user` is None, it has no UserID of its own, as in #6 to #8."""
     own = {} if user is None else {"UserID": user}
     section = {**own, **fields, "OperationTime": "2026-03-01 09:00:00 GMT +0530", "Template": list(templates)}
     device.send_done(device.envelope(UserUpdated=section))
@@ -27,7 +27,7 @@ def template(kind: str, data: str, user: str = "2", **fields: Any) -> dict[str, 
 
 
 def user(device: Device, user_id: str = "2") -> dict[str, Any]:
-    """The user on this device, as the API shows it."""
+    """Return the user on this device, as in the API."""
     shown = device.relay.get(f"/v1/users/{quote(user_id, safe='')}", params={"device_id": device.id})
     assert shown["user_id"] == user_id
     (found,) = shown["devices"]
@@ -111,7 +111,9 @@ def test_is_new_and_digest_show_a_change_without_revealing_the_data(relay: Relay
     assert digests[0] == digests[1] == digests[3] != digests[2]
     other = relay.device()
     update(other, "2", template("Card", "9804445"))
-    assert only(other, "credential.updated")["credential_digest"] != digests[0], "it could be looked up"
+    assert only(other, "credential.updated")["credential_digest"] != digests[0], (
+        "otherwise, it could be looked up"
+    )
     assert user(device)["credentials"][0]["credential_digest"] == digests[0]
 
 
@@ -130,7 +132,7 @@ def test_a_deleted_user_is_removed_with_all_credentials(device: Device) -> None:
     assert held(device) == {("card", 0)}
 
 
-# Reading them
+# Reading credentials
 
 
 def test_reading_a_credential_needs_its_scope_and_is_audited(relay: Relay, device: Device) -> None:
@@ -186,7 +188,7 @@ def test_the_list_for_an_unknown_device_is_empty(relay: Relay, path: str) -> Non
 @pytest.mark.parametrize("user_id", ["A/12", "a b", "..", "?", "用户", "%2F", "credentials"])
 def test_any_user_id_can_be_requested(device: Device, user_id: str) -> None:
     update(device, user_id, template("Card", "9804445", user=user_id), FirstName="Asha")
-    if user_id != "..":  # no client sends it as a segment of a path
+    if user_id != "..":  # no client sends this as a path segment
         assert user(device, user_id)["first_name"] == "Asha"
         assert data_of(device, "card", 0, user_id).json()["data"] == "9804445"
     listed = device.relay.get("/v1/users", params={"device_id": device.id})["data"]
@@ -241,7 +243,7 @@ def test_concurrent_updates_are_both_merged(relay: Relay, device: Device) -> Non
 
 @pytest.mark.parametrize("name", ["UserId", "UserID"])
 def test_a_photo_next_to_templates_is_the_users_photo(device: Device, name: str) -> None:
-    """As two gateways send it: no Template, and nothing but the Photo names the user."""
+    """Two gateways send it without a Template, so that only the Photo has the user's ID."""
     photo = {"Type": "Jpg", name: "31", "Size": "4", "Data": "cGhvdG8="}
     device.send_done(device.envelope(UserUpdated={"Photo": photo}))
     assert held(device, "31") == {("user_photo", 0)}

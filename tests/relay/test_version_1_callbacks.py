@@ -23,7 +23,7 @@ from tests.relay.tools import (
 
 @pytest.fixture
 def first(relay: Relay) -> tuple[Device, str]:
-    """A device that is switched on for version 1.0, and its Callback URL."""
+    """A device with version 1.0 turned on, and its Callback URL."""
     token = secrets.token_hex(16)
     wanted = {"device_id": f"OLD{secrets.token_hex(4)}", "auth_token": token, "timezone": "Asia/Kolkata"}
     made = post(relay, "/v1/devices", {**wanted, "legacy_callbacks": "1.0"})

@@ -30,13 +30,13 @@ from tests.relay.tools import key_with
 
 PERSON = "70001"
 OVERWRITTEN = "{g}:listening"  # web processes set it every few seconds, whatever its type
-# What these say is nothing that is stored.
+# Pages that show no stored data.
 STATIC = re.compile(r"/docs|/openapi|/postman|/console/static|/console/sign-in")
 
 
 @dataclass
 class Lived:
-    """A relay in which every list has a row, what its pages are, and a key of its own."""
+    """A relay with at least one row in every list, the paths of its pages, and a stored API key."""
 
     relay: Relay
     store: Store
@@ -63,7 +63,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
         leave_traces(device)
         good.wait(5)
         begin_replay(relay, subscription["id"])
-        # A worker has tests of its own (tests/delivery/test_parked.py); here, it would write.
+        # No worker, because it would write to the store. It has its own tests (tests/delivery/test_parked.py).
         relay.kill("worker")
         console = Client(relay)
         assert console.sign_in(API_KEY).status_code == 303
@@ -106,7 +106,7 @@ def begin_replay(relay: Relay, subscription: str) -> None:
 
 
 def paths_of(relay: Relay, device: Device, subscription: str) -> list[str]:
-    """A path for every page of the API and the console that can be read."""
+    """Return a path for every readable page of the API and the console."""
     events = relay.events()
     photo, strange = (
         next(event[field] for event in events if event.get(field)) for field in ("photo_url", "body_url")
@@ -130,7 +130,7 @@ def paths_of(relay: Relay, device: Device, subscription: str) -> list[str]:
             continue
         path = re.sub(r"<(?:[a-z]+:)?(\w+)>", lambda name: values.get(name[1], "add-user"), rule.rule)
         if path == "/v1/events/stream" or "stream" in path:
-            continue  # an answer that doesn't end
+            continue  # a response that doesn't end
         paths.append(path)
         if path in ("/v1/users", "/v1/events", "/v1/commands"):
             paths.append(f"{path}?device_id={device.id}")
@@ -153,7 +153,7 @@ def paths_of(relay: Relay, device: Device, subscription: str) -> list[str]:
 
 
 def a_key(lived: Lived, kept: StoredData) -> str:
-    """The name of a key of a kind: one that is there, or one that would be."""
+    """Return the name of a key of this kind: an existing one, or a made-up one."""
     names = sorted(name.decode() for name in lived.store.connection.redis.scan_iter(match="{*"))
     depth = kept.key.count(":")
     there = [name for name in names if pattern(kept).fullmatch(name) and name.count(":") == depth]
@@ -164,7 +164,7 @@ def a_key(lived: Lived, kept: StoredData) -> str:
 
 @contextmanager
 def of_a_wrong_type(lived: Lived, key: str, kept: StoredData) -> Iterator[None]:
-    """In the place of a key, one of another type; it is put right afterwards, and must not have been touched."""
+    """Replace a key by one of another type. Check afterwards that nothing changed it, and put the original back."""
     client, aside = lived.store.connection.redis, f"{key[: key.index('}') + 1]}:aside"
     there = client.exists(key)
     if there:
@@ -172,7 +172,9 @@ def of_a_wrong_type(lived: Lived, key: str, kept: StoredData) -> Iterator[None]:
     client.set(key, "x") if kept.type != "string" else client.rpush(key, "x")
     try:
         yield
-        assert client.type(key) == (b"string" if kept.type != "string" else b"list"), "it was deleted"
+        assert client.type(key) == (b"string" if kept.type != "string" else b"list"), (
+            "the key was deleted or replaced"
+        )
     finally:
         client.delete(key)
         if there:
@@ -180,7 +182,7 @@ def of_a_wrong_type(lived: Lived, key: str, kept: StoredData) -> Iterator[None]:
 
 
 def read_all(lived: Lived) -> dict[str, requests.Response]:
-    """The answer of every page. The API's own by a key that is stored, which can be damaged, too."""
+    """Return the responses of all pages, and of the API with a stored key, because that may be damaged, too."""
     answers = {}
     for path in lived.paths:
         if path == "/" or path.startswith("/console"):
@@ -192,9 +194,9 @@ def read_all(lived: Lived) -> dict[str, requests.Response]:
 
 
 def command(lived: Lived, *arguments: str) -> tuple[int, str]:
-    """The exit status of a command of the relay's command line, and what it prints; it may raise nothing of its own."""
+    """Run a command of the command line. Return its exit status and output. It must not raise an exception."""
     environment = {**dict.fromkeys(os.environ), **lived.relay.environment}
-    current.cache_clear()  # another test of this process may have used other settings
+    current.cache_clear()  # another test in this process may have used other settings
     ran = CliRunner().invoke(main, arguments, env=environment)
     current.cache_clear()
     assert ran.exception is None or isinstance(ran.exception, SystemExit), traceback.format_exception(
@@ -204,7 +206,7 @@ def command(lived: Lived, *arguments: str) -> tuple[int, str]:
 
 
 def rows(answer: requests.Response) -> int:
-    """How many rows a page shows; 0 for one that is no list."""
+    """Return how many rows a page shows; 0 if it isn't a list."""
     if answer.headers["Content-Type"].startswith("application/json"):
         found = answer.json()
         return len(found["data"]) if isinstance(found, dict) and "data" in found else 0

@@ -50,7 +50,7 @@ def sealed(document: Any, key: str = KEY) -> bytes:
 
 
 def gateway_time(at: datetime) -> str:
-    """`2020-09-17 07:48:22 GMT +0530`."""
+    """Return a time like `2020-09-17 07:48:22 GMT +0530`."""
     return at.strftime("%Y-%m-%d %H:%M:%S GMT %z")
 
 
@@ -154,7 +154,7 @@ def punches(device: Device) -> list[dict[str, Any]]:
 
 
 def log_of(document: dict[str, Any]) -> dict[str, Any]:
-    """The PunchLog of a callback."""
+    """Return the PunchLog of a callback."""
     log: dict[str, Any] = document["RealTime"]["PunchLog"]
     return log
 
@@ -172,7 +172,7 @@ def patch(device: Device, **fields: Any) -> dict[str, Any]:
 
 @contextmanager
 def replaced(kept: Store, key: str, field: str | None = None, value: bytes = b"x") -> Iterator[None]:
-    """A field of a hash, or a whole key, has another value or type; it is put right afterwards."""
+    """Replace a field of a hash, or a whole key, by another value or type. Put the original back afterwards."""
     client = kept.connection.redis
     before = client.dump(key)
     if field is not None:
