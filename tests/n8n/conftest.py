@@ -18,7 +18,7 @@ from tests.stage import Stage
 
 @pytest.fixture(scope="session")
 def package() -> Path:
-    """The package's folder, built."""
+    """The folder of the built package."""
     return built_nodes()
 
 
@@ -31,7 +31,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A separate relay and simulator."""
-    # Its retries reach over the time in which n8n restarts.
+    # Its retries last longer than a restart of n8n.
     slow = {"RELAY_RETRY_SCHEDULE": "1,2,4,8,16,16", "RELAY_COMMAND_POLL_SCHEDULE": ",".join(["0.5"] * 50)}
     with stages.stage(tmp_path_factory.mktemp("stage"), **slow) as made:
         yield made
@@ -39,7 +39,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture(scope="session")
 def sheets() -> GoogleSheets:
-    """A spreadsheet that nobody has written to yet."""
+    """A stand-in for Google Sheets with an empty spreadsheet."""
     return GoogleSheets("made-up-spreadsheet", "Punches")
 
 
@@ -56,7 +56,7 @@ def n8n(
     workspace: Slack,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[N8n]:
-    """A running n8n with a credential for the stage's relay, and an internet of stand-ins."""
+    """A running n8n with a credential for the stage's relay, and stand-ins for services on the internet."""
     folder = tmp_path_factory.mktemp("n8n")
     with Internet(folder, {"sheets.googleapis.com": sheets, "slack.com": workspace}) as internet:
         made = N8n(n8n_folder(), folder / "user", packed, internet.environment)
@@ -76,5 +76,5 @@ def device(stage: Stage) -> Device:
 
 @pytest.fixture
 def user_100(stage: Stage, device: Device) -> None:
-    """A user 100 on the device."""
+    """Adds user 100 to the device."""
     stage.add_user(device)

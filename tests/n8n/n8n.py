@@ -1,4 +1,4 @@
-"""Runs a real n8n, and does through its REST API what a person does in its editor."""
+"""Runs a real n8n, and uses its REST API as the editor does."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ _QUIET = {
 
 
 def n8n_folder() -> Path:
-    """Where n8n is installed; if it isn't yet, this takes minutes."""
+    """Returns the folder of n8n, and installs it first if necessary, which takes minutes."""
     ran = subprocess.run([ROOT / "scripts" / "install-n8n"], stdout=subprocess.PIPE, text=True, timeout=900)
     assert ran.returncode == 0
     return Path(ran.stdout.strip())
 
 
 def built_nodes() -> Path:
-    """The package's folder, with what it is built with installed as the lock file says, and built."""
+    """Installs the package's build tools from its lock file, builds it, and returns its folder."""
     built = npm(installed(PACKAGE), "run", "build")
     assert built.returncode == 0, built.stdout
     return PACKAGE
 
 
 def packed_nodes(folder: Path) -> Path:
-    """The file that `npm publish` would send to the registry, made in a folder."""
+    """Packs the file that `npm publish` would send to the registry into a folder."""
     made = npm(built_nodes(), "pack", "--ignore-scripts", "--silent", f"--pack-destination={folder}")
     assert made.returncode == 0, made.stdout
     (found,) = folder.glob("*.tgz")
@@ -66,7 +66,7 @@ def packed_nodes(folder: Path) -> Path:
 
 @dataclass
 class Execution:
-    """One run of a workflow, ended."""
+    """A finished run of a workflow."""
 
     id: str
     status: str  # "success" | "error" | "canceled" | …
@@ -85,23 +85,23 @@ class Execution:
         return list(self.result["runData"])
 
     def output(self, node: str, branch: int = 0) -> list[Json]:
-        """The items a node put out: `json`, `binary`, `pairedItem`."""
+        """The output items of a node, with `json`, `binary` and `pairedItem`."""
         ran = self.result["runData"][node][-1]
         assert "data" in ran, ran.get("error")
         return ran["data"]["main"][branch] or []
 
     def json(self, node: str) -> list[Json]:
-        """Only their JSON."""
+        """Only the JSON of a node's output."""
         return [item["json"] for item in self.output(node)]
 
 
 @dataclass
 class N8n:
-    """An n8n of its own: SQLite, a folder, a port, an owner and the node package."""
+    """A separate n8n with its own SQLite database, folder, port and owner, and with the node package."""
 
     program: Path  # scripts/install-n8n's folder
     folder: Path
-    package: Path  # our package, packed, as `npm pack` makes it
+    package: Path  # our package as packed by `npm pack`
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -109,7 +109,7 @@ class N8n:
         self.url = f"http://127.0.0.1:{self.port}"
         self.session = requests.Session()
         self.session.headers.update({"browser-id": BROWSER, "origin": self.url})
-        self.credentials: Json = {}  # of the nodes made by `node`, by type
+        self.credentials: Json = {}  # for nodes made by `node`, by type
         self._process: subprocess.Popen[bytes] | None = None
         nodes = self.folder / ".n8n" / "nodes" / "node_modules" / "n8n-nodes-cams-relay"
         nodes.mkdir(parents=True)
@@ -172,13 +172,13 @@ class N8n:
     # Its API
 
     def call(self, method: str, path: str, body: Any = None, **how: Any) -> Any:
-        """The JSON of a 2xx; of n8n's own API what is in its `data`."""
+        """Sends a request that must succeed and returns its JSON, or only its `data` for n8n's internal API."""
         answer = self.session.request(method, self.url + path, json=body, timeout=60, **how)
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:1000]}"
         return answer.json()["data"] if path.startswith("/rest/") else answer.json()
 
     def set_up(self) -> N8n:
-        """Makes the owner, who is logged in from then on, and a key of n8n's public API."""
+        """Creates the owner, who stays logged in, and a key for n8n's public API."""
         owner = {"email": EMAIL, "firstName": "Made", "lastName": "Up", "password": PASSWORD}
         self.call("POST", "/rest/owner/setup", owner)
         scopes = self.call("GET", "/rest/api-keys/scopes")
@@ -187,12 +187,12 @@ class N8n:
         return self
 
     def credential(self, kind: str, data: Json, name: str = "") -> Json:
-        """A stored credential, as the nodes of a workflow name it."""
+        """Stores a credential, and returns the reference to it that nodes contain."""
         made = self.call("POST", "/rest/credentials", {"name": name or kind, "type": kind, "data": data})
         return {"id": made["id"], "name": made["name"]}
 
     def test_credential(self, kind: str, data: Json) -> Json:
-        """What the editor's "Retry" button says: `status` "OK" or "Error", and a `message`."""
+        """Tests a credential like the editor's "Retry" button: `status` "OK" or "Error", and a `message`."""
         stored = self.credential(kind, data, f"tested {secrets.token_hex(3)}")
         found: Json = self.call(
             "POST",
@@ -204,7 +204,7 @@ class N8n:
     # Workflows
 
     def node(self, kind: str, name: str, parameters: Json, **more: Any) -> Json:
-        """A node for `workflow`; credentials of its package that `self.credentials` has are put in."""
+        """Returns a node for `workflow`. Nodes of our package get the credentials in `self.credentials`."""
         wanted = self.credentials if kind in (ACTION, TRIGGER) else {}
         return {
             "id": str(uuid.uuid4()),
@@ -219,7 +219,7 @@ class N8n:
         }
 
     def workflow(self, *nodes: Json, name: str = "made up") -> Workflow:
-        """A stored workflow of nodes, each connected to the next."""
+        """Stores a workflow in which each node is connected to the next."""
         connections = {
             one["name"]: {"main": [[{"node": after["name"], "type": "main", "index": 0}]]}
             for one, after in itertools.pairwise(nodes)
@@ -229,7 +229,7 @@ class N8n:
         return self.imported({"name": name, "nodes": list(nodes), "connections": connections})
 
     def imported(self, document: Json) -> Workflow:
-        """A stored workflow from its JSON, as it is exported and imported."""
+        """Stores a workflow from its exported JSON."""
         made = self.call(
             "POST", "/rest/workflows", {"settings": {"executionOrder": "v1"}, "pinData": {}, **document}
         )
@@ -239,7 +239,7 @@ class N8n:
         return self.node("n8n-nodes-base.manualTrigger", name, {})
 
     def run(self, parameters: Json, items: Sequence[Json] = ({},), **more: Any) -> Execution:
-        """The action node run by hand with these parameters, once for each item; its name is "Cams"."""
+        """Runs the action node, named "Cams", with these parameters, once for each item."""
         given = self.node(
             "n8n-nodes-base.code",
             "Items",
@@ -252,7 +252,7 @@ class N8n:
         return self.workflow(*nodes).run()
 
     def execution(self, number: str, seconds: float = 60) -> Execution:
-        """An execution, once it has ended."""
+        """Waits until an execution has ended and returns it."""
 
         def ended() -> Json | None:
             found: Json = self.call("GET", f"/api/v1/executions/{number}?includeData=true", headers=self._key)
@@ -262,11 +262,11 @@ class N8n:
         return Execution(str(found["id"]), found["status"], found["mode"], found["data"]["resultData"])
 
     def ended(self) -> int:
-        """How many executions have ended well, of all workflows."""
+        """Returns the number of successful executions of all workflows."""
         return int(self.query("SELECT count(*) FROM execution_entity WHERE status = 'success'")[0][0])
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """What n8n's own database says, which costs n8n nothing."""
+        """Queries n8n's database directly, which puts no load on n8n."""
         database = f"file:{self.folder / '.n8n' / 'database.sqlite'}?mode=ro"
         with closing(sqlite3.connect(database, uri=True, timeout=10)) as connection:
             return connection.execute(sql).fetchall()
@@ -279,7 +279,7 @@ class N8n:
         return answer.content
 
     def choices(self, kind: str, method: str, parameters: Json, search: str | None = None) -> list[Json]:
-        """What a picker of a node offers: `name` and `value`; with `search` that of a resource locator."""
+        """Returns the options of a node's picker (`name`, `value`), or of a resource locator if `search` is given."""
         body = {
             "path": "parameters.deviceId",
             "nodeTypeAndVersion": {"name": kind, "version": 1},
@@ -312,7 +312,7 @@ class Workflow:
         return found
 
     def change(self, name: str, **parameters: Any) -> None:
-        """Changes parameters of a node, and saves; it is not published by that."""
+        """Changes parameters of a node and saves the workflow without publishing it."""
         document = self.document()
         (node,) = (node for node in document["nodes"] if node["name"] == name)
         node["parameters"].update(parameters)
@@ -320,29 +320,29 @@ class Workflow:
         self.n8n.call("PATCH", self.path, wanted)
 
     def publish(self) -> None:
-        """Activates it; n8n answers before the trigger has subscribed."""
+        """Activates the workflow. n8n responds before the trigger has subscribed."""
         self.n8n.call("POST", f"{self.path}/activate", {"versionId": self.document()["versionId"]})
 
     def unpublish(self) -> None:
         self.n8n.call("POST", f"{self.path}/deactivate", {})
 
     def publication(self) -> Json:
-        """What became of publishing: `status`, and why it failed."""
+        """Returns the publication's `status`, and the reason if it failed."""
         found: Json = self.n8n.call("GET", f"{self.path}/publication-status")
         return found
 
     def run(self, start: str = "Start", seconds: float = 60) -> Execution:
-        """Run by hand, from a trigger that needs nothing from outside."""
+        """Runs the workflow manually, from a trigger that needs no external event."""
         began = self.n8n.call("POST", f"{self.path}/run", {"triggerToStartFrom": {"name": start}})
         return self.n8n.execution(began["executionId"], seconds)
 
     def listen(self, trigger: str) -> None:
-        """The editor's "Listen for test event"."""
+        """Starts listening, like the editor's "Listen for test event"."""
         body = {"workflowData": self.document(), "triggerToStartFrom": {"name": trigger}}
         assert self.n8n.call("POST", f"{self.path}/run", body).get("waitingForWebhook")
 
     def executions(self, least: int = 0, seconds: float = 30) -> list[Execution]:
-        """Those that have ended, oldest first, once there are at least so many."""
+        """Waits for at least `least` executions, and returns the finished ones, oldest first."""
 
         def ended() -> list[Json] | None:
             wanted = {"filter": json.dumps({"workflowId": self.id}), "limit": "100"}

@@ -13,5 +13,5 @@ READS = {
 
 
 def chosen(value: str) -> Json:
-    """A resource locator's value: a device or user by its id."""
+    """Returns a resource locator's value that selects a device or user by ID."""
     return {"__rl": True, "mode": "id", "value": value}

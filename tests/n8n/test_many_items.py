@@ -1,4 +1,4 @@
-"""Several items in one run of the node: their order, their waiting, their errors and Retry On Fail, in a real n8n."""
+"""Order, waiting, errors and Retry On Fail of several items in one run of the node, in a real n8n."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def enable(device: str = "={{ $json.device }}", user: str = "={{ $json.user }}")
 
 
 def users_of(stage: Stage, device: Device) -> list[str]:
-    """The users whom the gateway was asked to enable, in this order."""
+    """The users that the gateway was asked to enable, in order."""
     return [body["Update"]["User"]["UserID"] for _, body in stage.received(device)]
 
 
@@ -47,7 +47,7 @@ def test_devices_work_side_by_side_and_each_keeps_the_order_of_the_items(n8n: N8
     results = execution.output("Cams")
     assert [item["pairedItem"]["item"] for item in results] == list(range(len(rows)))
     assert ["error" in item["json"] for item in results] == [row["user"] != "100" for row in rows]
-    assert took < len(rows)  # one after the other, they would take a second each
+    assert took < len(rows)  # in sequence, they would take a second each
 
 
 def test_nothing_is_sent_if_an_item_is_wrong(n8n: N8n, stage: Stage, device: Device) -> None:
@@ -95,7 +95,7 @@ def test_equal_items_and_later_runs_are_commands_of_their_own(n8n: N8n, stage: S
 
 
 def test_each_round_of_a_loop_sends_its_own_commands(n8n: N8n, stage: Stage, device: Device) -> None:
-    """The item has the same number in each round."""
+    """The item has the same index in each round."""
     rows = [{"device": device.id, "user": "100"}] * 3
     code = {"jsCode": f"return {rows!r}.map((json) => ({{ json }}));"}
     nodes = [

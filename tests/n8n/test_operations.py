@@ -34,13 +34,13 @@ def camel(name: str) -> str:
 
 
 def flat(command: Json, device: Device) -> Json:
-    """The body of /v1/actions/{name} with every field."""
+    """Returns the body of /v1/actions/{name} with every field."""
     body = {field["name"]: TIMES.get(field["name"], field["example"]) for field in command["fields"]}
     return {**body, "device_id": device.id}
 
 
 def parameters(command: Json, body: Json) -> Json:
-    """The same as the node's parameters, as its editor would write them."""
+    """Returns the same values as parameters of the node, as the editor would store them."""
     made: Json = {"resource": command["subject"], "operation": command["name"]}
     additional: Json = {}
     kinds = {one["data"]: one["type"] for one in openapi.catalog()["credentials"]}
@@ -99,7 +99,7 @@ def test_the_readme_names_every_operation(n8n: N8n) -> None:
 
 
 def node_type(n8n: N8n) -> Json:
-    """The node's description, as its editor gets it."""
+    """The node's description as sent to the editor."""
     types = n8n.session.get(f"{n8n.url}/types/nodes.json", timeout=30).json()
     (node,) = (one for one in types if one["name"] == ACTION)
     found: Json = node
@@ -110,7 +110,7 @@ def node_type(n8n: N8n) -> Json:
 def test_a_command_reaches_the_gateway_as_the_api_would_send_it(
     command: Json, n8n: N8n, stage: Stage
 ) -> None:
-    """The node is given every field there is; the same by /v1/actions on another device is what to compare with."""
+    """With every field set, the node's request equals one sent by /v1/actions to another device."""
     device, other = stage.new_device(), stage.new_device()
     if not command["name"].startswith("add-user"):
         stage.add_user(device)
@@ -147,7 +147,7 @@ def test_a_loaded_log_is_one_item_per_punch_or_one_item_with_all(
     (whole,) = n8n.run({**wanted, "splitLogs": False}).json("Cams")
     assert whole["row_count"] == 3
     punches = [[punch["punch_id"] for punch in found] for found in (whole["logs"], split.json("Cams"))]
-    assert punches[0] == punches[1]  # not the whole of them: since when they are late is of the clock
+    assert punches[0] == punches[1]  # not all fields, as the lateness depends on the clock
 
 
 def test_a_photo_from_binary_data_is_sent_completely(n8n: N8n, stage: Stage, device: Device) -> None:
@@ -186,7 +186,7 @@ def test_a_photo_from_binary_data_is_sent_completely(n8n: N8n, stage: Stage, dev
     user = stage.machine(device).find_user("55")
     templates = {template.type: template.data for template in user.templates.values()}
     assert base64.b64decode(templates["Face"]) == photo
-    assert templates["Card"] == "4711"  # an expression gave a number
+    assert templates["Card"] == "4711"  # the expression returned a number
 
 
 def test_each_items_values_are_used_for_its_command_and_items_stay_paired(
@@ -280,7 +280,7 @@ HELD = {"queued", "sending", "waiting"}
 
 
 def test_the_node_does_not_wait_for_an_offline_device(n8n: N8n, stage: Stage, device: Device) -> None:
-    """Not even for the commands that wait behind the first one."""
+    """It doesn't wait for the commands queued behind the first one either."""
     stage.machine(device).switch(online=False)
     wanted = {**enable("={{ $json.user }}", device), "options": {"maxWait": 300}}
     execution = n8n.run(wanted, items=[{"user": "100"}, {"user": "8"}, {"user": "100"}])

@@ -1,4 +1,4 @@
-"""The package itself: the checks of its own tools, and the content of the published file."""
+"""The package passes its own tools' checks, and the published file has the expected content."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.n8n.n8n import PACKAGE
 from tests.node import npm
 
-pytestmark = pytest.mark.timeout(420)  # the first one installs what the package is built with
+pytestmark = pytest.mark.timeout(420)  # the first one installs the package's build tools
 
 
 @pytest.mark.parametrize("script", ["lint", "format:check", "test"])

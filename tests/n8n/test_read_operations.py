@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 
-# What is read from the relay
+# Reading from the relay
 
 
 def read(n8n: N8n, resource: str, operation: str, **more: Any) -> Execution:
@@ -175,7 +175,7 @@ def test_a_picker_reads_page_by_page(n8n: N8n, stage: Stage, device: Device) -> 
 
 
 def with_url(n8n: N8n, url: str) -> Execution:
-    """Read devices with a credential for this URL."""
+    """Reads devices with a credential for this URL."""
     credential = n8n.credential("camsRelayApi", {"relayUrl": url, "apiKey": API_KEY}, url)
     return n8n.run(
         {"resource": "device", "operation": "getAll", "returnAll": True},

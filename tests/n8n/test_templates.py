@@ -53,7 +53,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _shown(properties: list[Json], node: Json) -> Iterator[Json]:
-    """The parameters shown for the node's resource and operation, those of "Additional Fields" too."""
+    """Yields the parameters shown for the node's resource and operation, including "Additional Fields"."""
     for one in properties:
         show = one.get("displayOptions", {}).get("show", {})
         chosen = {name: node["parameters"].get(name) for name in ("resource", "operation") if name in show}

@@ -24,34 +24,34 @@ Publish = Callable[..., "Published"]
 
 
 class Published:
-    """A workflow of the trigger ("When") alone, and its subscription at the relay."""
+    """A workflow that starts with the trigger ("When"), and its subscription in the relay."""
 
     def __init__(self, workflow: Workflow, stage: Stage) -> None:
         self.workflow, self.stage = workflow, stage
 
     @property
     def hook(self) -> str:
-        """The end of its webhook's URL, which is its own."""
+        """The unique end of its webhook's URL."""
         (node,) = (node for node in self.workflow.document()["nodes"] if node["name"] == "When")
         return f"{node['webhookId']}/webhook"
 
     def subscriptions(self) -> list[Json]:
-        """Those of this workflow."""
+        """The relay's subscriptions for this workflow."""
         hook, rows = self.hook, self.stage.relay.get("/v1/subscriptions", params={"limit": 200})["data"]
         return [row for row in rows if row["target_url"].endswith(hook)]
 
     def subscription(self) -> Json:
-        """The one there is, once there is one."""
+        """Waits for the only subscription and returns it."""
         (found,) = wait_for(self.subscriptions, 30)
         return dict(found)
 
     def kept(self) -> Json:
-        """What the node keeps in n8n: `id` and `secret` of its subscription."""
+        """The `id` and `secret` of the subscription that the node has stored in n8n."""
         found: Json = wait_for(lambda: (self.workflow.document()["staticData"] or {}).get("node:When"), 20)
         return found
 
     def deliver(self, event: Any, secret: str | None = None, **headers: str) -> requests.Response:
-        """A delivery that is not the relay's; signed with the right secret where no other is given."""
+        """Posts a delivery that isn't from the relay, signed with the right secret unless another is given."""
         body, moment = json.dumps(event).encode(), datetime.now(UTC)
         number = f"evt_{secrets.token_hex(4)}"
         signature = Webhook(secret or self.kept()["secret"]).sign(number, moment, body.decode())
@@ -71,7 +71,7 @@ class Published:
 
 @pytest.fixture
 def publish(n8n: N8n, stage: Stage, device: Device) -> Iterator[Publish]:
-    """Publishes a workflow of the trigger for the test's device, with these parameters."""
+    """Publishes a workflow with the trigger, limited to the test's device, with these parameters."""
     made: list[Workflow] = []
 
     def publish(events: list[str], **parameters: Any) -> Published:
@@ -156,7 +156,7 @@ def test_a_forged_delivery_is_refused_and_starts_nothing(publish: Publish, devic
     assert forged[0].json() == {"message": "The signature is not valid."}
     assert "too old" in forged[2].json()["message"]
     assert "not signed" in forged[3].json()["message"]
-    assert published.deliver(event).status_code == 200  # the same, by who knows the secret
+    assert published.deliver(event).status_code == 200  # the same event, correctly signed
     (execution,) = published.started()
     assert execution.json("When") == [event]
 
@@ -174,8 +174,8 @@ def test_a_repeated_delivery_is_dropped_if_the_option_is_set(publish: Publish) -
     url = published.subscription()["target_url"]
     answers = [requests.post(url, data=body, headers=signed, timeout=20) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200] * 3
-    assert published.deliver({"type": "attendance.punch"}).status_code == 200  # another one is taken
-    (first, other) = published.started(2)  # all answers were there: a third would have been registered
+    assert published.deliver({"type": "attendance.punch"}).status_code == 200  # a different delivery is accepted
+    (first, other) = published.started(2)  # all responses had arrived, so a third would be there
     assert first.json("When") == other.json("When")
 
 
@@ -190,7 +190,7 @@ def test_a_batch_becomes_the_items_of_one_execution(publish: Publish, device: De
         device.send_done(device.punch(str(number)))
     wait_for(lambda: sum(len(run.json("When")) for run in published.started()) >= 20, 30)
     runs = published.started()
-    assert len(runs) <= 3  # of the first wait there may be one that was not full
+    assert len(runs) <= 3  # the first batch may be incomplete
     users = [event["user_id"] for run in runs for event in run.json("Then")]
     assert sorted(users, key=int) == [str(number) for number in range(20)]
 
@@ -234,7 +234,7 @@ def test_a_subscription_removed_by_hand_is_created_again(
     published = publish(["attendance.punch"])
     former = published.subscription()["id"]
     assert stage.relay.call("DELETE", f"/v1/subscriptions/{former}").status_code == 204
-    published.workflow.unpublish()  # nothing to delete is no error
+    published.workflow.unpublish()  # a missing subscription is not an error
     published.workflow.publish()
     assert published.subscription()["id"] != former
     device.send_done(device.punch())
@@ -244,13 +244,13 @@ def test_a_subscription_removed_by_hand_is_created_again(
 def test_a_subscription_that_n8n_could_not_delete_is_used_again(
     publish: Publish, device: Device, stage: Stage, n8n: N8n
 ) -> None:
-    """As when the relay could not be reached while it was unpublished: the subscription and its secret are there."""
+    """If the relay is down while a workflow is unpublished, its subscription and stored secret remain."""
     published = publish(["attendance.punch"])
     kept = published.kept()
     stage.relay.terminate("web")
     try:
         published.workflow.unpublish()
-        # n8n tries it later than it answers
+        # n8n unsubscribes after it has responded
         wait_for(lambda: f"can't be reached at {stage.relay.url}" in n8n.log(), 20)
     finally:
         stage.relay.start("web")
@@ -286,11 +286,11 @@ def test_listening_for_a_test_event_accepts_a_real_event(n8n: N8n, stage: Stage,
     workflow.listen("When")
     subscription = listening.subscription()
     assert "/webhook-test/" in subscription["target_url"]
-    assert subscription["expires_at"] is not None  # it ends by itself if n8n ends first
+    assert subscription["expires_at"] is not None  # it expires even if n8n stops first
     device.send_done(device.punch("5"))
     (execution,) = listening.started()
     assert (execution.mode, execution.json("When")[0]["user_id"]) == ("manual", "5")
-    wait_for(lambda: not listening.subscriptions(), 20)  # it took one, and listens no more
+    wait_for(lambda: not listening.subscriptions(), 20)  # after one event, it stops listening
 
 
 def test_listening_for_a_test_event_gets_a_sample_if_no_event_arrives(

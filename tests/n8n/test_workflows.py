@@ -36,7 +36,7 @@ Import = Callable[..., Workflow]
 
 @pytest.fixture
 def template(n8n: N8n, device: Device) -> Iterator[Import]:
-    """Imports a template: parameters and credentials are filled in by node, the trigger is narrowed to the device."""
+    """Imports a template, with parameters and credentials by node name. Limits its trigger to the device."""
     made: list[Workflow] = []
 
     def template(name: str, filled: Json, credentials: Json | None = None) -> Workflow:
@@ -62,20 +62,20 @@ def template(n8n: N8n, device: Device) -> Iterator[Import]:
 
 @pytest.fixture
 def apart(tmp_path: Path) -> Iterator[Stage]:
-    """A stage whose devices are the test's alone, for templates that go over all devices."""
+    """A separate stage for one test, for templates that use all devices."""
     with stages.stage(tmp_path) as made:
         yield made
 
 
 @pytest.fixture
 def to_apart(apart: Stage, n8n: N8n) -> Json:
-    """The credential for its relay."""
+    """The credential for the relay of `apart`."""
     access = {"relayUrl": apart.relay.url, "apiKey": API_KEY}
     return {"camsRelayApi": n8n.credential("camsRelayApi", access, "apart")}
 
 
 def settings(name: str, **values: Any) -> Json:
-    """A template's node "Settings" with other values, as its editor writes them."""
+    """Returns the parameters of a template's node "Settings" with these values, as the editor stores them."""
     document = json.loads((PACKAGE / "workflows" / f"{name}.json").read_text())
     (node,) = (node for node in document["nodes"] if node["name"] == "Settings")
     rows = node["parameters"]["assignments"]["assignments"]
@@ -85,7 +85,7 @@ def settings(name: str, **values: Any) -> Json:
 
 
 def published(workflow: Workflow, stage: Stage) -> Workflow:
-    """Once its trigger has subscribed."""
+    """Publishes a workflow and waits until its trigger has subscribed."""
     workflow.publish()
     (trigger,) = (node for node in workflow.document()["nodes"] if node["type"] == TRIGGER)
     hook = f"{trigger['webhookId']}/webhook"
@@ -99,7 +99,7 @@ def published(workflow: Workflow, stage: Stage) -> Workflow:
 
 
 def at(text: str) -> datetime:
-    """A moment of yesterday, at the device (+05:30)."""
+    """Returns a time yesterday in the device's time zone (+05:30)."""
     yesterday = datetime.now(UTC) - timedelta(days=1)
     return datetime.fromisoformat(f"{yesterday:%Y-%m-%d}T{text}+05:30")
 
@@ -109,7 +109,7 @@ def utc(text: str) -> str:
 
 
 def succeeded(workflow: Workflow, runs: int = 1) -> list[Any]:
-    """Its executions, none of which failed."""
+    """Returns the workflow's executions, and checks that none failed."""
     found = workflow.executions(runs)
     assert [run.status for run in found] == ["success"] * len(found), [
         run.result.get("error") for run in found
@@ -142,12 +142,12 @@ def test_punches_are_written_to_a_google_sheet(
 
 
 def calls(service: ErpNext) -> list[Request]:
-    """The calls of ERPNext's method. A former test's subscription may still send to a receiver that had this port."""
+    """The calls of ERPNext's method. An earlier test's subscription may still send other requests to this port."""
     return [request for request in service.requests if request.path == erpnext.METHOD]
 
 
 def to_erpnext(template: Import, n8n: N8n, site: Site, secret: str) -> Workflow:
-    """The template, filled in, and a minute made shorter."""
+    """Imports the template with its settings, and without its wait of a minute."""
     access = {"apiKey": erpnext.KEY, "apiSecret": secret, "environment": "selfHosted", "domain": site.url}
     return template(
         "punches-to-erpnext",
@@ -183,12 +183,12 @@ def test_punches_are_written_to_erpnext(template: Import, n8n: N8n, stage: Stage
             },
         ]
         asked = len(calls(service))
-        assert asked == 2 + 3  # twice it was updating; the unknown employee was asked for once
+        assert asked == 2 + 3  # two failed as it was updating, and the unknown employee isn't retried
         unknown = [
             row for run in runs if "Unknown Employees" in run.nodes for row in run.json("Unknown Employees")
         ]
         assert [row["user_id"] for row in unknown] == ["unknown"]
-        # A checkin that is there already is no failure, and isn't tried again.
+        # An existing checkin is not a failure, and isn't retried.
         stage.relay.call("POST", f"/v1/subscriptions/{subscription(workflow, stage)}/replay", json=since())
         wait_for(lambda: len(calls(service)) >= asked + 3, 30)
         succeeded(workflow, 3)
@@ -229,7 +229,7 @@ def test_punches_are_written_to_odoo(template: Import, n8n: N8n, stage: Stage, d
         day = [
             ("100", "09:00:00", "CheckIn"),
             ("7", "09:10:00", "CheckIn"),
-            ("100", "09:00:30", "CheckIn"),  # to be sure
+            ("100", "09:00:30", "CheckIn"),  # a second check-in
             ("100", "18:00:00", "CheckOut"),
             ("100", "18:00:20", "CheckOut"),
             ("99", "18:01:00", "CheckOut"),
@@ -268,7 +268,7 @@ def test_a_late_arrival_is_posted_to_slack_once_a_day(
     ]
     for number, (user, time, kind) in enumerate(punches, start=1):
         device.send_done(device.punch(user, at(time), Type=kind))
-        workflow.executions(number - (number >= 3))  # the one going out starts nothing
+        workflow.executions(number - (number >= 3))  # the check-out starts no workflow
     succeeded(workflow, 4)
     (message,) = workspace.messages
     assert message == ("#attendance", f"User late came at 09:10 ({device.id}).")
@@ -354,7 +354,7 @@ def test_the_nightly_workflow_recovers_missed_punches(nightly: Workflow, apart: 
 
 
 def test_the_nightly_workflow_reports_unreachable_devices(nightly: Workflow, apart: Stage) -> None:
-    # Those reached come before, between and after them.
+    # Reachable devices come before, between and after the unreachable ones.
     every = sorted([apart.device.id, *(apart.new_device().id for _ in range(4))])
     away = every[1::2]
     for one in away:
