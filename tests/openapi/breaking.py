@@ -1,4 +1,4 @@
-"""Compares two descriptions of the API: which changes break a client that works with the former one.
+"""Finds the changes between two descriptions of the API that break clients of the former one.
 
 The rules are those of docs/versioning.md. New endpoints, optional fields and fields in responses aren't reported.
 Alternatives (`oneOf`, `anyOf`) aren't compared.
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 _METHODS = ("get", "put", "post", "delete", "patch")
 _SCOPE = re.compile(r" Scope: (.+)\.$")
-_DEEPEST = 12  # schemas can contain themselves
+_DEEPEST = 12  # the depth limit, as schemas can contain themselves
 # Keywords that limit a value, and whether a higher number allows more.
 _LIMITS = {
     "maximum": True,
@@ -44,7 +44,7 @@ def breaking_changes(former: Json, present: Json) -> list[str]:
 
 
 class _Comparison:
-    """Compares parts of two documents, whose references it follows."""
+    """Compares parts of two documents and follows their references."""
 
     def __init__(self, former: Json, present: Json) -> None:
         self._former, self._present = former, present
@@ -135,7 +135,7 @@ class _Comparison:
 
 
 def _narrowed(old: Json, new: Json, place: str) -> Iterator[str]:
-    """Yield what was allowed to be sent and isn't any more."""
+    """Yield what clients were allowed to send and no longer are."""
     if "enum" in new and (
         lost := {str(value) for value in old.get("enum", ())} - {str(one) for one in new["enum"]}
     ):

@@ -20,7 +20,7 @@ from tests.stage import Stage
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
-    """The web application, its store not running."""
+    """The web application without a running store."""
     folder = tmp_path_factory.mktemp("app")
     made_up = {"RELAY_DATA_DIR": str(folder), "RELAY_SECRET_KEY": "x" * 32, "RELAY_API_KEY": "x" * 32}
     return create_app(load(made_up))
@@ -39,24 +39,24 @@ def whole() -> Json:
 
 @pytest.fixture(scope="session")
 def with_webhooks() -> Json:
-    """The same with what subscribed URLs are sent."""
+    """The OpenAPI 3.1 document including the webhooks sent to subscribed URLs."""
     return openapi.document(webhooks=True)
 
 
 @pytest.fixture(scope="session")
 def actions() -> Json:
-    """The same, the tag `actions` alone."""
+    """The OpenAPI 3.1 document with only the tag `actions`."""
     return openapi.document(tag="actions")
 
 
 @pytest.fixture(scope="session")
 def tools() -> Path:
-    """The folder of the programs that `node/` has in exact versions."""
+    """The folder of the Node.js programs pinned in `node/`."""
     return node.installed(Path(__file__).parent / "node") / "node_modules" / ".bin"
 
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A relay of its own: what is tried out here leaves subscriptions and keys behind."""
+    """A separate relay, as these tests leave subscriptions and keys behind."""
     with stages.stage(tmp_path_factory.mktemp("stage")) as made:
         yield made

@@ -75,7 +75,7 @@ TOOL: Json = {
 
 
 def wrong_for_gemini(tool: Json) -> list[str]:
-    """What of a tool Gemini doesn't document, where it is."""
+    """Lists the parts of a tool that Gemini doesn't document, each with its path."""
     found = [f"{error.json_path}: {error.message}" for error in Draft202012Validator(TOOL).iter_errors(tool)]
     for declaration in tool["functionDeclarations"]:
         parameters = declaration.get("parameters", {"properties": {}})

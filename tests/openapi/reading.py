@@ -9,7 +9,7 @@ Json = dict[str, Any]
 
 
 def resolved(document: Json, part: Json) -> Json:
-    """A part of a document, or the component that it refers to."""
+    """Returns a part of a document, or the component that it refers to."""
     if "$ref" not in part:
         return part
     found: Any = document

@@ -40,14 +40,14 @@ _GATEWAYS_OWN = {502, 503}
 _config = SchemathesisConfig.from_dict(
     {
         "generation": {
-            "mode": "all",  # what fits the description, and what doesn't
+            "mode": "all",  # both valid and invalid requests
             "max-examples": _EXAMPLES,
             "deterministic": True,
             "allow-x00": False,
-            "with-security-parameters": False,  # the key is always sent; wrong ones are tests/relay's
+            "with-security-parameters": False,  # the key is always sent; tests/relay sends wrong ones
         },
         "phases": {"coverage": {"unexpected-methods": []}},
-        # Fifteen times nearly the same: what is special about them comes in what is generated.
+        # Fifteen nearly equal operations, whose differences are covered by generated requests.
         "operations": [
             {"include-path-regex": "/add-user-with", "phases": {"coverage": {"enabled": False}}},
         ],
@@ -58,13 +58,13 @@ schema = schemathesis.openapi.from_dict(openapi.document(), config=_config).excl
 
 @pytest.fixture(scope="module")
 def spare(stage: Stage) -> str:
-    """A device to be changed: actions on it need not work."""
+    """A device that requests may change. Actions on it needn't work."""
     return stage.new_device().id
 
 
 @pytest.fixture(scope="module")
 def known(stage: Stage) -> dict[str, Any]:
-    """Values that the relay knows, by the names of parameters and fields."""
+    """Values that exist in the relay, by the names of parameters and fields."""
     relay, device = stage.relay, stage.device
     body = {"target_url": "http://127.0.0.1:9/", "events": ["subscription.disabled"]}
     made = relay.call("POST", "/v1/subscriptions", json=body)
@@ -99,8 +99,8 @@ def test_responses_are_as_described(
 
 
 def _put_in(case: Any, known: dict[str, Any]) -> None:
-    """Real ids for made-up ones, but where something would be removed that others need."""
-    if isinstance(case.body, dict):  # no name is looked up: that takes its time where there is no network
+    """Replaces generated IDs by real ones, except if the request would delete data that others need."""
+    if isinstance(case.body, dict):  # avoids DNS lookups, which are slow without a network
         for name in ("target_url", "gateway_url"):
             if str(case.body.get(name)).startswith("http"):
                 case.body[name] = known[name]
@@ -108,7 +108,7 @@ def _put_in(case: Any, known: dict[str, Any]) -> None:
     if case.method == "DELETE" or negative:
         return
     given = known
-    if case.path == "/v1/devices":  # one is registered once only
+    if case.path == "/v1/devices":  # a device can only be registered once
         given = {name: value for name, value in known.items() if name != "device_id"}
     if "/add-user" in case.path:
         given = {**known, "user_id": secrets.token_hex(6)}

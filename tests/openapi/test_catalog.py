@@ -19,7 +19,7 @@ PACKAGES = {"n8n-nodes": "nodes/catalog.json", "zapier-app": "catalog.json"}
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone without .venv, with what building a catalog needs; `bin` beside it is its PATH."""
+    """A clone without .venv, with the files needed to build a catalog. Its PATH is the folder `bin` beside it."""
     clone = tmp_path / "clone"
     for package, path in PACKAGES.items():
         (clone / package / path).parent.mkdir(parents=True)
@@ -37,13 +37,13 @@ def program(path: Path, script: str) -> None:
 
 
 def set_up(clone: Path) -> None:
-    """What `make .venv/.run` does."""
+    """Sets up .venv like `make .venv/.run`."""
     program(clone / ".venv" / "bin" / "python", f'exec "{sys.executable}" "$@"')
     (clone / ".venv" / ".run").touch()
 
 
 def build(clone: Path, package: str) -> subprocess.CompletedProcess[str]:
-    """The package's own script `catalog`."""
+    """Runs the package's own script `catalog`."""
     scripts = json.loads((ROOT / package / "package.json").read_text())["scripts"]
     node, *arguments = scripts["catalog"].split()
     assert node == "node"
@@ -65,7 +65,7 @@ def test_a_package_builds_it_from_the_registry(package: str, clone: Path) -> Non
     assert built.returncode == 0, built.stdout
     path = clone / package / PACKAGES[package]
     assert json.loads(path.read_text()) == openapi.catalog()
-    assert list(path.parent.glob(".catalog*")) == []  # nothing half written
+    assert list(path.parent.glob(".catalog*")) == []  # no incomplete file is left
     before = path.stat().st_mtime_ns
     assert build(clone, package).returncode == 0
     assert path.stat().st_mtime_ns == before

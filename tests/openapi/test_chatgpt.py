@@ -28,5 +28,5 @@ def test_a_gpt_needs_one_server_and_no_header(actions: Json) -> None:
 
 
 def test_an_action_responds_before_a_gpt_times_out() -> None:
-    """GPT actions wait 45 s; the relay's own wait and what it needs beside it must fit."""
+    """GPT actions time out after 45 s, which must be enough for the relay's wait and its own work."""
     assert load({}).command_wait <= 30

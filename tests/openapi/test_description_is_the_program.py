@@ -21,7 +21,7 @@ from tests.openapi.reading import Json, operations, resolved
 
 
 def _routes(app: Flask) -> dict[tuple[str, str], tuple[str, ...]]:
-    """(method, path) of every route, with the scopes of its view; the path of an action for each of them."""
+    """Returns the scopes of every route by (method, path). Each action is a route of its own."""
     found = {}
     for rule in app.url_map.iter_rules():
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
@@ -61,7 +61,7 @@ def test_examples_of_bodies_pass_the_programs_validation(whole: Json) -> None:
             assert not action.schema().validate(example["value"])
 
 
-# What is served
+# Served documents
 
 
 @pytest.mark.parametrize("version", openapi.VERSIONS)
@@ -129,7 +129,7 @@ def test_the_viewer_is_the_published_version() -> None:
 
 
 def test_bodies_of_the_gateways_collection_are_the_documented_ones() -> None:
-    """Key by key and word by word, but for what differs from call to call, and the made-up values."""
+    """All keys and fixed values are equal. Values that differ between calls only need the same type."""
 
     def shape(node: object, name: str = "") -> object:
         if isinstance(node, dict):

@@ -20,7 +20,7 @@ def test_building_a_description_lets_other_requests_run(
     monkeypatch.setattr(openapi, "let_others_run", lambda: turns.append(None))
     text, _ = openapi.served("yaml", version, None, "http://relay.test")
     assert len(turns) >= len(text) / 20_000, (
-        "some turns for the conversion, and one for each piece of the text"
+        "it must yield during the conversion, and once for each piece of the text"
     )
 
 

@@ -146,7 +146,7 @@ def test_webhooks_are_the_event_types(whole: Json, with_webhooks: Json) -> None:
 
 
 def test_no_two_event_schemas_are_the_same(whole: Json) -> None:
-    """A reader of `oneOf` couldn't tell them apart."""
+    """Readers of `oneOf` couldn't distinguish them."""
     kinds = [resolved(whole, one) for one in whole["components"]["schemas"]["Event"]["oneOf"]]
     shapes = [tuple(sorted(kind["properties"])) for kind in kinds]
     assert len(shapes) == len(set(shapes))

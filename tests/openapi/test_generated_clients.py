@@ -1,4 +1,4 @@
-"""Code generators make client code from the description that compiles and has readable names."""
+"""Client code generated from the description compiles and has readable names."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_types_for_typescript_compile_and_catch_mistakes(
 
 
 def generated_models(document: Path, folder: Path) -> ModuleType:
-    """Models made by datamodel-codegen, as a module. `--strict-nullable`: in 3.0, a required field may be null, too."""
+    """Generates models with datamodel-codegen. In 3.0, `--strict-nullable` lets required fields be null, too."""
     path = folder / f"models_{folder.name}.py"
     made = node.run(
         folder,

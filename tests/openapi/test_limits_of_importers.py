@@ -17,7 +17,7 @@ _OPERATIONS, _DESCRIPTION, _PARAMETER, _BODY = 30, 300, 700, 100_000
 
 
 def test_actions_are_the_commands_add_user_and_two_reads(actions: Json) -> None:
-    """If these are more than a tool takes, those are left out that `add-user` can do, the largest first."""
+    """If there are too many for a tool, actions that `add-user` covers are left out, the largest first."""
     found = {path.removeprefix("/v1/actions/") for path, _, _ in operations(actions)}
     names = {str(operation.action) for operation in COMMANDS} | {"add-user"}
     too_many = max(0, len(names) + 2 - _OPERATIONS)
@@ -71,7 +71,7 @@ def _is_optional_credential(schema: Json, name: str) -> bool:
 
 
 def test_optional_credentials_have_no_examples(actions: Json) -> None:
-    """n8n's and Postman's importers fill in all examples: a user would get a card and a PIN that nobody chose."""
+    """n8n's and Postman's importers fill in all examples, so a user would get a card and PIN that nobody chose."""
     optional = 0
     for _, method, operation in operations(actions):
         schema = body_of(actions, operation) if method == "post" else {}
@@ -126,7 +126,7 @@ def test_destructive_actions_require_confirmation(whole: Json) -> None:
 
 
 def _flat(schema: Json) -> bool:
-    """Whether every field is a text, a number or a truth value, by one type alone, with nothing Gemini refuses."""
+    """Whether every field has one type, string, number or boolean, and no keyword that Gemini refuses."""
     words = {"title", "type", "description", "examples", "enum", "default", "pattern", "format"}
     words |= {"minimum", "maximum", "minLength", "maxLength"}
     return set(schema) <= {"title", "type", "properties", "required", "description"} and all(
@@ -136,7 +136,7 @@ def _flat(schema: Json) -> bool:
 
 
 def _words_in(node: Any) -> set[str]:
-    """The keys of all schemas, not of examples."""
+    """The keys of all schemas, without those of examples."""
     if isinstance(node, list):
         return {word for item in node for word in _words_in(item)}
     if not isinstance(node, dict):

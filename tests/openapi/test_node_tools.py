@@ -1,6 +1,6 @@
 """Node.js tools accept the descriptions: Spectral, Redocly, and newman with both Postman collections.
 
-They are in `node/` with exact versions, and are installed once from the npm registry. Nothing else needs the network.
+They are pinned in `node/` and installed once from the npm registry. Nothing else needs the network.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Each version of the description, whole, with webhooks, and of the tag `actions`, as files."""
+    """Files of each version of the description, complete and with only the tag `actions`, and one with webhooks."""
     folder = tmp_path_factory.mktemp("documents")
     found = []
     for version in openapi.VERSIONS:
@@ -57,7 +57,7 @@ def test_redocly_finds_no_problem(tools: Path, documents: list[Path]) -> None:
 
 
 def _newman(tools: Path, collection: object, folder: Path, **variables: str) -> int:
-    """Runs a collection; how many requests it made, all of whose tests passed."""
+    """Runs a collection, checks that all its tests pass, and returns the number of its requests."""
     path, report = folder / "collection.json", folder / "report.json"
     path.write_text(json.dumps(collection))
     values = [part for name, value in variables.items() for part in ("--env-var", f"{name}={value}")]
@@ -84,7 +84,7 @@ def test_newman_runs_the_gateways_collection_with_the_simulator(
         auth_token=device.token,
     )
     assert made == len(COMMANDS)
-    assert not stage.simulator.gateway.device(device.id).users  # the last ones delete everything
+    assert not stage.simulator.gateway.device(device.id).users  # the last requests delete everything
 
 
 def test_newman_runs_the_relays_collection_with_a_relay(tools: Path, stage: Stage, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.stage import Stage
 
 
 def _closed(schema: Any) -> Any:
-    """The schema with no further properties allowed."""
+    """Returns the schema with additional properties forbidden."""
     if isinstance(schema, list):
         return [_closed(item) for item in schema]
     if not isinstance(schema, dict):
@@ -26,7 +26,7 @@ def _closed(schema: Any) -> Any:
 
 
 class Described:
-    """Calls a relay, and holds its answer against the description."""
+    """Calls a relay and checks its response against the description."""
 
     def __init__(self, document: Json, stage: Stage) -> None:
         self._document, self._stage = document, stage
@@ -77,7 +77,7 @@ def test_responses_with_data_from_devices_are_described(described: Described, st
     described("GET", "/v1/users/8", "/v1/users/{user_id}")
     card = "/v1/users/8/credentials/card/0"
     described("GET", card, "/v1/users/{user_id}/credentials/{credential_type}/{index}", **only)
-    # Of each kind on its own: an event may be one of several.
+    # Reads each event alone, as events have different schemas.
     for event in described("GET", "/v1/events", **only)["data"]:
         described("GET", f"/v1/events/{event['id']}", "/v1/events/{event_id}")
     described("GET", "/v1/devices")

@@ -17,7 +17,7 @@ _INSTANCES = ("example", "examples", "value", "default", "enum")
 
 
 def flat(document: Json, node: Any) -> Any:
-    """With the components in the places that refer to them, and without titles."""
+    """Returns a node with references replaced by their components, and without titles."""
     if isinstance(node, list):
         return [flat(document, item) for item in node]
     if not isinstance(node, dict):
@@ -30,7 +30,7 @@ def flat(document: Json, node: Any) -> Any:
 
 
 def schemas_in(node: Any) -> Iterator[Json]:
-    """Every schema that is described in place."""
+    """Yields every inline schema."""
     if isinstance(node, list):
         for item in node:
             yield from schemas_in(item)
@@ -104,7 +104,7 @@ def test_tags_for_import_contain_no_administrative_operations(tag: str, whole: J
 
 
 def test_no_two_components_have_the_same_name(with_webhooks: Json) -> None:
-    """Of whatever kind: generators make a type of each."""
+    """This holds across kinds, because generators make a type from each component."""
     names = Counter(name.lower() for parts in with_webhooks["components"].values() for name in parts)
     assert [name for name, count in names.items() if count > 1] == []
 

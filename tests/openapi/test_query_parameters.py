@@ -9,13 +9,13 @@ from flask import Flask
 from app.api.query_parameters import parameters_of
 from app.openapi.build import build
 
-# With format=json, the path of a file is that of a user ID which ends like one.
+# With format=json, a path that ends like a file's is that of a user ID with this ending.
 _OF_THE_MONTH = {f"/v1/attendance/{{user_id}}.{ending}": {"format"} for ending in ("csv", "xlsx")}
 _IN_PATH = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
 def described() -> dict[tuple[str, str], set[str]]:
-    """(method, path) → names of query parameters."""
+    """Returns the names of query parameters by (method, path)."""
     return {
         (method.upper(), path): {
             found["name"] for found in operation.get("parameters", ()) if found.get("in") == "query"
