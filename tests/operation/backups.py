@@ -21,12 +21,12 @@ def names(folder: Path) -> list[str]:
 
 
 def prefix(kept: Store) -> str:
-    """How names of an earlier version begin, which had no origin."""
+    """The prefix of backup names of an earlier version, without an origin."""
     return f"cams-relay-{(kept.identity.store_id() or '')[:8]}-"
 
 
 def put(kept: Store, folder: Path, at: float) -> Path:
-    """A file that has the name of a backup made at a time."""
+    """Creates a file named like a backup made at this time."""
     path = (
         folder
         / f"{prefix(kept)}{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}.backup"

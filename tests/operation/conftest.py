@@ -1,4 +1,4 @@
-"""The stores of these tests: one of its own, and that of the shared relay for scheduled backups."""
+"""The stores of these tests: a separate one, and the shared relay's for scheduled backups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store that is away is logged when it goes away, then once a minute, and when it is back."""
+"""An unreachable store is logged at once, then every minute, and again when it is back."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_health_is_503_while_no_callback_can_be_taken(tmp_path: Path) -> None:
 
 
 def test_a_replaced_store_is_distinguished_from_an_absent_store(tmp_path: Path) -> None:
-    """It has a new password, which the running processes took for the store's absence."""
+    """It has a new password, and running processes used to mistake the failed login for an absent store."""
     relay = Relay(tmp_path).start("store", "web")
     try:
         device = relay.device()
@@ -53,7 +53,7 @@ def test_a_replaced_store_is_distinguished_from_an_absent_store(tmp_path: Path) 
             return {relay.call("GET", "/health").json()["store"] for _ in range(6)}
 
         wait_for(lambda: stores() == {"foreign"}, 60, every=0.5)
-        assert device.send(device.punch()).status_code == 200  # it waits on disk
+        assert device.send(device.punch()).status_code == 200  # the callback waits on disk
         relay.kill("store")
         shutil.rmtree(tmp_path / "data" / "store")
         (tmp_path / "former").rename(tmp_path / "data" / "store")

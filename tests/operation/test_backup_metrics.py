@@ -15,7 +15,7 @@ DAY = 86_400.0
 
 
 def shown(relay: Relay) -> tuple[float, float | None, bool]:
-    """`cams_relay_backups_failing`, the newest backup's age, and whether `/health` has a problem with backups."""
+    """Returns `cams_relay_backups_failing`, the newest backup's age, and whether `/health` reports a problem."""
     text = relay.call("GET", "/metrics").text
     failing = re.search(r"^cams_relay_backups_failing (\S+)$", text, re.MULTILINE)
     age = re.search(r"^cams_relay_backup_newest_seconds (\S+)$", text, re.MULTILINE)

@@ -116,7 +116,7 @@ def test_a_failure_is_logged_once_a_minute_counted_and_reported_until_it_is_over
     relay: Relay, kept: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock, folder = Clock(), tmp_path / "disk"
-    LOOPS.end(LOOP)  # a failure of another test would be in the same minute
+    LOOPS.end(LOOP)  # another test's failure in the same minute would suppress the log line
     schedule = BackupSchedule(kept, folder, DAY, 3, clock)
     failures = schedule._loop.failures
     with caplog.at_level(logging.ERROR, "relay.loops"):
@@ -142,13 +142,13 @@ def test_a_backup_that_would_fill_the_disk_is_not_started(kept: Store, tmp_path:
     schedule = BackupSchedule(kept, tmp_path, DAY, 3, clock)
     first = schedule.turn()
     assert first is not None
-    os.truncate(first, shutil.disk_usage(tmp_path).free)  # sparse
+    os.truncate(first, shutil.disk_usage(tmp_path).free)  # a sparse file
     clock.now += DAY
     assert schedule.turn() is None and names(tmp_path) == [first.name]
     assert "Free up space" in backup_details(kept)[0] and "Free up" not in backup_warnings(kept)[0]
     os.truncate(first, 1)
     clock.now += 30
-    assert schedule.turn() is None and "Free up space" in backup_details(kept)[0]  # not again that soon
+    assert schedule.turn() is None and "Free up space" in backup_details(kept)[0]  # not tried again so soon
     clock.now += 30
     assert schedule.turn() is not None
 
@@ -162,7 +162,7 @@ def test_missing_and_late_backups_are_reported(relay: Relay, tmp_path: Path, kep
     assert backup_warnings(wanted) == []
     (stopped,) = backup_warnings(wanted, clock.now + 3 * 3_600)
     assert "no process makes backups. The newest backup is 3 h old" in stopped
-    assert backup_warnings(kept, clock.now + 3 * 3_600) == []  # they were turned off
+    assert backup_warnings(kept, clock.now + 3 * 3_600) == []  # automatic backups are off in these settings
 
 
 def test_a_missing_folder_is_only_named_to_the_operator(relay: Relay, tmp_path: Path, kept: Store) -> None:
@@ -175,7 +175,7 @@ def test_a_missing_folder_is_only_named_to_the_operator(relay: Relay, tmp_path: 
         )
         (unnamed,) = backup_warnings(wanted)
         assert "folder in RELAY_BACKUP_TO doesn't exist" in unnamed and str(tmp_path) not in unnamed
-        BackupSchedule(kept, tmp_path, 3_600, 3).turn()  # and once backups were made in another folder
+        BackupSchedule(kept, tmp_path, 3_600, 3).turn()  # the result must be the same after backups in another folder
 
 
 def test_no_process_is_reported_missing_while_up_starts(relay: Relay, tmp_path: Path, kept: Store) -> None:

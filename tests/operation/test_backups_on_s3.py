@@ -35,7 +35,7 @@ FOLDER = "backup-upload"
 
 
 class Bucket:
-    """A new bucket, and how the relay is told of it."""
+    """A new bucket, and the environment variables for the relay to use it."""
 
     def __init__(self, endpoint: str) -> None:
         self.name = f"made-up-{secrets.token_hex(4)}"
@@ -87,13 +87,13 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
 @pytest.fixture
 def kept(kept: Store) -> Iterator[Store]:
-    """The shared relay's store, which must have no copies of backups left on the disk."""
+    """The shared relay's store. After the test, no copies of backups may be left on disk."""
     yield kept
     assert not _local(kept)
 
 
 def _local(kept: Store) -> list[Path]:
-    """The files that are left on the disk."""
+    """The copies of backups on the local disk."""
     folder = kept.settings.data_dir / FOLDER
     return list(folder.iterdir()) if folder.is_dir() else []
 
@@ -114,7 +114,7 @@ def test_backups_are_made_when_due_and_the_newest_are_kept(
         clock.now += DAY
     assert bucket.objects() == sorted(made[-2:])
     restarted = BackupSchedule(kept, bucket.place, 2 * DAY, 2, clock)
-    assert restarted.turn() is None and backup_details(kept) == []  # it has found the newest one
+    assert restarted.turn() is None and backup_details(kept) == []  # it has found the newest backup
 
 
 def test_only_backups_of_this_store_in_this_folder_are_removed(kept: Store, bucket: Bucket) -> None:

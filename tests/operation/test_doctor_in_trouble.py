@@ -49,7 +49,7 @@ def test_an_empty_key_file_is_explained_like_a_missing_one(tmp_path: Path) -> No
         assert told.returncode == 1 and "Traceback" not in text
         assert "secret_key is empty, but" in text and "Put the file back" in text, text
         assert "Remove it" not in text
-    assert file.read_text() == "", "no new key beside encrypted data"
+    assert file.read_text() == "", "no new key may be written beside encrypted data"
     file.write_text(key)
     up = Up(tmp_path, "--no-simulator")
     up.wait_for_screen()

@@ -1,4 +1,4 @@
-"""A request that reads or writes much data lets other work in its process run."""
+"""A request that reads or writes a lot of data lets other work in its process run."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _fill(store: Store) -> None:
 
 @pytest.fixture
 def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many calls each pipeline had that was sent meanwhile."""
+    """The number of commands in each pipeline sent during the test."""
     found: list[int] = []
     execute = Pipeline.execute
 

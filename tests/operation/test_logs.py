@@ -15,7 +15,7 @@ from tests.harness import Receiver, Relay, wait_for
 
 
 def lines(relay: Relay) -> list[dict[str, Any]]:
-    """The log; what Python itself warns of at the start is no JSON."""
+    """The log's lines of JSON, without Python's own warnings at the start."""
     return [json.loads(line) for line in relay.logs().splitlines() if line.startswith("{")]
 
 
@@ -48,7 +48,7 @@ def test_json_lines_have_ids(tmp_path: Path, receiver: Receiver) -> None:
 
 @pytest.fixture(scope="module")
 def telling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    """A relay that logs all in JSON, in one web process."""
+    """A relay with one web process that logs everything in JSON."""
     more = {"RELAY_LOG_FORMAT": "json", "RELAY_LOG_LEVEL": "debug", "WEB_CONCURRENCY": "1"}
     relay = Relay(tmp_path_factory.mktemp("telling"), **more).start("store", "web")
     yield relay
@@ -57,7 +57,7 @@ def telling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
 
 @pytest.mark.parametrize("past_wsgi", [True, False])
 def test_a_callbacks_event_is_found_by_the_id_of_its_request(telling: Relay, past_wsgi: bool) -> None:
-    """A body without a length goes to Flask's view; an ordinary one never gets there."""
+    """Flask's view only handles callbacks without a Content-Length. The others are handled before it."""
     device = telling.device()
 
     def send(document: object, named: str) -> requests.Response:
@@ -74,7 +74,7 @@ def test_a_callbacks_event_is_found_by_the_id_of_its_request(telling: Relay, pas
     (line,) = wait_for(lambda: [one for one in lines(telling) if one.get("event_id") == event["id"]])
     assert (line["request_id"], line["level"], line["logger"]) == (named, "debug", "relay.callback")
     assert device.id in line["message"] and event["id"] in line["message"]
-    # Known already; then refused.
+    # First a duplicate, then a refused callback.
     assert send(punch, f"{named}.2").headers["x-request-id"] == f"{named}.2"
     again = wait_for(lambda: [one for one in lines(telling) if one.get("request_id") == f"{named}.2"])
     assert "duplicates" in again[0]["message"]
@@ -85,7 +85,7 @@ def test_a_callbacks_event_is_found_by_the_id_of_its_request(telling: Relay, pas
             "refused" in one["message"] for one in lines(telling) if one.get("request_id") == f"{named}.3"
         )
     )
-    # The next of the connection has not the one before's; what can't be an id is not taken.
+    # A request doesn't reuse the ID of the one before it, and invalid IDs are ignored.
     for odd in ("short", "x" * 65, 'with"quote', "with blank in it"):
         shown = send(device.punch(), odd).headers.get("x-request-id")
         assert shown is None if past_wsgi else str(shown).startswith("req_")
@@ -103,9 +103,9 @@ def test_rq_logs_once_a_minute_that_the_store_is_away(tmp_path: Path) -> None:
 
 def test_web_logs_that_callbacks_go_to_disk_and_that_the_store_is_back(tmp_path: Path) -> None:
     with Relay(tmp_path, WEB_CONCURRENCY="1") as relay:
-        assert "redis.credentials" not in relay.logs(), "redis-py warns of our store's password"
+        assert "redis.credentials" not in relay.logs(), "redis-py must not warn about our store's password"
         device = relay.device()
-        # A process that knows no device keeps nothing on disk.
+        # Makes the device known first, as a process that knows no devices stores no callbacks on disk.
         device.send_done(device.punch())
         relay.terminate("store")
         away = "callbacks are kept on disk until it is back"

@@ -37,7 +37,7 @@ def test_a_loop_that_does_not_run_any_more_is_stalled() -> None:
     loops = Loops()
     loops.get("patient")
     assert loops.troubles() == {}
-    loops.get("stuck", stalls_after=-1)  # sooner than now
+    loops.get("stuck", stalls_after=-1)  # already in the past
     assert "has not run" in loops.troubles()["stuck"]
 
 

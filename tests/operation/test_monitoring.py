@@ -119,7 +119,7 @@ def test_a_backlog_has_an_age(relay: Relay, receiver: Receiver) -> None:
 def test_the_documentation_lists_all_metrics(relay: Relay, receiver: Receiver) -> None:
     device = relay.device()
     relay.subscribe(receiver, device)
-    device.send_done(device.punch())  # so that each label has a value
+    device.send_done(device.punch())  # gives each label a value
     device.send(b"{}")
     Store(load(relay.environment)).relay_events.count(f"{LOOP_FAILURES}made-up")
     told = relay.call("GET", "/metrics").text
@@ -135,7 +135,7 @@ def test_the_documentation_lists_all_metrics(relay: Relay, receiver: Receiver) -
 
 
 def test_wrong_api_keys_are_not_counted_as_refused_callbacks(relay: Relay) -> None:
-    """The console added up everything that is counted without a device."""
+    """The console used to add up every counter without a device."""
     kept = Store(load(relay.environment))
     before = kept.history.totals()["refused"]
     assert relay.call("GET", "/v1/me", key="crk_made-up-and-wrong").status_code == 401
@@ -143,4 +143,4 @@ def test_wrong_api_keys_are_not_counted_as_refused_callbacks(relay: Relay) -> No
     assert kept.history.totals()["refused"] == before
     device = relay.device()
     assert device.send(b"{}").status_code == 401
-    wait_for(lambda: kept.history.totals()["refused"] == before + 1)  # counts go to the store together
+    wait_for(lambda: kept.history.totals()["refused"] == before + 1)  # counts are written to the store in batches

@@ -1,4 +1,4 @@
-"""Keys, subscriptions, devices and events on the command line: the same results as in the API, without secrets."""
+"""Commands for keys, subscriptions, devices and events have the same results as the API, without secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.harness import Receiver, Relay, wait_for
 
 
 def fails(relay: Relay, *arguments: str, given: str | None = None) -> str:
-    """The sentence with which a command ends that is refused."""
+    """Runs a command that must fail, and returns its error message."""
     ran = run_for(relay, *arguments, given=given)
     assert ran.returncode == 1 and ran.stdout == "", ran.stdout + ran.stderr
     assert "Traceback" not in ran.stderr
@@ -50,7 +50,7 @@ def test_keys_are_listed_as_the_api_lists_them_and_revoked_keys_stop_working(rel
     table = cli(relay, "keys", "list")
     assert made["id"] in table and made["key"] not in table and "for a test" in table
     assert "no-such" in fails(relay, "keys", "revoke", "no-such", "--yes")
-    assert "Aborted" in fails(relay, "keys", "revoke", made["id"])  # nobody confirmed
+    assert "Aborted" in fails(relay, "keys", "revoke", made["id"])  # without a confirmation
     assert relay.call("GET", "/v1/me", key=made["key"]).ok
     assert rows(relay, "keys", "revoke", made["id"], "--yes") == [{"id": made["id"], "revoked": True}]
     assert relay.call("GET", "/v1/me", key=made["key"]).status_code == 401
@@ -58,7 +58,7 @@ def test_keys_are_listed_as_the_api_lists_them_and_revoked_keys_stop_working(rel
 
 
 def test_a_command_that_succeeds_prints_no_log_lines(relay: Relay, tmp_path: Path) -> None:
-    """The audit log records the command, but that is no reason to show a log line to the user."""
+    """The audit log records the command, but the user isn't shown a log line."""
     made = run_for(relay, "keys", "create", "--name", "quiet", "--scope", "events:read")
     saved = run_for(relay, "backup", str(tmp_path / "copy"))
     assert (made.returncode, made.stderr) == (0, "") and (saved.returncode, saved.stderr) == (0, "")
@@ -234,7 +234,7 @@ def test_a_secret_in_a_binary_file_is_refused_with_a_sentence(relay: Relay) -> N
 def test_an_empty_list_prints_a_message(tmp_path_factory: pytest.TempPathFactory, what: str) -> None:
     relay = Relay(tmp_path_factory.mktemp("empty"), RELAY_SECRET_KEY="made-up-" * 8).start("store")
     try:
-        wait_for(lambda: run_for(relay, what, "list").returncode == 0, 30)  # the store is there
+        wait_for(lambda: run_for(relay, what, "list").returncode == 0, 30)  # wait for the store
         before = sorted(relay.folder.rglob("*"))
         assert "no " in cli(relay, what, "list").lower()
         assert rows(relay, what, "list") == []

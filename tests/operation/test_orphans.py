@@ -26,7 +26,7 @@ from tests.processes import child
     ],
 )
 def test_a_sigterm_ends_the_process_at_any_time(relay: Relay, where: str) -> None:
-    """One that came while the store was asked whether it may be used was lost, and the process went on for ever."""
+    """A SIGTERM during the check of the store used to get lost, and the process never stopped."""
     code = f"""
 import os, signal, sys
 import app.store.server.admission as admission

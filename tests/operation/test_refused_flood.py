@@ -47,7 +47,7 @@ def test_the_store_is_written_to_once_a_second(store: Store) -> None:
     before = store.connection.redis.info("stats")["total_commands_processed"]
     for number in range(500):
         refused.note(refusal(number % 5))
-    assert store.connection.redis.info("stats")["total_commands_processed"] - before <= 2  # those that ask
+    assert store.connection.redis.info("stats")["total_commands_processed"] - before <= 2  # the INFO commands of this test
     clock.now += 1
     refused.note(refusal())
     assert {source.latest.device_id: source.count for source in refused.all()} == {
@@ -87,7 +87,7 @@ def test_many_sources_at_one_address_leave_room_for_others(store: Store) -> None
 
 
 def test_a_flood_from_few_networks_hides_neither_a_registered_device_nor_a_new_one(store: Store) -> None:
-    """Neither in the list nor among the events, though each claim of the flood comes more often than theirs."""
+    """Both are in the list and in the events, although each source of the flood sends more often than they do."""
     refused = RefusedCallbacks(store.connection, Clock(100.0))
     for _ in range(3):
         for number in range(MOST_OF_A_NETWORK):

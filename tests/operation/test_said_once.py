@@ -43,7 +43,7 @@ def test_parked_callbacks_are_logged_in_a_sentence(tmp_path: Path) -> None:
         wait_for(lambda: summary in relay.call("GET", "/metrics").text)
         said = (tmp_path / "web.log").read_text()
         assert "Traceback" not in said
-        assert said.count("is parked") == 2, "what failed, and which device's callback it was"
+        assert said.count("is parked") == 2, "one line for the failure, one for the device's callback"
         assert shard.by_device(device.id) in " ".join(relay.get("/health")["warnings"])
 
 
@@ -91,4 +91,4 @@ def test_a_folder_in_place_of_a_spool_file_is_logged_in_a_sentence(
         assert relay.call("GET", "/health").status_code == 200
         assert relay.call("GET", "/metrics").status_code == 200
     assert "Traceback" not in (tmp_path / "web.log").read_text()
-    assert (spool / name).exists(), "nothing was deleted"
+    assert (spool / name).exists(), "nothing may be deleted"

@@ -45,7 +45,7 @@ def test_a_backup_is_made_when_one_is_due_and_the_newest_are_kept(kept: Store, t
         clock.now += 10
     assert names(tmp_path) == sorted(made[-2:])
     restarted = BackupSchedule(kept, tmp_path, 2 * DAY, 2, clock)
-    assert restarted.turn() is None  # a restart alone makes none
+    assert restarted.turn() is None  # a restart alone doesn't make a backup
 
 
 def test_only_the_relays_own_files_of_this_store_are_removed(kept: Store, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_only_the_relays_own_files_of_this_store_are_removed(kept: Store, tmp_pa
     (tmp_path / f"{prefix}20200101T000000Z-0001.backup").symlink_to(tmp_path / "holiday.jpg")
     (tmp_path / f"{prefix}20200101T000000Z-0002.backup").mkdir()
     for name in (f"{prefix}20200102T000000Z-0000.backup", f"{prefix}20200102T000000Z-0000.backup.partial"):
-        (tmp_path / name).write_text("made up")  # an old one, and one that a kill has left
+        (tmp_path / name).write_text("made up")  # an old backup, and one left by a killed process
     before = set(names(tmp_path))
     made = BackupSchedule(kept, tmp_path, DAY, 1).turn()
     assert made is not None
@@ -84,7 +84,7 @@ def test_a_backup_dated_in_the_future_does_not_delay_or_outlive_the_next(kept: S
     schedule = BackupSchedule(kept, tmp_path, DAY, 1, clock)
     second = schedule.turn()
     assert first is not None and second is not None and names(tmp_path) == [second.name]
-    assert schedule.turn() is None  # one is enough
+    assert schedule.turn() is None  # no second backup is made
 
 
 def test_backups_dated_in_the_future_are_removed_first_and_reported(
@@ -104,7 +104,7 @@ def test_backups_dated_in_the_future_are_removed_first_and_reported(
 
 
 def test_files_of_another_user_are_kept(kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only root can give a file away, so the answer of the system is made up."""
+    """Only root can change a file's owner, so the result of lstat is faked."""
     clock, lstat = Clock(), Path.lstat
     theirs, ours = (put(kept, tmp_path, clock.now - days * DAY) for days in (2, 3))
 
@@ -125,7 +125,7 @@ def test_a_restored_copy_does_not_remove_backups_of_the_original_store(kept: Sto
     assert BACKUP_ORIGIN.encode() not in first.read_bytes()
     origin = kept.connection.redis.getdel(BACKUP_ORIGIN)
     try:
-        copy = BackupSchedule(kept, tmp_path, DAY, 1, clock).turn()  # what a restored copy finds
+        copy = BackupSchedule(kept, tmp_path, DAY, 1, clock).turn()  # a restored copy has no origin
         assert copy is not None and names(tmp_path) == sorted([first.name, copy.name])
     finally:
         kept.connection.redis.set(BACKUP_ORIGIN, origin)
@@ -138,7 +138,7 @@ def test_a_copied_data_folder_has_another_origin(relay: Relay, kept: Store, tmp_
     elsewhere = Store(load(relay.environment))
     assert backup_origin(elsewhere.connection) == backup_origin(kept.connection)
     elsewhere.connection.settings = replace(kept.settings, data_dir=tmp_path)
-    same = kept.settings.redis_url is not None  # the store isn't in the folder then
+    same = kept.settings.redis_url is not None  # then the store isn't in the data folder
     assert (backup_origin(elsewhere.connection) == backup_origin(kept.connection)) == same
 
 
@@ -180,7 +180,7 @@ def test_a_process_killed_during_a_backup_causes_a_pause_and_a_report(
     clock = Clock()
 
     class Killed(BaseException):
-        """What no code of a killed process sees."""
+        """Stands for a kill, which no code in the process handles."""
 
     def killed(*_: object) -> None:
         raise Killed
@@ -191,7 +191,7 @@ def test_a_process_killed_during_a_backup_causes_a_pause_and_a_report(
             patched.setattr(copying, "_copy", killed)
             with pytest.raises(Killed):
                 schedule.turn()
-        schedule = BackupSchedule(kept, tmp_path, DAY, 1, clock)  # of the process that is started again
+        schedule = BackupSchedule(kept, tmp_path, DAY, 1, clock)  # as after a restart of the process
         assert schedule.turn() is None
         assert "killed or crashed" in backup_details(kept)[0]
         clock.now += 60 * interrupted - 1

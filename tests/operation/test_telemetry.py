@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tests.harness import Receiver, Relay, free_port, wait_for
 
-# Often, so that the tests needn't wait.
+# Export often, so that tests don't have to wait.
 FAST = {
     "OTEL_BSP_SCHEDULE_DELAY": "200",
     "OTEL_METRIC_EXPORT_INTERVAL": "1000",
@@ -27,7 +27,7 @@ FAST = {
 
 
 class Collector:
-    """An OTLP collector: `spans` and `metrics` by name, and all `bytes` that it got."""
+    """An OTLP collector that stores all `spans`, `metrics` by name, and all received `bytes`."""
 
     def __init__(self) -> None:
         self.spans: list[Any] = []
@@ -72,7 +72,7 @@ class Collector:
                 self.metrics |= {one.name: one for one in scope.metrics}
 
     def named(self, name: str, event_id: str) -> list[Any]:
-        """The spans of an event, in order of their beginning."""
+        """The spans of an event with this name, in order of their start."""
         found = [
             span
             for span in self.spans

@@ -48,7 +48,7 @@ def test_up_can_be_started_again_immediately(tmp_path: Path) -> None:
                 return False
 
         wait_for(answers, 60)
-        # It is this one that answers, and not what is left of the one before.
+        # This process answers, not a leftover of the one before.
         wait_for(lambda count=number + 1: (tmp_path / "up.log").read_text().count("is running") == count, 60)
         up.send_signal(signal.SIGTERM if number % 2 else signal.SIGKILL)
         up.wait(60)
@@ -61,7 +61,7 @@ def test_up_waits_for_processes_of_a_killed_up(tmp_path: Path) -> None:
     wait_for(lambda: "is running" in (tmp_path / "up.log").read_text(), 120)
     web = [pid for pid, command in tree(first.pid).items() if "gunicorn" in command]
     for pid in web:
-        os.kill(pid, signal.SIGSTOP)  # it takes its time to end
+        os.kill(pid, signal.SIGSTOP)  # a stopped process takes longer to end
     first.kill()
     first.wait(60)
     second = start(tmp_path, port)
