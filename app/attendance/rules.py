@@ -235,7 +235,7 @@ def summary(day: date, marks: Iterable[tuple[Mark, Site]], rules: Rules, now: fl
     worked = went[0].at - came[0].at if came and went else None
     present = _present_seconds([mark for mark, _ in ordered], rules)
     visits = _visits([mark.at for mark, _ in ordered], rules)
-    if worked is None or _is_too_long(visits, present is not None, rules):
+    if worked is None or _is_too_long([mark for mark, _ in ordered], present is not None, rules):
         worked = present = None
     ends = window(day, day, first[1].zone, rules)[1]
     # A shift that hasn't ended may end on the next day.
@@ -265,14 +265,33 @@ def summary(day: date, marks: Iterable[tuple[Mark, Site]], rules: Rules, now: fl
     }
 
 
-def _is_too_long(visits: Sequence[Sequence[int]], alternates: bool, rules: Rules) -> bool:
+def _is_too_long(marks: Sequence[Mark], alternates: bool, rules: Rules) -> bool:
     """Return whether a shift would be longer than `longest_shift`, so that a punch must be missing.
 
     If ins and outs alternate, a person is away after each second visit, and this time isn't limited. Otherwise, it
-    isn't known when they were away, so the whole time counts.
+    isn't known when they were away, so the whole time counts. A time longer than `LONGEST_GAP` that doesn't begin with
+    an in and end with an out may as well be the rest between two shifts, so it isn't counted as work, either.
     """
-    pairs = list(pairwise(visits))[::2] if alternates else [(visits[0], visits[-1])]
-    return 0 < rules.longest_shift < max((later[0] - earlier[-1] for earlier, later in pairs), default=0)
+    visits: list[list[Mark]] = []
+    for mark in marks:
+        if visits and mark.at - visits[-1][0].at < rules.same_visit:
+            visits[-1].append(mark)
+        else:
+            visits.append([mark])
+    if not rules.longest_shift:
+        return False
+    if not alternates and visits[-1][0].at - visits[0][-1].at > rules.longest_shift:
+        return True
+    for came, went in list(pairwise(visits))[:: 2 if alternates else 1]:
+        is_certain = _has("in", came) and _has("out", went)
+        limit = rules.longest_shift if is_certain else min(LONGEST_GAP, rules.longest_shift)
+        if went[0].at - came[-1].at > limit:
+            return True
+    return False
+
+
+def _has(direction: str, marks: Iterable[Mark]) -> bool:
+    return any(mark.direction == direction for mark in marks)
 
 
 def _present_seconds(marks: Sequence[Mark], rules: Rules) -> int | None:

@@ -168,3 +168,30 @@ def test_a_day_needs_no_punches_further_away_than_those_that_are_read(marks: lis
         begin, end = window(day, day, UTC, Rules())
         read = [pair for pair in marks if begin - READ_BEFORE <= pair[0].at < end + READ_AFTER]
         assert by_day(read, Rules())[day] == found
+
+
+@pytest.mark.parametrize("direction", [None, "in"])
+def test_a_stray_out_in_a_week_of_nights_pays_nobody_for_the_rest_between_two_shifts(
+    direction: str | None,
+) -> None:
+    nights = [f"{day} 22:00, {day + 1} 06:05" for day in range(1, 7)]
+    nights[3] = "4 22:00, 5 06:05 out"
+    rows = _rows(_marks(", ".join(nights), direction))
+    assert all(hours is None or hours < 13 for hours in (row["worked_hours"] for row in rows.values()))
+    assert all(row["missing_punch"] for row in rows.values() if row["worked_hours"] is None)
+    assert rows[4]["worked_hours"] is None or rows[4]["worked_hours"] == 8.08
+
+
+@pytest.mark.parametrize(
+    ("punches", "hours"),
+    [
+        ("2 06:00 in, 2 21:30 out", 15.5),  # both say so
+        ("2 06:00, 2 21:30", None),
+        ("2 06:00 in, 2 21:30 in", None),
+        ("2 06:00 in, 2 18:30 in", 12.5),
+        ("2 06:00 in, 2 12:00 in, 2 21:30 in", 15.5),  # no part of it is as long as a rest
+    ],
+)
+def test_more_than_13_hours_are_only_work_from_an_in_to_an_out(punches: str, hours: float | None) -> None:
+    row = _rows(_marks(punches))[2]
+    assert row["worked_hours"] == hours and row["missing_punch"] is (hours is None)
