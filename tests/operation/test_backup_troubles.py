@@ -175,7 +175,7 @@ def test_a_missing_folder_is_only_named_to_the_operator(relay: Relay, tmp_path: 
         )
         (unnamed,) = backup_warnings(wanted)
         assert "folder in RELAY_BACKUP_TO doesn't exist" in unnamed and str(tmp_path) not in unnamed
-        BackupSchedule(kept, tmp_path, 3_600, 3).turn()  # the result must be the same after backups in another folder
+        BackupSchedule(kept, tmp_path, 3_600, 3).turn()  # and after backups in another folder
 
 
 def test_no_process_is_reported_missing_while_up_starts(relay: Relay, tmp_path: Path, kept: Store) -> None:

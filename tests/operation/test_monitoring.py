@@ -143,4 +143,4 @@ def test_wrong_api_keys_are_not_counted_as_refused_callbacks(relay: Relay) -> No
     assert kept.history.totals()["refused"] == before
     device = relay.device()
     assert device.send(b"{}").status_code == 401
-    wait_for(lambda: kept.history.totals()["refused"] == before + 1)  # counts are written to the store in batches
+    wait_for(lambda: kept.history.totals()["refused"] == before + 1)  # counts are written in batches

@@ -47,7 +47,7 @@ def test_the_store_is_written_to_once_a_second(store: Store) -> None:
     before = store.connection.redis.info("stats")["total_commands_processed"]
     for number in range(500):
         refused.note(refusal(number % 5))
-    assert store.connection.redis.info("stats")["total_commands_processed"] - before <= 2  # the INFO commands of this test
+    assert store.connection.redis.info("stats")["total_commands_processed"] - before <= 2  # these INFO calls
     clock.now += 1
     refused.note(refusal())
     assert {source.latest.device_id: source.count for source in refused.all()} == {
