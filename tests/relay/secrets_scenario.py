@@ -35,9 +35,8 @@ def forms(secret: str) -> list[bytes]:
     found = [raw, raw.hex().encode(), raw.hex().upper().encode()]
     for before in range(3):
         whole = base64.b64encode(bytes(before) + raw)
-        found.append(
-            whole[4 if before else 0 : (before + len(raw)) // 3 * 4]
-        )  # only what no neighbouring byte affects
+        # Only the part that doesn't depend on neighbouring bytes.
+        found.append(whole[4 if before else 0 : (before + len(raw)) // 3 * 4])
     return found
 
 

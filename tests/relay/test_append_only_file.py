@@ -18,10 +18,8 @@ NOTE = b"#TS:1795631957\r\n"
     [
         (SELECT + bytes(496) + SET + SET, SELECT + SET + SET),
         (SELECT + bytes(3) + NOTE + SET + bytes(1) + SET, SELECT + NOTE + SET + SET),
-        (
-            SELECT + bytes(9) + SET + SET[:-9],
-            SELECT + SET + SET[:-9],
-        ),  # incomplete: the server handles that itself
+        # The server itself handles incomplete commands at the end.
+        (SELECT + bytes(9) + SET + SET[:-9], SELECT + SET + SET[:-9]),
         (SELECT + bytes(9) + SET + SET[:9], SELECT + SET + SET[:9]),
         (SELECT + SET, SELECT + SET),
         (SELECT + b"garbage\n" + bytes(9) + SET, SELECT + b"garbage\n" + bytes(9) + SET),

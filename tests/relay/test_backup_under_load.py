@@ -164,9 +164,7 @@ def test_earlier_callbacks_are_duplicates_and_later_ones_are_accepted_after_a_re
     )
     wanted = {made["RealTime"]["OperationID"] for made in sent}
     known = {body["operation_id"] for body in everything.values()}
-    assert {body["operation_id"] for _, body in found} >= wanted & known, (
-        "a callback after the backup was not accepted"
-    )
+    assert {body["operation_id"] for _, body in found} >= wanted & known, "a later callback was lost"
     assert old.connection.redis.ttl(SHARD.backup) > 0, (
         "changes are still recorded although the backup has ended"
     )

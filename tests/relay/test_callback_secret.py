@@ -101,9 +101,8 @@ def test_the_secret_is_shown_once_and_nowhere_else(relay: Relay, guarded: tuple[
     problem(send(device, f"{relay.url}/callback?k={secret}&a=b", b"no JSON"), 400)
     shown = [relay.get(f"/v1/devices/{device.id}"), patch(device, label="Gate"), relay.get("/v1/audit")]
     shown += [relay.call("GET", "/metrics").text, relay.events(device_id=device.id)]
-    shown.append(
-        patch(device, require_callback_secret=True)
-    )  # it was required already, so no new secret is shown
+    # It was required already, so no new secret is shown.
+    shown.append(patch(device, require_callback_secret=True))
     assert shown[0]["require_callback_secret"] is True
     assert shown[0]["callback_url"] == f"{relay.url}/callback/{device.id}"
     assert secret not in str(shown)

@@ -43,9 +43,8 @@ def test_a_repeated_callback_is_acknowledged_and_counted_but_not_published(
     first = events(device)
     assert first
     done(device.send(document))
-    document["RealTime"]["Time"] = (
-        "2020-09-18 00:00:00 GMT +0000"  # a new time of sending doesn't change the content
-    )
+    # The time of sending isn't part of the content.
+    document["RealTime"]["Time"] = "2020-09-18 00:00:00 GMT +0000"
     done(device.send(document))
     assert events(device) == first
     assert counters(device)["duplicates"] == 2

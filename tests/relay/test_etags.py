@@ -66,11 +66,8 @@ def test_a_change_with_an_outdated_etag_is_refused(relay: Relay, path: str, kind
     assert relay.call("PATCH", path, json=CHANGE[kind], headers={"If-Match": old}).status_code == 200
     before = relay.get(path)
     body = {} if method == "DELETE" else {"json": CHANGE[kind]}
-    for given in (
-        old,
-        f"W/{tag_of(relay, path)}",
-        "nonsense",
-    ):  # a weak ETag never matches (RFC 9110 §13.1.1)
+    # A weak ETag never matches (RFC 9110 §13.1.1).
+    for given in (old, f"W/{tag_of(relay, path)}", "nonsense"):
         found = problem(relay.call(method, path, headers={"If-Match": given}, **body), 412)
         assert found["code"] == "precondition_failed" and found["errors"][0]["header"] == "If-Match"
     assert relay.get(path) == before

@@ -176,11 +176,8 @@ def test_two_punches_in_the_same_second_have_separate_revisions(device: Device) 
         ("check_in", "card", 1),
         ("break_in", "card", 2),
         ("check_out", "face", 2),
-        (
-            "check_out",
-            "palm",
-            3,
-        ),  # a punch without a type could be either of the two, so it is taken for the first
+        # A punch without a type could be either of the two, so it is taken for the first.
+        ("check_out", "palm", 3),
     ]
     out, other = {event["punch_id"] for event in found if event["direction"] == "out"}, found[1]["punch_id"]
     assert len(out) == 1 and other not in out and found[2]["punch_id"] == other

@@ -30,9 +30,8 @@ from tests.security.generated import Document, Sent, documents, spoilt
 DOCUMENTS, WAYS = 1_000, 10  # 10,000 callbacks
 OVER_SOCKETS = 500
 MOST_SECONDS = 1.0
-MOST_GENUINE_SECONDS = (
-    4.0  # for a callback that is stored in chunks, between which other callbacks are stored
-)
+# For a callback that is stored in chunks, between which other callbacks are stored.
+MOST_GENUINE_SECONDS = 4.0
 LARGEST = 16 * 1024 * 1024
 # A list without rows is valid, and creates no event.
 EMPTY = re.compile(rb'\[\s*\]|"Log"\s*:\s*(null|"")|"ReturnRowCount"')

@@ -86,9 +86,8 @@ class Runner:
         """Make the modules of this process use the simulation."""
         seams = self._seams
         seams.install()
-        seams.put(
-            admission, "MOST_SHARDS", 2
-        )  # it looks at each shard; looking at a thousand takes most of the time
+        # It looks at each shard; looking at a thousand takes most of the time.
+        seams.put(admission, "MOST_SHARDS", 2)
         seams.put(connection, "make_client", self._client)
         seams.put(dispatcher, "make_async_client", self._async_client)
         seams.put(dispatcher, "Client", self._target_client)

@@ -40,9 +40,8 @@ class Stage:
             self.administrator.register(machine)
         for name in TARGETS:
             self.administrator.subscribe(name)
-        world.server.admin.set(
-            UPKEEP, ""
-        )  # no upkeep: it takes time, and no data is as old as the retention period
+        # No upkeep: it takes time, and no data is as old as the retention period.
+        world.server.admin.set(UPKEEP, "")
         for name in FOLDERS:
             self.web(name).keep_up()
 
