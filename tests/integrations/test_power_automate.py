@@ -149,9 +149,7 @@ def test_the_trigger_offers_the_event_types_and_hides_fields_that_change_deliver
 def test_an_action_is_polled_until_it_ends(stage: Stage, connector: Connector) -> None:
     """After a 202, its `Location` is polled until the response has another status."""
     device = stage.new_device()
-    stage.simulator.gateway.device(
-        device.id
-    ).spec.delay_seconds = 1  # still running when the response is sent
+    stage.simulator.gateway.device(device.id).spec.delay_seconds = 1  # so that it is still running
     answer = requests.post(
         f"{connector.base}/v1/actions/add-user",
         json={"device_id": device.id, "user_id": "100"},

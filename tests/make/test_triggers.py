@@ -51,9 +51,7 @@ def photo(stage: Stage, device: Device) -> None:
 def sends(number: int) -> Callable[[Stage, Device], None]:
     def send(_stage: Stage, device: Device) -> None:
         document = device.sample(number)
-        document["RealTime"]["OperationID"] = secrets.token_hex(
-            6
-        )  # otherwise the second would be a duplicate
+        document["RealTime"]["OperationID"] = secrets.token_hex(6)  # not a duplicate of the first
         device.send_done(document)
 
     return send

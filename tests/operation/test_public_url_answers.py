@@ -1,4 +1,4 @@
-"""The check of the public URL when what answers there is broken."""
+"""The check of the public URL reports invalid responses as problems."""
 
 from __future__ import annotations
 
