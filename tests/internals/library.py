@@ -1,4 +1,4 @@
-"""Reports that a library has changed something that the relay relies on, and which module uses it."""
+"""Checks internals of libraries that the relay relies on. A failed check names the module that uses them."""
 
 from __future__ import annotations
 

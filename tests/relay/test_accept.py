@@ -44,7 +44,7 @@ def test_without_the_header_all_works(relay: Relay) -> None:
     "accept",
     ["text/html", "application/xml", "image/*", "text/csv, text/plain", "application/json;q=0", "*/*; q=0.0"],
 )
-def test_whoever_can_read_no_json_is_refused_and_told_why(accept: str, relay: Relay) -> None:
+def test_a_caller_who_cannot_read_json_is_refused_with_a_message(accept: str, relay: Relay) -> None:
     answer = call(relay, accept)
     document = problem(answer, 406)
     assert document["code"] == "not_acceptable" and JSON in document["detail"]

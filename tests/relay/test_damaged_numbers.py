@@ -110,7 +110,9 @@ def test_a_damaged_position_of_the_attendance_index_is_replaced(
     assert position is not None and position != value
 
 
-def test_a_damaged_list_of_employees_holds_no_punch_up(relay: Relay, kept: Store, device: Device) -> None:
+def test_a_damaged_list_of_employees_does_not_block_punches(
+    relay: Relay, kept: Store, device: Device
+) -> None:
     done(device.send(device.punch("31")))
     with replaced(kept, EMPLOYEES):
         done(device.send(device.punch("32")))

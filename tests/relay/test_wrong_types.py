@@ -29,7 +29,7 @@ from tests.harness import API_KEY, Device, Receiver, Relay
 from tests.relay.tools import key_with
 
 PERSON = "70001"
-OVERWRITTEN = "{g}:listening"  # web processes set it every few seconds, whatever its type
+OVERWRITTEN = "{g}:listening"  # web processes set it every few seconds, even if its type is wrong
 # Pages that show no stored data.
 STATIC = re.compile(r"/docs|/openapi|/postman|/console/static|/console/sign-in")
 

@@ -47,7 +47,7 @@ def timestamps(data: bytes) -> None:
 
 
 def reader(data: bytes) -> None:
-    """Any JSON is read, whatever its content, and shown without its secrets."""
+    """Any JSON can be read, and is shown without its secrets."""
     try:
         envelope, _ = envelope_in(data)
     except Refused:

@@ -42,9 +42,7 @@ def test_headers_say_what_is_left_and_when_it_is_full_again(quotas: KeyQuotas, c
     assert quotas.headers("key_2")["RateLimit"].startswith(f'"key-minute";r={60 * MIB};t=0')
 
 
-def test_what_is_refused_can_be_sent_after_the_time_that_is_named(
-    quotas: KeyQuotas, clock: list[float]
-) -> None:
+def test_a_refused_request_is_accepted_after_the_stated_time(quotas: KeyQuotas, clock: list[float]) -> None:
     quotas.charge("key_1", 50 * MIB)
     with pytest.raises(OverQuota, match="RELAY_KEY_MIB_PER_MINUTE") as refused:
         quotas.charge("key_1", 20 * MIB)

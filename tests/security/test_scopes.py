@@ -94,7 +94,7 @@ def test_a_replay_by_ids_only_sends_events_that_match_the_subscription(relay: Re
     assert relay.call("PATCH", f"/v1/subscriptions/{failing['id']}", key, json=changed).status_code == 200
     again = f"/v1/subscriptions/{failing['id']}/replay"
     assert relay.call("POST", again, key, json={"event_ids": [letter]}).status_code == 202, (
-        "a dead letter of its own"
+        "one of its own dead letters"
     )
     narrow.close()
     dead.close()

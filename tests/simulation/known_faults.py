@@ -45,7 +45,7 @@ def _arrival_decides(seams: Seams) -> None:
 
 
 def _nobody_takes_replays_on(seams: Seams) -> None:
-    """A replay whose job was killed is never finished."""
+    """A replay is never finished if its job is killed."""
     seams.put(jobs, "_take_on", lambda kept: None)
 
 

@@ -78,7 +78,7 @@ def one_id_means_one_event(stage: Stage) -> Iterator[str]:
 
 
 def the_newest_wins(stage: Stage) -> Iterator[str]:
-    """Punches, users and credentials end with their newest values, in whatever order the callbacks came."""
+    """Punches, users and credentials end with their newest values, in any order of callbacks."""
     sent = list(stage.world.ledger.sent.values())
     ledger, kept = stage.world.ledger, stage.world.kept()
     owing = [one for name, one in ledger.owed.items() if name in kept or not ledger.destroyed]
