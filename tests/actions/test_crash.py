@@ -47,7 +47,13 @@ def ends(relay: Relay, ids: list[str], seconds: float = 40) -> dict[str, dict[st
     """Return all commands, once all have ended."""
 
     def all_ended() -> dict[str, dict[str, Any]] | None:
-        found = {command_id: relay.get(f"/v1/commands/{command_id}") for command_id in ids}
+        found = {}
+        for command_id in ids:
+            answer = relay.call("GET", f"/v1/commands/{command_id}")
+            if answer.status_code == 503:  # the store didn't answer in time, because the machine is busy
+                return None
+            assert answer.status_code == 200, answer.text
+            found[command_id] = answer.json()
         return found if all(command["status"] in ENDED for command in found.values()) else None
 
     ended: dict[str, dict[str, Any]] = wait_for(all_ended, seconds, 0.25)

@@ -74,6 +74,7 @@ Valkey Cluster keeps them on one node. Keys with the tag `{g}` belong to no devi
 {g}:rewritten                   set until the next rewrite of the append-only file is due
 {g}:employees                   hash: user ID, or user ID and device → employee ID and name, encrypted
 {g}:failed:NETWORK              number of failed authentications from an address, for a minute
+{g}:public_url_due              set until the public URL is checked again
 {g}:sampled                     set until the next sample of the counters is due
 {g}:counters                    hash: counters that belong to no device
 {g}:alerts                      hash: checked (last search for silent devices, ms), since (counted from then, ms)
