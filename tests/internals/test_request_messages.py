@@ -15,7 +15,7 @@ from app.base.addresses import AddressGuard
 from app.base.request_schema import Body
 from app.schemas import subscriptions
 from app.schemas.actions import ACTIONS
-from app.schemas.api_keys import KeyBody
+from app.schemas.api_keys import KeyBody, KeyRotation
 from app.schemas.devices import DeviceBody, DeviceChange
 
 _SECRET = "s3cr3t-of-nobody"
@@ -26,7 +26,7 @@ _WRONG = [
 ]  # fmt: skip
 _SECRETS = ("auth_token", "security_key", "password", "secret", "card_number")
 _BODIES = (
-    DeviceBody, DeviceChange, EmployeeRow, KeyBody, subscriptions.Filters, subscriptions.ReplayBody,
+    DeviceBody, DeviceChange, EmployeeRow, KeyBody, KeyRotation, subscriptions.Filters, subscriptions.ReplayBody,
     subscriptions.SubscriptionBody, subscriptions.TestBody,
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,7 +95,16 @@ def test_old_data_is_removed_everywhere(clocks: Clocks) -> None:
         # All of that is old now. The worker starts afterwards, so it finds the present time and a new event.
         relay.terminate("worker")
         clocks.set("+0", "store", "web", "worker")
-        device.send_done(device.punch("1"))
+        # A busy process may use its old clock for longer. With only old events, the upkeep would doubt the clock.
+        client = make_client(load(relay.environment))
+        wait_for(lambda: time.time() - client.time()[0] < 86_400, 60)
+
+        def has_a_new_event() -> bool:
+            device.send_done(device.punch("1"))
+            newest = relay.events(user_id="1")[-1]["received_at"]
+            return datetime.now(UTC) - datetime.fromisoformat(newest) < timedelta(days=1)
+
+        wait_for(has_a_new_event, 60, every=0.5)
         clocks.start("worker")
         wait_for(lambda: kinds(traces(relay)) <= set(STAYS), 120)
         left = store(relay)
@@ -103,10 +113,9 @@ def test_old_data_is_removed_everywhere(clocks: Clocks) -> None:
         assert all(relay.session.get(link).status_code in (403, 404) for link in links)
         assert relay.call("GET", f"/v1/commands/{command['command_id']}").status_code == 404
         assert relay.get("/v1/commands")["data"] == []
-        assert relay.get(f"/v1/subscriptions/{failing['id']}")["dead"] <= 1  # from the new punch
+        assert relay.get(f"/v1/subscriptions/{failing['id']}")["dead"] <= len(relay.events(user_id="1"))
         wait_for(lambda: not relay.get("/v1/audit")["data"])
         # No file contains it either after the daily upkeep. Nothing is compressed, so that it would be found.
-        client = make_client(load(relay.environment))
         client.config_set("rdbcompression", "no")
         assert client.get("{g}:rewritten") is not None
         wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
