@@ -41,19 +41,13 @@ def start(store: Store, leads: Callable[[], bool]) -> None:
 
 
 def _send_for_ever(store: Store, leads: Callable[[], bool]) -> None:
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-
-    exporter, resource = OTLPMetricExporter(), telemetry.resource("dispatcher")
-    folder = store.settings.data_dir / "spool"
-    spool = Spool(folder, store.vault) if store.settings.spool and folder.is_dir() else None
-    interval, loop = _interval(), LOOPS.get("metrics by OTLP")
+    loop, interval, send = LOOPS.get("metrics by OTLP"), _interval(), None
     while True:
         time.sleep(interval)
-        if not leads():
-            loop.worked()
-            continue
         try:
-            _send(exporter, resource, Collector(store, spool).collect())
+            if leads():
+                send = send or _sender(store)
+                send()
             loop.worked()
         except telemetry.ExportFailed as error:
             loop.failed(error, explained=True)
@@ -62,6 +56,16 @@ def _send_for_ever(store: Store, leads: Callable[[], bool]) -> None:
                 loop.waited()
             else:
                 loop.failed(error)
+
+
+def _sender(store: Store) -> Callable[[], None]:
+    """Return a function that sends all metrics once."""
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+    exporter, resource = OTLPMetricExporter(), telemetry.resource("dispatcher")
+    folder = store.settings.data_dir / "spool"
+    spool = Spool(folder, store.vault) if store.settings.spool and folder.is_dir() else None
+    return lambda: _send(exporter, resource, Collector(store, spool).collect())
 
 
 def _interval() -> float:

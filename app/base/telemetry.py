@@ -99,6 +99,12 @@ class Traces:
         if not is_installed():
             log.error("%s", NOT_INSTALLED)
             return
+        try:
+            self._start(process, vault)
+        except Exception as error:  # the values of OpenTelemetry's variables are not ours to check
+            log.error("traces can't be sent, because a variable of OpenTelemetry is wrong: %s", error)
+
+    def _start(self, process: str, vault: Vault) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor

@@ -16,6 +16,8 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from app.base.telemetry import Traces
+from app.base.vault import Vault
 from tests.harness import Receiver, Relay, free_port, wait_for
 
 # Export often, so that tests don't have to wait.
@@ -221,3 +223,14 @@ def test_without_the_extra_the_relay_runs_and_doctor_says_what_to_install(
     assert "pip install opentelemetry-sdk" in warning
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     assert not [one for one in settings_warnings(settings) if "otel" in one]
+
+
+def test_a_wrong_variable_of_opentelemetry_stops_no_process(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many")
+    traces = Traces()
+    traces.start("test", Vault("made-up-secret-key-of-32-characters"))
+    assert not traces.on and "a variable of OpenTelemetry is wrong" in caplog.text
+    traces.stop()
