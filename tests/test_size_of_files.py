@@ -19,3 +19,7 @@ def test_no_source_file_has_more_than_400_lines() -> None:
     }
     assert len(lengths) > 300
     assert {name: count for name, count in lengths.items() if count > _LONGEST and name not in _TABLES} == {}
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 170
