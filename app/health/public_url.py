@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -18,8 +19,11 @@ from app.settings.table import Settings
 from app.store import Store
 from app.store.upkeep.public_url_reports import PublicUrlReport
 
-_SECONDS = 10.0
-_LONGEST_ANSWER = 256 * 1024
+if TYPE_CHECKING:
+    import requests
+
+_SECONDS = 10.0  # for each wait, and for the whole body
+_LONGEST_ANSWER = 64 * 1024
 _STOPPED_SECONDS = 1_800.0  # a report of this age means nothing, because no worker checks any more
 
 
@@ -33,7 +37,6 @@ def public_url_problems(settings: Settings, vault: Vault) -> list[str]:
     if settings.public_url is None:
         return []
     import requests  # imported here, because web processes don't need it
-    from urllib3.exceptions import HTTPError
 
     try:
         url = AddressGuard(settings.allow_private_targets).check_url(
@@ -44,8 +47,8 @@ def public_url_problems(settings: Settings, vault: Vault) -> list[str]:
     name = f"RELAY_PUBLIC_URL={settings.public_url}"
     try:
         with requests.get(url, timeout=_SECONDS, allow_redirects=False, stream=True) as answer:
-            status, body = answer.status_code, answer.raw.read(_LONGEST_ANSWER, decode_content=True)
-    except (requests.RequestException, HTTPError) as error:  # the latter while the body is read
+            status, body = answer.status_code, _body(answer)
+    except requests.RequestException as error:
         return [
             Problem(
                 f"{name} doesn't answer ({type(error).__name__}), so the gateway can't reach the relay. Check that the "
@@ -118,6 +121,17 @@ def _latest(store: Store, now: float | None) -> PublicUrlReport | None:
     if report is None or report.url != store.settings.public_url or now - report.at > _STOPPED_SECONDS:
         return None
     return report
+
+
+def _body(answer: requests.Response) -> bytes:
+    """Return the body, or as much of it as is small enough and comes soon enough. Raises requests.RequestException."""
+    until = time.monotonic() + _SECONDS
+    body = bytearray()
+    for byte in answer.iter_content(1):  # a longer piece would wait for each byte of a slow server
+        body += byte
+        if len(body) >= _LONGEST_ANSWER or time.monotonic() > until:
+            break
+    return bytes(body)
 
 
 def _instance_in(body: bytes) -> str | None:

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
+import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from app.health import public_url
 from app.health.findings import problems
 from app.health.public_url import public_url_problems
+
+
+def problem_of(serve: Callable[[socket.socket], None]) -> str:
+    """Return the problem that the check finds while this function serves its connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(10_000)
+                serve(connection)
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        settings: Any = SimpleNamespace(
+            public_url=f"http://127.0.0.1:{server.getsockname()[1]}", allow_private_targets="all"
+        )
+        vault: Any = SimpleNamespace(digest=lambda *_: "0" * 32)
+        (problem,) = problems(public_url_problems(settings, vault))
+        thread.join()
+    return problem
 
 
 @pytest.mark.parametrize(
@@ -22,20 +47,22 @@ from app.health.public_url import public_url_problems
     ],
 )
 def test_a_broken_answer_is_a_problem_and_no_exception(answer: bytes) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(10_000)
-                connection.sendall(b"HTTP/1.1 200 OK\r\n" + answer)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        settings: Any = SimpleNamespace(
-            public_url=f"http://127.0.0.1:{server.getsockname()[1]}", allow_private_targets="all"
-        )
-        vault: Any = SimpleNamespace(digest=lambda *_: "0" * 32)
-        (problem,) = problems(public_url_problems(settings, vault))
-        thread.join()
+    problem = problem_of(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\n" + answer))
     assert "doesn't answer" in problem
+
+
+def test_an_answer_that_never_ends_is_read_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(public_url, "_SECONDS", 0.5)
+    sent = 0
+
+    def drip(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while sent < 100:
+                connection.sendall(b" ")
+                sent += 1
+                time.sleep(0.1)
+
+    assert "something else answers" in problem_of(drip)
+    assert sent < 100

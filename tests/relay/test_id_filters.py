@@ -8,18 +8,20 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Device, Relay
+from tests.harness import Device, Relay, wait_for
 from tests.relay.tools import events, problem
 
 
 @pytest.fixture(scope="module")
 def devices(relay: Relay) -> list[Device]:
-    """Three devices, each with a punch and a report of users 1, 2 and 3."""
+    """Three devices, each with a punch of users 1, 2 and 3, a report of user 1, and the two events of unknown users."""
     made = [relay.device() for _ in range(3)]
     for device in made:
         for user in ("1", "2", "3"):
             device.send_done(device.punch(user=user))
         device.send_done(device.sample(3))
+    for device in made:  # a worker adds the last ones a moment later
+        wait_for(lambda device=device: len(events(device, type="user.unknown")) == 2)
     return made
 
 
@@ -42,7 +44,7 @@ def pages(relay: Relay, path: str, **query: Any) -> list[dict[str, Any]]:
 def test_events_of_several_devices_come_newest_first(relay: Relay, devices: list[Device]) -> None:
     first, second, _ = devices
     expected = sorted((event["id"] for event in events(first) + events(second)), reverse=True)
-    assert len(expected) == 8
+    assert len(expected) == 12
     for text in (f"{first.id},{second.id}", f" {second.id} ,,{first.id},{second.id},"):
         found = pages(relay, "/v1/events", device_id=text, limit=3)
         assert [event["id"] for event in found] == expected
