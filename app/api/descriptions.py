@@ -124,7 +124,7 @@ def event_types() -> Response:
 
 @functools.cache
 def _event_types() -> list[Any]:
-    from app.openapi.bodies import event_catalogue
+    from app.openapi.event_schemas import event_catalogue
 
     return event_catalogue()
 

@@ -17,8 +17,8 @@ import anyio
 from app.gateway.operations import CREDENTIAL_FIELDS
 from app.mcp.api_client import Json, Relay, RelayError
 from app.mcp.tools import Progress, Tool, line, text
+from app.openapi.action_bodies import action_body
 from app.openapi.action_endpoints import ACTION_SCOPES, description_of, summary_of
-from app.openapi.bodies import action_body
 from app.openapi.command_schemas import COMPLETED, COMPONENTS, completed
 from app.schemas.actions import ACTIONS, Action
 

@@ -1,9 +1,9 @@
 """The published API descriptions, generated from the program: OpenAPI 3.1, 3.0, Swagger 2.0 and Postman collections.
 
 Endpoints are listed in tables (`*_endpoints`). Bodies and events are generated from the marshmallow schemas that
-validate them (`bodies`), and responses are in `schemas`. `build` combines them to OpenAPI 3.1, and `titles` adds
-titles. `sharing` moves repeated parts into components. `openapi_30` and `swagger` convert the document to the other
-versions. Contract §7.
+validate them (`bodies`, `action_bodies`, `event_schemas`), and responses are in `schemas`. `build` combines them to
+OpenAPI 3.1, and `titles` adds titles. `sharing` moves repeated parts into components. `openapi_30` and `swagger`
+convert the document to the other versions. Contract §7.
 """
 
 from __future__ import annotations

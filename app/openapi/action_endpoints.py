@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from app.openapi.bodies import action_examples, described_body
+from app.openapi.action_bodies import action_examples, described_body
 from app.openapi.command_schemas import completed
 from app.openapi.vocabulary import (
     CURSOR,

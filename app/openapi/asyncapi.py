@@ -11,8 +11,8 @@ from typing import Any
 from app import __version__
 from app.events.samples import sample
 from app.events.types import EVENT_TYPES, SCHEMAS
-from app.openapi.bodies import event_schema_name, event_schemas
 from app.openapi.event_endpoints import DELIVERY_HEADERS
+from app.openapi.event_schemas import event_schema_name, event_schemas
 from app.openapi.titles import titled_component
 from app.openapi.vocabulary import LOCAL_URL, Json
 

@@ -14,6 +14,7 @@ from app.openapi import (
     attendance_endpoints,
     bodies,
     event_endpoints,
+    event_schemas,
     hook_endpoints,
     schemas,
     system_endpoints,
@@ -123,11 +124,11 @@ def with_webhooks(document: Json) -> Json:
 
 def _schemas() -> dict[str, Json]:
     event = {**event_endpoints.EVENT, "examples": [sample("attendance.punch")]}
-    return {**bodies.COMPONENTS, **schemas.COMPONENTS, "Event": event, **bodies.event_schemas()}
+    return {**bodies.COMPONENTS, **schemas.COMPONENTS, "Event": event, **event_schemas.event_schemas()}
 
 
 def _titled_events() -> dict[str, Json]:
-    return {name: titled_component(name, schema) for name, schema in bodies.event_schemas().items()}
+    return {name: titled_component(name, schema) for name, schema in event_schemas.event_schemas().items()}
 
 
 # Responses

@@ -11,7 +11,7 @@ from typing import Any
 from app.events.samples import sample
 from app.events.types import PUNCH_TYPES, SCHEMAS
 from app.gateway.operations import CREDENTIAL_FIELDS, Subject
-from app.openapi import bodies, command_schemas, schemas
+from app.openapi import action_bodies, command_schemas, event_schemas, schemas
 from app.openapi.action_endpoints import description_of, summary_of
 from app.openapi.vocabulary import Json
 from app.schemas.actions import ACTIONS, Action
@@ -65,7 +65,7 @@ def _word(word: str) -> str:
 
 
 def _event(event_type: str) -> Json:
-    made = bodies.event(event_type)
+    made = event_schemas.event(event_type)
     return {
         "type": event_type,
         "label": title(event_type),
@@ -107,7 +107,7 @@ def values(schema: Json) -> list[Json]:
 
 
 def _action(action: Action) -> Json:
-    body = bodies.action_body(action)
+    body = action_bodies.action_body(action)
     answer = schemas.COMPONENTS[command_schemas.completed(action.name)]
     common = command_schemas.COMPLETED["properties"]
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.openapi.bodies import punch_row
+from app.openapi.event_schemas import punch_row
 from app.openapi.vocabulary import AT, Json, integer, many, one, text, words
 from app.store.commands.records import STATUSES
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from app.events.samples import sample
 from app.events.types import EVENT_TYPES, SCHEMAS
-from app.openapi.bodies import event_schema_name
+from app.openapi.event_schemas import event_schema_name
 from app.openapi.titles import pascal
 from app.openapi.vocabulary import (
     ANY_KEY,

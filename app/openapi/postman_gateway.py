@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from app.gateway.commands import RELAY_FIELDS, build
 from app.gateway.operations import COMMANDS, Operation
-from app.openapi.bodies import action_examples
+from app.openapi.action_bodies import action_examples
 from app.openapi.postman import FRESH_USER, collection, json_body, replaced, script
 from app.openapi.vocabulary import Json
 from app.schemas.actions import ACTIONS

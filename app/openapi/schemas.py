@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from app.gateway.legacy_callbacks import CHOICES
 from app.openapi import command_schemas, subscription_schemas
-from app.openapi.bodies import attendance_row
+from app.openapi.event_schemas import attendance_row
 from app.openapi.vocabulary import AT, Json, flag, integer, many, number, one, ref, text, words
 from app.store.access.scopes import SCOPES
 from app.store.devices.registry import DIRECTIONS, MODES
