@@ -136,6 +136,18 @@ def test_one_trace_leads_from_a_callback_to_each_attempt(tmp_path: Path, collect
         assert secret.encode() not in collector.bytes
 
 
+def test_a_subscriptions_own_traceparent_is_the_only_one(tmp_path: Path, collector: Collector) -> None:
+    target, own = Receiver(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with Relay(tmp_path, **FAST, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url) as relay:
+        device = relay.device()
+        relay.subscribe(target, device, headers={"TraceParent": own})
+        device.send_done(device.punch("70001"))
+        (got,) = target.wait(1)
+        event_id = got.headers["webhook-id"]
+        wait_for(lambda: collector.named("delivery", event_id), 60)
+    assert got.headers["traceparent"] == own  # of a header that is sent twice, a receiver has the last one
+
+
 def test_the_spans_of_a_batch_link_to_all_its_events(tmp_path: Path, collector: Collector) -> None:
     target = Receiver()
     with Relay(tmp_path, **FAST, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url) as relay:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -28,6 +29,9 @@ from workers.delivery.subscribers import Subscribers
 from workers.delivery.target import Delivery, Stored, Target
 from workers.http.client import Client
 from workers.http.messages import Request, Response
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 _once = OnceAMinute()
 log = logging.getLogger("relay.dispatcher")
@@ -154,17 +158,16 @@ class Attempts:
         headers = render.headers(subscription, message_id, int(now), content, delivery.batch)
         delivery.sent_by = subscription
         if TRACES.on:
-            headers.append(self._begin_span(subscription, delivery))
+            delivery.span = self._begin_span(subscription, delivery)
+            if "traceparent" not in {name.lower() for name in subscription.headers}:
+                headers.append(telemetry.traceparent(delivery.span))
         return Request(subscription.target_url, content, headers, self._timeout)
 
-    def _begin_span(self, subscription: Subscription, delivery: Delivery) -> str:
-        """Begin the attempt's span, and return a header line for the target."""
+    def _begin_span(self, subscription: Subscription, delivery: Delivery) -> Span:
+        """Begin the attempt's span."""
         shard = self._context.shard.number
         events = [] if delivery.test is not None else [event_id(shard, one.entry) for one in delivery.events]
-        delivery.span = TRACES.begin_delivery(
-            events, subscription.id, subscription.target_url, delivery.attempts + 1
-        )
-        return telemetry.traceparent(delivery.span)
+        return TRACES.begin_delivery(events, subscription.id, subscription.target_url, delivery.attempts + 1)
 
     # Ending
 
