@@ -18,7 +18,7 @@ from app.gateway.operations import CREDENTIAL_FIELDS
 from app.mcp.api_client import Json, Relay, RelayError
 from app.mcp.tools import Progress, Tool, line, text
 from app.openapi.action_bodies import action_body
-from app.openapi.action_endpoints import ACTION_SCOPES, description_of, summary_of
+from app.openapi.action_endpoints import ACTION_SCOPES, api_description_of, summary_of
 from app.openapi.command_schemas import COMPLETED, COMPONENTS, completed
 from app.schemas.actions import ACTIONS, Action
 
@@ -95,7 +95,7 @@ def _tool(action: Action, kept: Fit) -> Tool:
     return Tool(
         name=tool_name(action),
         title="Add user" if action.operation is None else summary_of(action),
-        description=_DESCRIPTIONS.get(action.name) or description_of(action),
+        description=_DESCRIPTIONS.get(action.name) or api_description_of(action),
         scopes=(action.scope,),
         run=run,
         fields=dict(kept.fields),

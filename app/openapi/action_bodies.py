@@ -10,8 +10,34 @@ from app.schemas.actions import Action
 _CREDENTIALS = frozenset(CREDENTIAL_FIELDS.values()) | {"fingerprint_index", "face_index", "palm_index"}
 
 
+_TIME = "ISO 8601; without an offset, in the device's time zone."
+_LOCAL_TIME = "ISO 8601; in the device's time zone."
+_BASE64 = "Base64."
+_FOR_PROGRAMS = {
+    "fingerprint_data": _BASE64,
+    "face_data": _BASE64,
+    "palm_data": _BASE64,
+    "user_photo_data": _BASE64,
+    "start_time": _TIME,
+    "end_time": _TIME,
+    "start": _LOCAL_TIME,
+    "end": _LOCAL_TIME,
+    "confirm": "Must be true.",
+}
+"""What a program must know about a field, but the form of a no-code tool takes care of."""
+
+
 def action_body(action: Action) -> Json:
-    """Return the flat body of an action, using only keywords that GPT actions and Gemini support.
+    """Return the flat body of an action for callers of the API."""
+    made = form_body(action)
+    for name, part in made["properties"].items():
+        if name in _FOR_PROGRAMS:
+            part["description"] += f" {_FOR_PROGRAMS[name]}"
+    return made
+
+
+def form_body(action: Action) -> Json:
+    """Return the flat body of an action for a form, using only keywords that GPT actions and Gemini support.
 
     So no field can be null (although the relay accepts null), and `additionalProperties` is left out (although the
     relay refuses unknown fields).

@@ -29,17 +29,21 @@ ACTION_SCOPES = ("actions:read", "actions:write", "actions:destructive")
 ACTION_PROBLEMS = (404, 409, 502, 503)
 
 _ADDS_MORE = {
-    "load-log": "The relay fetches longer ranges in parts and combines them. With publish: true, new punches "
-    "become events.",
+    "load-log": "The relay fetches longer ranges in parts and combines them.",
     "load-device-information": "Use it to check whether a device is online and how full it is.",
+    "resend-attendance": "The punches arrive as events, not in the result.",
+    "resend-all-user": "The users arrive as events, not in the result.",
+    "enroll-fingerprint": "The relay never repeats this command. If the result is unknown, check the device.",
+    "update-access-time": "Times are in the device's time zone.",
+    "enable-user": "This undoes Disable User.",
+    "disable-user": "You can undo this with Enable User.",
+}
+_FOR_PROGRAMS = {
+    "load-log": "With publish: true, new punches become events.",
     "add-user": "The relay chooses the matching gateway operation. Use this action unless you need a specific "
     "operation.",
-    "resend-attendance": "The punches arrive as attendance.punch events, not in the result.",
-    "resend-all-user": "The users arrive as user.updated and credential.updated events, not in the result.",
-    "enroll-fingerprint": "This command is never sent twice. If the result is unknown, check the device.",
-    "update-access-time": "Times are in the device's time zone.",
-    "enable-user": "This undoes disable-user.",
-    "disable-user": "You can undo this with enable-user.",
+    "resend-attendance": "Their type is attendance.punch.",
+    "resend-all-user": "Their types are user.updated and credential.updated.",
 }
 _SUMMARIES = {
     "load-log": "Load punch log",
@@ -84,8 +88,15 @@ def summary_of(action: Action) -> str:
 
 
 def description_of(action: Action) -> str:
-    more = "Requires confirm: true." if action.effect == "destructive" else _ADDS_MORE.get(action.name)
+    """Return the action's description for the forms of no-code tools, without the terms of the API."""
+    more = _ADDS_MORE.get(action.name)
     return f"{action.description} {more}" if more else action.description
+
+
+def api_description_of(action: Action) -> str:
+    """Return the action's description for callers of the API, with its fields and event types."""
+    more = "Requires confirm: true." if action.effect == "destructive" else _FOR_PROGRAMS.get(action.name)
+    return f"{description_of(action)} {more}" if more else description_of(action)
 
 
 def _endpoint(action: Action) -> Endpoint:
@@ -96,7 +107,7 @@ def _endpoint(action: Action) -> Endpoint:
         operation_id=camel(action.name),
         tag=ACTIONS_TAG,
         summary=summary_of(action),
-        description=description_of(action),
+        description=api_description_of(action),
         answers={
             200: Answer("The command was carried out.", ref(completed(action.name))),
             202: Answer(

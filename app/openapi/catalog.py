@@ -107,7 +107,7 @@ def values(schema: Json) -> list[Json]:
 
 
 def _action(action: Action) -> Json:
-    body = action_bodies.action_body(action)
+    body = action_bodies.form_body(action)
     answer = schemas.COMPONENTS[command_schemas.completed(action.name)]
     common = command_schemas.COMPLETED["properties"]
     return {

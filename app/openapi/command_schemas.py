@@ -93,17 +93,15 @@ _BRIEF: dict[str, Json] = {
 }
 
 _LOAD_LOG: dict[str, Json] = {
-    "row_count": integer("Number of punches in `logs`.", 1),
+    "row_count": integer("Number of punches.", 1),
     "reported_row_count": integer("Number of rows reported by the gateway.", 1, null=True),
-    "published_count": integer(
-        "Number of new punches that were published because of publish: true.", None, null=True
-    ),
-    "logs": many("The punches as flat objects.", punch_row()),
+    "published_count": integer("Number of new punches that were published as events.", None, null=True),
+    "logs": many("The punches.", punch_row()),
 }
 _DEVICE_INFORMATION: dict[str, Json] = {
     "device_model": text("The model.", "Hawking Plus (f38+)"),
     "manufacturer": text("Manufacturer.", "Dheeram Innovations"),
-    "mac_address": text("IP address.", "00-01-A9-16-27-AB"),
+    "mac_address": text("The MAC address of the device.", "00-01-A9-16-27-AB"),
     "start_date": text("Start of the licence, in ISO 8601 if day and month are unambiguous.", "03/04/2024"),
     "end_date": text("End of the licence, in ISO 8601 if day and month are unambiguous.", "03/04/2025"),
     "last_connected_time": text("Time of the last connection.", "2025-11-13T18:03:48+05:30"),

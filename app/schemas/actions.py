@@ -61,33 +61,33 @@ def _flat_fields() -> dict[str, fields.Field[Any]]:
             "user",
             validate=OneOf(("user", "admin")),
         ),
-        "card_number": _text("RFID card number.", "102836", validate=Length(1, 64)),
+        "card_number": _text("The number of the RFID card.", "102836", validate=Length(1, 64)),
         "password": _text(
-            "PIN, digits only.",
+            "The PIN that the user types on the device, digits only.",
             "123456",
             validate=validate.Regexp(r"[0-9]{1,32}\Z", error="must be 1 to 32 digits"),
         ),
-        "fingerprint_data": _text("Fingerprint template as Base64.", _PICTURE, validate=_small_enough),
-        "fingerprint_index": _index("Finger index, 0 to 9."),
-        "face_data": _text("Face as Base64 of a JPEG or a template.", _PICTURE, validate=_small_enough),
-        "face_index": _index("Index of the face, from 0."),
-        "palm_data": _text("Palm template as Base64.", _PICTURE, validate=_small_enough),
-        "palm_index": _index("Index of the palm, from 0."),
-        "user_photo_data": _text("Profile photo as Base64 of a JPEG.", _PICTURE, validate=_small_enough),
+        "fingerprint_data": _text(
+            "The fingerprint, as a template from a device.", _PICTURE, validate=_small_enough
+        ),
+        "fingerprint_index": _index("The number of the finger, from 0 to 9."),
+        "face_data": _text(
+            "The face, as a photo (JPEG) or a template from a device.", _PICTURE, validate=_small_enough
+        ),
+        "face_index": _index("The number of the face, from 0."),
+        "palm_data": _text("The palm, as a template from a device.", _PICTURE, validate=_small_enough),
+        "palm_index": _index("The number of the palm, from 0."),
+        "user_photo_data": _text("The profile photo, a JPEG file.", _PICTURE, validate=_small_enough),
         "start_time": _text(
-            "Start of the time range (ISO 8601; without an offset, in the device's time zone).",
+            "Start of the time range.",
             "2026-11-01T00:00:00",
         ),
         "end_time": _text(
-            "End of the time range (ISO 8601; without an offset, in the device's time zone).",
+            "End of the time range.",
             "2026-11-24T23:59:59",
         ),
-        "start": _text(
-            "Start of the user's access (ISO 8601; in the device's time zone).", "2026-11-24T00:00:00"
-        ),
-        "end": _text(
-            "End of the user's access (ISO 8601; in the device's time zone).", "2026-12-24T23:59:59"
-        ),
+        "start": _text("When the user's access to the device begins.", "2026-11-24T00:00:00"),
+        "end": _text("When the user's access to the device ends.", "2026-12-24T23:59:59"),
     }
 
 
@@ -121,7 +121,7 @@ class Action:
             declared["publish"] = Flag(
                 load_default=False,
                 metadata={
-                    "description": "true: publish punches that the relay doesn't have yet as events. This "
+                    "description": "Whether to publish punches that the relay doesn't have yet as events. This "
                     "recovers missed punches.",
                     "examples": [False],
                 },
@@ -130,7 +130,7 @@ class Action:
             declared["confirm"] = Flag(
                 required=True,
                 validate=_confirmed,
-                metadata={"description": "Must be true, because this can't be undone.", "examples": [True]},
+                metadata={"description": "Confirms the command, which can't be undone.", "examples": [True]},
             )
         name = "".join(part.title() for part in self.name.split("-"))
         made: Schema = Body.from_dict(declared, name=f"{name}Body")()

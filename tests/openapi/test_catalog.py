@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app import openapi
-from app.openapi import make
+from app.gateway.operations import OPERATIONS, Operation
+from app.openapi import action_bodies, make
+from app.schemas import actions as schemas
 from tests.harness import ROOT
 
+ACTIONS = openapi.catalog()["actions"]
+JARGON = re.compile(
+    r"""`|\{                  # code
+    |\b(true|false|null)\b   # JSON
+    |[a-z]_[a-z]             # a field
+    |[a-z]\.[a-z]            # an event type
+    |[a-z][A-Z]              # a name in the gateway's JSON, such as UserID
+    |\b(Template|Data|Index)\b|array|callback|operation|Base64|ISO\ 8601""",
+    re.VERBOSE,
+)
 PACKAGES = {"n8n-nodes": "nodes/catalog.json", "zapier-app": "catalog.json"}
 
 
@@ -79,6 +93,30 @@ def test_make_sets_up_what_a_fresh_clone_lacks(clone: Path) -> None:
     built = build(clone, "zapier-app")
     assert built.returncode == 0, built.stdout
     assert json.loads((clone / "zapier-app" / "catalog.json").read_text()) == openapi.catalog()
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action["name"])
+def test_an_action_is_described_without_terms_of_the_api(action: dict[str, Any]) -> None:
+    """People who have never seen an API read these texts in the forms of n8n, Zapier and Make."""
+    actions = {other["name"] for other in ACTIONS if "-" in other["name"]}
+    for text in (action["description"], *(field["description"] for field in action["fields"])):
+        assert not JARGON.search(text), text
+        assert not any(name in text for name in actions), text
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_an_operation_is_described_without_terms_of_the_api(operation: Operation) -> None:
+    assert not JARGON.search(operation.description)
+
+
+def test_the_api_describes_what_its_callers_need_to_know() -> None:
+    paths = openapi.build()["paths"]
+    emptied = paths["/v1/actions/delete-all-user"]["post"]
+    assert "Requires confirm: true." in emptied["description"]
+    body = action_bodies.action_body(schemas.ACTIONS["add-user-with-face"])
+    assert body["properties"]["face_data"]["description"].endswith("Base64.")
+    body = action_bodies.action_body(schemas.ACTIONS["load-log"])
+    assert "ISO 8601" in body["properties"]["start_time"]["description"]
 
 
 @pytest.mark.parametrize("make", ["", "echo 'there is no python3'; exit 2"])

@@ -39,15 +39,15 @@ function inputField(field) {
 			return {
 				...common,
 				type: 'datetime',
-				helpText: `${helpText.replace(/ \(.*\)/, '')} If no time zone is given, your account's is used.`,
+				helpText: `${helpText} If no time zone is given, your account's is used.`,
 			};
 		case 'flag':
-			return { ...common, type: 'boolean', helpText: helpText.replace(/^true: /, 'Whether to ') };
+			return { ...common, type: 'boolean' };
 		case 'file':
 			return {
 				...common,
 				type: 'file',
-				helpText: `${description(helpText)} Use a file, its URL, or Base64 text.`,
+				helpText: `${helpText} Use a file, its URL, or Base64 text.`,
 			};
 		case 'confirm':
 			return {
@@ -65,14 +65,6 @@ function inputField(field) {
 				...(field.name === 'user_id' && { dynamic: 'all_user_list.id.name' }),
 			};
 	}
-}
-
-/** Adapts a description, because the API requires Base64 but the form doesn't. */
-function description(text) {
-	return text
-		.replace(': Base64 of a', ': a')
-		.replace(' or of a ', ' or a ')
-		.replace(', Base64.', '.');
 }
 
 /** Builds the flat body of an action, without empty fields. */

@@ -52,10 +52,6 @@ def _parameter(field: Json) -> Json:
         case "flag" | "confirm":
             made |= {"type": "boolean"}
     help_text = field["description"].removesuffix(".")
-    if field["kind"] == "time":  # Make has a date picker, so the format isn't mentioned
-        help_text = help_text.partition(" (")[0]
-    if made["type"] == "boolean":  # Make shows Yes and No
-        help_text = help_text.replace("true", "Yes")
     made["help"] = f"{help_text}. {_FROM_A_FILE}" if field["kind"] == "file" else f"{help_text}."
     return made
 

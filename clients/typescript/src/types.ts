@@ -96,19 +96,19 @@ export interface CommandWithResult {
   expires_at: string;
   /** When the relay polls the gateway again. */
   next_poll_at: string | null;
-  /** Number of punches in `logs`. */
+  /** Number of punches. */
   row_count?: number;
   /** Number of rows reported by the gateway. */
   reported_row_count?: number | null;
-  /** Number of new punches that were published because of publish: true. */
+  /** Number of new punches that were published as events. */
   published_count?: number | null;
-  /** The punches as flat objects. */
+  /** The punches. */
   logs?: Array<PunchRow>;
   /** The model. */
   device_model?: string;
   /** Manufacturer. */
   manufacturer?: string;
-  /** IP address. */
+  /** The MAC address of the device. */
   mac_address?: string;
   /** Start of the licence, in ISO 8601 if day and month are unambiguous. */
   start_date?: string;

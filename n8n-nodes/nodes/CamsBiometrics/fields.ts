@@ -83,14 +83,14 @@ function plain(field: Field): INodeProperties {
 				default: 0,
 			};
 		case 'time':
-			return { ...common, type: 'dateTime', default: '' };
-		case 'flag':
 			return {
 				...common,
-				type: 'boolean',
-				default: false,
-				description: `Whether to ${described(field.description).replace(/^true: /, '')}`,
+				type: 'dateTime',
+				default: '',
+				description: `${field.description} Without a time zone, the device’s is used.`,
 			};
+		case 'flag':
+			return { ...common, type: 'boolean', default: false };
 		case 'confirm':
 			return {
 				...common,

@@ -102,19 +102,19 @@ class CommandWithResult(TypedDict):
     next_poll_at: str | None
     """When the relay polls the gateway again."""
     row_count: NotRequired[int]
-    """Number of punches in `logs`."""
+    """Number of punches."""
     reported_row_count: NotRequired[int | None]
     """Number of rows reported by the gateway."""
     published_count: NotRequired[int | None]
-    """Number of new punches that were published because of publish: true."""
+    """Number of new punches that were published as events."""
     logs: NotRequired[list[PunchRow]]
-    """The punches as flat objects."""
+    """The punches."""
     device_model: NotRequired[str]
     """The model."""
     manufacturer: NotRequired[str]
     """Manufacturer."""
     mac_address: NotRequired[str]
-    """IP address."""
+    """The MAC address of the device."""
     start_date: NotRequired[str]
     """Start of the licence, in ISO 8601 if day and month are unambiguous."""
     end_date: NotRequired[str]
