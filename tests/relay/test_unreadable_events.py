@@ -17,13 +17,17 @@ from app.base import ids
 from app.events.samples import sample
 from app.settings.table import load
 from app.store import Store
+from app.store.deliveries.lists import DeliveryQuery
 from app.store.events.reading import Query
+from app.store.server.codec import deflate
 from app.store.server.keys import Shard
 from app.store.subscriptions.records import Subscription
 from tests.harness import Receiver, Relay, wait_for
+from workers.delivery.log_lines import Live
 
 SHARD = Shard(0)
 PUNCH, PHOTO, COMMAND = "attendance.punch", "attendance.photo", "command.completed"
+DAY = "attendance.day_changed"
 
 
 class Placed(NamedTuple):
@@ -55,6 +59,9 @@ DAMAGES: dict[str, tuple[str, Callable[[dict[str, Any]], bytes]]] = {
     "no object": (PUNCH, lambda event: b"[]"),
     "a field is missing": (PUNCH, lambda event: orjson.dumps({**event, "occurred_at": None})),
     "a list for a text": (PUNCH, lambda event: orjson.dumps({**event, "user_id": [event["user_id"]]})),
+    "no time": (PUNCH, lambda event: orjson.dumps({**event, "received_at": None})),
+    "a text for a number": (PUNCH, lambda event: orjson.dumps({**event, "revision": "2"})),
+    "a list for a number": (DAY, lambda event: orjson.dumps({**event, "worked_hours": []})),
     "a link that is none": (PHOTO, lambda event: orjson.dumps({**event, "photo_url": "none"})),
     "a list that no type needs": ("user.deleted", lambda event: orjson.dumps({**event, "user_id": ["2"]})),
     "a command without action": (COMMAND, lambda event: orjson.dumps({**event, "action": 7})),
@@ -151,6 +158,13 @@ def subscription(placed: Placed) -> Subscription:
     return placed.store.subscriptions.create(fields, {0: "0-0"})
 
 
+def deliveries(placed: Placed) -> list[str]:
+    made, store = subscription(placed), placed.store
+    store.connection.redis.zadd(SHARD.subscription(made.id, "due"), dict.fromkeys(placed.entries, 1))
+    rows, _ = store.delivery_lists.page(made, 10, None, DeliveryQuery("pending"))
+    return placed.entries_of([{"id": row["event_id"]} for row in rows if row["event_type"] is not None])
+
+
 def due(placed: Placed, made: Subscription) -> list[str]:
     found = placed.store.connection.redis.zrange(SHARD.subscription(made.id, "due"), 0, -1)
     return [name.decode() for name in found]
@@ -213,7 +227,7 @@ def forget(placed: Placed) -> list[str]:
 
 ANY_TYPE = (
     *(page_of_the_user, page_of_the_device, page_of_everything, all_of_the_user, one_by_one, history, stream),
-    *(replay_of_a_range, what_was_missed_while_parked, export, forget),
+    *(replay_of_a_range, what_was_missed_while_parked, deliveries, export, forget),
 )
 
 
@@ -237,6 +251,26 @@ def test_a_reader_only_skips_the_damaged_event(
     assert len(said) == 1, said
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda raw: raw[:-5],
+        lambda raw: b"\x01junk\xff\xff",
+        lambda raw: deflate(b'{"cut'),
+        lambda raw: b"an unknown mark",
+    ],
+    ids=["cut", "garbage", "no JSON", "an unknown mark"],
+)
+def test_a_damaged_body_of_the_gateway_is_not_shown(store: Store, damage: Callable[[bytes], bytes]) -> None:
+    body = orjson.dumps({**sample(PUNCH), "id": None})
+    raw = deflate(orjson.dumps({"RealTime": {"PunchLog": {"UserId": secrets.token_hex(20)}}}))
+    entry = store.connection.redis.xadd(SHARD.events, {"b": body, "r": damage(raw)}).decode()
+    event_id = ids.event_id(0, entry)
+    assert store.events.raw(event_id) is None
+    assert store.event_reader.noted()[1][0] == event_id
+    assert store.events.get(event_id) is not None, "the event itself is shown"
+
+
 def test_it_is_recorded_later_if_the_store_is_away(tmp_path_factory: pytest.TempPathFactory) -> None:
     relay = Relay(tmp_path_factory.mktemp("relay"))
     try:
@@ -256,6 +290,13 @@ def test_it_is_recorded_later_if_the_store_is_away(tmp_path_factory: pytest.Temp
 
 
 # Deliveries
+
+
+def test_a_name_of_another_type_does_not_stop_the_lines_on_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Live(shown=True).event(0, "1-0", {**sample(PUNCH), "user_name": ["Asha"]})
+    assert "['Asha']" in capsys.readouterr().out
 
 
 def damage_second(relay: Relay) -> str:

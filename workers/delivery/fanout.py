@@ -180,10 +180,7 @@ class FanOut:
         event = self._context.read(entry, fields.get(b"b"))
         if event is None:
             return None
-        if b"r" not in fields:
-            self._context.note_unreadable(entry)
-            return None
-        return Stored(entry, fields[b"b"], fields[b"r"], fields.get(b"x")), event
+        return Stored(entry, fields[b"b"], fields.get(b"r", b""), fields.get(b"x")), event
 
     def _match(self, events: list[Event]) -> dict[str, list[Stored]]:
         matched: dict[str, list[Stored]] = {}

@@ -41,7 +41,7 @@ class Live:
         where = event.get("device_label") or event.get("device_id") or ""
         self._print(
             click.style("event   ", fg="cyan"),
-            f"{event['type']:<22} {who:<16} {what:<12} {where}  {ids.event_id(shard, entry)}",
+            f"{event['type']:<22} {who!s:<16} {what!s:<12} {where}  {ids.event_id(shard, entry)}",
         )
 
     def attempt(

@@ -13,7 +13,7 @@ from app import __version__
 from app.base import ids
 from app.events.formats import CHATS, mapped
 from app.events.sentences import sentence
-from app.store.server.codec import Codec, inflate
+from app.store.server.codec import Codec, raw_json
 from app.store.subscriptions.records import Subscription
 from workers.delivery import messages
 from workers.delivery.target import Delivery, Stored
@@ -83,7 +83,7 @@ def _flat(subscription: Subscription, shard: int, stored: Stored, codec: Codec) 
 
 def _event(subscription: Subscription, shard: int, stored: Stored, codec: Codec) -> bytes:
     if subscription.format == "raw" and stored.raw:
-        return inflate(stored.raw)
+        return raw_json(stored.raw)
     return _formatted(subscription, _flat(subscription, shard, stored, codec))
 
 

@@ -264,8 +264,8 @@ class DeliveryLists:
             shard, pipeline = Shard(number), self._connection.redis.pipeline(transaction=False)
             for entry in by_entry:
                 pipeline.xrange(shard.events, entry, entry)
-            for shown, stored in zip(by_entry.values(), pipeline.execute(), strict=True):
-                event = self._reader.decoded(stored[0][1].get(b"b")) if stored else None
+            for (entry, shown), stored in zip(by_entry.items(), pipeline.execute(), strict=True):
+                event = self._reader.read(shard, entry, stored[0][1].get(b"b")) if stored else None
                 shown["event_type"] = event["type"] if event else None
 
     def _add_answers(self, subscription_id: str, rows: Rows, sees: Sees) -> None:

@@ -14,7 +14,7 @@ from app.base.yielding import let_others_run
 from app.events.types import EVENT_TYPES, matches
 from app.store.events.unreadable import EventReader
 from app.store.server.cluster import LazyCluster
-from app.store.server.codec import inflate
+from app.store.server.codec import raw_json
 from app.store.server.connection import Connection
 from app.store.server.keys import Shard
 
@@ -101,7 +101,7 @@ class Events:
         found = self._connection.redis.xrange(shard.events, place.entry, place.entry)
         stored = found[0][1].get(b"r") if found else None
         try:
-            return inflate(stored) if stored else None
+            return raw_json(stored) if stored else None
         except ValueError:
             self._reader.note(shard, place.entry)
             return None

@@ -40,10 +40,20 @@ _NEEDED: dict[str, dict[str, tuple[type, ...]]] = {
     "callback.unrecognised": {"body_url": _TEXT},
     "command.completed": {"action": _TEXT, "user_id": _TEXT_OR_NULL},
 }
-_NEEDED_BY_ALL: dict[str, tuple[type, ...]] = {"type": _TEXT, "device_id": _TEXT_OR_NULL}
+_NEEDED_BY_ALL: dict[str, tuple[type, ...]] = {
+    "type": _TEXT,
+    "device_id": _TEXT_OR_NULL,
+    "occurred_at": _TEXT_OR_NULL,
+    "received_at": _TEXT,
+}
 _LINKS = {"attendance.photo": "photo_url", "callback.unrecognised": "body_url"}
-# Fields that are looked up in sets: a list would raise an error.
-_IF_THERE: dict[str, tuple[type, ...]] = {"user_id": _TEXT_OR_NULL, "command_id": _TEXT_OR_NULL}
+# Fields that are looked up in sets, or used in calculations: another type would raise an error.
+_IF_THERE: dict[str, tuple[type, ...]] = {
+    "user_id": _TEXT_OR_NULL,
+    "command_id": _TEXT_OR_NULL,
+    "revision": (int, NoneType),
+    "worked_hours": (int, float, NoneType),
+}
 
 
 def deflate(data: bytes) -> bytes:
@@ -56,10 +66,21 @@ def inflate(data: bytes) -> bytes:
     """Decompress bytes from `deflate`. Raises ValueError for an unknown mark, or if they are damaged."""
     if data[:1] != _MARK:
         raise ValueError("a raw body was stored by a newer version of cams-relay")
+    unpacker = zlib.decompressobj(_WINDOW_BITS, zdict=_PUNCH)
     try:
-        return zlib.decompressobj(_WINDOW_BITS, zdict=_PUNCH).decompress(data[1:])
+        found = unpacker.decompress(data[1:])
     except zlib.error as error:
         raise ValueError(f"a raw body is damaged: {error}") from None
+    if not unpacker.eof:
+        raise ValueError("a raw body is damaged: its end is missing")
+    return found
+
+
+def raw_json(data: bytes) -> bytes:
+    """Decompress the gateway's JSON. Raises ValueError if it is damaged, which the compression doesn't always show."""
+    found = inflate(data)
+    orjson.loads(found)
+    return found
 
 
 class UnreadableEvent(ValueError):
