@@ -5,10 +5,13 @@ const { call } = require('./relay');
 const PATH = '/v1/subscriptions';
 const GONE = 404;
 
-/** Subscribes a URL, and returns the subscription's ID and its secret, which the relay shows only once. */
+/** Subscribes a URL, and returns the subscription's ID and secret. If the relay doesn't show it, it existed already. */
 async function subscribe(z, bundle, body) {
 	const { data } = await call(z, bundle, 'POST', PATH, { body });
-	return { id: data.id, secret: data.secret };
+	const { secret } = data.secret
+		? data
+		: (await call(z, bundle, 'POST', `${PATH}/${data.id}/rotate-secret`)).data;
+	return { id: data.id, secret };
 }
 
 async function unsubscribe(z, bundle, id) {

@@ -196,3 +196,8 @@ def page(rows: Iterable[Any], place: str | None) -> Response:
 def created(value: Any, path: str) -> Response:
     """Return a 201 with the created resource. `Location` is an absolute URL, because Power Automate needs one."""
     return answer(value, 201, Location=base_url() + path)
+
+
+def existed(value: Any, path: str) -> Response:
+    """Return a 200 with a resource that didn't have to be created, with the same `Location`."""
+    return answer(value, 200, Location=base_url() + path)

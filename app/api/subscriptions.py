@@ -14,7 +14,8 @@ from app.api.delivery_formats import check_format, merged_mapping
 from app.api.find_subscription import find_subscription, no_subscription
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
-from app.api.request_helpers import answer, body, created, limit, page
+from app.api.repeated_subscriptions import new_token, subscribed_again
+from app.api.request_helpers import answer, body, created, existed, limit, page
 from app.api.subscription_checks import (
     check_card_numbers,
     check_kept_headers,
@@ -29,7 +30,9 @@ from app.store.subscriptions.records import FILTERS, Subscription, Unreadable
 
 _BY_REQUEST = "It was disabled by a request."
 
-blueprint = Blueprint("subscriptions", __name__, url_prefix="/v1/subscriptions")
+PATH = "/v1/subscriptions"
+
+blueprint = Blueprint("subscriptions", __name__, url_prefix=PATH)
 
 
 def _fields(values: dict[str, Any], *, partial: bool = False) -> dict[str, Any]:
@@ -103,11 +106,23 @@ def _changed(subscription_id: str, how: Callable[[Subscription], None]) -> Subsc
 
 @blueprint.post("")
 @needs("subscriptions:write")
-@audited("subscription.created")
 def create() -> Response:
-    """Subscribes a URL to events. The secret is shown only once."""
+    """Subscribes a URL to events. The secret, and the token for `token_header`, are shown only once.
+
+    Answers 200 if the caller's key has the same subscription already.
+    """
     values = body(SubscriptionBody())
     check_card_numbers(values)
+    token_header = values.pop("token_header")
+    values["headers"] = merged_headers(values["headers"], {})
+    values["field_mapping"] = merged_mapping(values, None)
+    check_format(values["format"], values["batch_max"], values["field_mapping"])
+    fields = {**_fields(values), "created_by": caller().id}
+    token = new_token() if token_header else None
+    existing = subscribed_again(fields, token_header, token)
+    if existing is not None:
+        shown = {**_shown(existing), "secret": None, "token": token}
+        return existed(shown, f"{PATH}/{existing.id}")
     most = store().settings.limits.most_subscriptions
     if store().subscriptions.count() >= most:
         raise Problem(
@@ -115,14 +130,13 @@ def create() -> Response:
             f"There are already {most} subscriptions, the maximum set by RELAY_MOST_SUBSCRIPTIONS. Delete "
             "unused subscriptions or raise the limit.",
         )
-    values["headers"] = merged_headers(values["headers"], {})
-    values["field_mapping"] = merged_mapping(values, None)
-    check_format(values["format"], values["batch_max"], values["field_mapping"])
-    fields = {**_fields(values), "created_by": caller().id}
+    if token_header:
+        fields["headers"][token_header] = token
     subscription = store().subscriptions.create(fields, store().events.last_entries())
+    store().audit.record(caller().id, "subscription.created", subject=subscription.id)
     note_card_numbers(values, subscription)
-    shown = {**_shown(subscription), "secret": subscription.secrets[0][0]}
-    return created(shown, f"/v1/subscriptions/{subscription.id}")
+    shown = {**_shown(subscription), "secret": subscription.secrets[0][0], "token": token}
+    return created(shown, f"{PATH}/{subscription.id}")
 
 
 @blueprint.get("")
@@ -159,7 +173,7 @@ def show(subscription_id: str) -> Response:
 def change(subscription_id: str) -> Response:
     """Changes the fields that you send (RFC 7396). If the target's host changes, send the headers again."""
     find_subscription(subscription_id)  # a 404 takes precedence over errors in the body
-    values = body(SubscriptionBody(exclude=("secret",)), partial=True)
+    values = body(SubscriptionBody(exclude=SubscriptionBody.ONCE), partial=True)
 
     def how(subscription: Subscription) -> None:
         _check_match(subscription)

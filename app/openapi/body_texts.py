@@ -107,6 +107,11 @@ SUBSCRIPTION_TEXTS: dict[str, tuple[str, Any]] = {
         "whsec_bm8gcmVhbCBzZWNyZXQsIGp1c3QgbWFkZSB1cA==",
     ),
     "headers": ("Headers to send with each delivery, at most 20.", {"X-Team": "payroll"}),
+    "token_header": (
+        "Name of a header whose value the relay generates and sends with each delivery, for tools that can't verify "
+        "signatures. The response contains the value as `token`.",
+        "X-Token",
+    ),
     "max_in_flight": (
         "Maximum number of deliveries in progress at once. With 1, deliveries are in strict order.",
         16,

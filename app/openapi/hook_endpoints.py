@@ -12,6 +12,7 @@ from app.openapi.vocabulary import (
     Json,
     accepted,
     created,
+    existed,
     flag,
     in_path,
     no_content,
@@ -151,8 +152,11 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
         operation_id="createSubscription",
         summary="Subscribe to events",
         description="Subscribes a URL to events. The response contains the secret for verifying deliveries, "
-        "which is not shown again.",
-        answers=created("Subscribed.", ref("SubscriptionWithSecret")),
+        "which is not shown again. If your key has the same subscription already, the answer is 200 with it.",
+        answers={
+            **created("Subscribed.", ref("NewSubscription")),
+            **existed("The subscription that existed already.", ref("NewSubscription")),
+        },
         body=ref("SubscriptionBody"),
         examples={"example": _HOOK_EXAMPLE},
         problems=(409,),

@@ -86,6 +86,22 @@ SUBSCRIPTION_WITH_SECRET = one(
         ),
     }
 )
+NEW_SUBSCRIPTION = one(
+    {
+        **SUBSCRIPTION_PARTS,
+        "secret": text(
+            "Secret for verifying webhook-signature (Standard Webhooks). It is not shown again, and is null if the "
+            "subscription existed already.",
+            "whsec_bm8gcmVhbCBzZWNyZXQsIGp1c3QgbWFkZSB1cA==",
+            null=True,
+        ),
+        "token": text(
+            "Value of the header that token_header names; null without token_header. It is not shown again.",
+            "aW52ZW50ZWQgZm9yIHRoZSBkb2N1bWVudGF0aW9uLi4",
+            null=True,
+        ),
+    }
+)
 ATTEMPT = one(
     {
         "at": text("When the attempt was made.", AT),
@@ -177,6 +193,7 @@ REPLAY = one(
 COMPONENTS: dict[str, Json] = {
     "Subscription": SUBSCRIPTION,
     "SubscriptionWithSecret": SUBSCRIPTION_WITH_SECRET,
+    "NewSubscription": NEW_SUBSCRIPTION,
     "Delivery": DELIVERY,
     "TestSent": TEST_SENT,
     "Replay": REPLAY,

@@ -153,6 +153,11 @@ def created(description: str, schema: Json) -> dict[int, Answer]:
     return {201: Answer(description, schema, headers={"Location": location})}
 
 
+def existed(description: str, schema: Json) -> dict[int, Answer]:
+    """Return a 200 with the URL of an object that didn't have to be created."""
+    return {200: created(description, schema)[201]}
+
+
 def accepted(description: str, schema: Json, *, is_located: bool = False) -> dict[int, Answer]:
     """Return a 202, with the URL of the started task if `is_located` is set."""
     location = {"description": "Its URL.", "schema": {"type": "string"}}

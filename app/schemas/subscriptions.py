@@ -59,13 +59,17 @@ def _check_secret(value: str) -> None:
         )
 
 
+def _check_header_name(name: str) -> None:
+    lower = name.lower()
+    if not _HEADER_NAME.fullmatch(name) or lower in _OWN_HEADERS or lower.startswith("webhook-"):
+        raise ValidationError(f"{name[:64]!r} can't be set as a header. Use a name such as Authorization")
+
+
 def _check_headers(value: dict[str, str | None]) -> None:
     if sum(text is not None for text in value.values()) > MOST_HEADERS:
         raise ValidationError(f"has more than {MOST_HEADERS} headers")
     for name, text in value.items():
-        lower = name.lower()
-        if not _HEADER_NAME.fullmatch(name) or lower in _OWN_HEADERS or lower.startswith("webhook-"):
-            raise ValidationError(f"{name[:64]!r} can't be set as a header. Use a name such as Authorization")
+        _check_header_name(name)
         if text is not None and text != HIDDEN and not _HEADER_VALUE.fullmatch(text):
             raise ValidationError(
                 f"the value of {name!r} contains a line break or another character that isn't allowed in a "
@@ -113,7 +117,9 @@ class Filters(Body):
 
 
 class SubscriptionBody(Body):
-    """The body that creates or changes a subscription."""
+    """The body that creates or changes a subscription. `secret` and `token_header` can't be changed (`ONCE`)."""
+
+    ONCE = ("secret", "token_header")
 
     target_url = TargetUrl(required=True, metadata={"examples": ["https://hooks.example.com/punches"]})
     event_types = fields.List(
@@ -143,6 +149,9 @@ class SubscriptionBody(Body):
         validate=_check_headers,
         metadata={"examples": [{"X-Team": "payroll"}]},
     )
+    token_header = fields.String(
+        load_default=None, allow_none=True, validate=_check_header_name, metadata={"examples": ["X-Token"]}
+    )
     max_in_flight = fields.Integer(load_default=16, strict=True, validate=Range(1, 100))
     batch_max = fields.Integer(load_default=1, strict=True, validate=Range(1, 500))
     batch_wait_ms = fields.Integer(load_default=500, strict=True, validate=Range(0, 60_000))
@@ -167,6 +176,20 @@ class SubscriptionBody(Body):
             if value is None and known is not None and not known.required and not known.allow_none:
                 data[name] = known.load_default
         return data
+
+    @validates_schema
+    def token_header_fits(self, data: dict[str, Any], **_: Any) -> None:
+        token_header = data.get("token_header")
+        if token_header and token_header.lower() in {name.lower() for name in data.get("headers") or ()}:
+            message = "is also in headers. Leave it out there, because the relay generates its value"
+            raise ValidationError(message, "token_header")
+        if (
+            token_header
+            and sum(text is not None for text in (data.get("headers") or {}).values()) == MOST_HEADERS
+        ):
+            raise ValidationError(
+                f"would be another header besides the {MOST_HEADERS} allowed", "token_header"
+            )
 
     @validates_schema
     def no_unknown_punch_type(self, data: dict[str, Any], **_: Any) -> None:

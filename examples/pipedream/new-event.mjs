@@ -9,17 +9,17 @@ export default {
   type: 'source',
   dedupe: 'unique',
   props: {
-    relayUrl: { type: 'string', label: 'Relay URL', description: 'For example `https://relay.example.com`' },
+    relayUrl: { type: 'string', label: 'Relay URL', description: 'Public URL of the relay without a path, for example `https://relay.example.com`' },
     apiKey: {
       type: 'string',
       label: 'API Key',
-      description: 'With the scopes `subscriptions:write` and `events:read`',
+      description: 'A key of the relay with the scopes `subscriptions:write` and `events:read`',
       secret: true,
     },
     events: {
       type: 'string[]',
       label: 'Event Types',
-      description: 'Types, families such as `user.*`, or `*` for all',
+      description: 'The events to emit: types, families such as `user.*`, or `*` for all',
       async options() {
         const { webhooks } = await this.call('GET', '/openapi.json?webhooks=1');
         return [...Object.keys(webhooks), '*'];
@@ -41,7 +41,7 @@ export default {
     async activate() {
       const body = { target_url: this.http.endpoint, event_types: this.events, description: 'Pipedream' };
       const { id, secret } = await this.call('POST', '/v1/subscriptions', body);
-      this.db.set('subscription', { id, secret });
+      this.db.set('subscription', { id, secret: secret ?? (await this.newSecret(id)) });
     },
     async deactivate() {
       const subscription = this.db.get('subscription');
@@ -61,6 +61,10 @@ export default {
       const gone = method === 'DELETE' && response.status === 404; // already deleted
       if (!response.ok && !gone) throw new Error(`${response.status} ${text}`);
       return response.status === 200 || response.status === 201 ? JSON.parse(text) : undefined;
+    },
+    /** Returns a new secret for a subscription that existed already, because the relay doesn't show its secret again. */
+    async newSecret(id) {
+      return (await this.call('POST', `/v1/subscriptions/${id}/rotate-secret`)).secret;
     },
     isGenuine({ headers, bodyRaw }) {
       const { secret } = this.db.get('subscription') ?? {};

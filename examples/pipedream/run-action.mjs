@@ -6,11 +6,12 @@ export default {
   version: '0.1.0',
   type: 'action',
   props: {
-    relayUrl: { type: 'string', label: 'Relay URL', description: 'For example `https://relay.example.com`' },
-    apiKey: { type: 'string', label: 'API Key', description: 'With the scopes of the action', secret: true },
+    relayUrl: { type: 'string', label: 'Relay URL', description: 'Public URL of the relay without a path, for example `https://relay.example.com`' },
+    apiKey: { type: 'string', label: 'API Key', description: 'A key of the relay with the scopes `actions:read` and `actions:write`. Deleting all users, logs or photos also needs `actions:destructive`', secret: true },
     action: {
       type: 'string',
       label: 'Action',
+      description: 'What the machine should do. The fields below depend on it',
       async options() {
         const operations = Object.entries(await this.operations());
         return operations.map(([value, { summary }]) => ({ label: summary, value }));

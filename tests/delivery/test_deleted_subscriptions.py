@@ -149,7 +149,7 @@ class Dispatching:
 
 
 def subscribe_many(relay: Relay, receiver: Receiver, device: Device, count: int) -> list[dict[str, Any]]:
-    return [relay.subscribe(receiver, device) for _ in range(count)]
+    return [relay.subscribe(receiver, device, batch_wait_ms=number) for number in range(count)]
 
 
 def test_results_for_many_deleted_subscriptions_leave_no_data(

@@ -188,7 +188,7 @@ def test_slow_and_failing_targets_do_not_delay_others(brisk: Relay) -> None:
     device = brisk.device()
     with receivers(20) as healthy, misbehaving(_hang) as hanging:
         for number in range(20):
-            dead = hanging if number % 2 else f"http://127.0.0.1:9/{number}"
+            dead = f"{hanging}?{number}" if number % 2 else f"http://127.0.0.1:9/{number}"
             body = {
                 "target_url": dead,
                 "events": ["*"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,6 +94,28 @@ def test_a_punch_starts_a_flow_until_the_flow_is_disabled(
     assert _subscriptions(stage, webhook) == []
     assert call("run", payload=_payload(*got)) == []
     call("onDisable")  # a second call does no harm
+
+
+def test_enabling_a_flow_again_makes_no_second_subscription(
+    stage: Stage, call: Call, webhook: Receiver, device: Device
+) -> None:
+    before = _subscriptions(stage, webhook)
+    call("onEnable", props={"events": ["attendance.punch"]}, webhookUrl=webhook.url)
+    assert [row["id"] for row in _subscriptions(stage, webhook)] == [before[0]["id"]]
+    device.send_done(device.punch("again"))
+    body, headers = _got(webhook, '"again"')
+    (event,) = call("run", payload=_payload(body, headers))
+    assert event["user_id"] == "again"
+
+
+def test_every_property_has_a_description() -> None:
+    sources = "".join(path.read_text() for path in (PIECE / "src").glob("*.ts"))
+    made = re.findall(
+        r"(?:Property|SecretText)[.\w]*(?:<[^>]*>)?\(\{\n(.*?)(?:required|refreshers)", sources, re.S
+    )
+    assert len(made) == 6
+    for text in made:
+        assert "displayName:" in text and "description:" in text, text
 
 
 def test_a_flow_can_be_disabled_if_its_subscription_no_longer_exists(

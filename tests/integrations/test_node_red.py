@@ -84,6 +84,17 @@ def test_a_punch_passes_through_the_flow(program: Program, device: Device) -> No
     assert "user_id: 'red'" not in _shown(program, "other event")
 
 
+def test_pressing_subscribe_again_makes_no_second_subscription(
+    stage: Stage, program: Program, device: Device
+) -> None:
+    _press(program, "Subscribe")
+    wait_for(lambda: "secret: null" in _shown(program, "response of the relay"))
+    rows = stage.relay.get("/v1/subscriptions", params={"limit": 200})["data"]
+    assert len([row for row in rows if row["target_url"].startswith(program.url)]) == 1
+    device.send_done(device.punch("again"))
+    wait_for(lambda: "user_id: 'again'" in _shown(program, "punch"))
+
+
 def test_its_button_adds_a_user_on_the_device(stage: Stage, program: Program, device: Device) -> None:
     _press(program, "Add user 100")
     wait_for(lambda: "status: 'completed'" in _shown(program, "response of the relay"))

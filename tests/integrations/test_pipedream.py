@@ -74,6 +74,28 @@ def test_it_emits_each_punch_until_it_is_disabled(stage: Stage, source: Program,
     _hook(source, "deactivate")  # a second call does no harm
 
 
+def test_activating_it_again_makes_no_second_subscription(
+    stage: Stage, source: Program, device: Device
+) -> None:
+    before = _subscriptions(stage, source)
+    _hook(source, "activate")
+    assert [row["id"] for row in _subscriptions(stage, source)] == [before[0]["id"]]
+    device.send_done(device.punch("again"))
+    wait_for(lambda: _emitted(source, "again"))
+
+
+def test_every_prop_has_a_description() -> None:
+    names = []
+    for name in ("new-event", "run-action"):
+        path = json.dumps(str(FOLDER / f"{name}.mjs"))
+        code = f"import({path}).then((made) => console.log(JSON.stringify(made.default.props)))"
+        for prop, made in json.loads(node.run(FOLDER, "node", "--eval", code).stdout).items():
+            if isinstance(made, dict) and not made["type"].startswith("$"):
+                assert len(made.get("description", "")) > 20, prop
+                names.append(prop)
+    assert names == ["relayUrl", "apiKey", "events", "relayUrl", "apiKey", "action"]
+
+
 def test_it_can_be_disabled_if_its_subscription_no_longer_exists(stage: Stage, source: Program) -> None:
     (subscription,) = _subscriptions(stage, source)
     stage.relay.call("DELETE", f"/v1/subscriptions/{subscription['id']}")

@@ -21,6 +21,13 @@ from tests.relay.tools import key_with, problem
 HOOK = {"target_url": "https://hooks.example/in", "events": ["attendance.punch"]}
 
 
+@pytest.fixture(autouse=True)
+def not_subscribed(relay: Relay) -> None:
+    """Delete the subscriptions of earlier tests, which would be returned instead of a new one."""
+    for name in ids(relay, "/v1/subscriptions"):
+        relay.call("DELETE", f"/v1/subscriptions/{name}?now=true")
+
+
 @pytest.fixture
 def repeated() -> dict[str, Any]:
     """A header with a new key."""

@@ -138,9 +138,11 @@ def test_one_stream_too_many_is_429_until_another_closes(tight: Relay) -> None:
 
 def test_subscriptions_and_keys_have_a_limit(tight: Relay) -> None:
     body = {"target_url": "http://127.0.0.1:9/", "events": ["*"]}
-    made = [tight.call("POST", "/v1/subscriptions", json=body) for _ in range(3)]
+    others = [{**body, "max_in_flight": number} for number in (1, 2, 3)]
+    made = [tight.call("POST", "/v1/subscriptions", json=other) for other in others]
     assert [answer.status_code for answer in made] == [201, 201, 409]
     assert "RELAY_MOST_SUBSCRIPTIONS" in made[-1].json()["detail"]
+    assert tight.call("POST", "/v1/subscriptions", json=others[0]).status_code == 200  # it exists already
     tight.call("DELETE", f"/v1/subscriptions/{made[0].json()['id']}")
     assert tight.call("POST", "/v1/subscriptions", json=body).status_code == 201
     key = {"name": "a", "scopes": ["events:read"]}

@@ -106,12 +106,12 @@ class Subscription:
         now = time.time()
         return [signing_key(secret) for secret, until in self.secrets if until is None or until > now]
 
-    def rotate_secret(self) -> None:
-        """Create a new secret. The present ones also sign for another day."""
+    def rotate_secret(self, secret: str | None = None) -> None:
+        """Set a secret, a new one by default. The present ones also sign for another day."""
         now = time.time()
         expires = now + ROTATION_SECONDS
         former = [[secret, min(until or expires, expires)] for secret, until in self.secrets]
-        self.secrets = [[new_secret(), None], *(pair for pair in former if pair[1] > now)][:4]
+        self.secrets = [[secret or new_secret(), None], *(pair for pair in former if pair[1] > now)][:4]
 
     def takes(self, event: dict[str, Any]) -> bool:
         """Return whether an event passes the filters; `punch_types` only applies to punches."""
@@ -344,11 +344,12 @@ class Subscriptions:
         """Return a subscription."""
         return self._read(subscription_id)[1]
 
-    def all(self) -> list[Subscription]:
-        """Return all that can be read, oldest first. `/health` and `doctor` report the others."""
+    def all(self, target_url: str = "") -> list[Subscription]:
+        """Return all (or those with a target) that can be read, oldest first. `/health` reports the others."""
         found = []
+        target = orjson.dumps(target_url) if target_url else b""
         for name, value in in_turns(self._connection.redis.hgetall(SUBSCRIPTIONS).items()):
-            if _DELETED in value:
+            if _DELETED in value or target not in value:
                 continue
             with suppress(Unreadable):
                 found.append(self.unpack(name.decode(errors="replace"), value))

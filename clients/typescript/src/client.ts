@@ -4,7 +4,7 @@ import type {
   Device,
   Event,
   Subscription,
-  SubscriptionWithSecret,
+  NewSubscription,
   User,
   UserEverywhere,
 } from './types.js';
@@ -212,12 +212,12 @@ export class Relay {
     return this.pages<Subscription>('/v1/subscriptions');
   }
 
-  /** Send events to a URL, and return the subscription. Store its `secret`, which is shown only once. */
+  /** Send events to a URL, and return the subscription. Store its `secret`, which is null if it existed already. */
   subscribe(
     targetUrl: string,
     eventTypes: readonly string[],
     fields: Readonly<Record<string, unknown>> = {},
-  ): Promise<SubscriptionWithSecret> {
+  ): Promise<NewSubscription> {
     return this.request('POST', '/v1/subscriptions', {
       body: { target_url: targetUrl, event_types: eventTypes, ...fields },
     });

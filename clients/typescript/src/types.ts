@@ -332,6 +332,60 @@ export interface SubscriptionWithSecret {
   secret: string;
 }
 
+export interface NewSubscription {
+  /** The subscription's ID. */
+  id: string;
+  /** URL that events are sent to. Without the scope subscriptions:write, only its scheme, host and port. */
+  target_url: string;
+  /** Event types, families such as user.*, or * for all. */
+  event_types: Array<string>;
+  filters: SubscriptionFilters;
+  /** Device IDs in filters that are not registered. Nothing is sent for them until they are. Check their spelling. */
+  unknown_device_ids: Array<string>;
+  /** Format of the delivery's body. */
+  format: string;
+  /** The event field or constant for each name in the body; null if the event's own fields are sent. */
+  field_mapping: Record<string, unknown> | null;
+  /** A description of its purpose. */
+  description: string | null;
+  /** Headers sent with each delivery. Their values are not shown. */
+  headers: Record<string, unknown>;
+  /** Maximum number of deliveries in progress at once. */
+  max_in_flight: number;
+  /** Maximum number of events per delivery. */
+  batch_max: number;
+  /** How long a batch waits for more events, in milliseconds. */
+  batch_wait_ms: number;
+  /** Whether card numbers are sent. */
+  include_card_numbers: boolean;
+  /** Whether the subscription gets events. `parked` means that deliveries are waiting because its stored data is damaged. */
+  status: string;
+  /** The damaged data in the store. */
+  parked_reason: string | null;
+  /** Why the subscription was disabled. */
+  disabled_reason: string | null;
+  /** When it was created. */
+  created_at: string;
+  /** ID of the API key that created it; null if that isn't known. */
+  created_by: string | null;
+  /** When it is deleted automatically; null if it doesn't expire. */
+  expires_at: string | null;
+  /** Deliveries waiting for their first attempt. */
+  pending: number;
+  /** Deliveries waiting for a retry. */
+  retrying: number;
+  /** Dead letters. They are not retried, but can be replayed. */
+  dead: number;
+  /** Successful deliveries. */
+  delivered: number;
+  /** When the target started failing; null if it is working. */
+  failing_since: string | null;
+  /** Secret for verifying webhook-signature (Standard Webhooks). It is not shown again, and is null if the subscription existed already. */
+  secret: string | null;
+  /** Value of the header that token_header names; null without token_header. It is not shown again. */
+  token: string | null;
+}
+
 export interface Delivery {
   /** The delivery's ID. */
   id: string;

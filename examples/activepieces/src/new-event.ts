@@ -4,6 +4,7 @@ import { call, relayAuth } from './relay';
 
 type Event = { id: string; [name: string]: unknown };
 type Subscription = { id: string; secret: string };
+type NewSubscription = { id: string; secret: string | null };
 
 const SUBSCRIPTION = 'subscription';
 
@@ -17,6 +18,7 @@ export const newEvent = createTrigger({
     events: Property.MultiSelectDropdown<string, true, typeof relayAuth>({
       auth: relayAuth,
       displayName: 'Event Types',
+      description: 'The events that start the flow',
       required: true,
       refreshers: [],
       options: async ({ auth }) => {
@@ -30,8 +32,10 @@ export const newEvent = createTrigger({
 
   async onEnable({ auth, propsValue, webhookUrl, store }) {
     const body = { target_url: webhookUrl, event_types: propsValue.events, description: 'Activepieces' };
-    const { id, secret } = await call<Subscription>(auth, 'POST', '/v1/subscriptions', body);
-    await store.put<Subscription>(SUBSCRIPTION, { id, secret });
+    const { id, secret } = await call<NewSubscription>(auth, 'POST', '/v1/subscriptions', body);
+    // The relay doesn't show the secret of a subscription that existed already.
+    const again = () => call<Subscription>(auth, 'POST', `/v1/subscriptions/${id}/rotate-secret`);
+    await store.put<Subscription>(SUBSCRIPTION, { id, secret: secret ?? (await again()).secret });
   },
 
   async onDisable({ auth, store }) {

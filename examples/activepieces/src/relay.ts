@@ -6,7 +6,7 @@ export const relayAuth = PieceAuth.CustomAuth({
   props: {
     relayUrl: Property.ShortText({
       displayName: 'Relay URL',
-      description: 'For example https://relay.example.com',
+      description: 'Public URL of the relay without a path, for example https://relay.example.com',
       required: true,
     }),
     apiKey: PieceAuth.SecretText({

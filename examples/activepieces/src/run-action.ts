@@ -38,6 +38,7 @@ export const runAction = createAction({
     device_id: Property.Dropdown<string, true, typeof relayAuth>({
       auth: relayAuth,
       displayName: 'Machine',
+      description: 'The machine that carries out the action',
       required: true,
       refreshers: [],
       options: async ({ auth }) => {
@@ -51,6 +52,7 @@ export const runAction = createAction({
     action: Property.Dropdown<string, true, typeof relayAuth>({
       auth: relayAuth,
       displayName: 'Action',
+      description: 'What the machine should do. The fields below depend on it',
       required: true,
       refreshers: [],
       options: async ({ auth }) => {
@@ -62,6 +64,7 @@ export const runAction = createAction({
     fields: Property.DynamicProperties<true, typeof relayAuth>({
       auth: relayAuth,
       displayName: 'Fields',
+      description: 'The fields of the selected action',
       required: true,
       refreshers: ['action'],
       props: async ({ auth, action }): Promise<InputPropertyMap> => {

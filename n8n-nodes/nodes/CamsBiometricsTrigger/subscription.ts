@@ -79,10 +79,15 @@ export async function subscribe(this: IHookFunctions): Promise<boolean> {
 	const { body } = await call.call(this, 'POST', SUBSCRIPTIONS, {
 		body: { ...wanted.call(this), ...(isTest && { expires_in: TEST_SECONDS }) },
 	});
-	Object.assign(kept.call(this), { id: body.id, secret: body.secret });
+	const path = `${SUBSCRIPTIONS}/${body.id as string}`;
+	// The relay doesn't show the secret of a subscription that existed already.
+	const { secret } = body.secret
+		? body
+		: (await call.call(this, 'POST', `${path}/rotate-secret`)).body;
+	Object.assign(kept.call(this), { id: body.id, secret });
 	const seconds = (this.getNodeParameter('options', {}) as IDataObject).sampleAfter ?? 15;
 	if (isTest && seconds) {
-		await call.call(this, 'POST', `${SUBSCRIPTIONS}/${body.id as string}/test`, {
+		await call.call(this, 'POST', `${path}/test`, {
 			body: { delay_seconds: seconds },
 		});
 	}

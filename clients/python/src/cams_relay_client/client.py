@@ -17,8 +17,8 @@ from .types import (
     CommandWithResult,
     Device,
     Event,
+    NewSubscription,
     Subscription,
-    SubscriptionWithSecret,
     User,
     UserEverywhere,
 )
@@ -217,10 +217,10 @@ class Relay:
         """Yield all subscriptions."""
         return cast("Iterator[Subscription]", self.pages("/v1/subscriptions"))
 
-    def subscribe(self, target_url: str, event_types: list[str], **fields: Any) -> SubscriptionWithSecret:
-        """Send events to a URL, and return the subscription. Store its `secret`, which is shown only once."""
+    def subscribe(self, target_url: str, event_types: list[str], **fields: Any) -> NewSubscription:
+        """Send events to a URL, and return the subscription. Its `secret` is null if it existed already."""
         body = {"target_url": target_url, "event_types": event_types, **fields}
-        return cast("SubscriptionWithSecret", self.request("POST", "/v1/subscriptions", body=body))
+        return cast("NewSubscription", self.request("POST", "/v1/subscriptions", body=body))
 
     def unsubscribe(self, subscription_id: str) -> None:
         """Delete a subscription."""

@@ -340,6 +340,60 @@ class SubscriptionWithSecret(TypedDict):
     """Secret for verifying webhook-signature (Standard Webhooks). It is not shown again."""
 
 
+class NewSubscription(TypedDict):
+    id: str
+    """The subscription's ID."""
+    target_url: str
+    """URL that events are sent to. Without the scope subscriptions:write, only its scheme, host and port."""
+    event_types: list[str]
+    """Event types, families such as user.*, or * for all."""
+    filters: SubscriptionFilters
+    unknown_device_ids: list[str]
+    """Device IDs in filters that are not registered. Nothing is sent for them until they are. Check their spelling."""
+    format: str
+    """Format of the delivery's body."""
+    field_mapping: dict[str, Any] | None
+    """The event field or constant for each name in the body; null if the event's own fields are sent."""
+    description: str | None
+    """A description of its purpose."""
+    headers: dict[str, Any]
+    """Headers sent with each delivery. Their values are not shown."""
+    max_in_flight: int
+    """Maximum number of deliveries in progress at once."""
+    batch_max: int
+    """Maximum number of events per delivery."""
+    batch_wait_ms: int
+    """How long a batch waits for more events, in milliseconds."""
+    include_card_numbers: bool
+    """Whether card numbers are sent."""
+    status: str
+    """Whether the subscription gets events. `parked` means that deliveries are waiting because its stored data is damaged."""
+    parked_reason: str | None
+    """The damaged data in the store."""
+    disabled_reason: str | None
+    """Why the subscription was disabled."""
+    created_at: str
+    """When it was created."""
+    created_by: str | None
+    """ID of the API key that created it; null if that isn't known."""
+    expires_at: str | None
+    """When it is deleted automatically; null if it doesn't expire."""
+    pending: int
+    """Deliveries waiting for their first attempt."""
+    retrying: int
+    """Deliveries waiting for a retry."""
+    dead: int
+    """Dead letters. They are not retried, but can be replayed."""
+    delivered: int
+    """Successful deliveries."""
+    failing_since: str | None
+    """When the target started failing; null if it is working."""
+    secret: str | None
+    """Secret for verifying webhook-signature (Standard Webhooks). It is not shown again, and is null if the subscription existed already."""
+    token: str | None
+    """Value of the header that token_header names; null without token_header. It is not shown again."""
+
+
 class Delivery(TypedDict):
     id: str
     """The delivery's ID."""
