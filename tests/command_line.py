@@ -18,9 +18,11 @@ SECRET = "made-up-secret-key-for-tests-only-0123456789"
 
 
 def environment(folder: Path, **variables: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "REDIS_"))}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "REDIS_"))
+    }
     data = {"RELAY_DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT), "PORT": str(free_port())}
-    return {**kept, **data, **variables}
+    return {**inherited, **data, **variables}
 
 
 def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:

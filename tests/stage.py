@@ -53,8 +53,8 @@ class Stage:
         for receipt in self.simulator.gateway.desk(device.id).received:
             assert isinstance(receipt.body, dict)
             own = ("OperationID", "Time", "AuthToken")
-            kept = {name: part for name, part in receipt.body.items() if name not in own}
-            found.append((receipt.operation, kept))
+            sent = {name: part for name, part in receipt.body.items() if name not in own}
+            found.append((receipt.operation, sent))
         return found
 
 

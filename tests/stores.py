@@ -66,7 +66,7 @@ class Pair:
 
     def __init__(self, folder: Path, stack: ExitStack, replicas: int) -> None:
         self._replicas = replicas
-        kept = (
+        common_options = (
             "appendonly yes",
             "appendfsync no",
             'save ""',
@@ -74,11 +74,11 @@ class Pair:
             "repl-diskless-sync-delay 0",
             "loglevel notice",
         )
-        master = Server(folder, "master", *kept, password=PASSWORD)
+        master = Server(folder, "master", *common_options, password=PASSWORD)
         self.servers = [master]
         stack.callback(self._end)
         for number in range(replicas):
-            copies = (*kept, f"replicaof 127.0.0.1 {master.port}")
+            copies = (*common_options, f"replicaof 127.0.0.1 {master.port}")
             self.servers.append(Server(folder, f"replica{number}", *copies, password=PASSWORD))
 
         def copied() -> bool:

@@ -179,16 +179,16 @@ def test_a_command_queued_by_an_earlier_version_goes_to_the_device_it_was_queued
     make: Maker, elsewhere: Receiver
 ) -> None:
     one = make()
-    kept = Store(load(one.relay.environment))
-    device = kept.devices.get(one.id)
+    store = Store(load(one.relay.environment))
+    device = store.devices.get(one.id)
     assert device is not None
     record = {"created_at": "2999-01-01T00:00:00.000Z"}
-    command = kept.commands.get(one.queued("load-device-information"))
-    assert command is not None and kept.commands.may_go_to(command, device)
+    command = store.commands.get(one.queued("load-device-information"))
+    assert command is not None and store.commands.may_go_to(command, device)
     command.record.pop("bound")
-    assert kept.commands.may_go_to(command, device)
+    assert store.commands.may_go_to(command, device)
     device.record |= record
-    assert not kept.commands.may_go_to(command, device)
+    assert not store.commands.may_go_to(command, device)
 
 
 def test_registering_a_device_records_its_gateway_in_the_audit_log(make: Maker) -> None:

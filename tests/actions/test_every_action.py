@@ -202,8 +202,8 @@ def test_the_gateway_url_contains_stgid_once(query: str, make: Maker, relay: Rel
     url = one.sim.command_url() + query.format(id=one.id)
     assert relay.call("PATCH", f"/v1/devices/{one.id}", json={"gateway_url": url}).status_code == 200
     one.done("load-device-information")  # two stgids, or none, would be answered 2
-    kept = relay.get(f"/v1/devices/{one.id}")["gateway_url"]
-    assert kept == one.sim.command_url() + ("?a=1&b=" if "a=1" in query else "")
+    stored_url = relay.get(f"/v1/devices/{one.id}")["gateway_url"]
+    assert stored_url == one.sim.command_url() + ("?a=1&b=" if "a=1" in query else "")
 
 
 def test_names_and_ids_in_any_script_are_sent_unchanged(one: Machine) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from simulator.faults import Fault
 from tests.actions.tools import KEY, Maker
 from tests.harness import Receiver
-from tests.relay.tools import store
+from tests.relay.tools import stored_values
 
 PIN = "5550197342"
 CARD = "8812673009"
@@ -45,7 +45,7 @@ def test_secrets_are_only_sent_to_the_gateway(quick: Maker, receiver: Receiver) 
 
 
 def everything(relay: Any) -> str:
-    return b"\n".join(store(relay).values()).decode("latin-1")
+    return b"\n".join(stored_values(relay).values()).decode("latin-1")
 
 
 def test_a_commands_payload_is_removed_when_it_ends(quick: Maker) -> None:
@@ -53,10 +53,10 @@ def test_a_commands_payload_is_removed_when_it_ends(quick: Maker) -> None:
     one.device.switch(online=False)
     command_id = one.act("add-user", user_id="1", password=PIN).json()["command_id"]
     name = f"{{s0}}:command:{command_id}"
-    assert b"payload" in store(one.relay)[name]
+    assert b"payload" in stored_values(one.relay)[name]
     one.device.switch(online=True)
     one.ended(command_id)
-    assert b"payload" not in store(one.relay)[name]
+    assert b"payload" not in stored_values(one.relay)[name]
     cancelled = one.act("add-user", user_id="2", password=PIN)
     assert cancelled.status_code == 200
-    assert not [key for key in store(one.relay) if one.id in key and "queue" in key]
+    assert not [key for key in stored_values(one.relay) if one.id in key and "queue" in key]

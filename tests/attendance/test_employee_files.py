@@ -248,12 +248,12 @@ def test_the_list_has_a_limit(office: Relay, monkeypatch: pytest.MonkeyPatch) ->
     users = [a_user() for _ in range(3)]
     with_two = [Employee(user, "E") for user in users[:2]]
     store = Store(load(office.environment))
-    kept = store.employees
-    kept.take(with_two, replace=True)
+    employees_store = store.employees
+    employees_store.take(with_two, replace=True)
     monkeypatch.setattr(stored, "MOST_IN_ALL", 2)
     with pytest.raises(Wrong, match="would have more than"):
-        kept.take([Employee(users[2], "E")])
+        employees_store.take([Employee(users[2], "E")])
     with pytest.raises(Wrong, match="would have more than"):
-        kept.change(users[2], None, lambda _: Employee(users[2], "E"))
-    assert kept.take([Employee(users[0], "E9")]).changed == 1
-    assert kept.take([Employee(users[2], "E")], replace=True).removed == 2
+        employees_store.change(users[2], None, lambda _: Employee(users[2], "E"))
+    assert employees_store.take([Employee(users[0], "E9")]).changed == 1
+    assert employees_store.take([Employee(users[2], "E")], replace=True).removed == 2

@@ -21,17 +21,17 @@ from tests.relay.tools import problem
 
 
 @pytest.fixture
-def kept(office: Relay) -> Store:
+def store(office: Relay) -> Store:
     return Store(load(office.environment))
 
 
 @pytest.fixture
-def device_id(office: Relay, kept: Store) -> Iterator[str]:
+def device_id(office: Relay, store: Store) -> Iterator[str]:
     """An ID by which earlier versions recognised a simulated device."""
     name = f"VIRTUAL{secrets.randbelow(10**9)}"
     yield name
     office.call("DELETE", f"/v1/devices/{name}")
-    kept.connection.redis.hdel(SIMULATED_DEVICES, name)
+    store.connection.redis.hdel(SIMULATED_DEVICES, name)
 
 
 def is_simulated(office: Relay, device_id: str) -> bool:
@@ -74,11 +74,11 @@ def test_the_mark_stays_with_the_punches_of_a_removed_device(office: Relay, devi
 
 
 def test_a_device_of_an_earlier_version_is_known_by_its_id_until_it_is_changed(
-    office: Relay, kept: Store, device_id: str
+    office: Relay, store: Store, device_id: str
 ) -> None:
     old = office.device(device_id=device_id, timezone=KOLKATA)
     others = [office.device(device_id=f"{device_id}A"), office.device(device_id=f"MY{device_id}")]
-    kept.connection.redis.hdel(SIMULATED_DEVICES, device_id)  # what an earlier version has stored
+    store.connection.redis.hdel(SIMULATED_DEVICES, device_id)  # what an earlier version has stored
     assert is_simulated(office, device_id) and not is_in_file(office, old)
     assert not any(is_simulated(office, other.id) for other in others)
     path = f"/v1/devices/{device_id}"
@@ -119,10 +119,10 @@ class Recorder:
 class OneDevice:
     """The devices of a store with only one of them, as in an office with one device."""
 
-    def __init__(self, kept: Store) -> None:
-        self.simulated = kept.devices.simulated
-        self.register = kept.devices.register
-        self.change = kept.devices.change
+    def __init__(self, store: Store) -> None:
+        self.simulated = store.devices.simulated
+        self.register = store.devices.register
+        self.change = store.devices.change
 
     def ids(self) -> list[str]:
         return [DEFAULT_DEVICE]
@@ -130,20 +130,20 @@ class OneDevice:
 
 @pytest.mark.parametrize("simulated", [False, True])
 def test_up_takes_over_its_own_device_and_no_real_one_with_the_same_id(
-    office: Relay, kept: Store, monkeypatch: pytest.MonkeyPatch, simulated: bool
+    office: Relay, store: Store, monkeypatch: pytest.MonkeyPatch, simulated: bool
 ) -> None:
     office.device(
         device_id=DEFAULT_DEVICE, auth_token="made-up-token-of-32-characters-.", simulated=simulated
     )
     try:
-        monkeypatch.setattr(kept, "devices", OneDevice(kept))
+        monkeypatch.setattr(store, "devices", OneDevice(store))
         monkeypatch.setenv("SIMULATOR_URL", "")
         started = Recorder()
-        assert _start_simulator(kept.settings, kept, started) is simulated  # type: ignore[arg-type]
+        assert _start_simulator(store.settings, store, started) is simulated  # type: ignore[arg-type]
         assert started.names == (["simulator"] if simulated else [])
         hint = office.get(f"/v1/devices/{DEFAULT_DEVICE}")["auth_token_hint"]
         assert (hint == "rs-.") is not simulated
     finally:
-        (kept.settings.data_dir / "virtual_device_token").unlink(missing_ok=True)
+        (store.settings.data_dir / "virtual_device_token").unlink(missing_ok=True)
         office.call("DELETE", f"/v1/devices/{DEFAULT_DEVICE}")
-        kept.connection.redis.hdel(SIMULATED_DEVICES, DEFAULT_DEVICE)
+        store.connection.redis.hdel(SIMULATED_DEVICES, DEFAULT_DEVICE)

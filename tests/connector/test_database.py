@@ -71,18 +71,18 @@ class Follower:
         self._make: Callable[[Any], QuerySource] = lambda place: QuerySource(
             logs.engine, query, since, MAPPING, place, **options
         )
-        self.kept: Any = None
+        self.position: Any = None
 
     def look(self, most: int = 10**6) -> list[str]:
-        source, found = self._make(self.kept), []
+        source, found = self._make(self.position), []
         for read in source.rows():
             if len(found) == most:
                 break
             assert isinstance(read.fields, dict)
             found.append(read.fields["user"])
             read.done()
-            self.kept = source.place()
-        self.kept = source.place()
+            self.position = source.place()
+        self.position = source.place()
         return found
 
 

@@ -311,7 +311,7 @@ def test_an_invalid_memory_file_is_reported(connector: Connector) -> None:
 def test_a_state_file_of_an_earlier_version_is_continued(connector: Connector, gate: Receiver) -> None:
     _write(connector, HEADING + ROWS)
     _run(connector)
-    kept = json.loads(connector.state.read_text())
-    del kept["place"]["device_column"]
-    connector.state.write_text(json.dumps(kept))
+    saved_state = json.loads(connector.state.read_text())
+    del saved_state["place"]["device_column"]
+    connector.state.write_text(json.dumps(saved_state))
     assert "0 rows read" in _run(connector)

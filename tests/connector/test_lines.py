@@ -21,17 +21,17 @@ class Follower:
     ) -> None:
         self._path, self._encoding = path, encoding
         self._layout = formats.make(name, mapping, None, None)
-        self.kept: str | None = None
+        self.position: str | None = None
         self.wrong: list[str] = []
 
     def meet(self) -> None:
         """Start for the first time, and stop before a row is read."""
-        self.kept = json.dumps(LineSource(self._path, self._layout, self._encoding, None).place())
+        self.position = json.dumps(LineSource(self._path, self._layout, self._encoding, None).place())
 
     def look(self, most: int = 1_000_000) -> list[str]:
         """Return the users of up to `most` new rows. The rest stays unread, as after kill -9."""
         source = LineSource(
-            self._path, self._layout, self._encoding, json.loads(self.kept) if self.kept else None
+            self._path, self._layout, self._encoding, json.loads(self.position) if self.position else None
         )
         found: list[str] = []
         for read in source.rows():
@@ -42,7 +42,7 @@ class Follower:
             elif read.fields is not None:
                 found.append(str(read.fields["user"]))
             read.done()
-            self.kept = json.dumps(source.place())
+            self.position = json.dumps(source.place())
         return found
 
 

@@ -98,8 +98,8 @@ def test_secrets_can_be_read_from_files_and_are_never_shown(connector: Connector
     (connector.folder / "token").write_text("made-up-token-in-a-file\n")
     said = connector.run("file", "attlog.dat", "--format", "attlog", "--auth-token-file", "token", status=3)
     assert gate.received[0].json["RealTime"]["AuthToken"] == "made-up-token-in-a-file"
-    kept = connector.state.read_text() + (connector.folder / "connector-ESSL1.rejects.jsonl").read_text()
-    assert "made-up-token" not in said + kept
+    files = connector.state.read_text() + (connector.folder / "connector-ESSL1.rejects.jsonl").read_text()
+    assert "made-up-token" not in said + files
 
 
 def test_it_waits_for_an_absent_receiver_and_keeps_order_and_operation_ids(

@@ -38,7 +38,7 @@ def persistent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
 
 
 @pytest.fixture
-def kept(server: Server, tmp_path: Path) -> Store:
+def store(server: Server, tmp_path: Path) -> Store:
     """A separate store with two shards, without a worker."""
     environment = {
         "REDIS_URL": server.url,

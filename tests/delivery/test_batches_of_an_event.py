@@ -12,8 +12,8 @@ EVENTS = 300  # per batch
 MOST_BYTES = 1_500_000  # of more than 2 MB
 
 
-def test_an_events_batch_is_found_without_reading_all_batches(kept: Store) -> None:
-    subscription, shard, redis = create(kept), kept.connection.shards[0], kept.connection.redis
+def test_an_events_batch_is_found_without_reading_all_batches(store: Store) -> None:
+    subscription, shard, redis = create(store), store.connection.shards[0], store.connection.redis
     key, dead, state = (shard.subscription(subscription.id, part) for part in ("batches", "dead", "state"))
     for number in range(BATCHES):
         at = 1700000000000 + number * 1000
@@ -23,7 +23,7 @@ def test_an_events_batch_is_found_without_reading_all_batches(kept: Store) -> No
         redis.zadd(dead, {name: at})
     sent = redis.info("stats")["total_net_output_bytes"]
     wanted = ids.event_id(0, f"{1700000000000 + 350 * 1000 + 77}-0")
-    rows, _ = kept.delivery_lists.page(subscription, 10, None, DeliveryQuery(event_id=wanted))
+    rows, _ = store.delivery_lists.page(subscription, 10, None, DeliveryQuery(event_id=wanted))
     assert [row["status"] for row in rows] == ["dead"]
     assert wanted in rows[0]["event_ids"]
     assert redis.info("stats")["total_net_output_bytes"] - sent < MOST_BYTES

@@ -45,41 +45,41 @@ def delete(relay: Relay, subscription: dict[str, Any]) -> None:
     assert relay.call("DELETE", path).status_code == 204
 
 
-def begin_replay(kept: Store, former: Subscription) -> None:
-    kept.replays.begin(former.id, 0, int(time.time() * 1000))
+def begin_replay(store: Store, former: Subscription) -> None:
+    store.replays.begin(former.id, 0, int(time.time() * 1000))
 
 
-def replay_events(kept: Store, former: Subscription) -> None:
-    entry, _ = kept.connection.redis.xrevrange(SHARD.events, count=1)[0]
-    kept.deliveries.replay(former.id, SHARD, [entry.decode()])
+def replay_events(store: Store, former: Subscription) -> None:
+    entry, _ = store.connection.redis.xrevrange(SHARD.events, count=1)[0]
+    store.deliveries.replay(former.id, SHARD, [entry.decode()])
 
 
-def send_test(kept: Store, former: Subscription) -> None:
-    kept.deliveries.send_test(former, sample("attendance.punch"))
+def send_test(store: Store, former: Subscription) -> None:
+    store.deliveries.send_test(former, sample("attendance.punch"))
 
 
-def plan_test(kept: Store, former: Subscription) -> None:
-    kept.deliveries.plan_test(former, sample("attendance.punch"), 600)
+def plan_test(store: Store, former: Subscription) -> None:
+    store.deliveries.plan_test(former, sample("attendance.punch"), 600)
 
 
-def release_test(kept: Store, former: Subscription) -> None:
-    kept.deliveries.release_test(former, f"{int(time.time() * 1000)}-0:t123456")
+def release_test(store: Store, former: Subscription) -> None:
+    store.deliveries.release_test(former, f"{int(time.time() * 1000)}-0:t123456")
 
 
-def release_retries(kept: Store, former: Subscription) -> None:
-    kept.deliveries.release(former.id, SHARD, time.time() * 1000)
+def release_retries(store: Store, former: Subscription) -> None:
+    store.deliveries.release(former.id, SHARD, time.time() * 1000)
 
 
-def note_parked(kept: Store, former: Subscription) -> None:
-    kept.parked.note(SHARD, former.id, "made up")
+def note_parked(store: Store, former: Subscription) -> None:
+    store.parked.note(SHARD, former.id, "made up")
 
 
-def note_unreadable(kept: Store, former: Subscription) -> None:
-    kept.parked.note_unreadable(SHARD, former.id, "0-0")
+def note_unreadable(store: Store, former: Subscription) -> None:
+    store.parked.note_unreadable(SHARD, former.id, "0-0")
 
 
-def forgive(kept: Store, former: Subscription) -> None:
-    kept.deliveries.forgive(former.id)
+def forgive(store: Store, former: Subscription) -> None:
+    store.deliveries.forgive(former.id)
 
 
 WRITERS = (
@@ -101,11 +101,11 @@ def test_a_worker_that_read_a_subscription_before_its_deletion_writes_nothing(
 ) -> None:
     punch(device)
     subscription = relay.subscribe(receiver, device)
-    kept = Store(load(relay.environment))
-    former = kept.subscriptions.get(subscription["id"])
+    store = Store(load(relay.environment))
+    former = store.subscriptions.get(subscription["id"])
     assert former is not None
     delete(relay, subscription)
-    write(kept, former)
+    write(store, former)
     assert left_of(relay, subscription) == []
 
 
@@ -134,9 +134,9 @@ class Dispatching:
 
     def __init__(self, relay: Relay) -> None:
         settings = load(relay.environment)
-        self.kept = Store(settings)
+        self.store = Store(settings)
         token = client(relay).get(SHARD.lease).decode()
-        self.context = Context(self.kept, make_async_client(settings), SHARD, token)
+        self.context = Context(self.store, make_async_client(settings), SHARD, token)
         http = Client(AddressGuard(settings.allow_private_targets), user_agent="test", max_connections=1)
         self.settler = Settler(self.context, self._schedule)
         self.subscribers = Subscribers(self.context, http, self.settler)
@@ -165,7 +165,7 @@ def test_results_for_many_deleted_subscriptions_leave_no_data(
             outcome = Outcome("retry", "1-0", 1, 1, 500, 1, "http_500", 1, int(time.time() * 1000), "{}")
             dispatching.settler.note(target, outcome)
         for one in made:
-            await asyncio.to_thread(dispatching.kept.subscriptions.delete, one["id"])
+            await asyncio.to_thread(dispatching.store.subscriptions.delete, one["id"])
         await dispatching.settler.settle()
 
     asyncio.run(run())
@@ -188,7 +188,7 @@ def test_a_batch_whose_subscription_is_deleted_while_the_store_is_away_leaves_no
             calls.append(arguments)
             if len(calls) > 1:
                 return await form(**arguments)
-            await asyncio.to_thread(dispatching.kept.subscriptions.delete, subscription["id"])
+            await asyncio.to_thread(dispatching.store.subscriptions.delete, subscription["id"])
             await dispatching.subscribers.reload()
             raise redis.ConnectionError("made up")
 

@@ -315,8 +315,8 @@ def test_the_store_keeps_no_data_of_successful_deliveries(
     punch(device, 50)
     receiver.wait(50)
     wait_for(lambda: shown(relay, subscription)["delivered"] == 50)
-    kept = client(relay)
+    store = client(relay)
     for part in ("queue", "due", "retry", "dead", "state", "batches", "tests"):
         name = f"{{s0}}:sub:{subscription['id']}:{part}"
-        kind = kept.type(name)
-        assert kind == b"none" or (kind == b"stream" and kept.xlen(name) == 0), name
+        kind = store.type(name)
+        assert kind == b"none" or (kind == b"stream" and store.xlen(name) == 0), name

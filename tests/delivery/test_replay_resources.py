@@ -89,10 +89,10 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
         "RELAY_ALLOW_PRIVATE_TARGETS": "127.0.0.0/8",
     }
     made = create_app(load(environment)).test_client()
-    kept: Store = made.application.extensions["store"]
+    store: Store = made.application.extensions["store"]
     event = {name: value for name, value in sample("user.deleted").items() if name != "id"}
     for _ in range(EVENTS):
-        kept.connection.redis.xadd(kept.connection.shards[0].events, {"b": orjson.dumps(event), "r": b""})
+        store.connection.redis.xadd(store.connection.shards[0].events, {"b": orjson.dumps(event), "r": b""})
     yield made
     server.kill()
 
@@ -103,95 +103,95 @@ def begun(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, 
     monkeypatch.setattr(replays, "_SCAN", 2)
     monkeypatch.setattr(replays, "_MOST_DUE", 4)
     monkeypatch.setattr(replays, "_PATIENCE", 0.1)
-    kept: Store = client.application.extensions["store"]
+    store: Store = client.application.extensions["store"]
     body = {"target_url": "http://127.0.0.1:9/hook", "event_types": ["*"]}
     subscription = client.post("/v1/subscriptions", headers=HEADERS, json=body).json["id"]
-    replay_id = kept.replays.begin(subscription, 0, int(time.time() * 1000))
-    return kept, subscription, replay_id
+    replay_id = store.replays.begin(subscription, 0, int(time.time() * 1000))
+    return store, subscription, replay_id
 
 
 def _get(client: FlaskClient, replay_id: str) -> Any:
     return client.get(f"/v1/replays/{replay_id}", headers=HEADERS).json
 
 
-def _advance(kept: Store, subscription_id: str, replay_id: str) -> Advance:
-    subscription = kept.subscriptions.get(subscription_id)
+def _advance(store: Store, subscription_id: str, replay_id: str) -> Advance:
+    subscription = store.subscriptions.get(subscription_id)
     assert subscription is not None
-    return kept.replays.advance(subscription, replay_id, 60.0)
+    return store.replays.advance(subscription, replay_id, 60.0)
 
 
 def test_a_replay_queues_only_as_fast_as_its_target_accepts_and_can_be_cancelled(
     client: FlaskClient, begun: tuple[Store, str, str]
 ) -> None:
-    kept, subscription, replay_id = begun
+    store, subscription, replay_id = begun
     assert _get(client, replay_id)["status"] == "queued"
     for expected in (Advance.WAITS, Advance.STUCK):
-        assert _advance(kept, subscription, replay_id) is expected
+        assert _advance(store, subscription, replay_id) is expected
         now = _get(client, replay_id)
         assert (now["status"], now["progress"], now["event_count"]) == ("running", 4, None)
-    due = kept.connection.shards[0].subscription(subscription, "due")
-    kept.connection.redis.delete(due)
-    assert _advance(kept, subscription, replay_id) is Advance.WAITS
+    due = store.connection.shards[0].subscription(subscription, "due")
+    store.connection.redis.delete(due)
+    assert _advance(store, subscription, replay_id) is Advance.WAITS
     assert _get(client, replay_id)["progress"] == 8
     for _ in range(2):
         answer = client.post(f"/v1/replays/{replay_id}/cancel", headers=HEADERS)
         assert answer.status_code == 200
         assert (answer.json["status"], answer.json["progress"]) == ("cancelled", 8)
-    kept.connection.redis.delete(due)
-    assert _advance(kept, subscription, replay_id) is Advance.DONE
-    assert kept.connection.redis.zcard(due) == 0
-    assert list(kept.replays.stalled([subscription], 0)) == []
+    store.connection.redis.delete(due)
+    assert _advance(store, subscription, replay_id) is Advance.DONE
+    assert store.connection.redis.zcard(due) == 0
+    assert list(store.replays.stalled([subscription], 0)) == []
 
 
 def test_a_waiting_replay_does_not_block_other_jobs(
     client: FlaskClient, begun: tuple[Store, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, subscription, replay_id = begun
+    store, subscription, replay_id = begun
     pauses: list[float] = []
-    _advance(kept, subscription, replay_id)
+    _advance(store, subscription, replay_id)
     monkeypatch.setattr(replays.time, "sleep", pauses.append)
-    assert _advance(kept, subscription, replay_id) is Advance.STUCK
-    due = kept.connection.shards[0].subscription(subscription, "due")
-    member = kept.connection.redis.zrange(due, 0, 0)[0]
-    kept.connection.redis.zadd(due, {"1-0": 1})
-    assert _advance(kept, subscription, replay_id) is Advance.WAITS
-    kept.connection.redis.zrem(due, member)
-    assert _advance(kept, subscription, replay_id) is Advance.WAITS
+    assert _advance(store, subscription, replay_id) is Advance.STUCK
+    due = store.connection.shards[0].subscription(subscription, "due")
+    member = store.connection.redis.zrange(due, 0, 0)[0]
+    store.connection.redis.zadd(due, {"1-0": 1})
+    assert _advance(store, subscription, replay_id) is Advance.WAITS
+    store.connection.redis.zrem(due, member)
+    assert _advance(store, subscription, replay_id) is Advance.WAITS
     path = f"/v1/subscriptions/{subscription}/disable"
     assert client.post(path, headers=HEADERS).status_code == 200
-    assert _advance(kept, subscription, replay_id) is Advance.SLEEPS
+    assert _advance(store, subscription, replay_id) is Advance.SLEEPS
     assert pauses == []
-    assert list(kept.replays.stalled([subscription], 4)) == []
+    assert list(store.replays.stalled([subscription], 4)) == []
     later = time.time() + 100
     monkeypatch.setattr(replays.time, "time", lambda: later)
-    assert list(kept.replays.stalled([subscription], 4)) == [], "the next look is after a minute"
+    assert list(store.replays.stalled([subscription], 4)) == [], "the next look is after a minute"
 
 
 @pytest.mark.parametrize("position", [None, b"no JSON", b"[]", b'{"from": 1, "until": "2", "at": 0}'])
 def test_a_replay_whose_position_is_lost_fails(
     client: FlaskClient, begun: tuple[Store, str, str], position: bytes | None
 ) -> None:
-    kept, subscription, replay_id = begun
-    key = kept.connection.shards[0].subscription(subscription, "replays")
+    store, subscription, replay_id = begun
+    key = store.connection.shards[0].subscription(subscription, "replays")
     if position is None:
-        kept.connection.redis.delete(key)
+        store.connection.redis.delete(key)
     else:
-        kept.connection.redis.hset(key, replay_id, position)
-        assert list(kept.replays.stalled([subscription], 5)) == [(subscription, replay_id)]
-    assert _advance(kept, subscription, replay_id) is Advance.DONE
+        store.connection.redis.hset(key, replay_id, position)
+        assert list(store.replays.stalled([subscription], 5)) == [(subscription, replay_id)]
+    assert _advance(store, subscription, replay_id) is Advance.DONE
     assert _get(client, replay_id)["status"] == "failed"
 
 
 def test_only_the_latest_and_running_replays_are_kept(
     client: FlaskClient, begun: tuple[Store, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, subscription, replay_id = begun
+    store, subscription, replay_id = begun
     monkeypatch.setattr("app.store.deliveries.replay_records.MOST", 10)
     for _ in range(15):
-        last = kept.replays.replay_ids(subscription, [])
+        last = store.replays.replay_ids(subscription, [])
     listed = client.get(f"/v1/subscriptions/{subscription}/replays", headers=HEADERS).json["data"]
     assert {last, replay_id} <= {row["id"] for row in listed}
     assert len(listed) <= 10 + 1, "one more is under way"
-    kept.replay_records.remove_older(subscription, int(time.time() * 1000) + 1)
+    store.replay_records.remove_older(subscription, int(time.time() * 1000) + 1)
     listed = client.get(f"/v1/subscriptions/{subscription}/replays", headers=HEADERS).json["data"]
     assert [row["id"] for row in listed] == [replay_id]

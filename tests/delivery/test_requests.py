@@ -117,8 +117,8 @@ def test_a_hidden_header_is_not_sent_to_another_target(
                 )
                 assert "Authorization" in found["detail"] and "null for no headers" in found["detail"]
         assert relay.get(path)["target_url"] == beside
-        kept = {"target_url": other.url, "headers": {"x-team": "2"}}
-        found = problem(relay.call("PATCH", path, json=kept), 422, "headers")
+        moved_only = {"target_url": other.url, "headers": {"x-team": "2"}}
+        found = problem(relay.call("PATCH", path, json=moved_only), 422, "headers")
         assert "the values of Authorization are" in found["detail"], "the other one is replaced"
         moved = {"target_url": other.url, "headers": {"Authorization": None, "X-Team": "2"}}
         assert relay.call("PATCH", path, json=moved).json()["headers"] == {"X-Team": "…"}

@@ -37,7 +37,7 @@ SUBSCRIPTION = Subscription(
 )
 
 
-def kept(body: bytes, address: str = PUBLIC, **fields: Any) -> dict[str, Any]:
+def stored_answer(body: bytes, address: str = PUBLIC, **fields: Any) -> dict[str, Any]:
     """Return the stored part of a body that came from an address."""
     response = Response(status=500, body=body, address=address)
     text = answer_to_keep(replace(SUBSCRIPTION, **fields), response, "2026-11-24T00:00:00.000Z")
@@ -49,24 +49,24 @@ def kept(body: bytes, address: str = PUBLIC, **fields: Any) -> dict[str, Any]:
     "address", ["10.1.2.3", "127.0.0.1", "169.254.169.254", "::1", "::ffff:10.0.0.1", ""]
 )
 def test_a_response_from_a_private_address_is_restricted(address: str) -> None:
-    assert kept(b"oops", address)["restricted"] is True
+    assert stored_answer(b"oops", address)["restricted"] is True
 
 
 def test_a_response_from_a_public_address_is_not_restricted() -> None:
-    assert kept(b"oops")["restricted"] is False
+    assert stored_answer(b"oops")["restricted"] is False
 
 
 def test_a_response_to_confidential_data_is_restricted() -> None:
-    assert kept(b"oops", headers={"X-Team": "payroll"})["restricted"] is True
-    assert kept(b"oops", include_card_numbers=True)["restricted"] is True
+    assert stored_answer(b"oops", headers={"X-Team": "payroll"})["restricted"] is True
+    assert stored_answer(b"oops", include_card_numbers=True)["restricted"] is True
 
 
 def test_text_is_cut_at_a_character_and_an_empty_response_is_not_stored() -> None:
-    assert kept(b"") == {}
-    assert len(kept("ä".encode() * MOST)["body"].encode()) == MOST
-    assert len(kept(b"x" + "ä".encode() * MOST)["body"].encode()) == MOST - 1
-    assert kept(b"\xff\xfe")["body"] == "(binary, 2 bytes)"
-    assert kept(b"cut \xc3")["body"] == "(binary, 5 bytes)"
+    assert stored_answer(b"") == {}
+    assert len(stored_answer("ä".encode() * MOST)["body"].encode()) == MOST
+    assert len(stored_answer(b"x" + "ä".encode() * MOST)["body"].encode()) == MOST - 1
+    assert stored_answer(b"\xff\xfe")["body"] == "(binary, 2 bytes)"
+    assert stored_answer(b"cut \xc3")["body"] == "(binary, 5 bytes)"
 
 
 def test_secrets_are_replaced_in_every_encoding() -> None:
@@ -74,4 +74,4 @@ def test_secrets_are_replaced_in_every_encoding() -> None:
     headers = {"Authorization": f"Basic {password}", "X-Key": "väl/ue"}
     secret = SUBSCRIPTION.secrets[0][0]
     said = f"{headers['Authorization']} {password} väl/ue väl\\/ue {secret} {secret[6:]}"
-    assert kept(said.encode(), headers=headers)["body"] == "… … … … … …"
+    assert stored_answer(said.encode(), headers=headers)["body"] == "… … … … … …"

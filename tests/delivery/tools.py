@@ -133,7 +133,7 @@ async def _cancel_all() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
-def create(kept: Store) -> Subscription:
+def create(store: Store) -> Subscription:
     """Create a subscription, always with the same target."""
     fields: dict[str, Any] = {
         "target_url": "http://127.0.0.1:9/hook",
@@ -146,4 +146,4 @@ def create(kept: Store) -> Subscription:
         "batch_wait_ms": 500,
         "include_card_numbers": False,
     }
-    return kept.subscriptions.create(fields, kept.events.last_entries())
+    return store.subscriptions.create(fields, store.events.last_entries())

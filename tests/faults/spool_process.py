@@ -44,8 +44,8 @@ class Process:
             "mode": "native",
             "gateway_url": None,
         }
-        kept = {"auth_token": token, "security_key": None, "previous_security_key": None, **secrets_}
-        self.store.devices.register(record, kept)
+        credentials = {"auth_token": token, "security_key": None, "previous_security_key": None, **secrets_}
+        self.store.devices.register(record, credentials)
         self.turn()
         return token
 

@@ -56,8 +56,8 @@ def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
         for device_id, token in TOKENS.items():
             record = {"device_id": device_id, "label": None, "serial_number": None, "timezone": "UTC"}
             record |= {"mode": "native", "gateway_url": None}
-            kept = {"auth_token": token, "security_key": None, "previous_security_key": None}
-            made.devices.register(record, kept)
+            credentials = {"auth_token": token, "security_key": None, "previous_security_key": None}
+            made.devices.register(record, credentials)
         made.devices.keep_up()
         yield made
 

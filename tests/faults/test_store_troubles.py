@@ -46,20 +46,20 @@ def _refused(server: Server) -> Iterator[None]:
 @contextmanager
 def _no_more_connections(server: Server) -> Iterator[None]:
     """It closes new connections with an error, like a hosted store whose plan doesn't allow more."""
-    kept = server.client()
-    kept.config_set("maxclients", 1)
-    kept.client_kill_filter(_type="normal", skipme=True)
+    admin = server.client()
+    admin.config_set("maxclients", 1)
+    admin.client_kill_filter(_type="normal", skipme=True)
     yield
-    kept.config_set("maxclients", 1_000)
+    admin.config_set("maxclients", 1_000)
 
 
 @contextmanager
 def _password_changed(server: Server) -> Iterator[None]:
-    kept = server.client()
-    kept.config_set("requirepass", "made-up-other-password")
-    kept.client_kill_filter(_type="normal", skipme=True)
+    admin = server.client()
+    admin.config_set("requirepass", "made-up-other-password")
+    admin.client_kill_filter(_type="normal", skipme=True)
     yield
-    kept.config_set("requirepass", PASSWORD)
+    admin.config_set("requirepass", PASSWORD)
 
 
 @contextmanager

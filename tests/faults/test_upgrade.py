@@ -37,25 +37,25 @@ def test_there_is_data_of_an_earlier_version() -> None:
 def test_data_of_an_earlier_version_is_read_and_its_work_continues(tmp_path: Path, archive: Path) -> None:
     with tarfile.open(archive) as tar:
         tar.extractall(tmp_path / "data", filter="data")
-    kept = json.loads((tmp_path / "data" / "expected.json").read_text())
+    expected = json.loads((tmp_path / "data" / "expected.json").read_text())
     relay = Relay(tmp_path, **ENVIRONMENT)
     with ExitStack() as stack:
         stack.callback(relay.stop)
         relay.start("store", "web")
-        device = Device(relay, "KEPT1", kept["devices"]["KEPT1"])
-        spooled = [identity_of(device, punch) for punch in kept["spooled"]]
-        count = len(kept["events"]) + len(spooled)
+        device = Device(relay, "KEPT1", expected["devices"]["KEPT1"])
+        spooled = [identity_of(device, punch) for punch in expected["spooled"]]
+        count = len(expected["events"]) + len(spooled)
         wait_for(lambda: len(relay.events()) == count)
-        _reads_as_before(relay, kept)
-        _tells_what_it_knows(relay, device, kept)
-        subscriptions = kept["subscriptions"]
+        _reads_as_before(relay, expected)
+        _tells_what_it_knows(relay, device, expected)
+        subscriptions = expected["subscriptions"]
         receivers = {name: stack.enter_context(closing(Receiver())) for name in subscriptions}
         for name, subscription in subscriptions.items():
             change(relay, subscription, target_url=receivers[name].url)
         relay.start("worker")
         for name in ("retried", "batched"):
             wait_for(lambda name=name: _left(relay, subscriptions[name]) == 0, 90)
-        punches = [identity_of(device, punch) for punch in kept["punches"]]
+        punches = [identity_of(device, punch) for punch in expected["punches"]]
         version = archive.name.removesuffix(".tar.gz")
         all_came_once(
             [*punches, *spooled], receivers["retried"], f"upgrade from {version}: a retry, a queue, a spool"
@@ -67,7 +67,7 @@ def test_data_of_an_earlier_version_is_read_and_its_work_continues(tmp_path: Pat
         )
         order = [event["user_id"] for event in receivers["retried"].events()]
         assert order == [punch.user for punch in (*punches, *spooled)]
-        (photo,) = [event for event in kept["events"] if event["type"] == "attendance.photo"]
+        (photo,) = [event for event in expected["events"] if event["type"] == "attendance.photo"]
         act(relay, subscriptions["dead"], "replay", event_ids=[photo["id"]])
         (got,) = receivers["dead"].wait(1)
         assert verify(subscriptions["dead"]["secret"], got)["id"] == photo["id"]
@@ -79,22 +79,22 @@ def _left(relay: Relay, subscription: dict[str, Any]) -> int:
     return int(now["pending"] + now["retrying"])
 
 
-def _reads_as_before(relay: Relay, kept: dict[str, Any]) -> None:
+def _reads_as_before(relay: Relay, expected: dict[str, Any]) -> None:
     """The API's responses are the same, and old keys and links to encrypted data still work."""
     stored = relay.events()
-    for before, now in zip(kept["events"], stored, strict=False):
+    for before, now in zip(expected["events"], stored, strict=False):
         assert without_links(now) == without_links(before)
     for event in stored:
         for link in (event.get("photo_url"), event.get("body_url")):
             if link:
                 place = urlsplit(link)
                 assert relay.call("GET", f"{place.path}?{place.query}", key=None).status_code == 200
-    for user, before in kept["users"].items():
+    for user, before in expected["users"].items():
         assert _without_additions(relay.get(f"/v1/users/{user}"), before) == before
-    assert relay.get("/v1/me", key=kept["key"])["name"] == "kept"
-    command = kept["command"]
+    assert relay.get("/v1/me", key=expected["key"])["name"] == "kept"
+    command = expected["command"]
     assert relay.get(f"/v1/commands/{command['command_id']}")["action"] == command["action"]
-    for before in kept["subscriptions"].values():
+    for before in expected["subscriptions"].values():
         now = shown(relay, before)
         for name in (
             "target_url",
@@ -108,10 +108,10 @@ def _reads_as_before(relay: Relay, kept: dict[str, Any]) -> None:
             assert now[name] == before[name], name
         assert now["event_types"] == before["events"]
     device = relay.get("/v1/devices/KEPT1")
-    created_at = datetime.fromisoformat(kept["device"].pop("created_at"))  # once in seconds
+    created_at = datetime.fromisoformat(expected["device"].pop("created_at"))  # once in seconds
     assert datetime.fromisoformat(device["created_at"]) == created_at
     counters = ("last_seen_at", "callbacks", "events", "duplicates", "callback_url")
-    same = {name: part for name, part in kept["device"].items() if name not in counters}
+    same = {name: part for name, part in expected["device"].items() if name not in counters}
     assert {name: device[name] for name in same} == same
 
 
@@ -124,17 +124,17 @@ def _without_additions(now: Any, before: Any) -> Any:
     return now
 
 
-def _tells_what_it_knows(relay: Relay, device: Device, kept: dict[str, Any]) -> None:
+def _tells_what_it_knows(relay: Relay, device: Device, expected: dict[str, Any]) -> None:
     """Old punches are duplicates. Both devices are recognised by their tokens, and one by its Security Key."""
     count = len(relay.events())
-    for punch in kept["punches"]:
+    for punch in expected["punches"]:
         device.send_done(punch)
     assert len(relay.events()) == count
     key = "made-up-security-key-of-32-bytes"
-    sealed = Device(relay, "KEPT2", kept["devices"]["KEPT2"], key)
+    sealed = Device(relay, "KEPT2", expected["devices"]["KEPT2"], key)
     assert sealed.send(sealed.punch()).status_code == 401, "plain text"
     sealed.send_done(encrypt(json.dumps(sealed.punch()).encode(), key))
-    for user, shown_then in kept["users"].items():
+    for user, shown_then in expected["users"].items():
         for credential in shown_then["devices"][0]["credentials"]:
             path = f"{credential['credential_type']}/{credential['credential_index']}"
             answer = relay.get(f"/v1/users/{user}/credentials/{path}", params={"device_id": "KEPT1"})

@@ -19,11 +19,11 @@ PYTHON = str(getattr(sys, "_base_executable", sys.executable))
 def clean_environment(**more: str) -> dict[str, str]:
     """Return the environment without this checkout's .venv and settings."""
     ours = ("RELAY_", "REDIS_", "PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     path = os.pathsep.join(
         folder for folder in os.environ["PATH"].split(os.pathsep) if not folder.startswith(str(ROOT))
     )
-    return {**kept, "PATH": path, **more}
+    return {**inherited, "PATH": path, **more}
 
 
 def copy_checkout(target: Path) -> Path:

@@ -102,6 +102,6 @@ def test_docker_stop_ends_it_gracefully(image: Image, tmp_path: Path) -> None:
 
 
 def test_only_the_relay_is_sent_to_the_builder() -> None:
-    kept = (ROOT / ".dockerignore").read_text().splitlines()
-    assert kept[1] == "*"
-    assert {line[1:] for line in kept if line.startswith("!")} >= {"app", "workers", "simulator"}
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert lines[1] == "*"
+    assert {line[1:] for line in lines if line.startswith("!")} >= {"app", "workers", "simulator"}

@@ -55,7 +55,7 @@ def _punches(program: Program, user: str) -> list[dict[str, Any]]:
     return [event for event in _events(program) if event.get("user_id") == user]
 
 
-def _kept(stage: Stage, device: Device, user: str) -> list[dict[str, Any]]:
+def _recorded(stage: Stage, device: Device, user: str) -> list[dict[str, Any]]:
     return stage.relay.events(type="attendance.punch", user_id=user, device_id=device.id)
 
 
@@ -71,7 +71,7 @@ def test_accepts_a_punch_with_204(stage: Stage, program: Program, secret: str) -
     device.send_done(device.punch("one"))
     wait_for(lambda: _answers(stage, made) == [204])
     (event,) = _punches(program, "one")
-    assert event == _kept(stage, device, "one")[0]
+    assert event == _recorded(stage, device, "one")[0]
 
 
 def test_accepts_the_events_of_a_batch(stage: Stage, program: Program, secret: str) -> None:
@@ -82,7 +82,7 @@ def test_accepts_the_events_of_a_batch(stage: Stage, program: Program, secret: s
     for _ in range(3):
         device.send_done(device.punch("many"))
     wait_for(lambda: _answers(stage, made) == [204])
-    assert _punches(program, "many") == _kept(stage, device, "many")
+    assert _punches(program, "many") == _recorded(stage, device, "many")
 
 
 def test_accepts_deliveries_signed_with_two_secrets(stage: Stage, program: Program, secret: str) -> None:

@@ -15,9 +15,9 @@ from tests.harness import Relay
 def test_calls_pipelines_and_transactions_record_a_key_of_the_wrong_type(relay: Relay) -> None:
     connection = Store(load(relay.environment)).connection
     client = connection.redis
-    kept = {key: client.dump(key) for key in (AUDIT, COUNTERS, SUBSCRIPTIONS, EMPLOYEES, API_KEYS)}
+    dumps = {key: client.dump(key) for key in (AUDIT, COUNTERS, SUBSCRIPTIONS, EMPLOYEES, API_KEYS)}
     try:
-        for key in kept:
+        for key in dumps:
             client.delete(key)
             client.set(key, "x")
         with pytest.raises(redis.ResponseError):
@@ -30,10 +30,10 @@ def test_calls_pipelines_and_transactions_record_a_key_of_the_wrong_type(relay: 
             connection.at(API_KEYS).hgetall(API_KEYS)
         (answer,) = client.pipeline(transaction=False).hgetall(COUNTERS).execute(raise_on_error=False)
         assert isinstance(answer, redis.ResponseError)
-        assert {name.decode() for name in client.smembers(WRONG_TYPES)} >= set(kept)
-        assert set(wrong_types.all_wrong(client)) >= set(kept)
+        assert {name.decode() for name in client.smembers(WRONG_TYPES)} >= set(dumps)
+        assert set(wrong_types.all_wrong(client)) >= set(dumps)
     finally:
-        for key, value in kept.items():
+        for key, value in dumps.items():
             client.delete(key)
             if value is not None:
                 client.restore(key, 0, value)

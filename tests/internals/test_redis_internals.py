@@ -112,16 +112,16 @@ def _client(server: Server) -> Any:
 
 
 def test_many_commands_are_sent_in_one_write_and_have_separate_errors(server: Server) -> None:
-    client, kept = _client(server), KeptConnections()
+    client, connections = _client(server), KeptConnections()
     commands = [("SET", "a", "1"), ("LPUSH", "a", "2"), ("GET", b"a")]
     for _ in range(3):
-        first, second, third = kept.exchange(client, commands)
+        first, second, third = connections.exchange(client, commands)
         REDIS.holds(
             first in (b"OK", True) and third == b"1", f"answers come one by one ({first!r}, {third!r})"
         )
         REDIS.holds(isinstance(second, redis.ResponseError), "read_response raises the error of one command")
     client.client_kill_filter(_type="normal", skipme=True)
-    answers = kept.exchange(client, commands)
+    answers = connections.exchange(client, commands)
     REDIS.holds(answers[2] == b"1", "the retry of a connection connects it anew after its failure")
 
 
@@ -129,9 +129,9 @@ def test_a_failed_connection_returns_to_the_pool(server: Server) -> None:
     client = redis.Redis(
         connection_pool=redis.BlockingConnectionPool.from_url(server.url, max_connections=1, timeout=5)
     )
-    kept = KeptConnections()
+    connections = KeptConnections()
     with pytest.raises(TypeError):
-        kept.exchange(client, [("SET", "a", object())])
+        connections.exchange(client, [("SET", "a", object())])
     REDIS.holds(client.ping(), "a pool has the connection again that was released")
 
 

@@ -62,8 +62,8 @@ class Make:
         context = {"parameters": filled(component.files["params"], values)}
         run = _Run(self, component.files["communication"], base={}, context=context)
         run.all()
-        self.connection = run.kept["data"]
-        metadata: Json = run.kept["metadata"]
+        self.connection = run.response_data["data"]
+        metadata: Json = run.response_data["metadata"]
         return metadata
 
     def run(self, name: str, **values: Any) -> list[Json]:
@@ -84,7 +84,7 @@ class Make:
             component.files["attach"], parameters=hook.parameters, webhook={"id": 1, "url": url}
         )
         run.all()
-        hook.data = run.kept["data"]
+        hook.data = run.response_data["data"]
         return hook
 
     def run_block(self, block: Any, parameters: Json) -> list[Json]:
@@ -146,7 +146,7 @@ class _Run:
         self.make, self.base = make, base
         self.blocks: list[Json] = block if isinstance(block, list) else [block]
         self.context: Json = {**context, "temp": {}}
-        self.kept: Json = {}
+        self.response_data: Json = {}
         self.began = time.monotonic()
         self.requests = 0
 
@@ -195,7 +195,7 @@ class _Run:
         self._check(answer, response)
         for name in ("data", "metadata"):
             if name in response:
-                self.kept[name] = transform(response[name], self.context)
+                self.response_data[name] = transform(response[name], self.context)
         if "iterate" not in response:
             yield transform(response.get("output", "{{body}}"), self.context)
             return

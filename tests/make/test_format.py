@@ -158,7 +158,7 @@ def temporary(content: Any) -> set[str]:
 
 def test_every_expression_is_valid_and_uses_existing_names(app: App) -> None:
     (connection,) = app.of("connection")
-    kept = set(connection.files["communication"]["response"]["data"])
+    connection_data = set(connection.files["communication"]["response"]["data"])
     for component in app.components.values():
         asked = {
             field["name"]
@@ -167,7 +167,12 @@ def test_every_expression_is_valid_and_uses_existing_names(app: App) -> None:
         }
         hook = {"id", "url", *component.files.get("attach", {}).get("response", {}).get("data", {})}
         for code, content in component.files.items():
-            known = {"parameters": asked, "connection": kept, "webhook": hook, "temp": temporary(content)}
+            known = {
+                "parameters": asked,
+                "connection": connection_data,
+                "webhook": hook,
+                "temp": temporary(content),
+            }
             for root, *rest in variables(content):
                 where = f"{component.kind} {component.name} {code}: {root}.{'.'.join(rest)}"
                 assert root in VARIABLES.get((component.kind, code), set()), where
@@ -176,7 +181,7 @@ def test_every_expression_is_valid_and_uses_existing_names(app: App) -> None:
     for root, *rest in variables(app.base):
         assert root in {"connection"} | _ANSWER
         if root == "connection":
-            assert rest[0] in kept
+            assert rest[0] in connection_data
 
 
 def test_every_parameter_is_used(app: App) -> None:

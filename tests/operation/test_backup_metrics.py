@@ -24,23 +24,25 @@ def shown(relay: Relay) -> tuple[float, float | None, bool]:
     return float(failing[1]), None if age is None else float(age[1]), bool(problems)
 
 
-def test_without_automatic_backups_there_is_no_failure_and_no_age(relay: Relay, kept: Store) -> None:
+def test_without_automatic_backups_there_is_no_failure_and_no_age(relay: Relay, relay_store: Store) -> None:
     assert shown(relay) == (0.0, None, False)
 
 
-def test_the_age_is_that_of_the_newest_backup(relay: Relay, kept: Store, tmp_path: Path) -> None:
+def test_the_age_is_that_of_the_newest_backup(relay: Relay, relay_store: Store, tmp_path: Path) -> None:
     now = time.time()
     report = BackupReport(now, str(tmp_path), DAY, now - 7_200, None, None)
-    kept.backup_reports.write(report)
+    relay_store.backup_reports.write(report)
     failing, age, problem = shown(relay)
     assert (failing, problem) == (0.0, False)
     assert age is not None and 7_200 <= age < 7_500
-    kept.backup_reports.write(replace(report, newest_at=now + 60))  # the other machine's clock is ahead
+    relay_store.backup_reports.write(
+        replace(report, newest_at=now + 60)
+    )  # the other machine's clock is ahead
     assert shown(relay)[1] == 0.0
 
 
 def test_failing_and_late_backups_are_reported_until_the_next_success(
-    relay: Relay, kept: Store, tmp_path: Path
+    relay: Relay, relay_store: Store, tmp_path: Path
 ) -> None:
     now = time.time()
     good = BackupReport(now, str(tmp_path), DAY, now, None, None)
@@ -48,19 +50,19 @@ def test_failing_and_late_backups_are_reported_until_the_next_success(
     late = replace(good, newest_at=now - 2 * DAY - 60)
     never = replace(good, newest_at=None, failing_since=now, error="the disk is full")
     for bad in (failing, late, never):
-        kept.backup_reports.write(bad)
+        relay_store.backup_reports.write(bad)
         value, age, problem = shown(relay)
         assert (value, problem) == (1.0, True)
         assert (age is None) == (bad.newest_at is None)
-        kept.backup_reports.write(good)
+        relay_store.backup_reports.write(good)
         assert shown(relay)[::2] == (0.0, False)
 
 
 def test_backups_dated_in_the_future_are_a_warning_and_not_a_failure(
-    relay: Relay, kept: Store, tmp_path: Path
+    relay: Relay, relay_store: Store, tmp_path: Path
 ) -> None:
     now = time.time()
-    kept.backup_reports.write(
+    relay_store.backup_reports.write(
         BackupReport(now, str(tmp_path), DAY, now, None, None, ahead=["made-up.backup"])
     )
     assert shown(relay)[::2] == (0.0, False)

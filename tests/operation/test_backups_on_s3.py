@@ -86,39 +86,39 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
 
 @pytest.fixture
-def kept(kept: Store) -> Iterator[Store]:
+def relay_store(relay_store: Store) -> Iterator[Store]:
     """The shared relay's store. After the test, no copies of backups may be left on disk."""
-    yield kept
-    assert not _local(kept)
+    yield relay_store
+    assert not _local(relay_store)
 
 
-def _local(kept: Store) -> list[Path]:
+def _local(relay_store: Store) -> list[Path]:
     """The copies of backups on the local disk."""
-    folder = kept.settings.data_dir / FOLDER
+    folder = relay_store.settings.data_dir / FOLDER
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def test_backups_are_made_when_due_and_the_newest_are_kept(
-    kept: Store, bucket: Bucket, tmp_path: Path
+    relay_store: Store, bucket: Bucket, tmp_path: Path
 ) -> None:
     clock = Clock()
-    schedule = BackupSchedule(kept, bucket.place, DAY, 2, clock)
+    schedule = BackupSchedule(relay_store, bucket.place, DAY, 2, clock)
     made = []
     for number in range(4):
         place = schedule.turn()
         assert isinstance(place, S3Url) and place.path.startswith("office/backups/cams-relay-")
         download(place, tmp_path / str(number))
-        assert head_of(tmp_path / str(number))["key_id"] == kept.vault.key_id
+        assert head_of(tmp_path / str(number))["key_id"] == relay_store.vault.key_id
         made.append(place.path)
         assert schedule.turn() is None
         clock.now += DAY
     assert bucket.objects() == sorted(made[-2:])
-    restarted = BackupSchedule(kept, bucket.place, 2 * DAY, 2, clock)
-    assert restarted.turn() is None and backup_details(kept) == []  # it has found the newest backup
+    restarted = BackupSchedule(relay_store, bucket.place, 2 * DAY, 2, clock)
+    assert restarted.turn() is None and backup_details(relay_store) == []  # it has found the newest backup
 
 
-def test_only_backups_of_this_store_in_this_folder_are_removed(kept: Store, bucket: Bucket) -> None:
-    start = f"cams-relay-{(kept.identity.store_id() or '')[:8]}-"
+def test_only_backups_of_this_store_in_this_folder_are_removed(relay_store: Store, bucket: Bucket) -> None:
+    start = f"cams-relay-{(relay_store.identity.store_id() or '')[:8]}-"
     foreign = [
         bucket.put(f"office/backups/{name}")
         for name in (
@@ -130,14 +130,14 @@ def test_only_backups_of_this_store_in_this_folder_are_removed(kept: Store, buck
     ]
     foreign.append(bucket.put(f"office/backups-2/{start}20200101T000000Z-0000.backup"))
     old = bucket.put(f"office/backups/{start}20200101T000000Z-0000.backup")
-    made = BackupSchedule(kept, bucket.place, DAY, 1).turn()
+    made = BackupSchedule(relay_store, bucket.place, DAY, 1).turn()
     assert isinstance(made, S3Url) and old not in bucket.objects()
     assert bucket.objects() == sorted([*foreign, made.path])
 
 
-def test_a_bucket_without_a_folder_can_be_used(kept: Store, bucket: Bucket) -> None:
+def test_a_bucket_without_a_folder_can_be_used(relay_store: Store, bucket: Bucket) -> None:
     clock = Clock()
-    schedule = BackupSchedule(kept, S3Url(bucket.name, ""), DAY, 1, clock)
+    schedule = BackupSchedule(relay_store, S3Url(bucket.name, ""), DAY, 1, clock)
     for _ in range(2):
         made = schedule.turn()
         clock.now += DAY
@@ -158,14 +158,14 @@ def test_a_large_backup_is_uploaded_in_parts_and_complete(
     assert (tmp_path / "copy").read_bytes() == content
 
 
-def test_what_a_killed_process_left_on_the_disk_is_removed(kept: Store, bucket: Bucket) -> None:
-    folder = kept.settings.data_dir / FOLDER
+def test_what_a_killed_process_left_on_the_disk_is_removed(relay_store: Store, bucket: Bucket) -> None:
+    folder = relay_store.settings.data_dir / FOLDER
     folder.mkdir(exist_ok=True)
-    name = f"cams-relay-{(kept.identity.store_id() or '')[:8]}-20200101T000000Z-0000.backup"
+    name = f"cams-relay-{(relay_store.identity.store_id() or '')[:8]}-20200101T000000Z-0000.backup"
     (folder / name).write_text("made up")
     (folder / f"{name}.0123456789abcdef.partial").write_text("made up")
-    assert BackupSchedule(kept, bucket.place, DAY, 1).turn() is not None
-    assert not _local(kept)
+    assert BackupSchedule(relay_store, bucket.place, DAY, 1).turn() is not None
+    assert not _local(relay_store)
 
 
 @pytest.mark.parametrize(
@@ -178,29 +178,29 @@ def test_what_a_killed_process_left_on_the_disk_is_removed(kept: Store, bucket: 
     ],
 )
 def test_wrong_settings_are_explained_without_their_values(
-    kept: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], said: str
+    relay_store: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], said: str
 ) -> None:
     for name, value in change.items():
         monkeypatch.setenv(name, value)
-    assert BackupSchedule(kept, bucket.place, DAY, 1).turn() is None
-    (detail,) = backup_details(kept)
+    assert BackupSchedule(relay_store, bucket.place, DAY, 1).turn() is None
+    (detail,) = backup_details(relay_store)
     assert said in detail and "made-up-password" not in detail and SECRET not in detail
-    (shown,) = backup_warnings(kept)
+    (shown,) = backup_warnings(relay_store)
     assert bucket.name not in shown and said not in shown
 
 
-def test_a_missing_bucket_is_named_to_the_operator_only(kept: Store, bucket: Bucket) -> None:
-    assert BackupSchedule(kept, S3Url("made-up-and-missing", "x"), DAY, 1).turn() is None
-    (detail,) = backup_details(kept)
+def test_a_missing_bucket_is_named_to_the_operator_only(relay_store: Store, bucket: Bucket) -> None:
+    assert BackupSchedule(relay_store, S3Url("made-up-and-missing", "x"), DAY, 1).turn() is None
+    (detail,) = backup_details(relay_store)
     assert "s3://made-up-and-missing/x: the bucket doesn't exist" in detail
-    assert "made-up-and-missing" not in backup_warnings(kept)[0]
+    assert "made-up-and-missing" not in backup_warnings(relay_store)[0]
 
 
 def test_refused_access_is_explained_and_leaves_older_backups(
-    kept: Store, bucket: Bucket, endpoint: str
+    relay_store: Store, bucket: Bucket, endpoint: str
 ) -> None:
     clock = Clock()
-    schedule = BackupSchedule(kept, bucket.place, DAY, 1, clock)
+    schedule = BackupSchedule(relay_store, bucket.place, DAY, 1, clock)
     first = schedule.turn()
     assert isinstance(first, S3Url)
     clock.now += DAY
@@ -209,20 +209,22 @@ def test_refused_access_is_explained_and_leaves_older_backups(
         assert schedule.turn() is None
     finally:
         requests.post(f"{endpoint}/moto-api/reset-auth", data="inf", timeout=10)
-    (detail,) = backup_details(kept)
+    (detail,) = backup_details(relay_store)
     assert "the storage refused access (InvalidAccessKeyId)" in detail
     assert ACCESS_KEY not in detail and SECRET not in detail
     assert bucket.objects() == [first.path]
     clock.now += DAY
     second = schedule.turn()
-    assert isinstance(second, S3Url) and bucket.objects() == [second.path] and backup_details(kept) == []
+    assert (
+        isinstance(second, S3Url) and bucket.objects() == [second.path] and backup_details(relay_store) == []
+    )
 
 
 def test_while_the_storage_cannot_be_reached_the_newest_backup_stays_known(
-    kept: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    relay_store: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    schedule = BackupSchedule(kept, bucket.place, DAY, 1, clock)
+    schedule = BackupSchedule(relay_store, bucket.place, DAY, 1, clock)
     made = schedule.turn()
     assert made is not None
     target = schedule.folder()
@@ -232,31 +234,33 @@ def test_while_the_storage_cannot_be_reached_the_newest_backup_stays_known(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     target._client = backup_s3.open_client()
     assert schedule.turn() is None
-    (detail,) = backup_details(kept, clock.now)
+    (detail,) = backup_details(relay_store, clock.now)
     assert "can't be reached" in detail and "The newest backup is 24 h old" in detail
 
 
 def test_a_backup_does_not_fill_the_disk_of_the_store(
-    kept: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    relay_store: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    schedule = BackupSchedule(kept, bucket.place, DAY, 2, clock)
+    schedule = BackupSchedule(relay_store, bucket.place, DAY, 2, clock)
     assert schedule.turn() is not None
-    usage = shutil.disk_usage(kept.settings.data_dir)
+    usage = shutil.disk_usage(relay_store.settings.data_dir)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10 << 20))
     clock.now += DAY
     assert schedule.turn() is None
     assert len(bucket.objects()) == 1
-    assert "whose disk has only 10 MiB free. It needs about 64 MiB" in backup_details(kept, clock.now)[0]
+    assert (
+        "whose disk has only 10 MiB free. It needs about 64 MiB" in backup_details(relay_store, clock.now)[0]
+    )
 
 
 def test_without_the_extra_the_error_says_what_to_install(
-    kept: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    relay_store: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("boto3", "botocore", "botocore.exceptions"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert BackupSchedule(kept, bucket.place, DAY, 1).turn() is None
-    assert "require the extra s3" in backup_details(kept)[0]
+    assert BackupSchedule(relay_store, bucket.place, DAY, 1).turn() is None
+    assert "require the extra s3" in backup_details(relay_store)[0]
     with pytest.raises(BackupError, match="pip install boto3"):
         download(bucket.place.below("x"), tmp_path / "x")
 

@@ -42,7 +42,7 @@ def test_a_loop_that_does_not_run_any_more_is_stalled() -> None:
 
 
 def test_problems_of_any_process_are_reported(relay: Relay) -> None:
-    kept = Store(load(relay.environment))
+    relay_store = Store(load(relay.environment))
     loops, name = Loops(), f"made-up {secrets.token_hex(4)}"
     for _ in range(5):
         loops.get(name).failed(ValueError("made up"))
@@ -55,16 +55,16 @@ def test_problems_of_any_process_are_reported(relay: Relay) -> None:
         return run_for(relay, "doctor").stdout
 
     try:
-        loops.report(kept.loop_reports.write)
-        loops.report(kept.loop_reports.write)  # failures are counted once
+        loops.report(relay_store.loop_reports.write)
+        loops.report(relay_store.loop_reports.write)  # failures are counted once
         assert len(health()) == 1
         assert name in doctor()
         assert f'cams_relay_loop_failures_total{{loop="{name}"}} 5.0' in relay.call("GET", "/metrics").text
         loops.get(name).worked()
-        loops.report(kept.loop_reports.write)
+        loops.report(relay_store.loop_reports.write)
         assert health() == [] and name not in doctor()
     finally:
-        kept.connection.redis.hdel(LOOPS, loops._process)
+        relay_store.connection.redis.hdel(LOOPS, loops._process)
 
 
 def test_a_failed_sync_of_the_stores_file_is_logged(

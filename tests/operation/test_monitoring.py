@@ -136,11 +136,11 @@ def test_the_documentation_lists_all_metrics(relay: Relay, receiver: Receiver) -
 
 def test_wrong_api_keys_are_not_counted_as_refused_callbacks(relay: Relay) -> None:
     """The console used to add up every counter without a device."""
-    kept = Store(load(relay.environment))
-    before = kept.history.totals()["refused"]
+    relay_store = Store(load(relay.environment))
+    before = relay_store.history.totals()["refused"]
     assert relay.call("GET", "/v1/me", key="crk_made-up-and-wrong").status_code == 401
-    kept.relay_events.count(f"{LOOP_FAILURES}made-up")
-    assert kept.history.totals()["refused"] == before
+    relay_store.relay_events.count(f"{LOOP_FAILURES}made-up")
+    assert relay_store.history.totals()["refused"] == before
     device = relay.device()
     assert device.send(b"{}").status_code == 401
-    wait_for(lambda: kept.history.totals()["refused"] == before + 1)  # counts are written in batches
+    wait_for(lambda: relay_store.history.totals()["refused"] == before + 1)  # counts are written in batches

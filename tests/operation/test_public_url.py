@@ -51,33 +51,36 @@ def test_the_check_is_repeated_until_the_relay_answers(tmp_path: Path) -> None:
     relay = Relay(tmp_path)
     relay.environment["RELAY_PUBLIC_URL"] = relay.url
     with relay:
-        kept = Store(load(relay.environment))
-        wait_for(lambda: kept.public_url_reports.read() is not None, 60)
-        wait_for(lambda: check_public_url(kept), 60)
+        relay_store = Store(load(relay.environment))
+        wait_for(lambda: relay_store.public_url_reports.read() is not None, 60)
+        wait_for(lambda: check_public_url(relay_store), 60)
         assert metric(relay) == 1.0
         assert not [one for one in relay.get("/health")["warnings"] if "RELAY_PUBLIC_URL=" in one]
-        assert kept.connection.redis.ttl(PUBLIC_URL_DUE) > 0
+        assert relay_store.connection.redis.ttl(PUBLIC_URL_DUE) > 0
 
 
 def test_the_time_since_which_it_fails_is_kept_and_an_old_or_damaged_report_says_nothing(
     nowhere: Relay,
 ) -> None:
-    kept = Store(load(nowhere.environment))
-    wait_for(lambda: kept.public_url_reports.read() is not None, 60)
-    before = kept.public_url_reports.read()
+    relay_store = Store(load(nowhere.environment))
+    wait_for(lambda: relay_store.public_url_reports.read() is not None, 60)
+    before = relay_store.public_url_reports.read()
     assert before is not None and before.failing_since is not None
     now = time.time() + 120
-    assert not check_public_url(kept, now)
-    after = kept.public_url_reports.read()
+    assert not check_public_url(relay_store, now)
+    after = relay_store.public_url_reports.read()
     assert after is not None and (after.at, after.failing_since) == (now, before.failing_since)
-    assert public_url_up(kept, now) is False and public_url_warnings(kept, now)
-    assert public_url_up(kept, now + 3_600) is None and public_url_warnings(kept, now + 3_600) == []
-    kept.connection.redis.set(PUBLIC_URL, b'{"at": "x", "url": 1}')
-    assert public_url_up(kept, now) is None
+    assert public_url_up(relay_store, now) is False and public_url_warnings(relay_store, now)
+    assert (
+        public_url_up(relay_store, now + 3_600) is None
+        and public_url_warnings(relay_store, now + 3_600) == []
+    )
+    relay_store.connection.redis.set(PUBLIC_URL, b'{"at": "x", "url": 1}')
+    assert public_url_up(relay_store, now) is None
     assert nowhere.call("GET", "/health").status_code == 200
 
 
-def test_without_a_public_url_nothing_is_checked(relay: Relay, kept: Store) -> None:
-    assert kept.settings.public_url is None
-    assert check_public_url(kept) and metric(relay) is None
-    assert kept.connection.redis.get(PUBLIC_URL) is None
+def test_without_a_public_url_nothing_is_checked(relay: Relay, relay_store: Store) -> None:
+    assert relay_store.settings.public_url is None
+    assert check_public_url(relay_store) and metric(relay) is None
+    assert relay_store.connection.redis.get(PUBLIC_URL) is None

@@ -30,13 +30,13 @@ from tests.harness import Relay, wait_for
 from tests.operation.backups import DAY, names, prefix, put, running
 
 
-def test_a_backup_is_made_when_one_is_due_and_the_newest_are_kept(kept: Store, tmp_path: Path) -> None:
+def test_a_backup_is_made_when_one_is_due_and_the_newest_are_kept(relay_store: Store, tmp_path: Path) -> None:
     clock = Clock()
-    schedule = BackupSchedule(kept, tmp_path, DAY, 2, clock)
+    schedule = BackupSchedule(relay_store, tmp_path, DAY, 2, clock)
     made = []
     for _ in range(4):
         path = schedule.turn()
-        assert path is not None and head_of(path)["key_id"] == kept.vault.key_id
+        assert path is not None and head_of(path)["key_id"] == relay_store.vault.key_id
         assert path.stat().st_mode & 0o077 == 0
         made.append(path.name)
         assert schedule.turn() is None
@@ -44,12 +44,12 @@ def test_a_backup_is_made_when_one_is_due_and_the_newest_are_kept(kept: Store, t
         assert schedule.turn() is None
         clock.now += 10
     assert names(tmp_path) == sorted(made[-2:])
-    restarted = BackupSchedule(kept, tmp_path, 2 * DAY, 2, clock)
+    restarted = BackupSchedule(relay_store, tmp_path, 2 * DAY, 2, clock)
     assert restarted.turn() is None  # a restart alone doesn't make a backup
 
 
-def test_only_the_relays_own_files_of_this_store_are_removed(kept: Store, tmp_path: Path) -> None:
-    store_id = kept.identity.store_id()
+def test_only_the_relays_own_files_of_this_store_are_removed(relay_store: Store, tmp_path: Path) -> None:
+    store_id = relay_store.identity.store_id()
     assert store_id is not None
     other = "0" * 8 if store_id[:8] != "0" * 8 else "1" * 8
     prefix = f"cams-relay-{store_id[:8]}-"
@@ -67,7 +67,7 @@ def test_only_the_relays_own_files_of_this_store_are_removed(kept: Store, tmp_pa
     for name in (f"{prefix}20200102T000000Z-0000.backup", f"{prefix}20200102T000000Z-0000.backup.partial"):
         (tmp_path / name).write_text("made up")  # an old backup, and one left by a killed process
     before = set(names(tmp_path))
-    made = BackupSchedule(kept, tmp_path, DAY, 1).turn()
+    made = BackupSchedule(relay_store, tmp_path, DAY, 1).turn()
     assert made is not None
     gone = before - set(names(tmp_path))
     assert gone == {
@@ -76,37 +76,41 @@ def test_only_the_relays_own_files_of_this_store_are_removed(kept: Store, tmp_pa
     }
 
 
-def test_a_backup_dated_in_the_future_does_not_delay_or_outlive_the_next(kept: Store, tmp_path: Path) -> None:
+def test_a_backup_dated_in_the_future_does_not_delay_or_outlive_the_next(
+    relay_store: Store, tmp_path: Path
+) -> None:
     clock = Clock()
     clock.now += 10 * DAY
-    first = BackupSchedule(kept, tmp_path, DAY, 1, clock).turn()
+    first = BackupSchedule(relay_store, tmp_path, DAY, 1, clock).turn()
     clock.now -= 10 * DAY
-    schedule = BackupSchedule(kept, tmp_path, DAY, 1, clock)
+    schedule = BackupSchedule(relay_store, tmp_path, DAY, 1, clock)
     second = schedule.turn()
     assert first is not None and second is not None and names(tmp_path) == [second.name]
     assert schedule.turn() is None  # no second backup is made
 
 
 def test_backups_dated_in_the_future_are_removed_first_and_reported(
-    relay: Relay, kept: Store, tmp_path: Path
+    relay: Relay, relay_store: Store, tmp_path: Path
 ) -> None:
     clock = Clock()
-    genuine = [put(kept, tmp_path, clock.now - days * DAY) for days in (1, 2, 3)]
-    ahead = [put(kept, tmp_path, clock.now + days * DAY) for days in (300, 3_000)]
-    made = BackupSchedule(kept, tmp_path, DAY, 4, clock).turn()
+    genuine = [put(relay_store, tmp_path, clock.now - days * DAY) for days in (1, 2, 3)]
+    ahead = [put(relay_store, tmp_path, clock.now + days * DAY) for days in (300, 3_000)]
+    made = BackupSchedule(relay_store, tmp_path, DAY, 4, clock).turn()
     assert made is not None and names(tmp_path) == sorted(path.name for path in (*genuine, made))
-    planted = put(kept, tmp_path, clock.now + 300 * DAY)
-    assert BackupSchedule(kept, tmp_path, DAY, 9, clock).turn() is None
-    (sentence,) = [one for one in backup_details(kept) if "in the future" in one]
+    planted = put(relay_store, tmp_path, clock.now + 300 * DAY)
+    assert BackupSchedule(relay_store, tmp_path, DAY, 9, clock).turn() is None
+    (sentence,) = [one for one in backup_details(relay_store) if "in the future" in one]
     assert planted.name in sentence and ahead[0].name not in sentence
     (shown,) = [one for one in relay.get("/health")["warnings"] if "in the future" in one]
     assert "1 backup is dated" in shown and str(tmp_path) not in shown
 
 
-def test_files_of_another_user_are_kept(kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_another_user_are_kept(
+    relay_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only root can change a file's owner, so the result of lstat is faked."""
     clock, lstat = Clock(), Path.lstat
-    theirs, ours = (put(kept, tmp_path, clock.now - days * DAY) for days in (2, 3))
+    theirs, ours = (put(relay_store, tmp_path, clock.now - days * DAY) for days in (2, 3))
 
     def as_if(self: Path) -> os.stat_result:
         fields = list(lstat(self))
@@ -114,68 +118,70 @@ def test_files_of_another_user_are_kept(kept: Store, tmp_path: Path, monkeypatch
         return os.stat_result(fields)
 
     monkeypatch.setattr(Path, "lstat", as_if)
-    made = BackupSchedule(kept, tmp_path, DAY, 1, clock).turn()
+    made = BackupSchedule(relay_store, tmp_path, DAY, 1, clock).turn()
     assert made is not None and names(tmp_path) == sorted([theirs.name, made.name]) and not ours.exists()
 
 
-def test_a_restored_copy_does_not_remove_backups_of_the_original_store(kept: Store, tmp_path: Path) -> None:
+def test_a_restored_copy_does_not_remove_backups_of_the_original_store(
+    relay_store: Store, tmp_path: Path
+) -> None:
     clock = Clock()
-    first = BackupSchedule(kept, tmp_path, DAY, 1, clock).turn()
+    first = BackupSchedule(relay_store, tmp_path, DAY, 1, clock).turn()
     assert first is not None
     assert BACKUP_ORIGIN.encode() not in first.read_bytes()
-    origin = kept.connection.redis.getdel(BACKUP_ORIGIN)
+    origin = relay_store.connection.redis.getdel(BACKUP_ORIGIN)
     try:
-        copy = BackupSchedule(kept, tmp_path, DAY, 1, clock).turn()  # a restored copy has no origin
+        copy = BackupSchedule(relay_store, tmp_path, DAY, 1, clock).turn()  # a restored copy has no origin
         assert copy is not None and names(tmp_path) == sorted([first.name, copy.name])
     finally:
-        kept.connection.redis.set(BACKUP_ORIGIN, origin)
+        relay_store.connection.redis.set(BACKUP_ORIGIN, origin)
     clock.now += DAY
-    second = BackupSchedule(kept, tmp_path, DAY, 1, clock).turn()
+    second = BackupSchedule(relay_store, tmp_path, DAY, 1, clock).turn()
     assert second is not None and names(tmp_path) == sorted([second.name, copy.name])
 
 
-def test_a_copied_data_folder_has_another_origin(relay: Relay, kept: Store, tmp_path: Path) -> None:
+def test_a_copied_data_folder_has_another_origin(relay: Relay, relay_store: Store, tmp_path: Path) -> None:
     elsewhere = Store(load(relay.environment))
-    assert backup_origin(elsewhere.connection) == backup_origin(kept.connection)
-    elsewhere.connection.settings = replace(kept.settings, data_dir=tmp_path)
-    same = kept.settings.redis_url is not None  # then the store isn't in the data folder
-    assert (backup_origin(elsewhere.connection) == backup_origin(kept.connection)) == same
+    assert backup_origin(elsewhere.connection) == backup_origin(relay_store.connection)
+    elsewhere.connection.settings = replace(relay_store.settings, data_dir=tmp_path)
+    same = relay_store.settings.redis_url is not None  # then the store isn't in the data folder
+    assert (backup_origin(elsewhere.connection) == backup_origin(relay_store.connection)) == same
 
 
-def test_two_processes_make_one_backup_in_a_folder_at_a_time(kept: Store, tmp_path: Path) -> None:
+def test_two_processes_make_one_backup_in_a_folder_at_a_time(relay_store: Store, tmp_path: Path) -> None:
     clock = Clock()
-    schedule = BackupSchedule(kept, tmp_path, DAY, 1, clock)
+    schedule = BackupSchedule(relay_store, tmp_path, DAY, 1, clock)
     folder = schedule.folder()
     assert folder is not None
     with folder.locked():
-        assert schedule.turn() is None and backup_details(kept) == []
+        assert schedule.turn() is None and backup_details(relay_store) == []
     assert schedule.turn() is not None
 
 
 def test_incomplete_backups_of_killed_processes_are_removed_but_not_running_ones(
-    kept: Store, tmp_path: Path
+    relay_store: Store, tmp_path: Path
 ) -> None:
     clock = Clock()
     left = [
-        put(kept, tmp_path, clock.now - 5).rename(
-            tmp_path / f"{prefix(kept)}20260101T000000Z-0000.backup{end}"
+        put(relay_store, tmp_path, clock.now - 5).rename(
+            tmp_path / f"{prefix(relay_store)}20260101T000000Z-0000.backup{end}"
         )
         for end in (".partial", ".0123456789abcdef.partial")
     ]
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("made up")
-    link = tmp_path / f"{prefix(kept)}20260101T000000Z-0001.backup.0123456789abcdef.partial"
+    link = tmp_path / f"{prefix(relay_store)}20260101T000000Z-0001.backup.0123456789abcdef.partial"
     link.symlink_to(elsewhere)
-    fifo = tmp_path / f"{prefix(kept)}20260101T000000Z-0002.backup.0123456789abcdef.partial"
+    fifo = tmp_path / f"{prefix(relay_store)}20260101T000000Z-0002.backup.0123456789abcdef.partial"
     os.mkfifo(fifo)
-    with partial_copy(tmp_path / f"{prefix(kept)}20260101T000000Z-0003.backup") as (_, written):
-        made = BackupSchedule(kept, tmp_path, DAY, 1, clock).turn()
+    with partial_copy(tmp_path / f"{prefix(relay_store)}20260101T000000Z-0003.backup") as (_, written):
+        made = BackupSchedule(relay_store, tmp_path, DAY, 1, clock).turn()
         assert made is not None and not any(path.exists() for path in left)
         assert written.exists() and link.is_symlink() and fifo.exists()
 
 
 def test_a_process_killed_during_a_backup_causes_a_pause_and_a_report(
-    kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    relay_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
 
@@ -185,26 +191,26 @@ def test_a_process_killed_during_a_backup_causes_a_pause_and_a_report(
     def killed(*_: object) -> None:
         raise Killed
 
-    schedule = BackupSchedule(kept, tmp_path, DAY, 1, clock)
+    schedule = BackupSchedule(relay_store, tmp_path, DAY, 1, clock)
     for interrupted in (1, 2):
         with monkeypatch.context() as patched:
             patched.setattr(copying, "_copy", killed)
             with pytest.raises(Killed):
                 schedule.turn()
-        schedule = BackupSchedule(kept, tmp_path, DAY, 1, clock)  # as after a restart of the process
+        schedule = BackupSchedule(relay_store, tmp_path, DAY, 1, clock)  # as after a restart of the process
         assert schedule.turn() is None
-        assert "killed or crashed" in backup_details(kept)[0]
+        assert "killed or crashed" in backup_details(relay_store)[0]
         clock.now += 60 * interrupted - 1
         assert schedule.turn() is None
         clock.now += 1
-    assert schedule.turn() is not None and backup_details(kept) == []
+    assert schedule.turn() is not None and backup_details(relay_store) == []
 
 
-def test_a_backup_follows_no_links_and_replaces_no_existing_file(kept: Store, tmp_path: Path) -> None:
+def test_a_backup_follows_no_links_and_replaces_no_existing_file(relay_store: Store, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("made up")
     (tmp_path / "copy.partial").symlink_to(elsewhere)
-    copying.backup(kept.connection, tmp_path / "copy")
+    copying.backup(relay_store.connection, tmp_path / "copy")
     assert elsewhere.read_text() == "made up" and head_of(tmp_path / "copy")
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
     assert names(tmp_path) == ["copy", "copy.partial", "elsewhere"]
@@ -227,10 +233,10 @@ def test_each_backup_contains_the_first_key_at_that_time(relay: Relay) -> None:
 
 
 def test_older_backups_are_kept_until_the_new_one_is_verified(
-    kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    relay_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    schedule = BackupSchedule(kept, tmp_path, DAY, 1, clock)
+    schedule = BackupSchedule(relay_store, tmp_path, DAY, 1, clock)
     first = schedule.turn()
     assert first is not None
     clock.now += DAY
@@ -246,10 +252,10 @@ def test_older_backups_are_kept_until_the_new_one_is_verified(
         patched.setattr(copying, "_copy", damaged)
         assert schedule.turn() is None
     assert names(tmp_path) == [first.name]
-    (warning,) = backup_details(kept)
+    (warning,) = backup_details(relay_store)
     assert "checksum" in warning
     clock.now += DAY
-    assert schedule.turn() is not None and backup_warnings(kept) == []
+    assert schedule.turn() is not None and backup_warnings(relay_store) == []
 
 
 def test_a_single_backup_into_a_folder_removes_nothing_by_default(relay: Relay, tmp_path: Path) -> None:
@@ -265,7 +271,9 @@ def test_a_single_backup_into_a_folder_removes_nothing_by_default(relay: Relay, 
     cli(relay, "backup", status=1)
 
 
-def test_a_process_makes_backups_until_it_is_stopped(relay: Relay, kept: Store, tmp_path: Path) -> None:
+def test_a_process_makes_backups_until_it_is_stopped(
+    relay: Relay, relay_store: Store, tmp_path: Path
+) -> None:
     with running(relay, "--to", str(tmp_path), "--every", "1d", "--keep", "3") as process:
         wait_for(lambda: any(name.endswith(".backup") for name in names(tmp_path)), 60)
         wait_for(lambda: relay.get("/health")["newest_backup_at"], 10)

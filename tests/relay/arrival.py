@@ -85,7 +85,7 @@ class Processes:
                 names = {name: shown[name] for name in PROFILE if shown[name]}
                 held = [_key(credential) for credential in shown["credentials"]]
                 data = {key: users.credential(device, user_id, *key) for key in held}
-                found[user_id] = names | {key: kept["data"] for key, kept in data.items() if kept}
+                found[user_id] = names | {key: stored["data"] for key, stored in data.items() if stored}
         return found
 
 

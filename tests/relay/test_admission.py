@@ -48,7 +48,7 @@ def refuses(relay: Relay, sentence: str, *commands: str) -> None:
         assert process.returncode != 0 and sentence in said and "Traceback" not in said, (command, said)
 
 
-def kept(relay: Relay) -> Store:
+def store_of(relay: Relay) -> Store:
     return Store(load(relay.environment))
 
 
@@ -132,24 +132,24 @@ def test_a_store_without_a_key_id_is_recognised_by_its_encrypted_data(own: Relay
     own.start("store", "web")
     own.device()
     own.kill("web")
-    client = kept(own).connection.redis
+    client = store_of(own).connection.redis
     client.delete(KEY_ID, SHARDS)
     own.environment["RELAY_SECRET_KEY"] = OTHER
     with pytest.raises(StoreRefused):
-        kept(own).admission.check()
+        store_of(own).admission.check()
     assert client.get(KEY_ID) is None
     own.environment["RELAY_SECRET_KEY"] = KEY
-    kept(own).admission.check()
-    assert client.get(KEY_ID).decode() == kept(own).vault.key_id
+    store_of(own).admission.check()
+    assert client.get(KEY_ID).decode() == store_of(own).vault.key_id
     # One damaged record doesn't mean that the key is wrong.
     (device_id,) = client.hkeys("{g}:devices")
     client.delete(KEY_ID)
     client.hset("{g}:employees", "1", b"damaged")
-    kept(own).admission.check()
+    store_of(own).admission.check()
     client.delete(KEY_ID)
     client.hset(f"{{s0}}:device:{device_id.decode()}", "secrets", b"damaged")
     with pytest.raises(StoreRefused):
-        kept(own).admission.check()
+        store_of(own).admission.check()
 
 
 def test_no_new_secret_key_is_created_if_there_is_data(tmp_path: Path) -> None:
@@ -178,11 +178,13 @@ def test_a_short_key_is_refused_for_a_new_store_and_accepted_for_its_own(own: Re
     own.environment["RELAY_SECRET_KEY"] = "short-but-in-use"
     own.start("store")
     wait_for(
-        lambda: kept(own).connection.redis.ping() if (own.folder / "data/store/valkey.sock").exists() else 0
+        lambda: (
+            store_of(own).connection.redis.ping() if (own.folder / "data/store/valkey.sock").exists() else 0
+        )
     )
     refuses(own, "is shorter than 32 characters", "web", "worker")
     # A store that an earlier version has started.
-    store = kept(own)
+    store = store_of(own)
     store.connection.redis.set(KEY_ID, store.vault.key_id)
     own.start("web")
     own.device()
@@ -204,9 +206,9 @@ def test_an_empty_store_accepts_the_key_and_shards_of_the_next_start(own: Relay)
     own.start("store")
     wait_for(lambda: (own.folder / "data/store/valkey.sock").exists(), 60)
     own.environment |= {"RELAY_SECRET_KEY": OTHER, "RELAY_SHARDS": "64"}
-    kept(own).admission.check()
+    store_of(own).admission.check()
     own.environment |= {"RELAY_SECRET_KEY": KEY, "RELAY_SHARDS": "2"}
-    store = kept(own)
+    store = store_of(own)
     store.admission.check()
     assert store.connection.redis.mget(KEY_ID, SHARDS) == [store.vault.key_id.encode(), b"2"]
 
@@ -219,7 +221,7 @@ def test_fewer_shards_than_before_prevent_the_start(own: Relay) -> None:
     own.environment["RELAY_SHARDS"] = "2"
     sentence = "RELAY_SHARDS=2 is fewer than the 4 shards"
     refuses(own, sentence, "web", "worker", "up --no-simulator", "doctor")
-    store = kept(own)
+    store = store_of(own)
     client = store.connection.redis
     # A store of an earlier version shows its shards by its devices, and by what removed devices have left.
     client.delete(SHARDS)
@@ -231,5 +233,5 @@ def test_fewer_shards_than_before_prevent_the_start(own: Relay) -> None:
     with pytest.raises(StoreRefused, match="6 shards"):
         store.admission.check()
     own.environment["RELAY_SHARDS"] = "8"
-    kept(own).admission.check()
+    store_of(own).admission.check()
     assert client.get(SHARDS) == b"8"

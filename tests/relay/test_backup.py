@@ -13,7 +13,7 @@ from app.settings.table import load
 from app.store import Store
 from tests.command_line import cli, run_for
 from tests.harness import Device, Receiver, Relay, verify, wait_for
-from tests.relay.tools import KEY, events, key_with, problem, sealed, store
+from tests.relay.tools import KEY, events, key_with, problem, sealed, stored_values
 
 TYPES = ["attendance.punch", "user.updated", "credential.updated"]  # the relay adds other events by itself
 SECRET = "made-up-secret-key-of-a-backup-0123456789"
@@ -62,7 +62,7 @@ def test_a_relay_continues_from_its_backup(tmp_path: Path) -> None:
         cli(new, "restore", str(file), status=1)
         new.environment["RELAY_SECRET_KEY"] = SECRET
         marks = {"{g}:key_id", "{g}:shards"}  # an empty store gets these with its first command
-        assert {name for name in store(new) if name.startswith("{")} <= marks
+        assert {name for name in stored_values(new) if name.startswith("{")} <= marks
         assert "keys restored" in cli(new, "restore", str(file))
         cli(new, "restore", str(file), status=1)  # it isn't empty any more
         new.start("web", "worker")
@@ -105,22 +105,24 @@ def test_temporary_keys_are_not_backed_up_and_do_not_prevent_a_restore(tmp_path:
         old.start("store", "web", "worker")
         old.device()
         problem(old.call("GET", "/v1/me", key="crk_wrong-and-made-up"), 401)
-        kept = Store(load(old.environment))
-        kept.sessions.begin("crk_made-up-of-nobody")
-        kept.history.sample()
+        store = Store(load(old.environment))
+        store.sessions.begin("crk_made-up-of-nobody")
+        store.history.sample()
 
         def there() -> list[str]:
             return [
-                one for one in OF_THE_MOMENT if any(name.startswith(f"{{g}}:{one}") for name in store(old))
+                one
+                for one in OF_THE_MOMENT
+                if any(name.startswith(f"{{g}}:{one}") for name in stored_values(old))
             ]
 
         wait_for(lambda: there() == list(OF_THE_MOMENT))
         cli(old, "backup", str(file))
         assert [one for one in OF_THE_MOMENT if f"{{g}}:{one}".encode() in file.read_bytes()] == []
         new.start("store", "web")  # started for a moment by mistake
-        wait_for(lambda: "{g}:listening" in store(new))
+        wait_for(lambda: "{g}:listening" in stored_values(new))
         new.terminate("web")
-        assert "{g}:listening" in store(new)
+        assert "{g}:listening" in stored_values(new)
         assert "keys restored" in cli(new, "restore", str(file))
     finally:
         old.stop()

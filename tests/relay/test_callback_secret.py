@@ -13,7 +13,7 @@ from app.callbacks.url import url_parts
 from app.settings.table import load
 from app.store import Store
 from tests.harness import Device, Relay
-from tests.relay.tools import KEY, counters, done, post, problem, sealed, store
+from tests.relay.tools import KEY, counters, done, post, problem, sealed, stored_values
 
 ATTEMPTS = 8  # over new connections, so that both web processes get some
 
@@ -106,7 +106,7 @@ def test_the_secret_is_shown_once_and_nowhere_else(relay: Relay, guarded: tuple[
     assert shown[0]["require_callback_secret"] is True
     assert shown[0]["callback_url"] == f"{relay.url}/callback/{device.id}"
     assert secret not in str(shown)
-    assert secret.encode() not in b"".join(store(relay).values())
+    assert secret.encode() not in b"".join(stored_values(relay).values())
     assert secret not in relay.logs()
     done(send(device, f"{relay.url}/callback?k={secret}"))
 

@@ -29,7 +29,7 @@ VALUES = [b"{not json", b"null", b"{}", b"\xff"]
 
 
 @pytest.fixture
-def kept(relay: Relay) -> Store:
+def store(relay: Relay) -> Store:
     return Store(load(relay.environment))
 
 
@@ -49,28 +49,28 @@ def user_of(device: Device, user_id: str, name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("value", VALUES)
 def test_a_damaged_api_key_is_refused_and_does_not_affect_others(
-    relay: Relay, kept: Store, value: bytes
+    relay: Relay, store: Store, value: bytes
 ) -> None:
     key, other = key_with(relay, "events:read"), key_with(relay, "events:read")
-    with replaced(kept, API_KEYS, kept.api_keys.digest(key), value):
+    with replaced(store, API_KEYS, store.api_keys.digest(key), value):
         problem(relay.call("GET", "/v1/me", key), 401)
         assert relay.call("GET", "/v1/me", other).status_code == 200
         hints = [row["key_hint"] for row in relay.get("/v1/api-keys", params={"limit": 200})["data"]]
         assert other[-4:] in hints
         assert relay.call("DELETE", "/v1/api-keys/key_nobody").status_code == 404
-        assert kept.api_keys.unreadable() == 1
+        assert store.api_keys.unreadable() == 1
     assert relay.call("GET", "/v1/me", key).status_code == 200
 
 
 @pytest.mark.parametrize("value", VALUES)
 def test_a_damaged_device_is_left_out_of_lists_and_reported_by_its_own_url(
-    relay: Relay, kept: Store, device: Device, value: bytes
+    relay: Relay, store: Store, device: Device, value: bytes
 ) -> None:
     other = relay.device()
-    shard = kept.connection.shard_of(device.id)
+    shard = store.connection.shard_of(device.id)
     assert shard is not None
     for field in ("record", "secrets"):
-        with replaced(kept, shard.device(device.id), field, value):
+        with replaced(store, shard.device(device.id), field, value):
             rows = _all(relay, "/v1/devices")
             assert other.id in {row["device_id"] for row in rows}
             if value != b"{}" or field == "record":
@@ -82,10 +82,10 @@ def test_a_damaged_device_is_left_out_of_lists_and_reported_by_its_own_url(
     assert device.id in {row["device_id"] for row in _all(relay, "/v1/devices")}
 
 
-def test_a_damaged_user_does_not_hide_others(relay: Relay, kept: Store, device: Device) -> None:
+def test_a_damaged_user_does_not_hide_others(relay: Relay, store: Store, device: Device) -> None:
     for user_id in ("71", "72"):
         done(device.send(user_of(device, user_id, f"N{user_id}")))
-    shard = kept.connection.shard_of(device.id)
+    shard = store.connection.shard_of(device.id)
     assert shard is not None
     where = {"device_id": device.id}
 
@@ -94,12 +94,12 @@ def test_a_damaged_user_does_not_hide_others(relay: Relay, kept: Store, device: 
 
     assert shown() == {"71", "72"}
     for value in VALUES:
-        with replaced(kept, shard.user(device.id, "71"), "profile", value):
+        with replaced(store, shard.user(device.id, "71"), "profile", value):
             assert shown() == {"72"}
             problem(relay.call("GET", "/v1/users/71", params=where), 404)
-    with replaced(kept, shard.user(device.id, "71")):
+    with replaced(store, shard.user(device.id, "71")):
         assert shown() == {"72"}
-    with replaced(kept, shard.users(device.id)):
+    with replaced(store, shard.users(device.id)):
         assert relay.call("GET", "/v1/users").status_code == 200
 
 
@@ -120,13 +120,13 @@ def commands(relay: Relay) -> tuple[str, list[str]]:
     "field", ["record", "status_code", "attempts", "sent_at", "http_status", "result", None]
 )
 def test_a_damaged_command_does_not_hide_others(
-    relay: Relay, kept: Store, commands: tuple[str, list[str]], field: str | None
+    relay: Relay, store: Store, commands: tuple[str, list[str]], field: str | None
 ) -> None:
     device_id, (damaged, other) = commands
-    shard = kept.connection.shard_of(device_id)
+    shard = store.connection.shard_of(device_id)
     assert shard is not None
     for value in VALUES[:2]:
-        with replaced(kept, CommandKeys(shard).command(damaged), field, value):
+        with replaced(store, CommandKeys(shard).command(damaged), field, value):
             for where in ({"device_id": device_id}, {}):
                 shown = {row["command_id"] for row in relay.get("/v1/commands", params=where)["data"]}
                 assert other in shown
@@ -136,43 +136,43 @@ def test_a_damaged_command_does_not_hide_others(
 
 @pytest.mark.parametrize("key", [COUNTERS, LOOPS, HISTORY])
 def test_damaged_counters_do_not_affect_health_metrics_and_callbacks(
-    relay: Relay, kept: Store, device: Device, key: str
+    relay: Relay, store: Store, device: Device, key: str
 ) -> None:
-    with replaced(kept, key):
+    with replaced(store, key):
         assert relay.call("GET", "/health").status_code == 200
         answer = relay.call("GET", "/metrics")
         assert answer.status_code == 200 and "cams_relay_store_up 1.0" in answer.text
         assert f'cams_relay_device_callbacks_total{{device_id="{device.id}"}}' in answer.text
         assert relay.call("GET", "/console/health", headers={"Accept": "text/html"}).status_code == 200
         done(device.send(device.punch()))
-    with replaced(kept, COUNTERS, "callbacks_malformed", b"many"):
+    with replaced(store, COUNTERS, "callbacks_malformed", b"many"):
         assert relay.call("GET", "/metrics").status_code == 200
 
 
 def test_a_damaged_log_entry_does_not_hide_others(
-    relay: Relay, kept: Store, device: Device, receiver: Receiver
+    relay: Relay, store: Store, device: Device, receiver: Receiver
 ) -> None:
     made = relay.subscribe(receiver, device)
     done(device.send(device.punch()))
     event = only(device, "attendance.punch")["id"]
     path = f"/v1/subscriptions/{made['id']}/deliveries"
     wait_for(lambda: relay.get(path)["data"])
-    shard = kept.connection.shard_of(device.id)
+    shard = store.connection.shard_of(device.id)
     assert shard is not None
-    kept.connection.redis.xadd(shard.subscription(made["id"], "log"), {"odd": "x"})
+    store.connection.redis.xadd(shard.subscription(made["id"], "log"), {"odd": "x"})
     assert [row["event_id"] for row in relay.get(path)["data"]] == [event]
     assert relay.call("GET", f"/console/subscriptions/{made['id']}").status_code == 200
-    odd = kept.connection.redis.xadd(AUDIT, {"b": "{not json"})
+    odd = store.connection.redis.xadd(AUDIT, {"b": "{not json"})
     assert len(relay.get("/v1/audit", params={"limit": 5})["data"]) == 4
-    kept.connection.redis.xdel(AUDIT, odd)
+    store.connection.redis.xdel(AUDIT, odd)
 
 
 def test_damaged_attendance_data_of_a_device_does_not_stop_others(
-    relay: Relay, kept: Store, device: Device
+    relay: Relay, store: Store, device: Device
 ) -> None:
     other = relay.device()
     done(device.send(user_of(device, "71", "A")))
-    shard, client = kept.connection.shard_of(device.id), kept.connection.redis
+    shard, client = store.connection.shard_of(device.id), store.connection.redis
     assert shard is not None
     client.hset(shard.attendance_latest, device.id, "{not json")
     client.set(shard.strangers(device.id), "x")
@@ -186,13 +186,13 @@ def test_damaged_attendance_data_of_a_device_does_not_stop_others(
 
 @pytest.mark.parametrize("value", VALUES)
 def test_a_damaged_employee_does_not_hide_others_or_punches(
-    relay: Relay, kept: Store, device: Device, value: bytes
+    relay: Relay, store: Store, device: Device, value: bytes
 ) -> None:
     for user_id in ("61", "62"):
         relay.call("PUT", f"/v1/employees/{user_id}", json={"employee_id": f"E{user_id}", "name": "A"})
     done(device.send(user_of(device, "60", "B")))
     days = {"month": f"{now():%Y-%m}"}
-    with replaced(kept, EMPLOYEES, "61", value):
+    with replaced(store, EMPLOYEES, "61", value):
         for user_id in ("61", "62"):
             done(device.send(device.punch(user_id, now() - timedelta(minutes=1))))
         assert [event["user_id"] for event in events(device, type="attendance.punch")] == ["61", "62"]
@@ -210,11 +210,11 @@ def test_a_damaged_employee_does_not_hide_others_or_punches(
 
 @pytest.mark.parametrize("damaged", ["week", "profile", "device"])
 def test_damaged_data_of_a_user_does_not_hide_others_attendance(
-    relay: Relay, kept: Store, device: Device, receiver: Receiver, damaged: str
+    relay: Relay, store: Store, device: Device, receiver: Receiver, damaged: str
 ) -> None:
     other = relay.device()
     made = relay.subscribe(receiver, events=["attendance.day_changed"])
-    shard = kept.connection.shard_of(device.id)
+    shard = store.connection.shard_of(device.id)
     assert shard is not None
     at, user_ids = now() - timedelta(minutes=1), [f"{damaged}-{number}" for number in range(2)]
     for one, user_id in zip((device, other), user_ids, strict=True):
@@ -224,7 +224,7 @@ def test_damaged_data_of_a_user_does_not_hide_others_attendance(
         "profile": (shard.user(device.id, user_ids[0]), "profile"),
         "device": (shard.device(device.id), "secrets"),
     }[damaged]
-    with replaced(kept, key, field):
+    with replaced(store, key, field):
         for one, user_id in zip((device, other), user_ids, strict=True):
             done(one.send(one.punch(user_id, at)))
             if damaged == "profile":  # the device knows the user
@@ -242,40 +242,40 @@ def test_damaged_data_of_a_user_does_not_hide_others_attendance(
     relay.call("DELETE", f"/v1/subscriptions/{made['id']}")
 
 
-def test_a_damaged_device_does_not_stop_maintenance(kept: Store, device: Device) -> None:
-    shard = kept.connection.shard_of(device.id)
+def test_a_damaged_device_does_not_stop_maintenance(store: Store, device: Device) -> None:
+    shard = store.connection.shard_of(device.id)
     assert shard is not None
     for field, value in (("record", b"[]"), ("secrets", b"x"), (None, b"x")):
-        with replaced(kept, shard.device(device.id), field, value):
-            kept.devices.date_former_keys()
+        with replaced(store, shard.device(device.id), field, value):
+            store.devices.date_former_keys()
 
 
 def test_a_damaged_record_of_a_removed_device_is_safe_and_stops_nothing(
-    relay: Relay, kept: Store, device: Device
+    relay: Relay, store: Store, device: Device
 ) -> None:
     body = {"device_id": "GONE-damaged", "auth_token": "t" * 32, "gateway_url": "http://127.0.0.1:9/"}
     with (
-        replaced(kept, DEVICES_REMOVED, body["device_id"]),
-        replaced(kept, FORMER_DEVICES, body["device_id"]),
+        replaced(store, DEVICES_REMOVED, body["device_id"]),
+        replaced(store, FORMER_DEVICES, body["device_id"]),
     ):
-        assert kept.devices.removed_at(body["device_id"]) is None
+        assert store.devices.removed_at(body["device_id"]) is None
         assert relay.call("DELETE", f"/v1/devices/{device.id}").status_code == 204
         key = key_with(relay, "devices:write")
         assert relay.call("POST", "/v1/devices", key, json=body).status_code == 403
         assert relay.call("POST", "/v1/devices", json=body).status_code == 201
 
 
-def test_a_damaged_replay_does_not_stop_others(kept: Store) -> None:
-    shard = kept.connection.shards[0]
+def test_a_damaged_replay_does_not_stop_others(store: Store) -> None:
+    shard = store.connection.shards[0]
     key, other = shard.subscription("sub_damaged", "replays"), shard.subscription("sub_other", "replays")
-    kept.connection.redis.hset(other, "rpl_1", orjson.dumps({"from": "0", "until": "1", "at": 1}))
+    store.connection.redis.hset(other, "rpl_1", orjson.dumps({"from": "0", "until": "1", "at": 1}))
     for value in VALUES:
-        kept.connection.redis.hset(key, "rpl_0", value)
-        stalled = list(kept.replays.stalled(["sub_damaged", "sub_other"], 1.0))
+        store.connection.redis.hset(key, "rpl_0", value)
+        stalled = list(store.replays.stalled(["sub_damaged", "sub_other"], 1.0))
         assert stalled == [("sub_damaged", "rpl_0"), ("sub_other", "rpl_1")], (
             "the damaged replay must end as failed"
         )
-    kept.connection.redis.delete(key, other)
+    store.connection.redis.delete(key, other)
 
 
 def _all(relay: Relay, path: str) -> list[dict[str, Any]]:

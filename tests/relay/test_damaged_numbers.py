@@ -18,7 +18,7 @@ from tests.relay.tools import done, events, now, problem, replaced
 
 
 @pytest.fixture
-def kept(relay: Relay) -> Store:
+def store(relay: Relay) -> Store:
     return Store(load(relay.environment))
 
 
@@ -28,8 +28,8 @@ def page(relay: Relay, path: str) -> int:
     return relay.call("GET", path, headers={"Accept": accept}).status_code
 
 
-def shard_of(kept: Store, device: Device) -> Shard:
-    shard = kept.connection.shard_of(device.id)
+def shard_of(store: Store, device: Device) -> Shard:
+    shard = store.connection.shard_of(device.id)
     assert shard is not None
     return shard
 
@@ -37,9 +37,9 @@ def shard_of(kept: Store, device: Device) -> Shard:
 @pytest.mark.parametrize("value", [b"9" * 23, b"1e999", b"nan", b"9007199254740991"])
 @pytest.mark.parametrize("field", ["callbacks", "clock_suspect", "last_seen"])
 def test_a_damaged_counter_of_a_device_hides_no_other_data(
-    relay: Relay, kept: Store, device: Device, field: str, value: bytes
+    relay: Relay, store: Store, device: Device, field: str, value: bytes
 ) -> None:
-    with replaced(kept, shard_of(kept, device).device(device.id), field, value):
+    with replaced(store, shard_of(store, device).device(device.id), field, value):
         assert relay.call("GET", "/v1/devices", params={"limit": 200}).status_code == 200
         assert relay.call("GET", f"/v1/devices/{device.id}").status_code == 200
         assert relay.call("GET", "/metrics").status_code == 200
@@ -50,10 +50,10 @@ def test_a_damaged_counter_of_a_device_hides_no_other_data(
 
 @pytest.mark.parametrize("value", [b"{not json", b"1e999", b"\xff", b"99999", b""])
 def test_a_damaged_shard_number_of_a_device_stops_no_device(
-    relay: Relay, kept: Store, device: Device, value: bytes
+    relay: Relay, store: Store, device: Device, value: bytes
 ) -> None:
     other = relay.device()
-    with replaced(kept, DEVICES, device.id, value):
+    with replaced(store, DEVICES, device.id, value):
         fresh = Store(load(relay.environment))
         fresh.devices.load_all()  # the process can then authenticate all devices without the store
         assert fresh.devices.known(other.id) and fresh.devices.known(device.id), (
@@ -70,10 +70,10 @@ def test_a_damaged_shard_number_of_a_device_stops_no_device(
 
 @pytest.mark.parametrize("field", ["record", "secrets"])
 def test_a_damaged_device_is_named_wherever_it_is_asked_for(
-    relay: Relay, kept: Store, device: Device, field: str
+    relay: Relay, store: Store, device: Device, field: str
 ) -> None:
     body = {"device_id": device.id, "user_id": "1", "first_name": "A"}
-    with replaced(kept, shard_of(kept, device).device(device.id), field):
+    with replaced(store, shard_of(store, device).device(device.id), field):
         for answer in (
             relay.call("GET", "/v1/users/7", params={"device_id": device.id}),
             relay.call("GET", "/v1/users", params={"device_id": device.id}),
@@ -84,10 +84,10 @@ def test_a_damaged_device_is_named_wherever_it_is_asked_for(
 
 
 def test_a_damaged_delivery_id_does_not_hide_the_subscriptions(
-    relay: Relay, kept: Store, device: Device, receiver: Receiver
+    relay: Relay, store: Store, device: Device, receiver: Receiver
 ) -> None:
     made = relay.subscribe(receiver, device)
-    shard, client = shard_of(kept, device), kept.connection.redis
+    shard, client = shard_of(store, device), store.connection.redis
     for part in ("due", "retry"):
         key = shard.subscription(made["id"], part)
         client.zadd(key, {"{not json": time.time() * 1000 + 10**7})
@@ -98,29 +98,29 @@ def test_a_damaged_delivery_id_does_not_hide_the_subscriptions(
 
 @pytest.mark.parametrize("value", [b"{not json", b"9" * 23, b"\xff"])
 def test_a_damaged_position_of_the_attendance_index_is_replaced(
-    relay: Relay, kept: Store, device: Device, value: bytes, caplog: pytest.LogCaptureFixture
+    relay: Relay, store: Store, device: Device, value: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     user_id = f"position-{value[:1].hex()}"
-    kept.connection.redis.hset(shard_of(kept, device).attendance, "at", value)
+    store.connection.redis.hset(shard_of(store, device).attendance, "at", value)
     done(device.send(device.punch(user_id, now() - timedelta(minutes=1))))
     with caplog.at_level(logging.ERROR):
         month = {"month": f"{now():%Y-%m}"}
         wait_for(lambda: relay.get(f"/v1/attendance/{user_id}", params=month)["data"])
-    position = kept.connection.redis.hget(shard_of(kept, device).attendance, "at")
+    position = store.connection.redis.hget(shard_of(store, device).attendance, "at")
     assert position is not None and position != value
 
 
 def test_a_damaged_list_of_employees_does_not_block_punches(
-    relay: Relay, kept: Store, device: Device
+    relay: Relay, store: Store, device: Device
 ) -> None:
     done(device.send(device.punch("31")))
-    with replaced(kept, EMPLOYEES):
+    with replaced(store, EMPLOYEES):
         done(device.send(device.punch("32")))
         assert [event["user_id"] for event in events(device, type="attendance.punch")] == ["31", "32"]
 
 
-def test_a_lease_of_another_type_does_not_stop_deliveries(kept: Store) -> None:
-    client = kept.connection.redis
+def test_a_lease_of_another_type_does_not_stop_deliveries(store: Store) -> None:
+    client = store.connection.redis
     lease = client.register_script(source("lease"))
     keys = ["{s9}:lease", "{s9}:writes"]
     client.rpush(keys[0], "damaged")
@@ -132,11 +132,11 @@ def test_a_lease_of_another_type_does_not_stop_deliveries(kept: Store) -> None:
 
 @pytest.mark.parametrize("value", ["{not json", ""])
 def test_a_damaged_number_of_shards_is_replaced_by_those_in_use(
-    relay: Relay, kept: Store, device: Device, value: str
+    relay: Relay, store: Store, device: Device, value: str
 ) -> None:
-    with replaced(kept, SHARDS, value=value.encode()):
-        Admission(kept.connection).check()
-        assert kept.connection.redis.get(SHARDS) == b"1"
-        kept.connection.redis.set(SHARDS, value)
-        with replaced(kept, DEVICES, device.id, b"5"), pytest.raises(StoreRefused, match="RELAY_SHARDS=6"):
-            Admission(kept.connection).check()
+    with replaced(store, SHARDS, value=value.encode()):
+        Admission(store.connection).check()
+        assert store.connection.redis.get(SHARDS) == b"1"
+        store.connection.redis.set(SHARDS, value)
+        with replaced(store, DEVICES, device.id, b"5"), pytest.raises(StoreRefused, match="RELAY_SHARDS=6"):
+            Admission(store.connection).check()

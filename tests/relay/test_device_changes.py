@@ -23,7 +23,7 @@ from tests.relay.tools import (
     patch,
     problem,
     sealed,
-    store,
+    stored_values,
 )
 
 ATTEMPTS = 12  # over new connections: with two web processes, one that missed a change shows up soon
@@ -145,7 +145,7 @@ def test_a_removed_device_is_unknown_immediately_and_its_templates_are_removed(
     device.send_done(
         device.envelope(UserUpdated={"UserID": "2", "FirstName": "Asha", "Template": [template]})
     )
-    assert any(f":user:{device.id}:2" in key for key in store(relay))
+    assert any(f":user:{device.id}:2" in key for key in stored_values(relay))
     assert relay.call("DELETE", f"/v1/devices/{device.id}").status_code == 204
     for _ in range(ATTEMPTS):
         problem(send(device, device.punch()), 401)
@@ -153,7 +153,9 @@ def test_a_removed_device_is_unknown_immediately_and_its_templates_are_removed(
     problem(relay.call("DELETE", f"/v1/devices/{device.id}"), 404)
     assert device.id not in [row["device_id"] for row in relay.get("/v1/devices?limit=200")["data"]]
     left = [
-        key for key in store(relay) if f":user:{device.id}:" in key or f"{{s0}}:device:{device.id}" in key
+        key
+        for key in stored_values(relay)
+        if f":user:{device.id}:" in key or f"{{s0}}:device:{device.id}" in key
     ]
     assert left == []
     assert len(events(device)) == ATTEMPTS + 2, "the device's events must stay"
@@ -184,15 +186,15 @@ def broken_off(*_: Any, **__: Any) -> Any:
 def test_an_interrupted_registration_does_not_block_the_id(
     relay: Relay, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    kept, registered = Store(load(relay.environment)), relay.device()
-    record, token = kept.devices.get(registered.id).record, registered.token  # type: ignore[union-attr]
+    store, registered = Store(load(relay.environment)), relay.device()
+    record, token = store.devices.get(registered.id).record, registered.token  # type: ignore[union-attr]
     record, secret = (
         {**record, "device_id": f"{registered.id}-2"},
         {"auth_token": token, "security_key": None},
     )
     with monkeypatch.context() as patched, pytest.raises(BrokenOff):
-        patched.setattr(kept.devices, method, broken_off)
-        kept.devices.register(record, secret)
+        patched.setattr(store.devices, method, broken_off)
+        store.devices.register(record, secret)
     path = f"/v1/devices/{record['device_id']}"
     if method == "_add_token":
         assert relay.call("DELETE", path).status_code == 204
@@ -205,13 +207,13 @@ def test_an_interrupted_removal_can_be_finished(
 ) -> None:
     template = {"Type": "Password", "UserID": "2", "Data": "998877"}
     device.send_done(device.envelope(UserUpdated={"UserID": "2", "Template": [template]}))
-    kept = Store(load(relay.environment))
+    store = Store(load(relay.environment))
     with monkeypatch.context() as patched, pytest.raises(BrokenOff):
-        patched.setattr(kept.connection.redis, "scan_iter", broken_off)
-        kept.devices.remove(device.id)
+        patched.setattr(store.connection.redis, "scan_iter", broken_off)
+        store.devices.remove(device.id)
     problem(relay.call("GET", f"/v1/devices/{device.id}"), 404)
     assert relay.call("DELETE", f"/v1/devices/{device.id}").status_code == 204
-    assert not [key for key in store(relay) if f":user:{device.id}:" in key]
+    assert not [key for key in stored_values(relay) if f":user:{device.id}:" in key]
     problem(relay.call("DELETE", f"/v1/devices/{device.id}"), 404)
 
 
@@ -255,5 +257,5 @@ def test_a_change_does_not_restore_a_removed_device(
     )
     assert devices.change(device.id, {}, {"auth_token": token}) is None
     problem(relay.call("GET", f"/v1/devices/{device.id}"), 404)
-    assert not [key for key in store(relay) if f"{{s0}}:device:{device.id}" in key]
+    assert not [key for key in stored_values(relay) if f"{{s0}}:device:{device.id}" in key]
     assert devices.by_token(token, anew=True) == []

@@ -203,10 +203,10 @@ def test_a_process_only_reads_devices_changed_by_other_processes(relay: Relay) -
 
     before = relay.device(security_key=KEY)
     here.keep_up()
-    kept = known(before)
+    cached = known(before)
     made = relay.device(security_key=KEY)
     here.keep_up()
-    assert kept is not None and known(before) is kept, "an unchanged device must not be read again"
+    assert cached is not None and known(before) is cached, "an unchanged device must not be read again"
     assert known(made) is not None
     patch(made, security_key=OTHER_KEY, auth_token=made.token)
     here.keep_up()

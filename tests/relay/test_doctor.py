@@ -118,18 +118,18 @@ def test_a_target_that_is_down_or_disabled_is_named_by_id_and_origin(alone: Rela
     origin = target.url.rpartition("/")[0]
     device.send_done(device.punch())
     target.wait(1)
-    kept = Store(load(alone.environment))
-    shard = kept.connection.shards[0]
+    store = Store(load(alone.environment))
+    shard = store.connection.shards[0]
     key = shard.subscription(made["id"], "health")
-    wait_for(lambda: kept.connection.redis.hget(key, "failing_since"))
+    wait_for(lambda: store.connection.redis.hget(key, "failing_since"))
     told = found(alone)
     assert told["problems"] == []  # it is being retried
     assert any(made["id"] in one and "has been failing since" in one for one in told["warnings"])
     alone.kill("worker")
-    kept.connection.redis.hset(key, "failing_since", time.time() - 600)
+    store.connection.redis.hset(key, "failing_since", time.time() - 600)
     problems = [one for one in found(alone)["problems"] if made["id"] in one]
     assert len(problems) == 1 and f"({origin}): the target has been failing since" in problems[0]
-    kept.subscriptions.change(made["id"], disable)
+    store.subscriptions.change(made["id"], disable)
     problems = [one for one in found(alone)["problems"] if made["id"] in one]
     assert len(problems) == 1 and f"({origin}) is disabled" in problems[0]
     assert "made-up-secret" not in json.dumps(found(alone))
@@ -140,17 +140,17 @@ def test_a_device_that_never_sent_a_callback_is_reported_after_some_time(alone: 
     device, heard = alone.device(), alone.device()
     heard.send_done(heard.punch())
     assert not any(device.id in one for one in found(alone)["warnings"])
-    kept = Store(load(alone.environment))
+    store = Store(load(alone.environment))
     for one in (device, heard):
-        kept.devices.change(one.id, {"created_at": "2026-01-01T00:00:00+00:00"}, {})
+        store.devices.change(one.id, {"created_at": "2026-01-01T00:00:00+00:00"}, {})
     (warning,) = [one for one in found(alone)["warnings"] if "Never heard from" in one]
     assert device.id in warning and heard.id not in warning
 
 
 def test_health_distinguishes_problems_from_warnings_and_names_no_device(alone: Relay) -> None:
     device = alone.device()
-    kept = Store(load(alone.environment))
-    kept.devices.change(device.id, {"created_at": "2026-01-01T00:00:00+00:00"}, {})
+    store = Store(load(alone.environment))
+    store.devices.change(device.id, {"created_at": "2026-01-01T00:00:00+00:00"}, {})
     alone.stop()
     alone.start()
     told = requests.get(f"{alone.url}/health", timeout=10).json()

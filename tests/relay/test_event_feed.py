@@ -25,7 +25,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_the_stream_works_after_the_store_was_away(server: Server, tmp_path: Path) -> None:
-    kept = Store(
+    store = Store(
         load(
             {
                 "REDIS_URL": server.url,
@@ -34,7 +34,7 @@ def test_the_stream_works_after_the_store_was_away(server: Server, tmp_path: Pat
             }
         )
     )
-    feed, found = EventFeed(kept), list[dict[str, Any]]()
+    feed, found = EventFeed(store), list[dict[str, Any]]()
 
     def listen() -> None:
         for event in feed.listen({}, 0.2):
@@ -48,13 +48,13 @@ def test_the_stream_works_after_the_store_was_away(server: Server, tmp_path: Pat
         with pytest.raises(redis.RedisError):
             next(feed.listen({}, 0.2))
     server.start()
-    wait_for(kept.events.last_entries, 20)
+    wait_for(store.events.last_entries, 20)
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
     fields = {"subscription_id": "sub_1", "target_url": "http://127.0.0.1/", "reason": "made up"}
     wait_for(lambda: feed._listeners, 20)
     for count in (1, 2):  # a second event, because the first may be read as history
-        kept.relay_events.publish("subscription.disabled", fields)
+        store.relay_events.publish("subscription.disabled", fields)
         wait_for(lambda count=count: len(found) >= count, 20)
     thread.join(20)
     assert not thread.is_alive()

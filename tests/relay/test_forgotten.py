@@ -28,7 +28,7 @@ from simulator.serving import SimulatorServer
 from tests.actions.tools import Machine, machine
 from tests.command_line import cli
 from tests.harness import Device, Receiver, Relay, wait_for
-from tests.relay.tools import events, store
+from tests.relay.tools import events, stored_values
 
 # Where `export` shows each kind of key that contains personal data.
 SHOWN = {
@@ -173,14 +173,14 @@ def traces(lived: Lived) -> dict[str, bytes]:
     texts = lived.person.texts()
     return {
         key: value
-        for key, value in store(lived.relay).items()
+        for key, value in stored_values(lived.relay).items()
         if key != AUDIT and any(text in key or text.encode() in value for text in texts)
     }
 
 
 def kind_of(key: str) -> str:
     return next(
-        kept.key for kept in STORED_DATA if pattern(kept).fullmatch(key) and is_as_deep(kept.key, key)
+        data.key for data in STORED_DATA if pattern(data).fullmatch(key) and is_as_deep(data.key, key)
     )
 
 
@@ -190,7 +190,7 @@ def is_as_deep(kind: str, key: str) -> bool:
 
 
 def test_every_kind_of_personal_data_is_exported() -> None:
-    assert {kept.key for kept in STORED_DATA if kept.of == "person"} == SHOWN.keys() | OF_THE_MOMENT
+    assert {data.key for data in STORED_DATA if data.of == "person"} == SHOWN.keys() | OF_THE_MOMENT
 
 
 def test_a_person_is_exported_completely_and_then_erased_everywhere(lived: Lived) -> None:
@@ -242,8 +242,8 @@ def test_a_person_is_exported_completely_and_then_erased_everywhere(lived: Lived
     assert "There is no data about this user" in cli(relay, "forget", "--user", who.user_id, "--yes")
     # The other person's part of the same callbacks is still there.
     assert of_other(lived) == before and len(before) == 3
-    kept = Store(load(relay.environment))
-    raws = [kept.events.raw(event_id) or b"" for event_id in before]
+    store = Store(load(relay.environment))
+    raws = [store.events.raw(event_id) or b"" for event_id in before]
     assert sum(b'"FirstName":"Other"' in raw for raw in raws) == 2
     # The relay still works.
     count = len(lived.receivers[0].received)
@@ -279,8 +279,8 @@ def test_events_that_arrive_during_an_erasure_are_kept_and_delivered(
 ) -> None:
     device = relay.device()
     relay.subscribe(receiver, device, events=["attendance.punch"])
-    kept = Store(load(relay.environment))
-    shard = kept.connection.shard_of(device.id)
+    store = Store(load(relay.environment))
+    shard = store.connection.shard_of(device.id)
     assert shard is not None
     sent, enough = [0], threading.Event()
 
@@ -294,7 +294,7 @@ def test_events_that_arrive_during_an_erasure_are_kept_and_delivered(
     try:
         written = 0
         while sending.is_alive() and (written < 10 or sent[0] < 200):
-            Scrub(kept.connection).run(shard)
+            Scrub(store.connection).run(shard)
             written += 1
     finally:
         enough.set()
@@ -303,4 +303,4 @@ def test_events_that_arrive_during_an_erasure_are_kept_and_delivered(
     assert sent[0] >= 200 and len(found) == len(set(found)) == sent[0]
     receiver.wait(sent[0], 30)
     assert sorted(event["id"] for event in receiver.events()) == found
-    assert not kept.connection.redis.exists(shard.rewriting, shard.rewritten_events)
+    assert not store.connection.redis.exists(shard.rewriting, shard.rewritten_events)

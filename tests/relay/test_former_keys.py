@@ -105,13 +105,13 @@ def test_an_expiry_without_a_former_key_is_422(relay: Relay, device: Device) -> 
 
 def test_a_former_key_stored_without_an_expiry_gets_one_at_the_upgrade(relay: Relay) -> None:
     device, _ = rekeyed(relay)
-    kept = Store(load(relay.environment))
-    client, found = kept.connection.redis, kept.devices.get(device.id)
+    store = Store(load(relay.environment))
+    client, found = store.connection.redis, store.devices.get(device.id)
     assert found is not None
     name = found.shard.device(device.id)
-    sealed_ones = orjson.loads(kept.vault.open("device", client.hget(name, "secrets"), device.id))
+    sealed_ones = orjson.loads(store.vault.open("device", client.hget(name, "secrets"), device.id))
     old = {name: sealed_ones[name] for name in ("auth_token", "security_key", "previous_security_key")}
-    client.hset(name, "secrets", kept.vault.seal("device", orjson.dumps(old), device.id))
+    client.hset(name, "secrets", store.vault.seal("device", orjson.dumps(old), device.id))
     client.hincrby(name, "v", 1)
     assert relay.get(f"/v1/devices/{device.id}")["security_key_old_until"] is None
     done(sent_with(device, KEY))
@@ -121,5 +121,5 @@ def test_a_former_key_stored_without_an_expiry_gets_one_at_the_upgrade(relay: Re
         lambda: (now := relay.get(f"/v1/devices/{device.id}"))["security_key_old_until"] and now, 40
     )
     assert until(shown) >= datetime.fromtimestamp(began, UTC) + DAY - timedelta(seconds=2)
-    assert kept.devices.date_former_keys() == 0
+    assert store.devices.date_former_keys() == 0
     done(sent_with(device, KEY))

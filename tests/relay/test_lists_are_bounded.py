@@ -40,8 +40,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
 
 
 def _store(client: FlaskClient) -> Store:
-    kept: Store = client.application.extensions["store"]
-    return kept
+    store: Store = client.application.extensions["store"]
+    return store
 
 
 def _get(client: FlaskClient, path: str, **query: Any) -> Any:
@@ -124,7 +124,7 @@ def test_filtering_deliveries_by_status_does_not_read_the_whole_log(client: Flas
 
 
 def test_filtering_commands_by_status_does_not_read_all_commands(client: FlaskClient) -> None:
-    kept = _store(client)
+    store = _store(client)
     record = {
         "device_id": "D1",
         "gateway_url": "http://127.0.0.1:9/api",
@@ -133,11 +133,11 @@ def test_filtering_commands_by_status_does_not_read_all_commands(client: FlaskCl
         "mode": "native",
         "timezone": "UTC",
     }
-    kept.devices.register(record, {"auth_token": "made-up-token-of-32-characters-1", "security_key": None})
-    device = kept.devices.refresh("D1")
+    store.devices.register(record, {"auth_token": "made-up-token-of-32-characters-1", "security_key": None})
+    device = store.devices.refresh("D1")
     assert device is not None
-    made = [kept.commands.create(device, "load-device-information", {}, "test") for _ in range(2_010)]
-    kept.connection.redis.hset(CommandKeys(device.shard).command(made[0]), "status", "completed")
+    made = [store.commands.create(device, "load-device-information", {}, "test") for _ in range(2_010)]
+    store.connection.redis.hset(CommandKeys(device.shard).command(made[0]), "status", "completed")
     before = _calls(client, "hmget")
     page = _get(client, "/v1/commands", status="completed")
     assert page["data"] == [] and page["next_cursor"]
@@ -148,12 +148,12 @@ def test_filtering_commands_by_status_does_not_read_all_commands(client: FlaskCl
 
 def test_metrics_read_many_devices_at_once(client: FlaskClient) -> None:
     """Two round trips per device once made a scrape of a thousand devices take a thousand times the store's latency."""
-    kept = _store(client)
+    store = _store(client)
 
     def reads() -> int:
-        before = kept.connection.redis.info("stats")["total_reads_processed"]
+        before = store.connection.redis.info("stats")["total_reads_processed"]
         assert client.get("/metrics", headers=HEADERS).status_code == 200
-        return int(kept.connection.redis.info("stats")["total_reads_processed"] - before)
+        return int(store.connection.redis.info("stats")["total_reads_processed"] - before)
 
     few = reads()
     for number in range(200):
@@ -165,7 +165,7 @@ def test_metrics_read_many_devices_at_once(client: FlaskClient) -> None:
             "timezone": "UTC",
         }
         token = f"made-up-token-of-32-characters-{number}"
-        kept.devices.register(record, {"auth_token": token, "security_key": None})
+        store.devices.register(record, {"auth_token": token, "security_key": None})
     for _ in range(50):
         _subscribe(client)
     assert reads() - few < 60

@@ -27,7 +27,7 @@ from tests.console.tools import Client
 from tests.harness import API_KEY, Device, Receiver, Relay
 from tests.processes import children
 from tests.relay.secrets_scenario import Scenario, live_through
-from tests.relay.tools import sealed, store
+from tests.relay.tools import sealed, stored_values
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_no_log_line_contains_a_secret(scenario: Scenario) -> None:
 
 
 def test_no_secret_in_the_store_is_unencrypted(scenario: Scenario) -> None:
-    found = store(scenario.relay)
+    found = stored_values(scenario.relay)
     assert len(found) > 20
     for key, value in found.items():
         where = f"the store's {key}"

@@ -17,7 +17,7 @@ from app.store.privacy.stored_data import RETENTION, STORED_DATA, pattern
 from app.store.server import keys
 from tests.command_line import cli
 from tests.harness import Device, Receiver, Relay, wait_for
-from tests.relay.tools import events, store
+from tests.relay.tools import events, stored_values
 from workers.rq import jobs
 from workers.rq.jobs import remove_older
 
@@ -66,21 +66,21 @@ def _leave_traces(device: Device, user: str) -> None:
 
 def _traces(relay: Relay, of: str) -> list[str]:
     """Return the keys whose names or values contain a user ID or name."""
-    found = [name for name, value in store(relay).items() if of in name or of.encode() in value]
+    found = [name for name, value in stored_values(relay).items() if of in name or of.encode() in value]
     return [name for name in found if name != keys.AUDIT]
 
 
 def test_every_kind_of_key_is_classified_as_personal_or_not() -> None:
     drawn = f"{keys.__doc__}{commands.__doc__}"
     layout = set(re.findall(r"^(\{[sg]0?\}:\S+)", drawn, re.MULTILINE))
-    assert layout == {kept.key for kept in STORED_DATA}
+    assert layout == {data.key for data in STORED_DATA}
 
 
 def test_every_key_in_the_store_is_of_a_listed_kind(
     lived: tuple[Relay, Device, Device, Receiver],
 ) -> None:
-    patterns = [pattern(kept) for kept in STORED_DATA]
-    names = [name for name in store(lived[0]) if name.startswith("{")]
+    patterns = [pattern(data) for data in STORED_DATA]
+    names = [name for name in stored_values(lived[0]) if name.startswith("{")]
     assert len(names) > 30
     assert [name for name in names if not any(one.fullmatch(name) for one in patterns)] == []
 
@@ -88,7 +88,7 @@ def test_every_key_in_the_store_is_of_a_listed_kind(
 def test_only_keys_classified_as_personal_contain_personal_data(
     lived: tuple[Relay, Device, Device, Receiver],
 ) -> None:
-    patterns = [pattern(kept) for kept in STORED_DATA if kept.of == "person"]
+    patterns = [pattern(data) for data in STORED_DATA if data.of == "person"]
     for trace in _traces(lived[0], PERSON):
         assert any(one.fullmatch(trace) for one in patterns), trace
 
@@ -148,19 +148,19 @@ def test_data_older_than_the_retention_period_is_removed(
     lived: tuple[Relay, Device, Device, Receiver],
 ) -> None:
     relay, first, _, _ = lived
-    kept = Store(load(relay.environment))
+    store = Store(load(relay.environment))
     expiring = [
         one for one in STORED_DATA if one.key in ("{s0}:blob:ID", "{s0}:command:C", "{s0}:seen:D:DIGEST")
     ]
     assert expiring[1].how_long == RETENTION
-    held = [name for name in store(relay) if any(pattern(one).fullmatch(name) for one in expiring)]
+    held = [name for name in stored_values(relay) if any(pattern(one).fullmatch(name) for one in expiring)]
     assert len(held) > 5
-    assert all(0 < kept.connection.redis.ttl(name) <= 45 * 86_400 for name in held)
+    assert all(0 < store.connection.redis.ttl(name) <= 45 * 86_400 for name in held)
     before = int(time.time() * 1000) + 1
     time.sleep(0.01)
     first.send_done(first.punch("1"))  # otherwise, the clock seems to have jumped
     wait_for(lambda: len(events(first)) and events(first)[-1]["user_id"] == "1")
-    remove_older(kept, before)
+    remove_older(store, before)
     # The events that the relay created from that punch may have arrived: its user is unknown, the day has changed.
     assert {event["user_id"] for event in relay.events()} == {"1"}
     allowed = {"punches", "user", "users", "blob", "command"}
@@ -170,7 +170,7 @@ def test_data_older_than_the_retention_period_is_removed(
     for name in index:
         (said,) = [one.how_long for one in STORED_DATA if pattern(one).fullmatch(name)]
         longest = 30 + 7 * ("plus a week" in said)
-        assert 0 < kept.connection.redis.ttl(name) <= longest * 86_400, f"{name}: {said}"
+        assert 0 < store.connection.redis.ttl(name) <= longest * 86_400, f"{name}: {said}"
     left = {name.split(":")[1] for name in traces if name not in index}
     assert left <= allowed, left
     assert all(one["dead"] <= 1 for one in relay.get("/v1/subscriptions")["data"])
@@ -180,9 +180,9 @@ def test_after_a_clock_jump_nothing_is_removed_for_a_day_but_idle_shards_are_mai
     tmp_path: Path,
 ) -> None:
     with Relay(tmp_path, RELAY_SHARDS="2") as relay:
-        kept = Store(load(relay.environment))
+        store = Store(load(relay.environment))
         devices = [relay.device() for _ in range(8)]
-        by_shard = {kept.connection.shard_of(device.id).number: device for device in devices}
+        by_shard = {store.connection.shard_of(device.id).number: device for device in devices}
         assert len(by_shard) == 2
         quiet, busy = by_shard.values()
         quiet.send_done(quiet.punch("1"))
@@ -190,17 +190,17 @@ def test_after_a_clock_jump_nothing_is_removed_for_a_day_but_idle_shards_are_mai
         time.sleep(0.01)
         edge = int(time.time() * 1000)
         for _ in range(24):
-            remove_older(kept, edge)
+            remove_older(store, edge)
             assert len(relay.events()) == 2
         time.sleep(0.01)
         busy.send_done(busy.punch("3"))
-        remove_older(kept, edge)
+        remove_older(store, edge)
         assert [event["user_id"] for event in relay.events()] == ["3"]
         later = int(time.time() * 1000) + 1
         for _ in range(24):
-            remove_older(kept, later)
+            remove_older(store, later)
             assert len(relay.events()) == 1
-        remove_older(kept, later)
+        remove_older(store, later)
         assert relay.events() == []
 
 
@@ -208,7 +208,7 @@ def test_maintenance_does_not_remove_a_new_subscription(
     lived: tuple[Relay, Device, Device, Receiver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     relay, first, _, _ = lived
-    kept, failing = Store(load(relay.environment)), Receiver()
+    store, failing = Store(load(relay.environment)), Receiver()
     failing.answer = lambda _: (500, {}, b"")
     made: list[str] = []
 
@@ -220,7 +220,7 @@ def test_maintenance_does_not_remove_a_new_subscription(
             wait_for(lambda: _held(relay, made[0]))
 
     monkeypatch.setattr(jobs, "_trim", trim)
-    remove_older(kept, 0)
+    remove_older(store, 0)
     assert _held(relay, made[0])
     failing.close()
 

@@ -15,7 +15,7 @@ import requests
 
 from tests.command_line import run_for
 from tests.harness import Device, Receiver, Relay, wait_for
-from tests.relay.tools import KEY, done, key_with, problem, sealed, store
+from tests.relay.tools import KEY, done, key_with, problem, sealed, stored_values
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ def test_refused_callbacks_are_listed_by_source_without_their_secrets(relay: Rel
     assert row["size_bytes"] == len(body)
     assert row["first_refused_at"] <= row["last_refused_at"]
     assert row["registered_device_id"] is None
-    kept = b"".join(store(relay).values())
-    assert unknown.token.encode() not in kept and person.encode() not in kept
+    content = b"".join(stored_values(relay).values())
+    assert unknown.token.encode() not in content and person.encode() not in content
     assert unknown.token not in relay.logs()
 
 
@@ -123,7 +123,7 @@ def test_an_auth_token_in_the_url_is_not_shown(alone: Relay) -> None:
     wait_for(lambda: sum(row["count"] for row in listed(alone)) == 4, 20, every=0.2)
     shown = alone.call("GET", "/v1/refused").text + alone.logs()
     assert device.token not in shown and unknown.token not in shown
-    assert device.token.encode() not in b"".join(store(alone).values())
+    assert device.token.encode() not in b"".join(stored_values(alone).values())
 
 
 def test_reading_the_list_needs_a_scope(relay: Relay) -> None:

@@ -17,7 +17,7 @@ import pytest
 from app.store.upkeep.backup_file import BackupError, head_of
 from tests.command_line import run_for
 from tests.harness import Device, Relay, wait_for
-from tests.relay.tools import problem, store
+from tests.relay.tools import problem, stored_values
 
 
 def cli(relay: Relay, *arguments: str, status: int = 0) -> str:
@@ -202,7 +202,7 @@ def test_a_store_whose_restore_was_interrupted_is_refused_until_it_is_restored_a
     try:
         rows = relay.get("/v1/events", key=keys["first"])["data"]
         assert [row["id"] for row in rows if row["type"] == "attendance.punch"] == before
-        assert "{g}:restoring" not in store(relay)
+        assert "{g}:restoring" not in stored_values(relay)
     finally:
         relay.stop()
 

@@ -85,8 +85,8 @@ def test_arbitrary_bytes_are_read_without_an_error_and_kept(content: bytes) -> N
         path.write_bytes(content)
         assert brought_in(Path(folder)) == []
         if len(content) > records.HEADER and any(content):
-            kept = [one for one in Path(folder).iterdir() if one.suffix in (".damaged", ".unreadable")]
-            assert [one.read_bytes() for one in kept] == [content]
+            saved = [one for one in Path(folder).iterdir() if one.suffix in (".damaged", ".unreadable")]
+            assert [one.read_bytes() for one in saved] == [content]
 
 
 def old_segment(items: list[Spooled]) -> bytes:
@@ -166,8 +166,8 @@ def test_files_encrypted_with_another_key_are_set_aside_and_kept(tmp_path: Path)
     Spool(tmp_path, Vault("b" * 64)).replay(found.append)
     assert found == []
     assert not segment.exists()
-    kept = segment.with_suffix(".unreadable").read_bytes()
-    assert kept[HEADER:] == content[HEADER:]
+    saved = segment.with_suffix(".unreadable").read_bytes()
+    assert saved[HEADER:] == content[HEADER:]
 
 
 def test_a_zeroed_tail_ends_a_segment(tmp_path: Path) -> None:

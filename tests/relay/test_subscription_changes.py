@@ -16,7 +16,7 @@ def subscription_id(relay: Relay, device: Device, receiver: Receiver) -> str:
 
 
 def test_a_change_is_applied_to_the_latest_stored_version(relay: Relay, subscription_id: str) -> None:
-    kept, secrets = Store(load(relay.environment)), []
+    store, secrets = Store(load(relay.environment)), []
 
     def describe(subscription: Subscription) -> None:
         subscription.description = "changed"
@@ -24,8 +24,8 @@ def test_a_change_is_applied_to_the_latest_stored_version(relay: Relay, subscrip
             path = f"/v1/subscriptions/{subscription_id}/rotate-secret"
             secrets.append(relay.call("POST", path).json()["secret"])
 
-    changed = kept.subscriptions.change(subscription_id, describe)
-    stored = kept.subscriptions.get(subscription_id)
+    changed = store.subscriptions.change(subscription_id, describe)
+    stored = store.subscriptions.get(subscription_id)
     assert changed is not None and stored is not None
     assert stored.description == "changed"
     assert changed.secrets == stored.secrets
@@ -33,17 +33,17 @@ def test_a_change_is_applied_to_the_latest_stored_version(relay: Relay, subscrip
 
 
 def test_a_change_does_not_restore_a_deleted_subscription(relay: Relay, subscription_id: str) -> None:
-    kept = Store(load(relay.environment))
+    store = Store(load(relay.environment))
 
     def remove(_: Subscription) -> None:
         assert relay.call("DELETE", f"/v1/subscriptions/{subscription_id}").status_code == 204
 
-    assert kept.subscriptions.change(subscription_id, remove) is None
+    assert store.subscriptions.change(subscription_id, remove) is None
     assert relay.call("GET", f"/v1/subscriptions/{subscription_id}").status_code == 404
 
 
 def test_a_change_is_checked_again_after_a_concurrent_change(relay: Relay, subscription_id: str) -> None:
-    kept, looked = Store(load(relay.environment)), []
+    store, looked = Store(load(relay.environment)), []
 
     def is_meant(subscription: Subscription) -> bool:
         looked.append(subscription.description)
@@ -55,6 +55,6 @@ def test_a_change_is_checked_again_after_a_concurrent_change(relay: Relay, subsc
     def disable(subscription: Subscription) -> None:
         subscription.status = "disabled"
 
-    assert kept.subscriptions.change(subscription_id, disable, is_meant) is None
+    assert store.subscriptions.change(subscription_id, disable, is_meant) is None
     assert looked[1:] == ["moved"]
     assert relay.get(f"/v1/subscriptions/{subscription_id}")["status"] == "active"

@@ -128,8 +128,8 @@ def test_an_unreadable_envelope_does_not_prevent_a_punch(device: Device, envelop
 def test_a_reason_never_repeats_the_unreadable_value(device: Device) -> None:
     template = {"Type": "Password", "UserID": "2", "Index": "PIN-998877", "Data": ["PIN-998877"]}
     done(device.send(device.envelope(UserUpdated={"Template": [template]}, **{"PIN-998877": {"a": 1}})))
-    kept = events(device)
-    assert kept and "998877" not in json.dumps(kept)
+    stored = events(device)
+    assert stored and "998877" not in json.dumps(stored)
 
 
 def test_spooled_callbacks_that_are_now_refused_are_kept_and_do_not_block_others(
@@ -149,9 +149,9 @@ def test_spooled_callbacks_that_are_now_refused_are_kept_and_do_not_block_others
     wait_for(lambda: len(events(device)) == 3, 10)
     wait_for(lambda: not left.exists())
     assert types(device) == [UNKNOWN, UNKNOWN, "attendance.punch"]
-    kept = events(device, type=UNKNOWN)
-    assert [with_key(event["body_url"]).content for event in kept] == bodies[:2]
-    assert kept[1]["reason"] == "The body is not JSON."
+    stored = events(device, type=UNKNOWN)
+    assert [with_key(event["body_url"]).content for event in stored] == bodies[:2]
+    assert stored[1]["reason"] == "The body is not JSON."
 
 
 # JSON that not every parser accepts

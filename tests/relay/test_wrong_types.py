@@ -152,32 +152,32 @@ def paths_of(relay: Relay, device: Device, subscription: str) -> list[str]:
     return paths
 
 
-def a_key(lived: Lived, kept: StoredData) -> str:
+def a_key(lived: Lived, data: StoredData) -> str:
     """Return the name of a key of this kind: an existing one, or a made-up one."""
     names = sorted(name.decode() for name in lived.store.connection.redis.scan_iter(match="{*"))
-    depth = kept.key.count(":")
-    there = [name for name in names if pattern(kept).fullmatch(name) and name.count(":") == depth]
-    own = [name for name in there if PERSON in name]
-    made_up = re.sub(r"\b[A-Z]+\b", "7", kept.key)
-    return (own or there or [made_up])[0]
+    depth = data.key.count(":")
+    existing = [name for name in names if pattern(data).fullmatch(name) and name.count(":") == depth]
+    own = [name for name in existing if PERSON in name]
+    made_up = re.sub(r"\b[A-Z]+\b", "7", data.key)
+    return (own or existing or [made_up])[0]
 
 
 @contextmanager
-def of_a_wrong_type(lived: Lived, key: str, kept: StoredData) -> Iterator[None]:
+def of_a_wrong_type(lived: Lived, key: str, data: StoredData) -> Iterator[None]:
     """Replace a key by one of another type. Check afterwards that nothing changed it, and put the original back."""
     client, aside = lived.store.connection.redis, f"{key[: key.index('}') + 1]}:aside"
-    there = client.exists(key)
-    if there:
+    exists = client.exists(key)
+    if exists:
         client.rename(key, aside)
-    client.set(key, "x") if kept.type != "string" else client.rpush(key, "x")
+    client.set(key, "x") if data.type != "string" else client.rpush(key, "x")
     try:
         yield
-        assert client.type(key) == (b"string" if kept.type != "string" else b"list"), (
+        assert client.type(key) == (b"string" if data.type != "string" else b"list"), (
             "the key was deleted or replaced"
         )
     finally:
         client.delete(key)
-        if there:
+        if exists:
             client.rename(aside, key)
 
 
@@ -216,13 +216,13 @@ def rows(answer: requests.Response) -> int:
 
 
 @pytest.mark.parametrize(
-    "kept", [kept for kept in STORED_DATA if kept.key != OVERWRITTEN], ids=lambda kept: kept.key
+    "data", [data for data in STORED_DATA if data.key != OVERWRITTEN], ids=lambda data: data.key
 )
-def test_a_key_of_a_wrong_type_is_reported_and_causes_no_500(lived: Lived, kept: StoredData) -> None:
-    key = a_key(lived, kept)
+def test_a_key_of_a_wrong_type_is_reported_and_causes_no_500(lived: Lived, data: StoredData) -> None:
+    key = a_key(lived, data)
     log = lived.relay.folder / "web.log"
     before = log.stat().st_size
-    with of_a_wrong_type(lived, key, kept):
+    with of_a_wrong_type(lived, key, data):
         damaged = read_all(lived)
         health = lived.relay.call("GET", "/health", None)
         status, said = command(lived, "doctor")
@@ -230,7 +230,7 @@ def test_a_key_of_a_wrong_type_is_reported_and_causes_no_500(lived: Lived, kept:
     assert {path: answer.text for path, answer in damaged.items() if answer.status_code in (500, 502)} == {}
     assert "Traceback" not in log.read_bytes()[before:].decode()
     assert (status, key in said) == (1, True), said
-    named = [warning for warning in health.json()["warnings"] if key in warning or kept.key in warning]
+    named = [warning for warning in health.json()["warnings"] if key in warning or data.key in warning]
     for path, answer in damaged.items():
         if answer.status_code == 503 and path.startswith("/v1"):
             assert answer.headers["Content-Type"] == "application/problem+json"
@@ -245,10 +245,10 @@ def test_a_key_of_a_wrong_type_is_reported_and_causes_no_500(lived: Lived, kept:
 
 @pytest.mark.parametrize("key", ["{g}:devices", "{g}:key_id", "{g}:shards", "{g}:device_changes"])
 def test_a_web_process_starts_despite_a_key_of_a_wrong_type(lived: Lived, key: str) -> None:
-    kept = next(kept for kept in STORED_DATA if kept.key == key)
+    data = next(data for data in STORED_DATA if data.key == key)
     log = lived.relay.folder / "web.log"
     before = log.stat().st_size
-    with of_a_wrong_type(lived, key, kept):
+    with of_a_wrong_type(lived, key, data):
         lived.relay.kill("web")
         lived.relay.start("web")
         health = lived.relay.call("GET", "/health", None)

@@ -113,7 +113,7 @@ def counters(device: Device) -> dict[str, Any]:
     return shown
 
 
-def store(relay: Relay) -> dict[str, bytes]:
+def stored_values(relay: Relay) -> dict[str, bytes]:
     """Return everything in the relay's store: key → all of its values, decompressed."""
     settings = load(relay.environment)
     client: Any = make_client(settings)
@@ -171,9 +171,9 @@ def patch(device: Device, **fields: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def replaced(kept: Store, key: str, field: str | None = None, value: bytes = b"x") -> Iterator[None]:
+def replaced(store: Store, key: str, field: str | None = None, value: bytes = b"x") -> Iterator[None]:
     """Replace a field of a hash, or a whole key, by another value or type. Put the original back afterwards."""
-    client = kept.connection.redis
+    client = store.connection.redis
     before = client.dump(key)
     if field is not None:
         client.hset(key, field, value)

@@ -21,7 +21,7 @@ from app.store.access.scopes import SCOPES
 from app.web.application import create_app as create_web
 from tests.console.tools import Client
 from tests.harness import API_KEY, Device, Relay, wait_for
-from tests.relay.tools import key_with, post, problem, store
+from tests.relay.tools import key_with, post, problem, stored_values
 
 OPEN = {"/callback", "/health", "/metrics", "/photos", "/bodies", "/openapi.json", "/openapi.yaml"}
 OPEN |= {"/postman.json", "/docs", "/"}
@@ -153,7 +153,7 @@ def test_a_key_is_shown_once_and_stored_hashed(relay: Relay) -> None:
     listed = relay.get("/v1/api-keys", params={"limit": 200})["data"]
     (row,) = (row for row in listed if row["id"] == made["id"])
     assert "key" not in row and row["name"] == "n8n"
-    for key, value in store(relay).items():
+    for key, value in stored_values(relay).items():
         assert made["key"] not in key and made["key"].encode() not in value, key
     assert made["key"] not in relay.logs()
 

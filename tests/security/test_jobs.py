@@ -25,7 +25,7 @@ from workers.rq.former_jobs import NotPlain, call_of
 FORMER = "relay"
 
 
-def kept(relay: Relay) -> Store:
+def store_of(relay: Relay) -> Store:
     return Store(load(relay.environment))
 
 
@@ -106,7 +106,7 @@ def test_the_worker_keeps_running(relay: Relay, receiver: Receiver, device: Devi
 
 
 def test_a_signed_job_can_be_neither_changed_nor_moved(relay: Relay) -> None:
-    store = kept(relay)
+    store = store_of(relay)
     ours = queue(store.connection).create_job("upkeep")
     signed = ours.to_dict()
     other = json.dumps(["release_test", None, ["s", "d"], {}])
@@ -137,7 +137,7 @@ def restored(store: Store, name: str, fields: dict[str, Any]) -> SignedJob:
 
 def test_a_signed_job_of_a_foreign_function_is_refused(relay: Relay) -> None:
     before = refused(relay)
-    enqueue(kept(relay).connection, "os.getpid")
+    enqueue(store_of(relay).connection, "os.getpid")
     wait_for(lambda: refused(relay) > before)
 
 

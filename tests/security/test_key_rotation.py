@@ -165,16 +165,16 @@ def test_no_key_is_stored_and_the_upkeep_removes_what_has_ended(relay: Relay) ->
     new = rotated(relay, path, {"previous_key_expires_in": 1})["key"]
     gone, key = made_with(relay)
     assert status_of(relay, key) == 200 and relay.call("DELETE", gone).status_code == 204
-    kept = Store(load(relay.environment))
-    redis = kept.connection.redis
+    store = Store(load(relay.environment))
+    redis = store.connection.redis
     redis.hset(API_KEYS_USED, gone.rpartition("/")[2], "1")  # written by another process at the same moment
     for name in (API_KEYS_PREVIOUS, API_KEYS_USED):
         stored = b" ".join(part for pair in redis.hgetall(name).items() for part in pair)
         assert old.encode() not in stored and new.encode() not in stored
     wait_for(lambda: status_of(relay, old) == 401, 5)
-    digest = kept.api_keys.digest(old)
+    digest = store.api_keys.digest(old)
     assert redis.hexists(API_KEYS_PREVIOUS, digest)
-    kept.api_keys.remove_expired()
+    store.api_keys.remove_expired()
     assert not redis.hexists(API_KEYS_PREVIOUS, digest)
     assert not redis.hexists(API_KEYS_USED, gone.rpartition("/")[2])
     assert status_of(relay, new) == 200

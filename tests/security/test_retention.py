@@ -18,7 +18,7 @@ from app.settings.table import load
 from app.store.server.connection import make_client
 from tests.faults.test_clock import Clocks
 from tests.harness import Receiver, Relay, wait_for
-from tests.relay.tools import store
+from tests.relay.tools import stored_values
 
 DAYS = 60
 PERSON, STRANGER, NAME = "71717171", "71717172", "Planted-in-retention"
@@ -51,7 +51,7 @@ def traces(relay: Relay) -> list[str]:
     """Return the keys with traces of the person."""
     return [
         key
-        for key, value in store(relay).items()
+        for key, value in stored_values(relay).items()
         if any(text in key or text.encode() in value for text in (PERSON, STRANGER, NAME))
     ]
 
@@ -88,7 +88,7 @@ def test_old_data_is_removed_everywhere(clocks: Clocks) -> None:
         assert len(links) == 2 and all(relay.session.get(link).ok for link in links)
         before = traces(relay)
         assert kinds(before) >= {"events", "punches", "attendance", "command", "user", "users"}
-        held = {name.split(":")[1] for name in store(relay)}
+        held = {name.split(":")[1] for name in stored_values(relay)}
         assert held >= {"blob", "seen", "strangers"}
         assert len(relay.get("/v1/audit")["data"]) >= 3
 
@@ -107,7 +107,7 @@ def test_old_data_is_removed_everywhere(clocks: Clocks) -> None:
         wait_for(has_a_new_event, 60, every=0.5)
         clocks.start("worker")
         wait_for(lambda: kinds(traces(relay)) <= set(STAYS), 120)
-        left = store(relay)
+        left = stored_values(relay)
         assert not [name for name in left if name.split(":")[1] in ("blob", "command", "seen")]
         assert {event["user_id"] for event in relay.events() if "user_id" in event} == {"1"}
         assert all(relay.session.get(link).status_code in (403, 404) for link in links)

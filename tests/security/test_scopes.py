@@ -133,12 +133,12 @@ def test_a_devices_report_about_itself_is_shown_to_readers_of_commands(relay: Re
 
 def _completed(relay: Relay, device: Device, fields: dict[str, str]) -> None:
     """Add a load-device-information that has ended with this result."""
-    kept = Store(load(relay.environment))
-    known = kept.devices.get(device.id)
+    store = Store(load(relay.environment))
+    known = store.devices.get(device.id)
     assert known is not None
-    command = kept.commands.create(known, "load-device-information", {}, "of a test")
-    wait_for(lambda: (found := kept.commands.get(command)) and found.ended, 20)
-    kept.connection.redis.hset(f"{known.shard.tag}:command:{command}", mapping=fields)
+    command = store.commands.create(known, "load-device-information", {}, "of a test")
+    wait_for(lambda: (found := store.commands.get(command)) and found.ended, 20)
+    store.connection.redis.hset(f"{known.shard.tag}:command:{command}", mapping=fields)
 
 
 NARROW = {

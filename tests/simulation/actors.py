@@ -69,10 +69,10 @@ class Web(Process):
         """Drain the spool. Return whether all its files are still on the disk."""
         if self.spool is None:
             return True
-        kept = self._in_background(self.spool.check)
+        all_on_disk = self._in_background(self.spool.check)
         if not self.frozen:
             self._in_background(self.receiver._replay)
-        return kept
+        return all_on_disk
 
     def accept_store(self) -> None:
         """Accept a foreign store, as an operator does with `cams-relay spool accept-store` or a restart."""

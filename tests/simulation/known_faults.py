@@ -46,7 +46,7 @@ def _arrival_decides(seams: Seams) -> None:
 
 def _nobody_takes_replays_on(seams: Seams) -> None:
     """A replay is never finished if its job is killed."""
-    seams.put(jobs, "_take_on", lambda kept: None)
+    seams.put(jobs, "_take_on", lambda store: None)
 
 
 def _versions_count(seams: Seams) -> None:

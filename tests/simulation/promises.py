@@ -29,8 +29,8 @@ def broken(stage: Stage) -> list[str]:
 
 def nothing_acknowledged_is_lost(stage: Stage) -> Iterator[str]:
     """Each acknowledged callback is in the store, or on disk and shown there."""
-    world, kept = stage.world, stage.world.kept()
-    missing = [name for name in world.ledger.owed if name not in kept]
+    world, stored_callbacks = stage.world, stage.world.stored_callbacks()
+    missing = [name for name in world.ledger.owed if name not in stored_callbacks]
     summary = _summary(stage)
     shown = summary.waiting + summary.parked
     if len(missing) > shown + world.ledger.destroyed:
@@ -80,8 +80,8 @@ def one_id_means_one_event(stage: Stage) -> Iterator[str]:
 def the_newest_wins(stage: Stage) -> Iterator[str]:
     """Punches, users and credentials end with their newest values, in any order of callbacks."""
     sent = list(stage.world.ledger.sent.values())
-    ledger, kept = stage.world.ledger, stage.world.kept()
-    owing = [one for name, one in ledger.owed.items() if name in kept or not ledger.destroyed]
+    ledger, stored_callbacks = stage.world.ledger, stage.world.stored_callbacks()
+    owing = [one for name, one in ledger.owed.items() if name in stored_callbacks or not ledger.destroyed]
     owed = sorted(owing, key=lambda document: document.happened)
     least: dict[Key, int] = {}
     for document in owed:

@@ -309,8 +309,8 @@ class Stage:
         world, summary = self.world, self.summary()
         if summary is None:
             return
-        kept = world.kept()
-        absent = sum(1 for name in world.ledger.owed if name not in kept)
+        stored_callbacks = world.stored_callbacks()
+        absent = sum(1 for name in world.ledger.owed if name not in stored_callbacks)
         shown = summary.waiting + summary.parked
         if absent > shown and not world.ledger.destroyed and not self._unlinked:
             world.problem(f"of {absent} callbacks that are not in the store the spool shows {shown}")

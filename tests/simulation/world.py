@@ -142,7 +142,7 @@ class World:
         """Return the OperationIDs of all callbacks with events in the store."""
         return {event["operation_id"] for _, event in self.events() if event["operation_id"]}
 
-    def kept(self) -> set[str]:
+    def stored_callbacks(self) -> set[str]:
         """Return the same, and those that need no event because something newer was stored before."""
         stored, sent = self.stored(), self.ledger.sent
         known = [sent[name] for name in stored if name in sent]
@@ -172,10 +172,10 @@ class World:
 
     def _lose(self, act: Any, *arguments: Any) -> None:
         """Let the store lose data through `act`. Lost callbacks don't have to be kept any longer."""
-        before = self.kept()
+        before = self.stored_callbacks()
         act(*arguments)
         self._forget_connections()
-        gone = before - self.kept()
+        gone = before - self.stored_callbacks()
         for operation_id in gone:
             self.ledger.owed.pop(operation_id, None)
         self.ledger.lost |= gone
