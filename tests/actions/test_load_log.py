@@ -139,8 +139,8 @@ def test_publish_creates_one_event_per_unknown_row(make: Maker, receiver: Receiv
     quiet = load(one, now - timedelta(days=1), now)
     assert (quiet["row_count"], quiet["published_count"]) == (71, None)
     assert len(events_of(one, "attendance.punch")) == 1  # requested without publish
-    told = load(one, now - timedelta(days=1), now, publish=True)
-    assert (told["row_count"], told["published_count"]) == (71, 70)
+    result = load(one, now - timedelta(days=1), now, publish=True)
+    assert (result["row_count"], result["published_count"]) == (71, 70)
     assert load(one, now - timedelta(days=40), now, publish=True)["published_count"] == 0
     one.device.push_batch([row for row in one.device.logs if row.at in missed[:5]])  # and as a callback, late
     wait_for(lambda: not len(one.device.outbox))
@@ -148,7 +148,7 @@ def test_publish_creates_one_event_per_unknown_row(make: Maker, receiver: Receiv
     assert len({event["punch_id"] for event in events}) == len(events) == 71
     assert all(event["revision"] == 1 for event in events)
     assert {event["operation"] for event in events[1:]} == {"LoadLog"}
-    assert {event["punch_id"] for event in events} == {row["punch_id"] for row in told["logs"]}
+    assert {event["punch_id"] for event in events} == {row["punch_id"] for row in result["logs"]}
     wait_for(lambda: len(receiver.events()) == 71)
 
 

@@ -153,22 +153,22 @@ def test_an_unknown_user_is_published_once_and_only_if_users_are_known(
     device, silent = office.device(label="Gate"), office.device()
     office.subscribe(receiver, device, silent, events=["user.unknown"])
     device.send_done(device.sample(4))  # reports user 8
-    stranger, employed = a_user(), a_user()
+    unknown_user, employed = a_user(), a_user()
     office.call("PUT", f"/v1/employees/{employed}", json={"employee_id": "E1"})
-    for user in (stranger, "8", employed, stranger):
+    for user in (unknown_user, "8", employed, unknown_user):
         for one in (device, silent):
             one.send_done(one.punch(user))
     wait_for(receiver.events, 20)
-    assert unknown(silent) == [] and unknown(device) == [stranger]
+    assert unknown(silent) == [] and unknown(device) == [unknown_user]
     (event,) = receiver.events()
     assert tuple(event) == FIELDS["user.unknown"]
     assert (
         event["device_label"] == office.get(f"/v1/events/{event['punch_event_id']}")["device_label"] == "Gate"
     )
-    device.send_done(device.punch(stranger))
+    device.send_done(device.punch(unknown_user))
     last = a_user()
     device.send_done(device.punch(last))
-    wait_for(lambda: unknown(device) == [stranger, last], 20)
+    wait_for(lambda: unknown(device) == [unknown_user, last], 20)
 
 
 @pytest.fixture

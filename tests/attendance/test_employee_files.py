@@ -92,9 +92,9 @@ def test_numbers_of_a_workbook_are_read_as_they_are_shown() -> None:
 def test_a_bad_row_is_named_with_its_line_and_column(is_workbook: bool, line: str) -> None:
     rows = [HEADING, ("1", "E1", "A"), ("2", "", "B"), ("1", "E3", "C" * 201)]
     data = workbook(rows) if is_workbook else "\n".join(",".join(row) for row in rows).encode()
-    said = problems(data).splitlines()
-    assert said[0].startswith(f"{line} 3, employee_id (column 'Emp Code'): is empty")
-    assert said[1].startswith(f"{line} 4, name (column 'Full Name'):")
+    messages = problems(data).splitlines()
+    assert messages[0].startswith(f"{line} 3, employee_id (column 'Emp Code'): is empty")
+    assert messages[1].startswith(f"{line} 4, name (column 'Full Name'):")
     assert f"{line} 3, user_id (column 'Badge'): appears more than once" in problems(
         workbook([HEADING, ("1", "E", "A"), ("1", "E", "A")])
         if is_workbook
@@ -191,8 +191,8 @@ def test_an_error_of_a_formula_is_no_employee_id() -> None:
     cells = '<c t="str"><v>{}</v></c><c t="{}"><v>{}</v></c>'
     rows = [("Badge", "str", "Emp Code"), ("1", "str", "E1"), ("2", "e", "#N/A")]
     sheet = "".join(f"<row>{cells.format(*row)}</row>" for row in rows)
-    said = problems(parts(worksheets_sheet1=f"<worksheet>{sheet}</worksheet>"), "user_id=1,employee_id=2")
-    assert "row 3" in said and "#N/A" not in said
+    messages = problems(parts(worksheets_sheet1=f"<worksheet>{sheet}</worksheet>"), "user_id=1,employee_id=2")
+    assert "row 3" in messages and "#N/A" not in messages
 
 
 def test_too_many_rows_and_columns_are_bounded() -> None:

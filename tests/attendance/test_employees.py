@@ -129,9 +129,9 @@ def test_an_invalid_row_is_named_and_nothing_is_imported(
 
 
 def test_a_csv_without_line_breaks_is_refused_with_advice_about_curl(office: Relay) -> None:
-    for data, says in ((b"user_id,employee_id1,E1", True), (b"id,name\n1,x", False)):
+    for data, lists_lines in ((b"user_id,employee_id1,E1", True), (b"id,name\n1,x", False)):
         (error,) = problem(office.call("POST", "/v1/employees", data=data), 422)["errors"]
-        assert ("--data-binary" in error["message"]) == says
+        assert ("--data-binary" in error["message"]) == lists_lines
 
 
 def test_a_list_that_is_not_json_is_400(office: Relay) -> None:
@@ -167,9 +167,9 @@ def by_person(relay: Relay, day: Any, user: str, **query: Any) -> dict[str | Non
 
 def two_sites(relay: Relay, user: str, day: Any) -> tuple[Device, Device]:
     first, second = relay.device(timezone=KOLKATA), relay.device(timezone=KOLKATA)
-    for device, came, went in ((first, "08:00", "12:00"), (second, "13:00", "21:30")):
-        punch(device, user, at(day, came), Type="CheckIn")
-        punch(device, user, at(day, went), Type="CheckOut")
+    for device, ins, outs in ((first, "08:00", "12:00"), (second, "13:00", "21:30")):
+        punch(device, user, at(day, ins), Type="CheckIn")
+        punch(device, user, at(day, outs), Type="CheckOut")
     return first, second
 
 
@@ -234,11 +234,11 @@ def test_the_totals_of_a_month_are_for_one_person_only(office: Relay) -> None:
 
 def test_entries_for_a_device_are_listed_changed_and_removed_separately(office: Relay) -> None:
     user = "many" + a_user()
-    path, there = f"/v1/employees/{user}", {"device_id": "SITE-A"}
+    path, site_a = f"/v1/employees/{user}", {"device_id": "SITE-A"}
     assert office.call("PUT", path, json={"employee_id": "E1"}).json()["device_id"] is None
-    made = office.call("PUT", path, json={"employee_id": "E2", "name": "Zoë"}, params=there).json()
+    made = office.call("PUT", path, json={"employee_id": "E2", "name": "Zoë"}, params=site_a).json()
     assert made == {"id": user, "user_id": user, "employee_id": "E2", "name": "Zoë", "device_id": "SITE-A"}
-    assert office.get(path)["employee_id"] == "E1" and office.get(path, params=there)["employee_id"] == "E2"
+    assert office.get(path)["employee_id"] == "E1" and office.get(path, params=site_a)["employee_id"] == "E2"
     found: list[str] = []
     cursor = cursor_at(office, "/v1/employees", user[:-1])
     while cursor and len(found) < 2:
@@ -246,8 +246,8 @@ def test_entries_for_a_device_are_listed_changed_and_removed_separately(office: 
         found += [one["employee_id"] for one in page["data"] if one["user_id"] == user]
         cursor = page["next_cursor"]
     assert found == ["E1", "E2"]
-    assert office.call("DELETE", path, params=there).status_code == 204
-    assert office.call("DELETE", path, params=there).status_code == 404
+    assert office.call("DELETE", path, params=site_a).status_code == 204
+    assert office.call("DELETE", path, params=site_a).status_code == 404
     assert office.get(path)["employee_id"] == "E1"
 
 
@@ -322,12 +322,12 @@ def test_people_who_share_a_user_id_have_separate_events_and_are_erased_separate
         punch(device, user, at(day, "08:00"), Type="CheckIn")
         punch(device, user, at(day, "17:00"), Type="CheckOut")
     wait_for(lambda: {e["employee_id"] for e in receiver.events()} == {"E-JOHN", "E-MARY"}, 30)
-    told = {(event["employee_id"], event["punch_count"]) for event in receiver.events()}
-    assert {("E-JOHN", 2), ("E-MARY", 2)} <= told
+    days_published = {(event["employee_id"], event["punch_count"]) for event in receiver.events()}
+    assert {("E-JOHN", 2), ("E-MARY", 2)} <= days_published
     shown = json.loads(command_line(office, "export", "--user", user))
     assert shown["employee"]["employee_id"] == "E-MARY"
     assert [one["employee_id"] for one in shown["employee_on_devices"]] == ["E-JOHN"]
     erased = command_line(office, "forget", "--user", user, "--yes")
     assert office.call("GET", f"/v1/employees/{user}").status_code == 404, erased
-    there = {"device_id": first.id}
-    assert office.call("GET", f"/v1/employees/{user}", params=there).status_code == 404
+    site_a = {"device_id": first.id}
+    assert office.call("GET", f"/v1/employees/{user}", params=site_a).status_code == 404

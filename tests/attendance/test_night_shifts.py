@@ -105,18 +105,20 @@ def test_a_day_of_work_and_rest_has_no_hours_if_ins_and_outs_do_not_alternate(pu
 @pytest.mark.parametrize(("day", "hours"), [("2026-03-28", 7.0), ("2026-10-24", 9.0)])
 def test_the_night_of_a_clock_change_has_the_hours_that_passed(day: str, hours: float) -> None:
     zone = ZoneInfo("Europe/Berlin")
-    came = datetime.fromisoformat(f"{day}T22:00").replace(tzinfo=zone)
-    went = (came + timedelta(days=1)).replace(hour=6)
-    marks = [(Mark(int(at.timestamp()), 0, "A", None), site("Europe/Berlin", 0)) for at in (came, went)]
+    check_in = datetime.fromisoformat(f"{day}T22:00").replace(tzinfo=zone)
+    check_out = (check_in + timedelta(days=1)).replace(hour=6)
+    marks = [
+        (Mark(int(at.timestamp()), 0, "A", None), site("Europe/Berlin", 0)) for at in (check_in, check_out)
+    ]
     assert list(_hours(marks).values()) == [hours]
 
 
 def test_a_missing_out_without_a_direction_is_reported_only_after_the_night() -> None:
-    ((came, place),) = _marks("2 22:00")
-    day = datetime.fromtimestamp(came.at, place.zone).date()
-    row = summary(day, [(came, place)], Rules(), came.at + 12 * 3_600)
+    ((check_in, place),) = _marks("2 22:00")
+    day = datetime.fromtimestamp(check_in.at, place.zone).date()
+    row = summary(day, [(check_in, place)], Rules(), check_in.at + 12 * 3_600)
     assert (row["day_over"], row["missing_punch"]) == (True, False)
-    assert summary(day, [(came, place)], Rules(), came.at + 13 * 3_600)["missing_punch"] is True
+    assert summary(day, [(check_in, place)], Rules(), check_in.at + 13 * 3_600)["missing_punch"] is True
 
 
 PUNCHES = st.lists(

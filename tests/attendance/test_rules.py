@@ -170,10 +170,10 @@ def test_a_device_that_sends_each_punch_as_in_and_out_gives_one_punch() -> None:
     assert (found["worked_hours"], found["present_hours"], found["missing_punch"]) == (9.0, 9.0, False)
 
 
-@pytest.mark.parametrize("came", ["06:00", "06:01"])
-def test_a_night_shift_followed_by_another_shift_is_split_between_days(came: str) -> None:
-    punches = ("22 22:00 in", "23 06:00 out", f"23 {came} in", "23 14:00 out")
-    assert _days(*punches) == {22: ["22 22:00", "23 06:00"], 23: [f"23 {came}", "23 14:00"]}
+@pytest.mark.parametrize("check_in", ["06:00", "06:01"])
+def test_a_night_shift_followed_by_another_shift_is_split_between_days(check_in: str) -> None:
+    punches = ("22 22:00 in", "23 06:00 out", f"23 {check_in} in", "23 14:00 out")
+    assert _days(*punches) == {22: ["22 22:00", "23 06:00"], 23: [f"23 {check_in}", "23 14:00"]}
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,8 @@ def test_no_day_ends_on_the_next_day_if_night_shifts_are_turned_off() -> None:
 
 
 def test_no_punch_is_missing_while_the_shift_can_continue() -> None:
-    came, place = mark("18:30", "in")
-    ends = came.at + Rules().longest_shift
-    assert row((came, place), now=ends - 1)["missing_punch"] is False
-    found = row((came, place), now=ends)
+    check_in, place = mark("18:30", "in")
+    ends = check_in.at + Rules().longest_shift
+    assert row((check_in, place), now=ends - 1)["missing_punch"] is False
+    found = row((check_in, place), now=ends)
     assert (found["missing_punch"], found["day_ends"]) == (True, ends)

@@ -102,9 +102,9 @@ def test_totals_are_empty_if_present_hours_are_missing_and_those_days_are_counte
     neighbours = (first + timedelta(days=1), first - timedelta(days=1))
     second = next(day for day in neighbours if day.month == first.month)
     for user, types in ((known, ("CheckIn", "CheckOut")), (unknown, ("CheckIn", "CheckIn"))):
-        for day, (came, went) in ((first, ("CheckIn", "CheckOut")), (second, types)):
-            punch(device, user, at(day, "09:00"), Type=came)
-            punch(device, user, at(day, "19:00"), Type=went)
+        for day, (check_in, check_out) in ((first, ("CheckIn", "CheckOut")), (second, types)):
+            punch(device, user, at(day, "09:00"), Type=check_in)
+            punch(device, user, at(day, "19:00"), Type=check_out)
     found = book(office, "/v1/attendance.xlsx", month=f"{first:%Y-%m}", device_id=device.id).rows(2)
     shown = {
         line["User ID"][0]: (

@@ -226,7 +226,7 @@ def test_the_command_follows_a_database(tmp_path: Path, gate: Receiver) -> None:
     connector = Connector(tmp_path, gate.url, DATABASE=f"sqlite:///{tmp_path}/etime.db")
     mapping = "user=UserId,time=LogDate,type=Direction"
     words = ("db", "env:DATABASE", "--query", QUERY, "--since-column", "DeviceLogId", "--map", mapping)
-    said = connector.run(*words)
+    output = connector.run(*words)
     connector.run(*words)
     assert [(punch["UserId"], punch.get("Type")) for punch in punches(gate)] == [
         ("7", "CheckIn"),
@@ -234,7 +234,7 @@ def test_the_command_follows_a_database(tmp_path: Path, gate: Receiver) -> None:
         ("9", "CheckOut"),
     ]
     assert punches(gate)[0]["LogTime"] == "2026-11-24 12:00:00 GMT +0530"
-    assert "type 'elsewhere' (1)" in said
+    assert "type 'elsewhere' (1)" in output
     logs.add("", way="in")
     logs.add("10")
     connector.run(*words, status=3)

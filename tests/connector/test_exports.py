@@ -114,9 +114,9 @@ def test_an_unreadable_last_line_is_rejected_once_per_run(connector: Connector) 
 def test_invalid_bytes_in_an_unused_column_lose_no_punch(connector: Connector, gate: Receiver) -> None:
     rows = "ID,Name,At\n7,Luis Peña,2026-11-24 08:00:00\nñ,Zoë,2026-11-24 08:00:00\n"
     _write(connector, rows.encode("cp1252"))
-    said = _run(connector, mapping="user=ID,time=At", status=3)
+    output = _run(connector, mapping="user=ID,time=At", status=3)
     assert users(gate) == ["7"]
-    assert "--encoding cp1252" in connector.rejects()[0]["problem"] and "1 rejected" in said
+    assert "--encoding cp1252" in connector.rejects()[0]["problem"] and "1 rejected" in output
 
 
 def test_zero_bytes_in_a_preallocated_file_are_not_rows(connector: Connector, gate: Receiver) -> None:
@@ -135,7 +135,10 @@ MANY = (
 
 def _sent(gate: Receiver) -> list[tuple[str, str, str]]:
     documents = [got.json["RealTime"] for got in gate.received]
-    return [(said["PunchLog"]["UserId"], said["SerialNumber"], said["AuthToken"]) for said in documents]
+    return [
+        (document["PunchLog"]["UserId"], document["SerialNumber"], document["AuthToken"])
+        for document in documents
+    ]
 
 
 def test_the_device_column_determines_the_device(connector: Connector, gate: Receiver) -> None:
@@ -144,15 +147,15 @@ def test_the_device_column_determines_the_device(connector: Connector, gate: Rec
     devices = '["SN-A"]\nauth_token = "token-of-a"\n["SN-B"]\nstgid = "EXIT"\nauth_token_file = "token-b"\n'
     (connector.folder / "devices.toml").write_text(devices + 'timezone = "Asia/Dubai"\n')
     many = Connector(connector.folder, gate.url, stgid=None)
-    said = _run(many, "--devices", "devices.toml", mapping=MAP + ",device=SN", status=3)
+    output = _run(many, "--devices", "devices.toml", mapping=MAP + ",device=SN", status=3)
     assert _sent(gate) == [
         ("7", "SN-A", "token-of-a"),
         ("7", "EXIT", "token-of-b"),
         ("8", "EXIT", "token-of-b"),
     ]
     assert [punch["LogTime"][-5:] for punch in punches(gate)] == ["+0530", "+0400", "+0400"]
-    assert "device 'SN-C' isn't in the file given with --devices" in said
-    assert "token-of" not in said
+    assert "device 'SN-C' isn't in the file given with --devices" in output
+    assert "token-of" not in output
 
 
 @pytest.mark.parametrize(
@@ -167,9 +170,9 @@ def test_rows_from_other_devices_are_skipped_and_counted(
     connector: Connector, gate: Receiver, more: tuple[str, ...], expected: list[str]
 ) -> None:
     _write(connector, MANY)
-    said = _run(connector, *more, mapping=MAP + ",device=SN")
+    output = _run(connector, *more, mapping=MAP + ",device=SN")
     assert users(gate) == expected
-    assert f"{len(expected)} sent, {4 - len(expected)} from other devices" in said
+    assert f"{len(expected)} sent, {4 - len(expected)} from other devices" in output
 
 
 def test_a_column_that_contains_the_device_is_detected_and_remembered(
@@ -191,7 +194,7 @@ def test_a_column_without_the_device_skips_no_rows(connector: Connector, gate: R
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("", "contains no devices"),
         ("[A]\nnonsense = 1", "unknown key 'nonsense'"),
@@ -202,10 +205,10 @@ def test_a_column_without_the_device_skips_no_rows(connector: Connector, gate: R
         ('[A]\nauth_token="x"\n[a]\nauth_token="y"', "appears twice"),
     ],
 )
-def test_an_invalid_devices_file_is_reported(connector: Connector, text: str, says: str) -> None:
+def test_an_invalid_devices_file_is_reported(connector: Connector, text: str, message: str) -> None:
     (connector.folder / "devices.toml").write_text(text)
     many = Connector(connector.folder, "http://127.0.0.1:9", stgid=None)
-    assert says in _run(many, "--devices", "devices.toml", mapping=MAP + ",device=SN", status=1)
+    assert message in _run(many, "--devices", "devices.toml", mapping=MAP + ",device=SN", status=1)
 
 
 def test_rows_that_are_exported_again_are_not_sent_again(connector: Connector, gate: Receiver) -> None:
@@ -214,9 +217,9 @@ def test_rows_that_are_exported_again_are_not_sent_again(connector: Connector, g
     _run(connector)
     again = ("--state", "another.connector.json")
     _write(connector, HEADING + ROWS.replace("in", "out") + "9,2026-11-24 09:00:00,in\n")
-    said = _run(connector, *again)
+    output = _run(connector, *again)
     assert users(gate) == ["7", "8", "7", "9"]
-    assert "3 rows read: 2 sent, 1 sent before, 0 rejected" in said
+    assert "3 rows read: 2 sent, 1 sent before, 0 rejected" in output
     assert (connector.folder / "connector-ESSL1.sent.db").stat().st_mode & 0o077 == 0
 
 
@@ -285,9 +288,11 @@ def test_a_new_state_whose_rows_were_all_sent_before_does_not_mention_the_memory
 ) -> None:
     _write(connector, HEADING + ROWS)
     assert "--no-memory" not in _run(connector)
-    said = _run(connector, "--state", "b")
-    assert "2 rows read: 0 sent, 2 sent before, 0 rejected, 0 waiting. All rows had already been sent" in said
-    assert "--no-memory" in said.splitlines()[-1]
+    output = _run(connector, "--state", "b")
+    assert (
+        "2 rows read: 0 sent, 2 sent before, 0 rejected, 0 waiting. All rows had already been sent" in output
+    )
+    assert "--no-memory" in output.splitlines()[-1]
     assert "--no-memory" not in _run(connector, "--state", "b")
     _write(connector, HEADING + ROWS + "9,2026-11-24 09:00:00,in\n")
     assert "--no-memory" not in _run(connector, "--state", "c")

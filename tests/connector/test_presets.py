@@ -85,11 +85,13 @@ def test_a_preset_is_what_its_options_say(name: str) -> None:
 
 def test_the_page_lists_the_presets_and_their_options() -> None:
     rows = re.findall(r"^\| `([a-z-]+)` \| (.+?) \| `(.+?)` \|$", PAGE, re.MULTILINE)
-    said = {name: (export, options.replace("\\|", "|")) for name, export, options in rows if name in PRESETS}
+    output = {
+        name: (export, options.replace("\\|", "|")) for name, export, options in rows if name in PRESETS
+    }
     for name, preset in PRESETS.items():
         if name != "horilla":  # whose many formats of dates the page describes instead
-            assert said[name] == (preset.export, str(preset)), name
-    export, options = said["horilla"]
+            assert output[name] == (preset.export, str(preset)), name
+    export, options = output["horilla"]
     assert export == PRESETS["horilla"].export and str(PRESETS["horilla"]).startswith(options)
 
 
@@ -114,8 +116,8 @@ def test_a_row_with_two_punches_is_sent_as_two(connector: Connector, gate: Recei
     ]
     text = path.read_text()
     path.write_text(text.replace("2026-11-24,09:00,,,", "2026-11-24,09:00,18:00,2026-11-24,09:00:00"))
-    said = connector.run("file", "horilla.csv", "--preset", "horilla")
-    assert "1 sent, 5 sent before" in said and punches(gate)[-1]["LogTime"][:19] == "2026-11-24 18:00:00"
+    output = connector.run("file", "horilla.csv", "--preset", "horilla")
+    assert "1 sent, 5 sent before" in output and punches(gate)[-1]["LogTime"][:19] == "2026-11-24 18:00:00"
 
 
 def test_a_bad_time_of_two_costs_that_one_alone(tmp_path: Path) -> None:

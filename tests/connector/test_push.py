@@ -62,7 +62,7 @@ def test_unreadable_rows_are_rejected_and_do_not_stop_the_connector(
     connector: Connector, gate: Receiver
 ) -> None:
     _attlog(connector)
-    said = connector.run("file", "attlog.dat", "--format", "attlog", status=3)
+    output = connector.run("file", "attlog.dat", "--format", "attlog", status=3)
     assert [
         (punch["UserId"], punch["Type"], punch["InputType"], punch["LogTime"]) for punch in punches(gate)
     ] == [
@@ -76,8 +76,8 @@ def test_unreadable_rows_are_rejected_and_do_not_stop_the_connector(
     )
     assert first["row"] == "       42\tyesterday\t1\t1\t15\t0"
     assert second["where"].endswith("line 4") and "0000-00-00" in second["problem"]
-    assert "line 3: time 'yesterday'" in said
-    assert said.splitlines()[-1] == (
+    assert "line 3: time 'yesterday'" in output
+    assert output.splitlines()[-1] == (
         "5 rows read: 3 sent, 2 rejected (see connector-ESSL1.rejects.jsonl), 0 waiting"
     )
     connector.run("file", "attlog.dat", "--format", "attlog")
@@ -96,10 +96,10 @@ def test_callbacks_are_encrypted_if_there_is_a_key(tmp_path: Path, gate: Receive
 def test_secrets_can_be_read_from_files_and_are_never_shown(connector: Connector, gate: Receiver) -> None:
     _attlog(connector)
     (connector.folder / "token").write_text("made-up-token-in-a-file\n")
-    said = connector.run("file", "attlog.dat", "--format", "attlog", "--auth-token-file", "token", status=3)
+    output = connector.run("file", "attlog.dat", "--format", "attlog", "--auth-token-file", "token", status=3)
     assert gate.received[0].json["RealTime"]["AuthToken"] == "made-up-token-in-a-file"
     files = connector.state.read_text() + (connector.folder / "connector-ESSL1.rejects.jsonl").read_text()
-    assert "made-up-token" not in said + files
+    assert "made-up-token" not in output + files
 
 
 def test_it_waits_for_an_absent_receiver_and_keeps_order_and_operation_ids(
@@ -139,10 +139,10 @@ def test_a_permanent_refusal_stops_the_connector_and_keeps_the_place(
         refuse(status)(got) if got.json["RealTime"]["PunchLog"]["UserId"] == "42" else DONE
     )
     _attlog(connector)
-    said = connector.run("file", "attlog.dat", "--format", "attlog", status=1)
-    assert {400: "Security Key", 401: "AuthToken", 302: "redirect"}[status] in said.splitlines()[-1]
+    output = connector.run("file", "attlog.dat", "--format", "attlog", status=1)
+    assert {400: "Security Key", 401: "AuthToken", 302: "redirect"}[status] in output.splitlines()[-1]
     assert connector.place()["line"] == 1
-    assert "1 rows read: 1 sent, 0 rejected, 4 waiting" in said
+    assert "1 rows read: 1 sent, 0 rejected, 4 waiting" in output
     gate.answer = lambda _: DONE
     connector.run("file", "attlog.dat", "--format", "attlog", status=3)
     assert users(gate) == ["7", "42", "42", "9"]
@@ -202,7 +202,7 @@ def test_a_place_file_is_for_one_source_and_one_process(
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (("file", "a.csv"), "--format csv requires --map"),
         (
@@ -234,9 +234,9 @@ def test_a_place_file_is_for_one_source_and_one_process(
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_an_invalid_option_is_reported_in_a_sentence(
-    connector: Connector, words: tuple[str, ...], says: str
+    connector: Connector, words: tuple[str, ...], message: str
 ) -> None:
-    assert says in connector.run(*words, status=1)
+    assert message in connector.run(*words, status=1)
 
 
 def test_the_relay_can_read_the_body(connector: Connector, gate: Receiver) -> None:

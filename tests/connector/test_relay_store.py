@@ -21,7 +21,7 @@ def test_a_relay_at_another_port_is_the_same_receiver_as_long_as_it_has_the_same
 ) -> None:
     (tmp_path / "connector").mkdir()
     (tmp_path / "connector" / "export.csv").write_text(ROWS)
-    said = []
+    outputs = []
     for number, name in enumerate(("relay", "relay", "other")):
         (tmp_path / name).mkdir(exist_ok=True)
         with Relay(tmp_path / name) as relay:
@@ -29,10 +29,10 @@ def test_a_relay_at_another_port_is_the_same_receiver_as_long_as_it_has_the_same
                 relay.device(device_id="ESSL1", auth_token=TOKEN)
             connector = Connector(tmp_path / "connector", f"{relay.url}/callback", token=TOKEN)
             options = ("--map", "user=ID,time=At,type=Way", "--state", str(number))
-            said.append(connector.run("file", "export.csv", *options))
+            outputs.append(connector.run("file", "export.csv", *options))
             assert len(relay.events(type="attendance.punch")) == 2
-    assert "2 sent, 0 rejected" in said[0] and "0 sent, 2 sent before" in said[1]
-    assert "2 sent, 0 rejected" in said[2], "another store is another receiver"
+    assert "2 sent, 0 rejected" in outputs[0] and "0 sent, 2 sent before" in outputs[1]
+    assert "2 sent, 0 rejected" in outputs[2], "another store is another receiver"
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_the_offset_is_that_of_the_date() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "says"),
+    ("row", "message"),
     [
         ({"user": "", "time": "2026-11-24 08:36:08"}, "user is empty"),
         ({"user": "1", "time": ""}, "time is empty"),
@@ -70,8 +70,8 @@ def test_the_offset_is_that_of_the_date() -> None:
         ({"user": "1", "time": "99"}, "doesn't look like"),
     ],
 )
-def test_unreadable_times_are_reported(row: dict[str, object], says: str) -> None:
-    with pytest.raises(RowError, match=says.replace("%", "%")):
+def test_unreadable_times_are_reported(row: dict[str, object], message: str) -> None:
+    with pytest.raises(RowError, match=message.replace("%", "%")):
         Reader(Times(KOLKATA)).punch(row)
 
 

@@ -34,11 +34,11 @@ def test_rows_are_shown_as_they_would_be_sent_and_nothing_is_written(tmp_path: P
         HEADING + "'00042,2026-11-24 08:00:00,in\n8,2026-11-24 08:05:00,255\n"
     )
     before = sorted(tmp_path.iterdir())
-    said = _try(tmp_path, "export.csv", *MAP)
-    assert "2     00042   2026-11-24 08:00:00 GMT +0530  CheckIn\n" in said
-    assert "3     8       2026-11-24 08:05:00 GMT +0530  -\n" in said
-    assert "Unknown values, left out of punches: type '255' (1)" in said
-    assert said.splitlines()[-1] == "2 rows read: 2 would be sent, 0 rejected. Nothing was sent."
+    output = _try(tmp_path, "export.csv", *MAP)
+    assert "2     00042   2026-11-24 08:00:00 GMT +0530  CheckIn\n" in output
+    assert "3     8       2026-11-24 08:05:00 GMT +0530  -\n" in output
+    assert "Unknown values, left out of punches: type '255' (1)" in output
+    assert output.splitlines()[-1] == "2 rows read: 2 would be sent, 0 rejected. Nothing was sent."
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -64,26 +64,26 @@ def test_what_it_shows_is_what_is_sent(connector: Connector, gate: Receiver) -> 
 def test_rejected_rows_are_shown_with_the_reason(tmp_path: Path) -> None:
     rows = "7,2026-11-24 08:00:00,in\n,2026-11-24 08:00:00,in\n8,yesterday\x1b[2J,in\n"
     (tmp_path / "export.csv").write_text(HEADING + rows)
-    said = _try(tmp_path, "export.csv", *MAP, status=3)
-    assert "export.csv, line 3: user" in said
-    assert "export.csv, line 4: time 'yesterday" in said and "\x1b" not in said
-    assert "3 rows read: 1 would be sent, 2 rejected." in said
+    output = _try(tmp_path, "export.csv", *MAP, status=3)
+    assert "export.csv, line 3: user" in output
+    assert "export.csv, line 4: time 'yesterday" in output and "\x1b" not in output
+    assert "3 rows read: 1 would be sent, 2 rejected." in output
     assert not list(tmp_path.glob("connector-*"))
 
 
 def test_twenty_rows_of_each_kind_are_shown_and_all_are_counted(tmp_path: Path) -> None:
     good = "".join(f"{number},2026-11-24 08:00:00,in\n" for number in range(100, 150))
     (tmp_path / "export.csv").write_text(HEADING + good + ",2026-11-24 08:00:00,in\n" * 30)
-    said = _try(tmp_path, "export.csv", *MAP, status=3)
-    assert "The first 20 of 50 rows" in said and "The first 20 of 30 rejected rows" in said
-    assert said.count("GMT +0530") == 20 and said.count("export.csv, line") == 20
-    assert "80 rows read: 50 would be sent, 30 rejected." in said
+    output = _try(tmp_path, "export.csv", *MAP, status=3)
+    assert "The first 20 of 50 rows" in output and "The first 20 of 30 rejected rows" in output
+    assert output.count("GMT +0530") == 20 and output.count("export.csv, line") == 20
+    assert "80 rows read: 50 would be sent, 30 rejected." in output
 
 
 def test_a_last_line_without_a_break_is_shown(tmp_path: Path) -> None:
     (tmp_path / "attlog.dat").write_text("        7\t2026-11-24 08:00:00\t1\t0\t1\t0")
-    said = _try(tmp_path, "attlog.dat", "--format", "attlog")
-    assert "1     7       2026-11-24 08:00:00 GMT +0530  CheckIn  Fingerprint" in said
+    output = _try(tmp_path, "attlog.dat", "--format", "attlog")
+    assert "1     7       2026-11-24 08:00:00 GMT +0530  CheckIn  Fingerprint" in output
 
 
 def test_each_device_of_a_file_is_named_and_no_secret_is_read(tmp_path: Path) -> None:
@@ -92,16 +92,16 @@ def test_each_device_of_a_file_is_named_and_no_secret_is_read(tmp_path: Path) ->
         '["A"]\nstgid = "GATE1"\nauth_token_env = "NOT_SET"\n["B"]\nauth_token_file = "none"\ntimezone = "UTC"\n'
     )
     words = ("all.csv", "--map", "user=ID,time=At,device=SN", "--devices", "devices.toml")
-    said = _try(tmp_path, *words, status=3)
-    assert "2     GATE1  7       2026-11-24 08:00:00 GMT +0530" in said
-    assert "3     B      8       2026-11-24 03:00:00 GMT +0000" in said
-    assert "device 'C' isn't in the file" in said
+    output = _try(tmp_path, *words, status=3)
+    assert "2     GATE1  7       2026-11-24 08:00:00 GMT +0530" in output
+    assert "3     B      8       2026-11-24 03:00:00 GMT +0000" in output
+    assert "device 'C' isn't in the file" in output
 
 
 def test_rows_of_other_devices_are_counted(tmp_path: Path) -> None:
     (tmp_path / "all.csv").write_text("ID,At,SN\n7,2026-11-24 08:00:00,A\n8,2026-11-24 08:00:00,B\n")
-    said = _try(tmp_path, "all.csv", "--map", "user=ID,time=At", "--stgid", "A")
-    assert "2 rows read: 1 would be sent, 1 from other devices, 0 rejected." in said
+    output = _try(tmp_path, "all.csv", "--map", "user=ID,time=At", "--stgid", "A")
+    assert "2 rows read: 1 would be sent, 1 from other devices, 0 rejected." in output
 
 
 def test_wrong_options_and_missing_files_are_said(tmp_path: Path) -> None:

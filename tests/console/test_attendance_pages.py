@@ -97,19 +97,19 @@ def test_a_page_with_simulated_punches_says_that_files_leave_them_out(stage: Sta
     simulated = stage.relay.device(simulated=True, timezone="UTC")
     user, now = a_user(), datetime.now(UTC).replace(microsecond=0)
     punch(simulated, user, now)
-    said = "CSV and Excel files don&#39;t contain simulated devices."
+    note = "CSV and Excel files don&#39;t contain simulated devices."
     for path in (
         f"/console/attendance?date={now:%Y-%m-%d}&user_id={user}",
         f"/console/attendance/people/{user}?month={now:%Y-%m}",
     ):
         page = client.get(path).text
-        assert said in page
+        assert note in page
         links = [html.unescape(link) for link in re.findall(r'href="([^"]*simulated=true)"', page)]
         assert links
         for link in links:
             assert client.session.get(client.url + link, timeout=20).status_code == 200
         assert user in client.session.get(client.url + links[0], timeout=20).content.decode()
-        assert said not in client.get(f"{path}&device_id={simulated.id}").text
+        assert note not in client.get(f"{path}&device_id={simulated.id}").text
     real = a_user()
     punch(stage.relay.device(timezone="UTC"), real, now)
-    assert said not in client.get(f"/console/attendance/people/{real}?month={now:%Y-%m}").text
+    assert note not in client.get(f"/console/attendance/people/{real}?month={now:%Y-%m}").text

@@ -18,7 +18,7 @@ def steps(client: Client, device: Device) -> dict[str, tuple[str, str]]:
     page = client.get(f"/console/devices/{device.id}")
     assert page.status_code == 200
     section = page.text.partition('id="steps"')[2].partition("</section>")[0]
-    return {name: (state, html.unescape(said)) for name, state, said in _STEP.findall(section)}
+    return {name: (state, html.unescape(states)) for name, state, states in _STEP.findall(section)}
 
 
 def test_each_completed_step_and_the_failing_step_are_shown(relay: Relay, receiver: Receiver) -> None:
@@ -61,6 +61,6 @@ def test_a_failing_target_is_shown(relay: Relay, receiver: Receiver) -> None:
     made = relay.subscribe(receiver, device)
     device.send_done(device.punch())
     wait_for(lambda: relay.get(f"/v1/subscriptions/{made['id']}")["failing_since"], 20)
-    state, said = steps(client, device)["Delivered"]
-    assert state == "failed" and said.startswith("Failing or disabled: 1 of ")
+    state, states = steps(client, device)["Delivered"]
+    assert state == "failed" and states.startswith("Failing or disabled: 1 of ")
     relay.call("DELETE", f"/v1/subscriptions/{made['id']}")

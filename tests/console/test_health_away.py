@@ -20,14 +20,14 @@ def relay(tmp_path: Path) -> Iterator[Relay]:
 
 
 def test_it_shows_what_this_process_knows_without_the_store(relay: Relay) -> None:
-    client, stranger, device = Client(relay), Client(relay), relay.device()
+    client, signed_out, device = Client(relay), Client(relay), relay.device()
     device.send_done(device.punch())
     client.sign_in(API_KEY)
     assert relay.get("/health")["store_away_since"] is None
     relay.kill("store")
     device.send_done(device.punch())
     since = wait_for(lambda: relay.get("/health")["store_away_since"])
-    for anyone in (client, stranger):
+    for anyone in (client, signed_out):
         page = anyone.get("/console/health")
         assert page.status_code == 200
         assert "kept on this machine" in page.text and since in page.text and "away" in page.text
@@ -37,7 +37,7 @@ def test_it_shows_what_this_process_knows_without_the_store(relay: Relay) -> Non
     assert client.get("/console/devices").status_code == 503
     relay.start("store")
     relay.wait_healthy()
-    assert stranger.get("/console/health").status_code == 303
+    assert signed_out.get("/console/health").status_code == 303
     wait_for(lambda: "Delivery latency" in client.get("/console/health").text)
     assert relay.get("/health")["store_away_since"] is None
 

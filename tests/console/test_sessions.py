@@ -71,9 +71,9 @@ def test_a_program_gets_404_at_the_root(stage: Stage) -> None:
 def test_an_unknown_path_is_a_page_in_the_console_and_a_problem_in_the_api(
     stage: Stage, client: Client, path: str
 ) -> None:
-    stranger = client.get(path)
-    assert (stranger.status_code, stranger.headers["content-type"]) == (404, "text/html; charset=utf-8")
-    assert 'href="/"' in stranger.text and "/console/health" not in stranger.text
+    signed_out = client.get(path)
+    assert (signed_out.status_code, signed_out.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert 'href="/"' in signed_out.text and "/console/health" not in signed_out.text
     client.sign_in(API_KEY)
     missing = client.get(path)
     assert missing.status_code == 404 and 'href="/console/health"' in missing.text

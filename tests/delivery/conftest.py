@@ -22,9 +22,9 @@ def brisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
 
 
 @pytest.fixture(scope="session")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+def slow_retries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     """A relay that tries again after 3 s, and then not for a long time."""
-    folder = tmp_path_factory.mktemp("patient")
+    folder = tmp_path_factory.mktemp("relay")
     with Relay(folder, RELAY_RETRY_SCHEDULE="3,600,600") as made:
         yield made
 

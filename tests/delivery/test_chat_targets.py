@@ -85,8 +85,8 @@ def test_a_batch_is_one_message_with_a_line_per_event(
 def test_discords_rate_limit_in_fractions_of_a_second_is_obeyed_without_using_up_retries(
     relay: Relay, device: Device, receiver: Receiver, header: dict[str, str]
 ) -> None:
-    told = b'{"message": "You are being rate limited.", "retry_after": 0.3, "global": false}'
-    limited = (429, {**header, "content-type": "application/json"}, told)
+    texts = b'{"message": "You are being rate limited.", "retry_after": 0.3, "global": false}'
+    limited = (429, {**header, "content-type": "application/json"}, texts)
     receiver.answer = plan(*[limited] * 6, then=(204, {}, b""))
     subscription = relay.subscribe(receiver, device, format="discord", max_in_flight=1)
     punch(device)
@@ -174,13 +174,13 @@ def test_the_secret_in_a_webhooks_path_is_never_shown(
         "PATCH", f"/v1/subscriptions/{subscription['id']}", json={"target_url": f"ftp://x.example/{secret}"}
     )
     problem(refused, 422, "target_url")
-    told = [
+    texts = [
         refused.text,
         relay.logs(),
         str(rows(relay, subscription)),
         *(relay.call("GET", path).text for path in ("/v1/events", "/v1/audit", "/metrics", "/health")),
     ]
-    assert [text[:200] for text in told if secret in text] == []
+    assert [text[:200] for text in texts if secret in text] == []
     path = f"/v1/subscriptions/{subscription['id']}"
     assert relay.get(path)["target_url"] == receiver.url
     reader = key_with(relay, "subscriptions:read")

@@ -28,10 +28,10 @@ def test_every_event_type_has_its_own_sentence() -> None:
 def test_a_sentence_contains_no_secret_link_or_null(event_type: str) -> None:
     event = EVENTS[event_type]
     hidden = {name: SECRET for name in SECRETS if name in event}
-    said = sentence({**event, **hidden})
-    assert len(said) > 20
-    assert SECRET not in said and "://" not in said
-    assert not re.search(r"None|null|True|False|[{}]|  |\.$", said)
+    text_line = sentence({**event, **hidden})
+    assert len(text_line) > 20
+    assert SECRET not in text_line and "://" not in text_line
+    assert not re.search(r"None|null|True|False|[{}]|  |\.$", text_line)
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
@@ -40,12 +40,12 @@ def test_a_sentence_is_complete_if_fields_are_null_or_missing(event_type: str) -
         {**dict.fromkeys(FIELDS[event_type]), "type": event_type},
         {"type": event_type},
     ):
-        said = sentence(event)
-        assert said and "None" not in said
+        text_line = sentence(event)
+        assert text_line and "None" not in text_line
 
 
 @pytest.mark.parametrize(
-    ("event_type", "changes", "said"),
+    ("event_type", "changes", "text_line"),
     [
         ("attendance.punch", {}, "Asha Rao (2) checked in at Front Door, 09:01"),
         ("attendance.punch", {"user_name": None}, "User 2 checked in at Front Door, 09:01"),
@@ -89,8 +89,8 @@ def test_a_sentence_is_complete_if_fields_are_null_or_missing(event_type: str) -
         ),
     ],
 )  # fmt: skip
-def test_a_sentence_describes_its_event(event_type: str, changes: dict[str, Any], said: str) -> None:
-    assert sentence({**EVENTS[event_type], **changes}) == said
+def test_a_sentence_describes_its_event(event_type: str, changes: dict[str, Any], text_line: str) -> None:
+    assert sentence({**EVENTS[event_type], **changes}) == text_line
 
 
 def test_an_event_of_an_unknown_type_is_described_by_its_type() -> None:

@@ -42,8 +42,8 @@ def test_410_disables_the_subscription_and_keeps_its_queue(
     )
     assert event["target_url"] == receiver.url.removesuffix("/hook")
     assert "410" in event["reason"]
-    told = relay.events(type="subscription.disabled")
-    assert [event["subscription_id"] for event in told].count(subscription["id"]) == 1
+    disabled_events = relay.events(type="subscription.disabled")
+    assert [event["subscription_id"] for event in disabled_events].count(subscription["id"]) == 1
     watcher.close()
     # Events that came after it was disabled were not queued, as with any disabled subscription.
     waiting = {got.headers["webhook-id"] for got in receiver.received}
@@ -91,14 +91,14 @@ def test_a_target_that_failed_for_5_days_is_disabled_and_can_be_enabled(
     punch(device, 1)
     wait_for(lambda: shown(relay, subscription)["status"] == "disabled", 30)
     assert shown(relay, subscription)["disabled_reason"]
-    told = wait_for(
+    disabled_events = wait_for(
         lambda: [
             event
             for event in relay.events(type="subscription.disabled")
             if event["subscription_id"] == subscription["id"]
         ]
     )
-    assert len(told) == 1
+    assert len(disabled_events) == 1
     problem(relay.call("POST", f"/v1/subscriptions/{subscription['id']}/test"), 409)
     receiver.answer = plan()
     enabled = act(relay, subscription, "enable")

@@ -65,7 +65,7 @@ def test_a_form_has_only_the_mapped_fields(relay: Relay, device: Device, receive
 
 
 @pytest.mark.parametrize(
-    ("mapping", "said"),
+    ("mapping", "message"),
     [
         ({"employee": "userid"}, "user_id"),
         ({"employee": "occured_at"}, "occurred_at"),
@@ -85,10 +85,10 @@ def test_a_form_has_only_the_mapped_fields(relay: Relay, device: Device, receive
         (["user_id"], ""),
     ],
 )
-def test_an_invalid_mapping_is_refused(relay: Relay, receiver: Receiver, mapping: Any, said: str) -> None:
+def test_an_invalid_mapping_is_refused(relay: Relay, receiver: Receiver, mapping: Any, message: str) -> None:
     body = {"target_url": receiver.url, "event_types": ["*"], "field_mapping": mapping}
     found = problem(relay.call("POST", "/v1/subscriptions", json=body), 422, "field_mapping")
-    assert said in str(found["errors"])
+    assert message in str(found["errors"])
 
 
 @pytest.mark.parametrize(

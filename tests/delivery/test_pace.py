@@ -157,20 +157,20 @@ def test_a_change_of_max_in_flight_takes_effect(relay: Relay, device: Device, re
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_concurrency_falls_for_an_overloaded_target_and_rises_again(
-    patient: Relay, receiver: Receiver, status: int
+    slow_retries: Relay, receiver: Receiver, status: int
 ) -> None:
-    device = patient.device()
+    device = slow_retries.device()
     receiver.answer = Busy(0.05)
-    subscription = patient.subscribe(receiver, device, max_in_flight=16)
+    subscription = slow_retries.subscribe(receiver, device, max_in_flight=16)
     receiver.answer = plan(*[status] * 6)  # fewer than make it count as down
     punch(device, 10)
     receiver.wait(10)
     slow = receiver.answer = Busy(0.1)
     punch(device, 10)
-    wait_for(lambda: shown(patient, subscription)["pending"] == 0, 20)
+    wait_for(lambda: shown(slow_retries, subscription)["pending"] == 0, 20)
     fallen = slow.most
     assert 1 <= fallen <= 8
-    wait_for(lambda: shown(patient, subscription)["retrying"] == 0, 20)
+    wait_for(lambda: shown(slow_retries, subscription)["retrying"] == 0, 20)
     punch(device, 150)
     wait_for(lambda: len(set(ids_of(receiver))) == 170, 30)
     recovered = receiver.answer = Busy(0.1)

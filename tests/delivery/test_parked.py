@@ -53,8 +53,8 @@ def test_a_damaged_key_parks_only_its_subscription(relay: Relay, device: Device,
         doctor = _doctor(relay)
         for one in made.values():
             assert one["id"] in warnings and one["id"] in doctor
-        told = relay.call("GET", "/metrics").text
-        assert f"cams_relay_subscriptions_parked {float(len(made))}" in told
+        metrics = relay.call("GET", "/metrics").text
+        assert f"cams_relay_subscriptions_parked {float(len(made))}" in metrics
         assert relay.get("/v1/subscriptions")["data"]
         for key in keys.values():
             store.delete(key)

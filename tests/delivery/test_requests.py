@@ -106,8 +106,8 @@ def test_a_hidden_header_is_not_sent_to_another_target(
 ) -> None:
     made = relay.subscribe(receiver, device, headers={"Authorization": "Bearer made-up", "X-Team": "payroll"})
     path = f"/v1/subscriptions/{made['id']}"
-    beside = f"{receiver.url}/other?path=1"
-    changed = relay.call("PATCH", path, json={"target_url": beside})
+    other_url = f"{receiver.url}/other?path=1"
+    changed = relay.call("PATCH", path, json={"target_url": other_url})
     assert (changed.status_code, changed.json()["headers"]) == (200, made["headers"]), "the same server"
     with closing(Receiver()) as other:
         for elsewhere in (other.url, receiver.url.replace("127.0.0.1", "127.0.0.2")):
@@ -116,7 +116,7 @@ def test_a_hidden_header_is_not_sent_to_another_target(
                     relay.call("PATCH", path, json={"target_url": elsewhere, **headers}), 422, "headers"
                 )
                 assert "Authorization" in found["detail"] and "null for no headers" in found["detail"]
-        assert relay.get(path)["target_url"] == beside
+        assert relay.get(path)["target_url"] == other_url
         moved_only = {"target_url": other.url, "headers": {"x-team": "2"}}
         found = problem(relay.call("PATCH", path, json=moved_only), 422, "headers")
         assert "the values of Authorization are" in found["detail"], "the other one is replaced"

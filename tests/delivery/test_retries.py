@@ -296,24 +296,24 @@ def test_deletion_stops_deliveries_immediately_and_leaves_no_data(
         assert [key for key in keys_of(relay, subscription) if not key.startswith("rq:")] == []
 
 
-def test_a_failing_target_has_one_scheduled_job(patient: Relay, receiver: Receiver) -> None:
-    device = patient.device()
+def test_a_failing_target_has_one_scheduled_job(slow_retries: Relay, receiver: Receiver) -> None:
+    device = slow_retries.device()
     receiver.answer = plan(then=500)
-    subscription = patient.subscribe(receiver, device, max_in_flight=100)
+    subscription = slow_retries.subscribe(receiver, device, max_in_flight=100)
     punch(device, 80)
-    wait_for(lambda: shown(patient, subscription)["retrying"] >= 10)
-    wait_for(lambda: len(scheduled_jobs(patient, subscription)) == 1)
+    wait_for(lambda: shown(slow_retries, subscription)["retrying"] >= 10)
+    wait_for(lambda: len(scheduled_jobs(slow_retries, subscription)) == 1)
     tries = len(receiver.received)
     receiver.wait(tries + 10, 20)  # the first retries have failed, too: the next are hundreds of seconds away
-    wait_for(lambda: len(scheduled_jobs(patient, subscription)) == 1)
+    wait_for(lambda: len(scheduled_jobs(slow_retries, subscription)) == 1)
 
 
-def test_a_test_event_is_sent_to_a_paused_target(patient: Relay, receiver: Receiver) -> None:
-    device = patient.device()
+def test_a_test_event_is_sent_to_a_paused_target(slow_retries: Relay, receiver: Receiver) -> None:
+    device = slow_retries.device()
     receiver.answer = plan(500, 500)
-    subscription = patient.subscribe(receiver, device, max_in_flight=1)
+    subscription = slow_retries.subscribe(receiver, device, max_in_flight=1)
     punch(device, 2)
-    wait_for(lambda: shown(patient, subscription)["retrying"] == 1)
-    act(patient, subscription, "test")
+    wait_for(lambda: shown(slow_retries, subscription)["retrying"] == 1)
+    act(slow_retries, subscription, "test")
     receiver.wait(2, 2.5)
     assert receiver.received[1].json["test"] is True

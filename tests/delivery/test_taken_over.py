@@ -87,39 +87,43 @@ def test_events_between_deletion_and_creation_go_to_the_new_subscription(
     wait_for(lambda: keys_of(relay, first) == [])
 
 
-def test_failed_and_waiting_events_go_to_the_new_subscription(patient: Relay, receiver: Receiver) -> None:
-    device = patient.device()
+def test_failed_and_waiting_events_go_to_the_new_subscription(
+    slow_retries: Relay, receiver: Receiver
+) -> None:
+    device = slow_retries.device()
     receiver.answer = plan(*[500] * 2)
-    first = patient.subscribe(receiver, device, max_in_flight=1, batch_max=2, batch_wait_ms=0)
+    first = slow_retries.subscribe(receiver, device, max_in_flight=1, batch_max=2, batch_wait_ms=0)
     for user in ("1", "2", "3"):
         punch(device, user=user)
     receiver.wait(1)
-    wait_for(lambda: shown(patient, first)["retrying"] == 1)
-    delete(patient, first)
+    wait_for(lambda: shown(slow_retries, first)["retrying"] == 1)
+    delete(slow_retries, first)
     assert len(receiver.received) == 1
     receiver.answer = plan()
-    second = patient.subscribe(receiver, device, max_in_flight=1)
+    second = slow_retries.subscribe(receiver, device, max_in_flight=1)
     wait_for(
         lambda: {"1", "2", "3"} <= {event["user_id"] for got in receiver.accepted for event in got.events}
     )
-    assert shown(patient, second)["failing_since"] is None
+    assert shown(slow_retries, second)["failing_since"] is None
 
 
 def test_only_events_that_match_the_new_subscription_are_taken_over(
-    patient: Relay, receiver: Receiver
+    slow_retries: Relay, receiver: Receiver
 ) -> None:
-    device = patient.device()
+    device = slow_retries.device()
     receiver.answer = plan(500)
-    first = patient.subscribe(receiver, device)
+    first = slow_retries.subscribe(receiver, device)
     punch(device, user="1")
-    wait_for(lambda: shown(patient, first)["retrying"] == 1)
-    delete(patient, first)
+    wait_for(lambda: shown(slow_retries, first)["retrying"] == 1)
+    delete(slow_retries, first)
     punch(device, user="2")
     punch(device, user="7")
-    wait_handed_out(patient)
-    second = patient.subscribe(receiver, device, filters={"user_ids": ["7"]})
+    wait_handed_out(slow_retries)
+    second = slow_retries.subscribe(receiver, device, filters={"user_ids": ["7"]})
     wait_for(lambda: "7" in users_of(receiver))
-    wait_for(lambda: [row["error"] for row in rows(patient, second, status="dropped")] == ["not_subscribed"])
+    wait_for(
+        lambda: [row["error"] for row in rows(slow_retries, second, status="dropped")] == ["not_subscribed"]
+    )
     assert users_of(receiver) == ["1", "7"]
 
 
@@ -226,16 +230,16 @@ def test_a_deleted_subscription_does_not_count_towards_limits(tmp_path: Path, re
             delete(relay, relay.subscribe(receiver))
 
 
-def test_erasing_a_person_includes_kept_queues(patient: Relay, receiver: Receiver) -> None:
-    device, person = patient.device(), f"p{time.time_ns()}"
+def test_erasing_a_person_includes_kept_queues(slow_retries: Relay, receiver: Receiver) -> None:
+    device, person = slow_retries.device(), f"p{time.time_ns()}"
     receiver.answer = plan(then=500)
-    first = patient.subscribe(receiver, device)
+    first = slow_retries.subscribe(receiver, device)
     punch(device, user=person)
-    wait_for(lambda: shown(patient, first)["retrying"] == 1)
-    delete(patient, first)
-    Store(load(patient.environment)).person_erasure.forget(person, None)
+    wait_for(lambda: shown(slow_retries, first)["retrying"] == 1)
+    delete(slow_retries, first)
+    Store(load(slow_retries.environment)).person_erasure.forget(person, None)
     receiver.answer = plan()
-    patient.subscribe(receiver, device)
+    slow_retries.subscribe(receiver, device)
     punch(device, user="2")
     wait_for(lambda: "2" in [event["user_id"] for got in receiver.accepted for event in got.events])
     assert person not in [event["user_id"] for got in receiver.accepted for event in got.events]

@@ -73,5 +73,5 @@ def test_secrets_are_replaced_in_every_encoding() -> None:
     password = base64.b64encode(b"made/up:user?").decode()
     headers = {"Authorization": f"Basic {password}", "X-Key": "väl/ue"}
     secret = SUBSCRIPTION.secrets[0][0]
-    said = f"{headers['Authorization']} {password} väl/ue väl\\/ue {secret} {secret[6:]}"
-    assert stored_answer(said.encode(), headers=headers)["body"] == "… … … … … …"
+    body_text = f"{headers['Authorization']} {password} väl/ue väl\\/ue {secret} {secret[6:]}"
+    assert stored_answer(body_text.encode(), headers=headers)["body"] == "… … … … … …"

@@ -79,9 +79,9 @@ def test_every_field_of_an_event_is_documented(event_type: str) -> None:
 
 def test_every_endpoint_and_scope_is_documented(generator: ModuleType) -> None:
     page = _page("docs/api.md")
-    for method, path, scopes, says in generator.views():
+    for method, path, scopes, documented in generator.views():
         assert f"| `{method} {path}` |" in page
-        assert says, f"{method} {path} has no docstring"
+        assert documented, f"{method} {path} has no docstring"
         assert set(scopes) <= {*SCOPES, "public", "any key"}
     for scope in SCOPES:
         assert f"| `{scope}` |" in page
@@ -150,7 +150,7 @@ def test_lock_files_contain_no_index_and_pin_everything(name: str) -> None:
 
 @pytest.mark.parametrize("subject", ["events", "attendance", "employees", "devices", "users", "audit"])
 def test_the_table_of_scopes_says_what_may_be_read(generator: ModuleType, subject: str) -> None:
-    says = dict(
+    documented = dict(
         re.findall(r"^\| `([a-z:-]+)` \| (.*) \|$", _page("docs/api.md").split("## Endpoints")[0], re.M)
     )
     needed = {
@@ -160,7 +160,7 @@ def test_the_table_of_scopes_says_what_may_be_read(generator: ModuleType, subjec
         for scope in scopes
     }
     assert needed
-    assert [scope for scope in needed if subject not in says[scope]] == []
+    assert [scope for scope in needed if subject not in documented[scope]] == []
 
 
 def test_every_field_of_a_device_is_documented() -> None:

@@ -74,5 +74,7 @@ def test_the_page_names_the_scripts_that_check_the_lease() -> None:
         for path in (ROOT / "app" / "store" / "scripts").glob("*.lua")
         if "return 'lease'" in path.read_text()
     }
-    said = re.search(r"The scripts that change it check the lease.*?They write nothing", page(), re.DOTALL)
-    assert said and set(re.findall(r"`(\w+\.lua)`", said[0])) == checking
+    sentence = re.search(
+        r"The scripts that change it check the lease.*?They write nothing", page(), re.DOTALL
+    )
+    assert sentence and set(re.findall(r"`(\w+\.lua)`", sentence[0])) == checking

@@ -64,11 +64,11 @@ def test_50_000_events_for_a_target_that_is_down_are_kept_and_delivered_in_order
     wait_for(lambda: len(receiver.events()) >= EVENTS, 60, 0.2)
     all_came_once(sent, receiver, f"a target down for an hour, {EVENTS:,} events")
     after = resident(dispatcher)
-    came = [
+    delivered = [
         Identity(event["device_id"], event["user_id"], event["occurred_at_utc"])
         for event in receiver.events()
     ]
-    assert came == sent, "in order"
+    assert delivered == sent, "in order"
     assert jobs == 1, "one RQ job, whatever the backlog"
     assert waiting["delivered"] == waiting["dead"] == 0
     assert while_down - before < MORE_BYTES

@@ -94,9 +94,9 @@ def failing_at_first(
     return answer
 
 
-@pytest.mark.parametrize("whose", [("web",), ("worker",), PROCESSES], ids=["web", "worker", "all"])
+@pytest.mark.parametrize("role", [("web",), ("worker",), PROCESSES], ids=["web", "worker", "all"])
 def test_setting_the_clock_back_and_forth_loses_and_delays_nothing(
-    begin: Callable[..., Clocks], receiver: Receiver, whose: tuple[str, ...]
+    begin: Callable[..., Clocks], receiver: Receiver, role: tuple[str, ...]
 ) -> None:
     clocks = begin()
     relay = clocks.relay
@@ -107,10 +107,10 @@ def test_setting_the_clock_back_and_forth_loses_and_delays_nothing(
     load = Load(devices, 200 * (len(jumps) + 1), pause=0.05)  # at most 120 a second
     for number, jump in enumerate(jumps, 1):
         load.wait_for(190 * number)
-        clocks.set(jump, *whose)
+        clocks.set(jump, *role)
     load.finish()
     names = {"web": "the web's", "worker": "the worker's"}
-    name = f"{names[whose[0]]} clock" if len(whose) == 1 else "all clocks"
+    name = f"{names[role[0]]} clock" if len(role) == 1 else "all clocks"
     all_came_once(load, receiver, f"{name} set back and forth", tried=len(jumps))
     wait_for(lambda: shown(relay, subscription)["retrying"] == 0)
     ids = [event["id"] for event in relay.events(type="attendance.punch")]

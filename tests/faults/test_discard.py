@@ -52,15 +52,19 @@ def test_parked_callbacks_of_a_device_can_be_discarded(
         done = CliRunner().invoke(main, ["spool", "discard", *options], env=environment, input=answer)
         return done.exit_code, done.output
 
-    status, told = run("DEV1")
-    assert status == 0 and "5 parked callbacks from device DEV1" in told and "Nothing was discarded" in told
+    status, printed = run("DEV1")
+    assert (
+        status == 0
+        and "5 parked callbacks from device DEV1" in printed
+        and "Nothing was discarded" in printed
+    )
     assert run("DEV1", "--discard", answer="n\n")[0] == 1
     assert run("DEV9", "--discard", "--yes")[0] == 1
     process.drain_until_it_stops()
     assert process.waiting == (0, 5), "a dry run, a no and another device discard nothing"
-    status, told = run("DEV1", "--save-to", str(copy), "--yes")
-    assert status == 0, told
-    assert other not in told and copy.stat().st_mode & 0o777 == 0o600 and b"u1" not in copy.read_bytes()
+    status, printed = run("DEV1", "--save-to", str(copy), "--yes")
+    assert status == 0, printed
+    assert other not in printed and copy.stat().st_mode & 0o777 == 0o600 and b"u1" not in copy.read_bytes()
     assert run("DEV1", "--save-to", str(copy), "--yes")[0] == 1, "no file is written over"
     process.drain_until_it_stops()
     assert process.waiting == (0, 0)

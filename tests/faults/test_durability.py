@@ -56,9 +56,9 @@ def test_by_default_a_store_that_cannot_confirm_is_trusted_with_a_warning(tmp_pa
             device = relay.device()
             device.send_done(device.punch())
             device.send_done(device.punch())  # it isn't asked again each time
-            said = "The store can't confirm at once that data is on disk"
-            assert any(said in warning for warning in relay.get("/health")["warnings"])
-            assert said in relay.logs()
+            expected_warning = "The store can't confirm at once that data is on disk"
+            assert any(expected_warning in warning for warning in relay.get("/health")["warnings"])
+            assert expected_warning in relay.logs()
         finally:
             relay.stop()
 

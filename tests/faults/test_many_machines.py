@@ -65,8 +65,8 @@ def test_two_webs_and_three_workers_deliver_each_event_once_even_if_one_is_kille
     subscription = first.subscribe(receiver, *devices, events=["attendance.punch"])
     workers = [machine("worker") for _ in range(3)]
     wait_for(lambda: sum(worker.logs().count("delivering for shard") for worker in workers) == SHARDS, 20)
-    there = [Device(second, device.id, device.token) for device in devices]
-    load = Load([*devices[:5], *there[4:]], 1_200)
+    second_devices = [Device(second, device.id, device.token) for device in devices]
+    load = Load([*devices[:5], *second_devices[4:]], 1_200)
     load.wait_for(500)
     wait_for(lambda: len(receiver.events()) > 400)
     names = Counter(event["id"] for event in receiver.events())

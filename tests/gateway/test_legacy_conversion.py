@@ -87,7 +87,7 @@ def test_a_number_that_is_not_a_time_since_2000_is_a_problem(time: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "punch_type", "direction"),
+    ("legacy_type", "punch_type", "direction"),
     [
         ("CheckOut", "check_out", "out"),
         ("OverTimeIn", "overtime_in", "in"),
@@ -98,8 +98,8 @@ def test_a_number_that_is_not_a_time_since_2000_is_a_problem(time: Any) -> None:
         ("Something", "something", None),
     ],
 )
-def test_punch_types_are_converted(said: str, punch_type: str | None, direction: str | None) -> None:
-    data = {"AttendanceType": said, "InputType": "Face", "Temperature": "36.5", "FaceMask": True}
+def test_punch_types_are_converted(legacy_type: str, punch_type: str | None, direction: str | None) -> None:
+    data = {"AttendanceType": legacy_type, "InputType": "Face", "Temperature": "36.5", "FaceMask": True}
     (punch,) = facts(document(OperationData=data))
     assert (punch.punch_type, punch.direction) == (punch_type, direction)
     assert (punch.input_type, punch.temperature, punch.face_mask) == ("face", 36.5, True)
@@ -196,7 +196,7 @@ def test_unknown_parts_are_named_and_an_unknown_operation_is_a_problem() -> None
 
 
 @pytest.mark.parametrize(
-    ("said", "punch_type", "direction"),
+    ("legacy_type", "punch_type", "direction"),
     [
         ("i", "check_in", "in"),
         ("IN", "check_in", "in"),
@@ -207,8 +207,8 @@ def test_unknown_parts_are_named_and_an_unknown_operation_is_a_problem() -> None
         ("x", "x", None),
     ],
 )
-def test_version_1_is_converted(said: str, punch_type: str | None, direction: str | None) -> None:
-    form = {"stgid": "ST1", "userid": "7", "att_time": str(SECONDS), "att_type": said, "k": "secret"}
+def test_version_1_is_converted(legacy_type: str, punch_type: str | None, direction: str | None) -> None:
+    form = {"stgid": "ST1", "userid": "7", "att_time": str(SECONDS), "att_type": legacy_type, "k": "secret"}
     callback = read(version_1(form, KOLKATA), KOLKATA)
     assert (callback.problems, callback.unused) == ([], [])
     (punch,) = callback.facts

@@ -58,8 +58,8 @@ def test_an_interim_response_is_skipped() -> None:
 
 
 def test_a_header_that_is_not_text_is_harmless() -> None:
-    odd = b"HTTP/1.1 200 OK\r\ncontent-type: \xff\xfe\xc3\r\ncontent-length: 0\r\n\r\n"
-    assert run(lambda: call(answering(odd))).headers["content-type"] == "\xff\xfe\xc3"
+    invalid_header = b"HTTP/1.1 200 OK\r\ncontent-type: \xff\xfe\xc3\r\ncontent-length: 0\r\n\r\n"
+    assert run(lambda: call(answering(invalid_header))).headers["content-type"] == "\xff\xfe\xc3"
 
 
 # Too much

@@ -62,13 +62,13 @@ def test_an_env_file_is_only_read_if_no_other_user_can_have_written_it(
 
     monkeypatch.setattr(env_file, "_distrust", as_if)
     monkeypatch.delenv("RELAY_RETENTION_DAYS", raising=False)
-    said = explain_ignored_env_file()
+    message = explain_ignored_env_file()
     assert load().retention_days == (7 if why is None else 30)
     assert any("RELAY_MISSPELT" in one for one in unknown_variables()) == (why is None)
     if why is None:
-        assert said is None
+        assert message is None
     else:
-        assert said is not None and why in said and str(written) in said and "\n" not in said
+        assert message is not None and why in message and str(written) in message and "\n" not in message
         shown = CliRunner().invoke(main, ["audit"]).output
         assert shown.count("Ignoring the settings in") == 1
 

@@ -183,9 +183,9 @@ def test_a_tunnel_that_ends_is_started_again(
         assert tunnel.url == URLS["ngrok"].replace("made-up", "other")
     finally:
         tunnel.stop()
-    said = [record.getMessage() for record in caplog.records]
-    assert sum("stopped (exit status" in one for one in said) == 2
-    assert sum("can't be started again" in one for one in said) == 1, "once a minute"
+    messages = [record.getMessage() for record in caplog.records]
+    assert sum("stopped (exit status" in one for one in messages) == 2
+    assert sum("can't be started again" in one for one in messages) == 1, "once a minute"
 
 
 def install_failing(folder: Path) -> None:
@@ -208,10 +208,10 @@ def test_up_shows_and_uses_the_tunnels_url_and_ends_the_tunnel(tmp_path: Path) -
         assert f"{URLS['cloudflared']}/callback" in up.text() and "this machine only" not in up.text()
         assert up.get("/openapi.json", API_KEY)["servers"][0]["url"] == URLS["cloudflared"]
         code = "from app.cli.shared import checked_settings; print(checked_settings().public_url)"
-        told = subprocess.run(
+        ran = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, env=up.environment, capture_output=True, text=True
         )
-        assert told.stdout.strip() == URLS["cloudflared"], f"doctor checks this URL: {told.stderr}"
+        assert ran.stdout.strip() == URLS["cloudflared"], f"doctor checks this URL: {ran.stderr}"
         url_file = tmp_path / "data" / "tunnel_url"
         pid = int((tmp_path / "pid").read_text())
     finally:

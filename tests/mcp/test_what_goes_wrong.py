@@ -8,7 +8,7 @@ import pytest
 from mcp import Client
 
 from tests.harness import Device
-from tests.mcp.clients import Assistants, refused, run, said
+from tests.mcp.clients import Assistants, content_of, refused, run
 
 
 def _call(assistants: Assistants, name: str, arguments: dict[str, Any]) -> Any:
@@ -60,24 +60,26 @@ def test_errors_contain_the_relays_message(assistants: Assistants, device: Devic
         async with assistants.over_http(assistants.key()) as client:
             return [refused(await client.call_tool(name, arguments)) for name, arguments, _ in cases]
 
-    for (name, _, sentence), told in zip(cases, run(ask), strict=True):
-        assert told.startswith(sentence), (name, told)
+    for (name, _, sentence), refusal in zip(cases, run(ask), strict=True):
+        assert refusal.startswith(sentence), (name, refusal)
 
 
 def test_null_is_treated_as_a_missing_argument(assistants: Assistants) -> None:
     assert (
-        said(_call(assistants, "find_person", {"name_or_id": "nobody", "device_id": None}))["found_count"]
+        content_of(_call(assistants, "find_person", {"name_or_id": "nobody", "device_id": None}))[
+            "found_count"
+        ]
         == 0
     )
-    told = refused(_call(assistants, "find_person", {"name_or_id": None}))
-    assert told == "name_or_id: is required, e.g. 'Asha'"
+    refusal = refused(_call(assistants, "find_person", {"name_or_id": None}))
+    assert refusal == "name_or_id: is required, e.g. 'Asha'"
 
 
 @pytest.mark.parametrize("confirm", [None, False, "true", 1])
 def test_destructive_commands_require_confirm(assistants: Assistants, device: Device, confirm: Any) -> None:
     arguments = {"device_id": device.id} | ({} if confirm is None else {"confirm": confirm})
-    told = refused(_call(assistants, "delete_all_user", arguments))
-    assert told.startswith("confirm: ")
+    refusal = refused(_call(assistants, "delete_all_user", arguments))
+    assert refusal.startswith("confirm: ")
     assert assistants.stage.received(device) == []
 
 
@@ -93,7 +95,7 @@ def test_a_slow_command_reports_progress(assistants: Assistants, device: Device)
             arguments = {"device_id": device.id, "user_id": "60"}
             return await client.call_tool("add_user", arguments, progress_callback=hear)
 
-    assert said(run(ask))["status"] == "completed"
+    assert content_of(run(ask))["status"] == "completed"
     assert heard and heard[0][0] >= 2 and device.id in str(heard[0][1])
 
 
@@ -103,9 +105,9 @@ def test_a_held_command_says_how_to_get_the_result(assistants: Assistants, devic
 
     async def ask() -> tuple[Any, Any]:
         async with assistants.over_http(assistants.key()) as client:
-            held = said(await client.call_tool("enable_user", {"device_id": device.id, "user_id": "8"}))
+            held = content_of(await client.call_tool("enable_user", {"device_id": device.id, "user_id": "8"}))
             machine.switch(online=True)
-            return held, said(await client.call_tool("get_command", {"command_id": held["command_id"]}))
+            return held, content_of(await client.call_tool("get_command", {"command_id": held["command_id"]}))
 
     held, ended = run(ask)
     assert held["status"] == "waiting" and "get_command" in held["what_to_do"]
@@ -115,7 +117,7 @@ def test_a_held_command_says_how_to_get_the_result(assistants: Assistants, devic
 
 def test_missing_objects_are_reported(assistants: Assistants) -> None:
     async def ask(client: Client) -> list[str]:
-        told = []
+        refusal = []
         for call in (
             lambda: client.call_tool("add_user_with_face", {}),
             lambda: client.read_resource("cams-relay://secrets"),
@@ -124,8 +126,8 @@ def test_missing_objects_are_reported(assistants: Assistants) -> None:
         ):
             with pytest.raises(Exception) as raised:
                 await call()
-            told.append(str(raised.value))
-        return told
+            refusal.append(str(raised.value))
+        return refusal
 
     async def connected() -> list[str]:
         async with assistants.over_http(assistants.key()) as client:

@@ -69,7 +69,7 @@ def parameters(command: Json, body: Json) -> Json:
 def test_every_operation_of_the_node_is_tested(n8n: N8n) -> None:
     types = n8n.session.get(f"{n8n.url}/types/nodes.json", timeout=30).json()
     (node,) = (one for one in types if one["name"] == ACTION)
-    there = {
+    listed = {
         (one["displayOptions"]["show"]["resource"][0], option["value"])
         for one in node["properties"]
         if one["name"] == "operation"
@@ -77,7 +77,7 @@ def test_every_operation_of_the_node_is_tested(n8n: N8n) -> None:
         if option["value"] != "__CUSTOM_API_CALL__"  # n8n adds it
     }
     reads = {(resource, operation) for resource, found in READS.items() for operation in found}
-    assert there == reads | {(command["subject"], command["name"]) for command in COMMANDS}
+    assert listed == reads | {(command["subject"], command["name"]) for command in COMMANDS}
     assert {command["name"] for command in COMMANDS} == set(ACTIONS)
     assert any(one["name"] == f"{ACTION}Tool" for one in types)  # usable by an AI agent
     assert not any(one["name"] == f"{TRIGGER}Tool" for one in types)
@@ -94,8 +94,8 @@ def test_the_readme_names_every_operation(n8n: N8n) -> None:
                 *row.split(" · "),
                 *(re.findall("^- (.*)$", section, re.MULTILINE) if resource == "User" else []),
             ]
-            there = {option["name"] for option in one["options"]} - {"Custom API Call"}
-            assert sorted(named) == sorted(there)
+            listed = {option["name"] for option in one["options"]} - {"Custom API Call"}
+            assert sorted(named) == sorted(listed)
 
 
 def node_type(n8n: N8n) -> Json:

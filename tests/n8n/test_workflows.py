@@ -321,9 +321,9 @@ def test_a_new_employee_is_added_to_all_devices(
             image = {"name": "asha.jpg", "mimeType": "image/jpeg", "buffer": photo}
             page.locator("input[type=file]").set_input_files(image)
         page.get_by_role("button", name="Add").click()
-        told = page.locator("body")
-        expect(told).to_contain_text(f"{device.id}: added", timeout=60_000)
-        expect(told).to_contain_text(f"{other.id}: added")
+        body = page.locator("body")
+        expect(body).to_contain_text(f"{device.id}: added", timeout=60_000)
+        expect(body).to_contain_text(f"{other.id}: added")
     for one in (device, other):
         user = apart.simulator.gateway.device(one.id).find_user("100")
         kinds = {template.type for template in user.templates.values()}

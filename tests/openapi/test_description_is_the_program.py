@@ -83,7 +83,7 @@ def test_it_is_served_without_a_key(client: FlaskClient, version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "field", "says"),
+    ("path", "field", "message"),
     [
         ("/openapi.json?version=4", "version", "3.1, 3.0, 2.0"),
         ("/openapi.yaml?version=3.1.0", "version", "3.1, 3.0, 2.0"),
@@ -94,13 +94,13 @@ def test_it_is_served_without_a_key(client: FlaskClient, version: str) -> None:
     ],
 )
 def test_an_invalid_value_is_refused_with_the_valid_ones(
-    client: FlaskClient, path: str, field: str, says: str
+    client: FlaskClient, path: str, field: str, message: str
 ) -> None:
     got = client.get(path)
     assert (got.status_code, got.content_type) == (422, "application/problem+json")
     assert got.json is not None
     (error,) = got.json["errors"]
-    assert error["parameter"] == field and says in error["message"]
+    assert error["parameter"] == field and message in error["message"]
 
 
 def test_the_page_only_loads_files_from_the_relay(client: FlaskClient) -> None:

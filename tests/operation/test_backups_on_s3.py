@@ -169,7 +169,7 @@ def test_what_a_killed_process_left_on_the_disk_is_removed(relay_store: Store, b
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "no credentials for S3 were found"),
         ({"AWS_ENDPOINT_URL": "http://user:made-up-password@127.0.0.1:9"}, "can't be reached"),
@@ -178,15 +178,15 @@ def test_what_a_killed_process_left_on_the_disk_is_removed(relay_store: Store, b
     ],
 )
 def test_wrong_settings_are_explained_without_their_values(
-    relay_store: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], said: str
+    relay_store: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], message: str
 ) -> None:
     for name, value in change.items():
         monkeypatch.setenv(name, value)
     assert BackupSchedule(relay_store, bucket.place, DAY, 1).turn() is None
     (detail,) = backup_details(relay_store)
-    assert said in detail and "made-up-password" not in detail and SECRET not in detail
+    assert message in detail and "made-up-password" not in detail and SECRET not in detail
     (shown,) = backup_warnings(relay_store)
-    assert bucket.name not in shown and said not in shown
+    assert bucket.name not in shown and message not in shown
 
 
 def test_a_missing_bucket_is_named_to_the_operator_only(relay_store: Store, bucket: Bucket) -> None:
@@ -345,8 +345,8 @@ def test_up_makes_backups_on_s3_and_one_restores_in_one_command(bucket: Bucket, 
         assert key["scopes"]
     finally:
         up.stop()
-    for said in (up.text(), doctor.stdout, doctor.stderr, by_hand.stdout, by_hand.stderr):
-        assert SECRET not in said and ACCESS_KEY not in said and "AWS4-HMAC" not in said
+    for text in (up.text(), doctor.stdout, doctor.stderr, by_hand.stdout, by_hand.stderr):
+        assert SECRET not in text and ACCESS_KEY not in text and "AWS4-HMAC" not in text
     secret_key = Path(up.environment["RELAY_DATA_DIR"]) / "secret_key"
     environment = {**up.environment, "RELAY_DATA_DIR": str(tmp_path / "new")}
     options = ("--secret-key-file", str(secret_key))

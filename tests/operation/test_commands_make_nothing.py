@@ -56,8 +56,8 @@ def test_a_process_can_still_create_keys_after_running_a_command(
 
 
 def test_doctor_names_a_misspelt_setting(tmp_path: Path) -> None:
-    told = _run(tmp_path, "doctor", RELAY_RETENTION_DAY="7")
-    assert "RELAY_RETENTION_DAY is set" in told and "Did you mean RELAY_RETENTION_DAYS?" in told
+    process = _run(tmp_path, "doctor", RELAY_RETENTION_DAY="7")
+    assert "RELAY_RETENTION_DAY is set" in process and "Did you mean RELAY_RETENTION_DAYS?" in process
 
 
 def test_only_unknown_settings_are_reported() -> None:

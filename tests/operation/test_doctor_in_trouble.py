@@ -25,14 +25,14 @@ def test_doctor_knows_a_running_relay_whose_store_hangs(tmp_path: Path) -> None:
         (server,) = [pid for pid, command in tree(up.process.pid).items() if "valkey-server" in command]
         os.kill(server, signal.SIGSTOP)
         try:
-            told = run(tmp_path, "doctor", PORT=up.environment["PORT"])
+            ran = run(tmp_path, "doctor", PORT=up.environment["PORT"])
         finally:
             os.kill(server, signal.SIGCONT)
     finally:
         up.stop()
-    assert told.returncode == 1
-    assert "The relay is running with the data folder" in told.stdout and "valkey.log" in told.stdout
-    assert "No relay is running" not in told.stdout
+    assert ran.returncode == 1
+    assert "The relay is running with the data folder" in ran.stdout and "valkey.log" in ran.stdout
+    assert "No relay is running" not in ran.stdout
     assert "No relay is running" in run(tmp_path, "doctor").stdout
 
 
@@ -44,9 +44,9 @@ def test_an_empty_key_file_is_explained_like_a_missing_one(tmp_path: Path) -> No
     key = file.read_text()
     file.write_text("")
     for command in ("up", "doctor"):
-        told = run(tmp_path, command)
-        text = told.stdout + told.stderr
-        assert told.returncode == 1 and "Traceback" not in text
+        ran = run(tmp_path, command)
+        text = ran.stdout + ran.stderr
+        assert ran.returncode == 1 and "Traceback" not in text
         assert "secret_key is empty, but" in text and "Put the file back" in text, text
         assert "Remove it" not in text
     assert file.read_text() == "", "no new key may be written beside encrypted data"
@@ -60,9 +60,9 @@ def test_an_empty_key_file_is_explained_like_a_missing_one(tmp_path: Path) -> No
 def test_an_empty_key_file_without_data_can_be_removed(tmp_path: Path, name: str) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / name).write_text("")
-    told = run(tmp_path, "up", "--no-simulator")
-    assert told.returncode == 1 and "Traceback" not in told.stderr
-    assert f"{name} is empty. Remove it, and start again." in told.stderr
+    ran = run(tmp_path, "up", "--no-simulator")
+    assert ran.returncode == 1 and "Traceback" not in ran.stderr
+    assert f"{name} is empty. Remove it, and start again." in ran.stderr
 
 
 def test_a_key_file_that_cannot_be_written_is_not_left_empty(

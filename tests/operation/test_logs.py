@@ -24,8 +24,8 @@ def test_a_response_has_the_id_of_its_request(relay: Relay) -> None:
     assert own.startswith("req_") and own != relay.call("GET", "/v1/me").headers["x-request-id"]
     taken = relay.call("GET", "/v1/me", headers={"X-Request-Id": "made-up.id_0001"})
     assert taken.headers["x-request-id"] == "made-up.id_0001"
-    for odd in ("short", "x" * 65, "with blank in it", '"quoted-id"'):
-        answer = requests.get(f"{relay.url}/v1/me", headers={"X-Request-Id": odd}, timeout=10)
+    for invalid_id in ("short", "x" * 65, "with blank in it", '"quoted-id"'):
+        answer = requests.get(f"{relay.url}/v1/me", headers={"X-Request-Id": invalid_id}, timeout=10)
         assert answer.headers["x-request-id"].startswith("req_")
 
 
@@ -86,8 +86,8 @@ def test_a_callbacks_event_is_found_by_the_id_of_its_request(telling: Relay, pas
         )
     )
     # A request doesn't reuse the ID of the one before it, and invalid IDs are ignored.
-    for odd in ("short", "x" * 65, 'with"quote', "with blank in it"):
-        shown = send(device.punch(), odd).headers.get("x-request-id")
+    for invalid_id in ("short", "x" * 65, 'with"quote', "with blank in it"):
+        shown = send(device.punch(), invalid_id).headers.get("x-request-id")
         assert shown is None if past_wsgi else str(shown).startswith("req_")
     shown = telling.session.post(f"{telling.url}/callback", json=device.punch(), timeout=10).headers
     assert "x-request-id" not in shown

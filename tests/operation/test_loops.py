@@ -109,10 +109,10 @@ def test_a_damaged_job_queue_is_reported_and_jobs_continue_afterwards(
 
 
 def test_other_monitored_parts_are_reported_with_the_loops() -> None:
-    loops, told = Loops(), []
-    loops.watch("made-up", lambda: "It is too long." if told else None)
+    loops, reports = Loops(), []
+    loops.watch("made-up", lambda: "It is too long." if reports else None)
     assert loops.troubles() == {}
-    told.append(1)
+    reports.append(1)
     written: list[dict[str, str]] = []
     loops.report(lambda _process, troubles, _failures: written.append(troubles))
     assert written == [{"made-up": "It is too long."}]

@@ -88,17 +88,19 @@ def test_alerts_and_dashboard_only_use_existing_metrics(relay: Relay, receiver: 
     device.send(b"{}")
     before = relay.call("GET", "/v1/me", key="crk_made-up-and-wrong")
     assert before.status_code == 401
-    told = relay.call("GET", "/metrics").text
+    metrics = relay.call("GET", "/metrics").text
     named = {name for one in expressions() for name in _NAME.findall(one)}
-    missing = {name for name in named if not re.search(rf"^(?:# HELP )?{name}[{{ ]", told, re.MULTILINE)}
+    missing = {name for name in named if not re.search(rf"^(?:# HELP )?{name}[{{ ]", metrics, re.MULTILINE)}
     assert not missing
     assert re.search(
-        rf'^cams_relay_device_last_seen_timestamp_seconds{{device_id="{device.id}"}} 1\.\d+e\+09', told, re.M
+        rf'^cams_relay_device_last_seen_timestamp_seconds{{device_id="{device.id}"}} 1\.\d+e\+09',
+        metrics,
+        re.M,
     )
-    assert "\ncams_relay_store_up 1.0" in told and "\ncams_relay_shards_without_worker 0.0" in told
-    labels = set(re.findall(r'[{,](\w+)="', told))
+    assert "\ncams_relay_store_up 1.0" in metrics and "\ncams_relay_shards_without_worker 0.0" in metrics
+    labels = set(re.findall(r'[{,](\w+)="', metrics))
     assert labels <= {"device_id", "subscription_id", "reason", "loop", "process"}
-    assert device.token not in told
+    assert device.token not in metrics
 
 
 def test_a_backlog_has_an_age(relay: Relay, receiver: Receiver) -> None:
@@ -107,13 +109,13 @@ def test_a_backlog_has_an_age(relay: Relay, receiver: Receiver) -> None:
     made = relay.subscribe(receiver, device)
     device.send_done(device.punch())
 
-    def tells(name: str) -> float:
+    def metric_value(name: str) -> float:
         line = f'cams_relay_deliveries_{name}{{subscription_id="{made["id"]}"}} '
-        told = relay.call("GET", "/metrics").text
-        return float(told.partition(line)[2].partition("\n")[0] or 0)
+        metrics = relay.call("GET", "/metrics").text
+        return float(metrics.partition(line)[2].partition("\n")[0] or 0)
 
-    wait_for(lambda: tells("failed_total") >= 1)
-    wait_for(lambda: tells("dead") == 1 or tells("oldest_seconds") > 0)
+    wait_for(lambda: metric_value("failed_total") >= 1)
+    wait_for(lambda: metric_value("dead") == 1 or metric_value("oldest_seconds") > 0)
 
 
 def test_the_documentation_lists_all_metrics(relay: Relay, receiver: Receiver) -> None:
@@ -122,10 +124,10 @@ def test_the_documentation_lists_all_metrics(relay: Relay, receiver: Receiver) -
     device.send_done(device.punch())  # gives each label a value
     device.send(b"{}")
     Store(load(relay.environment)).relay_events.count(f"{LOOP_FAILURES}made-up")
-    told = relay.call("GET", "/metrics").text
-    helps = dict(re.findall(r"^# HELP (\S+) (.+)$", told, re.MULTILINE))
-    kinds = dict(re.findall(r"^# TYPE (\S+) (\w+)$", told, re.MULTILINE))
-    labels = dict(re.findall(r"^(\w+)\{(\w+)=", told, re.MULTILINE))
+    metrics = relay.call("GET", "/metrics").text
+    helps = dict(re.findall(r"^# HELP (\S+) (.+)$", metrics, re.MULTILINE))
+    kinds = dict(re.findall(r"^# TYPE (\S+) (\w+)$", metrics, re.MULTILINE))
+    labels = dict(re.findall(r"^(\w+)\{(\w+)=", metrics, re.MULTILINE))
     listed = re.findall(
         r"^\| `(cams_relay_\w+)` \| (\w+) \| `?(\w*)`? \| (.+) \|$",
         (ROOT / "docs" / "api.md").read_text(),

@@ -41,9 +41,9 @@ def test_parked_callbacks_are_logged_in_a_sentence(tmp_path: Path) -> None:
             device.send_done(device.punch())
         summary = "parked_callbacks 20"
         wait_for(lambda: summary in relay.call("GET", "/metrics").text)
-        said = (tmp_path / "web.log").read_text()
-        assert "Traceback" not in said
-        assert said.count("is parked") == 2, "one line for the failure, one for the device's callback"
+        log_text = (tmp_path / "web.log").read_text()
+        assert "Traceback" not in log_text
+        assert log_text.count("is parked") == 2, "one line for the failure, one for the device's callback"
         assert shard.by_device(device.id) in " ".join(relay.get("/health")["warnings"])
 
 

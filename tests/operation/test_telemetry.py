@@ -122,11 +122,14 @@ def test_one_trace_leads_from_a_callback_to_each_attempt(tmp_path: Path, collect
     assert len({callback.span_id, *(span.span_id for span in attempts)}) == 3
     assert fields(callback)["cams_relay.device_id"] == device.id
     assert callback.start_time_unix_nano <= callback.end_time_unix_nano <= attempts[0].end_time_unix_nano
-    told = [fields(span) for span in attempts]
-    assert [one["cams_relay.attempt"] for one in told] == [1, 2]
-    assert [one["http.response.status_code"] for one in told] == [500, 200]
-    assert told[0]["error.type"] == "500" and "error.type" not in told[1]
-    assert told[0]["cams_relay.subscription_id"] == made["id"] and told[0]["server.address"] == "127.0.0.1"
+    attributes = [fields(span) for span in attempts]
+    assert [one["cams_relay.attempt"] for one in attributes] == [1, 2]
+    assert [one["http.response.status_code"] for one in attributes] == [500, 200]
+    assert attributes[0]["error.type"] == "500" and "error.type" not in attributes[1]
+    assert (
+        attributes[0]["cams_relay.subscription_id"] == made["id"]
+        and attributes[0]["server.address"] == "127.0.0.1"
+    )
     for call, span in zip((first, second), attempts, strict=True):
         version, trace, parent, flags = call.headers["traceparent"].split("-")
         assert (version, trace, parent) == ("00", span.trace_id.hex(), span.span_id.hex())

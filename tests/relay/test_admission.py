@@ -44,8 +44,8 @@ def refuses(relay: Relay, sentence: str, *commands: str) -> None:
         for command in commands
     ]
     for command, process in zip(commands, started, strict=True):
-        said = process.communicate(timeout=200)[0]
-        assert process.returncode != 0 and sentence in said and "Traceback" not in said, (command, said)
+        output = process.communicate(timeout=200)[0]
+        assert process.returncode != 0 and sentence in output and "Traceback" not in output, (command, output)
 
 
 def store_of(relay: Relay) -> Store:

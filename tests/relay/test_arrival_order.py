@@ -17,7 +17,7 @@ _examples = itertools.count()
 
 
 @dataclass(frozen=True)
-class Said:
+class SentCallback:
     """A callback: its section, its user, the second at which it happened, and the second at which it was received."""
 
     kind: str
@@ -45,11 +45,11 @@ class Said:
                 return {"UserDeleted": {"UserID": self.user, "OperationTime": at}}
 
 
-def _in_time_order(said: list[Said]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _in_time_order(callbacks: list[SentCallback]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the users and punches that simple rules give if all callbacks arrive in the order of events."""
     users: dict[str, Any] = {}
     punches: dict[str, Any] = {}
-    for one in sorted(said, key=lambda one: (one.second, one.received)):
+    for one in sorted(callbacks, key=lambda one: (one.second, one.received)):
         given_ = {name: value for name, value in one.fields.items() if value not in ("", None)}
         match one.kind:
             case "punch":
@@ -92,9 +92,9 @@ def _expected_values(punches: dict[str, Any]) -> dict[str, Any]:
 
 _USERS = st.sampled_from(["a", "b"])
 _SECONDS = st.integers(0, 4)
-_SAID = st.one_of(
+_CALLBACKS = st.one_of(
     st.builds(
-        Said,
+        SentCallback,
         st.just("punch"),
         _USERS,
         _SECONDS,
@@ -109,7 +109,7 @@ _SAID = st.one_of(
         ),
     ),
     st.builds(
-        Said,
+        SentCallback,
         st.just("update"),
         _USERS,
         _SECONDS,
@@ -122,7 +122,7 @@ _SAID = st.one_of(
         ),
     ),
     st.builds(
-        Said,
+        SentCallback,
         st.just("credential"),
         _USERS,
         _SECONDS,
@@ -137,18 +137,18 @@ _SAID = st.one_of(
             ),
         ),
     ),
-    st.builds(Said, st.just("deletion"), _USERS, _SECONDS, st.just({})),
+    st.builds(SentCallback, st.just("deletion"), _USERS, _SECONDS, st.just({})),
 )
 
 
 @st.composite
-def _histories(draw: st.DrawFn) -> tuple[list[Said], list[tuple[int, bool, int]]]:
+def _histories(draw: st.DrawFn) -> tuple[list[SentCallback], list[tuple[int, bool, int]]]:
     """Return callbacks in order of receipt, and the order of storing them as (callback, repeated, process)."""
-    said = draw(st.lists(_SAID, min_size=2, max_size=9))
-    again = draw(st.lists(st.integers(0, len(said) - 1), max_size=3, unique=True))
-    steps = [(number, False) for number in range(len(said))] + [(number, True) for number in again]
+    callbacks = draw(st.lists(_CALLBACKS, min_size=2, max_size=9))
+    again = draw(st.lists(st.integers(0, len(callbacks) - 1), max_size=3, unique=True))
+    steps = [(number, False) for number in range(len(callbacks))] + [(number, True) for number in again]
     order = draw(st.permutations(steps))
-    return said, [(number, repeated, draw(st.integers(0, 2))) for number, repeated in order]
+    return callbacks, [(number, repeated, draw(st.integers(0, 2))) for number, repeated in order]
 
 
 @given(history=_histories())
@@ -159,24 +159,25 @@ def _histories(draw: st.DrawFn) -> tuple[list[Said], list[tuple[int, bool, int]]
     database=None,
 )
 def test_any_interleaving_of_processes_gives_the_same_state(
-    processes: Processes, history: tuple[list[Said], list[tuple[int, bool, int]]]
+    processes: Processes, history: tuple[list[SentCallback], list[tuple[int, bool, int]]]
 ) -> None:
-    said, order = history
+    callbacks, order = history
     example = next(_examples)
-    said = [
-        replace(one, user=f"{example}{one.user}", received=float(number)) for number, one in enumerate(said)
+    callbacks = [
+        replace(one, user=f"{example}{one.user}", received=float(number))
+        for number, one in enumerate(callbacks)
     ]
-    documents = [processes.document(one.section()) for one in said]
+    documents = [processes.document(one.section()) for one in callbacks]
     for number, repeated, process in order:
         received = RECEIVED + timedelta(seconds=number, milliseconds=100 * repeated)
         processes.deliver(process, documents[number], received)
-    users, punches = _in_time_order(said)
+    users, punches = _in_time_order(callbacks)
     names = [f"{example}a", f"{example}b"]
     assert processes.users(names) == users
     published = [event for name in names for event in processes.events(name)]
     assert _punch_values(published) == _expected_values(punches)
     for name in names:
-        told = [
+        types = [
             event["type"] for event in published if event["user_id"] == name and event["type"][:6] != "attend"
         ]
-        assert not told or (told[-1] == "user.deleted") == (name not in users), "the last event is wrong"
+        assert not types or (types[-1] == "user.deleted") == (name not in users), "the last event is wrong"

@@ -74,24 +74,30 @@ _OF_ONE_INSTANT = {  # name: its type, and the second at which it was corrected
 }
 
 
-def _directions(said: Collection[str]) -> list[str]:
+def _directions(punches_sent: Collection[str]) -> list[str]:
     """Return the directions of the punches at one instant: both if there were both, else the one corrected last."""
-    if {"in", "out"} <= set(said):
+    if {"in", "out"} <= set(punches_sent):
         return ["in", "out"]
-    corrections = [name for name in _OF_ONE_INSTANT if name in said and name.startswith("corrected")]
-    return [(corrections or list(said))[-1].removeprefix("corrected to ")]
+    corrections = [name for name in _OF_ONE_INSTANT if name in punches_sent and name.startswith("corrected")]
+    return [(corrections or list(punches_sent))[-1].removeprefix("corrected to ")]
 
 
 @pytest.mark.parametrize(
-    "said",
-    [said for count in (1, 2, 3, 4) for said in itertools.combinations(_OF_ONE_INSTANT, count)],
+    "punches_sent",
+    [
+        punches_sent
+        for count in (1, 2, 3, 4)
+        for punches_sent in itertools.combinations(_OF_ONE_INSTANT, count)
+    ],
     ids=str,
 )
 def test_an_in_an_out_and_corrections_of_one_instant_give_the_same_result_in_any_order(
-    processes: Processes, user: str, said: tuple[str, ...]
+    processes: Processes, user: str, punches_sent: tuple[str, ...]
 ) -> None:
     """In every order, and with each callback repeated in turn."""
-    orders = sorted({order for again in said for order in itertools.permutations([*said, again])})
+    orders = sorted(
+        {order for again in punches_sent for order in itertools.permutations([*punches_sent, again])}
+    )
     for number, order in enumerate(orders):
         name = f"{user}-{number}"
         for second, what in enumerate(order):
@@ -104,7 +110,7 @@ def test_an_in_an_out_and_corrections_of_one_instant_give_the_same_result_in_any
             before = latest.get(event["punch_id"], {"revision": 0})
             assert event["revision"] == before["revision"] + 1, order
             latest[event["punch_id"]] = event
-        assert sorted(event["direction"] for event in latest.values()) == _directions(said), order
+        assert sorted(event["direction"] for event in latest.values()) == _directions(punches_sent), order
 
 
 def test_the_punch_that_a_correction_overruled_has_its_own_values(processes: Processes, user: str) -> None:
@@ -284,7 +290,7 @@ def test_a_punch_changed_by_others_all_the_time_is_stored_later(
     instant = int(BEGAN.timestamp())
     key = device.shard.punches(device.id, user, instant // (7 * 86_400))
 
-    def raced(keys: Any, arguments: Any) -> Any:
+    def changed_by_others(keys: Any, arguments: Any) -> Any:
         revision, _, rest = client.hget(key, instant).partition(b"\x1f")
         client.hset(key, instant, b"%d\x1f%b" % (int(revision) + 1, rest))
         return script(keys, arguments)
@@ -294,7 +300,7 @@ def test_a_punch_changed_by_others_all_the_time_is_stored_later(
         document = processes.document(_punch(user, Type="BreakIn"))
         document["RealTime"]["AuthToken"] = device.auth_token
         body = orjson.dumps(document)
-        with patch.object(store.ingest, "_script", raced):
+        with patch.object(store.ingest, "_script", changed_by_others):
             if has_spool:
                 receiver.receive(body, [], "http://relay")
             else:
@@ -306,8 +312,8 @@ def test_a_punch_changed_by_others_all_the_time_is_stored_later(
             receiver._replay()
         else:
             receiver.receive(body, [], "http://relay")
-    told = [(event["type"], event["punch_type"]) for event in processes.events(user)]
-    assert told == [("attendance.punch", "check_in"), ("attendance.punch", "break_in")]
+    published = [(event["type"], event["punch_type"]) for event in processes.events(user)]
+    assert published == [("attendance.punch", "check_in"), ("attendance.punch", "break_in")]
 
 
 def test_a_removed_device_leaves_no_records_of_deletions(processes: Processes) -> None:

@@ -39,8 +39,8 @@ def test_a_day_across_shards_is_shown_and_published(relay: Relay, receiver: Rece
         (7.0, 8, True)
     }
     wait_for(lambda: len(receiver.events()) >= 10, 30)
-    told = [(event["type"], event["user_id"]) for event in receiver.events()]
-    assert sorted(told) == sorted(
+    published = [(event["type"], event["user_id"]) for event in receiver.events()]
+    assert sorted(published) == sorted(
         (name, user) for name in ("attendance.day_changed", "user.unknown") for user in users
     )
     assert {event["punch_count"] for event in receiver.events() if "punch_count" in event} == {8}

@@ -109,14 +109,14 @@ def test_temporary_keys_are_not_backed_up_and_do_not_prevent_a_restore(tmp_path:
         store.sessions.begin("crk_made-up-of-nobody")
         store.history.sample()
 
-        def there() -> list[str]:
+        def existing_keys() -> list[str]:
             return [
                 one
                 for one in OF_THE_MOMENT
                 if any(name.startswith(f"{{g}}:{one}") for name in stored_values(old))
             ]
 
-        wait_for(lambda: there() == list(OF_THE_MOMENT))
+        wait_for(lambda: existing_keys() == list(OF_THE_MOMENT))
         cli(old, "backup", str(file))
         assert [one for one in OF_THE_MOMENT if f"{{g}}:{one}".encode() in file.read_bytes()] == []
         new.start("store", "web")  # started for a moment by mistake

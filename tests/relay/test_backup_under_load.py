@@ -85,7 +85,7 @@ def stored(store: Store) -> list[tuple[str, dict[str, Any]]]:
     return [(entry, body) for entry, body in bodies if body["device_id"]]
 
 
-def sense(body: dict[str, Any]) -> str:
+def meaning(body: dict[str, Any]) -> str:
     """Return what an event is about. It doesn't change if the event is stored again."""
     return f"{body['type']} {body['operation_id']} {body.get('punch_id')} {body.get('revision')}"
 
@@ -157,8 +157,8 @@ def test_earlier_callbacks_are_duplicates_and_later_ones_are_accepted_after_a_re
         send(again, made)
     found = stored(new)
     assert [entry for entry, _ in found][: len(copied)] == list(copied)
-    senses = Counter(sense(body) for _, body in found)
-    copies = {sense(body) for body in copied.values()}
+    senses = Counter(meaning(body) for _, body in found)
+    copies = {meaning(body) for body in copied.values()}
     assert [what for what, count in senses.items() if count > 1 and what in copies] == [], (
         "an event got a second ID"
     )
@@ -216,11 +216,11 @@ def test_a_delivery_that_moves_during_the_backup_is_not_missed(
         new.connection.redis.flushall()
         restore(new.connection, tmp_path / f"copy{number}")
         copy = new.connection.redis
-        there = {entry.decode() for entry, _ in copy.xrange(names["queue"])}
+        queued = {entry.decode() for entry, _ in copy.xrange(names["queue"])}
         for part in ("due", "retry", "dead"):
             for name in copy.zrange(names[part], 0, -1):
-                there |= set((copy.hget(names["batches"], name) or name).decode().split())
-        assert there == wanted, number
+                queued |= set((copy.hget(names["batches"], name) or name).decode().split())
+        assert queued == wanted, number
 
 
 def test_a_delayed_backup_is_reported(make: Callable[[str], Store], tmp_path: Path) -> None:

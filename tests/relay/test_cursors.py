@@ -37,9 +37,9 @@ def good_at(relay: Relay, path: str) -> str:
     return cursor_at(relay, path.replace(".csv", ""), "1", **dict(parse_qsl(filters)))
 
 
-def refused(relay: Relay, path: str, says: str, **query: Any) -> None:
+def refused(relay: Relay, path: str, message: str, **query: Any) -> None:
     (error,) = problem(relay.call("GET", path, params=query), 422)["errors"]
-    assert error["parameter"] == "cursor" and says in error["message"]
+    assert error["parameter"] == "cursor" and message in error["message"]
 
 
 @pytest.mark.parametrize(

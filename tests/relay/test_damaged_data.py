@@ -162,9 +162,9 @@ def test_a_damaged_log_entry_does_not_hide_others(
     store.connection.redis.xadd(shard.subscription(made["id"], "log"), {"odd": "x"})
     assert [row["event_id"] for row in relay.get(path)["data"]] == [event]
     assert relay.call("GET", f"/console/subscriptions/{made['id']}").status_code == 200
-    odd = store.connection.redis.xadd(AUDIT, {"b": "{not json"})
+    damaged_entry = store.connection.redis.xadd(AUDIT, {"b": "{not json"})
     assert len(relay.get("/v1/audit", params={"limit": 5})["data"]) == 4
-    store.connection.redis.xdel(AUDIT, odd)
+    store.connection.redis.xdel(AUDIT, damaged_entry)
 
 
 def test_damaged_attendance_data_of_a_device_does_not_stop_others(

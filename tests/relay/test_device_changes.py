@@ -90,9 +90,9 @@ def test_with_a_new_security_key_plain_text_is_refused_immediately(device: Devic
 
 
 def test_a_changed_security_key_is_used_by_all_processes_immediately(relay: Relay) -> None:
-    device, beside = relay.device(security_key=KEY), relay.device(security_key=OTHER_KEY)
+    device, other = relay.device(security_key=KEY), relay.device(security_key=OTHER_KEY)
     seen_by_all(device, KEY)
-    seen_by_all(beside, OTHER_KEY)
+    seen_by_all(other, OTHER_KEY)
     patch(device, security_key=OTHER_KEY, auth_token=device.token)
     seen_by_all(device, OTHER_KEY)
     seen_by_all(device, KEY)  # until the gateway has the new key, too

@@ -39,10 +39,10 @@ def doctor(relay: Relay, *options: str, **environment: str) -> subprocess.Comple
 def found(relay: Relay, **environment: str) -> dict[str, Any]:
     """Return the output of `doctor --json`, after checking that its exit status fits."""
     ran = doctor(relay, "--json", **environment)
-    told: dict[str, Any] = json.loads(ran.stdout)
-    assert set(told) == {"problems", "warnings", "facts"}
-    assert ran.returncode == (1 if told["problems"] else 0), ran.stdout
-    return told
+    report: dict[str, Any] = json.loads(ran.stdout)
+    assert set(report) == {"problems", "warnings", "facts"}
+    assert ran.returncode == (1 if report["problems"] else 0), ran.stdout
+    return report
 
 
 def disable(subscription: Subscription) -> None:
@@ -106,8 +106,8 @@ def test_a_public_url_of_another_server_is_a_problem(alone: Relay, tmp_path: Pat
         assert "another relay answers" in problem
     finally:
         other.stop()
-    told = found(alone, RELAY_PUBLIC_URL=alone.url, RELAY_ALLOW_PRIVATE_TARGETS="")
-    assert any("RELAY_PUBLIC_URL was not checked" in one for one in told["warnings"])
+    report = found(alone, RELAY_PUBLIC_URL=alone.url, RELAY_ALLOW_PRIVATE_TARGETS="")
+    assert any("RELAY_PUBLIC_URL was not checked" in one for one in report["warnings"])
 
 
 def test_a_target_that_is_down_or_disabled_is_named_by_id_and_origin(alone: Relay) -> None:
@@ -122,9 +122,9 @@ def test_a_target_that_is_down_or_disabled_is_named_by_id_and_origin(alone: Rela
     shard = store.connection.shards[0]
     key = shard.subscription(made["id"], "health")
     wait_for(lambda: store.connection.redis.hget(key, "failing_since"))
-    told = found(alone)
-    assert told["problems"] == []  # it is being retried
-    assert any(made["id"] in one and "has been failing since" in one for one in told["warnings"])
+    report = found(alone)
+    assert report["problems"] == []  # it is being retried
+    assert any(made["id"] in one and "has been failing since" in one for one in report["warnings"])
     alone.kill("worker")
     store.connection.redis.hset(key, "failing_since", time.time() - 600)
     problems = [one for one in found(alone)["problems"] if made["id"] in one]
@@ -153,10 +153,10 @@ def test_health_distinguishes_problems_from_warnings_and_names_no_device(alone: 
     store.devices.change(device.id, {"created_at": "2026-01-01T00:00:00+00:00"}, {})
     alone.stop()
     alone.start()
-    told = requests.get(f"{alone.url}/health", timeout=10).json()
-    assert told["problems"] == []
-    assert any("has never sent a callback" in one for one in told["warnings"])
-    assert device.id not in json.dumps(told)
+    report = requests.get(f"{alone.url}/health", timeout=10).json()
+    assert report["problems"] == []
+    assert any("has never sent a callback" in one for one in report["warnings"])
+    assert device.id not in json.dumps(report)
 
 
 def test_health_and_the_console_report_that_no_worker_delivers(alone: Relay) -> None:
@@ -166,18 +166,18 @@ def test_health_and_the_console_report_that_no_worker_delivers(alone: Relay) -> 
     def health() -> dict[str, Any]:
         answer = requests.get(f"{alone.url}/health", timeout=10)
         assert answer.status_code == 200
-        told: dict[str, Any] = answer.json()
-        assert told["status"] == "ok"
-        return told
+        report: dict[str, Any] = answer.json()
+        assert report["status"] == "ok"
+        return report
 
     assert health()["problems"] == []
     dispatcher = child(alone, "worker", "workers.dispatcher")
     os.kill(dispatcher, signal.SIGSTOP)
     try:
-        said = "No worker delivers for shard "
-        wait_for(lambda: any(one.startswith(said) for one in health()["problems"]), 60, every=0.5)
-        wait_for(lambda: any(one.startswith(said) for one in health()["warnings"]), 30, every=0.5)
-        wait_for(lambda: said in client.get("/console/health").text, 30, every=0.5)
+        message = "No worker delivers for shard "
+        wait_for(lambda: any(one.startswith(message) for one in health()["problems"]), 60, every=0.5)
+        wait_for(lambda: any(one.startswith(message) for one in health()["warnings"]), 30, every=0.5)
+        wait_for(lambda: message in client.get("/console/health").text, 30, every=0.5)
     finally:
         os.kill(dispatcher, signal.SIGCONT)
     wait_for(lambda: health()["problems"] == [], 60, every=0.5)
@@ -186,7 +186,7 @@ def test_health_and_the_console_report_that_no_worker_delivers(alone: Relay) -> 
 def test_health_explains_the_effect_of_an_absent_store(alone: Relay) -> None:
     device = alone.device()
 
-    def told() -> list[str]:
+    def warnings() -> list[str]:
         answers = [requests.get(f"{alone.url}/health", timeout=20) for _ in range(6)]
         problems = {tuple(answer.json()["problems"]) for answer in answers}
         assert all(set(answer.json()["problems"]) <= set(answer.json()["warnings"]) for answer in answers)
@@ -194,7 +194,7 @@ def test_health_explains_the_effect_of_an_absent_store(alone: Relay) -> None:
 
     wait_for(lambda: device.send(device.punch()).ok)
     alone.kill("store")
-    wait_for(lambda: any("kept on this machine's disk" in one for one in told()), 30)
+    wait_for(lambda: any("kept on this machine's disk" in one for one in warnings()), 30)
     alone.kill("web")
     alone._start("web")
     wait_for(

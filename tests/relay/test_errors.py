@@ -14,7 +14,7 @@ from tests.relay.tools import problem
 
 
 @pytest.mark.parametrize(
-    ("path", "parameter", "says"),
+    ("path", "parameter", "detail"),
     [
         ("/v1/events?userid=7", "userid", "It takes type, device_id, user_id"),
         (
@@ -28,10 +28,10 @@ from tests.relay.tools import problem
         ("/v1/attendance.csv?month=2026-11&user=7", "user", "user_id"),
     ],
 )
-def test_an_unknown_parameter_is_refused(path: str, parameter: str, says: str, relay: Relay) -> None:
+def test_an_unknown_parameter_is_refused(path: str, parameter: str, detail: str, relay: Relay) -> None:
     """With a mistyped filter, the response would contain everybody's data."""
     (error,) = problem(relay.call("GET", path), 422)["errors"]
-    assert error["parameter"] == parameter and says in error["message"]
+    assert error["parameter"] == parameter and detail in error["message"]
 
 
 def test_the_key_is_checked_before_parameters(relay: Relay) -> None:

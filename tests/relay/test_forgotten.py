@@ -81,7 +81,7 @@ class Lived:
     person: Planted
     other: str
     machine: Machine
-    strange: Device
+    unregistered: Device
     receivers: list[Receiver]
 
 
@@ -106,12 +106,12 @@ def lived(relay: Relay) -> Iterator[Lived]:
     try:
         with SimulatorServer(Gateway(relay.url)) as sim:
             one = machine(relay, sim)
-            strange = relay.device()
+            unregistered = relay.device()
             batches = {"batch_max": 20, "batch_wait_ms": 200}
             for receiver, more in zip(receivers, ({}, {}, {}, batches), strict=True):
-                made.append(relay.subscribe(receiver, one.registered, strange, **more))
+                made.append(relay.subscribe(receiver, one.registered, unregistered, **more))
             made.append(relay.subscribe(receivers[0], events=["attendance.day_changed"]))
-            found = Lived(relay, person(), f"8{secrets.randbelow(10**8):08d}", one, strange, receivers)
+            found = Lived(relay, person(), f"8{secrets.randbelow(10**8):08d}", one, unregistered, receivers)
             leave_traces(found, made)
             yield found
     finally:
@@ -127,11 +127,11 @@ def updated(user_id: str, name: str, *templates: dict[str, str]) -> dict[str, An
 
 
 def leave_traces(lived: Lived, subscriptions: list[dict[str, Any]]) -> None:
-    relay, who, device, strange = lived.relay, lived.person, lived.machine.registered, lived.strange
+    relay, who, device, unregistered = lived.relay, lived.person, lived.machine.registered, lived.unregistered
     # An unknown user on a device whose users are known.
-    strange.send_done(strange.envelope(UserUpdated=updated(lived.other, "Other")))
-    strange.send_done(strange.punch(who.user_id))
-    wait_for(lambda: events(strange, type="user.unknown"))
+    unregistered.send_done(unregistered.envelope(UserUpdated=updated(lived.other, "Other")))
+    unregistered.send_done(unregistered.punch(who.user_id))
+    wait_for(lambda: events(unregistered, type="user.unknown"))
     row = {"employee_id": who.employee_id, "name": who.name}
     assert relay.call("PUT", f"/v1/employees/{who.user_id}", json=row).ok
     # Traces of commands.
@@ -226,7 +226,7 @@ def test_a_person_is_exported_completely_and_then_erased_everywhere(lived: Lived
     assert who.name in plain and not any(text in plain for text in (who.template, who.photo, who.pin))
 
     before = of_other(lived)
-    said = cli(relay, "forget", "--user", who.user_id, "--yes")
+    output = cli(relay, "forget", "--user", who.user_id, "--yes")
     for what in (
         "1 employees",
         "1 commands",
@@ -234,7 +234,7 @@ def test_a_person_is_exported_completely_and_then_erased_everywhere(lived: Lived
         "1 rows of loaded logs",
         "1 places in others' callbacks",
     ):
-        assert what in said, said
+        assert what in output, output
     assert traces(lived) == {}
     empty = json.loads(cli(relay, "export", "--user", who.user_id, "--templates"))
     assert {value for name, value in empty.items() if not isinstance(value, list)} == {who.user_id, None}
@@ -247,7 +247,7 @@ def test_a_person_is_exported_completely_and_then_erased_everywhere(lived: Lived
     assert sum(b'"FirstName":"Other"' in raw for raw in raws) == 2
     # The relay still works.
     count = len(lived.receivers[0].received)
-    lived.strange.send_done(lived.strange.punch(lived.other))
+    lived.unregistered.send_done(lived.unregistered.punch(lived.other))
     lived.receivers[0].wait(count + 1)
     if "REDIS_URL" not in relay.environment:
         check_files(lived)

@@ -76,9 +76,9 @@ def test_a_connection_to_a_former_master_is_closed(tmp_path: Path, monkeypatch: 
         made._redis.hset("{s0}:device:even", "v", "1")
         wait_for(lambda: replica.client().hexists("{s0}:device:even", "v"))
         pool.disconnect()
-        said = iter([replica.port])
+        ports = iter([replica.port])
         monkeypatch.setattr(
-            pool.sentinel_manager, "discover_master", lambda _: ("127.0.0.1", next(said, master.port))
+            pool.sentinel_manager, "discover_master", lambda _: ("127.0.0.1", next(ports, master.port))
         )
 
         def is_stored() -> bool:
@@ -87,7 +87,7 @@ def test_a_connection_to_a_former_master_is_closed(tmp_path: Path, monkeypatch: 
             return False
 
         wait_for(is_stored, 5)
-        assert next(said, None) is None
+        assert next(ports, None) is None
 
 
 def test_if_the_store_is_away_all_waiting_threads_get_an_error_immediately(tmp_path: Path) -> None:

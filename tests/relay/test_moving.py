@@ -84,8 +84,10 @@ def test_a_store_is_moved_to_another_and_its_secret_key_is_changed(own: Relay, t
     cli(own, "restore", str(first), status=1)  # it isn't empty any more
     assert cli(own, "export", "--user", "70071", "--templates") == person
     own.environment |= {"RELAY_SECRET_KEY": NEW, "RELAY_SECRET_KEY_OLD": OLD}
-    said = cli(own, "rekey")
-    assert "6 devices" in said and "24 profiles and credentials" in said and "1 employees" in said, said
+    output = cli(own, "rekey")
+    assert "6 devices" in output and "24 profiles and credentials" in output and "1 employees" in output, (
+        output
+    )
     del own.environment["RELAY_SECRET_KEY_OLD"]
     cli(own, "backup", str(second))
     # Then into the embedded store.
@@ -103,8 +105,8 @@ def test_a_store_is_moved_to_another_and_its_secret_key_is_changed(own: Relay, t
             newest = events(here, type="attendance.punch")[-1]
             assert newest["id"] > before[-1] and newest["user_name"] == "Name70072"
         assert json.loads(cli(other, "export", "--user", "70071"))["employee"]["employee_id"] == "E-70071"
-        said = cli(other, "forget", "--user", "70071", "--yes")
-        assert "18 events" in said and "6 credentials" in said, said
+        output = cli(other, "forget", "--user", "70071", "--yes")
+        assert "18 events" in output and "6 credentials" in output, output
         assert {event["user_id"] for event in other.events(type=TYPES)} == {"70072"}
     finally:
         other.stop()

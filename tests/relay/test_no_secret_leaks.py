@@ -104,8 +104,8 @@ def test_only_the_key_files_contain_a_secret(scenario: Scenario) -> None:
     for path in files:
         content = path.read_bytes() if path.is_file() else b""
         scenario.search(content, str(path))
-        way = [path, *(parent for parent in path.parents if parent.is_relative_to(folder))]
-        assert any(step.stat().st_mode & 0o077 == 0 for step in way), f"others can read {path}"
+        folders = [path, *(parent for parent in path.parents if parent.is_relative_to(folder))]
+        assert any(step.stat().st_mode & 0o077 == 0 for step in folders), f"others can read {path}"
 
 
 def of_processes(relay: Relay) -> list[int]:
@@ -238,8 +238,8 @@ def test_every_read_of_a_template_is_audited(scenario: Scenario) -> None:
 
     before = noted()
     assert [read(kind).status_code for kind in ("face", "card", "password", "palm")] == [200, 200, 200, 404]
-    told = [(f"{kind}:0", device_id) for kind in ("palm", "password", "card", "face")]
-    assert noted() == told + before
+    audit_rows = [(f"{kind}:0", device_id) for kind in ("palm", "password", "card", "face")]
+    assert noted() == audit_rows + before
     client = make_client(load(relay.environment))
     client.config_set("maxmemory", 1)  # the store accepts no writes, so nothing can be audited
     try:
@@ -248,7 +248,7 @@ def test_every_read_of_a_template_is_audited(scenario: Scenario) -> None:
         client.config_set("maxmemory", 0)
     assert refused.status_code == 503
     scenario.search(refused.content, "what is answered while nothing can be noted")
-    assert noted() == told + before
+    assert noted() == audit_rows + before
 
 
 def test_the_command_line_and_backups_contain_no_secret(scenario: Scenario) -> None:
@@ -262,9 +262,11 @@ def test_the_command_line_and_backups_contain_no_secret(scenario: Scenario) -> N
     content = file.read_bytes()
     assert len(content) > 1_000
     scenario.search(content, "the backup")
-    told = relay.call("GET", "/v1/audit").text
-    assert "template.read" in told and "api_key.created" in told and "device.changed" in told
-    scenario.search(told, "the audit log")
+    audit_rows = relay.call("GET", "/v1/audit").text
+    assert (
+        "template.read" in audit_rows and "api_key.created" in audit_rows and "device.changed" in audit_rows
+    )
+    scenario.search(audit_rows, "the audit log")
 
 
 def test_spool_files_are_encrypted(scenario: Scenario) -> None:

@@ -37,17 +37,17 @@ def test_version_2_devices_are_read(relay: Relay, gateway: Gateway, key: str | N
     device.remove_user("7")
     device.set_clock(device.clock.now() + timedelta(hours=1))
     assert device.outbox.wait_empty(15), device.outbox.last_refusal
-    told = {event["type"]: event for event in events(made)}
-    assert set(told) == {
+    by_type = {event["type"]: event for event in events(made)}
+    assert set(by_type) == {
         "attendance.punch",
         "attendance.photo",
         "user.updated",
         "user.deleted",
         "device.time_changed",
     }
-    punch = told["attendance.punch"]
+    punch = by_type["attendance.punch"]
     assert (punch["occurred_at"], punch["punch_type"]) == (NOON.isoformat(), "meal_out")
-    assert told["user.updated"]["full_name"] == "Asha Rao"
+    assert by_type["user.updated"]["full_name"] == "Asha Rao"
 
 
 def test_version_1_devices_are_read(relay: Relay, gateway: Gateway) -> None:

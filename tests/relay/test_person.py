@@ -111,13 +111,13 @@ def test_a_person_is_erased_on_one_device_then_everywhere(
 ) -> None:
     relay, first, second, good = lived
     of_other = len(events(first, user_id=OTHER)) + len(events(second, user_id=OTHER))
-    said = cli(relay, "forget", "--user", PERSON, "--device", first.id, "--yes")
-    assert "1 profiles" in said and "1 credentials" in said and "1 photos" in said, said
-    assert "1 unrecognised bodies" in said and "1 remembered punches" in said, said
-    assert "5 events" in said and "4 dead letters" in said and "5 places in batches" in said, said
+    output = cli(relay, "forget", "--user", PERSON, "--device", first.id, "--yes")
+    assert "1 profiles" in output and "1 credentials" in output and "1 photos" in output, output
+    assert "1 unrecognised bodies" in output and "1 remembered punches" in output, output
+    assert "5 events" in output and "4 dead letters" in output and "5 places in batches" in output, output
     assert events(first, user_id=PERSON) == [] and len(events(second, user_id=PERSON)) == 5
-    said = cli(relay, "forget", "--user", PERSON, "--yes")
-    assert "1 commands" in said and "6 events" in said, said
+    output = cli(relay, "forget", "--user", PERSON, "--yes")
+    assert "1 commands" in output and "6 events" in output, output
     assert _traces(relay, PERSON) == [] and _traces(relay, f"Name{PERSON}") == []
     assert len(events(first, user_id=OTHER)) + len(events(second, user_id=OTHER)) == of_other
     assert _traces(relay, OTHER)
@@ -168,9 +168,9 @@ def test_data_older_than_the_retention_period_is_removed(
     # The attendance index expires by itself, like photos.
     index = [name for name in traces if ":attendance:" in name]
     for name in index:
-        (said,) = [one.how_long for one in STORED_DATA if pattern(one).fullmatch(name)]
-        longest = 30 + 7 * ("plus a week" in said)
-        assert 0 < store.connection.redis.ttl(name) <= longest * 86_400, f"{name}: {said}"
+        (retention,) = [one.how_long for one in STORED_DATA if pattern(one).fullmatch(name)]
+        longest = 30 + 7 * ("plus a week" in retention)
+        assert 0 < store.connection.redis.ttl(name) <= longest * 86_400, f"{name}: {retention}"
     left = {name.split(":")[1] for name in traces if name not in index}
     assert left <= allowed, left
     assert all(one["dead"] <= 1 for one in relay.get("/v1/subscriptions")["data"])

@@ -167,8 +167,8 @@ def test_two_punches_in_the_same_second_have_separate_revisions(device: Device) 
         ("CheckOut", "Face"),
         (None, "Palm"),
     ]
-    for kind, way in sent:
-        device.send_done(device.punch(user="5", at=at, Type=kind, InputType=way))
+    for kind, sent_direction in sent:
+        device.send_done(device.punch(user="5", at=at, Type=kind, InputType=sent_direction))
     found = punches(device)
     shown = [(event["punch_type"], event["input_type"], event["revision"]) for event in found]
     assert shown == [

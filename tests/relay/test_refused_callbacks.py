@@ -25,7 +25,7 @@ def alone(tmp_path: Path) -> Iterator[Relay]:
         yield started
 
 
-def stranger(relay: Relay, device_id: str = "") -> Device:
+def unregistered_device(relay: Relay, device_id: str = "") -> Device:
     """A device that isn't registered."""
     return Device(relay, device_id or f"NEW{secrets.token_hex(4)}", secrets.token_hex(16))
 
@@ -60,7 +60,7 @@ def test_an_invalid_content_length_hides_no_refused_callback(alone: Relay) -> No
                 f"POST /callback/P{number} HTTP/1.1\r\nHost: a\r\nContent-Length: {10**25}\r\n\r\n".encode()
             )
             assert b"413" in connection.recv(4096).partition(b"\r\n")[0]
-    unknown = stranger(alone)
+    unknown = unregistered_device(alone)
     for _ in range(3):
         problem(sent_to(alone, f"/callback/{unknown.id}", json.dumps(unknown.punch()).encode()), 401)
     counted(alone, 3, claimed_device_id=unknown.id)
@@ -77,7 +77,7 @@ def test_a_token_in_the_url_is_not_shown(relay: Relay, form: str) -> None:
 
 
 def test_refused_callbacks_are_listed_by_source_without_their_secrets(relay: Relay) -> None:
-    unknown, person = stranger(relay), secrets.token_hex(8)
+    unknown, person = unregistered_device(relay), secrets.token_hex(8)
     for _ in range(3):
         body = json.dumps(unknown.punch(person)).encode()
         problem(sent_to(relay, f"/callback/{unknown.id}", body), 401)
@@ -109,14 +109,14 @@ def test_every_reason_is_listed(relay: Relay) -> None:
 def test_only_callbacks_are_counted(alone: Relay) -> None:
     assert alone.call("GET", "/v1/me", key="crk_made-up-and-wrong").status_code == 401
     assert alone.call("GET", "/v1/me", key=None).status_code == 401
-    unknown = stranger(alone)
+    unknown = unregistered_device(alone)
     problem(unknown.send(unknown.punch()), 401)
     counted(alone, 1, auth_token_hint=unknown.token[-4:])
     assert len(listed(alone)) == 1
 
 
 def test_an_auth_token_in_the_url_is_not_shown(alone: Relay) -> None:
-    device, unknown = alone.device(), stranger(alone)
+    device, unknown = alone.device(), unregistered_device(alone)
     for token in (device.token, unknown.token):
         problem(sent_to(alone, f"/callback/{token}", json.dumps(unknown.punch()).encode()), 401)
         problem(sent_to(alone, f"/callback?stgid={token}", b"{}"), 401)
@@ -150,7 +150,7 @@ def test_the_list_is_paged(alone: Relay) -> None:
 
 
 def test_a_device_registered_afterwards_is_recognised(alone: Relay) -> None:
-    unknown = stranger(alone)
+    unknown = unregistered_device(alone)
     waiting = unknown.punch()
     for _ in range(3):
         problem(unknown.send(waiting), 401)
@@ -176,7 +176,7 @@ def test_a_device_registered_afterwards_is_recognised(alone: Relay) -> None:
 
 def test_an_event_is_published_once_an_hour_per_source(alone: Relay, receiver: Receiver) -> None:
     alone.subscribe(receiver, events=["callback.refused"])
-    unknown, other = stranger(alone), stranger(alone)
+    unknown, other = unregistered_device(alone), unregistered_device(alone)
     problem(unknown.send(unknown.punch()), 401)
     receiver.wait(1, 30)
     problem(unknown.send(unknown.punch()), 401)
@@ -191,7 +191,7 @@ def test_an_event_is_published_once_an_hour_per_source(alone: Relay, receiver: R
 
 
 def test_the_log_has_one_warning_for_each_source(relay: Relay) -> None:
-    unknown = stranger(relay)
+    unknown = unregistered_device(relay)
     body = json.dumps(unknown.punch()).encode()
     for _ in range(20):
         problem(sent_to(relay, f"/callback/{unknown.id}", body), 401)
@@ -205,7 +205,7 @@ def test_the_log_has_one_warning_for_each_source(relay: Relay) -> None:
 
 
 def test_health_and_doctor_report_refused_callbacks_and_health_names_no_source(alone: Relay) -> None:
-    unknown = stranger(alone)
+    unknown = unregistered_device(alone)
     problem(sent_to(alone, "/callback", b"what scanners send"), 400)
     counted(alone, 1, reason="malformed")
     assert requests.get(f"{alone.url}/health", timeout=10).json()["warnings"] == []

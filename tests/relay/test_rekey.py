@@ -56,8 +56,8 @@ def test_all_data_is_readable_after_a_change_of_the_key(tmp_path: Path, receiver
         assert "Run `python3 -m app rekey`" in cli(relay, "doctor")
         assert relay.call("GET", "/v1/me", key=api_key).ok
         assert relay.session.get(photo).ok
-        said = cli(relay, "rekey")
-        assert "2 devices" in said and "1 subscriptions" in said and "1 photos" in said, said
+        output = cli(relay, "rekey")
+        assert "2 devices" in output and "1 subscriptions" in output and "1 photos" in output, output
         assert "devices encrypted with" not in cli(relay, "rekey")  # nothing is left to encrypt
         assert "RELAY_SECRET_KEY_OLD is still set but no longer needed" in cli(relay, "doctor")
 

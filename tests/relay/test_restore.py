@@ -70,8 +70,8 @@ def test_one_command_restores_into_an_empty_folder_and_every_key_stays_valid(
 ) -> None:
     folder, keys, device, before = lost
     relay = without_keys(tmp_path / "new")
-    said = cli(relay, "restore", str(folder / "copy"), "--secret-key-file", str(folder / "secret_key"))
-    assert "keys restored" in said and "no new first key is made" in said
+    output = cli(relay, "restore", str(folder / "copy"), "--secret-key-file", str(folder / "secret_key"))
+    assert "keys restored" in output and "no new first key is made" in output
     data = tmp_path / "new" / "data"
     assert (data / "secret_key").stat().st_mode & 0o077 == 0
     assert not (data / "api_key").exists()
@@ -116,15 +116,15 @@ def test_a_wrong_or_missing_secret_key_leaves_the_folder_unchanged(
     relay = without_keys(tmp_path / "new")
     wrong = tmp_path / "wrong"
     wrong.write_text("f" * 64)
-    said = cli(relay, "restore", str(folder / "copy"), "--secret-key-file", str(wrong), status=1)
-    assert f"{wrong} is not the secret key that the backup was made with" in said
-    said = cli(relay, "restore", str(folder / "copy"), status=1)
-    assert "the secret key of the backup is missing" in said and "--secret-key-file FILE" in said
+    output = cli(relay, "restore", str(folder / "copy"), "--secret-key-file", str(wrong), status=1)
+    assert f"{wrong} is not the secret key that the backup was made with" in output
+    output = cli(relay, "restore", str(folder / "copy"), status=1)
+    assert "the secret key of the backup is missing" in output and "--secret-key-file FILE" in output
     relay.environment["RELAY_SECRET_KEY"] = "a" * 64
-    said = cli(
+    output = cli(
         relay, "restore", str(folder / "copy"), "--secret-key-file", str(folder / "secret_key"), status=1
     )
-    assert "are different keys" in said
+    assert "are different keys" in output
     damaged = tmp_path / "damaged"
     damaged.write_bytes((folder / "copy").read_bytes()[:-50])
     assert "damaged or incomplete" in cli(relay, "restore", str(damaged), status=1)
@@ -185,8 +185,8 @@ def test_a_store_whose_restore_was_interrupted_is_refused_until_it_is_restored_a
     sentence = "its restore was interrupted, so that data is missing"
     advice = "data/store away, and run"
     for command in (("up", "--no-simulator"), arguments):
-        said = cli(relay, *command, status=1)
-        assert sentence in said and advice in said and "Traceback" not in said
+        output = cli(relay, *command, status=1)
+        assert sentence in output and advice in output and "Traceback" not in output
     relay.start("store")
     wait_for(lambda: (data / "store" / "valkey.sock").exists(), 60)
     try:
@@ -216,8 +216,8 @@ def test_the_given_secret_key_replaces_an_unused_one(
     data = tmp_path / "new" / "data"
     data.mkdir()
     (data / "secret_key").write_text(text)
-    said = cli(relay, "restore", str(folder / "copy"), "--secret-key-file", str(folder / "secret_key"))
-    assert "keys restored" in said
+    output = cli(relay, "restore", str(folder / "copy"), "--secret-key-file", str(folder / "secret_key"))
+    assert "keys restored" in output
     assert (data / "secret_key").read_text() == (folder / "secret_key").read_text()
     assert [file.read_text() for file in data.glob("secret_key.unused-*")] == [text]
 
@@ -232,8 +232,8 @@ def test_a_secret_key_in_use_is_kept_and_the_message_says_what_to_do(
     relay.stop()
     own = (data / "secret_key").read_text()
     arguments = ("restore", str(folder / "copy"), "--secret-key-file", str(folder / "secret_key"))
-    said = cli(relay, *arguments, status=1)
-    assert "are different keys" in said and "move" in said
+    output = cli(relay, *arguments, status=1)
+    assert "are different keys" in output and "move" in output
     assert (data / "secret_key").read_text() == own
     for name in ("secret_key", "store", "spool"):
         if (data / name).exists():
@@ -287,13 +287,13 @@ def test_a_crafted_backup_with_a_valid_checksum_is_refused_before_anything_is_wr
         with pytest.raises(BackupError, match=r"this is not a backup that|can't read this backup"):
             head_of(tmp_path / name)
     for name in ("no key_id", "absurd length"):
-        said = cli(
+        output = cli(
             relay, "restore", str(tmp_path / name), "--secret-key-file", str(folder / "secret_key"), status=1
         )
-        assert "Traceback" not in said, (name, said)
-        assert "Error: this is not a backup" in said or "Error: cams-relay can't read this backup" in said, (
-            said
-        )
+        assert "Traceback" not in output, (name, output)
+        assert (
+            "Error: this is not a backup" in output or "Error: cams-relay can't read this backup" in output
+        ), output
     assert not (tmp_path / "new" / "data").exists()
 
 
@@ -312,8 +312,8 @@ def test_a_restore_that_fails_midway_leaves_a_store_that_is_refused(
         "--secret-key-file",
         str(folder / "secret_key"),
     )
-    said = cli(relay, *arguments, status=1)
-    assert "the store refused part of the backup" in said and "Traceback" not in said
+    output = cli(relay, *arguments, status=1)
+    assert "the store refused part of the backup" in output and "Traceback" not in output
     assert "its restore was interrupted" in cli(relay, *arguments, status=1)
 
 

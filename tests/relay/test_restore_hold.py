@@ -70,16 +70,16 @@ def copy(tmp_path: Path) -> Iterator[Relay]:
 
 
 def test_a_restore_prints_what_will_be_sent(original: Original, tmp_path: Path) -> None:
-    said = cli(Relay(tmp_path, **ENVIRONMENT), "restore", str(original.backup))
-    assert "9 deliveries and 3 commands are waiting and will be sent when the relay starts" in said
-    assert "restore again with --hold" in said
+    output = cli(Relay(tmp_path, **ENVIRONMENT), "restore", str(original.backup))
+    assert "9 deliveries and 3 commands are waiting and will be sent when the relay starts" in output
+    assert "restore again with --hold" in output
 
 
 def test_a_held_copy_sends_nothing_until_its_subscriptions_are_enabled(
     original: Original, copy: Relay
 ) -> None:
-    said = cli(copy, "restore", str(original.backup), "--hold")
-    assert "--hold has disabled 1 subscription and ended 3 commands" in said and "9 deliveries" in said
+    output = cli(copy, "restore", str(original.backup), "--hold")
+    assert "--hold has disabled 1 subscription and ended 3 commands" in output and "9 deliveries" in output
     copy.start()
     held = shown(copy, original.subscription)
     assert (held["status"], held["disabled_reason"]) == ("disabled", "It was restored with --hold.")
@@ -113,6 +113,6 @@ def test_a_held_copy_sends_nothing_until_its_subscriptions_are_enabled(
     # Enabling it by ID changes nothing more.
     assert "1 subscription is enabled" in cli(copy, "subscriptions", "enable", original.subscription["id"])
     assert "no subscription" in cli(copy, "subscriptions", "enable", "sub_none", status=1).lower()
-    said = cli(copy, "subscriptions", "enable", status=2)
-    assert "--held or the IDs" in said
+    output = cli(copy, "subscriptions", "enable", status=2)
+    assert "--held or the IDs" in output
     other.close()

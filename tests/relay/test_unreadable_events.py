@@ -247,8 +247,8 @@ def test_a_reader_only_skips_the_damaged_event(
         page_of_the_user(placed)  # another reader meets it again
     count, newest = store.event_reader.noted()
     assert (count, newest[0]) == (before + 1, placed.damaged_id)
-    said = [record.getMessage() for record in caplog.records if placed.damaged_id in record.getMessage()]
-    assert len(said) == 1, said
+    messages = [record.getMessage() for record in caplog.records if placed.damaged_id in record.getMessage()]
+    assert len(messages) == 1, messages
 
 
 @pytest.mark.parametrize(

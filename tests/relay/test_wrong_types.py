@@ -108,7 +108,7 @@ def begin_replay(relay: Relay, subscription: str) -> None:
 def paths_of(relay: Relay, device: Device, subscription: str) -> list[str]:
     """Return a path for every readable page of the API and the console."""
     events = relay.events()
-    photo, strange = (
+    photo, unrecognised = (
         next(event[field] for event in events if event.get(field)) for field in ("photo_url", "body_url")
     )
     values = {
@@ -124,7 +124,7 @@ def paths_of(relay: Relay, device: Device, subscription: str) -> list[str]:
     }
     values["key_id"] = relay.get("/v1/api-keys")["data"][0]["id"]
     here, today = len(relay.url), datetime.now(UTC)
-    paths = [photo[here:], strange[here:]]
+    paths = [photo[here:], unrecognised[here:]]
     for rule in create_app(load(relay.environment)).url_map.iter_rules():
         if "GET" not in (rule.methods or ()) or STATIC.match(rule.rule) or "blob_id" in rule.arguments:
             continue
@@ -225,11 +225,11 @@ def test_a_key_of_a_wrong_type_is_reported_and_causes_no_500(lived: Lived, data:
     with of_a_wrong_type(lived, key, data):
         damaged = read_all(lived)
         health = lived.relay.call("GET", "/health", None)
-        status, said = command(lived, "doctor")
+        status, output = command(lived, "doctor")
         command(lived, "export", "--user", PERSON)
     assert {path: answer.text for path, answer in damaged.items() if answer.status_code in (500, 502)} == {}
     assert "Traceback" not in log.read_bytes()[before:].decode()
-    assert (status, key in said) == (1, True), said
+    assert (status, key in output) == (1, True), output
     named = [warning for warning in health.json()["warnings"] if key in warning or data.key in warning]
     for path, answer in damaged.items():
         if answer.status_code == 503 and path.startswith("/v1"):

@@ -148,7 +148,7 @@ class Sent:
     plain: bytes = b""  # the plain text of an encrypted body
 
 
-def spoilt(document: Document, token: str, chance: Random) -> Sent:
+def damaged(document: Document, token: str, chance: Random) -> Sent:
     """Change a document in none to four places, and sometimes its bytes as well."""
     changed = copy.deepcopy(document)
     for _ in range(chance.choice((0, 1, 1, 1, 2, 2, 4))):

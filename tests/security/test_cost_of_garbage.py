@@ -23,7 +23,7 @@ from app.settings.table import load
 from app.store import Store
 from tests.harness import Device, Relay, wait_for
 from tests.relay.tools import KEY, OTHER_KEY, sealed
-from tests.security.generated import Document, documents, spoilt
+from tests.security.generated import Document, damaged, documents
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 DEEP = b'{"a":' + b"[" * 40_000 + b"]" * 40_000
@@ -51,7 +51,7 @@ def outcome(text: bytes, **how: Any) -> tuple[Any, ...]:
 def test_a_body_with_a_devices_token_is_always_parsed(document: Document, start: int) -> None:
     chance = Random(start)
     for _ in range(10):
-        text = spoilt(document, TOKEN, chance).body.strip(b" \t\r\n\0\xef\xbb\xbf")
+        text = damaged(document, TOKEN, chance).body.strip(b" \t\r\n\0\xef\xbb\xbf")
         read = outcome(text)
         limited = outcome(text, affords=lambda _cost, text=text: TOKEN in tokens_in(text))
         is_devices = isinstance(read[0], dict) and envelope_in(text)[0].auth_token == TOKEN

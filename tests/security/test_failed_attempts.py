@@ -83,11 +83,11 @@ def test_guessing_keys_at_the_consoles_sign_in_counts_like_all_attempts(proxied:
 def test_callbacks_are_never_limited(proxied: Relay) -> None:
     """All devices share a few addresses of the gateway, which would hold back all their callbacks after a 429."""
     device = proxied.device()
-    stranger = {**device.punch()["RealTime"], "AuthToken": "0" * 32}
+    unknown_token = {**device.punch()["RealTime"], "AuthToken": "0" * 32}
     barred(proxied, "198.51.100.4")
     headers = {"X-Forwarded-For": "198.51.100.4"}
     for _ in range(MOST + 10):
-        assert device.send({"RealTime": stranger}, headers=headers).status_code == 401
+        assert device.send({"RealTime": unknown_token}, headers=headers).status_code == 401
     assert device.send(device.punch(), headers=headers).status_code == 200
 
 

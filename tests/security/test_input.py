@@ -25,7 +25,7 @@ from app.settings.table import load
 from app.store.devices.registry import Devices
 from tests.harness import API_KEY, Device, Relay
 from tests.relay.tools import KEY, done, problem, sealed
-from tests.security.generated import Document, Sent, documents, spoilt
+from tests.security.generated import Document, Sent, damaged, documents
 
 DOCUMENTS, WAYS = 1_000, 10  # 10,000 callbacks
 OVER_SOCKETS = 500
@@ -118,7 +118,7 @@ def check_many(ways: Ways, document: Document, start: int) -> None:
     for _ in range(WAYS):
         device = chance.choice((ways.plain, ways.plain, ways.keyed))
         document["RealTime"]["AuthToken"] = device.token
-        sent = spoilt(document, device.token, chance)
+        sent = damaged(document, device.token, chance)
         if device is ways.keyed:
             sent.plain = sent.body
             sent.body = _encrypted(sent, chance)
@@ -169,7 +169,7 @@ def test_random_callbacks_over_sockets(ways: Ways, document: Document, start: in
         return answer.status_code
 
     document["RealTime"]["AuthToken"] = ways.plain.token
-    ways.check(spoilt(document, ways.plain.token, Random(start)), ways.plain, way)
+    ways.check(damaged(document, ways.plain.token, Random(start)), ways.plain, way)
 
 
 # 16 MiB

@@ -109,8 +109,8 @@ def test_over_the_quota_is_429_with_retry_after_counted_and_shown(tight: Relay) 
     reports = Store(load(tight.environment)).loop_reports
     # Each process reports every few seconds.
     wait_for(lambda: any("RELAY_DEVICE_MIB_PER_DAY" in text for text in reports.read()), 60)
-    told = run_for(tight, "doctor")
-    assert "RELAY_DEVICE_MIB_PER_DAY" in told.stdout
+    ran = run_for(tight, "doctor")
+    assert "RELAY_DEVICE_MIB_PER_DAY" in ran.stdout
     assert 'callbacks_refused_total{reason="over_quota"} 1.0' in tight.call("GET", "/metrics").text
     assert f"device {device.id} has exceeded" in tight.logs()
 

@@ -29,10 +29,10 @@ def sent(relay: Relay, device: Device, count: int = 1) -> None:
 
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+def long_timeouts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     """A relay with few connections and long timeouts."""
     with Relay(
-        tmp_path_factory.mktemp("patient"),
+        tmp_path_factory.mktemp("relay"),
         WEB_CONCURRENCY="1",
         RELAY_CONNECTIONS="50",
         RELAY_CONNECTIONS_PER_ADDRESS="1000",
@@ -56,42 +56,42 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
         yield relay
 
 
-def test_callbacks_are_accepted_while_an_unknown_caller_uses_up_all_connections(patient: Relay) -> None:
-    device = patient.device()
-    with half_sent(patient, 120):
-        sent(patient, device, 5)
-    with half_sent(patient, 120, "127.0.0.9"):
-        sent(patient, device, 5)
+def test_callbacks_are_accepted_while_an_unknown_caller_uses_up_all_connections(long_timeouts: Relay) -> None:
+    device = long_timeouts.device()
+    with half_sent(long_timeouts, 120):
+        sent(long_timeouts, device, 5)
+    with half_sent(long_timeouts, 120, "127.0.0.9"):
+        sent(long_timeouts, device, 5)
 
 
 def test_a_full_process_closes_the_oldest_incomplete_connection_of_the_heaviest_caller(
-    patient: Relay,
+    long_timeouts: Relay,
 ) -> None:
-    with half_sent(patient, 5, "127.0.0.2") as few, half_sent(patient, 100, "127.0.0.3") as many:
+    with half_sent(long_timeouts, 5, "127.0.0.2") as few, half_sent(long_timeouts, 100, "127.0.0.3") as many:
         wait_for(lambda: sum(map(is_closed, many)) >= 50)
         assert not any(map(is_closed, few))
         assert is_closed(many[0]) and not is_closed(many[-1])
 
 
-def test_idle_connections_are_closed_for_new_ones(patient: Relay) -> None:
-    device = patient.device()
-    idle = [connect(patient, "127.0.0.4") for _ in range(60)]
+def test_idle_connections_are_closed_for_new_ones(long_timeouts: Relay) -> None:
+    device = long_timeouts.device()
+    idle = [connect(long_timeouts, "127.0.0.4") for _ in range(60)]
     for sock in idle:
         sock.sendall(b"GET /health HTTP/1.1\r\nHost: relay\r\n\r\n")
         sock.recv(4096)
-    sent(patient, device, 3)
+    sent(long_timeouts, device, 3)
     for sock in idle:
         sock.close()
 
 
-def test_event_streams_leave_room_for_callbacks(patient: Relay) -> None:
-    device = patient.device()
-    key = {"X-API-Key": patient.environment["RELAY_API_KEY"]}
-    url = f"{patient.url}/v1/events/stream"
+def test_event_streams_leave_room_for_callbacks(long_timeouts: Relay) -> None:
+    device = long_timeouts.device()
+    key = {"X-API-Key": long_timeouts.environment["RELAY_API_KEY"]}
+    url = f"{long_timeouts.url}/v1/events/stream"
     streams = [requests.get(url, headers=key, stream=True, timeout=20) for _ in range(45)]
     statuses = [stream.status_code for stream in streams]
     assert set(statuses) <= {200, 429, 503} and 1 <= statuses.count(200) <= 40, statuses
-    sent(patient, device, 5)
+    sent(long_timeouts, device, 5)
     for stream in streams:
         stream.close()
 
@@ -161,16 +161,18 @@ def test_large_bodies_of_unknown_callers_use_bounded_memory_and_callbacks_are_ac
     assert most - before < 256, f"{before} MiB, then {most}"  # 600 MiB were sent
 
 
-def test_large_bodies_of_api_keys_use_bounded_memory(patient: Relay) -> None:
+def test_large_bodies_of_api_keys_use_bounded_memory(long_timeouts: Relay) -> None:
     head = b"PUT /v1/employees HTTP/1.1\r\nHost: relay\r\nX-API-Key: %b\r\nContent-Length: %d\r\n\r\n"
-    before, socks = memory_mib(patient), [connect(patient) for _ in range(30)]
+    before, socks = memory_mib(long_timeouts), [connect(long_timeouts) for _ in range(30)]
     for sock in socks:
         with suppress(OSError):  # refused before all of it was sent
-            sock.sendall(head % (patient.environment["RELAY_API_KEY"].encode(), 16 * MIB) + b"x" * (15 * MIB))
-    most = memory_mib(patient)
+            sock.sendall(
+                head % (long_timeouts.environment["RELAY_API_KEY"].encode(), 16 * MIB) + b"x" * (15 * MIB)
+            )
+    most = memory_mib(long_timeouts)
     # Because the body wasn't read completely, a reset may overtake the answer.
     assert answer_of(socks[0])[:13] in (b"HTTP/1.1 503 ", b"")
-    sent(patient, patient.device())
+    sent(long_timeouts, long_timeouts.device())
     for sock in socks:
         sock.close()
     assert most - before < 300, f"{before} MiB, then {most}"  # 450 MiB were sent

@@ -75,13 +75,13 @@ def test_several_credentials_are_sent_one_per_callback_or_as_a_group(
     body = {"user_id": "2", "first_name": "Raj", "credentials": ["card", "fingerprint"]}
     caller.control("POST", "/D1/user", body, expect=201)
     caller.control("POST", "/D1/user", body | {"grouped": True}, expect=201)
-    came = [callback["RealTime"]["UserUpdated"] for callback in relay.wait_for(3)]
-    assert [[item["Type"] for item in updated["Template"]] for updated in came] == [
+    callbacks = [callback["RealTime"]["UserUpdated"] for callback in relay.wait_for(3)]
+    assert [[item["Type"] for item in updated["Template"]] for updated in callbacks] == [
         ["Card"],
         ["Fingerprint"],
         ["Card", "Fingerprint"],
     ]
-    assert ["FirstName" in updated for updated in came] == [True, False, True]
+    assert ["FirstName" in updated for updated in callbacks] == [True, False, True]
 
 
 def test_a_name_change_of_a_user_with_a_fingerprint_sends_a_profile_callback(

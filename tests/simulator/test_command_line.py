@@ -224,10 +224,10 @@ def test_simulate_without_a_simulator_prints_the_command_that_starts_one(
     monkeypatch.setenv("RELAY_DATA_DIR", str(folder))
     monkeypatch.setenv("PORT", "8017")
     command = "`cams-relay simulator --relay-url http://127.0.0.1:8017 --port 9 --auth-token "
-    said = simulate_at("http://127.0.0.1:9", "punch", "--user", "2").output
-    assert "there is no simulator at http://127.0.0.1:9. " in said
-    assert f"{command}AUTH_TOKEN`" in said and "First register VIRTUAL01" in said
-    assert "`cams-relay up` starts one only while no other device is registered" in said
+    output = simulate_at("http://127.0.0.1:9", "punch", "--user", "2").output
+    assert "there is no simulator at http://127.0.0.1:9. " in output
+    assert f"{command}AUTH_TOKEN`" in output and "First register VIRTUAL01" in output
+    assert "`cams-relay up` starts one only while no other device is registered" in output
     (folder / "virtual_device_token").write_text(TOKEN)
-    said = simulate_at("http://127.0.0.1:9", "punch", "--user", "2").output
-    assert f"{command}\"$(cat '{folder}/virtual_device_token')\"`" in said and TOKEN not in said
+    output = simulate_at("http://127.0.0.1:9", "punch", "--user", "2").output
+    assert f"{command}\"$(cat '{folder}/virtual_device_token')\"`" in output and TOKEN not in output

@@ -88,9 +88,10 @@ def test_clock_skew_changes_log_times_without_a_callback(
 def test_setting_the_clock_sends_both_times(device: Device, relay: RecordingRelay, caller: Caller) -> None:
     caller.control("POST", "/D1/time", {"shift_seconds": 3600}, expect=201)
     (callback,) = relay.wait_for(1)
-    told = callback["RealTime"]["DateModified"]
+    modified = callback["RealTime"]["DateModified"]
     to, was = (
-        datetime.strptime(told[name], "%Y-%m-%d %H:%M:%S GMT %z") for name in ("ModifiedTo", "OperationTime")
+        datetime.strptime(modified[name], "%Y-%m-%d %H:%M:%S GMT %z")
+        for name in ("ModifiedTo", "OperationTime")
     )
     assert to - was == timedelta(hours=1)
     assert abs((device.clock.now() - to).total_seconds()) < 2

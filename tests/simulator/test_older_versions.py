@@ -91,9 +91,9 @@ def test_version_2_encrypts_the_document_in_its_form(make_device: Any, relay: Re
     assert document["ApiRequestInfo"]["UserId"] == "7"
 
 
-@pytest.mark.parametrize(("kind", "told"), [("CheckIn", "i"), ("BreakIn", "i"), ("MealOut", "o")])
+@pytest.mark.parametrize(("kind", "answer"), [("CheckIn", "i"), ("BreakIn", "i"), ("MealOut", "o")])
 def test_version_1_sends_only_punches_and_expects_ok(
-    make_device: Any, relay: RecordingRelay, caller: Caller, kind: str, told: str
+    make_device: Any, relay: RecordingRelay, caller: Caller, kind: str, answer: str
 ) -> None:
     relay.answers.extend([(200, b'{"status":"done"}'), (200, b"ok")])
     device: Device = make_device(api_version="1.0")
@@ -106,7 +106,7 @@ def test_version_1_sends_only_punches_and_expects_ok(
         "stgid": "D1",
         "userid": "7",
         "att_time": str(SECONDS),
-        "att_type": told,
+        "att_type": answer,
     }
 
 

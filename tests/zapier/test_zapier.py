@@ -115,12 +115,12 @@ def quiet(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("script", "says"),
+    ("script", "output"),
     [("validate", "This project is structurally sound!"), ("format:check", "All matched files")],
 )
-def test_it_is_valid_and_formatted(script: str, says: str, app: Path, quiet: dict[str, str]) -> None:
+def test_it_is_valid_and_formatted(script: str, output: str, app: Path, quiet: dict[str, str]) -> None:
     ran = node.npm(app, "run", script, **quiet)
-    assert ran.returncode == 0 and says in ran.stdout, ran.stdout
+    assert ran.returncode == 0 and output in ran.stdout, ran.stdout
 
 
 def test_the_published_app_can_be_loaded_by_itself(app: Path, quiet: dict[str, str]) -> None:
@@ -233,13 +233,13 @@ def test_every_action_is_offered_with_all_of_its_fields(api: Json, offered: Json
     }
     assert set(offered["actions"]) == set(actions) and len(actions) >= 28
     for name, post in actions.items():
-        agree(api, post, offered["actions"][name], without="command")
+        assert_same_fields(api, post, offered["actions"][name], without="command")
     assert set(offered["creates"]) == set(CREATES)
     for key, name in CREATES.items():
-        agree(api, actions[name], offered["creates"][key])
+        assert_same_fields(api, actions[name], offered["creates"][key])
 
 
-def agree(api: Json, post: Json, made: Json, without: str | None = None) -> None:
+def assert_same_fields(api: Json, post: Json, made: Json, without: str | None = None) -> None:
     """Check that a step's form matches the API's request body, and its result the response."""
     body = resolved(api, post["requestBody"]["content"]["application/json"]["schema"])
     fields = {
