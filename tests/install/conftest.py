@@ -26,6 +26,19 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**inherited, "PATH": path, **more}
 
 
+def run(*command: str | Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end in the clean environment."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=clean_environment(**environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+
+
 def copy_checkout(target: Path) -> Path:
     """Copy the files that git tracks or would add."""
     listed = subprocess.run(

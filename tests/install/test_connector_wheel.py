@@ -8,7 +8,6 @@ import csv
 import hashlib
 import io
 import json
-import subprocess
 import sys
 import zipfile
 from email.parser import Parser
@@ -18,7 +17,7 @@ import pytest
 
 from app.gateway.cipher import SecurityKey
 from tests.harness import ROOT, Receiver
-from tests.install.conftest import PYTHON, clean_environment
+from tests.install.conftest import PYTHON, run
 
 pytestmark = pytest.mark.timeout(600)  # packages are downloaded
 
@@ -27,18 +26,6 @@ KEY = "0123456789abcdef0123456789ABCDEF"
 DATABASES = {"sqlalchemy", "psycopg", "pymysql"}
 # `redis` is only imported when a call to the store has failed.
 NOT_NEEDED = {"app", "redis"}
-
-
-def run(*command: str | Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=clean_environment(**environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -13,30 +13,18 @@ import pytest
 import requests
 
 from tests.harness import ROOT, Receiver, free_port, wait_for
-from tests.install.conftest import PYTHON, clean_environment, copy_checkout
+from tests.install.conftest import PYTHON, clean_environment, copy_checkout, run
 
 pytestmark = pytest.mark.timeout(600)  # packages are downloaded
 
 UV = Path(sys.executable).with_name("uv")
 
 
-def _run(*command: str | Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=clean_environment(**environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy, so that it can only contain files in git."""
     copy, out = copy_checkout(tmp_path_factory.mktemp("source")), tmp_path_factory.mktemp("dist")
-    built = _run(UV, "build", "--quiet", "--wheel", "--out-dir", out, folder=copy)
+    built = run(UV, "build", "--quiet", "--wheel", "--out-dir", out, folder=copy)
     assert built.returncode == 0, built.stderr
     (made,) = out.glob("*.whl")
     return made
@@ -52,7 +40,7 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (UV, "pip", "install", "--quiet", "--no-deps", wheel),
     )
     for step in steps:
-        done = _run(*step, folder=folder, VIRTUAL_ENV=str(folder / "venv"))
+        done = run(*step, folder=folder, VIRTUAL_ENV=str(folder / "venv"))
         assert done.returncode == 0, done.stderr
     return folder / "venv" / "bin" / "cams-relay"
 
@@ -137,7 +125,7 @@ def test_punches_are_delivered_and_pages_are_shown(
 def test_a_command_finds_the_relay_from_any_folder(
     screen: tuple[str, str, Path], program: Path, home: Path, tmp_path: Path
 ) -> None:
-    found = _run(program, "audit", folder=tmp_path, HOME=str(home))
+    found = run(program, "audit", folder=tmp_path, HOME=str(home))
     assert found.returncode == 0, found.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -145,13 +133,13 @@ def test_a_command_finds_the_relay_from_any_folder(
 def test_data_in_the_current_folder_is_used_with_a_message(program: Path, tmp_path: Path) -> None:
     """If an earlier version was used in this folder, its data must not seem lost."""
     (tmp_path / ".data" / "spool").mkdir(parents=True)
-    doctor = _run(program, "doctor", folder=tmp_path, HOME=str(tmp_path / "home"))
+    doctor = run(program, "doctor", folder=tmp_path, HOME=str(tmp_path / "home"))
     assert f"Using the relay's data in {tmp_path / '.data'}" in doctor.stderr
     assert "Traceback" not in doctor.stderr
 
 
 def test_uvx_runs_it_without_installing(wheel: Path, tmp_path: Path) -> None:
-    ran = _run(
+    ran = run(
         UV, "tool", "run", "--python", PYTHON, "--from", wheel, "cams-relay", "--version", folder=tmp_path
     )
     assert ran.returncode == 0 and ran.stdout.startswith("cams-relay"), ran.stderr

@@ -13,7 +13,6 @@ from tests.services.web import Request, Service
 
 API_KEY = "made-up-odoo-api-key"
 DATABASE, USER_ID = "made-up-database", 2
-_MOMENT = "%Y-%m-%d %H:%M:%S"
 
 
 def _refused(status: int, name: str, message: str) -> tuple[int, Any]:

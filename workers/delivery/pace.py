@@ -17,8 +17,7 @@ DOWN_AFTER = 10  # failures in a row
 DISABLE_AFTER = 5 * 86_400.0
 _MOST_UNSEEN = 86_400.0  # between failures in two processes: the clock may have been set in between
 _NO_ANSWER = ("timeout", "connect_failed")
-_RELEASE_GAP = 60.0  # between two releases; doubled each time, up to …
-_LONGEST_RELEASE_GAP = 3_600.0
+_RELEASE_GAP = 60.0  # between two releases
 
 
 @dataclass(slots=True)
@@ -48,7 +47,7 @@ class Pace:
         return 1 if self.down else max(1, min(self.most, int(self.allowed)))
 
     def success(self, duration: float, loop_time: float, *, has_waiting: bool) -> bool:
-        """Note a delivery that took so long. Return whether what waits for a retry should be sent now.
+        """Note a successful delivery and its duration. Return whether the waiting retries should be sent now.
 
         It should after the first success of an attempt that began after a failure, but at most once a minute.
         """
