@@ -5,7 +5,7 @@ const { call } = require('./relay');
 const PATH = '/v1/subscriptions';
 const GONE = 404;
 
-/** Subscribes a URL, and returns the subscription's ID and secret. If the relay doesn't show it, it existed already. */
+/** Subscribes a URL, and returns the subscription's ID and secret: a new secret if the subscription already existed. */
 async function subscribe(z, bundle, body) {
 	const { data } = await call(z, bundle, 'POST', PATH, { body });
 	const { secret } = data.secret

@@ -109,7 +109,7 @@ def _changed(subscription_id: str, how: Callable[[Subscription], None]) -> Subsc
 def create() -> Response:
     """Subscribes a URL to events. The secret, and the token for `token_header`, are shown only once.
 
-    Answers 200 if the caller's key has the same subscription already.
+    Answers 200 if the caller's key already has the same subscription.
     """
     values = body(SubscriptionBody())
     check_card_numbers(values)

@@ -24,7 +24,7 @@ _FOR_PROGRAMS = {
     "end": _LOCAL_TIME,
     "confirm": "Must be true.",
 }
-"""What a program must know about a field, but the form of a no-code tool takes care of."""
+"""Added to the fields' descriptions for programs. The forms of no-code tools convert and check these values."""
 
 
 def action_body(action: Action) -> Json:

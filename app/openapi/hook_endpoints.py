@@ -152,10 +152,10 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
         operation_id="createSubscription",
         summary="Subscribe to events",
         description="Subscribes a URL to events. The response contains the secret for verifying deliveries, "
-        "which is not shown again. If your key has the same subscription already, the answer is 200 with it.",
+        "which is not shown again. If your key already has the same subscription, it is returned with 200.",
         answers={
             **created("Subscribed.", ref("NewSubscription")),
-            **existed("The subscription that existed already.", ref("NewSubscription")),
+            **existed("The existing subscription.", ref("NewSubscription")),
         },
         body=ref("SubscriptionBody"),
         examples={"example": _HOOK_EXAMPLE},

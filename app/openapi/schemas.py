@@ -196,7 +196,7 @@ KEY_PARTS: dict[str, Json] = {
     "created_at": text("When it was created.", AT),
     "expires_at": text("When the key expires; null if it never expires.", None, null=True),
     "last_used_at": text(
-        "When the key was last used, exact to a minute; null if it hasn't been used.", AT, null=True
+        "When the key was last used, accurate to the minute; null if it hasn't been used.", AT, null=True
     ),
     "previous_key_hint": text(
         "The last four characters of the previous secret, while it is still valid after a rotation.",

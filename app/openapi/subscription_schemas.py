@@ -53,7 +53,7 @@ SUBSCRIPTION_PARTS: dict[str, Json] = {
     "batch_wait_ms": integer("How long a batch waits for more events, in milliseconds.", 500),
     "include_card_numbers": flag("Whether card numbers are sent."),
     "status": words(
-        "Whether the subscription gets events. `parked` means that deliveries are waiting because its stored data "
+        "Whether the subscription receives events. `parked` means that deliveries are waiting because its stored data "
         "is damaged.",
         "active",
         "disabled",
@@ -91,7 +91,7 @@ NEW_SUBSCRIPTION = one(
         **SUBSCRIPTION_PARTS,
         "secret": text(
             "Secret for verifying webhook-signature (Standard Webhooks). It is not shown again, and is null if the "
-            "subscription existed already.",
+            "subscription already existed.",
             "whsec_bm8gcmVhbCBzZWNyZXQsIGp1c3QgbWFkZSB1cA==",
             null=True,
         ),

@@ -181,14 +181,14 @@ class SubscriptionBody(Body):
     def token_header_fits(self, data: dict[str, Any], **_: Any) -> None:
         token_header = data.get("token_header")
         if token_header and token_header.lower() in {name.lower() for name in data.get("headers") or ()}:
-            message = "is also in headers. Leave it out there, because the relay generates its value"
+            message = "is also in `headers`. Remove it there, because the relay generates its value"
             raise ValidationError(message, "token_header")
         if (
             token_header
             and sum(text is not None for text in (data.get("headers") or {}).values()) == MOST_HEADERS
         ):
             raise ValidationError(
-                f"would be another header besides the {MOST_HEADERS} allowed", "token_header"
+                f"can't be added, because `headers` already has {MOST_HEADERS}, the maximum", "token_header"
             )
 
     @validates_schema

@@ -62,7 +62,7 @@ export default {
       if (!response.ok && !gone) throw new Error(`${response.status} ${text}`);
       return response.status === 200 || response.status === 201 ? JSON.parse(text) : undefined;
     },
-    /** Returns a new secret for a subscription that existed already, because the relay doesn't show its secret again. */
+    /** Returns a new secret for a subscription that already existed, because the relay doesn't show its secret again. */
     async newSecret(id) {
       return (await this.call('POST', `/v1/subscriptions/${id}/rotate-secret`)).secret;
     },

@@ -148,7 +148,7 @@ def test_a_subscriptions_own_traceparent_is_the_only_one(tmp_path: Path, collect
         (got,) = target.wait(1)
         event_id = got.headers["webhook-id"]
         wait_for(lambda: collector.named("delivery", event_id), 60)
-    assert got.headers["traceparent"] == own  # of a header that is sent twice, a receiver has the last one
+    assert got.headers["traceparent"] == own  # if a header is sent twice, the receiver keeps the last one
 
 
 def test_the_spans_of_a_batch_link_to_all_its_events(tmp_path: Path, collector: Collector) -> None:

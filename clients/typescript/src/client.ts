@@ -212,7 +212,7 @@ export class Relay {
     return this.pages<Subscription>('/v1/subscriptions');
   }
 
-  /** Send events to a URL, and return the subscription. Store its `secret`, which is null if it existed already. */
+  /** Send events to a URL, and return the subscription. Store its `secret`, which is null if it already existed. */
   subscribe(
     targetUrl: string,
     eventTypes: readonly string[],

@@ -256,7 +256,7 @@ export interface Subscription {
   batch_wait_ms: number;
   /** Whether card numbers are sent. */
   include_card_numbers: boolean;
-  /** Whether the subscription gets events. `parked` means that deliveries are waiting because its stored data is damaged. */
+  /** Whether the subscription receives events. `parked` means that deliveries are waiting because its stored data is damaged. */
   status: string;
   /** The damaged data in the store. */
   parked_reason: string | null;
@@ -306,7 +306,7 @@ export interface SubscriptionWithSecret {
   batch_wait_ms: number;
   /** Whether card numbers are sent. */
   include_card_numbers: boolean;
-  /** Whether the subscription gets events. `parked` means that deliveries are waiting because its stored data is damaged. */
+  /** Whether the subscription receives events. `parked` means that deliveries are waiting because its stored data is damaged. */
   status: string;
   /** The damaged data in the store. */
   parked_reason: string | null;
@@ -358,7 +358,7 @@ export interface NewSubscription {
   batch_wait_ms: number;
   /** Whether card numbers are sent. */
   include_card_numbers: boolean;
-  /** Whether the subscription gets events. `parked` means that deliveries are waiting because its stored data is damaged. */
+  /** Whether the subscription receives events. `parked` means that deliveries are waiting because its stored data is damaged. */
   status: string;
   /** The damaged data in the store. */
   parked_reason: string | null;
@@ -380,7 +380,7 @@ export interface NewSubscription {
   delivered: number;
   /** When the target started failing; null if it is working. */
   failing_since: string | null;
-  /** Secret for verifying webhook-signature (Standard Webhooks). It is not shown again, and is null if the subscription existed already. */
+  /** Secret for verifying webhook-signature (Standard Webhooks). It is not shown again, and is null if the subscription already existed. */
   secret: string | null;
   /** Value of the header that token_header names; null without token_header. It is not shown again. */
   token: string | null;

@@ -33,7 +33,7 @@ export const newEvent = createTrigger({
   async onEnable({ auth, propsValue, webhookUrl, store }) {
     const body = { target_url: webhookUrl, event_types: propsValue.events, description: 'Activepieces' };
     const { id, secret } = await call<NewSubscription>(auth, 'POST', '/v1/subscriptions', body);
-    // The relay doesn't show the secret of a subscription that existed already.
+    // The relay doesn't show the secret of a subscription that already existed.
     const again = () => call<Subscription>(auth, 'POST', `/v1/subscriptions/${id}/rotate-secret`);
     await store.put<Subscription>(SUBSCRIPTION, { id, secret: secret ?? (await again()).secret });
   },

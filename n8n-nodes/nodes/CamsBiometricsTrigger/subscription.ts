@@ -80,7 +80,7 @@ export async function subscribe(this: IHookFunctions): Promise<boolean> {
 		body: { ...wanted.call(this), ...(isTest && { expires_in: TEST_SECONDS }) },
 	});
 	const path = `${SUBSCRIPTIONS}/${body.id as string}`;
-	// The relay doesn't show the secret of a subscription that existed already.
+	// The relay doesn't show the secret of a subscription that already existed.
 	const { secret } = body.secret
 		? body
 		: (await call.call(this, 'POST', `${path}/rotate-secret`)).body;

@@ -218,7 +218,7 @@ class Relay:
         return cast("Iterator[Subscription]", self.pages("/v1/subscriptions"))
 
     def subscribe(self, target_url: str, event_types: list[str], **fields: Any) -> NewSubscription:
-        """Send events to a URL, and return the subscription. Its `secret` is null if it existed already."""
+        """Send events to a URL, and return the subscription. Its `secret` is null if it already existed."""
         body = {"target_url": target_url, "event_types": event_types, **fields}
         return cast("NewSubscription", self.request("POST", "/v1/subscriptions", body=body))
 

@@ -265,7 +265,7 @@ class Subscription(TypedDict):
     include_card_numbers: bool
     """Whether card numbers are sent."""
     status: str
-    """Whether the subscription gets events. `parked` means that deliveries are waiting because its stored data is damaged."""
+    """Whether the subscription receives events. `parked` means that deliveries are waiting because its stored data is damaged."""
     parked_reason: str | None
     """The damaged data in the store."""
     disabled_reason: str | None
@@ -315,7 +315,7 @@ class SubscriptionWithSecret(TypedDict):
     include_card_numbers: bool
     """Whether card numbers are sent."""
     status: str
-    """Whether the subscription gets events. `parked` means that deliveries are waiting because its stored data is damaged."""
+    """Whether the subscription receives events. `parked` means that deliveries are waiting because its stored data is damaged."""
     parked_reason: str | None
     """The damaged data in the store."""
     disabled_reason: str | None
@@ -367,7 +367,7 @@ class NewSubscription(TypedDict):
     include_card_numbers: bool
     """Whether card numbers are sent."""
     status: str
-    """Whether the subscription gets events. `parked` means that deliveries are waiting because its stored data is damaged."""
+    """Whether the subscription receives events. `parked` means that deliveries are waiting because its stored data is damaged."""
     parked_reason: str | None
     """The damaged data in the store."""
     disabled_reason: str | None
@@ -389,7 +389,7 @@ class NewSubscription(TypedDict):
     failing_since: str | None
     """When the target started failing; null if it is working."""
     secret: str | None
-    """Secret for verifying webhook-signature (Standard Webhooks). It is not shown again, and is null if the subscription existed already."""
+    """Secret for verifying webhook-signature (Standard Webhooks). It is not shown again, and is null if the subscription already existed."""
     token: str | None
     """Value of the header that token_header names; null without token_header. It is not shown again."""
 
