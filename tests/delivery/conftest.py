@@ -14,9 +14,9 @@ from tests.stores import Server
 
 
 @pytest.fixture(scope="session")
-def brisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+def one_retry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     """A relay that waits a second for an answer, and gives up after one retry."""
-    folder = tmp_path_factory.mktemp("brisk")
+    folder = tmp_path_factory.mktemp("relay")
     with Relay(folder, RELAY_DELIVERY_TIMEOUT="1", RELAY_RETRY_SCHEDULE="1") as made:
         yield made
 
@@ -30,9 +30,9 @@ def slow_retries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
 
 
 @pytest.fixture(scope="session")
-def persistent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+def frequent_retries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     """A relay that tries again every 3 s, so that it finds a target that comes back, however late that is."""
-    folder = tmp_path_factory.mktemp("persistent")
+    folder = tmp_path_factory.mktemp("relay")
     with Relay(folder, RELAY_RETRY_SCHEDULE=",".join(["3"] * 30)) as made:
         yield made
 

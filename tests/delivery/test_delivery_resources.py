@@ -179,22 +179,22 @@ def test_a_test_delivery_can_be_read(relay: Relay, receiver: Receiver, batch_max
     wait_status(relay, later["delivery_id"], "delivered")
 
 
-def test_a_batch_lists_its_events_while_it_is_stored(brisk: Relay, receiver: Receiver) -> None:
+def test_a_batch_lists_its_events_while_it_is_stored(one_retry: Relay, receiver: Receiver) -> None:
     receiver.answer = plan(then=REFUSED)
-    device = brisk.device()
-    subscription = brisk.subscribe(receiver, device, batch_max=3, batch_wait_ms=60_000)
+    device = one_retry.device()
+    subscription = one_retry.subscribe(receiver, device, batch_max=3, batch_wait_ms=60_000)
     punch(device, 3)
-    (row,) = wait_rows(brisk, subscription, 1, 60, status="dead")
+    (row,) = wait_rows(one_retry, subscription, 1, 60, status="dead")
     assert row["batch_id"] == receiver.received[0].headers["webhook-id"]
     assert row["event_ids"] == [event["id"] for event in receiver.received[0].json]
     assert (row["event_id"], row["event_type"], row["event_count"]) == (None, None, 3)
-    assert rows(brisk, subscription, event_id=row["event_ids"][1]) == [row]
+    assert rows(one_retry, subscription, event_id=row["event_ids"][1]) == [row]
     receiver.answer = plan()
-    assert retry(brisk, row["id"]).status_code == 202
-    done = wait_status(brisk, row["id"], "delivered")
+    assert retry(one_retry, row["id"]).status_code == 202
+    done = wait_status(one_retry, row["id"], "delivered")
     assert (done["event_count"], done["attempt_count"], done["batch_id"]) == (3, 3, row["batch_id"])
-    assert rows(brisk, subscription, event_id=row["event_ids"][1]) == [done]
-    assert retry(brisk, row["id"]).status_code == 409, "its events are replayed instead"
+    assert rows(one_retry, subscription, event_id=row["event_ids"][1]) == [done]
+    assert retry(one_retry, row["id"]).status_code == 409, "its events are replayed instead"
 
 
 def test_a_successful_delivery_can_be_repeated(relay: Relay, device: Device, receiver: Receiver) -> None:

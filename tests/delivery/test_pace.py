@@ -184,8 +184,8 @@ async def _hang(connection: Connection) -> None:
     await asyncio.sleep(120)
 
 
-def test_slow_and_failing_targets_do_not_delay_others(brisk: Relay) -> None:
-    device = brisk.device()
+def test_slow_and_failing_targets_do_not_delay_others(one_retry: Relay) -> None:
+    device = one_retry.device()
     with receivers(20) as healthy, misbehaving(_hang) as hanging:
         for number in range(20):
             dead = f"{hanging}?{number}" if number % 2 else f"http://127.0.0.1:9/{number}"
@@ -195,8 +195,8 @@ def test_slow_and_failing_targets_do_not_delay_others(brisk: Relay) -> None:
                 "filters": {"device_ids": [device.id]},
                 "max_in_flight": 100,
             }
-            assert brisk.call("POST", "/v1/subscriptions", json=body).status_code == 201
-            brisk.subscribe(healthy[number], device)
+            assert one_retry.call("POST", "/v1/subscriptions", json=body).status_code == 201
+            one_retry.subscribe(healthy[number], device)
         began = time.monotonic()
         punch(device, 30)
         for receiver in healthy:
@@ -204,9 +204,9 @@ def test_slow_and_failing_targets_do_not_delay_others(brisk: Relay) -> None:
         assert time.monotonic() - began < 15
         expected = stored(device)
         assert all(sorted(set(ids_of(receiver))) == expected for receiver in healthy)
-        for subscription in brisk.get("/v1/subscriptions?limit=200")["data"]:
+        for subscription in one_retry.get("/v1/subscriptions?limit=200")["data"]:
             if subscription["filters"]["device_ids"] == [device.id]:
-                brisk.call("DELETE", f"/v1/subscriptions/{subscription['id']}")
+                one_retry.call("DELETE", f"/v1/subscriptions/{subscription['id']}")
 
 
 def test_a_new_subscription_receives_all_callbacks_acknowledged_after_its_creation(relay: Relay) -> None:
@@ -260,25 +260,27 @@ def test_an_event_from_before_the_subscription_is_not_delivered(
 
 
 @pytest.mark.parametrize("batch_max", [1, 20])
-def test_a_target_that_was_down_receives_its_backlog_in_order(persistent: Relay, batch_max: int) -> None:
-    device = persistent.device()
+def test_a_target_that_was_down_receives_its_backlog_in_order(
+    frequent_retries: Relay, batch_max: int
+) -> None:
+    device = frequent_retries.device()
     receiver = Receiver()
     port = int(receiver.url.split(":")[2].split("/")[0])
-    subscription = persistent.subscribe(
+    subscription = frequent_retries.subscribe(
         receiver, device, batch_max=batch_max, batch_wait_ms=0, max_in_flight=10
     )
     receiver.close()
-    worker = child(persistent, "worker", "workers.dispatcher")
+    worker = child(frequent_retries, "worker", "workers.dispatcher")
     for _ in range(12 if batch_max > 1 else 1):  # so that there are ten batches to fail
         punch(device, 1)
         time.sleep(0.02)
     punch(device, 30)
     before = resident(worker)
     punch(device, 700)
-    state = wait_for(lambda: shown(persistent, subscription))
+    state = wait_for(lambda: shown(frequent_retries, subscription))
     assert state["pending"] + state["retrying"] * batch_max >= 600
-    wait_for(lambda: len(scheduled_jobs(persistent, subscription)) <= 1)
-    attempted = rows(persistent, subscription)
+    wait_for(lambda: len(scheduled_jobs(frequent_retries, subscription)) <= 1)
+    attempted = rows(frequent_retries, subscription)
     assert len(attempted) <= 40, "a backlog burns no attempts"
     assert resident(worker) - before < 20 * 1024 * 1024
     again = Receiver(port)
@@ -287,24 +289,27 @@ def test_a_target_that_was_down_receives_its_backlog_in_order(persistent: Relay,
     names = list(dict.fromkeys(ids_of(again)))
     assert sorted(names) == expected
     assert out_of_order(names, expected, 10 * batch_max) == 0
-    wait_for(lambda: shown(persistent, subscription)["pending"] == 0)
-    assert shown(persistent, subscription)["retrying"] == 0
+    wait_for(lambda: shown(frequent_retries, subscription)["pending"] == 0)
+    assert shown(frequent_retries, subscription)["retrying"] == 0
     again.close()
 
 
-def test_a_batching_target_continues_when_all_its_attempts_are_dead_letters(brisk: Relay) -> None:
+def test_a_batching_target_continues_when_all_its_attempts_are_dead_letters(one_retry: Relay) -> None:
     """After ten failures in a row, nothing is left to retry, so an event from the queue shows whether it is back."""
-    device = brisk.device()
+    device = one_retry.device()
     receiver = Receiver()
     port = int(receiver.url.split(":")[2].split("/")[0])
-    subscription = brisk.subscribe(receiver, device, batch_max=2, batch_wait_ms=0, max_in_flight=20)
+    subscription = one_retry.subscribe(receiver, device, batch_max=2, batch_wait_ms=0, max_in_flight=20)
     receiver.close()
     punch(device, 45)
-    wait_for(lambda: shown(brisk, subscription)["dead"] >= 10, 20)
+    wait_for(lambda: shown(one_retry, subscription)["dead"] >= 10, 20)
     again = Receiver(port)
     newest = stored(device)[-1]
     wait_for(lambda: newest in ids_of(again), 20)
-    wait_for(lambda: shown(brisk, subscription)["pending"] + shown(brisk, subscription)["retrying"] == 0, 20)
+    wait_for(
+        lambda: shown(one_retry, subscription)["pending"] + shown(one_retry, subscription)["retrying"] == 0,
+        20,
+    )
     again.close()
 
 

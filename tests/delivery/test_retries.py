@@ -81,13 +81,13 @@ def test_every_2xx_is_a_success(relay: Relay, device: Device, receiver: Receiver
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_not_followed(brisk: Relay, receiver: Receiver, status: int) -> None:
+def test_a_redirect_is_not_followed(one_retry: Relay, receiver: Receiver, status: int) -> None:
     elsewhere = Receiver()
     receiver.answer = lambda _: (status, {"Location": elsewhere.url}, b"")
-    device = brisk.device()
-    subscription = brisk.subscribe(receiver, device)
+    device = one_retry.device()
+    subscription = one_retry.subscribe(receiver, device)
     punch(device)
-    (row,) = wait_rows(brisk, subscription, 1, status="dead")
+    (row,) = wait_rows(one_retry, subscription, 1, status="dead")
     assert (row["attempt_count"], row["response_status"], row["error"]) == (2, status, "redirect")
     assert elsewhere.received == []
     elsewhere.close()
@@ -95,13 +95,13 @@ def test_a_redirect_is_not_followed(brisk: Relay, receiver: Receiver, status: in
 
 @pytest.mark.parametrize(("size", "status"), [(64 * 1024, "delivered"), (64 * 1024 + 1, "dead")])
 def test_a_response_above_64_kib_is_a_failure(
-    brisk: Relay, receiver: Receiver, size: int, status: str
+    one_retry: Relay, receiver: Receiver, size: int, status: str
 ) -> None:
     receiver.answer = lambda _: (200, {}, b"x" * size)
-    device = brisk.device()
-    subscription = brisk.subscribe(receiver, device)
+    device = one_retry.device()
+    subscription = one_retry.subscribe(receiver, device)
     punch(device)
-    (row,) = wait_rows(brisk, subscription, 1, status=status)
+    (row,) = wait_rows(one_retry, subscription, 1, status=status)
     assert row["error"] == (None if status == "delivered" else "too_large")
 
 
@@ -109,13 +109,13 @@ def test_a_response_above_64_kib_is_a_failure(
     ("behaviour", "error"),
     [(_hang, "timeout"), (_drip, "timeout"), (_hang_up, "reset"), (_babble, "protocol_error")],
 )
-def test_a_misbehaving_server_is_a_failure(brisk: Relay, behaviour: Behaviour, error: str) -> None:
-    device = brisk.device()
+def test_a_misbehaving_server_is_a_failure(one_retry: Relay, behaviour: Behaviour, error: str) -> None:
+    device = one_retry.device()
     with misbehaving(behaviour) as url:
         body = {"target_url": url, "events": ["*"], "filters": {"device_ids": [device.id]}}
-        subscription = brisk.call("POST", "/v1/subscriptions", json=body).json()
+        subscription = one_retry.call("POST", "/v1/subscriptions", json=body).json()
         punch(device)
-        (row,) = wait_rows(brisk, subscription, 1, 15, status="dead")
+        (row,) = wait_rows(one_retry, subscription, 1, 15, status="dead")
     assert [attempt["error"] for attempt in row["attempts"]] == [error] * 2
     assert all(attempt["duration_ms"] < 3_000 for attempt in row["attempts"])
 
@@ -171,18 +171,20 @@ def test_after_the_last_retry_it_is_a_dead_letter_that_can_be_replayed(
     assert rows(relay, subscription, status="dead") == []
 
 
-def test_a_batch_that_is_a_dead_letter_can_be_replayed_unchanged(brisk: Relay, receiver: Receiver) -> None:
+def test_a_batch_that_is_a_dead_letter_can_be_replayed_unchanged(
+    one_retry: Relay, receiver: Receiver
+) -> None:
     receiver.answer = plan(then=500)
-    device = brisk.device()
-    subscription = brisk.subscribe(receiver, device, batch_max=3, batch_wait_ms=60_000)
+    device = one_retry.device()
+    subscription = one_retry.subscribe(receiver, device, batch_max=3, batch_wait_ms=60_000)
     punch(device, 3)
-    (row,) = wait_rows(brisk, subscription, 1, 15, status="dead")
+    (row,) = wait_rows(one_retry, subscription, 1, 15, status="dead")
     receiver.answer = plan()
-    act(brisk, subscription, "replay", event_ids=[row["batch_id"]])
+    act(one_retry, subscription, "replay", event_ids=[row["batch_id"]])
     first, *_, last = receiver.wait(3)
     assert last.headers["webhook-id"] == row["batch_id"]
     assert last.body == first.body
-    wait_for(lambda: shown(brisk, subscription)["dead"] == 0)
+    wait_for(lambda: shown(one_retry, subscription)["dead"] == 0)
 
 
 def test_a_replay_by_time_sends_matching_events_in_order(
@@ -225,31 +227,34 @@ def test_an_invalid_replay_is_refused(
     problem(answer, 422, fault)
 
 
-def test_the_log_is_paged_and_filtered(brisk: Relay, receiver: Receiver) -> None:
-    device = brisk.device()
+def test_the_log_is_paged_and_filtered(one_retry: Relay, receiver: Receiver) -> None:
+    device = one_retry.device()
     receiver.answer = plan(*[500] * 4)
-    subscription = brisk.subscribe(receiver, device, max_in_flight=1)
+    subscription = one_retry.subscribe(receiver, device, max_in_flight=1)
     receiver.answer = plan(500, 500, 200, 200, 200, 500, 200)
     punch(device, 6)  # dead, delivered three times, delivered at the second try, delivered
-    wait_for(lambda: len(rows(brisk, subscription)) == 6 and shown(brisk, subscription)["retrying"] == 0, 15)
+    wait_for(
+        lambda: len(rows(one_retry, subscription)) == 6 and shown(one_retry, subscription)["retrying"] == 0,
+        15,
+    )
     path = f"/v1/subscriptions/{subscription['id']}/deliveries"
     everything, cursor = [], None
     while True:
-        page = brisk.get(path, params={"limit": 2, "cursor": cursor})
+        page = one_retry.get(path, params={"limit": 2, "cursor": cursor})
         assert len(page["data"]) <= 2
         everything += page["data"]
         cursor = page["next_cursor"]
         if cursor is None:
             break
-    assert everything == rows(brisk, subscription)
+    assert everything == rows(one_retry, subscription)
     assert len({row["id"] for row in everything}) == 6
     assert [row["last_attempt_at"] for row in everything] == sorted(
         (row["last_attempt_at"] for row in everything), reverse=True
     )
-    assert len(rows(brisk, subscription, status="dead")) == 1
-    assert len(rows(brisk, subscription, status="delivered")) == 5
-    problem(brisk.call("GET", path, params={"status": "lost"}), 422, "status")
-    problem(brisk.call("GET", path, params={"cursor": "nonsense"}), 422, "cursor")
+    assert len(rows(one_retry, subscription, status="dead")) == 1
+    assert len(rows(one_retry, subscription, status="delivered")) == 5
+    problem(one_retry.call("GET", path, params={"status": "lost"}), 422, "status")
+    problem(one_retry.call("GET", path, params={"cursor": "nonsense"}), 422, "cursor")
 
 
 def test_changing_a_filter_does_not_change_the_others(

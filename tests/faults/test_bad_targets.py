@@ -106,7 +106,7 @@ BAD = {
 
 
 @dataclass
-class Patient:
+class BadTarget:
     """A bad target that can recover, and what it has accepted since then."""
 
     bad: Behaviour
@@ -127,12 +127,12 @@ class Patient:
 
 
 @contextmanager
-def patients() -> Iterator[dict[str, Patient]]:
+def bad_targets() -> Iterator[dict[str, BadTarget]]:
     """All bad targets, while they listen."""
     with ExitStack() as stack:
-        made = {name: Patient(bad) for name, bad in BAD.items()}
-        for patient in made.values():
-            patient.url = stack.enter_context(misbehaving(patient.behave))
+        made = {name: BadTarget(bad) for name, bad in BAD.items()}
+        for target in made.values():
+            target.url = stack.enter_context(misbehaving(target.behave))
         yield made
 
 
@@ -143,34 +143,34 @@ def test_bad_targets_do_not_delay_a_good_one_and_lose_no_events(
     devices = [relay.device() for _ in range(3)]
     relay.subscribe(receiver, *devices, events=["attendance.punch"])
     dispatcher = child(relay, "worker", "workers.dispatcher")
-    with patients() as bad:
+    with bad_targets() as bad:
         subscriptions = {
-            name: relay.subscribe(patient, devices[0], events=["attendance.punch"])
-            for name, patient in bad.items()
+            name: relay.subscribe(target, devices[0], events=["attendance.punch"])
+            for name, target in bad.items()
         }
         never = relay.subscribe(
-            Patient(_resets, f"http://127.0.0.1:{blackhole}/"), devices[0], events=["attendance.punch"]
+            BadTarget(_resets, f"http://127.0.0.1:{blackhole}/"), devices[0], events=["attendance.punch"]
         )
         before = resident(dispatcher)
         load = Load(devices, 450)
         load.finish()
         all_came_once(load, receiver, "a working target next to 11 faulty ones", seconds=IN_TIME_SECONDS)
-        wait_for(lambda: all(patient.tries > 3 for patient in bad.values()), 20)
+        wait_for(lambda: all(target.tries > 3 for target in bad.values()), 20)
         wait_for(lambda: shown(relay, never)["retrying"] > 0, 20)
         grown = resident(dispatcher) - before
         own = {punch for punch in load.acknowledged if punch.device == devices[0].id}
-        for patient in bad.values():
-            patient.well = True
-        for name, patient in bad.items():
+        for target in bad.values():
+            target.well = True
+        for name, target in bad.items():
             wait_for(lambda name=name: _settled(relay, subscriptions[name]) == len(own), 40, 0.2)
             found = [
                 Identity(event["device_id"], event["user_id"], event["occurred_at_utc"])
-                for event in patient.accepted
+                for event in target.accepted
             ]
             lost = len(own - set(found))
             ledger.enter(
                 f"target {name}",
-                tried=patient.tries,
+                tried=target.tries,
                 acknowledged=len(own),
                 lost=lost,
                 twice=len(found) - len(own),
@@ -264,7 +264,7 @@ def test_a_temporary_dns_failure_loses_no_events(
         flapping = Receiver()
         port = flapping.url.rpartition(":")[2]
         subscription = relay.subscribe(
-            Patient(_resets, f"http://target.test:{port}"), *devices[1:], events=["attendance.punch"]
+            BadTarget(_resets, f"http://target.test:{port}"), *devices[1:], events=["attendance.punch"]
         )
         load = Load(devices, 300)
         load.finish()

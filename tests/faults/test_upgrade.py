@@ -46,8 +46,8 @@ def test_data_of_an_earlier_version_is_read_and_its_work_continues(tmp_path: Pat
         spooled = [identity_of(device, punch) for punch in expected["spooled"]]
         count = len(expected["events"]) + len(spooled)
         wait_for(lambda: len(relay.events()) == count)
-        _reads_as_before(relay, expected)
-        _tells_what_it_knows(relay, device, expected)
+        _check_stored_data(relay, expected)
+        _check_duplicates_and_devices(relay, device, expected)
         subscriptions = expected["subscriptions"]
         receivers = {name: stack.enter_context(closing(Receiver())) for name in subscriptions}
         for name, subscription in subscriptions.items():
@@ -79,7 +79,7 @@ def _left(relay: Relay, subscription: dict[str, Any]) -> int:
     return int(now["pending"] + now["retrying"])
 
 
-def _reads_as_before(relay: Relay, expected: dict[str, Any]) -> None:
+def _check_stored_data(relay: Relay, expected: dict[str, Any]) -> None:
     """The API's responses are the same, and old keys and links to encrypted data still work."""
     stored = relay.events()
     for before, now in zip(expected["events"], stored, strict=False):
@@ -124,7 +124,7 @@ def _without_additions(now: Any, before: Any) -> Any:
     return now
 
 
-def _tells_what_it_knows(relay: Relay, device: Device, expected: dict[str, Any]) -> None:
+def _check_duplicates_and_devices(relay: Relay, device: Device, expected: dict[str, Any]) -> None:
     """Old punches are duplicates. Both devices are recognised by their tokens, and one by its Security Key."""
     count = len(relay.events())
     for punch in expected["punches"]:

@@ -32,7 +32,7 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture(scope="session")
-def whole() -> Json:
+def full_document() -> Json:
     """The OpenAPI 3.1 document."""
     return openapi.document()
 

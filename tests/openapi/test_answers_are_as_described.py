@@ -57,7 +57,7 @@ schema = schemathesis.openapi.from_dict(openapi.document(), config=_config).excl
 
 
 @pytest.fixture(scope="module")
-def spare(stage: Stage) -> str:
+def spare_device(stage: Stage) -> str:
     """A device that requests may change. Actions on it needn't work."""
     return stage.new_device().id
 
@@ -88,9 +88,9 @@ def known(stage: Stage) -> dict[str, Any]:
 @schema.parametrize()
 @settings(deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
 def test_responses_are_as_described(
-    case: schemathesis.Case, stage: Stage, known: dict[str, Any], spare: str
+    case: schemathesis.Case, stage: Stage, known: dict[str, Any], spare_device: str
 ) -> None:
-    _put_in(case, {**known, "device_id": spare} if case.method == "PATCH" else known)
+    _put_in(case, {**known, "device_id": spare_device} if case.method == "PATCH" else known)
     answer = case.call(base_url=stage.relay.url, headers={"X-API-Key": API_KEY}, timeout=40)
     case.validate_response(answer, checks=_CHECKS)
     if answer.status_code >= 500:

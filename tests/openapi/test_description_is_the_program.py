@@ -40,23 +40,23 @@ def test_every_route_is_described_and_every_description_has_a_route(app: Flask) 
     assert len(described) == len(ENDPOINTS)
 
 
-def test_path_parameters_are_those_of_the_path(whole: Json) -> None:
-    for path, _, operation in operations(whole):
-        parameters = [resolved(whole, item) for item in operation.get("parameters", ())]
+def test_path_parameters_are_those_of_the_path(full_document: Json) -> None:
+    for path, _, operation in operations(full_document):
+        parameters = [resolved(full_document, item) for item in operation.get("parameters", ())]
         named = [item["name"] for item in parameters if item["in"] == "path"]
         assert named == re.findall(r"\{(\w+)\}", path)
 
 
-def test_a_39th_operation_would_be_described_automatically(whole: Json) -> None:
-    described = [path for path in whole["paths"] if path.startswith("/v1/actions/")]
+def test_a_39th_operation_would_be_described_automatically(full_document: Json) -> None:
+    described = [path for path in full_document["paths"] if path.startswith("/v1/actions/")]
     assert len(described) == len(COMMANDS) + 1 == len(ACTIONS)
     items = [item for folder in openapi.gateway_collection()["item"] for item in folder["item"]]
     assert sorted(item["name"] for item in items) == sorted(f"{each.number} {each.name}" for each in COMMANDS)
 
 
-def test_examples_of_bodies_pass_the_programs_validation(whole: Json) -> None:
+def test_examples_of_bodies_pass_the_programs_validation(full_document: Json) -> None:
     for name, action in ACTIONS.items():
-        (content,) = whole["paths"][f"/v1/actions/{name}"]["post"]["requestBody"]["content"].values()
+        (content,) = full_document["paths"][f"/v1/actions/{name}"]["post"]["requestBody"]["content"].values()
         for example in content["examples"].values():
             assert not action.schema().validate(example["value"])
 

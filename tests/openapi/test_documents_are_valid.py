@@ -49,8 +49,10 @@ def test_yaml_and_json_are_the_same(version: str) -> None:
         assert yaml.safe_load(openapi.as_yaml(version, None, url)) == openapi.document(version, None, url)
 
 
-def test_each_version_has_the_same_operations(whole: Json) -> None:
-    expected = {(path, method, operation["operationId"]) for path, method, operation in operations(whole)}
+def test_each_version_has_the_same_operations(full_document: Json) -> None:
+    expected = {
+        (path, method, operation["operationId"]) for path, method, operation in operations(full_document)
+    }
     for version in ("3.0", "2.0"):
         document = openapi.document(version)
         assert expected == {
@@ -96,16 +98,16 @@ def test_examples_fit_their_schemas(with_webhooks: Json) -> None:
     assert checked > 100
 
 
-def test_examples_of_schemas_and_parameters_fit_too(whole: Json) -> None:
-    for name, schema in whole["components"]["schemas"].items():
+def test_examples_of_schemas_and_parameters_fit_too(full_document: Json) -> None:
+    for name, schema in full_document["components"]["schemas"].items():
         for found in _schemas_in(schema):
             for value in found.get("examples", ()):
-                assert _resolving(whole, found).is_valid(value), (name, found)
-    for path, _, operation in operations(whole):
+                assert _resolving(full_document, found).is_valid(value), (name, found)
+    for path, _, operation in operations(full_document):
         for parameter in operation.get("parameters", ()):
-            parameter = resolved(whole, parameter)
+            parameter = resolved(full_document, parameter)
             if "example" in parameter:
-                assert _resolving(whole, parameter["schema"]).is_valid(parameter["example"]), (
+                assert _resolving(full_document, parameter["schema"]).is_valid(parameter["example"]), (
                     path,
                     parameter,
                 )
@@ -135,8 +137,8 @@ def _schemas_in(schema: Any) -> list[Json]:
 # The events
 
 
-def test_webhooks_are_the_event_types(whole: Json, with_webhooks: Json) -> None:
-    assert "webhooks" not in whole  # several importers can't read them
+def test_webhooks_are_the_event_types(full_document: Json, with_webhooks: Json) -> None:
+    assert "webhooks" not in full_document  # several importers can't read them
     assert tuple(with_webhooks["webhooks"]) == EVENT_TYPES
     for name, item in with_webhooks["webhooks"].items():
         schema = body_of(with_webhooks, item["post"])
@@ -145,9 +147,9 @@ def test_webhooks_are_the_event_types(whole: Json, with_webhooks: Json) -> None:
         assert item["post"]["tags"] == ["webhooks"]
 
 
-def test_no_two_event_schemas_are_the_same(whole: Json) -> None:
+def test_no_two_event_schemas_are_the_same(full_document: Json) -> None:
     """Readers of `oneOf` couldn't distinguish them."""
-    kinds = [resolved(whole, one) for one in whole["components"]["schemas"]["Event"]["oneOf"]]
+    kinds = [resolved(full_document, one) for one in full_document["components"]["schemas"]["Event"]["oneOf"]]
     shapes = [tuple(sorted(kind["properties"])) for kind in kinds]
     assert len(shapes) == len(set(shapes))
     types = [name for kind in kinds for name in kind["properties"]["type"]["enum"]]

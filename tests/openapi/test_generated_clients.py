@@ -108,16 +108,16 @@ def test_models_for_python_are_named_and_read_what_the_relay_sends(document: Pat
         del sys.modules[module.__name__]
 
 
-def test_each_action_has_a_body_of_its_own_name(whole: Json, actions: Json) -> None:
+def test_each_action_has_a_body_of_its_own_name(full_document: Json, actions: Json) -> None:
     for name, action in ACTIONS.items():
         path = f"/v1/actions/{name}"
-        operation = whole["paths"][path]["post"]
+        operation = full_document["paths"][path]["post"]
         expected = f"{operation['operationId'][0].upper()}{operation['operationId'][1:]}Body"
         (content,) = operation["requestBody"]["content"].values()
         assert content["schema"] == {"$ref": f"#/components/schemas/{expected}"}
-        assert set(body_of(whole, operation)["required"]) == {"device_id", *action.required} | (
+        assert set(body_of(full_document, operation)["required"]) == {"device_id", *action.required} | (
             {"confirm"} if action.effect == "destructive" else set()
         )
         if path in actions["paths"]:
             (flat,) = actions["paths"][path]["post"]["requestBody"]["content"].values()
-            assert flat["schema"] == {"title": expected, **body_of(whole, operation)}
+            assert flat["schema"] == {"title": expected, **body_of(full_document, operation)}

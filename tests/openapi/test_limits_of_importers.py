@@ -43,25 +43,29 @@ def test_a_description_of_one_tag_has_no_unused_parts(actions: Json) -> None:
             assert all(f"#/components/{kind}/{name}'" in text for name in parts)
 
 
-def test_texts_exist_and_are_short_enough(whole: Json) -> None:
-    for path, method, operation in operations(whole):
+def test_texts_exist_and_are_short_enough(full_document: Json) -> None:
+    for path, method, operation in operations(full_document):
         where = f"{method} {path}"
         assert 0 < len(operation["summary"]) <= _DESCRIPTION, where
         assert 0 < len(operation["description"]) <= _DESCRIPTION, (where, len(operation["description"]))
         for parameter in operation.get("parameters", ()):
-            parameter = resolved(whole, parameter)
+            parameter = resolved(full_document, parameter)
             assert 0 < len(parameter["description"]) <= _PARAMETER, where
         for response in operation["responses"].values():
             assert "$ref" in response or response["description"], where
 
 
-def test_every_field_of_a_body_has_a_description(whole: Json) -> None:
-    bodies = [name for name in whole["components"]["schemas"] if name.endswith(("Body", "Change"))]
-    schemas = [whole["components"]["schemas"][name] for name in bodies]
-    schemas += [body_of(whole, operation) for path, _, operation in operations(whole) if "/actions/" in path]
+def test_every_field_of_a_body_has_a_description(full_document: Json) -> None:
+    bodies = [name for name in full_document["components"]["schemas"] if name.endswith(("Body", "Change"))]
+    schemas = [full_document["components"]["schemas"][name] for name in bodies]
+    schemas += [
+        body_of(full_document, operation)
+        for path, _, operation in operations(full_document)
+        if "/actions/" in path
+    ]
     for schema in schemas:
         for name, part in schema["properties"].items():
-            part = resolved(whole, part)
+            part = resolved(full_document, part)
             assert 0 < len(part["description"]) <= _PARAMETER, name
             assert "examples" in part or _is_optional_credential(schema, name), name
 
@@ -93,17 +97,17 @@ def test_operation_ids_are_unique_and_valid_function_names(with_webhooks: Json) 
         assert re.fullmatch(r"[a-z][A-Za-z]{2,63}", name), name
 
 
-def test_operations_that_change_something_are_consequential(whole: Json) -> None:
-    for path, method, operation in operations(whole):
+def test_operations_that_change_something_are_consequential(full_document: Json) -> None:
+    for path, method, operation in operations(full_document):
         reads = method == "get" or path in ("/v1/actions/load-log", "/v1/actions/load-device-information")
         assert operation["x-openai-isConsequential"] is not reads, path
 
 
-def test_no_header_is_ever_required(whole: Json) -> None:
-    for path, _, operation in operations(whole):
+def test_no_header_is_ever_required(full_document: Json) -> None:
+    for path, _, operation in operations(full_document):
         for parameter in operation.get("parameters", ()):
-            if resolved(whole, parameter)["in"] == "header":
-                assert not resolved(whole, parameter)["required"], path
+            if resolved(full_document, parameter)["in"] == "header":
+                assert not resolved(full_document, parameter)["required"], path
 
 
 def test_schemas_under_actions_are_plain_enough_for_gemini(actions: Json) -> None:
@@ -119,9 +123,9 @@ def test_examples_are_small(actions: Json) -> None:
     assert all(len(str(example_of(schema, schemas))) < _BODY for schema in schemas.values())
 
 
-def test_destructive_actions_require_confirmation(whole: Json) -> None:
+def test_destructive_actions_require_confirmation(full_document: Json) -> None:
     for name, action in ACTIONS.items():
-        body = body_of(whole, whole["paths"][f"/v1/actions/{name}"]["post"])
+        body = body_of(full_document, full_document["paths"][f"/v1/actions/{name}"]["post"])
         assert ("confirm" in body["required"]) == (action.effect == "destructive")
 
 

@@ -21,7 +21,7 @@ def git(*arguments: str) -> str:
     return subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True).stdout
 
 
-def test_nothing_breaks_since_the_last_release(whole: Json) -> None:
+def test_nothing_breaks_since_the_last_release(full_document: Json) -> None:
     major = __version__.partition(".")[0]
     if major == "0":
         pytest.skip("Until 1.0.0, the API may change.")
@@ -31,11 +31,11 @@ def test_nothing_breaks_since_the_last_release(whole: Json) -> None:
     if not releases:
         pytest.skip(f"There is no release of version {major} before this one.")
     released = yaml.safe_load(git("show", f"{releases[0]}:openapi.yaml"))
-    assert breaking_changes(released, whole) == []
+    assert breaking_changes(released, full_document) == []
 
 
-def test_a_document_is_compatible_with_itself(whole: Json) -> None:
-    assert breaking_changes(whole, whole) == []
+def test_a_document_is_compatible_with_itself(full_document: Json) -> None:
+    assert breaking_changes(full_document, full_document) == []
 
 
 def patch_of(document: Json) -> Json:
@@ -118,10 +118,10 @@ BREAKING: dict[Callable[[Json], None], str] = {
 
 
 @pytest.mark.parametrize("change", BREAKING, ids=lambda change: str(change.__name__))
-def test_a_breaking_change_is_named(change: Callable[[Json], None], whole: Json) -> None:
-    changed = copy.deepcopy(whole)
+def test_a_breaking_change_is_named(change: Callable[[Json], None], full_document: Json) -> None:
+    changed = copy.deepcopy(full_document)
     change(changed)
-    assert BREAKING[change] in breaking_changes(whole, changed)
+    assert BREAKING[change] in breaking_changes(full_document, changed)
 
 
 def add_operation(document: Json) -> None:
@@ -140,7 +140,7 @@ def add_optional_parts(document: Json) -> None:
 
 
 @pytest.mark.parametrize("change", [add_operation, add_optional_parts])
-def test_an_addition_is_not_reported(change: Callable[[Json], None], whole: Json) -> None:
-    changed = copy.deepcopy(whole)
+def test_an_addition_is_not_reported(change: Callable[[Json], None], full_document: Json) -> None:
+    changed = copy.deepcopy(full_document)
     change(changed)
-    assert breaking_changes(whole, changed) == []
+    assert breaking_changes(full_document, changed) == []

@@ -44,8 +44,8 @@ class Described:
 
 
 @pytest.fixture
-def described(whole: Json, stage: Stage) -> Described:
-    return Described(whole, stage)
+def described(full_document: Json, stage: Stage) -> Described:
+    return Described(full_document, stage)
 
 
 def test_responses_of_actions_and_commands_are_described(described: Described, stage: Stage) -> None:

@@ -95,9 +95,11 @@ def test_each_operation_has_one_tag(with_webhooks: Json) -> None:
 
 
 @pytest.mark.parametrize("tag", ["actions", "events"])
-def test_tags_for_import_contain_no_administrative_operations(tag: str, whole: Json) -> None:
+def test_tags_for_import_contain_no_administrative_operations(tag: str, full_document: Json) -> None:
     system = {
-        operation["operationId"] for _, _, operation in operations(whole) if operation["tags"] == ["system"]
+        operation["operationId"]
+        for _, _, operation in operations(full_document)
+        if operation["tags"] == ["system"]
     }
     assert "takeCallback" in system
     assert not system & {item["operationId"] for _, _, item in operations(openapi.document(tag=tag))}

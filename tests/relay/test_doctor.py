@@ -198,7 +198,7 @@ def test_health_explains_the_effect_of_an_absent_store(alone: Relay) -> None:
     alone.kill("web")
     alone._start("web")
     wait_for(
-        lambda: any("has read no devices yet" in one for one in _told_if_up(alone)),
+        lambda: any("has read no devices yet" in one for one in _warnings_if_up(alone)),
         60,
         every=0.5,
     )
@@ -209,7 +209,7 @@ def test_health_explains_the_effect_of_an_absent_store(alone: Relay) -> None:
     assert requests.get(f"{alone.url}/health", timeout=10).status_code == 503
 
 
-def _told_if_up(relay: Relay) -> list[str]:
+def _warnings_if_up(relay: Relay) -> list[str]:
     try:
         problems: list[str] = requests.get(f"{relay.url}/health", timeout=20).json()["problems"]
     except requests.RequestException:

@@ -64,7 +64,7 @@ def memory_mib(relay: Relay) -> int:
 
 
 @contextmanager
-def beside(*jobs: Callable[[], None]) -> Iterator[None]:
+def in_parallel(*jobs: Callable[[], None]) -> Iterator[None]:
     """Meanwhile, repeat each job in its own thread. Errors of its sockets are ignored."""
     stopped = threading.Event()
 

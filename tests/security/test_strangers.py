@@ -16,7 +16,7 @@ from app.limits.callers import Callers, forwarded_address
 from app.limits.connections import Connections
 from app.settings.table import load
 from tests.harness import Device, Relay, wait_for
-from tests.security.strangers import HEAD, answer_of, beside, connect, half_sent, is_closed, memory_mib
+from tests.security.strangers import HEAD, answer_of, connect, half_sent, in_parallel, is_closed, memory_mib
 
 MIB = 1024 * 1024
 
@@ -240,7 +240,7 @@ def test_500_devices_behind_one_address_are_accepted_during_garbage(relay: Relay
             ]
 
     with (
-        beside(lambda: garbage("127.0.0.1"), lambda: garbage("127.0.0.7")),
+        in_parallel(lambda: garbage("127.0.0.1"), lambda: garbage("127.0.0.7")),
         ThreadPoolExecutor(20) as pool,
     ):
         statuses = list(pool.map(all_of, [devices[start::50] for start in range(50)]))
