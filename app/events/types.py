@@ -111,7 +111,7 @@ class AttendancePhoto(Event):
     user_id = _text("The user's ID on the device.", "3", null=True)
     employee_id = _text("The employee ID, if the user is in the list of employees.", None, null=True)
     photo_url = _text(
-        "Link to the photo. It is valid for seven days and needs no API key.",
+        "Link to the photo. It is valid for seven days and requires no API key.",
         "https://relay.example.com/photos/pho_00…",
     )
     photo_mime = _text("The photo's media type.", "image/jpeg")

@@ -204,7 +204,8 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
         operation_id="testSubscription",
         summary="Send a test event",
         description="Sends a sample event with `test` set to true. Its type is event_type, or else the "
-        "subscription's first type. It is sent immediately or after delay_seconds. Get delivery_id for the result.",
+        "subscription's first type. It is sent immediately or after delay_seconds. "
+        "To see the result, get the delivery with delivery_id.",
         answers=accepted("The event will be sent.", ref("TestSent")),
         parameters=(_SUBSCRIPTION_ID,),
         body=ref("TestBody"),

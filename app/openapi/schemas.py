@@ -275,7 +275,9 @@ HEALTH = one(
             "`refused` means that it can't be used with these settings.",
             *("ok", "away", "foreign", "refused"),
         ),
-        "store_away_since": text("Since when the store can't be reached; null if it can.", None, null=True),
+        "store_away_since": text(
+            "When the store became unreachable; null if it can be reached.", None, null=True
+        ),
         "spooled_bytes": integer("Size of the callbacks waiting on this process's disk, in bytes.", 0),
         "newest_backup_at": text(
             "When the relay last made a backup automatically (`RELAY_BACKUP_TO`); null if no such backup is known.",

@@ -162,7 +162,8 @@ TEST_SENT = one(
     {
         "status": words("The status.", "queued"),
         "delivery_id": text(
-            "The delivery. Get it to see the result.", "dlv_4h3gw8x2m1k6p9r5t7v3y2b101kay8ds0r000000t4h3gw8"
+            "The delivery's ID. Get the delivery to see the result.",
+            "dlv_4h3gw8x2m1k6p9r5t7v3y2b101kay8ds0r000000t4h3gw8",
         ),
         "event_id": text(
             "The ID of the sample event; null if it is sent later.", "evt_01kay8ds0r000000", null=True

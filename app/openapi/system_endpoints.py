@@ -219,7 +219,7 @@ KEYS: tuple[Endpoint, ...] = (
         path="/v1/audit",
         operation_id="listAuditEntries",
         summary="Read the audit log",
-        description="Returns important actions and who did them, newest first, such as template reads and "
+        description="Returns important actions and who performed them, newest first, such as template reads and "
         "changes to keys, devices and subscriptions.",
         answers=ok("A page of the audit log.", page_of("AuditEntry")),
         parameters=(LIMIT, CURSOR),

@@ -559,7 +559,7 @@ export interface AttendancePhotoEvent {
   user_id: string | null;
   /** The employee ID, if the user is in the list of employees. */
   employee_id: string | null;
-  /** Link to the photo. It is valid for seven days and needs no API key. */
+  /** Link to the photo. It is valid for seven days and requires no API key. */
   photo_url: string;
   /** The photo's media type. */
   photo_mime: string;

@@ -570,7 +570,7 @@ class AttendancePhotoEvent(TypedDict):
     employee_id: str | None
     """The employee ID, if the user is in the list of employees."""
     photo_url: str
-    """Link to the photo. It is valid for seven days and needs no API key."""
+    """Link to the photo. It is valid for seven days and requires no API key."""
     photo_mime: str
     """The photo's media type."""
     photo_size_bytes: int
