@@ -26,6 +26,7 @@ from app.schemas.subscriptions import HIDDEN, SubscriptionBody
 from app.store.access.scopes import SUBSCRIPTION_READERS
 from app.store.deliveries.parked import Note
 from app.store.deliveries.rows import iso
+from app.store.subscriptions.orphans import orphan_reason
 from app.store.subscriptions.records import FILTERS, Subscription, Unreadable
 
 _BY_REQUEST = "It was disabled by a request."
@@ -51,12 +52,18 @@ def _fields(values: dict[str, Any], *, partial: bool = False) -> dict[str, Any]:
 
 
 def _shown(
-    subscription: Subscription, parked: dict[str, Note] | None = None, devices: Collection[str] | None = None
+    subscription: Subscription,
+    parked: dict[str, Note] | None = None,
+    devices: Collection[str] | None = None,
+    keys: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Return a subscription as the API shows it.
 
-    `parked` are the notes about all subscriptions, and `devices` the IDs of all devices, if they were read already.
+    `parked` are the notes about all subscriptions, `devices` the IDs of all devices, and `keys` those of all API keys,
+    if they were read already.
     """
+    health = store().delivery_counts.health(subscription.id)
+    failure = store().deliveries.last_failure(subscription.id) if health["failing_since"] else None
     note = (store().parked.all() if parked is None else parked).get(subscription.id)
     status = subscription.status
     return {
@@ -81,7 +88,10 @@ def _shown(
         "created_at": subscription.created_at,
         "created_by": subscription.created_by,
         "expires_at": None if subscription.expires_at is None else iso(subscription.expires_at * 1000),
-        **store().delivery_counts.health(subscription.id),
+        "orphan_reason": orphan_reason(
+            subscription, store().api_keys.ids() if keys is None else keys, failure
+        ),
+        **health,
     }
 
 
@@ -151,7 +161,8 @@ def show_all() -> Response:
     shown, parked = subscriptions[:count], store().parked.all()
     more = _place(shown[-1]) if len(subscriptions) > count else None
     devices = set(store().devices.ids()) if any(one.device_ids for one in shown) else ()
-    return page([_shown(subscription, parked, devices) for subscription in shown], more)
+    keys = store().api_keys.ids()
+    return page([_shown(subscription, parked, devices, keys) for subscription in shown], more)
 
 
 def _place(subscription: Subscription) -> str:
@@ -171,9 +182,13 @@ def show(subscription_id: str) -> Response:
 @needs("subscriptions:write")
 @audited("subscription.changed", "subscription_id")
 def change(subscription_id: str) -> Response:
-    """Changes the fields that you send (RFC 7396). If the target's host changes, send the headers again."""
+    """Changes the fields that you send (RFC 7396). If the target's host changes, send the headers again.
+
+    If the API key that created it was deleted, the caller's key takes its place.
+    """
     find_subscription(subscription_id)  # a 404 takes precedence over errors in the body
     values = body(SubscriptionBody(exclude=SubscriptionBody.ONCE), partial=True)
+    keys = store().api_keys.ids()
 
     def how(subscription: Subscription) -> None:
         _check_match(subscription)
@@ -185,6 +200,8 @@ def change(subscription_id: str) -> Response:
         changed["field_mapping"] = merged_mapping(values, subscription.field_mapping)
         for name, value in _fields(changed, partial=True).items():
             setattr(subscription, name, value)
+        if subscription.created_by is not None and subscription.created_by not in keys:
+            subscription.created_by = caller().id
         check_format(subscription.format, subscription.batch_max, subscription.field_mapping)
 
     subscription = _changed(subscription_id, how)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from app.base.addresses import UrlRefused, origin
 from app.health.findings import Problem
 from app.store import Store
+from app.store.subscriptions.orphans import orphan_reason
+from app.store.subscriptions.records import Subscription
 from app.store.upkeep.hold import is_held
 
 _MOST_NAMED = 5
@@ -23,12 +25,13 @@ _SET_UP_SECONDS = 600.0  # the time to set a new device's Callback URL
 
 
 def target_problems(store: Store) -> list[str]:
-    """Return disabled subscriptions and those whose targets are down, only with ID and origin."""
+    """Return disabled and orphaned subscriptions and those whose targets are down, only with ID and origin."""
     subscriptions = store.subscriptions.all()
     held = [one for one in subscriptions if is_held(one)]
     subscriptions = [one for one in subscriptions if not is_held(one)]
     counts = store.delivery_counts.overview([one.id for one in subscriptions], time.time())
-    found: list[str] = _held_warnings(len(held))
+    keys = store.api_keys.ids()
+    found: list[str] = [*_held_warnings(len(held)), *_without_key_warnings(subscriptions, keys)]
     for subscription in subscriptions:
         name = f"Subscription {subscription.id} ({_origin(subscription.target_url)})"
         since = counts[subscription.id]["failing_since"]
@@ -42,22 +45,40 @@ def target_problems(store: Store) -> list[str]:
         elif since:
             lasts = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
             waiting = counts[subscription.id]["pending"] + counts[subscription.id]["retrying"]
+            failure = store.deliveries.last_failure(subscription.id)
             text = (
-                f"{name}: the target has been failing since {since}{_last_failure(store, subscription.id)}. Deliveries "
+                f"{name}: the target has been failing since {since}{_last_failure(failure)}. Deliveries "
                 f"waiting for an attempt or a retry: {waiting}. The subscription's page in the console shows each "
                 "response."
             )
+            if orphan_reason(subscription, keys, failure) == "target_not_found":
+                text += (
+                    " A 404 usually means that the workflow was deleted or isn't active. Activate it, or delete the "
+                    "subscription."
+                )
             found.append(Problem(text) if lasts > _DOWN_SECONDS else text)
     return found
 
 
-def _last_failure(store: Store, subscription_id: str) -> str:
+def _last_failure(found: tuple[int, str] | None) -> str:
     """Return how the last attempt failed, in parentheses; an empty text if it is unknown."""
-    found = store.deliveries.last_failure(subscription_id)
     if found is None:
         return ""
     status, error = found
     return f" (last response: HTTP {status})" if status else f" (last attempt: {_ERRORS.get(error, error)})"
+
+
+def _without_key_warnings(subscriptions: list[Subscription], keys: set[str]) -> list[str]:
+    """Return which subscriptions were created with API keys that don't exist any more."""
+    found = [one for one in subscriptions if orphan_reason(one, keys, None) == "api_key_deleted"]
+    if not found:
+        return []
+    named = ", ".join(f"{one.id} ({_origin(one.target_url)})" for one in found[:_MOST_NAMED])
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return [
+        f"The API keys that created these subscriptions were deleted: {named}{more}. They still get events. If nobody "
+        "needs them, delete them in the console or with DELETE /v1/subscriptions/{id}."
+    ]
 
 
 def _held_warnings(count: int) -> list[str]:

@@ -67,6 +67,12 @@ SUBSCRIPTION_PARTS: dict[str, Json] = {
         "key_4h3gw8x2m1k6p9r5t7v3y2b1",
         null=True,
     ),
+    "orphan_reason": text(
+        "Why nobody may need it any more: the API key that created it was deleted (`api_key_deleted`), or its target "
+        "answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null.",
+        "api_key_deleted",
+        null=True,
+    ),
     "expires_at": text(
         "When it is deleted automatically; null if it doesn't expire.", AT, null=True, format="date-time"
     ),

@@ -206,6 +206,10 @@ class ApiKeys:
         found = [record for record in records if record is not None]
         return sorted(found, key=lambda record: (record["created_at"], record["id"]))
 
+    def ids(self) -> set[str]:
+        """Return the IDs of all keys that can be read, including the first key's."""
+        return {FIRST_KEY.id, *(record["id"] for record in self.all())}
+
     def unreadable(self) -> int:
         """Return how many records can't be read. Such keys are refused."""
         return sum(read_record(stored) is None for stored in in_turns(self._connection.redis.hvals(API_KEYS)))

@@ -266,6 +266,8 @@ export interface Subscription {
   created_at: string;
   /** ID of the API key that created it; null if that isn't known. */
   created_by: string | null;
+  /** Why nobody may need it any more: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null. */
+  orphan_reason: string | null;
   /** When it is deleted automatically; null if it doesn't expire. */
   expires_at: string | null;
   /** Deliveries waiting for their first attempt. */
@@ -316,6 +318,8 @@ export interface SubscriptionWithSecret {
   created_at: string;
   /** ID of the API key that created it; null if that isn't known. */
   created_by: string | null;
+  /** Why nobody may need it any more: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null. */
+  orphan_reason: string | null;
   /** When it is deleted automatically; null if it doesn't expire. */
   expires_at: string | null;
   /** Deliveries waiting for their first attempt. */
@@ -368,6 +372,8 @@ export interface NewSubscription {
   created_at: string;
   /** ID of the API key that created it; null if that isn't known. */
   created_by: string | null;
+  /** Why nobody may need it any more: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null. */
+  orphan_reason: string | null;
   /** When it is deleted automatically; null if it doesn't expire. */
   expires_at: string | null;
   /** Deliveries waiting for their first attempt. */

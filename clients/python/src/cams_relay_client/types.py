@@ -274,6 +274,8 @@ class Subscription(TypedDict):
     """When it was created."""
     created_by: str | None
     """ID of the API key that created it; null if that isn't known."""
+    orphan_reason: str | None
+    """Why nobody may need it any more: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null."""
     expires_at: str | None
     """When it is deleted automatically; null if it doesn't expire."""
     pending: int
@@ -324,6 +326,8 @@ class SubscriptionWithSecret(TypedDict):
     """When it was created."""
     created_by: str | None
     """ID of the API key that created it; null if that isn't known."""
+    orphan_reason: str | None
+    """Why nobody may need it any more: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null."""
     expires_at: str | None
     """When it is deleted automatically; null if it doesn't expire."""
     pending: int
@@ -376,6 +380,8 @@ class NewSubscription(TypedDict):
     """When it was created."""
     created_by: str | None
     """ID of the API key that created it; null if that isn't known."""
+    orphan_reason: str | None
+    """Why nobody may need it any more: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null."""
     expires_at: str | None
     """When it is deleted automatically; null if it doesn't expire."""
     pending: int
