@@ -122,6 +122,7 @@ def change(user_id: str) -> Response:
         raise _wrong_address(error) from None
 
     def how(before: Employee | None) -> Employee:
+        etags.check_absent(before is not None)
         _check_match(before)
         return one
 

@@ -90,6 +90,16 @@ def check(tag: str | None) -> None:
         )
 
 
+def check_absent(exists: bool) -> None:
+    """Raise a 412 Problem if the request has `If-None-Match: *`, but the resource already exists."""
+    if exists and request.headers.get("If-None-Match", "").strip() == "*":
+        raise Problem(
+            412,
+            "There is already one, and the request has If-None-Match: *, which only creates.",
+            [("If-None-Match", "matches what exists already")],
+        )
+
+
 def _names(given: str | None, tag: str, *, weak: bool) -> bool:
     """Return whether a list of ETags contains this one. Weak ETags only count if `weak` is set."""
     if given is None:

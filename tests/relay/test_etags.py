@@ -94,6 +94,15 @@ def test_an_employee_that_does_not_exist_matches_no_etag(relay: Relay) -> None:
     problem(relay.call("GET", path), 404)
 
 
+def test_an_employee_is_only_created_with_if_none_match(relay: Relay) -> None:
+    path, only_new = f"/v1/employees/{secrets.token_hex(4)}", {"If-None-Match": "*"}
+    assert relay.call("PUT", path, json={"employee_id": "E1"}, headers=only_new).status_code == 200
+    told = problem(relay.call("PUT", path, json={"employee_id": "E2"}, headers=only_new), 412)
+    assert "already" in told["detail"]
+    assert relay.get(path)["employee_id"] == "E1"
+    assert relay.call("PUT", path, json={"employee_id": "E2"}).status_code == 200
+
+
 def test_a_secret_changes_a_devices_etag_and_a_callback_does_not(relay: Relay, device: Device) -> None:
     path = f"/v1/devices/{device.id}"
     tag = tag_of(relay, path)
