@@ -30,8 +30,8 @@ TESTS = sorted((APP / "test").glob("*.test.mjs"))
 OPTIONS = ("--test", "--test-force-exit", "--test-reporter=spec")
 
 PAGE = "docs/integrations/zapier.md"
-# Further scopes that the page names: for card numbers, and for commands that delete everything.
-MORE_SCOPES = ("templates:read", "actions:destructive")
+# Further scopes that the page names: for card numbers, commands that delete everything, and employees.
+MORE_SCOPES = ("templates:read", "actions:destructive", "devices:write")
 
 # Events and actions with a trigger or action of their own. Any Event and Run a Command cover all of them.
 TRIGGERS = {
@@ -41,6 +41,10 @@ TRIGGERS = {
     "user_deleted": ["user.deleted"],
     "credential_updated": ["credential.updated"],
     "device_clock_changed": ["device.time_changed"],
+    "attendance_day_changed": ["attendance.day_changed"],
+    "device_silent": ["device.silent"],
+    "device_back": ["device.back"],
+    "unknown_user": ["user.unknown"],
     "command_finished": ["command.completed", "command.failed", "command.unknown", "command.cancelled"],
 }
 CREATES = {
@@ -54,6 +58,8 @@ CREATES = {
     "resend_punches": "resend-attendance",
     "resend_users": "resend-all-user",
 }
+# Actions that change the relay's data and send no command.
+OTHERS = {"create_employee", "update_employee"}
 
 pytestmark = pytest.mark.timeout(480)  # the first test installs the packages in the lock file
 
@@ -234,7 +240,7 @@ def test_every_action_is_offered_with_all_of_its_fields(api: Json, offered: Json
     assert set(offered["actions"]) == set(actions) and len(actions) >= 28
     for name, post in actions.items():
         assert_same_fields(api, post, offered["actions"][name], without="command")
-    assert set(offered["creates"]) == set(CREATES)
+    assert set(offered["creates"]) == {*CREATES, *OTHERS}
     for key, name in CREATES.items():
         assert_same_fields(api, actions[name], offered["creates"][key])
 

@@ -11,6 +11,8 @@ const { bodyOf } = require('./fields');
 /** Zapier stops a step after 30 seconds. */
 const WAIT_SECONDS = 20;
 const UNDER_WAY = 202;
+/** Every command ends within a day, and its subscription isn't needed afterwards. */
+const LONGEST_SECONDS = 25 * 3600;
 const ENDS = ['command.completed', 'command.failed', 'command.unknown', 'command.cancelled'];
 
 /** Returns the output fields of a command: those that all commands have, and those of its result. */
@@ -64,7 +66,7 @@ async function command(z, bundle, { name, effect }, body) {
 /**
  * Suspends the step until the relay calls back. Once the callback URL exists, the step is suspended, whatever is
  * returned. The command's result must therefore be delivered, even if the command ended before the subscription was
- * created. Every command ends within a day.
+ * created.
  */
 async function suspend(z, bundle, pending) {
 	const { id } = await subscribe(z, bundle, {
@@ -72,6 +74,7 @@ async function suspend(z, bundle, pending) {
 		event_types: ENDS,
 		filters: { command_ids: [pending.command_id] },
 		description: `Zapier: waits for ${pending.command_id}`,
+		expires_in: LONGEST_SECONDS,
 	});
 	const { data: now } = await look(z, bundle, pending.command_id);
 	if (now.ended_at) await replay(z, bundle, id, now.created_at);

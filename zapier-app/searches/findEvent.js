@@ -49,7 +49,7 @@ module.exports = {
 			},
 			{
 				key: 'user_id',
-				label: 'User ID',
+				label: 'User',
 				type: 'string',
 				dynamic: 'user_list.id.name',
 				helpText: 'Only events about this user, by the ID on the device.',

@@ -22,7 +22,7 @@ async function perform(z, bundle) {
 	const { inputData } = bundle;
 	const [userId, name, device] = [inputData.user_id, inputData.name, inputData.device_id].map(text);
 	if (!userId && !name) {
-		throw failure(z, 'Enter a User ID or a Name.', 'nothing_to_find', 422);
+		throw failure(z, 'Enter a User or a Name.', 'nothing_to_find', 422);
 	}
 	const users = userId
 		? await byId(z, bundle, userId)
@@ -44,7 +44,7 @@ module.exports = {
 		inputFields: [
 			{
 				key: 'user_id',
-				label: 'User ID',
+				label: 'User',
 				type: 'string',
 				dynamic: 'all_user_list.id.name',
 				helpText: "The user's ID on the device. Either this or the name is required.",

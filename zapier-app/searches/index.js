@@ -1,10 +1,12 @@
 'use strict';
 
+const findAttendance = require('./findAttendance');
 const findDevice = require('./findDevice');
+const findEmployee = require('./findEmployee');
 const findEvent = require('./findEvent');
 const findUser = require('./findUser');
 
-const searches = [findUser, findDevice, findEvent];
+const searches = [findUser, findDevice, findEvent, ...findAttendance, findEmployee];
 
 const searchOrCreates = [
 	{

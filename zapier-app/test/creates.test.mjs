@@ -72,9 +72,11 @@ async function assertFits(result, outputFields, inputData) {
 	);
 }
 
-test('these tests know every action', () => {
+test('these tests know every action, except those for employees', () => {
 	assert.deepEqual(
-		Object.keys(App.creates).sort(),
+		Object.keys(App.creates)
+			.filter((key) => !key.endsWith('_employee'))
+			.sort(),
 		[...Object.keys(ACTIONS), 'run_command'].sort(),
 	);
 });
@@ -239,7 +241,11 @@ test('an offline machine is waited for by a callback', async () => {
 	const { step, callback, machine } = sleeper;
 	assert.equal(step.status, 'CALLBACK');
 	assert.notEqual(step.results.status, 'completed');
-	assert.equal((await subscriptionsTo(callback.url)).length, 1);
+	const [waiting, ...more] = await subscriptionsTo(callback.url);
+	assert.deepEqual(more, []);
+	// If the step is never resumed, nothing else deletes it.
+	const hours = (Date.parse(waiting.expires_at) - Date.now()) / 3_600_000;
+	assert.ok(24 < hours && hours <= 25, String(hours));
 	assert.equal(callback.delivered.length, 0);
 	await machine.change({ online: true });
 	const result = await wake(sleeper);

@@ -95,6 +95,7 @@ for (const part of all) {
 			assert.doesNotMatch(field.key, CREDENTIAL);
 			assert.match(field.helpText, /^[A-Z].{9,}[.?!]$/s, field.key);
 			assert.doesNotMatch(field.helpText, /zapier/i);
+			assert.doesNotMatch(field.label, /\bIDs?$/);
 			if (/_ids?$/.test(field.key)) assert.ok(field.dynamic, `${field.key} has no dropdown`);
 			for (const reference of [field.dynamic, field.search].filter(Boolean)) {
 				assertRefers(reference, reference === field.dynamic ? hidden : Object.values(App.searches));
@@ -148,7 +149,7 @@ test('every hook can be subscribed, unsubscribed and tried, and every trigger’
 test('what a dropdown needs is hidden, and nothing else is', () => {
 	assert.deepEqual(
 		hidden.map(({ key }) => key),
-		['device_list', 'user_list', 'all_user_list'],
+		['device_list', 'user_list', 'all_user_list', 'employee_list'],
 	);
 	for (const { operation } of hidden) assert.ok(operation.canPaginate);
 });
@@ -158,13 +159,25 @@ test('labels are told apart', () => {
 	assert.equal(new Set(labels).size, labels.length);
 });
 
-test('what deletes a user warns about it', () => {
-	assert.match(App.creates.delete_user.display.description, /can't be undone/);
+test('what deletes something warns about it', () => {
+	const deletes = Object.values(App.creates).filter(({ display }) => /delete/i.test(display.label));
+	assert.deepEqual(
+		deletes.map(({ key }) => key),
+		['delete_user'],
+	);
+	for (const { display } of deletes) assert.match(display.description, /can't be undone/);
+});
+
+test('no trigger is just about something “updated”, and the name is not that of another company', () => {
+	for (const { display } of visible) assert.doesNotMatch(display.label, /updated?$/i);
+	const texts = JSON.stringify(prepareApp(App));
+	assert.doesNotMatch(texts, /Cams Biometrics/);
 });
 
 test('every action can be resumed, and what can’t be undone asks first', async () => {
 	for (const { key, operation } of Object.values(App.creates)) {
-		assert.equal(typeof operation.performResume, 'function', key);
+		const waits = !key.endsWith('_employee');
+		assert.equal(typeof operation.performResume, waits ? 'function' : 'undefined', key);
 	}
 	for (const { name, effect } of catalog.actions) {
 		const bundle = { inputData: { command: name } };

@@ -9,14 +9,26 @@ async function assertFits(key, results, inputData = {}) {
 	const fields = await run(App.searches[key].operation.outputFields, { inputData });
 	const known = new Set(fields.map((field) => field.key));
 	for (const result of results) {
-		for (const name of Object.keys(result)) assert.ok(known.has(name), name);
+		for (const [name, value] of Object.entries(result)) {
+			const names = Array.isArray(value)
+				? Object.keys(value[0]).map((one) => `${name}[]${one}`)
+				: [name];
+			for (const one of names) assert.ok(known.has(one), one);
+		}
 		for (const name of Object.keys(App.searches[key].operation.sample))
 			assert.ok(name in result, name);
 	}
 }
 
 test('these tests know every search', () => {
-	assert.deepEqual(Object.keys(App.searches), ['find_user', 'find_device', 'find_event']);
+	assert.deepEqual(Object.keys(App.searches), [
+		'find_user',
+		'find_device',
+		'find_event',
+		'find_attendance_day',
+		'find_attendance_month',
+		'find_employee',
+	]);
 });
 
 test('a user is found by ID and by name, on a machine or on all', async () => {
@@ -50,7 +62,7 @@ test('what is not there is nothing, and nothing to find is said', async () => {
 	assert.deepEqual(await search('find_event', inputData), []);
 	assert.match(
 		(await failureOf(search('find_user', { user_id: ' ' }))).message,
-		/Enter a User ID or a Name/,
+		/Enter a User or a Name/,
 	);
 });
 
@@ -116,4 +128,59 @@ test('the latest event is found', async () => {
 	});
 	assert.match(photo.photo, /^hydrate/);
 	await assertFits('find_event', [photo], photos);
+});
+
+test('a day and a month of a person’s attendance are found', async () => {
+	const machine = await newMachine();
+	const user = `A${Date.now()}`;
+	await machine.act('punch', { user_id: user, type: 'check_in' });
+	const events = await until(async () => {
+		const { data } = await api('GET', `/v1/events?type=attendance.punch&user_id=${user}`);
+		return data.data.length && data.data;
+	});
+	const at = events[0].occurred_at;
+	const [day] = await search('find_attendance_day', { user_id: user, date: at });
+	assert.deepEqual([day.id, day.punch_count], [`${user}/${at.slice(0, 10)}`, 1]);
+	await assertFits('find_attendance_day', [day]);
+	const [month] = await search('find_attendance_month', { user_id: user, month: at.slice(0, 7) });
+	assert.deepEqual([month.days_present, month.data.length], [1, 1]);
+	assert.deepEqual({ id: day.id, ...month.data[0] }, day);
+	await assertFits('find_attendance_month', [month]);
+	for (const inputData of [{ user_id: 'nobody' }, { user_id: user, employee_id: 'NOSUCH' }]) {
+		const when = { date: '2026-11-24', month: '2026-11' };
+		assert.deepEqual(await search('find_attendance_day', { ...when, ...inputData }), []);
+		assert.deepEqual(await search('find_attendance_month', { ...when, ...inputData }), []);
+	}
+	const wrong = await failureOf(search('find_attendance_day', { user_id: user, date: '24.11.' }));
+	assert.match(wrong.message, /date: is required, e\.g\. date=2026-11-24/);
+});
+
+test('an employee is created, found and changed', async () => {
+	const machine = await newMachine();
+	const write = (key, inputData) => run(App.creates[key].operation.perform, { inputData });
+	const user = `B${Date.now()}`;
+	const wanted = { user_id: user, employee_id: `E-${user}`, name: `Asha ${user}` };
+	const made = await write('create_employee', { ...wanted, device_id: '' });
+	assert.deepEqual(made, { ...wanted, id: user, device_id: null });
+	const again = await failureOf(write('create_employee', { ...wanted, employee_id: 'E-2' }));
+	assert.match(again.message, /already belongs to employee E-B\d+\. Use Update Employee/);
+	for (const employee of [user, `e-${user.toLowerCase()}`, wanted.name.toUpperCase()]) {
+		assert.deepEqual(await search('find_employee', { employee }), [made]);
+	}
+	await assertFits('find_employee', [made]);
+	assert.deepEqual(await search('find_employee', { employee: 'nobody' }), []);
+
+	const changed = await write('update_employee', { user_id: user, employee_id: '', name: 'Mary' });
+	assert.deepEqual(changed, { ...made, name: 'Mary' });
+	const here = await write('create_employee', { ...wanted, device_id: machine.id });
+	assert.equal(here.device_id, machine.id);
+	const offered = await run(App.triggers.employee_list.operation.perform, { inputData: {} });
+	assert.ok(
+		offered.some(({ id, employee_id: employee }) => id === user && employee === made.employee_id),
+	);
+
+	const nothing = await failureOf(write('update_employee', { user_id: user }));
+	assert.match(nothing.message, /Enter an Employee or a Name/);
+	const missing = await failureOf(write('update_employee', { user_id: 'nobody', name: 'X' }));
+	assert.match(missing.message, /There is no employee with this user ID/);
 });

@@ -14,6 +14,15 @@ import {
 	until,
 } from './stage.mjs';
 
+/** Has the relay send a sample, for events that it only sends on its own after some time. */
+const sampled = (type) => (_, id) =>
+	api('POST', `/v1/subscriptions/${id}/test`, { event_type: type });
+const SAMPLED = {
+	attendance_day_changed: sampled('attendance.day_changed'),
+	device_silent: sampled('device.silent'),
+	device_back: sampled('device.back'),
+};
+
 /** Causes each trigger's event on a device. */
 const CAUSES = {
 	new_punch: (machine) => machine.act('punch', { user_id: '100', type: 'check_out' }),
@@ -25,6 +34,8 @@ const CAUSES = {
 	command_finished: (machine) =>
 		api('POST', '/v1/actions/enable-user', { device_id: machine.id, user_id: '100' }),
 	any_event: (machine) => machine.act('punch', { user_id: '100' }),
+	unknown_user: (machine) => machine.act('punch', { user_id: '404' }),
+	...SAMPLED,
 };
 const TYPES = {
 	new_punch: ['attendance.punch'],
@@ -35,6 +46,10 @@ const TYPES = {
 	device_clock_changed: ['device.time_changed'],
 	command_finished: ['command.completed', 'command.failed', 'command.unknown', 'command.cancelled'],
 	any_event: ['*'],
+	unknown_user: ['user.unknown'],
+	attendance_day_changed: ['attendance.day_changed'],
+	device_silent: ['device.silent'],
+	device_back: ['device.back'],
 };
 const hooks = Object.values(App.triggers).filter(({ operation }) => operation.type === 'hook');
 
@@ -72,10 +87,11 @@ for (const { key, operation } of hooks) {
 		assert.deepEqual(made.filters.device_ids, [machine.id]);
 		assert.deepEqual(made.filters.user_ids, []);
 
-		await CAUSES[key](machine);
-		const delivery = { ...zap, rawRequest: await zap.next() };
+		await CAUSES[key](machine, zap.subscribeData.id);
+		const delivery = { ...zap, rawRequest: await zap.next(30) };
 		const [event] = await run(operation.perform, delivery);
-		assert.equal(event.device_id, machine.id);
+		assert.equal(event.test, key in SAMPLED);
+		if (!event.test) assert.equal(event.device_id, machine.id);
 		assert.ok(TYPES[key].includes(event.type) || key === 'any_event', event.type);
 		const fields = await fieldsOf(key, {});
 		for (const [name, value] of Object.entries(event)) {
@@ -86,7 +102,7 @@ for (const { key, operation } of hooks) {
 		const body = delivery.rawRequest.content;
 		const { secret } = zap.subscribeData;
 		const forged = [
-			{ ...delivery.rawRequest, content: body.replace(machine.id, 'ANOTHER') },
+			{ ...delivery.rawRequest, content: body.replace('"type"', '"kind"') },
 			signed('whsec_bm90IHRoZSBzZWNyZXQgb2YgdGhpcyBvbmU=', body),
 			signed(secret, body, Math.floor(Date.now() / 1000) - 3600),
 			{ ...delivery.rawRequest, headers: {} },
@@ -117,6 +133,32 @@ for (const { key, operation } of hooks) {
 		}
 	});
 }
+
+test('a Zap that subscribes twice has one subscription and a valid secret', async () => {
+	const machine = await newMachine();
+	const { operation } = App.triggers.new_punch;
+	const zap = await subscribed(operation, { device_ids: [machine.id] });
+	const bundle = { inputData: zap.inputData, targetUrl: zap.url };
+	const subscribeData = await run(operation.performSubscribe, bundle);
+	assert.equal(subscribeData.id, zap.subscribeData.id);
+	await machine.act('punch', { user_id: '100' });
+	const delivery = { ...zap, subscribeData, rawRequest: await zap.next() };
+	assert.equal((await run(operation.perform, delivery)).length, 1);
+	await run(operation.performUnsubscribe, zap);
+});
+
+test('a subscription that is created in the editor expires', async () => {
+	const { operation } = App.triggers.new_punch;
+	const { url: targetUrl } = await hook();
+	const expiry = async (meta) => {
+		const inputData = { user_ids: [String(Object.keys(meta).length)] };
+		const { id } = await run(operation.performSubscribe, { inputData, targetUrl, meta });
+		return (await api('GET', `/v1/subscriptions/${id}`)).data.expires_at;
+	};
+	const seconds = (Date.parse(await expiry({ isLoadingSample: true })) - Date.now()) / 1000;
+	assert.ok(3500 < seconds && seconds <= 3600, String(seconds));
+	assert.equal(await expiry({}), null);
+});
 
 test('a batch of events is as many results', async () => {
 	const machine = await newMachine();

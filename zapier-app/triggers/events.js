@@ -79,7 +79,7 @@ const TRIGGERS = [
 	{
 		key: 'user_updated',
 		noun: 'User',
-		label: 'User Updated',
+		label: 'User Added or Changed',
 		description: 'Triggers when a user is added or changed on a device.',
 		types: ['user.updated'],
 		inputFields: [DEVICES, USERS],
@@ -95,7 +95,7 @@ const TRIGGERS = [
 	{
 		key: 'credential_updated',
 		noun: 'Credential',
-		label: 'Credential Updated',
+		label: 'Credential Added or Changed',
 		description:
 			"Triggers when a user's card, PIN, fingerprint, face, palm or photo is added or changed.",
 		types: ['credential.updated'],
@@ -108,6 +108,41 @@ const TRIGGERS = [
 		description: "Triggers when a device's clock is set manually.",
 		types: ['device.time_changed'],
 		inputFields: [DEVICES],
+	},
+	{
+		key: 'attendance_day_changed',
+		noun: 'Attendance Day',
+		label: 'Attendance Day Changed',
+		description:
+			"Triggers when a person's day changes: first in, last out, hours, or a missing punch.",
+		types: ['attendance.day_changed'],
+		inputFields: [USERS],
+	},
+	{
+		key: 'device_silent',
+		noun: 'Device',
+		label: 'Device Silent',
+		description:
+			"Triggers when a device hasn't been in contact for a while during its working hours.",
+		types: ['device.silent'],
+		inputFields: [DEVICES],
+	},
+	{
+		key: 'device_back',
+		noun: 'Device',
+		label: 'Device Back',
+		description: 'Triggers when a device that was silent is in contact again.',
+		types: ['device.back'],
+		inputFields: [DEVICES],
+	},
+	{
+		key: 'unknown_user',
+		noun: 'Unknown User',
+		label: 'Unknown User',
+		description:
+			'Triggers when someone punches who is neither known to the device nor in the list of employees.',
+		types: ['user.unknown'],
+		inputFields: [DEVICES, USERS],
 	},
 	{
 		key: 'command_finished',
@@ -131,7 +166,10 @@ const TRIGGERS = [
 /** The maximum number of events in a delivery. A device that was offline sends thousands at once. */
 const BATCH = { batch_max: 100, batch_wait_ms: 500 };
 
-function wanted(trigger, types, { targetUrl, inputData }) {
+/** How long a subscription lasts that was created in the editor, where nothing may delete it. */
+const TEST_SECONDS = 3600;
+
+function wanted(trigger, types, { targetUrl, inputData, meta }) {
 	return {
 		target_url: targetUrl,
 		event_types: types,
@@ -143,6 +181,7 @@ function wanted(trigger, types, { targetUrl, inputData }) {
 		description: `Zapier: ${trigger.label}`,
 		include_card_numbers: isOn(inputData.include_card_numbers),
 		...BATCH,
+		...(meta?.isLoadingSample && { expires_in: TEST_SECONDS }),
 	};
 }
 

@@ -18,7 +18,13 @@ async function choices(z, bundle, path, params, option) {
 	return [...new Map(rows.map(option).map((one) => [one.id, one])).values()];
 }
 
-function picker(key, noun, perform) {
+const employee = ({ user_id: id, employee_id: employeeId, name }) => ({
+	id,
+	employee_id: employeeId,
+	name: named(name, employeeId),
+});
+
+function picker(key, noun, perform, more = {}) {
 	return {
 		key,
 		noun,
@@ -30,10 +36,11 @@ function picker(key, noun, perform) {
 		operation: {
 			perform,
 			canPaginate: true,
-			sample: { id: '100', name: 'Manu Mona (100)' },
+			sample: { id: '100', name: 'Manu Mona (100)', ...more },
 			outputFields: [
 				{ key: 'id', label: 'ID', type: 'string' },
 				{ key: 'name', label: 'Name', type: 'string' },
+				...Object.keys(more).map((name) => ({ key: name, label: 'Employee ID', type: 'string' })),
 			],
 		},
 	};
@@ -47,5 +54,11 @@ module.exports = [
 	),
 	picker('all_user_list', 'User of Any Device', (z, bundle) =>
 		choices(z, bundle, '/v1/users', {}, user),
+	),
+	picker(
+		'employee_list',
+		'Employee',
+		(z, bundle) => choices(z, bundle, '/v1/employees', {}, employee),
+		{ employee_id: 'EMP-0042' },
 	),
 ];
