@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import redis
+
 from app.api.auth import caller, store
+from app.api.problems import Problem
+from app.store.access.idempotency import Reservation, StillRunning
 from app.store.subscriptions.records import FILTERS, Subscription
 
 _COMPARED = (
@@ -18,6 +25,39 @@ _COMPARED = (
     "batch_wait_ms",
     "include_card_numbers",
 )
+_WAIT_SECONDS = 10.0
+_BETWEEN_SECONDS = 0.05
+
+
+@contextmanager
+def one_at_a_time(target_url: str) -> Iterator[None]:
+    """Let the caller's requests for a URL wait for each other, so that simultaneous ones create one subscription.
+
+    Raises a 409 Problem after ten seconds, for example if the process that handled the other request was killed.
+    """
+    reservation = _reserved(target_url)
+    try:
+        yield
+    finally:
+        with suppress(redis.RedisError, OSError):  # it expires
+            store().idempotency.release(reservation)
+
+
+def _reserved(target_url: str) -> Reservation:
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            # No client's Idempotency-Key contains a line break.
+            found = store().idempotency.reserve(caller().id, f"subscribe\n{target_url}", b"")
+        except StillRunning:
+            if time.monotonic() > deadline:
+                raise Problem(
+                    409, "Another request to subscribe this URL is still in progress. Try again in a minute."
+                ) from None
+            time.sleep(_BETWEEN_SECONDS)
+            continue
+        assert isinstance(found, Reservation)
+        return found
 
 
 def new_token() -> str:

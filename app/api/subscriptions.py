@@ -14,7 +14,7 @@ from app.api.delivery_formats import check_format, merged_mapping
 from app.api.find_subscription import find_subscription, no_subscription
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
-from app.api.repeated_subscriptions import new_token, subscribed_again
+from app.api.repeated_subscriptions import new_token, one_at_a_time, subscribed_again
 from app.api.request_helpers import answer, body, created, existed, limit, page
 from app.api.subscription_checks import (
     check_card_numbers,
@@ -129,10 +129,21 @@ def create() -> Response:
     check_format(values["format"], values["batch_max"], values["field_mapping"])
     fields = {**_fields(values), "created_by": caller().id}
     token = new_token() if token_header else None
-    existing = subscribed_again(fields, token_header, token)
-    if existing is not None:
-        shown = {**_shown(existing), "secret": None, "token": token}
-        return existed(shown, f"{PATH}/{existing.id}")
+    with one_at_a_time(fields["target_url"]):
+        existing = subscribed_again(fields, token_header, token)
+        if existing is not None:
+            shown = {**_shown(existing), "secret": None, "token": token}
+            return existed(shown, f"{PATH}/{existing.id}")
+        if token_header:
+            fields["headers"][token_header] = token
+        subscription = _create(fields)
+    note_card_numbers(values, subscription)
+    shown = {**_shown(subscription), "secret": subscription.secrets[0][0], "token": token}
+    return created(shown, f"{PATH}/{subscription.id}")
+
+
+def _create(fields: dict[str, Any]) -> Subscription:
+    """Create a subscription, which is audited. Raises a Problem if there are too many."""
     most = store().settings.limits.most_subscriptions
     if store().subscriptions.count() >= most:
         raise Problem(
@@ -140,13 +151,9 @@ def create() -> Response:
             f"There are already {most} subscriptions, the maximum set by RELAY_MOST_SUBSCRIPTIONS. Delete "
             "unused subscriptions or raise the limit.",
         )
-    if token_header:
-        fields["headers"][token_header] = token
     subscription = store().subscriptions.create(fields, store().events.last_entries())
     store().audit.record(caller().id, "subscription.created", subject=subscription.id)
-    note_card_numbers(values, subscription)
-    shown = {**_shown(subscription), "secret": subscription.secrets[0][0], "token": token}
-    return created(shown, f"{PATH}/{subscription.id}")
+    return subscription
 
 
 @blueprint.get("")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import secrets
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -43,6 +45,20 @@ def test_subscribing_twice_makes_one_subscription(relay: Relay, device: Device, 
     (got,) = receiver.wait(1)
     assert verify(made["secret"], got)["device_id"] == device.id
     assert len(got.headers["webhook-signature"].split()) == 1
+
+
+def test_simultaneous_requests_make_one_subscription(
+    relay: Relay, device: Device, receiver: Receiver
+) -> None:
+    together = threading.Barrier(8)
+
+    def press(_: int) -> int:
+        together.wait()
+        return subscribe(relay, receiver, device).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(press, range(8))) == [200] * 7 + [201]
+    assert len(targets(relay, receiver)) == 1
 
 
 @pytest.mark.parametrize(
