@@ -95,8 +95,8 @@ def check_absent(exists: bool) -> None:
     if exists and request.headers.get("If-None-Match", "").strip() == "*":
         raise Problem(
             412,
-            "There is already one, and the request has If-None-Match: *, which only creates.",
-            [("If-None-Match", "matches what exists already")],
+            "It already exists, and with If-None-Match: * the request may only create it.",
+            [("If-None-Match", "is *, but it already exists")],
         )
 
 

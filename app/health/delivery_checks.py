@@ -76,8 +76,8 @@ def _without_key_warnings(subscriptions: list[Subscription], keys: set[str]) -> 
     named = ", ".join(f"{one.id} ({_origin(one.target_url)})" for one in found[:_MOST_NAMED])
     more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
     return [
-        f"The API keys that created these subscriptions were deleted: {named}{more}. They still get events. If nobody "
-        "needs them, delete them in the console or with DELETE /v1/subscriptions/{id}."
+        f"The API keys that created these subscriptions were deleted: {named}{more}. They still receive events. "
+        "Delete those that aren't needed, in the console or with DELETE /v1/subscriptions/{id}."
     ]
 
 

@@ -68,7 +68,7 @@ SUBSCRIPTION_PARTS: dict[str, Json] = {
         null=True,
     ),
     "orphan_reason": text(
-        "Why nobody may need it any more: the API key that created it was deleted (`api_key_deleted`), or its target "
+        "Why it may no longer be needed: the API key that created it was deleted (`api_key_deleted`), or its target "
         "answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null.",
         "api_key_deleted",
         null=True,

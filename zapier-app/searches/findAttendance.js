@@ -26,7 +26,7 @@ const dated = (key, label, example, helpText) => ({
 	type: 'string',
 	required: true,
 	placeholder: example,
-	helpText: `${helpText} A date and time from another step can be used, too.`,
+	helpText: `${helpText} You can also use a date and time from another step.`,
 });
 const DATE = dated('date', 'Date', '2026-11-24', 'The day, such as 2026-11-24.');
 const MONTH = dated('month', 'Month', '2026-11', 'The month, such as 2026-11.');

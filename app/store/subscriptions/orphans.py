@@ -1,4 +1,4 @@
-"""Subscriptions that nobody may need any more. Only their owner knows, so the relay shows them and keeps them."""
+"""Subscriptions that may no longer be needed. Only their owner can decide, so the relay reports them and keeps them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NOT_FOUND = 404
 def orphan_reason(
     subscription: Subscription, key_ids: Collection[str], last_failure: tuple[int, str] | None
 ) -> str | None:
-    """Return `api_key_deleted` or `target_not_found` if nobody may need a subscription any more, otherwise None.
+    """Return `api_key_deleted` or `target_not_found` if a subscription may no longer be needed, otherwise None.
 
     `key_ids` are the IDs of all API keys, and `last_failure` is the status and error of the last attempt if the target
     is failing, otherwise None. A target that answers 404 is usually the webhook of a workflow that was deleted or is

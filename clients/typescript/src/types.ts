@@ -266,7 +266,7 @@ export interface Subscription {
   created_at: string;
   /** ID of the API key that created it; null if that isn't known. */
   created_by: string | null;
-  /** Why nobody may need it any more: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null. */
+  /** Why it may no longer be needed: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null. */
   orphan_reason: string | null;
   /** When it is deleted automatically; null if it doesn't expire. */
   expires_at: string | null;
@@ -318,7 +318,7 @@ export interface SubscriptionWithSecret {
   created_at: string;
   /** ID of the API key that created it; null if that isn't known. */
   created_by: string | null;
-  /** Why nobody may need it any more: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null. */
+  /** Why it may no longer be needed: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null. */
   orphan_reason: string | null;
   /** When it is deleted automatically; null if it doesn't expire. */
   expires_at: string | null;
@@ -372,7 +372,7 @@ export interface NewSubscription {
   created_at: string;
   /** ID of the API key that created it; null if that isn't known. */
   created_by: string | null;
-  /** Why nobody may need it any more: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null. */
+  /** Why it may no longer be needed: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null. */
   orphan_reason: string | null;
   /** When it is deleted automatically; null if it doesn't expire. */
   expires_at: string | null;

@@ -275,7 +275,7 @@ class Subscription(TypedDict):
     created_by: str | None
     """ID of the API key that created it; null if that isn't known."""
     orphan_reason: str | None
-    """Why nobody may need it any more: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null."""
+    """Why it may no longer be needed: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null."""
     expires_at: str | None
     """When it is deleted automatically; null if it doesn't expire."""
     pending: int
@@ -327,7 +327,7 @@ class SubscriptionWithSecret(TypedDict):
     created_by: str | None
     """ID of the API key that created it; null if that isn't known."""
     orphan_reason: str | None
-    """Why nobody may need it any more: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null."""
+    """Why it may no longer be needed: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null."""
     expires_at: str | None
     """When it is deleted automatically; null if it doesn't expire."""
     pending: int
@@ -381,7 +381,7 @@ class NewSubscription(TypedDict):
     created_by: str | None
     """ID of the API key that created it; null if that isn't known."""
     orphan_reason: str | None
-    """Why nobody may need it any more: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null."""
+    """Why it may no longer be needed: the API key that created it was deleted (`api_key_deleted`), or its target answers 404 (`target_not_found`), as webhooks of deleted or inactive workflows do. Otherwise null."""
     expires_at: str | None
     """When it is deleted automatically; null if it doesn't expire."""
     pending: int
