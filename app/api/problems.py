@@ -31,7 +31,15 @@ _once = OnceAMinute()
 
 _IN_DETAIL = 5  # invalid fields named in `detail`
 _LISTED = 50  # invalid fields listed in `errors`
-_HEADERS = ("Idempotency-Key", "Prefer", "Last-Event-ID", "Content-Type", "If-Match", "If-None-Match", "Accept")
+_HEADERS = (
+    "Idempotency-Key",
+    "Prefer",
+    "Last-Event-ID",
+    "Content-Type",
+    "If-Match",
+    "If-None-Match",
+    "Accept",
+)
 _RETRY_AFTER = {429: "10", 503: "1"}  # seconds
 
 

@@ -19,8 +19,8 @@ CODES: Final[Mapping[str, str]] = {
     "a stream. Send `Accept: application/json`, or leave the header out.",
     "too_slow": "The body arrived too slowly. Send it faster, or in smaller requests.",
     "conflict": "It already exists, its state doesn't allow the request, or a maximum number is reached.",
-    "precondition_failed": "It was changed after you read it, so its ETag isn't the one in `If-Match`: read it again. Or "
-    "it already exists, and the request has `If-None-Match: *`.",
+    "precondition_failed": "It was changed after you read it, so its ETag isn't the one in `If-Match`: read it again. "
+    "Or it already exists, and the request has `If-None-Match: *`.",
     "idempotency_key_reused": "The `Idempotency-Key` was already used with a different request. Use a new key.",
     "request_in_progress": "The first request with this `Idempotency-Key` is still in progress. Try again after "
     "`Retry-After`.",
