@@ -17,7 +17,7 @@ from app.openapi.vocabulary import Json
 from app.schemas.actions import ACTIONS, Action
 
 _LOWER = ("a", "and", "of", "the", "to", "with", "without")
-_WORDS = {"id": "ID", "pin": "PIN", "url": "URL", "utc": "UTC", "mime": "MIME", "mac": "MAC"}
+_WORDS = {"id": "ID", "ids": "IDs", "pin": "PIN", "url": "URL", "utc": "UTC", "mime": "MIME", "mac": "MAC"}
 _LABELS = {
     "device_id": "Device",
     "password": "PIN",
@@ -31,13 +31,21 @@ _LABELS = {
     "card_last4": "Card's Last Four Characters",
     "test": "Is Test",
 }
+_RESOURCES = {
+    "attendance": "AttendanceDay",
+    "command": "CommandWithResult",
+    "delivery": "Delivery",
+    "device": "Device",
+    "subscription": "Subscription",
+}
 _TIMES = ("start_time", "end_time", "start", "end")
 
 
 def catalog() -> Json:
-    """Return `events`, `punch_types`, `credentials`, `command` and `actions` as JSON, in the registry's order.
+    """Return the parts of the catalogue as JSON, in the registry's order.
 
-    `command` are the fields in every action's response, and an action's `result` are its additional fields.
+    `command` are the fields in every action's response, and an action's `result` are its additional fields. `resources`
+    has the fields of each resource.
     """
     return {
         "events": [_event(event_type) for event_type in SCHEMAS],
@@ -47,14 +55,23 @@ def catalog() -> Json:
             for kind, data in CREDENTIAL_FIELDS.items()
         ],
         "command": values(command_schemas.COMPLETED),
+        "resources": {
+            resource: [
+                {"value": field, "label": _label(field)} for field in schemas.COMPONENTS[name]["properties"]
+            ]
+            for resource, name in _RESOURCES.items()
+        },
         "actions": [_action(action) for action in ACTIONS.values()],
     }
 
 
 def title(text: str) -> str:
     """Return a text in title case: `user_id` → `User ID`, `Add user with card` → `Add User with Card`."""
-    first, *rest = text.replace(".", " ").replace("_", " ").split()
-    return " ".join([_word(first), *(word if word in _LOWER else _word(word) for word in rest)])
+    words = text.replace(".", " ").replace("_", " ").split()
+    last = len(words) - 1
+    return " ".join(
+        word if word in _LOWER and 0 < place < last else _word(word) for place, word in enumerate(words)
+    )
 
 
 def _word(word: str) -> str:
@@ -82,7 +99,7 @@ def _value(name: str, part: Json, *, example: Any) -> Json:
     kinds = part["type"] if isinstance(part["type"], list) else [part["type"]]
     made = {
         "name": name,
-        "label": _LABELS.get(name, title(name)) if name != "device_id" else "Device ID",
+        "label": _label(name),
         "type": next(kind for kind in kinds if kind != "null"),
         "description": part["description"],
     }
@@ -91,6 +108,11 @@ def _value(name: str, part: Json, *, example: Any) -> Json:
     if made["type"] == "array":
         return {**made, "fields": values(part["items"])}
     return {**made, "example": example}
+
+
+def _label(name: str) -> str:
+    """Return the label of a field in an event or response. In an action's body, `device_id` has a picker of devices."""
+    return "Device ID" if name == "device_id" else _LABELS.get(name, title(name))
 
 
 def values(schema: Json) -> list[Json]:

@@ -22,7 +22,7 @@ export class CamsRelayApi implements ICredentialType {
 			name: 'relayUrl',
 			type: 'string',
 			default: '',
-			placeholder: 'https://relay.example.com',
+			placeholder: 'e.g. https://relay.example.com',
 			description: 'URL at which n8n can reach your cams-relay, without a path',
 			required: true,
 		},

@@ -8,6 +8,8 @@ export interface Catalog {
 	punch_types: Choice[];
 	credentials: CredentialType[];
 	command: Value[];
+	/** The fields of each resource. */
+	resources: Record<string, Choice[]>;
 	actions: Action[];
 }
 

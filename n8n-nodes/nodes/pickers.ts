@@ -17,6 +17,12 @@ function user(row: IDataObject): INodePropertyOptions {
 	return { name: row.full_name ? `${row.full_name as string} (${id})` : id, value: id };
 }
 
+function employee(row: IDataObject): INodePropertyOptions {
+	const id = row.user_id as string;
+	const about = [row.name, row.employee_id, `user ${id}`].filter(Boolean).join(', ');
+	return { name: row.device_id ? `${about} on ${row.device_id as string}` : about, value: id };
+}
+
 function event(row: IDataObject): INodePropertyOptions {
 	const about = [row.type, row.user_id && `user ${row.user_id as string}`, row.occurred_at];
 	const name = about.filter(Boolean).join(', ');
@@ -30,6 +36,11 @@ function command(row: IDataObject): INodePropertyOptions {
 		name: `${about.filter(Boolean).join(', ')}: ${row.status as string} (${id})`,
 		value: id,
 	};
+}
+
+function subscription(row: IDataObject): INodePropertyOptions {
+	const id = row.id as string;
+	return { name: `${(row.description || row.target_url) as string} (${id})`, value: id };
 }
 
 /**
@@ -67,17 +78,27 @@ export async function searchDevices(
 	return await search.call(this, '/v1/devices', {}, device, filter, cursor);
 }
 
-/** Returns the users reported by the selected device, or by all devices if none is selected. */
+/** Returns the users reported by the selected devices, or by all devices if none is selected. */
 export async function searchUsers(
 	this: ILoadOptionsFunctions,
 	filter?: string,
 	cursor?: string,
 ): Promise<INodeListSearchResult> {
-	const chosen = this.getCurrentNodeParameter('deviceId', { extractValue: true }) as
-		| string
-		| undefined;
-	const qs = chosen ? { device_id: chosen } : {};
+	// The action node has one of these, and the trigger the other. Extracting the value of one that is missing would throw.
+	const device = this.getCurrentNodeParameter('deviceId') as { value?: string } | undefined;
+	const devices = this.getCurrentNodeParameter('deviceIds') as string[] | undefined;
+	const ids = device?.value ?? (devices ?? []).join(',');
+	const qs = ids ? { device_id: ids } : {};
 	return await search.call(this, '/v1/users', qs, user, filter, cursor);
+}
+
+/** Returns the people in the list of employees. */
+export async function searchEmployees(
+	this: ILoadOptionsFunctions,
+	filter?: string,
+	cursor?: string,
+): Promise<INodeListSearchResult> {
+	return await search.call(this, '/v1/employees', {}, employee, filter, cursor);
 }
 
 /** Returns the newest events, or only those with photos for the operation that gets a photo. */
@@ -97,4 +118,12 @@ export async function searchCommands(
 	cursor?: string,
 ): Promise<INodeListSearchResult> {
 	return await search.call(this, '/v1/commands', {}, command, filter, cursor);
+}
+
+export async function searchSubscriptions(
+	this: ILoadOptionsFunctions,
+	filter?: string,
+	cursor?: string,
+): Promise<INodeListSearchResult> {
+	return await search.call(this, '/v1/subscriptions', {}, subscription, filter, cursor);
 }

@@ -4,6 +4,7 @@ import {
 	type IExecuteFunctions,
 	type IHookFunctions,
 	type IHttpRequestMethods,
+	type IHttpRequestOptions,
 	type ILoadOptionsFunctions,
 	type IWebhookFunctions,
 	type JsonObject,
@@ -50,17 +51,47 @@ interface Problem extends IDataObject {
 }
 
 const PAGE = 200;
+/** What a proxy answers if the server behind it doesn't. */
+const BEHIND_PROXY = [502, 503, 504];
+/** The beginning of the relay's message for a URL that it doesn't have, for example if the Relay URL ends with /v1. */
+const UNKNOWN_ENDPOINT = 'The requested URL was not found';
 
 /** Calls the relay's API. Throws a NodeApiError with the relay's message unless the status is 2xx or in `also`. */
 export async function call(
 	this: Caller,
 	method: IHttpRequestMethods,
 	path: string,
-	{ body, qs, headers, also = [], itemIndex }: Call = {},
+	options: Call = {},
 ): Promise<Answer> {
+	return (await request.call(this, method, path, options, { json: true })) as Answer;
+}
+
+/** Reads a file from the relay's API. Throws a NodeApiError with the relay's message unless the status is 2xx. */
+export async function file(
+	this: Caller,
+	path: string,
+	options: Call,
+): Promise<{ content: Buffer; name: string; mime: string }> {
+	const answer = await request.call(this, 'GET', path, options, { encoding: 'arraybuffer' });
+	const { 'content-disposition': disposition, 'content-type': mime } = answer.headers;
+	const name = /filename="?([^";]+)/.exec(String(disposition))?.[1];
+	return {
+		content: Buffer.from(answer.body as unknown as ArrayBuffer),
+		name: name ?? 'file',
+		mime: String(mime).split(';')[0],
+	};
+}
+
+async function request(
+	this: Caller,
+	method: IHttpRequestMethods,
+	path: string,
+	{ body, qs, headers, also = [], itemIndex }: Call,
+	how: Pick<IHttpRequestOptions, 'json' | 'encoding'>,
+): Promise<{ status: number; headers: IDataObject; body: unknown }> {
 	const { relayUrl } = await this.getCredentials<{ relayUrl: string }>('camsRelayApi');
 	const baseURL = relayUrl.replace(/\/+$/, '');
-	let response: { statusCode: number; headers: IDataObject; body: IDataObject };
+	let response: { statusCode: number; headers: IDataObject; body: unknown };
 	try {
 		response = await this.helpers.httpRequestWithAuthentication.call(this, 'camsRelayApi', {
 			method,
@@ -69,7 +100,8 @@ export async function call(
 			body,
 			qs,
 			headers: headers as Record<string, string>,
-			json: true,
+			...how,
+			disableFollowRedirect: true,
 			returnFullResponse: true,
 			ignoreHttpStatusErrors: true,
 		});
@@ -85,7 +117,7 @@ export async function call(
 	if ((status >= 200 && status < 300) || also.includes(status)) {
 		return { status, headers: response.headers, body: response.body };
 	}
-	throw problem.call(this, status, response.body as Problem, baseURL, itemIndex);
+	throw problem.call(this, response, baseURL, itemIndex);
 }
 
 /** Returns the message and description for a relay that doesn't answer. */
@@ -112,20 +144,57 @@ function placeOf({ pointer, parameter, header }: Fault): string {
 	return pointer?.slice(1).replace(/\//g, '.') || parameter || header || 'body';
 }
 
+/** Returns the fields of the relay's problem+json. Another server usually answers with HTML or text, which has none. */
+function problemIn(body: unknown): Problem {
+	if (typeof body !== 'object' || body === null) return {};
+	if (!Buffer.isBuffer(body) && !(body instanceof ArrayBuffer)) return body as Problem;
+	try {
+		return problemIn(JSON.parse(Buffer.from(body as ArrayBuffer).toString()));
+	} catch {
+		return {};
+	}
+}
+
+/** Returns the message and description for an answer that isn't the relay's, or from a wrong path of it. */
+function elsewhere(
+	status: number,
+	headers: IDataObject,
+	baseURL: string,
+): { message: string; description: string } {
+	if (status >= 300 && status < 400 && headers.location) {
+		const { origin } = new URL(String(headers.location), baseURL);
+		return {
+			message: `${baseURL} redirects to ${origin}`,
+			description: `Change the credential’s Relay URL to ${origin}, or to the relay’s own URL.`,
+		};
+	}
+	if (BEHIND_PROXY.includes(status)) {
+		return {
+			message: `The relay behind ${baseURL} can't be reached (HTTP status ${status})`,
+			description: 'A proxy answered instead. Check that the relay is running.',
+		};
+	}
+	return {
+		message: `There is no cams-relay at ${baseURL} (HTTP status ${status})`,
+		description: 'Check the credential’s Relay URL. It is the relay’s own URL, without a path.',
+	};
+}
+
 /** Converts the relay's problem+json to an n8n error with its message and, as the description, the field or command. */
 function problem(
 	this: Caller,
-	status: number,
-	body: Problem | string,
+	{
+		statusCode: status,
+		headers,
+		body,
+	}: { statusCode: number; headers: IDataObject; body: unknown },
 	baseURL: string,
 	itemIndex?: number,
 ): NodeApiError {
-	// Another server usually answers with HTML or text.
-	const known: Problem = typeof body === 'object' && body !== null ? body : {};
-	if (!known.title && !known.detail) {
+	const known = problemIn(body);
+	if ((!known.title && !known.detail) || known.detail?.startsWith(UNKNOWN_ENDPOINT)) {
 		return new NodeApiError(this.getNode(), known as JsonObject, {
-			message: `There is no cams-relay at ${baseURL} (HTTP status ${status})`,
-			description: 'Check the credential’s Relay URL. It is the relay’s own URL, without a path.',
+			...elsewhere(status, headers, baseURL),
 			httpCode: String(status),
 			itemIndex,
 		});

@@ -3,7 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
+import { CamsRelayApi } from '../dist/credentials/CamsRelayApi.credentials.js';
 import { CamsBiometrics } from '../dist/nodes/CamsBiometrics/CamsBiometrics.node.js';
+import { SIMPLE_FIELDS, chosenFields } from '../dist/nodes/CamsBiometrics/output.js';
 import { CamsBiometricsTrigger } from '../dist/nodes/CamsBiometricsTrigger/CamsBiometricsTrigger.node.js';
 
 const catalog = JSON.parse(readFileSync(new URL('../nodes/catalog.json', import.meta.url)));
@@ -90,6 +92,54 @@ test('what deletes everything asks for a confirmation, and nothing else does', (
 	}
 });
 
+test('an AI tool returns simplified results, all fields, or those that were selected', () => {
+	const shown = parametersOf('device', 'get').filter(
+		({ displayOptions }) => displayOptions.show['@tool']?.[0],
+	);
+	assert.deepEqual(
+		shown.map(({ displayName }) => displayName),
+		['Output', 'Fields'],
+	);
+	const simplify = parametersOf('device', 'get').find(({ name }) => name === 'simplify');
+	assert.deepEqual(simplify.displayOptions.hide, { '@tool': [true] });
+	const row = Object.fromEntries(catalog.resources.device.map(({ value }) => [value, value]));
+	const fields = (type, parameters) => {
+		const node = {
+			getNode: () => ({ type }),
+			getNodeParameter: (name, _, fallback) => parameters[name] ?? fallback,
+		};
+		return Object.keys(chosenFields.call(node, 'device', row, 0));
+	};
+	assert.equal(fields('x.camsBiometricsTool', {}).length, 10);
+	assert.equal(fields('x.camsBiometricsTool', { output: 'raw' }).length, Object.keys(row).length);
+	const selected = { output: 'selected', outputFields: ['label'] };
+	assert.deepEqual(fields('x.camsBiometricsTool', selected), ['id', 'label']);
+	assert.equal(fields('x.camsBiometrics', selected).length, 10);
+	assert.equal(fields('x.camsBiometrics', { simplify: false }).length, Object.keys(row).length);
+});
+
+test('simplified results have fields that the relay returns', () => {
+	for (const [resource, names] of Object.entries(SIMPLE_FIELDS)) {
+		const known =
+			resource === 'event'
+				? catalog.events.flatMap(({ fields }) => fields.map(({ name }) => name))
+				: catalog.resources[resource].map(({ value }) => value);
+		assert.deepEqual(
+			names.filter((name) => !known.includes(name)),
+			[],
+		);
+		assert.ok(resource === 'event' || names.length === 10, resource);
+	}
+});
+
+test('names of actions have no article, and every operation has one', () => {
+	const operations = properties.filter(({ name }) => name === 'operation');
+	for (const { name, action } of operations.flatMap(({ options }) => options)) {
+		assert.match(action, /^[A-Z][^A-Z]/, name);
+		assert.doesNotMatch(action, /\b(a|an|the)\b/, name);
+	}
+});
+
 test('every event type can be chosen, with what it means', () => {
 	const events = new CamsBiometricsTrigger().description.properties.find(
 		({ name }) => name === 'events',
@@ -101,12 +151,24 @@ test('every event type can be chosen, with what it means', () => {
 	assert.ok(events.options.every(({ description }) => description.length > 10));
 });
 
+/** Returns parameters, with those in collections. */
+function all(list) {
+	return list.flatMap((one) => [
+		one,
+		...all(one.values ?? (one.displayName ? (one.options ?? []) : [])),
+	]);
+}
+
+test('every placeholder is an example, or the text of the button that adds something', () => {
+	const nodes = Object.values(NODES).flatMap((Node) => new Node().description.properties);
+	const parameters = all([...nodes, ...new CamsRelayApi().properties]);
+	const modes = parameters.flatMap(({ modes = [] }) => modes);
+	const placeholders = [...parameters, ...modes].flatMap(({ placeholder = [] }) => placeholder);
+	assert.ok(placeholders.length > 20);
+	for (const placeholder of placeholders) assert.match(placeholder, /^(e\.g\. .|Add )/);
+});
+
 test('no parameter that holds a PIN is shown in clear', () => {
-	const all = (list) =>
-		list.flatMap((one) => [
-			one,
-			...all(one.values ?? (one.displayName ? (one.options ?? []) : [])),
-		]);
 	const pins = all(properties).filter(({ name }) => name === 'password' && name);
 	const fields = pins.filter(({ type }) => type === 'string');
 	assert.ok(fields.length > 0);

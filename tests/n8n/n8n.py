@@ -273,7 +273,8 @@ class N8n:
 
     def binary(self, item: Json, name: str) -> bytes:
         """The content of an item's binary field."""
-        where = {"action": "view", "id": item["binary"][name]["id"]}
+        # With the action "view", n8n refuses types that a browser doesn't show.
+        where = {"action": "download", "id": item["binary"][name]["id"]}
         answer = self.session.get(f"{self.url}/rest/binary-data", params=where, timeout=30)
         assert answer.status_code == 200, answer.text[:500]
         return answer.content

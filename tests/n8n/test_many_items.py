@@ -117,3 +117,62 @@ def test_each_round_of_a_loop_sends_its_own_commands(n8n: N8n, stage: Stage, dev
     execution = n8n.imported({"name": "loop", "nodes": nodes, "connections": connections}).run()
     assert execution.status == "success"
     assert len(stage.received(device)) == 3
+
+
+def two(stage: Stage) -> list[Device]:
+    devices = [stage.new_device() for _ in range(2)]
+    for device in devices:
+        stage.add_user(device)
+    return devices
+
+
+def test_an_item_goes_to_several_devices(n8n: N8n, stage: Stage, device: Device) -> None:
+    first, second = two(stage)
+    listed = f"{first.id}, {second.id},"
+    execution = n8n.run({**enable(listed, "100"), "options": {"moreDevices": [device.id, first.id]}})
+    results = execution.output("Cams")
+    assert [item["json"]["device_id"] for item in results] == [first.id, second.id, device.id]
+    assert {item["json"]["status"] for item in results} == {"completed"}
+    for one in (first, second, device):
+        assert users_of(stage, one) == ["100"]
+    rows = [{"devices": [first.id, second.id], "user": "100"}]
+    execution = n8n.run(enable("={{ $json.devices }}"), items=rows)
+    assert [row["device_id"] for row in execution.json("Cams")] == [first.id, second.id]
+
+
+def test_a_chosen_idempotency_key_counts_for_each_device(n8n: N8n, stage: Stage) -> None:
+    devices = two(stage)
+    listed = ",".join(device.id for device in devices)
+    for _ in range(2):
+        execution = n8n.run({**enable(listed, "100"), "options": {"idempotencyKey": f"once {listed}"}})
+        assert execution.status == "success", execution.error
+    assert [len(stage.received(device)) for device in devices] == [1, 1]
+
+
+def test_an_error_names_its_device_if_there_are_several(n8n: N8n, stage: Stage) -> None:
+    first, second = two(stage)
+    stage.machine(second).drop_user("100")
+    wanted = enable(f"{first.id},{second.id}", "100")
+    good, bad = n8n.run(wanted, onError="continueRegularOutput").json("Cams")
+    assert (good["device_id"], good["status"]) == (first.id, "completed")
+    assert (bad["device_id"], bad["status"]) == (second.id, 404) and "error" in bad
+    execution = n8n.run(wanted, onError="continueErrorOutput")
+    assert [row["device_id"] for row in execution.json("Cams")] == [first.id]
+    (failed,) = execution.output("Cams", branch=1)
+    assert failed["json"]["details"] == {"status": 404, "device_id": second.id}
+    stopped = n8n.run(wanted)
+    assert stopped.error["description"].endswith(f"Device: {second.id}")
+
+
+def test_a_punch_log_is_loaded_for_dates_without_times(n8n: N8n, stage: Stage, device: Device) -> None:
+    other = stage.new_device()
+    body = {
+        "device_id": other.id,
+        "start_time": "2026-11-01T00:00:00",
+        "end_time": "2026-11-02T23:59:59",
+    }
+    assert stage.relay.call("POST", "/v1/actions/load-log", json=body).status_code == 200
+    wanted = {"resource": "log", "operation": "load-log", "deviceId": chosen(device.id)}
+    execution = n8n.run({**wanted, "startTime": "2026-11-01", "endTime": "2026-11-02"})
+    assert execution.status == "success", execution.error
+    assert stage.received(device) == stage.received(other)

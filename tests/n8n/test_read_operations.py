@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from simulator.jpeg import make_jpeg
 from tests.harness import API_KEY, Device, free_port, wait_for
 from tests.n8n.n8n import ACTION, TRIGGER, Execution, Json, N8n
-from tests.n8n.operations import READS, chosen
+from tests.n8n.operations import chosen, read
 from tests.stage import Stage
 
 pytestmark = [
@@ -19,13 +21,6 @@ pytestmark = [
 
 
 # Reading from the relay
-
-
-def read(n8n: N8n, resource: str, operation: str, **more: Any) -> Execution:
-    assert operation in READS[resource]
-    execution = n8n.run({"resource": resource, "operation": operation, "output": "raw", **more})
-    assert execution.status == "success", execution.error
-    return execution
 
 
 def test_devices_are_read(n8n: N8n, stage: Stage, device: Device) -> None:
@@ -69,7 +64,7 @@ def punch_of_77(stage: Stage, device: Device) -> Json:
     return found
 
 
-def test_few_fields_are_returned_unless_others_are_chosen(n8n: N8n, stage: Stage, device: Device) -> None:
+def test_results_are_simplified(n8n: N8n, stage: Stage, device: Device) -> None:
     device.send_done(device.punch("77"))
     event = punch_of_77(stage, device)
     body = {"device_id": device.id, "user_id": "100"}
@@ -81,13 +76,10 @@ def test_few_fields_are_returned_unless_others_are_chosen(n8n: N8n, stage: Stage
     }
     for (resource, name), row in whole.items():
         where = {name: chosen(row["id"])}
-        (simple,) = read(n8n, resource, "get", output="simplified", **where).json("Cams")
+        (simple,) = read(n8n, resource, "get", simplify=True, **where).json("Cams")
         assert len(simple) == 10 and simple.items() <= row.items()
-        (listed,) = read(n8n, resource, "getAll", output="simplified", limit=1).json("Cams")
+        (listed,) = read(n8n, resource, "getAll", simplify=True, limit=1).json("Cams")
         assert len(listed) <= 10
-        fields = {"output": "selected", "outputFields": "id, device_id"}
-        (selected,) = read(n8n, resource, "get", **fields, **where).json("Cams")
-        assert selected == {"id": row["id"], "device_id": device.id}
 
 
 def test_an_events_photo_is_a_file(n8n: N8n, stage: Stage, device: Device) -> None:
@@ -147,6 +139,9 @@ def test_the_pickers_list_the_relays_data(n8n: N8n, stage: Stage, device: Device
     assert n8n.choices(ACTION, "searchDevices", {}, search="nothing is called this") == []
     of_device = n8n.choices(ACTION, "searchUsers", {"deviceId": chosen(device.id)}, search="")
     assert [user["value"] for user in of_device] == ["8"]
+    for trigger in (TRIGGER, ACTION):
+        found = n8n.choices(trigger, "searchUsers", {"deviceIds": [device.id]}, search="")
+        assert [user["value"] for user in found] == ["8"]
 
 
 def test_events_and_commands_are_picked_from_lists(n8n: N8n, stage: Stage, device: Device) -> None:
@@ -174,6 +169,33 @@ def test_a_picker_reads_page_by_page(n8n: N8n, stage: Stage, device: Device) -> 
     assert [one["value"] for one in n8n.choices(ACTION, "searchEvents", filters, search=oldest)] == [oldest]
 
 
+class Proxy:
+    """Answers every request with a status and a web page, as a proxy does without the server behind it."""
+
+    def __init__(self, status: int, **headers: str) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": "13"}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(b"<html></html>")
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Proxy:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
 def with_url(n8n: N8n, url: str) -> Execution:
     """Reads devices with a credential for this URL."""
     credential = n8n.credential("camsRelayApi", {"relayUrl": url, "apiKey": API_KEY}, url)
@@ -188,9 +210,21 @@ def test_a_wrong_url_is_explained(n8n: N8n, stage: Stage) -> None:
     assert wrong_path.error["message"].startswith(f"There is no cams-relay at {n8n.url}/nowhere")
     not_https = with_url(n8n, stage.relay.url.replace("http:", "https:"))
     assert not_https.error["message"].endswith("doesn't use https")
+    below = with_url(n8n, f"{stage.relay.url}/v1")
+    assert below.error["message"] == f"There is no cams-relay at {stage.relay.url}/v1 (HTTP status 404)"
     down = with_url(n8n, f"http://127.0.0.1:{free_port()}")
     assert down.error["message"].startswith("The relay can't be reached at ")
     assert "(ECONNREFUSED)" in down.error["description"]
+
+
+def test_the_answers_of_a_proxy_are_explained(n8n: N8n, stage: Stage) -> None:
+    with Proxy(308, Location=f"{stage.relay.url}/v1/devices") as moved:
+        told = with_url(n8n, moved.url).error
+    assert told["message"] == f"{moved.url} redirects to {stage.relay.url}"
+    assert told["description"].startswith(f"Change the credential’s Relay URL to {stage.relay.url}")
+    with Proxy(502) as alone:
+        told = with_url(n8n, alone.url).error
+    assert told["message"] == f"The relay behind {alone.url} can't be reached (HTTP status 502)"
 
 
 def test_the_credentials_test_says_what_is_wrong(n8n: N8n, stage: Stage) -> None:

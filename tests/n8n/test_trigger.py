@@ -16,6 +16,7 @@ from standardwebhooks import Webhook
 from simulator.jpeg import make_jpeg
 from tests.harness import Device, wait_for
 from tests.n8n.n8n import TRIGGER, Execution, Json, N8n, Workflow
+from tests.n8n.operations import chosen
 from tests.stage import Stage
 
 pytestmark = pytest.mark.timeout(900)  # the first one may have to install n8n
@@ -93,6 +94,7 @@ def publish(n8n: N8n, stage: Stage, device: Device) -> Iterator[Publish]:
 def test_publishing_subscribes_and_unpublishing_unsubscribes(publish: Publish, device: Device) -> None:
     published = publish(
         ["attendance.punch", "user.updated"],
+        users={"user": [{"userId": chosen("1")}, {"userId": chosen("3")}]},
         userIds="2, 3",
         punchTypes=["check_in", "check_out"],
         options={"batchMax": 20, "batchWaitMs": 100, "maxInFlight": 2, "includeCardNumbers": True},
@@ -101,7 +103,7 @@ def test_publishing_subscribes_and_unpublishing_unsubscribes(publish: Publish, d
     assert shown["event_types"] == ["attendance.punch", "user.updated"]
     assert shown["filters"] == {
         "device_ids": [device.id],
-        "user_ids": ["2", "3"],
+        "user_ids": ["1", "2", "3"],
         "punch_types": ["check_in", "check_out"],
         "command_ids": [],
     }

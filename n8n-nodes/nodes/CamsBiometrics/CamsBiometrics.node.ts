@@ -16,28 +16,39 @@ import {
 	deviceOptions,
 	searchCommands,
 	searchDevices,
+	searchEmployees,
 	searchEvents,
+	searchSubscriptions,
 	searchUsers,
 } from '../pickers';
 import { commandOperations, commandProperties } from './commandProperties';
 import { runCommands } from './commands';
-import { attempt, type Outcome } from './outcomes';
+import { attempt, type Result } from './outcomes';
+import { outputProperties } from './output';
 import { readOperations, readProperties } from './readProperties';
 import { reads } from './reads';
 
 const RESOURCES = [
+	{ name: 'Attendance', value: 'attendance' },
 	{ name: 'Command', value: 'command' },
+	{ name: 'Delivery', value: 'delivery' },
 	{ name: 'Device', value: 'device' },
+	{ name: 'Employee', value: 'employee' },
 	{ name: 'Event', value: 'event' },
 	{ name: 'Log', value: 'log' },
+	{ name: 'Subscription', value: 'subscription' },
 	{ name: 'User', value: 'user' },
 ] as const;
 /** The default operation of a resource, if it isn't the first in its list. */
-const USUAL: Record<string, string> = { log: 'load-log', user: 'add-user' };
+const USUAL: Record<string, string> = {
+	attendance: 'getAll',
+	log: 'load-log',
+	subscription: 'getAll',
+	user: 'add-user',
+};
 
-function operations(resource: (typeof RESOURCES)[number]['value']): INodeProperties {
-	const commands =
-		resource === 'command' || resource === 'event' ? [] : commandOperations(resource);
+function operations(resource: string): INodeProperties {
+	const commands = commandOperations(resource);
 	const options = sorted([...commands, ...(readOperations[resource] ?? [])]);
 	const operation: INodeProperties = {
 		displayName: 'Operation',
@@ -77,25 +88,33 @@ export class CamsBiometrics implements INodeType {
 			},
 			...RESOURCES.map(({ value }) => operations(value)),
 			...readProperties,
+			...outputProperties(),
 			...commandProperties(),
 		],
 	};
 
 	methods = {
 		loadOptions: { deviceOptions },
-		listSearch: { searchCommands, searchDevices, searchEvents, searchUsers },
+		listSearch: {
+			searchCommands,
+			searchDevices,
+			searchEmployees,
+			searchEvents,
+			searchSubscriptions,
+			searchUsers,
+		},
 	};
 
 	async execute(this: IExecuteFunctions): Promise<INodeExecutionData[][]> {
 		const resource = this.getNodeParameter('resource', 0) as string;
 		const operation = this.getNodeParameter('operation', 0) as string;
 		const output: INodeExecutionData[] = [];
-		const outcomes = await outcomesOf.call(this, resource, operation);
-		for (const [itemIndex, outcome] of outcomes.entries()) {
+		for (const result of await resultsOf.call(this, resource, operation)) {
+			const { itemIndex, outcome } = result;
 			const pairedItem = { item: itemIndex };
 			if (outcome instanceof Error) {
-				if (!this.continueOnFail()) throw shown.call(this, outcome, itemIndex);
-				output.push({ json: failure.call(this, outcome), pairedItem });
+				if (!this.continueOnFail()) throw shown.call(this, outcome, result);
+				output.push({ json: failure.call(this, outcome, result), pairedItem });
 			} else {
 				output.push(...outcome.map((item) => ({ ...item, pairedItem })));
 			}
@@ -105,20 +124,20 @@ export class CamsBiometrics implements INodeType {
 }
 
 /** Runs the operation for all items. Unless the node continues on errors, nothing is started after the first error. */
-async function outcomesOf(
+async function resultsOf(
 	this: IExecuteFunctions,
 	resource: string,
 	operation: string,
-): Promise<Outcome[]> {
+): Promise<Result[]> {
 	const read = reads[resource]?.[operation];
 	if (read) {
-		const outcomes: Outcome[] = [];
+		const results: Result[] = [];
 		for (let itemIndex = 0; itemIndex < this.getInputData().length; itemIndex++) {
 			const outcome = await attempt(async () => await read.call(this, itemIndex));
-			outcomes.push(outcome);
+			results.push({ itemIndex, outcome });
 			if (outcome instanceof Error && !this.continueOnFail()) break;
 		}
-		return outcomes;
+		return results;
 	}
 	const action = catalog.actions.find(
 		({ name, subject }) => name === operation && subject === resource,
@@ -127,26 +146,32 @@ async function outcomesOf(
 	throw new NodeOperationError(this.getNode(), `${resource} has no operation ${operation}`);
 }
 
-function shown(this: IExecuteFunctions, error: Error, itemIndex: number): Error {
-	const known = error instanceof NodeApiError || error instanceof NodeOperationError;
-	return known
-		? error
-		: new NodeApiError(this.getNode(), error as unknown as JsonObject, { itemIndex });
+/** Returns the error as n8n shows it. If the item has several devices, it names the one that it is about. */
+function shown(this: IExecuteFunctions, error: Error, { itemIndex, device }: Result): Error {
+	const known =
+		error instanceof NodeApiError || error instanceof NodeOperationError
+			? error
+			: new NodeApiError(this.getNode(), error as unknown as JsonObject, { itemIndex });
+	if (device) {
+		known.description = [known.description, `Device: ${device}`].filter(Boolean).join('\n');
+	}
+	return known;
 }
 
 /**
  * Returns the JSON that replaces the result of a failed item if the node continues on errors. n8n sends an item to the
  * error output, together with its input, if its JSON has no fields besides `error`, `message` and `details`.
  */
-function failure(this: IExecuteFunctions, error: Error): IDataObject {
+function failure(this: IExecuteFunctions, error: Error, { device }: Result): IDataObject {
 	const { description, httpCode } = error as Partial<NodeApiError>;
 	const status = httpCode ? Number(httpCode) : undefined;
+	const about = { ...(status && { status }), ...(device && { device_id: device }) };
 	if (this.getNode().onError === 'continueErrorOutput') {
 		return {
 			error: error.message,
 			...(description && { message: description }),
-			...(status && { details: { status } }),
+			...((status || device) && { details: about }),
 		};
 	}
-	return { error: error.message, ...(description && { description }), ...(status && { status }) };
+	return { error: error.message, ...(description && { description }), ...about };
 }

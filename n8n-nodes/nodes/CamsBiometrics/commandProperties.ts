@@ -13,7 +13,7 @@ export function fieldsOf(action: Action, credential: { type: string; data: strin
 	);
 }
 
-export function commandOperations(subject: Action['subject']): INodePropertyOptions[] {
+export function commandOperations(subject: string): INodePropertyOptions[] {
 	return catalog.actions
 		.filter((action) => action.subject === subject)
 		.map((action) => ({
@@ -114,12 +114,21 @@ function options(): INodeProperties[] {
 			displayOptions: { show },
 			options: [
 				{
+					displayName: 'Additional Device Names or IDs',
+					name: 'moreDevices',
+					type: 'multiOptions',
+					typeOptions: { loadOptionsMethod: 'deviceOptions' },
+					default: [],
+					description:
+						'More devices that each item’s command is sent to. Choose from the list, or specify IDs using an <a href="https://docs.n8n.io/code/expressions/">expression</a>.',
+				},
+				{
 					displayName: 'Idempotency Key',
 					name: 'idempotencyKey',
 					type: 'string',
 					default: '',
 					description:
-						'A text that you choose. Within a day, a command with the same text is not carried out twice. If empty, it is made from the execution, node and item, so that Retry On Fail repeats no command.',
+						'A text that you choose. Within a day, a command with the same text is not carried out twice on a device. If empty, it is made from the execution, node and item, so that Retry On Fail repeats no command.',
 				},
 				{
 					displayName: 'Wait at Most (Seconds)',

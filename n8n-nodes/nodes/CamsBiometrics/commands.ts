@@ -1,4 +1,3 @@
-import { createHash } from 'crypto';
 import {
 	NodeOperationError,
 	sleep,
@@ -10,7 +9,8 @@ import {
 import { camel, catalog, type Action, type Field } from '../catalog';
 import { call, type Answer } from '../relay';
 import { ADD_ANY, fieldsOf } from './commandProperties';
-import { attempt, type Outcome } from './outcomes';
+import { idempotencyKey } from './idempotency';
+import { attempt, type Outcome, type Result } from './outcomes';
 
 /** The longest time that one call waits for a result, in seconds. A longer wait takes several calls. */
 const LONGEST_CALL = 20;
@@ -24,74 +24,95 @@ interface Options {
 	waitForResult?: boolean;
 	maxWait?: number;
 	idempotencyKey?: string;
+	moreDevices?: string[];
 }
 
-/** A command of one item, and the relay's last answer about it. */
+/** A command of one item to one device, and the relay's last answer about it. */
 interface Command {
 	itemIndex: number;
+	/** Whether the item has several devices. */
+	isOneOfMany: boolean;
 	body: IDataObject;
 	key: string;
 	seconds: number;
 	answer?: Answer;
+	outcome?: Outcome;
 }
 
 /**
  * Sends the commands of all items in their order, which the relay keeps for each device, and then waits for the results
  * of all devices at the same time. Nothing is sent if an item is wrong, unless the node continues on errors.
  */
-export async function runCommands(this: IExecuteFunctions, action: Action): Promise<Outcome[]> {
-	const outcomes: Outcome[] = [];
+export async function runCommands(this: IExecuteFunctions, action: Action): Promise<Result[]> {
 	const commands: Command[] = [];
 	for (let itemIndex = 0; itemIndex < this.getInputData().length; itemIndex++) {
 		const prepared = await attempt(async () => await prepare.call(this, action, itemIndex));
-		if (!(prepared instanceof Error)) commands.push(prepared);
-		else if (this.continueOnFail()) outcomes[itemIndex] = prepared;
-		else throw prepared;
+		if (!(prepared instanceof Error)) commands.push(...prepared);
+		else if (this.continueOnFail()) {
+			const nothing = { isOneOfMany: false, body: {}, key: '', seconds: 0 };
+			commands.push({ itemIndex, ...nothing, outcome: prepared });
+		} else throw prepared;
 	}
 	const devices = new Map<unknown, Command[]>();
-	for (const command of commands) {
+	for (const command of commands.filter(({ outcome }) => outcome === undefined)) {
 		const sent = await attempt(async () => await send.call(this, action, command, 0));
 		if (!(sent instanceof Error)) {
 			const { device_id: device } = command.body;
-			devices.set(device, [...(devices.get(device) ?? []), { ...command, answer: sent }]);
-		} else if (this.continueOnFail()) outcomes[command.itemIndex] = sent;
-		else throw sent;
+			command.answer = sent;
+			devices.set(device, [...(devices.get(device) ?? []), command]);
+		} else {
+			command.outcome = sent;
+			if (!this.continueOnFail()) return results(commands);
+		}
 	}
 	const queues = [...devices.values()];
 	const waiter = async () => {
 		for (let queue = queues.shift(); queue; queue = queues.shift()) {
-			await waitInOrder.call(this, action, queue, outcomes);
+			await waitInOrder.call(this, action, queue);
 		}
 	};
 	await Promise.all(Array.from({ length: DEVICES_AT_ONCE }, waiter));
-	return outcomes;
+	return results(commands);
+}
+
+/** Returns the outcomes, without those of commands that weren't sent. */
+function results(commands: Command[]): Result[] {
+	return commands.flatMap(({ itemIndex, isOneOfMany, body, outcome }) =>
+		outcome === undefined
+			? []
+			: [{ itemIndex, outcome, ...(isOneOfMany && { device: body.device_id as string }) }],
+	);
 }
 
 async function prepare(
 	this: IExecuteFunctions,
 	action: Action,
 	itemIndex: number,
-): Promise<Command> {
+): Promise<Command[]> {
 	const options = this.getNodeParameter('options', itemIndex, {}) as Options;
-	const body = await bodyOf.call(this, action, itemIndex);
-	return {
-		itemIndex,
-		body,
-		key: options.idempotencyKey || keyOf.call(this, action, body, itemIndex),
-		seconds: options.waitForResult === false ? 0 : (options.maxWait ?? USUAL_WAIT),
-	};
+	const common = await bodyOf.call(this, action, itemIndex);
+	const devices = deviceIds(common.device_id, options.moreDevices);
+	return devices.map((device) => {
+		const body = { ...common, device_id: device };
+		const isOneOfMany = devices.length > 1;
+		const { idempotencyKey: chosen } = options;
+		return {
+			itemIndex,
+			isOneOfMany,
+			body,
+			key: chosen
+				? `${chosen}${isOneOfMany ? `:${device}` : ''}`
+				: idempotencyKey.call(this, action.name, body, itemIndex),
+			seconds: options.waitForResult === false ? 0 : (options.maxWait ?? USUAL_WAIT),
+		};
+	});
 }
 
-/** Returns the same key if n8n runs the same item again because of Retry On Fail, so that the command isn't repeated. */
-function keyOf(
-	this: IExecuteFunctions,
-	action: Action,
-	body: IDataObject,
-	itemIndex: number,
-): string {
-	const run = this.getWorkflowDataProxy(itemIndex).$runIndex as number;
-	const parts = [this.getExecutionId(), this.getNode().id, run, itemIndex, action.name, body];
-	return `n8n-${createHash('sha256').update(JSON.stringify(parts)).digest('hex')}`;
+/** Returns the IDs in a list or in a text with commas, each once. If there is none, the relay says that it is missing. */
+function deviceIds(given: unknown, more: string[] = []): string[] {
+	const listed = Array.isArray(given) ? given : String(given ?? '').split(',');
+	const ids = [...listed, ...more].map((id) => String(id).trim()).filter(Boolean);
+	return ids.length > 0 ? [...new Set(ids)] : [''];
 }
 
 async function send(
@@ -115,11 +136,10 @@ async function waitInOrder(
 	this: IExecuteFunctions,
 	action: Action,
 	commands: Command[],
-	outcomes: Outcome[],
 ): Promise<void> {
 	let isOffline = false;
 	for (const command of commands) {
-		outcomes[command.itemIndex] = await attempt(async () => {
+		command.outcome = await attempt(async () => {
 			const { body } = await result.call(this, action, command, isOffline ? 0 : command.seconds);
 			isOffline ||= body.status === 'waiting';
 			// n8n's own nodes say so in the result of what deletes.
@@ -207,7 +227,10 @@ async function valueOf(
 		return plain(field, field.kind === 'index' ? group.index : group[name]);
 	}
 	if (!field.required) return plain(field, additional[name]);
-	if (field.kind === 'device' || field.kind === 'user') {
+	if (field.kind === 'device') {
+		return this.getNodeParameter(name, itemIndex, '', { extractValue: true }) as string | string[];
+	}
+	if (field.kind === 'user') {
 		return String(this.getNodeParameter(name, itemIndex, '', { extractValue: true }) ?? '').trim();
 	}
 	if (field.kind === 'file') {
@@ -231,12 +254,20 @@ async function valueOf(
 	return plain(field, value);
 }
 
-/** Converts a value for the relay. An expression can return a number for an ID, or a Luxon DateTime for a time. */
+const DATE = /^\d{4}-\d\d-\d\d$/;
+
+/**
+ * Converts a value for the relay. An expression can return a number for an ID, or a Luxon DateTime for a time. A date
+ * alone is the beginning of the day or, for the end of a time range, its last second.
+ */
 function plain(field: Field, value: unknown): IDataObject[string] {
 	if (typeof value === 'object' && value !== null && 'toISO' in value) {
 		return (value as { toISO(): string }).toISO();
 	}
 	if (value instanceof Date) return value.toISOString();
+	if (field.kind === 'time' && typeof value === 'string' && DATE.test(value.trim())) {
+		return `${value.trim()}T${field.name.startsWith('end') ? '23:59:59' : '00:00:00'}`;
+	}
 	if ((field.kind === 'text' || field.kind === 'pin') && typeof value === 'number')
 		return String(value);
 	return value as IDataObject[string];

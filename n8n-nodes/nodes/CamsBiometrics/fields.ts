@@ -11,7 +11,7 @@ export function picker(
 	searchListMethod: string,
 	description: string,
 	placeholder: string,
-	show: Show,
+	show?: Show,
 ): INodeProperties {
 	return {
 		displayName,
@@ -20,7 +20,7 @@ export function picker(
 		default: { mode: 'list', value: '' },
 		required: true,
 		description,
-		displayOptions: { show },
+		...(show && { displayOptions: { show } }),
 		modes: [
 			{
 				displayName: 'From List',
@@ -38,14 +38,22 @@ export function devicePicker(show: Show): INodeProperties {
 	return picker('Device', 'deviceId', 'searchDevices', description, 'e.g. ZHM1100001', show);
 }
 
-export function userPicker(show: Show): INodeProperties {
+/** Returns the parameter for the devices of a command, which can be several. */
+function devicesPicker(show: Show): INodeProperties {
+	const description =
+		'The device, as registered with the relay. To send the command to several devices, separate their IDs with commas, or add them under Options.';
+	const placeholder = 'e.g. ZHM1100001, ZHM1100002';
+	return picker('Device', 'deviceId', 'searchDevices', description, placeholder, show);
+}
+
+export function userPicker(show?: Show): INodeProperties {
 	const description = 'The user, by the ID on the device';
 	return picker('User', 'userId', 'searchUsers', description, 'e.g. 100', show);
 }
 
 /** Returns the n8n parameters for a field. A file has three: its source, the binary field, and the data. */
 export function parameters(field: Field, show?: Show): INodeProperties[] {
-	if (field.kind === 'device') return [devicePicker(show ?? {})];
+	if (field.kind === 'device') return [devicesPicker(show ?? {})];
 	if (field.kind === 'user') return [userPicker(show ?? {})];
 	if (field.kind === 'file') {
 		const base = camel(field.name.replace(/_data$/, ''));

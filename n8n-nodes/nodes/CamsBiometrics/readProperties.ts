@@ -2,10 +2,14 @@ import type { INodeProperties, INodePropertyOptions } from 'n8n-workflow';
 
 import { catalog, eventOptions, sorted } from '../catalog';
 import { devicePicker, picker, userPicker } from './fields';
-import { SIMPLE_FIELDS } from './output';
+import { deliveryOperations, deliveryProperties } from './deliveryProperties';
+import { peopleOperations, peopleProperties } from './peopleProperties';
+import { deviceFilter, fileField, filters, shown } from './shownFor';
 
 /** Parameters of the operations that read from the relay, without a command to a device. */
 export const readOperations: Record<string, INodePropertyOptions[]> = {
+	...peopleOperations,
+	...deliveryOperations,
 	command: [
 		{
 			name: 'Cancel',
@@ -78,36 +82,11 @@ export const readOperations: Record<string, INodePropertyOptions[]> = {
 	],
 };
 
-const LISTS = ['command', 'device', 'event', 'user'];
-const SIMPLIFIED = Object.keys(SIMPLE_FIELDS);
-
-function shown(resource: string, ...operation: string[]): { show: Record<string, string[]> } {
-	return { show: { resource: [resource], operation } };
-}
-
-function filters(resource: string, options: INodeProperties[]): INodeProperties {
-	return {
-		displayName: 'Filters',
-		name: 'filters',
-		type: 'collection',
-		placeholder: 'Add Filter',
-		default: {},
-		displayOptions: shown(resource, 'getAll'),
-		options,
-	};
-}
-
-const deviceFilter: INodeProperties = {
-	displayName: 'Device Name or ID',
-	name: 'device_id',
-	type: 'options',
-	typeOptions: { loadOptionsMethod: 'deviceOptions' },
-	default: '',
-	description:
-		'Choose from the list, or specify an ID using an <a href="https://docs.n8n.io/code/expressions/">expression</a>',
-};
+const LISTS = Object.keys(readOperations);
 
 export const readProperties: INodeProperties[] = [
+	...peopleProperties,
+	...deliveryProperties,
 	picker(
 		'Command',
 		'commandId',
@@ -124,15 +103,10 @@ export const readProperties: INodeProperties[] = [
 		'e.g. evt_01kay8ds0r000000',
 		shown('event', 'get', 'getPhoto').show,
 	),
-	{
-		displayName: 'Put Output File in Field',
-		name: 'binaryPropertyName',
-		type: 'string',
-		default: 'data',
-		required: true,
-		hint: 'The name of the output binary field to put the photo in',
-		displayOptions: shown('event', 'getPhoto'),
-	},
+	fileField(
+		'The name of the output binary field to put the photo in',
+		shown('event', 'getPhoto').show,
+	),
 	devicePicker(shown('device', 'get').show),
 	devicePicker(shown('user', 'getCredential').show),
 	userPicker(shown('user', 'get', 'getCredential').show),
@@ -170,35 +144,6 @@ export const readProperties: INodeProperties[] = [
 		default: 50,
 		description: 'Max number of results to return',
 		displayOptions: { show: { resource: LISTS, operation: ['getAll'], returnAll: [false] } },
-	},
-	{
-		displayName: 'Output',
-		name: 'output',
-		type: 'options',
-		options: [
-			{ name: 'Raw', value: 'raw', description: 'Return all fields' },
-			{
-				name: 'Selected Fields',
-				value: 'selected',
-				description: 'Return only the fields that you name',
-			},
-			{ name: 'Simplified', value: 'simplified', description: 'Return the most important fields' },
-		],
-		default: 'simplified',
-		description: 'Which fields of each result to return',
-		displayOptions: { show: { resource: SIMPLIFIED, operation: ['get', 'getAll'] } },
-	},
-	{
-		displayName: 'Fields',
-		name: 'outputFields',
-		type: 'string',
-		default: '',
-		required: true,
-		placeholder: 'e.g. device_id, label',
-		description: 'The names of the fields, separated by commas',
-		displayOptions: {
-			show: { resource: SIMPLIFIED, operation: ['get', 'getAll'], output: ['selected'] },
-		},
 	},
 	filters('command', [
 		deviceFilter,

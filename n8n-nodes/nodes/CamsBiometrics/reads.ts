@@ -5,62 +5,10 @@ import {
 	type INodeExecutionData,
 } from 'n8n-workflow';
 
-import { call, download, list } from '../relay';
-import { chosenFields } from './output';
-
-type Read = (this: IExecuteFunctions, itemIndex: number) => Promise<INodeExecutionData[]>;
-
-const PATHS: Record<string, string> = {
-	command: '/v1/commands',
-	device: '/v1/devices',
-	event: '/v1/events',
-	user: '/v1/users',
-};
-
-function text(this: IExecuteFunctions, name: string, itemIndex: number): string {
-	return String(this.getNodeParameter(name, itemIndex, '', { extractValue: true }) ?? '').trim();
-}
-
-/** Returns the path of one resource. An empty ID is an error, because the path would be that of the list. */
-function path(this: IExecuteFunctions, resource: string, name: string, itemIndex: number): string {
-	const id = text.call(this, name, itemIndex);
-	if (!id) {
-		throw new NodeOperationError(this.getNode(), `The ID of the ${resource} is empty`, {
-			itemIndex,
-		});
-	}
-	return `${PATHS[resource]}/${encodeURIComponent(id)}`;
-}
-
-function get(resource: string, name: string): Read {
-	return async function (itemIndex) {
-		const { body } = await call.call(this, 'GET', path.call(this, resource, name, itemIndex), {
-			itemIndex,
-		});
-		return [{ json: chosenFields.call(this, resource, body, itemIndex) }];
-	};
-}
-
-function getAll(resource: string): Read {
-	return async function (itemIndex) {
-		const limit = (this.getNodeParameter('returnAll', itemIndex) as boolean)
-			? Infinity
-			: (this.getNodeParameter('limit', itemIndex) as number);
-		const filters = this.getNodeParameter('filters', itemIndex, {}) as IDataObject;
-		const rows = await list.call(this, PATHS[resource], query(filters), limit, itemIndex);
-		return rows.map((row) => ({ json: chosenFields.call(this, resource, row, itemIndex) }));
-	};
-}
-
-function query(filters: IDataObject): IDataObject {
-	const given = Object.entries(filters).filter(([, value]) => value !== '' && value !== null);
-	return Object.fromEntries(
-		given.map(([name, value]) => [
-			name,
-			Array.isArray(value) ? value.join(',') || undefined : value,
-		]),
-	);
-}
+import { call, download } from '../relay';
+import { deliveries } from './deliveries';
+import { people } from './people';
+import { get, getAll, path, text, type Read } from './reading';
 
 async function getPhoto(this: IExecuteFunctions, itemIndex: number): Promise<INodeExecutionData[]> {
 	const name = this.getNodeParameter('binaryPropertyName', itemIndex) as string;
@@ -112,8 +60,10 @@ async function cancel(this: IExecuteFunctions, itemIndex: number): Promise<INode
 	return [{ json: body }];
 }
 
-/** The operations that read from the relay, by resource and name. */
+/** The operations that use the relay's API without sending a command to a device, by resource and name. */
 export const reads: Record<string, Record<string, Read>> = {
+	...people,
+	...deliveries,
 	command: { cancel, get: get('command', 'commandId'), getAll: getAll('command') },
 	device: { get: get('device', 'deviceId'), getAll: getAll('device') },
 	event: { get: get('event', 'eventId'), getAll: getAll('event'), getPhoto },

@@ -11,7 +11,7 @@ import {
 	type JsonObject,
 } from 'n8n-workflow';
 
-import { deviceOptions } from '../pickers';
+import { deviceOptions, searchUsers } from '../pickers';
 import { download } from '../relay';
 import { properties } from './properties';
 import { known, remember } from './repeated';
@@ -54,7 +54,7 @@ export class CamsBiometricsTrigger implements INodeType {
 		properties,
 	};
 
-	methods = { loadOptions: { deviceOptions } };
+	methods = { loadOptions: { deviceOptions }, listSearch: { searchUsers } };
 
 	webhookMethods = {
 		default: {

@@ -1,5 +1,6 @@
 import type { INodeProperties } from 'n8n-workflow';
 
+import { userPicker } from '../CamsBiometrics/fields';
 import { catalog, eventOptions, sorted } from '../catalog';
 
 export const properties: INodeProperties[] = [
@@ -29,12 +30,23 @@ export const properties: INodeProperties[] = [
 			'Only events for these devices. If none is selected, events for all devices. Choose from the list, or specify IDs using an <a href="https://docs.n8n.io/code/expressions/">expression</a>.',
 	},
 	{
+		displayName: 'Users',
+		name: 'users',
+		type: 'fixedCollection',
+		typeOptions: { multipleValues: true },
+		placeholder: 'Add User',
+		default: {},
+		description: 'Only events about these users. If there is none, events about all users.',
+		options: [{ displayName: 'User', name: 'user', values: [userPicker()] }],
+	},
+	{
 		displayName: 'User IDs',
 		name: 'userIds',
 		type: 'string',
 		default: '',
 		placeholder: 'e.g. 100, 101',
-		description: 'Only events about these users, by their IDs on the device, separated by commas',
+		description:
+			'The IDs of more users, as they are on the device, separated by commas or as a list from an expression',
 	},
 	{
 		displayName: 'Punch Types',

@@ -31,7 +31,7 @@ export function wanted(this: IHookFunctions): IDataObject {
 		event_types: this.getNodeParameter('events'),
 		filters: {
 			device_ids: this.getNodeParameter('deviceIds', []),
-			user_ids: commaSeparated(this.getNodeParameter('userIds', '')),
+			user_ids: userIds.call(this),
 			punch_types: this.getNodeParameter('punchTypes', []),
 		},
 		description: `n8n: ${this.getWorkflow().name ?? 'workflow'}, ${this.getNode().name}`.slice(
@@ -45,11 +45,20 @@ export function wanted(this: IHookFunctions): IDataObject {
 	};
 }
 
-function commaSeparated(value: unknown): string[] {
-	return String(value ?? '')
-		.split(',')
-		.map((part) => part.trim())
-		.filter(Boolean);
+/** Returns the users that were picked from the list, and those in the text with commas, each once. */
+function userIds(this: IHookFunctions): string[] {
+	const { user: picked = [] } = this.getNodeParameter('users', {}, { extractValue: true }) as {
+		user?: Array<{ userId: unknown }>;
+	};
+	const listed = this.getNodeParameter('userIds', '') as unknown;
+	const typed = Array.isArray(listed) ? listed : String(listed ?? '').split(',');
+	const ids = [...picked.map(({ userId }) => valueOf(userId)), ...typed];
+	return [...new Set(ids.map((id) => String(id ?? '').trim()).filter(Boolean))];
+}
+
+/** Returns the value of a resource locator. n8n extracts it only if it isn't within a collection. */
+function valueOf(given: unknown): unknown {
+	return typeof given === 'object' && given !== null && 'value' in given ? given.value : given;
 }
 
 /**
