@@ -37,7 +37,8 @@ def path(kind: str, relay: Relay) -> str:
     if kind == "api-keys":
         made = relay.call("POST", "/v1/api-keys", json={"name": "n8n", "scopes": ["events:read"]})
         return f"/v1/api-keys/{made.json()['id']}"
-    body = {"target_url": "https://hooks.example/in", "events": ["*"]}
+    # Another URL for each test, because a repeated request returns the existing subscription.
+    body = {"target_url": f"https://hooks.example/{secrets.token_hex(4)}", "events": ["*"]}
     return f"/v1/subscriptions/{relay.call('POST', '/v1/subscriptions', json=body).json()['id']}"
 
 
