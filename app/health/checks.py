@@ -10,7 +10,7 @@ import redis
 
 from app.base import telemetry
 from app.health.backup_checks import backup_details, backup_warnings
-from app.health.damage_checks import all_warnings, met_warnings
+from app.health.damage_checks import all_warnings, met_warnings, repaired_warnings
 from app.health.delivery_checks import target_problems, unheard_details, unheard_warnings
 from app.health.disk_checks import disk_warnings, settings_problem
 from app.health.findings import Problem
@@ -282,6 +282,7 @@ Check = Callable[[Store], list[str]]
 # The checks of a store that `/health` makes each time
 HEALTH_CHECKS: tuple[Check, ...] = (
     met_warnings,
+    repaired_warnings,
     running_worker_problems,
     loop_warnings,
     parked_warnings,
@@ -295,6 +296,7 @@ SLOW_HEALTH_CHECKS: tuple[Check, ...] = (store_warnings, disk_warnings, target_p
 # The checks of a store by `cams-relay doctor`, in the order of its output
 DOCTOR_CHECKS: tuple[Check, ...] = (
     all_warnings,
+    repaired_warnings,
     store_warnings,
     key_warnings,
     machine_warnings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 import redis
 
@@ -11,8 +12,12 @@ from app.base.store_errors import is_wrong_type
 from app.health.findings import Problem
 from app.store import Store
 from app.store.server import wrong_types
+from app.store.server.repairs import repairs
 
 _NAMED = 20
+_EFFECTS = {
+    "{s0}:fanout": "Deliveries continue, and no event was lost. Some may be delivered twice, with the same ID.",
+}
 
 
 def readable_warnings(find: Callable[[Store], list[str]], store: Store) -> list[str]:
@@ -35,6 +40,21 @@ def met_warnings(store: Store) -> list[str]:
 def all_warnings(store: Store) -> list[str]:
     """For `doctor`: all keys of the wrong type, with their names."""
     return _sentence(wrong_types.all_wrong(store.connection.redis))
+
+
+def repaired_warnings(store: Store) -> list[str]:
+    """Say which damaged values the relay itself has replaced within a day, and what that means."""
+    return [
+        f"The value of {key} in the store was damaged. It was replaced at "
+        f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC. {_effect(key)} If another program writes to this "
+        "store, give it its own. This message disappears after a day."
+        for key, at in sorted(repairs(store.connection).items())
+    ]
+
+
+def _effect(key: str) -> str:
+    """Return what the replacement of a damaged value means."""
+    return _EFFECTS.get(wrong_types.own_name(key), "Nothing was lost.")
 
 
 def _sentence(keys: Sequence[str], *, hide_people: bool = False) -> list[str]:

@@ -8,6 +8,8 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from app.base.loops import LOOPS
+from app.store.server.repairs import note_repair
+from app.store.subscriptions.queueing_position import find_position, stored_position
 from workers.delivery.log_lines import Live
 from workers.delivery.parking import Parking
 from workers.delivery.results import Settler
@@ -41,17 +43,24 @@ class FanOut:
         self._parking = parking
         self._pokes = "0-0"  # the last entry read from the wake stream
         self._position = "0-0"  # the last event that is in all matching queues
+        self._perhaps_queued = (
+            "0-0"  # the last event that an earlier worker may have queued, although it is later
+        )
 
     async def begin(self) -> None:
-        """Notice all changes from now on. Call this before the subscriptions are read."""
-        newest = await self._context.redis.xrevrange(self._context.shard.wake, count=1)
+        """Notice all changes from now on, and find the position. Call this before the subscriptions are read."""
+        context, shard = self._context, self._context.shard
+        newest = await context.redis.xrevrange(shard.wake, count=1)
         self._pokes = newest[0][0].decode() if newest else "0-0"
+        found = await asyncio.to_thread(find_position, context.store.connection, shard)
+        self._position, self._perhaps_queued = found.position, found.queued
+        if found.was_damaged:
+            await context.redis.set(shard.fanout, found.position)
+            await self._note_repair()
 
     async def run(self) -> None:
         """Run until the context is stopping, the task is cancelled, or LeaseLost is raised."""
         context, shard = self._context, self._context.shard
-        position = await context.persist(lambda: context.redis.get(shard.fanout))
-        self._position = (position or b"0-0").decode()
         read, many = 0.0, False
         loop = LOOPS.get(f"deliveries.queueing {shard.number}", _STALLED_SECONDS)
         while not context.stopping:
@@ -118,6 +127,7 @@ class FanOut:
         while True:
             await asyncio.sleep(_CHECK_SECONDS)
             try:
+                await self._check_position()
                 await self._parking.look()
                 await self._check_due()
                 loop.worked()
@@ -126,6 +136,16 @@ class FanOut:
                     loop.waited()
                 else:
                     loop.failed(error)
+
+    async def _check_position(self) -> None:
+        """Repair the stored position if it is damaged, because other processes read it, too."""
+        context = self._context
+        stored = await asyncio.to_thread(stored_position, context.store.connection, context.shard)
+        if stored is None:
+            await self._run_script(context.version, "", [], [])
+
+    async def _note_repair(self) -> None:
+        await asyncio.to_thread(note_repair, self._context.store.connection, self._context.shard.fanout)
 
     async def _check_due(self) -> None:
         context = self._context
@@ -169,7 +189,10 @@ class FanOut:
             if target is None:
                 continue  # it was just removed
             for one in stored:
-                target.offer(one, now)
+                if later(one.entry, self._perhaps_queued):
+                    target.offer(one, now)
+                else:
+                    target.leave_to_store()
             context.pump(target)
         for one, event in events:
             self._live.event(context.shard.number, one.entry, event)
@@ -212,6 +235,8 @@ class FanOut:
         keys = [context.shard.fanout, context.shard.parked, *keys]
         arguments = [position, self._position, *arguments]
         answer = await context.write(context.scripts.fanout, keys, arguments, version)
+        if answer and answer[1]:
+            await self._note_repair()
         for number, error in answer[0] if answer else ():
             target = context.targets.get(names[number - 1])
             if target is not None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from app.store import Store
 from app.store.server.keys import FAILURES, SUBSCRIPTIONS
 from app.store.subscriptions.matching import Matcher
+from app.store.subscriptions.queueing_position import find_position
 from app.store.subscriptions.records import Subscription, Unreadable
 from workers.delivery.pace import Pace
 from workers.delivery.results import Settler
@@ -119,8 +120,8 @@ class Subscribers:
         self._noted_unreadable &= self._unreadable
         for name in self._unreadable - self._noted_unreadable:
             log.error("subscription %s can't be read and is parked", name)
-            position = (await context.redis.get(context.shard.fanout) or b"0-0").decode()
-            await asyncio.to_thread(context.store.parked.note_unreadable, context.shard, name, position)
+            found = await asyncio.to_thread(find_position, context.store.connection, context.shard)
+            await asyncio.to_thread(context.store.parked.note_unreadable, context.shard, name, found.position)
             self._noted_unreadable.add(name)
 
     def _new_target(self, subscription: Subscription) -> Target:

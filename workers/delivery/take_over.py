@@ -6,11 +6,15 @@ shard, before it delivers anything to the new one, and queues the events that ca
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Iterable
 
+from redis.exceptions import ResponseError
+
 from app.store.server.keys import SUBSCRIPTION_PARTS
 from app.store.subscriptions.moved import TOOK_OVER
+from app.store.subscriptions.queueing_position import stored_position
 from app.store.subscriptions.records import Subscription
 from workers.delivery.lease_errors import LeaseLost
 from workers.delivery.results import Settler
@@ -61,7 +65,11 @@ class TakeOver:
             if target is not None:
                 await self._settler.write_last(target, version)
         known = context.writes
-        position = (await context.redis.get(shard.fanout) or b"0-0").decode()
+        position = await asyncio.to_thread(stored_position, context.store.connection, shard)
+        if position is None:
+            raise ResponseError(
+                f"{shard.fanout} is damaged"
+            )  # it is repaired soon, and then this is tried again
         missed = await self._missed(new, waiting[0][1].get(str(shard.number), position), position)
         for former, _ in waiting:
             entries = missed if former == waiting[-1][0] else []

@@ -152,6 +152,11 @@ class Target:
         self.fresh.append(event)
         self.read_to = event.entry
 
+    def leave_to_store(self) -> None:
+        """Note that an event which may have been queued before is read from the queue, if it is still there."""
+        self.behind = True
+        self.passed_by += 1
+
     def unload_due(self) -> None:
         """Leave the due deliveries to the store, to be read again in order."""
         self.due_names.difference_update(delivery.name for delivery in self.due)

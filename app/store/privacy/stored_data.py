@@ -255,6 +255,7 @@ STORED_DATA: tuple[StoredData, ...] = (
         "person",
         "an hour",
     ),
+    StoredData("{g}:repaired", "hash", "names of keys whose damaged value was replaced", "none", "a day"),
     StoredData("{g}:alerts", "hash", "when silent devices were last looked for", "none", _ALWAYS),
     StoredData("{g}:chores", "string", "a worker's token", "none", _MOMENT),
     StoredData("{g}:listening", "string", "set while a web process takes callbacks", "none", _MOMENT),

@@ -2,13 +2,18 @@
 -- KEYS 1 lease, 2 writes, 3 subscriptions' version, 4 fanout, 5 parked, then one queue per subscription
 -- ARGV 1 lease token, 2 version used for matching, 3 new position ("" keeps it), 4 position that the reader expects,
 --      then for each queue: number of entries, entry…
--- Returns {writes, {{index of queue, error} for each queue that can't be written}}, 'lease' (another worker delivers
--- now), 'version' (subscriptions have changed: match again), or {0} without writing, if the position isn't the expected
--- one because the store lost data: the reader then queues events from the earlier position again.
+-- Returns {writes, {{index of queue, error} for each queue that can't be written}, 1 if the position was damaged},
+-- 'lease' (another worker delivers now), 'version' (subscriptions have changed: match again), or {0} without writing, if
+-- the position isn't the expected one because the store lost data: the reader then queues events from the earlier
+-- position again. A damaged position is replaced by the expected one.
 -- If there is no lease, it expired while the store was away, and still counts as this worker's.
 if (redis.call('GET', KEYS[1]) or ARGV[1]) ~= ARGV[1] then return 'lease' end
 if (redis.call('GET', KEYS[3]) or '0') ~= ARGV[2] then return 'version' end
-local position = redis.call('GET', KEYS[4]) or '0-0'
+local position, damaged = redis.pcall('GET', KEYS[4]) or '0-0', 0
+if type(position) == 'table' or not string.match(position, '^%d+%-%d+$') then
+  position, damaged = ARGV[4], 1
+  redis.call('SET', KEYS[4], position)
+end
 if position ~= ARGV[4] and position ~= ARGV[3] then return {0} end
 local a, broken = 5, {}
 for k = 6, #KEYS do
@@ -28,4 +33,4 @@ for k = 6, #KEYS do
   a = a + 1 + ARGV[a]
 end
 if ARGV[3] ~= '' then redis.call('SET', KEYS[4], ARGV[3]) end
-return {redis.call('INCR', KEYS[2]), broken}
+return {redis.call('INCR', KEYS[2]), broken, damaged}

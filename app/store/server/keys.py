@@ -84,6 +84,7 @@ Valkey Cluster keeps them on one node. Keys with the tag `{g}` belong to no devi
 {g}:idempotency:DIGEST          a request's Idempotency-Key: its digest, and its answer (encrypted) or its command
 {g}:unreadable                  sorted set: IDs of events that can't be read, by time of receipt (ms)
 {g}:wrong_types                 set of keys that have the wrong type (see `wrong_types`)
+{g}:repaired                    hash: key whose damaged value was replaced → when (ms)
 {g}:refused                     hash: source of refused callbacks → the latest one (JSON); ID:count → their number
 {g}:loops                       hash: process → problems of its background loops, and when they were reported (JSON)
 {g}:history                     stream: a sample of the counters for each minute (JSON)
@@ -129,6 +130,7 @@ PUBLIC_URL_DUE = "{g}:public_url_due"
 REFUSED = "{g}:refused"
 UNREADABLE = "{g}:unreadable"
 WRONG_TYPES = "{g}:wrong_types"
+REPAIRED = "{g}:repaired"
 
 
 def token(digest: str) -> str:

@@ -23,6 +23,7 @@ from app.store.server.connection import Connection
 from app.store.server.keys import SUBSCRIPTIONS
 from app.store.subscriptions.keys import remove_keys
 from app.store.subscriptions.moved import count_moved
+from app.store.subscriptions.queueing_position import find_position
 from app.store.subscriptions.signing import new_secret, signing_key
 
 ROTATION_SECONDS = 24 * 3600
@@ -282,8 +283,7 @@ class Subscriptions:
     def _handed_out(self) -> dict[str, str]:
         """Return shard → the last event that was added to the subscriptions' queues."""
         shards = self._connection.shards
-        found = [self._connection.redis.get(shard.fanout) or b"0-0" for shard in shards]
-        return {str(shard.number): at.decode() for shard, at in zip(shards, found, strict=True)}
+        return {str(shard.number): find_position(self._connection, shard).position for shard in shards}
 
     def remove_deleted(self) -> None:
         """Remove the data of deleted subscriptions that was kept for long enough."""

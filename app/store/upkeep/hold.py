@@ -17,6 +17,7 @@ from app.store.commands.records import NOT_SENT, Command, not_asked_again
 from app.store.server.damage import left_out
 from app.store.server.keys import Shard
 from app.store.subscriptions.matching import Matcher
+from app.store.subscriptions.queueing_position import find_position
 from app.store.subscriptions.records import Subscription
 from app.store.upkeep.backup_cut import order
 
@@ -106,7 +107,7 @@ def _not_queued(store: Store, active: list[Subscription]) -> Iterator[tuple[Shar
 
 def _new_rows(store: Store, shard: Shard) -> Iterator[list[tuple[bytes, dict[bytes, bytes]]]]:
     client = store.connection.redis
-    position = client.get(shard.fanout) or b"0-0"
+    position = find_position(store.connection, shard).position.encode()
     while rows := client.xrange(shard.events, b"(" + position, "+", count=_EVENTS_AT_ONCE):
         yield rows
         position = rows[-1][0]
