@@ -207,7 +207,7 @@ def change(subscription_id: str) -> Response:
         changed["field_mapping"] = merged_mapping(values, subscription.field_mapping)
         for name, value in _fields(changed, partial=True).items():
             setattr(subscription, name, value)
-        if subscription.created_by is not None and subscription.created_by not in keys:
+        if orphan_reason(subscription, keys, None) == "api_key_deleted":
             subscription.created_by = caller().id
         check_format(subscription.format, subscription.batch_max, subscription.field_mapping)
 

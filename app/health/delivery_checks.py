@@ -68,7 +68,7 @@ def _last_failure(found: tuple[int, str] | None) -> str:
     return f" (last response: HTTP {status})" if status else f" (last attempt: {_ERRORS.get(error, error)})"
 
 
-def _without_key_warnings(subscriptions: list[Subscription], keys: set[str]) -> list[str]:
+def _without_key_warnings(subscriptions: list[Subscription], keys: set[str] | None) -> list[str]:
     """Return which subscriptions were created with API keys that don't exist any more."""
     found = [one for one in subscriptions if orphan_reason(one, keys, None) == "api_key_deleted"]
     if not found:

@@ -49,9 +49,17 @@ def user_of(device: Device, user_id: str, name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("value", VALUES)
 def test_a_damaged_api_key_is_refused_and_does_not_affect_others(
-    relay: Relay, store: Store, value: bytes
+    relay: Relay, store: Store, value: bytes, receiver: Receiver
 ) -> None:
     key, other = key_with(relay, "events:read"), key_with(relay, "events:read")
+    own = key_with(relay, "subscriptions:write")
+    body = {"target_url": receiver.url, "event_types": ["*"], "filters": {"user_ids": ["nobody"]}}
+    made = relay.call("POST", "/v1/subscriptions", own, json=body).json()
+    with replaced(store, API_KEYS, store.api_keys.digest(own), value):
+        path = f"/v1/subscriptions/{made['id']}"
+        assert relay.get(path)["orphan_reason"] is None, "it isn't known that its key was deleted"
+        assert relay.call("PATCH", path, json={}).json()["created_by"] == made["created_by"]
+    relay.call("DELETE", path)
     with replaced(store, API_KEYS, store.api_keys.digest(key), value):
         problem(relay.call("GET", "/v1/me", key), 401)
         assert relay.call("GET", "/v1/me", other).status_code == 200

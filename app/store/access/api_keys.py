@@ -206,9 +206,11 @@ class ApiKeys:
         found = [record for record in records if record is not None]
         return sorted(found, key=lambda record: (record["created_at"], record["id"]))
 
-    def ids(self) -> set[str]:
-        """Return the IDs of all keys that can be read, including the first key's."""
-        return {FIRST_KEY.id, *(record["id"] for record in self.all())}
+    def ids(self) -> set[str] | None:
+        """Return the IDs of all keys, including the first key's; None if a key's record can't be read."""
+        records = [read_record(stored) for stored in in_turns(self._connection.redis.hvals(API_KEYS))]
+        readable = [record["id"] for record in records if record is not None]
+        return {FIRST_KEY.id, *readable} if len(readable) == len(records) else None
 
     def unreadable(self) -> int:
         """Return how many records can't be read. Such keys are refused."""
