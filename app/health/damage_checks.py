@@ -43,11 +43,11 @@ def all_warnings(store: Store) -> list[str]:
 
 
 def repaired_warnings(store: Store) -> list[str]:
-    """Say which damaged values the relay itself has replaced within a day, and what that means."""
+    """Return the damaged values that the relay has replaced in the last day, and the effects."""
     return [
         f"The value of {key} in the store was damaged. It was replaced at "
-        f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC. {_effect(key)} If another program writes to this "
-        "store, give it its own. This message disappears after a day."
+        f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC. {_effect(key)} If another program uses this "
+        "store, give that program its own store. This message disappears after a day."
         for key, at in sorted(repairs(store.connection).items())
     ]
 

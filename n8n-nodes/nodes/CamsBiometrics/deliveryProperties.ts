@@ -96,7 +96,7 @@ export const deliveryProperties: INodeProperties[] = [
 		name: 'until',
 		type: 'dateTime',
 		default: '',
-		description: 'Events that the relay received before this time. If empty, until now.',
+		description: 'Events that the relay received at this time or earlier. If empty, until now.',
 		displayOptions: { show: { ...shown('subscription', 'replay').show, replayBy: ['time'] } },
 	},
 	{
@@ -122,7 +122,7 @@ export const deliveryProperties: INodeProperties[] = [
 			name: 'until',
 			type: 'dateTime',
 			default: '',
-			description: 'Only deliveries whose latest attempt was before this time',
+			description: 'Only deliveries whose latest attempt was at this time or earlier',
 		},
 		{
 			displayName: 'Event ID',

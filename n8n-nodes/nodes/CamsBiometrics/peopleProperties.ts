@@ -15,7 +15,7 @@ export const peopleOperations: Record<string, INodePropertyOptions[]> = {
 			name: 'Get Many',
 			value: 'getAll',
 			action: 'Get attendance of day',
-			description: 'Get who punched on a day, with first in, last out and hours',
+			description: 'Get the people who punched on a day, with first in, last out and hours',
 		},
 		{
 			name: 'Get Month',

@@ -178,7 +178,7 @@ export const readProperties: INodeProperties[] = [
 			name: 'until',
 			type: 'dateTime',
 			default: '',
-			description: 'Only events that the relay received before this time',
+			description: 'Only events that the relay received at this time or earlier',
 		},
 		{
 			displayName: 'Types',
