@@ -191,7 +191,9 @@ class Relay:
         self.session = requests.Session()
         self.environment = {
             **{
-                name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "REDIS_"))
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("RELAY_", "REDIS_", "DATABASE_"))
             },
             "PORT": str(self.port),
             "HOST": "127.0.0.1",

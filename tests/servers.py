@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psycopg
 import pymysql
 
 from app.store.server.embedded import die_with_parent
@@ -84,7 +85,15 @@ def postgres(folder: Path) -> Iterator[str]:
     command = [_program("postgres", "install-postgres"), "-D", "data", "-h", "127.0.0.1", "-p", str(port)]
     command += ["-F", "-k", str(home)]
     with _served(home, command, home / f".s.PGSQL.{port}", owner):
-        yield f"postgresql://made_up@127.0.0.1:{port}/postgres"
+        url = f"postgresql://made_up@127.0.0.1:{port}/postgres"
+        wait_for(lambda: _accepts(url), 60)
+        yield url
+
+
+def _accepts(url: str) -> bool:
+    with suppress(psycopg.OperationalError), psycopg.connect(url):
+        return True
+    return False
 
 
 @contextmanager

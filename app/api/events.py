@@ -23,7 +23,7 @@ from app.events.types import EVENT_TYPES, FIELDS, is_pattern, matches
 from app.limits.callers import network
 from app.limits.streams import Streams, TooManyStreams
 from app.live.event_feed import EventFeed
-from app.store.events.reading import Query
+from app.store.events.query import Query
 
 blueprint = Blueprint("events", __name__, url_prefix="/v1")
 

@@ -16,9 +16,11 @@ import redis
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector as PrometheusCollector
 
+from app.health.archive_checks import archive_warnings
 from app.health.backup_checks import backups_fail, newest_backup_seconds
 from app.health.delivery_checks import unheard
 from app.health.disk_checks import disk_free
+from app.health.findings import problems
 from app.health.public_url import public_url_up
 from app.health.refused_checks import recent_sources
 from app.store import Store
@@ -58,6 +60,7 @@ class Collector(PrometheusCollector):
                 ("shards", self._unattended),
                 ("backups", self._backups),
                 ("the public URL", self._public_url),
+                ("the archive", self._archive),
             ):
                 with left_out(f"the metrics of {name}"):
                     found += [*collect()]
@@ -138,6 +141,15 @@ class Collector(PrometheusCollector):
         if reached is not None:
             up.add_metric([], float(reached))
         yield up
+
+    def _archive(self) -> Iterator[Family]:
+        failing = GaugeMetricFamily(
+            "cams_relay_archive_failing",
+            "1 if the archive can't be written or no worker writes it, 0 if not; missing without an archive",
+        )
+        if self._store.past.archive is not None:
+            failing.add_metric([], float(bool(problems(archive_warnings(self._store)))))
+        yield failing
 
     def _counted(self) -> Iterator[Family]:
         self._store.counts.write()  # counts of other processes may be a few seconds old

@@ -12,6 +12,7 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from app.api.own_url import base_url
+from app.archive import ArchiveAway, ArchiveRefused
 from app.base.json_pointer import json_pointer
 from app.base.log import request_id
 from app.base.problem_document import CONTENT_TYPE, problem_document
@@ -130,6 +131,17 @@ def register(app: Flask) -> None:
     @app.errorhandler(StoreAway)
     def away(_error: StoreAway) -> Response:
         return respond(503, "The store can't be reached. Try again in a moment.")
+
+    @app.errorhandler(ArchiveAway)
+    def archive_away(_error: ArchiveAway) -> Response:
+        return respond(
+            503,
+            "The archive's database can't be reached, so older data can't be read. Try again in a moment.",
+        )
+
+    @app.errorhandler(ArchiveRefused)
+    def archive_refused(error: ArchiveRefused) -> Response:
+        return respond(503, f"The archive can't be used: {error}")
 
     @app.errorhandler(Unreadable)
     def unreadable(_error: Unreadable) -> Response:

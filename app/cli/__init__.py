@@ -10,6 +10,7 @@ import os
 import click
 
 from app import __version__
+from app.cli.archive import archive
 from app.cli.audit import audit
 from app.cli.backup import backup
 from app.cli.called_as import NamedGroup
@@ -56,7 +57,7 @@ for _command in (
     *(doctor, keys, audit),
     *(devices, subscriptions, events),
     *(employees, export, forget),
-    *(backup, restore, rekey, spool),
+    *(backup, restore, rekey, spool, archive),
     *(mcp, describe),
     *(simulator, simulate, connector),
 ):

@@ -99,7 +99,7 @@ def _to_file(settings: Settings, file: Path) -> None:
         raise click.ClickException(f"{file} is not a file. Choose a file")
     with asked_store(settings) as kept:
         try:
-            count = copy(kept.connection, file, kept.api_keys.first_record())
+            count = copy(kept.connection, file, kept.past, kept.api_keys.first_record())
         except BackupError as error:
             raise click.ClickException(str(error)) from None
         except OSError as error:  # errors of the store are redis.RedisError

@@ -22,7 +22,7 @@ def rekey(settings: Settings) -> None:
         raise click.ClickException("RELAY_SECRET_KEY_OLD is not set. Set it to the previous key")
     with asked_store(settings) as kept:
         try:
-            done = Rekey(kept.connection).run()
+            done = Rekey(kept.connection, kept.past.archive).run()
         except WrongKeys:
             raise click.ClickException(
                 "Nothing was changed. RELAY_SECRET_KEY_OLD doesn't decrypt any of the data that "

@@ -92,7 +92,7 @@ def restore(settings: Settings, file: Path | S3Url, secret_key_file: Path | None
                     left = hold_all(kept)
 
             try:
-                count = put_back(kept.connection, copy, finish)
+                count = put_back(kept.connection, copy, kept.past, finish)
             except BackupError as error:
                 raise click.ClickException(str(error)) from None
             if not hold:

@@ -116,6 +116,7 @@ def asked_store(settings: Settings) -> Iterator[Store]:
     """Provide the store to a command. An error ends the command if the store can't be reached."""
     import redis
 
+    from app.archive import ArchiveAway, ArchiveRefused
     from app.store import Store, StoreRefused
     from app.store.server.embedded import EmptyFile, NotMade
 
@@ -129,6 +130,10 @@ def asked_store(settings: Settings) -> Iterator[Store]:
     try:
         yield kept
     except (StoreRefused, NotMade, EmptyFile) as error:
+        raise click.ClickException(str(error)) from None
+    except ArchiveAway as error:
+        raise click.ClickException(f"The archive can't be reached: {error}. Run this again later") from None
+    except ArchiveRefused as error:
         raise click.ClickException(str(error)) from None
     except BrokenPipeError:  # the reader of the output has gone; click ends without a message
         raise

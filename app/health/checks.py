@@ -9,6 +9,7 @@ from typing import Any
 import redis
 
 from app.base import telemetry
+from app.health.archive_checks import archive_details, archive_warnings
 from app.health.backup_checks import backup_details, backup_warnings
 from app.health.damage_checks import all_warnings, met_warnings, repaired_warnings
 from app.health.delivery_checks import target_problems, unheard_details, unheard_warnings
@@ -288,6 +289,7 @@ HEALTH_CHECKS: tuple[Check, ...] = (
     parked_warnings,
     event_warnings,
     backup_warnings,
+    archive_warnings,
     public_url_warnings,
     refused_warnings,
 )
@@ -305,6 +307,7 @@ DOCTOR_CHECKS: tuple[Check, ...] = (
     parked_warnings,
     event_warnings,
     backup_details,
+    archive_details,
     identity_warnings,
     no_device_warnings,
     refused_details,

@@ -15,6 +15,7 @@ from typing import Any
 from app.attendance.rules import Rules
 from app.base.store_urls import is_cluster_url
 from app.settings import readers as read
+from app.settings.archive import ARCHIVE_VARIABLES, ArchiveSettings
 from app.settings.backups import BACKUP_VARIABLES, Backups
 from app.settings.data_folder import read_data_dir
 from app.settings.env_file import ENV_FILE, read_env_file
@@ -225,7 +226,8 @@ VARIABLES: tuple[Variable, ...] = (
         "retention_days",
         "30",
         "30",
-        "How long events, deliveries and photos are kept, in days.",
+        "How long events, deliveries and photos are kept in the store, in days. After that, events are only in the "
+        "archive.",
         read.whole(1, 3_650),
     ),
     Variable(
@@ -332,6 +334,7 @@ VARIABLES: tuple[Variable, ...] = (
         "Log format: `text`, or `json` for one object per line, with the IDs of request and event.",
         read.one_of("text", "json"),
     ),
+    *ARCHIVE_VARIABLES,
     *BACKUP_VARIABLES,
     *LIMIT_VARIABLES,
 )
@@ -375,6 +378,7 @@ class Settings:
     metrics_open: bool
     log_level: str
     log_format: str
+    archive: ArchiveSettings
     backups: Backups
     limits: Limits
 
@@ -383,6 +387,11 @@ class Settings:
         return Rules(
             self.day_starts, self.late_after, self.same_visit_seconds, self.longest_shift_hours * 3_600
         )
+
+    @property
+    def archive_url(self) -> str | None:
+        """The archive's database; None if there is no archive."""
+        return self.archive.url_for(self.data_dir, self.redis_url)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -402,8 +411,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if values["durability"] == "auto" and not values["redis_url"]:
         values["durability"] = "fsync"  # the embedded store syncs each write
     limits = Limits(**{variable.field: values.pop(variable.field) for variable in LIMIT_VARIABLES})
+    archive = ArchiveSettings(
+        **{variable.field: values.pop(variable.field) for variable in ARCHIVE_VARIABLES}
+    )
     backups = Backups(**{variable.field: values.pop(variable.field) for variable in BACKUP_VARIABLES})
-    return Settings(**values, backups=backups, limits=limits)
+    return Settings(**values, archive=archive, backups=backups, limits=limits)
 
 
 def _read(variable: Variable, environ: Mapping[str, str]) -> Any:

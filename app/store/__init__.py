@@ -14,6 +14,9 @@ from app.store.alerts.refused import RefusedCallbacks
 from app.store.alerts.refused_events import RefusedEvents
 from app.store.alerts.silence import Alerts
 from app.store.alerts.unknown_users import UnknownUsers
+from app.store.archiving.archiver import Archiver
+from app.store.archiving.past import Past
+from app.store.archiving.reports import ArchiveReports
 from app.store.attendance.changes import AttendanceChanges
 from app.store.attendance.index import AttendanceIndex
 from app.store.attendance.view import Attendance
@@ -76,7 +79,10 @@ class Store:
         self.counts = Counts(self.connection)
         self.ingest = Ingest(self.connection, self.devices, self.users, self.people, self.counts)
         self.event_reader = EventReader(self.connection, self.codec)
-        self.events = Events(self.connection, self.event_reader)
+        self.past = Past(self.connection)
+        self.archive_reports = ArchiveReports(self.connection)
+        self.archiver = Archiver(self.connection, self.past, self.event_reader, self.archive_reports)
+        self.events = Events(self.connection, self.event_reader, self.past)
         self.relay_events = RelayEvents(self.connection)
         self.alerts = Alerts(self.connection, self.devices, self.relay_events)
         self.refused = RefusedCallbacks(self.connection)
@@ -87,7 +93,9 @@ class Store:
         self.attendance_index = AttendanceIndex(
             self.connection, self.devices, self.event_reader, self.unknown_users.look
         )
-        self.attendance = Attendance(self.connection, self.devices, self.people, self.attendance_index)
+        self.attendance = Attendance(
+            self.connection, self.devices, self.people, self.attendance_index, self.past
+        )
         self.subscriptions = Subscriptions(self.connection)
         self.commands = Commands(self.connection)
         self.deliveries = Deliveries(self.connection, self.event_reader)
@@ -100,8 +108,10 @@ class Store:
         self.api_keys = ApiKeys(self.connection)
         self.idempotency = IdempotencyKeys(self.connection)
         traces = Traces(self.connection, self.devices, self.event_reader)
-        self.person_erasure = PersonErasure(self.connection, self.devices, traces)
-        self.person_export = PersonExport(self.connection, self.users, self.employees, self.codec, traces)
+        self.person_erasure = PersonErasure(self.connection, self.devices, traces, self.past)
+        self.person_export = PersonExport(
+            self.connection, self.users, self.employees, self.codec, traces, self.past
+        )
         self.audit = Audit(self.connection)
         self.attendance_changes = AttendanceChanges(
             self.connection, self.attendance, self.relay_events, self.subscriptions

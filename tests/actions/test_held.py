@@ -14,7 +14,7 @@ from simulator.faults import Fault
 from simulator.records import User
 from tests.actions.tools import KEY, Machine, Maker, change_record, events_of, problem, store_of
 from tests.harness import Receiver, wait_for
-from workers.rq.jobs import _trim
+from workers.rq.removal import _trim
 
 ENROL = ("enroll-fingerprint", {"user_id": "1"})
 DESTRUCTIVE: list[tuple[str, dict[str, Any]]] = [
@@ -315,7 +315,7 @@ def test_commands_older_than_the_retention_period_are_not_listed(quick: Maker) -
     for name in (gone, both):
         client.xadd(name, {"c": "cmd_old"}, id=f"{now_ms - 33 * day_ms}-1")
     client.xadd(both, {"c": "cmd_new"}, id=f"{now_ms - 31 * day_ms}-1")  # it ended within a day or so
-    _trim(client, Shard(0), now_ms - 30 * day_ms)
+    _trim(client, Shard(0), now_ms - 30 * day_ms, str(now_ms - 30 * day_ms))
     assert not client.exists(gone)
     assert [fields for _, fields in client.xrange(both)] == [{b"c": b"cmd_new"}]
     client.close()

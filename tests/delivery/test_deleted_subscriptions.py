@@ -28,7 +28,7 @@ from workers.delivery.shard_context import Context
 from workers.delivery.subscribers import Subscribers
 from workers.delivery.target import Stored
 from workers.http.client import Client
-from workers.rq.jobs import remove_older
+from workers.rq.removal import remove_older
 
 SHARD = Shard(0)
 MORE_THAN_AT_ONCE = 70  # targets whose outcomes are written down together

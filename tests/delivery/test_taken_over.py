@@ -16,7 +16,7 @@ from app.store.subscriptions.records import KEPT_SECONDS
 from tests.delivery.tools import client, ids_of, keys_of, plan, punch, rows, shown
 from tests.harness import Device, Received, Receiver, Relay, wait_for
 from tests.relay.tools import problem
-from workers.rq.jobs import remove_older
+from workers.rq.removal import remove_older
 
 
 def users_of(receiver: Receiver) -> list[str]:

@@ -113,14 +113,14 @@ def test_a_restored_store_gets_the_callbacks_of_a_device_once_it_is_registered_a
 ) -> None:
     process = start()
     process.register("DEV0")
-    backup(process.store.connection, tmp_path / "backup")
+    backup(process.store.connection, tmp_path / "backup", process.store.past)
     token = process.register("DEV1")
     process.send(token, 0)
     server.kill()
     for number in range(1, 20):
         process.send(token, number)
     server.start()
-    restore(process.store.connection, tmp_path / "backup")
+    restore(process.store.connection, tmp_path / "backup", process.store.past)
     process.drain_until_it_stops()
     assert process.store.identity.foreign is None, "a restored store has the backup's id"
     assert process.waiting == (0, 19)

@@ -16,7 +16,7 @@ from redis.client import Pipeline
 from app.settings.table import load
 from app.store import Store
 from app.store.attendance.index import pair
-from app.store.events.reading import Query
+from app.store.events.query import Query
 from app.store.server.pipelines import MOST_CALLS, asked
 from tests.harness import ROOT
 from tests.stores import PASSWORD, Server
@@ -71,7 +71,7 @@ assert len(seen) - during[0] >= 2, (during, len(seen))  # while it was compresse
 STORE = """
 from app.settings.table import load
 from app.store import Store
-from app.store.events.reading import Query
+from app.store.events.query import Query
 before = len(seen)
 found = sum(1 for _ in Store(load(dict(os.environ))).events.all(Query()))
 assert found == int(os.environ["EVENTS"]), found

@@ -15,7 +15,7 @@ from app.gateway import callbacks
 from app.settings.table import load
 from app.store import Store
 from app.store.devices.registry import Device
-from app.store.events.reading import Query
+from app.store.events.query import Query
 from app.store.people.users import PROFILE
 from tests.harness import Relay, wait_for
 from tests.relay.tools import gateway_time

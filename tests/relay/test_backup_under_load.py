@@ -135,7 +135,7 @@ def test_earlier_callbacks_are_duplicates_and_later_ones_are_accepted_after_a_re
     try:
         wait_for(lambda: len(sent) > _BEFORE + 20, 60)
         acknowledged = {entry for entry, _ in stored(old)}
-        backup(old.connection, tmp_path / "copy")
+        backup(old.connection, tmp_path / "copy", old.past)
         meanwhile = len(stored(old))
     finally:
         stop.set()
@@ -144,7 +144,7 @@ def test_earlier_callbacks_are_duplicates_and_later_ones_are_accepted_after_a_re
     everything = dict(stored(old))
     assert meanwhile > len(acknowledged), "no callbacks arrived during the backup"
 
-    restore(new.connection, tmp_path / "copy")
+    restore(new.connection, tmp_path / "copy", new.past)
     copied = dict(stored(new))
     assert acknowledged <= copied.keys() and before.keys() <= copied.keys(), (
         "an acknowledged event is missing"
@@ -208,13 +208,13 @@ def test_a_delivery_that_moves_during_the_backup_is_not_missed(
     try:
         wait_for(lambda: client.exists(names["batches"]), 60)
         for number in range(6):
-            backup(old.connection, tmp_path / f"copy{number}")
+            backup(old.connection, tmp_path / f"copy{number}", old.past)
     finally:
         stop.set()
         mover.join()
     for number in range(6):
         new.connection.redis.flushall()
-        restore(new.connection, tmp_path / f"copy{number}")
+        restore(new.connection, tmp_path / f"copy{number}", new.past)
         copy = new.connection.redis
         queued = {entry.decode() for entry, _ in copy.xrange(names["queue"])}
         for part in ("due", "retry", "dead"):
@@ -238,7 +238,7 @@ def test_a_delayed_backup_is_reported(make: Callable[[str], Store], tmp_path: Pa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cut, "__init__", lost)
         with pytest.raises(BackupError, match="run it again"):
-            backup(store.connection, tmp_path / "copy")
+            backup(store.connection, tmp_path / "copy", store.past)
     assert not list(tmp_path.glob("copy*"))
 
 

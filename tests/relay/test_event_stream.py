@@ -19,7 +19,7 @@ from app.base.ids import event_id
 from app.events.samples import sample as made_up
 from app.settings.table import load
 from app.store import Store
-from app.store.events.reading import Query
+from app.store.events.query import Query
 from tests.command_line import cli
 from tests.harness import API_KEY, Device, Receiver, Relay, wait_for
 from tests.relay.tools import events, ids, problem, stream_ends

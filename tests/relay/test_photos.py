@@ -14,7 +14,7 @@ from app.settings.table import load
 from app.store import make_vault
 from tests.harness import Device, Receiver, Relay
 from tests.relay.tools import events, only, problem
-from tests.relay.tools import store as store_of
+from tests.relay.tools import stored_values as store_of
 
 JPEG = b"\xff\xd8\xff\xe0" + b"a made-up photo" * 400
 

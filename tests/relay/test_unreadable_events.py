@@ -18,7 +18,7 @@ from app.events.samples import sample
 from app.settings.table import load
 from app.store import Store
 from app.store.deliveries.lists import DeliveryQuery
-from app.store.events.reading import Query
+from app.store.events.query import Query
 from app.store.server.codec import deflate
 from app.store.server.keys import Shard
 from app.store.subscriptions.records import Subscription

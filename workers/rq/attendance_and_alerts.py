@@ -43,6 +43,10 @@ class Chores:
         """Start the thread, which runs as long as the process."""
         threading.Thread(target=self._run, name="chores", daemon=True).start()
 
+    def is_in_charge(self) -> bool:
+        """Return whether this process has the lease. Raises redis errors."""
+        return bool(self._store.connection.redis.get(CHORES) == self._token)
+
     def _run(self) -> None:
         with suppress(OSError):  # if there isn't enough CPU time, deliveries and callbacks come first
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

@@ -8,29 +8,26 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
 
 from redis.exceptions import RedisError
 from rq.job import Job
 
-from app.base.loops import LOOPS
 from app.health.public_url import check_public_url
 from app.settings.table import current
 from app.store import Store, is_away
 from app.store.access.audit import RELAY
-from app.store.commands.keys import CommandKeys
 from app.store.deliveries.replays import LOOKS, Advance
 from app.store.jobs import enqueue, enqueue_at, queue
 from app.store.privacy.scrub import NotWritten, Scrub
 from app.store.server.connection import rewrite_append_only_files
-from app.store.server.keys import DOUBTED, PUBLIC_URL_DUE, REWRITTEN, UPKEEP, Shard
-from app.store.subscriptions.keys import owners
+from app.store.server.keys import PUBLIC_URL_DUE, REWRITTEN, UPKEEP, Shard
 from workers.delivery.retry_schedule import MAX_RETRY_AFTER
 from workers.rq.former_jobs import take_over
+from workers.rq.removal import remove_from_archive, remove_older
 
 log = logging.getLogger("relay.jobs")
 
@@ -42,9 +39,7 @@ _UPKEEP_SECONDS = 3_600
 _UPKEEP_TIMEOUT = 3_600
 _UNDER_WAY_SECONDS = 600  # until an upkeep that was killed runs again
 _REWRITE_SECONDS = 86_000
-_DOUBTS = 24  # upkeeps
 _SMALL_STREAM = 50_000  # events
-_COMMANDS_MS = 2 * 86_400 * 1000
 _SLICE_SECONDS = 1.0  # of a replay, before other jobs run
 _STALLED_SECONDS = 4.0
 _FULL = 100  # jobs that wait
@@ -265,6 +260,7 @@ def upkeep() -> None:
     kept.devices.date_former_keys()
     kept.api_keys.remove_expired()
     remove_older(kept, int((time.time() - kept.settings.retention_days * 86_400) * 1000))
+    remove_from_archive(kept)
     kept.event_reader.trim(int((time.time() - kept.settings.retention_days * 86_400) * 1000))
     kept.audit.trim(int((time.time() - kept.settings.audit_days * 86_400) * 1000))
     client = kept.connection.redis
@@ -284,105 +280,3 @@ def _write_anew(kept: Store) -> None:
                 Scrub(kept.connection).run(shard)
     if kept.settings.redis_url is None:  # a small file would otherwise never be rewritten
         rewrite_append_only_files(client)
-
-
-def remove_older(kept: Store, oldest: int) -> None:
-    """Remove data from before a time (ms), except data that expires by itself, such as photos and commands."""
-    doubted = _clock_is_doubted(kept, oldest)
-    for shard in kept.connection.shards:
-        if not doubted:
-            _trim(kept.connection.redis, shard, oldest)
-        _remove_left_overs(kept, shard, oldest)
-    if not doubted:
-        for subscription_id in kept.subscriptions.ids():
-            with _damage_left_alone():
-                kept.replay_records.remove_older(subscription_id, oldest)
-
-
-def _clock_is_doubted(kept: Store, oldest_ms: int) -> bool:
-    """Return whether the clock probably jumped, rather than a month without events; for a day, to correct it."""
-    client = kept.connection.redis
-    newest = [
-        int(entry.partition(b"-")[0])
-        for shard in kept.connection.shards
-        for entry, _ in client.xrevrange(shard.events, count=1)
-    ]
-    if not newest or max(newest) >= oldest_ms:
-        client.delete(DOUBTED)
-        return False
-    left = _DOUBTS - int(client.incr(DOUBTED))
-    if left >= 0:
-        log.warning(
-            "nothing was removed, because even the newest event is older than the retention period. If the clock is "
-            "wrong, correct it within %d hours. After that, the events will be removed.",
-            left + 1,
-        )
-    return left >= 0
-
-
-def _trim(client: Any, shard: Shard, oldest_ms: int) -> None:
-    client.xtrim(shard.events, minid=oldest_ms, approximate=False)
-    for pattern in (f"{shard.tag}:events:*", f"{shard.tag}:sub:*:log", f"{shard.tag}:sub:*:queue"):
-        for name in client.scan_iter(match=pattern, count=1_000):
-            _trim_stream(client, name, oldest_ms)
-    _trim_commands(client, CommandKeys(shard), oldest_ms)
-    _trim_strangers(client, shard, oldest_ms)
-
-
-def _trim_stream(client: Any, name: bytes | str, oldest_ms: int) -> None:
-    with _damage_left_alone():
-        client.xtrim(name, minid=oldest_ms, approximate=False)
-        if not client.xlen(name):
-            client.delete(name)
-
-
-def _trim_strangers(client: Any, shard: Shard, oldest_ms: int) -> None:
-    """Trim the lists of unknown users, because a device's list doesn't expire as long as new ones are added."""
-    for name in client.scan_iter(match=f"{shard.tag}:strangers:*", count=1_000):
-        with _damage_left_alone():
-            told = client.hgetall(name).items()
-            old = [user_id for user_id, at in told if int(at) * 1000 < oldest_ms]
-            if old:
-                client.hdel(name, *old)
-
-
-def _trim_commands(client: Any, keys: CommandKeys, oldest_ms: int) -> None:
-    """Trim the lists of commands. A command ends within about a day, and is kept for the retention after that."""
-    for name in (keys.all, *client.scan_iter(match=keys.of_device("*"), count=1_000)):
-        _trim_stream(client, name, max(0, oldest_ms - _COMMANDS_MS))
-
-
-def _remove_left_overs(kept: Store, shard: Shard, oldest_ms: int) -> None:
-    client = kept.connection.redis
-    found = list(client.scan_iter(match=f"{shard.tag}:sub:*", count=1_000))
-    noted = kept.parked.on(shard)
-    known = owners(kept.connection)  # read last, so that subscriptions created meanwhile are known
-    for name in noted - known:
-        kept.parked.clear(shard, name)
-    for name in found:
-        if name.decode().split(":")[2] not in known:
-            client.delete(name)
-    for subscription_id in known:
-        with _damage_left_alone():
-            _remove_dead_letters(client, shard, subscription_id, oldest_ms)
-            client.zremrangebyscore(shard.subscription(subscription_id, "settled"), "-inf", oldest_ms)
-
-
-def _remove_dead_letters(client: Any, shard: Shard, subscription_id: str, oldest_ms: int) -> None:
-    dead = shard.subscription(subscription_id, "dead")
-    for old in client.zrangebyscore(dead, "-inf", oldest_ms):
-        client.zrem(dead, old)
-        for part in ("state", "batches", "tests", "answers"):
-            client.hdel(shard.subscription(subscription_id, part), old)
-
-
-@contextmanager
-def _damage_left_alone() -> Iterator[None]:
-    """Skip a key that the store refuses because of its type, so that the upkeep continues with the others."""
-    loop = LOOPS.get("upkeep")
-    try:
-        yield
-    except RedisError as error:
-        if is_away(error):
-            raise
-        loop.failed(error)

@@ -20,6 +20,7 @@ from app.store import Store
 from app.store.jobs import SignedJob, queue
 from app.store.rq_internals import CallingJob, Worker
 from app.store.server.connection import is_away, make_rq_client
+from workers.rq.archiving import Archiving
 from workers.rq.attendance_and_alerts import Chores
 from workers.rq.jobs import RUNS
 
@@ -105,7 +106,9 @@ def main() -> int:
     store = Store(settings)
     _await_store(store)
     LOOPS.start(store.loop_reports.write)
-    Chores(store).start()
+    chores = Chores(store)
+    chores.start()
+    Archiving(store, chores.is_in_charge).start()
     while not _Worker.told_to_stop:
         try:
             jobs = queue(store.connection, _Job, make_rq_client(settings))

@@ -111,7 +111,7 @@ def read_mark(field: bytes, value: bytes) -> tuple[int, Mark]:
     return received, Mark(at, int(offset), device_id, _DIRECTIONS.get(code))
 
 
-def _found(entry: str, event: dict[str, Any]) -> Found:
+def as_punch(entry: str, event: dict[str, Any]) -> Found:
     """Return a punch with its mark. Raises ValueError and similar errors for values that can't be used."""
     at = datetime.fromisoformat(event["occurred_at"])
     offset = at.utcoffset()
@@ -201,7 +201,7 @@ class AttendanceIndex:
             event = self._reader.read(shard, entry, stored[0]) if stored else None
             if event is not None and not event["clock_suspect"]:
                 try:
-                    yield _found(entry, event)
+                    yield as_punch(entry, event)
                 except (ValueError, LookupError, TypeError, OverflowError):
                     self._reader.note(shard, entry)
 

@@ -12,7 +12,7 @@ from calendar import monthrange
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from app.attendance.employees import Employee
@@ -30,9 +30,11 @@ from app.attendance.rules import (
 )
 from app.base.natural_order import NaturalKey, natural_key
 from app.base.yielding import in_turns
+from app.store.archiving.past import Past
 from app.store.attendance.index import AttendanceIndex, days, read_mark, split_pair, weeks
 from app.store.devices.registry import Devices, Person
 from app.store.devices.simulated import SimulatedIds
+from app.store.intake.punch_fields import punch_field
 from app.store.people.names import People, person
 from app.store.server.connection import Connection
 from app.store.server.damage import left_out, readable
@@ -92,12 +94,13 @@ class Attendance:
     """Reads people's days."""
 
     def __init__(
-        self, connection: Connection, devices: Devices, people: People, index: AttendanceIndex
+        self, connection: Connection, devices: Devices, people: People, index: AttendanceIndex, past: Past
     ) -> None:
         self._connection = connection
         self._devices = devices
         self._known = people
         self._index = index
+        self._past = past
         self._rules = connection.settings.attendance_rules
         self._keep_ms = connection.settings.retention_days * 86_400_000
         self._sorted: tuple[Any, list[NaturalKey], float] | None = None
@@ -215,12 +218,13 @@ class Attendance:
 
     def _sorted_people(self, first: int, last: int, sites: Sites) -> list[NaturalKey]:
         timezones = self._devices.timezones(self._devices.ids()) if sites.timezone else {}
-        pairs = (
+        stored = (
             split_pair(member.decode())
             for shard in self._connection.shards
             for day in days(first, last)
             for member in self._walk(shard.attendance_day(day))
         )
+        pairs = chain(stored, self._past.people(first, last))
         found = {
             user_id for user_id, device_id in in_turns(pairs, _CHUNK) if sites.takes(device_id, timezones)
         }
@@ -279,7 +283,8 @@ class Attendance:
                 yield user_id, sorted(rows, key=_by_date)
 
     def _marks(self, people: Iterable[str], begin: int, end: int) -> dict[str, list[Mark]]:
-        """Return people's marks from `begin` to before `end`, within the retention."""
+        """Return people's marks from `begin` to before `end`: those of the store, and older ones of the archive."""
+        people = list(people)
         places = (
             (user_id, shard.attendance_week(user_id, week))
             for user_id in people
@@ -294,6 +299,7 @@ class Attendance:
         )
         oldest = int(time.time() * 1000) - self._keep_ms
         found: dict[str, list[Mark]] = {}
+        known: set[tuple[str, str]] = set()
         for (user_id, _), answer in answers:
             (fields,) = readable([answer], ({},))
             for field, value in fields.items():
@@ -302,7 +308,13 @@ class Attendance:
                 except ValueError:  # damaged; the other punches are shown
                     continue
                 if begin <= mark.at < end and received >= oldest:
+                    known.add((user_id, field.decode()))
                     found.setdefault(user_id, []).append(mark)
+        for punch in self._past.marks(people, begin, end):
+            name = f"{punch.device_id} {punch_field(punch.at, punch.place)}"
+            if (punch.user_id, name) not in known:  # or a correction isn't archived yet
+                mark = Mark(punch.at, punch.utc_offset, punch.device_id, punch.direction)
+                found.setdefault(punch.user_id, []).append(mark)
         return found
 
     # Names

@@ -5,13 +5,15 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
+from app.archive import ArchiveAway, ArchiveRefused
 from app.base import ids
 from app.base.yielding import let_others_run
 from app.events.types import EVENT_TYPES, matches
+from app.store.archiving.past import Past
+from app.store.events.query import Query
 from app.store.events.unreadable import EventReader
 from app.store.server.cluster import LazyCluster
 from app.store.server.codec import raw_json
@@ -22,25 +24,6 @@ _CHUNK = 200
 _LOOK_SECONDS = 0.05
 # A page reads at most this many to find its rows, however rare they are. Its cursor continues from there.
 _SCAN_LIMIT = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Selects events. Times are times of receipt in ms since 1970, both inclusive."""
-
-    types: tuple[str, ...] = ()
-    device_ids: tuple[str, ...] = ()
-    user_ids: tuple[str, ...] = ()
-    since: int | None = None
-    until: int | None = None
-
-    def takes(self, event: dict[str, Any]) -> bool:
-        """Return whether an event matches the query, apart from its time."""
-        return (
-            (not self.types or any(matches(pattern, event["type"]) for pattern in self.types))
-            and (not self.device_ids or event["device_id"] in self.device_ids)
-            and (not self.user_ids or event.get("user_id") in self.user_ids)
-        )
 
 
 class Page(NamedTuple):
@@ -75,22 +58,31 @@ def _order(entry: str) -> tuple[int, int]:
     return int(ms), int(sequence or 0)
 
 
-class Events:
-    """The stored events."""
+def _following(entry: str) -> str:
+    ms, sequence = _order(entry)
+    return f"{ms}-{sequence + 1}"
 
-    def __init__(self, connection: Connection, reader: EventReader) -> None:
+
+class Events:
+    """The stored events: those of the store, and older ones of the archive."""
+
+    def __init__(self, connection: Connection, reader: EventReader, past: Past) -> None:
         self._connection = connection
         self._reader = reader
+        self._past = past
         self._bodies = connection.script("bodies")
 
     def get(self, event_id: str) -> dict[str, Any] | None:
-        """Return an event; None if there is none with this ID (any more)."""
+        """Return an event; None if there is none with this ID (any more). Raises ArchiveAway and ArchiveRefused."""
         place = ids.event_place(event_id)
         if place is None or place.shard >= len(self._connection.shards):
             return None
         shard = self._connection.shards[place.shard]
         found = self._connection.redis.xrange(shard.events, place.entry, place.entry)
-        return self._reader.show(shard, place.entry, found[0][1].get(b"b")) if found else None
+        if found:
+            return self._reader.show(shard, place.entry, found[0][1].get(b"b"))
+        body = self._past.get(place.shard, place.entry)
+        return None if body is None else self._reader.show(shard, place.entry, body)
 
     def raw(self, event_id: str) -> bytes | None:
         """Return the gateway's JSON of an event, without secrets; None if there is none that can be read."""
@@ -109,17 +101,23 @@ class Events:
     def page(self, query: Query, limit: int, cursor: str | None = None) -> Page:
         """Return at most `limit` events, from the newest, or from the one after `cursor`.
 
-        Raises ValueError for an invalid cursor.
+        Raises ValueError for an invalid cursor. If the archive can't be read, a page ends with the store's last event,
+        and the next one raises ArchiveAway or ArchiveRefused.
         """
         before = _after(cursor)
         rows: list[dict[str, Any]] = []
         last = None
-        for scanned, (event_id, event) in enumerate(self._scan(query, before)):
-            if len(rows) == limit or scanned == _SCAN_LIMIT:
-                return Page(rows, last)
-            last = event_id
-            if query.takes(event):
-                rows.append(event)
+        try:
+            for scanned, (event_id, event) in enumerate(self._scan(query, before)):
+                if len(rows) == limit or scanned == _SCAN_LIMIT:
+                    return Page(rows, last)
+                last = event_id
+                if query.takes(event):
+                    rows.append(event)
+        except (ArchiveAway, ArchiveRefused):
+            if not rows:
+                raise
+            return Page(rows, last)
         return Page(rows, None)
 
     def all(self, query: Query, cursor: str | None = None) -> Iterator[dict[str, Any]]:
@@ -195,21 +193,31 @@ class Events:
         self, shard: Shard, query: Query, before: ids.Place | None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         newest = "+" if query.until is None else str(query.until)
+        below = None if query.until is None else f"{query.until + 1}-0"
         if before is not None:
             # Events with the same entry are sorted by their shard's number.
-            below = f"({before.entry}" if shard.number >= before.shard else before.entry
+            is_below = shard.number >= before.shard
             if newest == "+" or _order(before.entry) <= (query.until or 0, 2**63):
-                newest = below
+                newest = f"({before.entry}" if is_below else before.entry
+                below = before.entry if is_below else _following(before.entry)
         oldest = "-" if query.since is None else str(query.since)
         for chunk in _in_chunks(self._entries(shard, query, newest, oldest)):
             bodies = self._bodies(keys=[shard.events], args=chunk)
             for entry, stored in zip(chunk, bodies, strict=True):
                 if not stored:
                     continue
+                below = entry
                 event = self._reader.show(shard, entry, stored[0])
                 if event is not None:
                     yield event["id"], event
             let_others_run()
+        # What is removed from the store in the meantime is in the archive, too.
+        for count, (entry, body) in enumerate(self._past.scan(shard, query, below), 1):
+            event = self._reader.show(shard, entry, body)
+            if event is not None:
+                yield event["id"], event
+            if count % _CHUNK == 0:
+                let_others_run()
 
     def _entries(self, shard: Shard, query: Query, newest: str, oldest: str) -> Iterator[str]:
         """Yield entry IDs from the shortest index that contains all of the query's events."""

@@ -12,9 +12,10 @@ from typing import Any
 import orjson
 
 from app.events.types import EVENT_TYPES
+from app.store.archiving.past import Past
 from app.store.commands.keys import CommandKeys
 from app.store.devices.registry import Device, Devices
-from app.store.privacy.scrub import Scrub
+from app.store.privacy.scrub import NotWritten, Scrub
 from app.store.privacy.traces import (
     QUEUES,
     Person,
@@ -34,7 +35,8 @@ from app.store.server.keys import EMPLOYEES, WRONG_TYPES, Shard
 class PersonErasure:
     """Erases stored data about people, in all modules."""
 
-    def __init__(self, connection: Connection, devices: Devices, traces: Traces) -> None:
+    def __init__(self, connection: Connection, devices: Devices, traces: Traces, past: Past) -> None:
+        self._past = past
         self._connection = connection
         self._devices = devices
         self._traces = traces
@@ -47,9 +49,16 @@ class PersonErasure:
 
         The user's record goes first, so that new events don't contain the name, and with it the notes about deletions
         on the device. Callbacks that a device sends later are kept like any others, even if they are about earlier
-        events. Raises scrub.NotWritten if everything is erased, but the store's blocks could not be rewritten.
+        events. Raises scrub.NotWritten if everything is erased, but the store's blocks could not be rewritten. Raises
+        ArchiveAway and ArchiveRefused before anything is erased, or if only the archive's events are left.
         """
         person, erased = Person(user_id, device_id), Counter[str]()
+        archived = self._past.opened()
+        if archived is not None:
+            archive, store_id = archived
+            archive.claim(store_id)
+            archive.check()
+        self._places: list[tuple[int, str]] = []
         entries = self._traces.employee_entries(person)
         if entries:
             erased["employees"] += self._connection.redis.hdel(EMPLOYEES, *entries)
@@ -64,8 +73,16 @@ class PersonErasure:
             self._connection.redis.delete(shard.backup)  # a backup in progress must start again
         # Names of keys. If one is still wrong, it is noted again when it is found.
         self._connection.redis.delete(WRONG_TYPES)
+        not_written: NotWritten | None = None
         for shard in self._connection.shards:
-            self._forget_events(shard, person, erased)
+            try:
+                self._forget_events(shard, person, erased)
+            except NotWritten as error:
+                not_written = error
+        if archived is not None:
+            erased["archived events"] += archive.forget(store_id, user_id, device_id, self._places)
+        if not_written is not None:
+            raise not_written
         return dict(sorted(erased.items()))
 
     def _forget_user(self, device: Device, person: Person, erased: Counter[str]) -> None:
@@ -123,6 +140,7 @@ class PersonErasure:
         self, shard: Shard, person: Person, chunk: list[StoredEvent], erased: Counter[str]
     ) -> None:
         entries = [found.entry for found in chunk]
+        self._places += [(shard.number, entry) for entry in entries]
         self._forget_deliveries(shard, entries, erased)
         blobs = [name for name in (blob(found.event) for found in chunk) if name is not None]
         pipeline = self._connection.redis.pipeline(transaction=False)

@@ -11,6 +11,7 @@ import orjson
 from app.base import ids
 from app.base.vault import SealError
 from app.events.flatten import received_iso
+from app.store.archiving.past import Past
 from app.store.attendance.index import read_mark, split_changed
 from app.store.devices.registry import Device
 from app.store.intake.punch_fields import split_punch_field
@@ -18,7 +19,7 @@ from app.store.people.device_timestamps import read_stamp
 from app.store.people.employees import Employees
 from app.store.people.users import DELETED, Users
 from app.store.privacy.traces import Person, StoredEvent, Traces, blob, chunks, loaded_rows, split_punches
-from app.store.server.codec import Codec
+from app.store.server.codec import Codec, UnreadableEvent
 from app.store.server.connection import Connection
 from app.store.server.keys import Shard
 
@@ -32,12 +33,26 @@ _STATES = {
 _LISTS = {"users": "user of the device", "commanded": "put there by a command", "strangers": "unknown user"}
 
 
+def _readable(codec: Codec, shard: int, entry: str, body: bytes | None) -> dict[str, Any] | None:
+    try:
+        return codec.event(shard, entry, body)
+    except UnreadableEvent:
+        return None
+
+
 class PersonExport:
     """Exports stored data about people, from all modules."""
 
     def __init__(
-        self, connection: Connection, users: Users, employees: Employees, codec: Codec, traces: Traces
+        self,
+        connection: Connection,
+        users: Users,
+        employees: Employees,
+        codec: Codec,
+        traces: Traces,
+        past: Past,
     ) -> None:
+        self._past = past
         self._connection = connection
         self._users = users
         self._employees = employees
@@ -47,7 +62,10 @@ class PersonExport:
     def export(
         self, user_id: str, device_id: str | None = None, *, templates: bool = False
     ) -> dict[str, Any]:
-        """Return everything that `forget` would erase. `templates` adds the data of credentials, cards and so on."""
+        """Return everything that `forget` would erase. `templates` adds the data of credentials, cards and so on.
+
+        Raises ArchiveAway and ArchiveRefused.
+        """
         person = Person(user_id, device_id)
         found: dict[str, Any] = {
             "user_id": user_id,
@@ -89,7 +107,22 @@ class PersonExport:
                         for row in loaded_rows(command.fields)
                         if row.get("user_id") == user_id
                     ]
-        return found | lists
+        stored_ids = {event["id"] for event in lists["events"]}
+        return found | lists | {"archived_events": self._archived(person, stored_ids)}
+
+    def _archived(self, person: Person, stored_ids: set[str]) -> list[dict[str, Any]]:
+        """Return the events that are only in the archive."""
+        opened, shown = self._past.opened(), []
+        if opened is None:
+            return []
+        archive, store_id = opened
+        for number, entry, body in archive.of_person(store_id, *person):
+            event_id = ids.event_id(number, entry)
+            if event_id not in stored_ids:
+                shown.append(
+                    _readable(self._codec, number, entry, body) or {"id": event_id, "unreadable": True}
+                )
+        return shown
 
     def _employee_entries(self, person: Person) -> dict[str, Any]:
         """Return the person's entries in the list of employees: for all devices, and those for single devices."""

@@ -281,6 +281,7 @@ STORED_DATA: tuple[StoredData, ...] = (
         "none",
         _ALWAYS,
     ),
+    StoredData("{g}:archive", "string", "when the archive was last written", "none", _ALWAYS),
     StoredData(
         "{g}:public_url", "string", "the public URL, and whether this relay answers there", "none", _ALWAYS
     ),

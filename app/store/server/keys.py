@@ -66,6 +66,7 @@ Valkey Cluster keeps them on one node. Keys with the tag `{g}` belong to no devi
 {g}:shards                      the largest RELAY_SHARDS that the store has been used with
 {g}:restoring                   set while a backup is being restored, and after an interrupted restore
 {g}:public_url                  JSON: the public URL, when it was last checked, and the problem found
+{g}:archive                     JSON: when the archive was last written, and how far it was behind
 {g}:backups                     JSON: folder of automatic backups, the newest one, and the current problem
 {g}:backup_origin               distinguishes this store's backups from those of a copy; left out of backups
 {g}:audit                       stream: the audit log (JSON)
@@ -123,6 +124,7 @@ KEY_ID = "{g}:key_id"
 SHARDS = "{g}:shards"
 RESTORING = "{g}:restoring"
 LOOPS = "{g}:loops"
+ARCHIVE = "{g}:archive"
 BACKUPS = "{g}:backups"
 BACKUP_ORIGIN = "{g}:backup_origin"
 PUBLIC_URL = "{g}:public_url"

@@ -25,7 +25,9 @@ import orjson
 import redis
 
 from app import __version__
+from app.archive import ArchiveAway, ArchiveRefused
 from app.events.flatten import received_iso
+from app.store.archiving.past import Past
 from app.store.server.connection import Connection
 from app.store.server.keys import (
     API_KEYS,
@@ -36,8 +38,9 @@ from app.store.server.keys import (
     SUBSCRIPTION_PARTS,
     SUBSCRIPTIONS,
 )
+from app.store.upkeep.backup_archive import archive_to_restore, rows_of_archive, write_rows
 from app.store.upkeep.backup_cut import Cut, CutLost, dedupe_kind, order
-from app.store.upkeep.backup_file import FORMAT, LENGTH, BackupError, Record, check, head_of, records
+from app.store.upkeep.backup_file import ARCHIVE, FORMAT, LENGTH, BackupError, Record, check, head_of, records
 from app.store.upkeep.backup_partial import is_partial_of, partial_copy, remove_abandoned
 
 _KEYS_AT_ONCE = 100
@@ -103,7 +106,7 @@ def _rank(key: bytes) -> tuple[int, bytes, bool]:
 # Backup
 
 
-def backup(connection: Connection, path: Path, api_key: tuple[str, bytes] | None = None) -> int:
+def backup(connection: Connection, path: Path, past: Past, api_key: tuple[str, bytes] | None = None) -> int:
     """Write a backup that only we may read; return its number of keys. The file only appears once it is complete and
     checked.
 
@@ -114,7 +117,7 @@ def backup(connection: Connection, path: Path, api_key: tuple[str, bytes] | None
         if is_partial_of(left.name, path.name):
             remove_abandoned(left)
     with partial_copy(path) as (file, partial):
-        count = _copy(connection, file, api_key)
+        count = _copy(connection, file, past, api_key)
         file.flush()
         os.fsync(file.fileno())
         head_of(partial)
@@ -135,7 +138,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _copy(connection: Connection, file: BinaryIO, api_key: tuple[str, bytes] | None) -> int:
+def _copy(connection: Connection, file: BinaryIO, past: Past, api_key: tuple[str, bytes] | None) -> int:
     client, vault, cut = connection.redis, connection.vault, Cut(connection)
     found = {key for key in client.scan_iter(count=1_000) if not _left_out(key)}
     keys = sorted(found | _parts_of_subscriptions(connection, found), key=_rank)
@@ -151,17 +154,19 @@ def _copy(connection: Connection, file: BinaryIO, api_key: tuple[str, bytes] | N
         "made_at": received_iso(datetime.now(UTC)),
         "key_id": vault.key_id,
         "shards": len(connection.shards),
+        "archive": past.archive is not None,
     }
     more = [Record(API_KEYS.encode(), b"hash", 0, [api_key[0].encode(), api_key[1]])] if api_key else []
     write(orjson.dumps(head) + b"\n")
     try:
-        for record in chain(_records_of(connection, cut, keys), more):
+        for record in chain(_records_of(connection, cut, keys), more, rows_of_archive(connection, past)):
             parts = (record.key, record.kind, str(record.expires).encode(), *record.values)
             write(LENGTH.pack(len(parts)))
             for part in parts:
                 write(LENGTH.pack(len(part)))
                 write(part)
-            copied.add(record.key)
+            if record.kind != ARCHIVE:
+                copied.add(record.key)
             cut.renew()
         cut.read_changes()
     except CutLost:
@@ -169,6 +174,8 @@ def _copy(connection: Connection, file: BinaryIO, api_key: tuple[str, bytes] | N
             "the backup was interrupted for more than two minutes, or a person was erased while it was made; run it "
             "again"
         ) from None
+    except (ArchiveAway, ArchiveRefused) as error:
+        raise BackupError(f"the archive can't be read: {error}") from None
     write(LENGTH.pack(0))
     file.write(digest.digest())
     return len(copied)
@@ -313,7 +320,9 @@ def _names_events(key: bytes) -> bool:
 # Back
 
 
-def restore(connection: Connection, path: Path, finish: Callable[[], object] = lambda: None) -> int:
+def restore(
+    connection: Connection, path: Path, past: Past, finish: Callable[[], object] = lambda: None
+) -> int:
     """Restore a backup into an empty store; return the number of keys. Raises BackupError.
 
     The devices' queues and the streams continue where the copy ended, so IDs aren't used twice. Data that would have
@@ -322,11 +331,16 @@ def restore(connection: Connection, path: Path, finish: Callable[[], object] = l
     """
     client = connection.redis
     with path.open("rb") as file:
-        _refuse_unfit(connection, check(file))
+        head = check(file)
+        _refuse_unfit(connection, head)
+        archive = archive_to_restore(file, past) if head.get("archive") else None
         client.set(RESTORING, "1")
         restored, now = set(), int(time.time() * 1000)
         for record in records(file):
-            if not record.expires or record.expires > now:
+            if record.kind == ARCHIVE:
+                if archive is not None:
+                    write_rows(archive, record)
+            elif not record.expires or record.expires > now:
                 _write(client, record)
                 restored.add(record.key)
     finish()

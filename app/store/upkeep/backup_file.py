@@ -23,7 +23,8 @@ LENGTH = struct.Struct(">Q")
 _DIGEST = 32
 _LONGEST_HEAD = 10_000  # bytes
 _LATEST = 1 << 53  # ms since 1970
-_VALUES_EACH = {b"string": 1, b"hash": 2, b"set": 1, b"zset": 2, b"list": 1}
+ARCHIVE = b"archive"  # the kind of records with rows of the archive
+_VALUES_EACH = {b"string": 1, b"hash": 2, b"set": 1, b"zset": 2, b"list": 1, ARCHIVE: 2}
 
 
 class BackupError(Exception):

@@ -130,7 +130,7 @@ class BackupSchedule:
         with folder.locked():
             folder.remove_abandoned()
             path, count = folder.save(
-                lambda path: backup(kept.connection, path, kept.api_keys.first_record()), now
+                lambda path: backup(kept.connection, path, kept.past, kept.api_keys.first_record()), now
             )
             kept.audit.record(COMMAND_LINE, "store.backed_up", detail=f"{count} keys in {path.name}")
             self._remove(folder, path, now)

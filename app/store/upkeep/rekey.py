@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from app.archive import Archive
 from app.base.vault import SealError
 from app.store.access.idempotency import sealed_part
 from app.store.people.users import is_sealed
@@ -37,6 +38,7 @@ PURPOSES = {
     "employee": "employees",
     "answer": "kept answers",
     "spool": "spooled callbacks",
+    "archive": "keys of the archive",
     "extra": "",
 }
 
@@ -68,14 +70,18 @@ class WrongKeys(Exception):
 
 
 class Rekey:
-    """Encrypts everything in the store and in the spool again."""
+    """Encrypts everything in the store and in the spool again, and the keys of the archive."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, archive: Archive | None) -> None:
         self._connection = connection
+        self._archive = archive
         self._swap = connection.script("swap")
 
     def run(self) -> Rekeyed:
-        """Run until no data is encrypted with the old key. Raises WrongKeys, with nothing changed."""
+        """Run until no data is encrypted with the old key. Raises WrongKeys, with nothing changed.
+
+        Raises ArchiveAway if the archive couldn't be changed. Then everything else is done, but it must run again.
+        """
         done, vault = Rekeyed(), self._connection.vault
         self._check_keys()
         self._connection.redis.set(VAULT, vault.former_to_keep())
@@ -91,10 +97,22 @@ class Rekey:
         for counts, count in ((done.sealed, records), (done.unreadable, lost)):
             if count:
                 counts["spool"] += count
+        self._rekey_archive(done)
         if not done.busy_segments:
             self._connection.redis.set(REKEYED, vault.key_id)
             self._connection.redis.set(KEY_ID, vault.key_id)
         return done
+
+    def _rekey_archive(self, done: Rekeyed) -> None:
+        if self._archive is None:
+            return
+        try:
+            count = self._archive.rekey()
+        except SealError:
+            done.unreadable["archive"] += 1
+            return
+        if count:
+            done.sealed["archive"] += count
 
     def _check_keys(self) -> None:
         """Check the keys first: digests made with a mistyped key would permanently lock out every API key."""

@@ -1,0 +1,384 @@
+"""Writes events to the archive and reads them.
+
+Each batch is one transaction together with the new position, so that after a crash nothing is missing or doubled. The
+content of events is encrypted with a data key, which is encrypted with RELAY_SECRET_KEY. So a change of that key
+encrypts few bytes again, and the events archived afterwards have a new data key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from app.archive.copies import Pairs, Restoring, copied
+from app.archive.data_keys import DataKeys
+from app.archive.database import ArchiveRefused, Database
+from app.archive.records import Archived, ArchivedPunch, Position
+from app.archive.texts import ESCAPE, as_read, written
+from app.archive.writing import insert_rows
+from app.base.vault import Vault
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Connection
+
+_FIRST_CHUNK = 50  # most pages are short
+_CHUNK = 500
+_REMOVED_AT_ONCE = 5_000
+_LARGEST = 2**63 - 1  # of a BIGINT
+
+
+class Archive:
+    """The archived events of one store."""
+
+    def __init__(self, url: str, vault: Vault) -> None:
+        """`url` is an SQLAlchemy URL. Nothing is opened or created before it is needed."""
+        self._database = Database(url)
+        self._keys = DataKeys(self._database, vault)
+        self._owner: str | None = None
+
+    # Whose archive it is
+
+    def claim(self, store_id: str, *, accept: bool = False) -> None:
+        """Create or upgrade the tables, and note whose archive it is. Raises ArchiveRefused if it is another store's.
+
+        With `accept`, it becomes this store's.
+        """
+        from sqlalchemy import delete, insert, select
+
+        from app.archive.tables import owners
+
+        if self._owner == store_id and not accept:
+            return
+        self._database.migrate()
+        with self._database.writing() as connection:
+            found = connection.execute(select(owners.c.store_id)).scalar()
+            if found is None or (accept and found != store_id):
+                connection.execute(delete(owners))
+                connection.execute(insert(owners).values(number=1, store_id=store_id))
+            elif found != store_id:
+                raise ArchiveRefused(_OF_ANOTHER_STORE)
+        self._owner = store_id
+
+    def check(self) -> None:
+        """Raise ArchiveAway or ArchiveRefused if the archive can't be written."""
+        with self._database.writing():
+            pass
+
+    @contextmanager
+    def _read(self, store_id: str | None) -> Iterator[Connection | None]:
+        """Yield a connection to this store's archive; None if it is empty."""
+        from sqlalchemy import select
+
+        from app.archive.tables import owners
+
+        with self._database.reading() as connection:
+            if connection is not None and self._owner is None:
+                found = connection.execute(select(owners.c.store_id)).scalar()
+                if found not in (None, store_id):
+                    raise ArchiveRefused(_OF_ANOTHER_STORE)
+                self._owner = found
+            yield connection if self._owner is not None else None
+
+    # Writing
+
+    def position(self, store_id: str, shard: int) -> Position:
+        """Return how far a shard is archived."""
+        from sqlalchemy import insert, select
+
+        from app.archive.tables import positions
+
+        chosen = (positions.c.store_id == store_id) & (positions.c.shard == shard)
+        with self._database.writing() as connection:
+            row = connection.execute(select(positions.c.entry, positions.c.erasures).where(chosen)).first()
+            if row is not None:
+                return Position(row.entry, row.erasures)
+            begin = Position("0-0", 0)
+            connection.execute(insert(positions).values(store_id=store_id, shard=shard, **begin._asdict()))
+        return begin
+
+    def positions(self, store_id: str) -> dict[int, str]:
+        """Return how far each shard is archived, by its number."""
+        from sqlalchemy import select
+
+        from app.archive.tables import positions
+
+        with self._read(store_id) as connection:
+            if connection is None:
+                return {}
+            columns = select(positions.c.shard, positions.c.entry).where(positions.c.store_id == store_id)
+            return {row.shard: row.entry for row in connection.execute(columns)}
+
+    def write(
+        self,
+        store_id: str,
+        shard: int,
+        after: Position,
+        upto: str,
+        events: Sequence[Archived],
+        punches: Iterable[ArchivedPunch],
+    ) -> bool:
+        """Write a shard's events after a position, up to an entry; return False if another process or an erasure was
+        faster.
+
+        Raises ArchiveAway, and ArchiveCannotHold for values that the database refuses.
+        """
+        from sqlalchemy import update
+
+        from app.archive.tables import positions
+
+        number, seal = self._keys.newest()
+        rows = [
+            {
+                **event._asdict(),
+                "user_id": written(event.user_id),
+                "data_key": number,
+                "body": seal(event.body, f"{event.shard}:{event.entry}"),
+            }
+            for event in events
+        ]
+        with self._database.writing() as connection:
+            moved = connection.execute(
+                update(positions)
+                .where(
+                    (positions.c.store_id == store_id)
+                    & (positions.c.shard == shard)
+                    & (positions.c.entry == after.entry)
+                    & (positions.c.erasures == after.erasures)
+                )
+                .values(entry=upto)
+            )
+            if moved.rowcount != 1:
+                return False
+            insert_rows(
+                connection,
+                rows,
+                [{**punch._asdict(), "user_id": written(punch.user_id)} for punch in punches],
+            )
+        return True
+
+    # Reading
+
+    def get(self, store_id: str, shard: int, entry: str) -> bytes | None:
+        """Return an event as stored, without its ID; None if it isn't in the archive."""
+        from sqlalchemy import select
+
+        from app.archive.tables import events
+
+        ms, sequence = _place(entry)
+        with self._read(store_id) as connection:
+            if connection is None:
+                return None
+            columns = select(events.c.data_key, events.c.body).where(
+                (events.c.shard == shard) & (events.c.ms == ms) & (events.c.sequence == sequence)
+            )
+            row = connection.execute(columns).first()
+        if row is None:
+            return None
+        return self._keys.opened(row.data_key, row.body, f"{shard}:{ms}-{sequence}")
+
+    def shards(self, store_id: str) -> set[int]:
+        """Return the shards of which there may be events."""
+        return set(self.positions(store_id))
+
+    def scan(
+        self,
+        store_id: str,
+        shard: int,
+        below: str | None,
+        oldest_ms: int | None,
+        conditions: Mapping[str, Sequence[str]],
+    ) -> Iterator[tuple[str, bytes | None]]:
+        """Yield a shard's entries and events, newest first, below an entry, received at `oldest_ms` or later.
+
+        `conditions` are the values of `type`, `device_id` or `user_id`, of which one each must match. The event is
+        None if it can't be decrypted.
+        """
+        from sqlalchemy import select, tuple_
+
+        from app.archive.tables import events
+
+        chosen: list[ColumnElement[bool]] = [events.c.shard == shard]
+        if oldest_ms is not None:
+            chosen.append(events.c.ms >= min(oldest_ms, _LARGEST))
+        for name, values in conditions.items():
+            shown = [written(value) for value in values] if name == "user_id" else list(values)
+            chosen.append(events.c[name].in_(shown))
+        size, place = _FIRST_CHUNK, None if below is None else _place(below)
+        while True:
+            statement = select(events.c.ms, events.c.sequence, events.c.data_key, events.c.body).where(
+                *chosen
+            )
+            if place is not None:
+                statement = statement.where(tuple_(events.c.ms, events.c.sequence) < place)
+            statement = statement.order_by(events.c.ms.desc(), events.c.sequence.desc()).limit(size)
+            with self._read(store_id) as connection:
+                rows = [] if connection is None else connection.execute(statement).all()
+            for row in rows:
+                entry = f"{row.ms}-{row.sequence}"
+                yield entry, self._keys.opened(row.data_key, row.body, f"{shard}:{entry}")
+            if len(rows) < size:
+                return
+            place, size = (rows[-1].ms, rows[-1].sequence), _CHUNK
+
+    def marks(
+        self, store_id: str, user_ids: Sequence[str], first: int, last: int, before_ms: int
+    ) -> list[ArchivedPunch]:
+        """Return people's punches from `first` to before `last` (s) that were received before `before_ms`."""
+        from sqlalchemy import select
+
+        from app.archive.tables import punches
+
+        found: list[ArchivedPunch] = []
+        with self._read(store_id) as connection:
+            if connection is None:
+                return found
+            for start in range(0, len(user_ids), _CHUNK):
+                some = [written(user_id) for user_id in user_ids[start : start + _CHUNK]]
+                statement = select(*(punches.c[name] for name in ArchivedPunch._fields)).where(
+                    punches.c.user_id.in_(some),
+                    punches.c.at >= first,
+                    punches.c.at < last,
+                    punches.c.ms < before_ms,
+                )
+                found += map(ArchivedPunch._make, connection.execute(statement))
+        if any(ESCAPE in user_id or "\0" in user_id for user_id in user_ids):
+            return [punch._replace(user_id=as_read(punch.user_id) or "") for punch in found]
+        return found
+
+    def people(self, store_id: str, first: int, last: int, before_ms: int) -> set[tuple[str, str]]:
+        """Return who punched, and on which device, from `first` to before `last` (s), in the same way."""
+        from sqlalchemy import select
+
+        from app.archive.tables import punches
+
+        with self._read(store_id) as connection:
+            if connection is None:
+                return set()
+            statement = (
+                select(punches.c.user_id, punches.c.device_id)
+                .where(punches.c.at >= first, punches.c.at < last, punches.c.ms < before_ms)
+                .distinct()
+            )
+            return {(as_read(row.user_id) or "", row.device_id) for row in connection.execute(statement)}
+
+    def of_person(
+        self, store_id: str, user_id: str, device_id: str | None
+    ) -> Iterator[tuple[int, str, bytes | None]]:
+        """Yield a person's events on one device or all, newest first: shard, entry and event, as `scan` does."""
+        conditions = {"user_id": [user_id], **({} if device_id is None else {"device_id": [device_id]})}
+        for shard in sorted(self.shards(store_id)):
+            for entry, body in self.scan(store_id, shard, None, None, conditions):
+                yield shard, entry, body
+
+    def size(self, store_id: str) -> tuple[int, int | None]:
+        """Return the number of events, and when the oldest was received (ms)."""
+        from sqlalchemy import func, select
+
+        from app.archive.tables import events
+
+        with self._read(store_id) as connection:
+            if connection is None:
+                return 0, None
+            row = connection.execute(select(func.count(), func.min(events.c.ms))).one()
+        return row[0], row[1]
+
+    # Removing
+
+    def forget(
+        self, store_id: str, user_id: str, device_id: str | None, others: Iterable[tuple[int, str]] = ()
+    ) -> int:
+        """Erase a person's events on one device or all, and `others` by shard and entry; return how many events.
+
+        Batches that were read from the store before and aren't written yet will be read again.
+        """
+        from sqlalchemy import delete, update
+
+        from app.archive.tables import events, positions, punches
+
+        self.claim(store_id)
+        count = 0
+        with self._database.writing() as connection:
+            connection.execute(update(positions).values(erasures=positions.c.erasures + 1))
+            for table in (events, punches):
+                chosen = table.c.user_id == written(user_id)
+                if device_id is not None:
+                    chosen &= table.c.device_id == device_id
+                removed = connection.execute(delete(table).where(chosen)).rowcount
+                count += removed if table is events else 0
+            for shard, entry in others:
+                ms, sequence = _place(entry)
+                count += connection.execute(
+                    delete(events).where(
+                        (events.c.shard == shard) & (events.c.ms == ms) & (events.c.sequence == sequence)
+                    )
+                ).rowcount
+        self._empty_log()
+        return count
+
+    def _empty_log(self) -> None:
+        """Empty SQLite's log, which contains earlier values of erased rows."""
+        with self._database.reading() as connection:
+            if connection is not None and connection.dialect.name == "sqlite":
+                connection.rollback()
+                raw = connection.connection.driver_connection
+                if raw is not None:
+                    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def remove_older(self, store_id: str, before_ms: int, types: Sequence[str], *, punches_too: bool) -> int:
+        """Remove events of these types that were received before a time, and maybe punches; return how many events."""
+        from sqlalchemy import delete, select
+
+        from app.archive.tables import events, punches
+
+        count = 0
+        for shard in sorted(self.shards(store_id)):
+            for event_type in types:
+                chosen = (events.c.shard == shard) & (events.c.type == event_type)
+                while True:
+                    with self._database.writing() as connection:
+                        oldest = (
+                            select(events.c.ms)
+                            .where(chosen, events.c.ms < before_ms)
+                            .order_by(events.c.ms)
+                            .offset(_REMOVED_AT_ONCE)
+                            .limit(1)
+                        )
+                        bound = connection.execute(oldest).scalar()
+                        upto = before_ms if bound is None else bound + 1
+                        removed = delete(events).where(chosen, events.c.ms < upto)
+                        count += connection.execute(removed).rowcount
+                    if bound is None:
+                        break
+        if punches_too:
+            with self._database.writing() as connection:
+                connection.execute(delete(punches).where(punches.c.ms < before_ms))
+        return count
+
+    def rekey(self) -> int:
+        """Encrypt the data keys again with RELAY_SECRET_KEY; return how many."""
+        return self._keys.rekey()
+
+    # Backups
+
+    def copied(self, store_id: str, upto_ms: Mapping[int, int]) -> Iterator[tuple[str, Pairs]]:
+        """Yield rows for a backup (see `copies`): the events up to a time (ms) by shard, and all of other shards."""
+        self.positions(store_id)  # refuses another store's archive
+        return copied(self._database, upto_ms)
+
+    def restoring(self, store_id: str) -> Restoring:
+        """Return what writes the rows of a backup. Raises ArchiveRefused if this is another store's archive."""
+        self.claim(store_id)
+        return Restoring(self._database, self._keys)
+
+
+_OF_ANOTHER_STORE = (
+    "The archive belongs to another store than this relay's. Check DATABASE_URL. If the store was replaced on purpose, "
+    "run `cams-relay archive accept-store`."
+)
+
+
+def _place(entry: str) -> tuple[int, int]:
+    """Return an entry's numbers, or the largest that the database can hold."""
+    ms, _, sequence = entry.partition("-")
+    return min(int(ms), _LARGEST), min(int(sequence), _LARGEST)

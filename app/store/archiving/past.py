@@ -1,0 +1,100 @@
+"""Reads what the store has removed because of its age, from the archive."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from app.archive import Archive, ArchivedPunch
+from app.events.types import EVENT_TYPES, matches
+from app.store.events.query import Query
+from app.store.server.connection import Connection
+from app.store.server.keys import STORE, Shard
+
+# A punch's own time is at most this much after its receipt, or it doesn't count for attendance.
+_AHEAD_SECONDS = 7_200
+_HOUR_MS = 3_600_000
+
+
+class Past:
+    """The archive as the rest of the store sees it. Without an archive, it is empty."""
+
+    def __init__(self, connection: Connection) -> None:
+        settings = connection.settings
+        url = settings.archive_url
+        self._connection = connection
+        self._keep_ms = settings.retention_days * 86_400_000
+        self._store_id: str | None = None
+        self.archive = Archive(url, connection.vault) if url else None
+        self.is_wanted = any(settings.archive.days.values())
+
+    def opened(self) -> tuple[Archive, str] | None:
+        """Return the archive and this store's ID; None without an archive, or while the store has no ID."""
+        if self.archive is None:
+            return None
+        if self._store_id is None:
+            found = self._connection.redis.get(STORE)
+            self._store_id = found.decode() if found else None
+        return None if self._store_id is None else (self.archive, self._store_id)
+
+    # Events
+
+    def get(self, shard: int, entry: str) -> bytes | None:
+        """Return an event as stored. Raises ArchiveAway and ArchiveRefused."""
+        opened = self.opened()
+        return None if opened is None else opened[0].get(opened[1], shard, entry)
+
+    def scan(self, shard: Shard, query: Query, below: str | None) -> Iterator[tuple[str, bytes | None]]:
+        """Yield a shard's entries and events that may match, newest first, below an entry. Raises in the same way.
+
+        The event is None if it can't be decrypted.
+        """
+        opened = None if self._is_in_the_store(query) else self.opened()
+        if opened is None:
+            return iter(())
+        archive, store_id = opened
+        runs = [
+            archive.scan(store_id, shard.number, below, query.since, conditions)
+            for conditions in _conditions(query)
+        ]
+        return heapq.merge(*runs, key=lambda row: _order(row[0]), reverse=True)
+
+    def _is_in_the_store(self, query: Query) -> bool:
+        """Return whether nothing that the query selects is old enough to have been removed from the store."""
+        return query.since is not None and query.since > time.time() * 1000 - self._keep_ms + _HOUR_MS
+
+    # Attendance
+
+    def marks(self, people: Sequence[str], first: int, last: int) -> list[ArchivedPunch]:
+        """Return the punches from `first` to before `last` (s) that the store counts as too old."""
+        oldest = int(time.time() * 1000) - self._keep_ms
+        opened = self.opened() if first <= oldest // 1000 + _AHEAD_SECONDS else None
+        return [] if opened is None else opened[0].marks(opened[1], people, first, last, oldest)
+
+    def people(self, first: int, last: int) -> Iterable[tuple[str, str]]:
+        """Return who made these punches, and on which device."""
+        oldest = int(time.time() * 1000) - self._keep_ms
+        opened = self.opened() if first <= oldest // 1000 + _AHEAD_SECONDS else None
+        return () if opened is None else opened[0].people(opened[1], first, last, oldest)
+
+
+def _order(entry: str) -> tuple[int, int]:
+    ms, _, sequence = entry.partition("-")
+    return int(ms), int(sequence)
+
+
+def _conditions(query: Query) -> list[dict[str, Sequence[str]]]:
+    """Return the conditions of searches that together find what the query selects, each in the order of an index."""
+    types = [
+        name for name in EVENT_TYPES if not query.types or any(matches(one, name) for one in query.types)
+    ]
+    devices = {"device_id": query.device_ids} if query.device_ids else {}
+    if query.user_ids:
+        chosen = {"type": types} if query.types else {}
+        return [{"user_id": [user_id], **devices, **chosen} for user_id in query.user_ids]
+    if query.device_ids:
+        return [
+            {"device_id": [device_id], "type": [name]} for device_id in query.device_ids for name in types
+        ]
+    return [{"type": [name]} for name in types] if query.types else [{}]
