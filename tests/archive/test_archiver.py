@@ -55,7 +55,7 @@ def add(kept: Store, count: int, user: str = "7") -> None:
     """Add events of a user to the stream."""
     pipeline = kept.connection.redis.pipeline(transaction=False)
     received_at = "2026-11-30T00:00:00.000Z"
-    body = f'{{"type":"device.silent","device_id":"D1","user_id":"{user}","received_at":"{received_at}"}}'
+    body = f'{{"type":"device.silent","device_id":"D1","user_id":"{user}","received_at":"{received_at}","occurred_at":"{received_at}","occurred_at_utc":"{received_at}"}}'
     for _ in range(count):
         pipeline.xadd(SHARD.events, {"b": body})
     pipeline.execute()
