@@ -18,7 +18,7 @@ _NONE = (
 @click.group(invoke_without_command=True)
 @click.pass_context
 def archive(context: click.Context) -> None:
-    """Show how far events are archived, and what the archive contains."""
+    """Show up to which time events are archived, and what the archive contains."""
     if context.invoked_subcommand is None:
         _show()
 
@@ -63,7 +63,7 @@ def accept_store(settings: Settings, yes: bool) -> None:
             click.confirm(question, abort=True)
         opened[0].claim(opened[1], accept=True)
         note(kept, "archive.accepted")
-    click.echo("The archive belongs to this store now.")
+    click.echo("The archive now belongs to this store.")
 
 
 def _time(ms: int) -> str:

@@ -32,9 +32,11 @@ def _found(store: Store, now: float | None, *, details: bool) -> list[str]:
     if report.failing_since is not None and now - report.failing_since > _TOLERATED_SECONDS:
         since = f"{datetime.fromtimestamp(report.failing_since, UTC):%Y-%m-%d %H:%M} UTC"
         shown = report.error if details else "`cams-relay doctor` shows the error"
-        return [Problem(f"The archive can't be written since {since}: {shown}. {_KEPT}")]
+        return [Problem(f"Writing to the archive has failed since {since}: {shown}. {_KEPT}")]
     if now - report.at > _STOPPED_SECONDS:
-        return [Problem(f"No worker has written the archive for {(now - report.at) / 60:.0f} min. {_KEPT}")]
+        return [
+            Problem(f"No worker has written to the archive for {(now - report.at) / 60:.0f} min. {_KEPT}")
+        ]
     if report.behind_ms > _BEHIND_MS:
         return [f"The archive is {report.behind_ms / 3_600_000:.0f} h behind the store. {_KEPT}"]
     return []
