@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from app.archive import ArchiveAway, ArchiveRefused
@@ -54,8 +55,15 @@ def kept(server: Server, tmp_path: Path) -> Store:
 def add(kept: Store, count: int, user: str = "7") -> None:
     """Add events of a user to the stream."""
     pipeline = kept.connection.redis.pipeline(transaction=False)
-    received_at = "2026-11-30T00:00:00.000Z"
-    body = f'{{"type":"device.silent","device_id":"D1","user_id":"{user}","received_at":"{received_at}","occurred_at":"{received_at}","occurred_at_utc":"{received_at}"}}'
+    at = "2026-11-30T00:00:00.000Z"
+    event = {
+        "type": "device.silent",
+        "device_id": "D1",
+        "user_id": user,
+        "received_at": at,
+        "occurred_at": at,
+    }
+    body = orjson.dumps(event)
     for _ in range(count):
         pipeline.xadd(SHARD.events, {"b": body})
     pipeline.execute()
