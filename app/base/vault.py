@@ -38,7 +38,7 @@ STEADY_DIGESTS = (
     "employee",
 )
 _IN_STREAMS = "extra"  # encrypted data that can't be encrypted again
-_FORMER = "former keys"
+FORMER_KEYS = "former keys"
 
 
 class SealError(ValueError):
@@ -127,7 +127,7 @@ class Vault:
 
     def _former(self) -> dict[str, dict[str, str]]:
         stored = self.read_former()
-        found: dict[str, dict[str, str]] = orjson.loads(self.open(_FORMER, stored)) if stored else {}
+        found: dict[str, dict[str, str]] = orjson.loads(self.open(FORMER_KEYS, stored)) if stored else {}
         return found
 
     def _find_former_ciphers(self) -> tuple[AESGCM, ...]:
@@ -140,7 +140,7 @@ class Vault:
         extras = dict(former.get("extras", {}))
         if self.rotating:
             extras[self._key("key id", 1)[:8].hex()] = self._key(_IN_STREAMS, 1).hex()
-        return self.seal(_FORMER, orjson.dumps({"digests": digests, "extras": extras}))
+        return self.seal(FORMER_KEYS, orjson.dumps({"digests": digests, "extras": extras}))
 
     # Signatures
 

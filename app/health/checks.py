@@ -297,10 +297,10 @@ HEALTH_CHECKS: tuple[Check, ...] = (
 SLOW_HEALTH_CHECKS: tuple[Check, ...] = (store_warnings, disk_warnings, target_problems, unheard_warnings)
 # The checks of a store by `cams-relay doctor`, in the order of its output
 DOCTOR_CHECKS: tuple[Check, ...] = (
+    key_warnings,  # first, because it repairs keys
     all_warnings,
     repaired_warnings,
     store_warnings,
-    key_warnings,
     machine_warnings,
     worker_problems,
     loop_warnings,

@@ -17,6 +17,10 @@ from app.store.server.repairs import repairs
 _NAMED = 20
 _EFFECTS = {
     "{s0}:fanout": "Deliveries continue, and no event was lost. Some may be delivered twice, with the same ID.",
+    "{g}:key_id": "RELAY_SECRET_KEY or the key in the data folder is right: it decrypts the stored data.",
+    "{g}:shards": "The number of shards was found by the stored data.",
+    "{g}:devices": "It was made again from each device's data. Refused callbacks are sent again by the gateway.",
+    "{g}:store": "The ID of the store is again the one that this machine remembers.",
 }
 
 

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import orjson
+import redis
 
+from app.base.store_errors import is_wrong_type
 from app.base.throttle import OnceAMinute
-from app.base.vault import Vault
+from app.base.vault import FORMER_KEYS, Vault
 from app.settings.table import MOST_SHARDS, Settings, is_short_key
+from app.store.server.admission_repairs import repair_devices, text_of
 from app.store.server.connection import Connection, is_shard_number
+from app.store.server.damage import left_out
 from app.store.server.keys import (
     API_KEYS,
     DEVICES,
@@ -30,9 +36,11 @@ from app.store.server.keys import (
     VAULT,
     Shard,
 )
+from app.store.server.repairs import note_repair
 
 log = logging.getLogger("relay.store")
 
+_KEY_ID = re.compile(r"[0-9a-f]{16}")
 _EMPTY_BASE = 128  # bytes of an append-only file's base without keys
 _LOOKED_AT = 1_000  # encrypted values
 _SEALED_FILES = (".spool", ".parked", ".unreadable", ".damaged")
@@ -67,6 +75,8 @@ class Admission:
     def check(self) -> None:
         """Check the store, and mark a new one with the key and the shards. Raises StoreRefused and redis errors."""
         self._check_whole()
+        self._check_former_keys()
+        repair_devices(self._connection)
         self._check_key()
         self._check_shards()
 
@@ -87,23 +97,62 @@ class Admission:
 
     # The key
 
+    def _check_former_keys(self) -> None:
+        """Refuse a store whose former keys can't be read: without them, no AuthToken would be recognised.
+
+        A process that was admitted has read them already.
+        """
+        if self.admitted:
+            return
+        stored: bytes | None = None
+        try:
+            stored = self._connection.redis.get(VAULT)
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            stored = b"-"
+        vault = self._connection.vault
+        if not stored or vault.age_that_opens(FORMER_KEYS, stored) is not None:
+            return
+        if text_of(self._connection, KEY_ID) not in vault.key_ids:
+            return  # a wrong key, which is reported as such
+        raise StoreRefused(
+            f"The secret key is right, but the value of {VAULT} in the store is damaged. The relay needs it to "
+            "recognise AuthTokens and API keys from before the last change of the secret key. Restore a backup. If the "
+            "secret key of this store was never changed, delete that value instead. If `cams-relay rekey` is running, "
+            "start this process with the same RELAY_SECRET_KEY and RELAY_SECRET_KEY_OLD."
+        )
+
     def _check_key(self) -> None:
         client, vault = self._connection.redis, self._connection.vault
-        stored = client.get(KEY_ID)
+        stored = text_of(self._connection, KEY_ID)
         if stored is None:
             client.set(KEY_ID, self._key_in_use(), nx=True)
-            stored = client.get(KEY_ID)
-        if stored is None or stored.decode(errors="replace") in vault.key_ids:
+            stored = text_of(self._connection, KEY_ID)
+        if stored is None or stored in vault.key_ids:
+            return
+        if not _KEY_ID.fullmatch(stored) or self._is_right_key():
+            client.set(KEY_ID, self._key_in_use())
+            note_repair(self._connection, KEY_ID)
             return
         if not self._is_empty():
             raise StoreRefused(self._wrong_key())
         client.set(KEY_ID, self._key_in_use())  # another key was used before there was any data
 
+    def _is_right_key(self) -> bool:
+        """Return whether our key decrypts everything that was encrypted, so that the ID must be damaged."""
+        vault, opened = self._connection.vault, 0
+        for purpose, sealed, context in islice(self._sealed(), _LOOKED_AT):
+            if vault.age_that_opens(purpose, sealed, context) is None:
+                return False
+            opened += 1
+        return opened > 0
+
     def _key_in_use(self) -> str:
         """Return the ID of the key that encrypts an unmarked store; our key's ID if nothing is encrypted."""
         vault, failed = self._connection.vault, 0
-        rekeyed = (self._connection.redis.get(REKEYED) or b"").decode(errors="replace")
-        if rekeyed in vault.key_ids:
+        rekeyed = text_of(self._connection, REKEYED)
+        if rekeyed and rekeyed in vault.key_ids:
             return rekeyed
         for purpose, sealed, context in self._sealed():
             age = vault.age_that_opens(purpose, sealed, context)
@@ -124,18 +173,26 @@ class Admission:
     def _sealed(self) -> Iterator[tuple[str, bytes, str]]:
         """Yield values that may be encrypted in the store: (purpose, value, context)."""
         client = self._connection.redis
-        former = client.get(VAULT)
-        if former:
-            yield "former keys", former, ""
-        for device_id, number in client.hscan_iter(DEVICES):
-            name = device_id.decode()
-            value = client.hget(self._connection.shard_from(name, number).device(name), "secrets")
-            if value:
-                yield "device", value, device_id.decode()
-        for name, record in client.hscan_iter(SUBSCRIPTIONS):
-            yield "subscription", base64.b64decode(orjson.loads(record)["sealed"]), name.decode()
-        for name, value in client.hscan_iter(EMPLOYEES):
-            yield "employee", value, name.decode()
+        with left_out(VAULT):
+            if former := client.get(VAULT):
+                yield FORMER_KEYS, former, ""
+        with left_out(DEVICES):
+            for device_id, number in client.hscan_iter(DEVICES):
+                name, value = device_id.decode(errors="replace"), None
+                with left_out(f"device {name}"):
+                    value = client.hget(self._connection.shard_from(name, number).device(name), "secrets")
+                if value:
+                    yield "device", value, name
+        with left_out(SUBSCRIPTIONS):
+            for name, record in client.hscan_iter(SUBSCRIPTIONS):
+                sealed = None
+                with left_out(f"subscription {name.decode(errors='replace')}"):
+                    sealed = base64.b64decode(orjson.loads(record)["sealed"])
+                if sealed is not None:
+                    yield "subscription", sealed, name.decode(errors="replace")
+        with left_out(EMPLOYEES):
+            for name, value in client.hscan_iter(EMPLOYEES):
+                yield "employee", value, name.decode(errors="replace")
 
     def _wrong_key(self) -> str:
         settings = self._connection.settings
@@ -159,8 +216,12 @@ class Admission:
             key = file.read_text().strip()
         except (OSError, UnicodeDecodeError):
             return False
-        stored = (self._connection.redis.get(KEY_ID) or b"").decode(errors="replace")
-        return bool(key) and Vault(key).key_id == stored
+        if not key:
+            return False
+        vault = Vault(key)
+        return vault.key_id == text_of(self._connection, KEY_ID) or any(
+            vault.age_that_opens(*one) is not None for one in islice(self._sealed(), 1)
+        )
 
     def _is_empty(self) -> bool:
         """Return whether the store has no data that depends on the key or on the shards."""
@@ -171,8 +232,11 @@ class Admission:
 
     def _check_shards(self) -> None:
         client, count = self._connection.redis, self._connection.settings.shards
-        stored = client.get(SHARDS)
+        stored = text_of(self._connection, SHARDS)
         used = 0 if stored is not None and stored.isdigit() else self._shards_in_use()
+        if stored is not None and not stored.isdigit():
+            client.set(SHARDS, used)
+            note_repair(self._connection, SHARDS)
         largest = int(self._largest(keys=[SHARDS], args=[max(count, used)]))
         if largest > count and self._is_empty():
             client.set(SHARDS, count)
@@ -185,7 +249,9 @@ class Admission:
     def _shards_in_use(self) -> int:
         """Return how many shards the store has been used with, according to its devices and events."""
         client = self._connection.redis
-        used = {int(number) for number in client.hvals(DEVICES) if is_shard_number(number)}
+        used: set[int] = set()
+        with left_out(DEVICES):
+            used = {int(number) for number in client.hvals(DEVICES) if is_shard_number(number)}
         pipeline = client.pipeline(transaction=False)
         for number in range(MOST_SHARDS):
             pipeline.exists(Shard(number).events)

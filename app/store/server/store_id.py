@@ -14,8 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from app.base.private_folder import make_private
+from app.store.server.admission_repairs import text_of
 from app.store.server.connection import Connection
 from app.store.server.keys import STORE
+from app.store.server.repairs import note_repair
 
 _ID = re.compile(rb"[0-9a-f]{32}")
 FILE = "store_id"
@@ -40,6 +42,10 @@ class StoreIdentity:
         self.verified = False
         expected = self._read() or self._remembered
         found = self._found()
+        if expected is not None and found is not None and not _ID.fullmatch(found.encode()) and not look_only:
+            self._connection.redis.set(STORE, expected)  # damaged: another store would have a proper ID
+            note_repair(self._connection, STORE)
+            found = expected
         if look_only and (expected is None or found == expected):
             self.foreign = None
             return
@@ -87,8 +93,7 @@ class StoreIdentity:
         return self._found()
 
     def _found(self) -> str | None:
-        found = self._connection.redis.get(STORE)
-        return None if found is None else found.decode(errors="replace")
+        return text_of(self._connection, STORE)
 
     def _given(self) -> str:
         self._connection.redis.set(STORE, secrets.token_hex(16), nx=True)

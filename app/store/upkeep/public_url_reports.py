@@ -19,6 +19,7 @@ class PublicUrlReport:
 
     `problem` is None if this relay answered at `url`. Otherwise, it is a sentence with the fix, `failing_since` is the
     time of the first such check in a row, and `heard` tells whether a machine's callbacks have arrived since then.
+    `answered` tells whether something else than this relay answered.
     """
 
     at: float
@@ -26,6 +27,7 @@ class PublicUrlReport:
     problem: str | None = None
     failing_since: float | None = None
     heard: bool = False
+    answered: bool = False
 
     def check(self) -> None:
         """Raise ValueError for a field of another type or out of range."""
@@ -36,6 +38,7 @@ class PublicUrlReport:
             and isinstance(self.problem, str | None)
             and (self.problem is None) is (self.failing_since is None)
             and isinstance(self.heard, bool)
+            and isinstance(self.answered, bool)
         ):
             raise ValueError("a field has another type")
 
