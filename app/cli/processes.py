@@ -30,7 +30,7 @@ def up(settings: Settings, no_simulator: bool, tunnel: str | None) -> None:
 
     If no device is registered, a simulated device is started as well. With --tunnel, the relay can be reached from the
     internet. The URL changes with each start, unless your account with the tunnel's provider has a fixed one.
-    If the tunnel ends, it is started again.
+    If the tunnel ends, or its URL no longer works, it is started again.
     """
     from app.run.up import run
 

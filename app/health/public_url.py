@@ -27,6 +27,10 @@ _LONGEST_ANSWER = 64 * 1024
 _STOPPED_SECONDS = 1_800.0  # a report of this age means nothing, because no worker checks any more
 
 
+class WrongAnswer(Problem):
+    """Something else than this relay answers at the public URL."""
+
+
 def instance(vault: Vault) -> str:
     """Return an ID that distinguishes relays in `/health`. It is the same in all processes, and not secret."""
     return vault.digest("instance", "cams-relay")[:12]
@@ -65,7 +69,7 @@ def public_url_problems(settings: Settings, vault: Vault) -> list[str]:
         return []
     what = "another relay answers" if found else f"something else answers (status {status})"
     return [
-        Problem(
+        WrongAnswer(
             f"{name}: {what} at this URL, so callbacks don't arrive here. Correct RELAY_PUBLIC_URL and the Callback "
             "URL in the API Monitor, or the proxy or tunnel."
         )
@@ -86,7 +90,9 @@ def check_public_url(store: Store, now: float | None = None) -> bool:
     since = before.failing_since if before is not None and before.url == url else None
     since = now if since is None else since
     heard = store.devices.heard_since(since, store.devices.simulated.ids())
-    store.public_url_reports.write(PublicUrlReport(now, url, found[0], since, heard))
+    store.public_url_reports.write(
+        PublicUrlReport(now, url, found[0], since, heard, isinstance(found[0], WrongAnswer))
+    )
     return False
 
 

@@ -149,6 +149,14 @@ class Tunnel:
             "%s stopped (exit status %s), so %s doesn't work at the moment; it is being started again",
             *(self._name, self._process.returncode, self.url),
         )
+        return self._ended()
+
+    def restart(self) -> Change:
+        """Start it again although its program is running, because its URL doesn't work."""
+        log.error("%s is running, but %s doesn't work; it is being started again", self._name, self.url)
+        return self._ended()
+
+    def _ended(self) -> Change:
         self._former, self.url = self.url, ""
         self._end()
         return Change.ENDED

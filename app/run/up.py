@@ -22,6 +22,7 @@ from app.base.addresses import SETTING, AddressGuard
 from app.base.log import configure
 from app.base.throttle import OnceAMinute
 from app.health.disk_checks import unwritable
+from app.run.dead_url import DeadUrl
 from app.run.supervisor import Supervisor
 from app.run.tunnel import Change, Tunnel
 from app.settings import readers as setting_readers
@@ -96,7 +97,8 @@ def run(settings: Settings, program: str, *, with_simulator: bool, tunnel: str |
             _add_backups(settings, supervisor)
             virtual = with_simulator and _start_simulator(settings, store, supervisor)
             click.echo(_screen(settings, store, program, first_time, virtual))
-            supervisor.run(lambda: _each_turn(settings, store, supervisor, opened))
+            dead = DeadUrl(store.public_url_reports.read)
+            supervisor.run(lambda: _each_turn(settings, store, supervisor, opened, dead))
     finally:
         supervisor.stop()
         if opened is not None:
@@ -124,18 +126,22 @@ def _lock(settings: Settings) -> int:
     return locked
 
 
-def _each_turn(settings: Settings, store: Store, supervisor: Supervisor, tunnel: Tunnel | None) -> None:
+def _each_turn(
+    settings: Settings, store: Store, supervisor: Supervisor, tunnel: Tunnel | None, dead: DeadUrl
+) -> None:
     try:
         _grant(settings, store, supervisor)
     except (OSError, redis.RedisError) as error:
         _once.say_failure(log, error, "the simulated device can't be started or stopped")
     if tunnel is not None:
-        _watch_tunnel(settings, supervisor, tunnel)
+        _watch_tunnel(settings, supervisor, tunnel, dead)
 
 
-def _watch_tunnel(settings: Settings, supervisor: Supervisor, tunnel: Tunnel) -> None:
-    """Make all processes use the tunnel's new URL, if it was started again and has another one."""
+def _watch_tunnel(settings: Settings, supervisor: Supervisor, tunnel: Tunnel, dead: DeadUrl) -> None:
+    """Restart the tunnel if its URL is dead. Make all processes use its new URL after a restart."""
     change = tunnel.check()
+    if change is None and tunnel.url and dead.is_dead(tunnel.url):
+        change = tunnel.restart()
     if change is None:
         return
     with suppress(OSError):  # on a full disk, other commands don't know it
