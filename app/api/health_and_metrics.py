@@ -98,8 +98,9 @@ def _takes_to_disk(spool: Spool | None) -> bool:
 def _findings(away: bool, spool: Spool | None) -> list[str]:
     """Return the problems of the background loops, the spool, the store, targets and devices."""
     identity = store().identity.foreign
+    disk = disk_warnings(store()) if away else []
     here = [
-        *([Problem(_away_text(spool)), *disk_warnings(store())] if away else []),
+        *([Problem(_away_text(spool, disk_is_full=bool(problems(disk)))), *disk] if away else []),
         *map(Problem, LOOPS.troubles().values()),
         *([] if identity is None else [Problem(identity)]),
         *([] if spool is None else spool_warnings(spool)),
@@ -110,7 +111,7 @@ def _findings(away: bool, spool: Spool | None) -> list[str]:
     return list(dict.fromkeys((*here, *anywhere, *_slow_findings())))
 
 
-def _away_text(spool: Spool | None) -> str:
+def _away_text(spool: Spool | None, *, disk_is_full: bool) -> str:
     """Return a text that says what happens to callbacks in this process while the store is away."""
     if spool is None:
         kept = "RELAY_SPOOL is off, so callbacks are answered with 503, and the gateway keeps them."
@@ -123,6 +124,10 @@ def _away_text(spool: Spool | None) -> str:
         )
     else:
         kept = "Callbacks are kept on this machine's disk and stored once it is back. Deliveries and commands wait."
+    if (
+        disk_is_full and store().settings.redis_url is None
+    ):  # the embedded store waits for space, and starts itself
+        return f"The store can't be reached. {kept}"
     return f"The store can't be reached. {kept} If the store doesn't recover automatically, start it again."
 
 

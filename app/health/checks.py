@@ -153,8 +153,20 @@ def worker_problems(store: Store) -> list[str]:
 
 
 def running_worker_problems(store: Store) -> list[str]:
-    """Return the same for `/health`, but nothing while this process, and perhaps the worker, is starting."""
-    return [] if time.monotonic() - _STARTED < _STARTING_SECONDS else worker_problems(store)
+    """Return the same for `/health`, but nothing while this process, and perhaps the worker, is starting.
+
+    After the store has started, workers need a moment to get their leases again.
+    """
+    if time.monotonic() - _STARTED < _STARTING_SECONDS:
+        return []
+    found = worker_problems(store)
+    return [] if found and _has_just_started(store) else found
+
+
+def _has_just_started(store: Store) -> bool:
+    """Return whether a server of the store was started a moment ago. Raises redis errors."""
+    servers = masters(store.connection.redis)
+    return any(int(one.info("server")["uptime_in_seconds"]) < _STARTING_SECONDS for one in servers)
 
 
 def identity_warnings(store: Store) -> list[str]:

@@ -97,6 +97,8 @@ def test_up_continues_when_there_is_room_again(small_disk: Path, tmp_path: Path)
             punch()
         (line,) = [line for line in log.read_text().splitlines() if "the store can't run" in line]
         assert " ERROR   relay.store the disk of " in line, "one line a minute, as a log line"
+        found = " ".join(requests.get(f"{url}/health", timeout=20).json()["problems"])
+        assert "Free up space" in found and "start it again" not in found
         assert set(statuses) <= {0, 200, 503}
 
         ballast.unlink()
