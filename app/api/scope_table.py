@@ -212,7 +212,9 @@ URLS: dict[str, Url] = {
         "whether it was already sent",
         "a queued command isn't sent, a waiting one isn't asked for; each action needs its own scope",
     ),
-    "POST /v1/subscriptions": Url("the subscription's secret, once", "events are sent to a URL (audited)"),
+    "POST /v1/subscriptions": Url(
+        "the subscription's secret and token, once", "events are sent to a URL (audited)"
+    ),
     "GET /v1/subscriptions": Url(_SUBSCRIPTION),
     "GET /v1/subscriptions/<subscription_id>": Url(_SUBSCRIPTION),
     "PATCH /v1/subscriptions/<subscription_id>": Url(

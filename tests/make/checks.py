@@ -17,7 +17,7 @@ def shown(app: App, name: str, bundles: list[Json]) -> list[Json]:
     return bundles
 
 
-def fails(make: Make, name: str, **given: Any) -> MakeError:
+def fails(make: Make, name: str, /, **given: Any) -> MakeError:
     with pytest.raises(MakeError) as raised:
         make.run(name, **given)
     return raised.value

@@ -9,7 +9,7 @@ import pytest
 from tests import stage as stages
 from tests.harness import API_KEY, Device, Receiver
 from tests.make.app import App, build
-from tests.make.runtime import Make
+from tests.make.runtime import Make, https
 from tests.stage import Stage
 
 
@@ -33,7 +33,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def make(app: App, stage: Stage) -> Make:
     """Make with a connection that has every permission."""
     made = Make(app)
-    made.connect(url=stage.relay.url, apiKey=API_KEY)
+    made.connect(url=https(stage.relay.url), apiKey=API_KEY)
     return made
 
 

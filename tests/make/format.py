@@ -103,7 +103,7 @@ DEFS: Json = {
 # Communication
 
 METHOD = {"anyOf": [words("GET", "POST", "PUT", "PATCH", "DELETE"), EXPRESSION]}
-ERROR_TYPE = words(
+ERROR_TYPES = (
     "RuntimeError",
     "DataError",
     "RateLimitError",
@@ -114,6 +114,7 @@ ERROR_TYPE = words(
     "IncompleteDataError",
     "DuplicateDataError",
 )
+ERROR_TYPE: Json = {"anyOf": [words(*ERROR_TYPES), EXPRESSION]}
 _MESSAGE: Json = {"type": "string", "minLength": 1, "maxLength": 1024}
 _ERROR = exactly({"message": _MESSAGE}, {"type": ERROR_TYPE})
 ERRORS: Json = {**_ERROR, "patternProperties": {r"^[45]\d\d$": _ERROR}}
@@ -189,7 +190,7 @@ FILES: dict[tuple[str, str], Json] = {
         metadata=exactly({"type": words("text", "email"), "value": TEXT}),
     ),
     ("webhook", "params"): _PARAMETERS,
-    ("webhook", "attach"): request(data=exactly({"externalHookId": EXPRESSION})),
+    ("webhook", "attach"): request(data=exactly({"externalHookId": EXPRESSION, "token": EXPRESSION})),
     ("webhook", "update"): request(),
     ("webhook", "detach"): exactly({"url": _PATH, "method": words("DELETE")}),
     ("webhook", "communication"): exactly(

@@ -38,6 +38,11 @@ _REQUEST = {
 _RESPONSE = {"type", "valid", "error", "temp", "iterate", "output", "limit", "data", "metadata"}
 
 
+def https(url: str) -> str:
+    """Returns the https URL at which Make reaches a server of the tests. The app accepts no other URLs."""
+    return url.replace("http://", "https://")
+
+
 class MakeError(Exception):
     """An error as the user sees it. `kind` is Make's error type."""
 
@@ -66,7 +71,7 @@ class Make:
         metadata: Json = run.response_data["metadata"]
         return metadata
 
-    def run(self, name: str, **values: Any) -> list[Json]:
+    def run(self, name: str, /, **values: Any) -> list[Json]:
         """Runs an action, a search or the universal module, and returns its bundles."""
         component = self.app["module", name]
         forms = [*component.files["staticParams"], *component.files["mappableParams"]]
@@ -124,6 +129,7 @@ class Hook:
         assert set(block) == {"verification", "iterate", "output"}
         context = {
             "parameters": self.parameters,
+            "data": self.data,
             "body": json.loads(body),
             "headers": dict(headers),
             "method": "POST",
@@ -228,7 +234,13 @@ class _Run:
         left = MOST_SECONDS - (time.monotonic() - self.began)
         assert left > 0, f"Make stops a module after {MOST_SECONDS} s"
         answer = requests.request(
-            method, url, params=query, headers=headers, data=body, timeout=left, allow_redirects=False
+            method,
+            url.replace("https://127.0.0.1", "http://127.0.0.1"),
+            params=query,
+            headers=headers,
+            data=body,
+            timeout=left,
+            allow_redirects=False,
         )
         self._write_log(block, answer, headers, body)
         return answer
@@ -250,7 +262,8 @@ class _Run:
             known = {**self.base.get("response", {}).get("error", {}), **response.get("error", {})}
             chosen = known.get(str(answer.status_code), known)
             raise MakeError(
-                chosen.get("type", "RuntimeError"), transform(chosen.get("message", ""), self.context)
+                transform(chosen.get("type", "RuntimeError"), self.context),
+                transform(chosen.get("message", ""), self.context),
             )
         valid = response.get("valid", {"condition": True})
         if not truthy(transform(valid["condition"], self.context)):

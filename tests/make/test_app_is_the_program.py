@@ -156,7 +156,7 @@ def test_a_module_shows_the_fields_of_the_response(app: App) -> None:
             whole = properties(resolved(whole[name])["items"])
         assert names(asked.component.files["interface"]) == shape(whole), asked.component.name
         seen += 1
-    assert seen == len(ACTIONS) + 10
+    assert seen == len(ACTIONS) + 15
 
 
 def test_the_parameters_of_a_search_filter_it(app: App) -> None:
@@ -174,7 +174,7 @@ def test_a_subscription_only_uses_existing_fields(app: App) -> None:
         sent, changed = hook.files["attach"]["body"], hook.files["update"]["body"]
         assert set(sent) <= set(body), hook.name
         assert set(sent["filters"]) <= set(filters), hook.name
-        assert set(sent) - set(changed) == {"target_url", "batch_max", "description"}
+        assert set(sent) - set(changed) == {"target_url", "batch_max", "description", "token_header"}
         assert changed.items() <= sent.items()
 
 
@@ -202,7 +202,7 @@ def test_a_new_operation_becomes_a_module(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(ACTIONS, new.name, new)
     made = make.files()
     assert made["modules/greet-user/greet-user.communication.iml.json"]["url"] == "/v1/actions/greet-user"
-    assert made["makecomapp.json"]["components"]["module"]["greetUser"]["label"] == "Greet User"
+    assert made["makecomapp.json"]["components"]["module"]["greetUser"]["label"] == "Greet a user"
     assert any("greetUser" in group["modules"] for group in made["modules/groups.json"])
 
 

@@ -121,6 +121,82 @@ def test_labels_of_modules_and_names_of_fields_are_unique(app: App) -> None:
             assert len(names) == len(set(names)), (component.name, code)
 
 
+PROPER = {"API", "ID", "IDs", "MAC", "MIME", "PIN", "URL", "UTC", "GET", "POST", "PATCH", "DELETE"}
+
+
+def labels(content: Any) -> Iterator[str]:
+    if isinstance(content, dict):
+        # An expression is the label of something in the relay.
+        if isinstance(content.get("label"), str) and "{{" not in content["label"]:
+            yield content["label"]
+        for value in content.values():
+            yield from labels(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from labels(value)
+
+
+def test_all_labels_are_in_sentence_case(app: App) -> None:
+    found = [label for path in PATHS if ".samples." not in path for label in labels(app.read(path))]
+    assert len(found) > 1000
+    for label in found:
+        first, *rest = label.split()
+        assert first[0].isupper() or label == "cams-relay", label
+        assert all(word in PROPER or word == word.lower() for word in rest), label
+
+
+def test_labels_of_modules_say_what_they_do(app: App) -> None:
+    for component in app.of("module"):
+        label, kind = component.meta["label"], component.meta["moduleType"]
+        assert label.startswith("Watch ") == (kind == "instant_trigger"), label
+        assert kind != "instant_trigger" or label.endswith("s"), label
+        if kind == "search" and component.name != "loadLog":
+            filters = [field for field in component.files["mappableParams"] if field["name"] != "limit"]
+            assert label.split()[0] == ("Search" if filters else "List"), label
+        assert component.meta["description"].endswith("."), label
+
+
+def test_all_urls_are_https(app: App) -> None:
+    texts = [(app.folder / path).read_text() for path in PATHS]
+    assert not any("http:" in text or "https?" in text for text in texts)
+    (connection,) = app.of("connection")
+    (pattern,) = (
+        field["validate"]["pattern"] for field in connection.files["params"] if field["type"] == "url"
+    )
+    assert pattern.startswith("^https://")
+
+
+def test_every_error_message_begins_with_the_status(app: App) -> None:
+    seen = 0
+    for content in [
+        app.base,
+        *(component.files.get("communication") for component in app.components.values()),
+    ]:
+        for request in content if isinstance(content, list) else [content or {}]:
+            error = request.get("response", {}).get("error", {})
+            for one in [error, *(value for value in error.values() if isinstance(value, dict))]:
+                if one:
+                    assert one["message"].startswith("[{{statusCode}}] "), one
+                    seen += 1
+    assert seen > 10
+
+
+def test_errors_have_the_types_that_make_knows(app: App) -> None:
+    """An expression for a conflict returns one of them, too."""
+    conflict = app.base["response"]["error"]["409"]["type"]
+    types = {
+        code: iml.transform(conflict, {"body": {"code": code}})
+        for code in ("user_already_exists", "request_in_progress", "command_ended", "conflict")
+    }
+    assert types == {
+        "user_already_exists": "DuplicateDataError",
+        "request_in_progress": "RateLimitError",
+        "command_ended": "DataError",
+        "conflict": "DataError",
+    }
+    assert set(types.values()) <= set(make_format.ERROR_TYPES)
+
+
 def test_samples_fit_the_interfaces(app: App) -> None:
     """They also contain every field except a file's bytes and `status_url`, which only a running command has."""
     for component in app.of("module"):
@@ -139,7 +215,7 @@ VARIABLES: dict[tuple[str, str], set[str]] = {
     ("webhook", "attach"): {"webhook"} | _ASKING,
     ("webhook", "update"): {"webhook"} | _ASKING,
     ("webhook", "detach"): {"webhook", "connection"},
-    ("webhook", "communication"): {"parameters", "body", "query", "method", "headers", "item"},
+    ("webhook", "communication"): {"parameters", "data", "body", "query", "method", "headers", "item"},
     ("rpc", "communication"): {"item", "temp"} | _ASKING,
     ("module", "communication"): {"item", "temp"} | _ASKING,
 }

@@ -17,7 +17,7 @@ from simulator.jpeg import make_jpeg
 from tests.harness import API_KEY, Device
 from tests.make.app import App, Json, filled
 from tests.make.checks import fails, shown
-from tests.make.runtime import Make, MakeError
+from tests.make.runtime import Make, MakeError, https
 from tests.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("user_100")
@@ -32,17 +32,23 @@ TIMES = {
 }
 READS = {
     "cancelCommand",
+    "deleteEmployee",
     "downloadPhoto",
+    "getAttendance",
     "getCommand",
     "getCredential",
     "getDevice",
+    "getEmployee",
     "getEvent",
     "getUser",
     "makeApiCall",
+    "searchAttendance",
     "searchCommands",
     "searchDevices",
+    "searchEmployees",
     "searchEvents",
     "searchUsers",
+    "updateEmployee",
 }
 
 
@@ -242,7 +248,7 @@ def test_missing_objects_are_reported(make: Make) -> None:
 def test_keys_without_the_scope_and_deleted_keys_are_errors(app: App, stage: Stage, device: Device) -> None:
     made = stage.relay.call("POST", "/v1/api-keys", json={"name": "reader", "scopes": ["events:read"]}).json()
     make = Make(app)
-    make.connect(url=stage.relay.url, apiKey=made["key"])
+    make.connect(url=https(stage.relay.url), apiKey=made["key"])
     error = fails(make, "enableUser", device_id=device.id, user_id="100")
     assert (error.kind, "actions:write" in error.message) == ("InvalidConfigurationError", True)
     stage.relay.call("DELETE", f"/v1/api-keys/{made['id']}")
@@ -254,15 +260,21 @@ def test_makes_log_contains_no_secrets(make: Make, stage: Stage, device: Device)
     (command,) = (command for command in COMMANDS if command["name"] == "add-user")
     kinds = {field["name"]: field["kind"] for field in command["fields"]}
     made_up = {name: "31415926" for name, kind in kinds.items() if kind in ("pin", "file")}
-    assert len(made_up) == 5
+    made_up["card_number"] = "0027182818"
+    assert len(made_up) == 6
     make.run("addUser", device_id=device.id, user_id="77", **made_up)
     secret = {"user_id": "8", "device_id": device.id, "credential_type": "card"}
     (card,) = make.run("getCredential", **secret)
-    hook = make.attach(
-        "newPunch", "https://hook.example.com/address-of-the-hook", secret="correct-horse-battery"
-    )
+    hook = make.attach("newPunch", "https://hook.example.com/address-of-the-hook")
     hook.detach()
     log = json.dumps(make.log)
     assert len(make.log) == 5  # the connection's test is the first
-    for word in (API_KEY, *made_up.values(), card["data"], "whsec_", "correct-horse", "address-of-the-hook"):
+    for word in (
+        API_KEY,
+        *made_up.values(),
+        card["data"],
+        "whsec_",
+        hook.data["token"],
+        "address-of-the-hook",
+    ):
         assert word not in log, word

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from simulator.jpeg import make_jpeg
 from tests.harness import API_KEY, Device, wait_for
 from tests.make.app import App
 from tests.make.checks import fails, shown
-from tests.make.runtime import Make, MakeError
+from tests.make.runtime import Make, MakeError, https
 from tests.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("user_100")
@@ -79,7 +80,8 @@ def test_commands_are_read_and_cancelled(app: App, make: Make, stage: Stage, dev
         (gone,) = shown(app, "cancelCommand", make.run("cancelCommand", command_id=second))
         assert gone["status"] == "cancelled"
         assert make.run("cancelCommand", command_id=second) == [gone]
-        assert fails(make, "cancelCommand", command_id=first).kind == "DuplicateDataError"
+        error = fails(make, "cancelCommand", command_id=first)
+        assert (error.kind, error.message[:5]) == ("DataError", "[409]")
     finally:
         stage.machine(device).spec.delay_seconds = 0
     found = shown(app, "searchCommands", make.run("searchCommands", device_id=device.id))
@@ -114,6 +116,61 @@ def test_any_api_call_can_be_made(app: App, make: Make, stage: Stage, device: De
 def test_the_key_is_only_sent_to_the_relay(elsewhere: str, make: Make) -> None:
     with pytest.raises(AssertionError, match="doesn't fit"):
         make.run("makeApiCall", url=elsewhere)
+
+
+# Attendance and employees
+
+
+def test_attendance_is_read_by_day_and_by_month(app: App, make: Make, stage: Stage, device: Device) -> None:
+    user = secrets.token_hex(4)
+    device.send_done(device.punch(user))
+    (event,) = stage.relay.events(device_id=device.id, user_id=user, type="attendance.punch")
+    day = event["occurred_at"][:10]
+    found = wait_for(lambda: make.run("searchAttendance", date=day, user_id=user), 20)
+    (row,) = shown(app, "searchAttendance", found)
+    assert (row["user_id"], row["date"], row["punch_count"]) == (user, day, 1)
+    assert row in make.run("searchAttendance", date=day, device_id=device.id, limit=1000)
+    assert make.run("searchAttendance", date="2001-01-01", user_id=user) == []
+    (month,) = shown(app, "getAttendance", make.run("getAttendance", user_id=user, month=day[:7]))
+    assert month == stage.relay.get(f"/v1/attendance/{user}", params={"month": day[:7]})
+    assert (month["days_present"], month["data"]) == (1, [row])
+    with pytest.raises(AssertionError, match="doesn't fit"):
+        make.run("getAttendance", user_id=user, month=day)
+
+
+def test_attendance_of_several_people_with_one_user_id_is_an_error_about_the_data(
+    make: Make, stage: Stage
+) -> None:
+    user, devices = secrets.token_hex(4), [stage.new_device() for _ in range(2)]
+    for number, device in enumerate(devices):
+        entry = {"user_id": user, "employee_id": f"EMP-{number}"}
+        make.run("updateEmployee", **entry, device_id=device.id)
+        device.send_done(device.punch(user))
+    day = stage.relay.events(device_id=devices[0].id, user_id=user)[0]["occurred_at"]
+    wait_for(lambda: len(make.run("searchAttendance", date=day[:10], user_id=user)) == 2, 20)
+    error = fails(make, "getAttendance", user_id=user, month=day[:7])
+    assert (error.kind, "several people" in error.message) == ("DataError", True)
+    (month,) = make.run("getAttendance", user_id=user, month=day[:7], employee_id="EMP-1")
+    assert month["employee_id"] == "EMP-1"
+
+
+def test_employees_are_created_changed_read_and_deleted(
+    app: App, make: Make, stage: Stage, device: Device
+) -> None:
+    user = secrets.token_hex(4)
+    wanted = {"user_id": user, "employee_id": "EMP-0042", "name": "Asha Rao"}
+    (made,) = shown(app, "updateEmployee", make.run("updateEmployee", **wanted))
+    assert made == stage.relay.get(f"/v1/employees/{user}")
+    assert {name: made[name] for name in wanted} == wanted
+    assert [made] == shown(app, "getEmployee", make.run("getEmployee", user_id=user))
+    here = make.run("updateEmployee", user_id=user, employee_id="EMP-0043", device_id=device.id)
+    assert here == make.run("getEmployee", user_id=user, device_id=device.id) != [made]
+    found = shown(app, "searchEmployees", make.run("searchEmployees", limit=1000))
+    entries = [row for row in found if row["user_id"] == user]
+    assert sorted(entries, key=lambda row: row["device_id"] or "") == [made, *here]
+    deleted = shown(app, "deleteEmployee", make.run("deleteEmployee", user_id=user))
+    assert deleted == [{"user_id": user}]
+    assert fails(make, "getEmployee", user_id=user).kind == "DataError"
 
 
 # Pickers and the connection
@@ -157,20 +214,22 @@ def test_the_pickers_list_the_relays_data(make: Make, stage: Stage, device: Devi
 
 
 def test_the_connection_is_tested_and_named(app: App, stage: Stage) -> None:
-    metadata = Make(app).connect(url=stage.relay.url, apiKey=API_KEY)
+    url = https(stage.relay.url)
+    metadata = Make(app).connect(url=url, apiKey=API_KEY)
     name = stage.relay.get("/v1/me")["name"]
-    assert metadata == {"type": "text", "value": f"{name}, {stage.relay.url}"}
+    assert metadata == {"type": "text", "value": f"{name}, {url}"}
 
 
 def test_a_failed_connection_says_why(app: App, stage: Stage) -> None:
     def reason(url: str, key: str) -> str:
         with pytest.raises(MakeError) as raised:
-            Make(app).connect(url=url, apiKey=key)
+            Make(app).connect(url=https(url), apiKey=key)
         return raised.value.message
 
     assert "doesn't know this API key" in reason(stage.relay.url, "crk_made-up-and-unknown")
     assert reason(f"{stage.simulator.url}/nowhere", API_KEY) == "[404] There is no cams-relay at this URL."
     with web_page() as url:
         assert reason(url, API_KEY) == "There is no cams-relay at this URL. Enter its URL without a path."
-    with pytest.raises(AssertionError, match="doesn't fit"):
-        Make(app).connect(url=stage.relay.url + "/", apiKey=API_KEY)
+    for url in (https(stage.relay.url) + "/", stage.relay.url, "http://relay.example.com"):
+        with pytest.raises(AssertionError, match="doesn't fit"):
+            Make(app).connect(url=url, apiKey=API_KEY)

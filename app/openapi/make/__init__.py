@@ -1,6 +1,7 @@
 """The generated files of the app for Make, in the format of Make's local development.
 
-`triggers` has the webhooks and instant triggers, `commands` the device commands, and `reads` the searches and reads.
+`triggers` has the webhooks and instant triggers, `commands` the device commands, `reads` the searches and reads, and
+`people` attendance and employees.
 `forms` makes parameters and interfaces, `base` has the parts of every request, and `component` defines what all
 components have in common. The connection, the pickers and two modules are written by hand, in make-app/ (`BY_HAND`).
 `scripts/make-app` builds the complete app.
@@ -11,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.openapi.catalog import catalog
-from app.openapi.make import commands, reads, triggers
+from app.openapi.make import commands, people, reads, triggers
 from app.openapi.make.base import base
 from app.openapi.make.component import BY_HAND, CONNECTION, Component, by_hand, module
 from app.openapi.vocabulary import Json
@@ -49,15 +50,16 @@ def _components(known: Json) -> list[Component]:
             by_hand("communication", "params"),
             {"connectionType": "basic"},
         ),
-        _picker("listDevices", "List Devices"),
-        _picker("listUsers", "List Users"),
+        _picker("listDevices", "List devices"),
+        _picker("listUsers", "List users"),
         *triggers.components(known),
         *commands.components(known),
         *reads.components(known),
+        *people.components(known),
         module(
             "universal",
             "makeApiCall",
-            "Make an API Call",
+            "Make an API call",
             "Performs an arbitrary authorized API call.",
             _OTHER,
             by_hand("communication", "mappableParams", "interface", "samples"),

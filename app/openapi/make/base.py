@@ -12,12 +12,17 @@ _MESSAGE = (
     "{{if(body.gateway_status, ' The gateway said: ' + body.gateway_status + '.', '')}}"
     "{{if(body.command_id, ' Command: ' + body.command_id, '')}}"
 )
+# Only one of the conflicts is about something that exists already.
+_CONFLICT = (
+    "{{if(body.code == 'user_already_exists', 'DuplicateDataError', "
+    "if(body.code == 'request_in_progress', 'RateLimitError', 'DataError'))}}"
+)
 _KINDS = {
     400: "DataError",
     401: "InvalidAccessTokenError",
     403: "InvalidConfigurationError",
     404: "DataError",
-    409: "DuplicateDataError",
+    409: _CONFLICT,
     413: "DataError",
     422: "DataError",
     429: "RateLimitError",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from app.openapi import command_schemas
 from app.openapi.action_endpoints import camel
 from app.openapi.catalog import values
@@ -12,7 +14,9 @@ from app.openapi.vocabulary import Json
 from app.schemas.actions import ACTIONS
 from app.store.commands.records import ADD_USER
 
-GROUPS = {"user": "Users", "log": "Punch Logs", "device": "Devices"}
+GROUPS = {"user": "Users", "log": "Punch logs", "device": "Devices"}
+
+_NOUN = re.compile(r"^(\w+) (user|punch log|fingerprint|access time)\b")
 
 # Make limits names to 48 characters.
 _SHORTER = {"add-user-with-card-fingerprint-password-face-palm-and-user-photo": "addUserWithAllCredentials"}
@@ -35,6 +39,13 @@ def name_of(action: str) -> str:
     return _SHORTER.get(action, camel(action))
 
 
+def label_of(action: Json) -> str:
+    """Return the module's label, with an article as Make's reviewers require: `Add a user with card`."""
+    return _NOUN.sub(
+        lambda found: f"{found[1]} {'an' if found[2][0] == 'a' else 'a'} {found[2]}", action["summary"]
+    )
+
+
 def _command(action: Json, catalog: Json) -> Component:
     shown = [*catalog["command"], *action["result"]]
     known = {value["name"] for value in shown}
@@ -51,7 +62,7 @@ def _command(action: Json, catalog: Json) -> Component:
     return module(
         _CRUD.get(action["name"].partition("-")[0], "update"),
         name_of(action["name"]),
-        action["label"],
+        label_of(action),
         action["description"],
         GROUPS[action["subject"]],
         {
@@ -81,11 +92,11 @@ _HOW: Fields = [
         "advanced": True,
         "validate": {"max": _LONGEST_WAIT},
         "help": "How many seconds to wait for the device. After that, the module continues with the status "
-        "`sending` or `waiting`. Follow the command with **Command Finished** or **Get a Command**.",
+        "`sending` or `waiting`. Follow the command with **Watch finished commands** or **Get a command**.",
     },
     {
         "name": "idempotency_key",
-        "label": "Idempotency Key",
+        "label": "Idempotency key",
         "type": "text",
         "advanced": True,
         "help": "A value that you choose, up to 255 characters. If the module runs again within a day with the "
@@ -111,7 +122,7 @@ def _load_log(action: Json) -> Component:
     return module(
         "search",
         name_of(action["name"]),
-        action["label"],
+        label_of(action),
         action["description"],
         GROUPS[action["subject"]],
         {

@@ -11,8 +11,16 @@ Fields = list[Json]
 DEVICES = "rpc://listDevices"
 USERS = "rpc://listUsers"
 
+_ACRONYMS = {"API", "ID", "IDs", "MAC", "MIME", "PIN", "URL", "UTC"}
+
 _TYPES = {"string": "text", "integer": "integer", "number": "number", "boolean": "boolean"}
 _FROM_A_FILE = "From another module's file: `base64()` of its data."
+
+
+def sentence(label: str) -> str:
+    """Convert a label in title case to sentence case, as Make's reviewers require: `User ID`, `Card number`."""
+    first, *rest = label.split(" ")
+    return " ".join([first, *(word if word in _ACRONYMS else word.lower() for word in rest)])
 
 
 # Parameters
@@ -33,7 +41,7 @@ def parameters(fields: Fields) -> Fields:
 def _parameter(field: Json) -> Json:
     made: Json = {
         "name": field["name"],
-        "label": field["label"],
+        "label": sentence(field["label"]),
         "type": "text",
         "required": field["required"],
     }
@@ -57,7 +65,7 @@ def _parameter(field: Json) -> Json:
 
 
 def options(choices: list[Json]) -> list[Json]:
-    return [{"label": choice["label"], "value": choice["value"]} for choice in choices]
+    return [{"label": sentence(choice["label"]), "value": choice["value"]} for choice in choices]
 
 
 def sent(field: Json) -> str:
@@ -81,7 +89,7 @@ def when(name: str, required: bool = False) -> str:
 def interface(values: Fields) -> Fields:
     made = []
     for value in values:
-        shown: Json = {"name": value["name"], "label": value["label"]}
+        shown: Json = {"name": value["name"], "label": sentence(value["label"])}
         if value["type"] == "array":
             spec = {"type": "collection", "spec": interface(value["fields"])}
             made.append({**shown, "type": "array", "spec": spec})

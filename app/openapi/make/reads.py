@@ -27,18 +27,18 @@ _TITLES = {"password": "PIN"}
 
 
 def _choice(name: str, label: str, choices: tuple[str, ...], help_text: str, **more: Any) -> Json:
-    shown = [{"label": _TITLES.get(value, title(value)), "value": value} for value in choices]
+    shown = [{"label": _TITLES.get(value, forms.sentence(title(value))), "value": value} for value in choices]
     return {"name": name, "label": label, "type": "select", "options": shown, "help": help_text, **more}
 
 
-_DEVICE: Json = {
+DEVICE: Json = {
     "name": "device_id",
     "label": "Device",
     "type": "select",
     "options": forms.DEVICES,
     "help": "Only events for this device.",
 }
-_THE_DEVICE: Json = {**_DEVICE, "required": True, "help": "Which device."}
+_THE_DEVICE: Json = {**DEVICE, "required": True, "help": "Which device."}
 _USER: Json = {
     "name": "user_id",
     "label": "User ID",
@@ -72,12 +72,12 @@ _COMMAND: Json = {
     "label": "Command ID",
     "type": "text",
     "required": True,
-    "help": "The Command ID from the output of another module of this app.",
+    "help": "The command ID from the output of another module of this app.",
 }
 _STATUS = _choice("status", "Status", STATUSES, "Only commands with this status.")
 _WAIT: Json = {
     "name": "wait",
-    "label": "Wait Until It Ends",
+    "label": "Wait until it ends",
     "type": "boolean",
     "default": False,
     "help": "Checks every 3 seconds for up to 30 seconds.",
@@ -107,7 +107,7 @@ def _list(path: str, *filters: Json) -> Json:
     }
 
 
-def _one(path: str, **more: Any) -> Json:
+def one(path: str, **more: Any) -> Json:
     return {"url": path, **more, "response": {"output": "{{body}}"}}
 
 
@@ -141,7 +141,7 @@ class Read:
     request: Any
 
 
-def _search(
+def search(
     name: str, label: str, description: str, group: str, shape: str, path: str, *filters: Json
 ) -> Read:
     asked = (*filters, limit(100))
@@ -149,48 +149,48 @@ def _search(
 
 
 READS = (
-    _search(
+    search(
         "searchEvents",
-        "Search Events",
+        "Search events",
         "Returns events stored by the relay, newest first.",
         GROUP,
         EVENT,
         "/v1/events",
-        *(_TYPE, _DEVICE, _USER, _SINCE, _UNTIL),
+        *(_TYPE, DEVICE, _USER, _SINCE, _UNTIL),
     ),
     Read(
         "read",
         "getEvent",
-        "Get an Event",
+        "Get an event",
         "Returns an event with new links to its files.",
         GROUP,
         EVENT,
         (_EVENT,),
-        _one("/v1/events/{{parameters.event_id}}"),
+        one("/v1/events/{{parameters.event_id}}"),
     ),
-    _search(
+    search(
         "searchUsers",
-        "Search Users",
+        "Search users",
         "Returns the users that devices have reported, with one result per user and device.",
         GROUPS["user"],
         "User",
         "/v1/users",
-        _DEVICE,
+        DEVICE,
     ),
     Read(
         "read",
         "getUser",
-        "Get a User",
+        "Get a user",
         "Returns a user's profile and credentials on each device, without the credentials' data.",
         GROUPS["user"],
         "UserEverywhere",
-        (_THE_USER, _DEVICE),
-        _one("/v1/users/{{parameters.user_id}}", qs=_OF_DEVICE),
+        (_THE_USER, DEVICE),
+        one("/v1/users/{{parameters.user_id}}", qs=_OF_DEVICE),
     ),
     Read(
         "read",
         "getCredential",
-        "Get a Credential",
+        "Get a credential",
         "Returns a card number, a PIN or a template. The API key requires the scope templates:read.",
         GROUPS["user"],
         "Credential",
@@ -205,16 +205,16 @@ READS = (
             ),
             _INDEX,
         ),
-        _one(
+        one(
             "/v1/users/{{parameters.user_id}}/credentials/{{parameters.credential_type}}/"
             "{{ifempty(parameters.credential_index, 0)}}",
             qs=_OF_DEVICE,
             log={"sanitize": [KEY, "response.body.data"]},
         ),
     ),
-    _search(
+    search(
         "searchDevices",
-        "Search Devices",
+        "List devices",
         "Returns the devices registered with the relay.",
         GROUPS["device"],
         "Device",
@@ -223,26 +223,26 @@ READS = (
     Read(
         "read",
         "getDevice",
-        "Get a Device",
+        "Get a device",
         "Returns a device with its counters and when it was last seen.",
         GROUPS["device"],
         "Device",
         (_THE_DEVICE,),
-        _one("/v1/devices/{{parameters.device_id}}"),
+        one("/v1/devices/{{parameters.device_id}}"),
     ),
-    _search(
+    search(
         "searchCommands",
-        "Search Commands",
+        "Search commands",
         "Returns commands and who sent them, newest first.",
         COMMANDS,
         "Command",
         "/v1/commands",
-        *(_DEVICE, _STATUS),
+        *(DEVICE, _STATUS),
     ),
     Read(
         "read",
         "getCommand",
-        "Get a Command",
+        "Get a command",
         "Returns the status and result of a command. Can wait until the command ends.",
         COMMANDS,
         "CommandWithResult",
@@ -252,21 +252,21 @@ READS = (
     Read(
         "update",
         "cancelCommand",
-        "Cancel a Command",
+        "Cancel a command",
         "Cancels a command that has not been sent yet, or stops waiting for its result.",
         COMMANDS,
         "CommandWithResult",
         (_COMMAND,),
-        _one(f"{_THE_COMMAND}/cancel", method="POST", body={}),
+        one(f"{_THE_COMMAND}/cancel", method="POST", body={}),
     ),
 )
 
 
 def components(catalog: Json) -> list[Component]:
-    return [*(_module(read, catalog) for read in READS), _photo()]
+    return [*(module_of(read, catalog) for read in READS), _photo()]
 
 
-def _module(read: Read, catalog: Json) -> Component:
+def module_of(read: Read, catalog: Json) -> Component:
     shape = event_values(catalog) if read.shape == EVENT else values(schemas.COMPONENTS[read.shape])
     codes = {
         "communication": read.request,
@@ -285,8 +285,8 @@ def _photo() -> Component:
     return module(
         "read",
         "downloadPhoto",
-        "Download a Photo",
-        "Returns the photo of an Attendance Photo event as a file.",
+        "Download a photo",
+        "Returns the photo of an attendance photo event as a file.",
         GROUP,
         by_hand("communication", "mappableParams", "interface", "samples"),
     )

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from app.events.types import COMMAND_ENDS
 from app.openapi.make.base import KEY
 from app.openapi.make.component import CONNECTION, Component, module
-from app.openapi.make.forms import DEVICES, Fields, given, interface, options, sample
+from app.openapi.make.forms import DEVICES, Fields, given, interface, options, sample, sentence
 from app.openapi.vocabulary import Json
 
 GROUP = "Events"
-SECRET_HEADER = "x-webhook-secret"
+TOKEN_HEADER = "x-webhook-secret"
 
 # Make accepts 30 deliveries per second for all webhooks, and a device that was offline sends thousands of punches.
 _BATCH = 100
@@ -32,48 +32,53 @@ class Trigger:
 TRIGGERS = (
     Trigger(
         "newPunch",
-        "New Punch",
+        "Watch punches",
         "Triggers when someone punches in or out on a device.",
         ("attendance.punch",),
         filters=("device_ids", "user_ids", "punch_types"),
     ),
     Trigger(
         "newAttendancePhoto",
-        "New Attendance Photo",
+        "Watch attendance photos",
         "Triggers when a device takes a photo when a user punches.",
         ("attendance.photo",),
     ),
     Trigger(
         "attendanceDayChanged",
-        "Attendance Day Changed",
+        "Watch updated attendance days",
         "Triggers when a person's day changes: first in, last out, hours or a missing punch.",
         ("attendance.day_changed",),
         filters=("user_ids",),
     ),
     Trigger(
         "userUpdated",
-        "User Updated",
+        "Watch new and updated users",
         "Triggers when a user is added or changed on a device.",
         ("user.updated",),
     ),
-    Trigger("userDeleted", "User Deleted", "Triggers when a user is deleted on a device.", ("user.deleted",)),
+    Trigger(
+        "userDeleted",
+        "Watch deleted users",
+        "Triggers when a user is deleted on a device.",
+        ("user.deleted",),
+    ),
     Trigger(
         "credentialUpdated",
-        "Credential Updated",
+        "Watch new and updated credentials",
         "Triggers when a user's card, PIN, fingerprint, face, palm or photo is added or changed on a device.",
         ("credential.updated",),
         filters=("device_ids", "user_ids", "include_card_numbers"),
     ),
     Trigger(
         "deviceClockChanged",
-        "Device Clock Changed",
+        "Watch updated device clocks",
         "Triggers when a device's clock is changed.",
         ("device.time_changed",),
         filters=("device_ids",),
     ),
     Trigger(
         "deviceSilentOrBack",
-        "Device Silent or Back",
+        "Watch silent and returning devices",
         "Triggers when a device hasn't been in contact for a while during its working hours, and when it is "
         "back.",
         ("device.silent", "device.back"),
@@ -82,20 +87,20 @@ TRIGGERS = (
     ),
     Trigger(
         "userUnknown",
-        "Unknown User",
+        "Watch unknown users",
         "Triggers when someone punches who is neither a known user of the device nor in the list of employees.",
         ("user.unknown",),
     ),
     Trigger(
         "commandFinished",
-        "Command Finished",
+        "Watch finished commands",
         "Triggers when a command to a device ends, whether successfully or not.",
         tuple(COMMAND_ENDS.values()),
         choice="events",
     ),
     Trigger(
         "watchAnyEvent",
-        "Watch Any Event",
+        "Watch events",
         "Triggers when an event of the selected types arrives, or any event if no type is selected.",
         ("*",),
         choice="events",
@@ -119,7 +124,6 @@ def _webhook(trigger: Trigger, catalog: Json) -> Component:
         "params": [
             *([_choice(trigger, catalog)] if trigger.choice else []),
             *(asked[name] for name in trigger.filters),
-            _SECRET,
         ],
         "attach": _attach(trigger),
         "update": _update(trigger),
@@ -128,17 +132,6 @@ def _webhook(trigger: Trigger, catalog: Json) -> Component:
     return Component(
         "webhook", trigger.name, trigger.label, codes, {"webhookType": "web", "connection": CONNECTION}
     )
-
-
-_SECRET: Json = {
-    "name": "secret",
-    "label": "Webhook Secret",
-    "type": "text",
-    "validate": {"pattern": "^[!-~]{16,}$"},  # characters that a header transmits unchanged
-    "help": "A secret that you choose: at least 16 letters, digits and symbols, without spaces. The relay "
-    "sends it with each delivery, and deliveries without it are refused. If it is empty, anyone who "
-    "knows the webhook's address can send events.",
-}
 
 
 def _filters(catalog: Json) -> dict[str, Json]:
@@ -161,7 +154,7 @@ def _filters(catalog: Json) -> dict[str, Json]:
         },
         "punch_types": {
             "name": "punch_types",
-            "label": "Punch Types",
+            "label": "Punch types",
             "type": "select",
             "multiple": True,
             "options": options(catalog["punch_types"]),
@@ -169,17 +162,17 @@ def _filters(catalog: Json) -> dict[str, Json]:
         },
         "include_card_numbers": {
             "name": "include_card_numbers",
-            "label": "Include Card Numbers",
+            "label": "Include card numbers",
             "type": "boolean",
-            "help": "Whether to fill the field Card Number. The API key requires the scope `templates:read`.",
+            "help": "Whether to fill the field **Card number**. The API key requires the scope `templates:read`.",
         },
     }
 
 
 def _choice(trigger: Trigger, catalog: Json) -> Json:
-    every = [{"label": event["label"], "value": event["type"]} for event in catalog["events"]]
+    every = [{"label": sentence(event["label"]), "value": event["type"]} for event in catalog["events"]]
     if trigger.events == ("*",):
-        shown = [{"label": "All Events", "value": "*"}, *every]
+        shown = [{"label": "All events", "value": "*"}, *every]
     else:
         shown = [option for option in every if option["value"] in trigger.events]
     return {
@@ -199,13 +192,14 @@ def _attach(trigger: Trigger) -> Json:
         "target_url": "{{webhook.url}}",
         **_wanted(trigger),
         "batch_max": _BATCH,
+        "token_header": TOKEN_HEADER,
         "description": f"Make: {trigger.label}",
     }
     return {
         "url": "/v1/subscriptions",
         "method": "POST",
         "body": body,
-        "response": {"data": {"externalHookId": "{{body.id}}"}},
+        "response": {"data": {"externalHookId": "{{body.id}}", "token": "{{body.token}}"}},
         "log": {"sanitize": _HIDDEN},
     }
 
@@ -223,7 +217,6 @@ def _wanted(trigger: Trigger) -> Json:
     made: Json = {
         "event_types": given(trigger.choice) if trigger.choice else list(trigger.events),
         "filters": {name: said(name, "null") for name in trigger.filters if name != _CARDS},
-        "headers": {SECRET_HEADER: said("secret", "null")},
     }
     return {**made, _CARDS: said(_CARDS, "false")} if _CARDS in trigger.filters else made
 
@@ -233,25 +226,25 @@ _SUBSCRIPTION = "/v1/subscriptions/{{webhook.externalHookId}}"
 _HIDDEN = [
     KEY,
     "request.body.target_url",
-    "request.body.headers",
     "response.body.target_url",
     "response.body.secret",
+    "response.body.token",
 ]
 
 
 def _communication() -> Json:
     """Return how a delivery, an array of events, is checked and split into bundles.
 
-    Make's IML can't read the raw body, so the signature can't be checked. The secret header is checked instead.
+    Make's IML can't read the raw body, so the signature can't be checked. Instead, a header must contain the token
+    that the relay generated and `attach` stored. Here, Make offers the stored values as `data`, not as `webhook`.
     """
-    forged = f"headers.`{SECRET_HEADER}` != parameters.secret"
     return {
         "verification": {
-            "condition": f"{{{{if(parameters.secret, {forged}, false)}}}}",
+            "condition": f"{{{{!data.token || headers.`{TOKEN_HEADER}` != data.token}}}}",
             "respond": {
                 "status": 401,
                 "type": "json",
-                "body": {"message": "The delivery doesn't contain this webhook's secret."},
+                "body": {"message": "The delivery doesn't contain this webhook's token."},
             },
         },
         "iterate": "{{body}}",
