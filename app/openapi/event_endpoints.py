@@ -98,7 +98,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="List event types",
         description="Returns every event type with its meaning, JSON Schema and a sample, all in one page. Any "
         "version can add types and fields.",
-        answers=ok("The event types.", page_of("EventType"), example={"data": [], "next_cursor": None}),
+        answers=ok(
+            "The event types.", page_of("EventTypeDetails"), example={"data": [], "next_cursor": None}
+        ),
     ),
     _read(
         path="/v1/events/samples",

@@ -321,7 +321,7 @@ EVENT_TYPE = one(
 COMPONENTS: dict[str, Json] = {
     **command_schemas.COMPONENTS,
     "Device": DEVICE,
-    "EventType": EVENT_TYPE,
+    "EventTypeDetails": EVENT_TYPE,
     "User": USER,
     "UserEverywhere": USER_EVERYWHERE,
     "Credential": CREDENTIAL,

@@ -71,7 +71,10 @@ _Name = Callable[[Json, Json], str]
 
 
 def _repeated_moved(document: Json, kind: str, name_of: _Name) -> Json:
-    """Move parameters or responses (`kind`) that occur in more than one place into components."""
+    """Move parameters or responses (`kind`) that occur in more than one operation into components.
+
+    Webhooks stay as they are: oapi-codegen leaves out components that no path refers to.
+    """
     counts: Counter[str] = Counter()
     names: dict[str, str] = {}
     for operation in _operations(document):
@@ -94,15 +97,13 @@ def _repeated_moved(document: Json, kind: str, name_of: _Name) -> Json:
         return {name: references.get(json.dumps(part), part) for name, part in parts.items()}
 
     made = dict(document)
-    for section in ("paths", "webhooks"):
-        if section in document:
-            made[section] = {
-                path: {
-                    method: {**operation, kind: replaced(operation[kind])} if kind in operation else operation
-                    for method, operation in item.items()
-                }
-                for path, item in document[section].items()
-            }
+    made["paths"] = {
+        path: {
+            method: {**operation, kind: replaced(operation[kind])} if kind in operation else operation
+            for method, operation in item.items()
+        }
+        for path, item in document["paths"].items()
+    }
     made["components"] = {**document["components"], kind: components}
     return made
 
@@ -114,9 +115,8 @@ def _numbered(name: str) -> Iterator[str]:
 
 
 def _operations(document: Json) -> Iterator[Json]:
-    for section in ("paths", "webhooks"):
-        for item in document.get(section, {}).values():
-            yield from item.values()
+    for item in document["paths"].values():
+        yield from item.values()
 
 
 def _values(parts: Any) -> list[Json]:

@@ -173,7 +173,7 @@ def _body(body: Json, components: Json) -> Json:
         "name": "body",
         "in": "body",
         "required": body["required"],
-        "schema": _schema(content["schema"], components),
+        "schema": _titled_schema(content["schema"], components),
     }
 
 
@@ -185,7 +185,7 @@ def _response(response: Json, components: Json) -> Json:
         if media in _BINARY:
             made["schema"] = {"type": "string", "format": "binary"}
         else:
-            made["schema"] = _schema(content["schema"], components)
+            made["schema"] = _titled_schema(content["schema"], components)
             made["examples"] = {media: content["example"]}
     if "headers" in response:
         made["headers"] = {
@@ -196,6 +196,12 @@ def _response(response: Json, components: Json) -> Json:
 
 
 # Schemas
+
+
+def _titled_schema(schema: Json, components: Json) -> Json:
+    """Convert the schema of a body or response. Code generators name its class after its title."""
+    made = _schema(schema, components)
+    return {"title": schema["title"], **made} if "title" in schema else made
 
 
 def _schema(schema: Json, components: Json) -> Json:

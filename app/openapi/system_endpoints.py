@@ -76,8 +76,13 @@ _PAGE = ok(
     media="text/html",
     example="<!doctype html>",
 )
-_FILE: Json = {"type": "string", "description": "The file's bytes."}
-_DOCUMENT: Json = {"type": "object", "description": "The description.", "additionalProperties": True}
+_FILE: Json = {"type": "string", "format": "binary", "description": "The file's bytes."}
+_DOCUMENTS: dict[str, Json] = {
+    "application/json": {"type": "object", "description": "The description.", "additionalProperties": True},
+    # Code generators read no YAML in responses. They hand over the bytes.
+    "application/yaml": {"type": "string", "format": "binary", "description": "The description."},
+}
+_DOCUMENT_EXAMPLES: Json = {"application/json": {"openapi": "3.1.0"}, "application/yaml": "openapi: 3.1.0\n"}
 
 
 _public = partial(Endpoint, method="get", tag="system", scopes=PUBLIC)
@@ -106,7 +111,7 @@ def _document(path: str, operation_id: str, media: str, what: str, *parameters: 
         operation_id=operation_id,
         summary=what,
         description=f"{what}. Requires no API key.",
-        answers=ok(what, _DOCUMENT, media=media, example={"openapi": "3.1.0"}),
+        answers=ok(what, _DOCUMENTS[media], media=media, example=_DOCUMENT_EXAMPLES[media]),
         parameters=parameters,
     )
 

@@ -92,7 +92,9 @@ def test_responses_are_as_described(
 ) -> None:
     _put_in(case, {**known, "device_id": spare_device} if case.method == "PATCH" else known)
     answer = case.call(base_url=stage.relay.url, headers={"X-API-Key": API_KEY}, timeout=40)
-    case.validate_response(answer, checks=_CHECKS)
+    # The description is bytes, but schemathesis parses it.
+    unchecked = {response_schema_conformance} if case.path == "/openapi.yaml" else set()
+    case.validate_response(answer, checks=[check for check in _CHECKS if check not in unchecked])
     if answer.status_code >= 500:
         assert answer.status_code in _GATEWAYS_OWN
         assert answer.json()["status_code"] is not None, answer.text

@@ -14,9 +14,10 @@ import pytest
 from app import openapi
 from app.events.samples import sample
 from app.events.types import EVENT_TYPES
+from app.openapi.titles import pascal
 from app.schemas.actions import ACTIONS
 from tests import node
-from tests.openapi.reading import Json, body_of
+from tests.openapi.reading import Json, body_of, operations
 
 pytestmark = pytest.mark.timeout(300)  # the first run installs
 
@@ -106,6 +107,30 @@ def test_models_for_python_are_named_and_read_what_the_relay_sends(document: Pat
             assert event.type == event_type and event.id == sample(event_type)["id"]
     finally:
         del sys.modules[module.__name__]
+
+
+def test_no_component_has_the_name_that_a_generator_gives_to_a_field_of_another(full_document: Json) -> None:
+    """ogen names the types of a union after the union and its discriminator: `Event` and `type` make `EventType`."""
+    schemas = full_document["components"]["schemas"]
+    taken = {
+        name + pascal(schema["discriminator"]["propertyName"])
+        for name, schema in schemas.items()
+        if "discriminator" in schema
+    }
+    assert taken and not taken & set(schemas)
+
+
+def test_bodies_and_responses_have_names_in_2_0_too() -> None:
+    inline = 0
+    for _, _, operation in operations(openapi.document("2.0")):
+        bodies = [part for part in operation.get("parameters", ()) if part.get("in") == "body"]
+        for schema in [
+            part["schema"] for part in (*bodies, *operation["responses"].values()) if "schema" in part
+        ]:
+            if schema.get("type") == "object" and "properties" in schema:
+                inline += 1
+                assert schema["title"]
+    assert inline
 
 
 def test_each_action_has_a_body_of_its_own_name(full_document: Json, actions: Json) -> None:

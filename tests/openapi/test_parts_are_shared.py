@@ -53,12 +53,12 @@ def test_the_shared_description_is_equivalent_to_the_flat_one() -> None:
 
 
 def test_no_parameter_or_response_is_described_twice(with_webhooks: Json) -> None:
+    """Webhooks have no components of their own, because oapi-codegen leaves these out."""
     counts: Counter[str] = Counter()
-    for section in ("paths", "webhooks"):
-        for _, _, operation in operations({"paths": with_webhooks[section]}):
-            answers = [part for part in operation["responses"].values() if "content" in part]
-            parts = [*operation.get("parameters", ()), *answers]
-            counts.update(str(part) for part in parts if "$ref" not in part)
+    for _, _, operation in operations(with_webhooks):
+        answers = [part for part in operation["responses"].values() if "content" in part]
+        parts = [*operation.get("parameters", ()), *answers]
+        counts.update(str(part) for part in parts if "$ref" not in part)
     assert [part for part, count in counts.items() if count > 1] == []
 
 

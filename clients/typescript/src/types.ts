@@ -7,7 +7,7 @@
 
 export type Event = AttendancePunchEvent | AttendancePhotoEvent | AttendanceDayChangedEvent | UserUpdatedEvent | CredentialUpdatedEvent | UserDeletedEvent | UserUnknownEvent | DeviceTimeChangedEvent | DeviceSilentEvent | DeviceBackEvent | CommandEndedEvent | CallbackUnrecognisedEvent | SubscriptionDisabledEvent | CallbackRefusedEvent;
 
-export interface EventType {
+export interface EventTypeDetails {
   /** The event type. */
   type: string;
   /** What it tells. */

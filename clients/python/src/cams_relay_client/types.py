@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 
 
-class EventType(TypedDict):
+class EventTypeDetails(TypedDict):
     type: str
     """The event type."""
     summary: str
