@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
-from app.connector import cells
+from app.connector import cells, delimiters
 from app.connector.errors import Away, RowError, Stop
 from app.connector.rows import NEEDED, place_in_line, read_map
 from app.gateway import values
@@ -33,6 +33,13 @@ class Format(Protocol):
 
     has_header: bool
 
+    @property
+    def delimiter(self) -> str:
+        """The detected delimiter, to be stored with the place; empty if it isn't detected or was given."""
+
+    def use_delimiter(self, delimiter: str) -> None:
+        """Use a delimiter that was detected earlier. An option takes precedence."""
+
     def fields(self, line: str, header: Sequence[str] | None) -> Mapping[str, object]:
         """Return the mapped fields of a line. Raises RowError."""
 
@@ -50,11 +57,17 @@ class Format(Protocol):
 
 
 class Columns:
-    """Delimited fields. A column is a name in the header, names with | between them, or a number from 1."""
+    """Delimited fields. A column is a name in the header, names with | between them, or a number from 1.
 
-    def __init__(self, mapping: Mapping[str, str], delimiter: str, *, has_header: bool | None = None) -> None:
+    Without a delimiter, it is detected: by the line `sep=;`, by the header, or without a header by the first row.
+    """
+
+    def __init__(
+        self, mapping: Mapping[str, str], delimiter: str | None, *, has_header: bool | None = None
+    ) -> None:
         self._mapping = mapping
-        self._delimiter = delimiter
+        self._given = delimiter
+        self._detected = ""
         self._nearest: tuple[list[str], bool] | None = None
         self._by_name = not all(column.isdecimal() for column in mapping.values())
         self.has_header = self._by_name if has_header is None else has_header
@@ -64,7 +77,20 @@ class Columns:
                 "or leave out --no-header"
             )
 
+    @property
+    def delimiter(self) -> str:
+        return self._detected
+
+    def use_delimiter(self, delimiter: str) -> None:
+        if self._given is None:
+            self._detected = delimiter
+
     def header(self, line: str) -> list[str] | None:
+        if named := delimiters.named(line):
+            self.use_delimiter(named)
+            return None
+        if self._given is None:
+            self._detect(line)
         try:
             names = [cells.text(name) for name in self._split(line)]
         except RowError:
@@ -87,6 +113,18 @@ class Columns:
             )
         return names
 
+    def _detect(self, line: str) -> None:
+        """Choose the delimiter that gives a line every required column, otherwise the one that gives most cells."""
+        found = list(delimiters.splits(line, self._detected))
+        needed = [column for field, column in self._mapping.items() if field in NEEDED]
+        for delimiter, parts in found if self._by_name else ():
+            names = [cells.text(part) for part in parts]
+            if all(_index(column, names) is not None for column in needed):
+                self._detected = delimiter
+                return
+        if found:
+            self._detected = found[0][0]
+
     def no_heading(self, where: str) -> Stop | Away:
         names, is_near = self._nearest or ([], False)
         columns = ", ".join(
@@ -98,6 +136,11 @@ class Columns:
         return Stop(problem) if is_near else Away(problem)
 
     def fields(self, line: str, header: Sequence[str] | None) -> Mapping[str, object]:
+        if delimiters.named(line):
+            self.use_delimiter(delimiters.named(line) or "")
+            return {}
+        if not self._given and not self._detected and not self._by_name:
+            self._detected = delimiters.detected(line, max(map(int, self._mapping.values()))) or ""
         parts = self._split(line, len(header or ()))
         if header and len(parts) < len(header):
             named = [name for name in header if name]
@@ -145,26 +188,30 @@ class Columns:
 
     def _split(self, line: str, expected: int = 0) -> list[str]:
         """Return the cells. If quotes don't match, ignore quotes if this gives the expected number of cells."""
+        delimiter = self._given or self._detected or ","
         try:
-            rows = list(csv.reader([line], delimiter=self._delimiter, strict=True, skipinitialspace=True))
+            return delimiters.cells(line, delimiter)
         except csv.Error as error:
-            plain = line.split(self._delimiter)
+            plain = line.split(delimiter)
             if len(plain) == expected:
                 return plain
             raise RowError(f"the quotes in the line don't match ({error})") from None
-        return rows[0] if rows else []
 
 
 class FixedWidth:
     """Fields at fixed positions in the line."""
 
     has_header = False
+    delimiter = ""
 
     def __init__(self, mapping: Mapping[str, str]) -> None:
         self._places = {field: place_in_line(column) for field, column in mapping.items()}
 
     def header(self, line: str) -> list[str] | None:
         return []
+
+    def use_delimiter(self, delimiter: str) -> None:
+        pass
 
     def device_column(self, header: Sequence[str], lines: Iterable[str], ours: frozenset[str]) -> str | None:
         return None
@@ -212,7 +259,7 @@ def make(name: str, mapping: str | None, delimiter: str | None, has_header: bool
     if name == "fixed":
         return FixedWidth(read_map(mapping, ranges=True))
     makers: dict[str, Callable[[], Format]] = {
-        "csv": lambda: Columns(read_map(mapping), delimiter or ",", has_header=has_header),
+        "csv": lambda: Columns(read_map(mapping), delimiter, has_header=has_header),
         "tsv": lambda: Columns(read_map(mapping), "\t", has_header=has_header),
         "attlog": lambda: Columns(read_map(mapping), "\t", has_header=has_header),
     }

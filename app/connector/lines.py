@@ -34,6 +34,10 @@ _WITNESS = 512  # bytes covered by a digest
 _PACKED = frozenset((".gz", ".zip", ".bz2", ".xz", ".zst", ".7z"))
 _LOOKED_AT = 16 * 1024 * 1024  # bytes searched for a row from our device
 _PREAMBLE_LINES = 100  # lines searched for the header
+_MIXED = (
+    "the line contains another kind of line break, so it may be several rows. "
+    "Save the file with the same line break in every line, CR LF or LF"
+)
 _NOTHING = "\0\x1a \t\r\n"
 
 
@@ -49,6 +53,7 @@ class Place:
     tail_bytes: int = 0
     encoding: str = ""
     header: list[str] | None = field(default=None)
+    delimiter: str = ""  # the one that was detected
     device_column: str = ""  # the device column that was found although --map doesn't name one
     begun: int = 0  # while nothing was read yet: similarly named files with a later mtime (ns) are unread
 
@@ -86,6 +91,8 @@ class LineSource:
         self._device_column = ""
         self._ours = frozenset(name.lower() for name in ours)
         self._place = Place.load(place)
+        if self._place.delimiter or self._place.header:
+            layout.use_delimiter(self._place.delimiter or ",")  # earlier versions used a comma
         if self._place.device_column:
             self._choose(self._place.device_column)
         if place is None:
@@ -255,7 +262,7 @@ class LineSource:
         self._last_taken = taken
 
     def _move(self, place: Place) -> None:
-        self._place = replace(place, device_column=self._device_column)
+        self._place = replace(place, device_column=self._device_column, delimiter=self._layout.delimiter)
 
     def _text(self, line: bytes, line_break: bytes, encoding: str) -> str:
         """Decode a line. Bytes that are invalid in the encoding become lone surrogates."""
@@ -270,6 +277,8 @@ class LineSource:
         if not text.strip(_NOTHING):
             return None
         header = self._layout.header(text)
+        if header is None and text_lines.has_line_break(text):
+            raise Stop(f"{path}, line {number}: {_MIXED}")
         if header is None and number >= _PREAMBLE_LINES:
             raise Stop(str(self._layout.no_heading(str(path))))
         if header is not None and number > 1:
@@ -314,6 +323,8 @@ class LineSource:
     ) -> Mapping[str, object] | RowError | None:
         if not text.strip(_NOTHING):
             return None
+        if text_lines.has_line_break(text):
+            return RowError(_MIXED)
         try:
             fields = self._layout.fields(text, header)
         except RowError as error:

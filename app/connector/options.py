@@ -56,7 +56,7 @@ file_options = _options(
         "check-out, use time_in and time_out instead of time, with date or with date_in and date_out. Separate "
         "alternative names with |.",
     ),
-    click.option("--delimiter", help="Delimiter for --format csv. The default is a comma."),
+    click.option("--delimiter", help="Delimiter for --format csv. By default, it is detected."),
     click.option(
         "--header/--no-header", "has_header", default=None, help="Whether the first line names the columns."
     ),

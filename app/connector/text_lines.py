@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
@@ -14,6 +15,7 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_LINE_FEED_ALONE = re.compile(r"(?<!\r)\n")
 _LOOKED_AT = 64 * 1024
 _WORKBOOKS: Final = (
     (b"PK\x03\x04", "an Excel workbook"),
@@ -64,10 +66,13 @@ def checked(encoding: str) -> str:
 
 
 def line_break_of(file: IO[bytes], encoding: str) -> bytes:
-    """Return the line break: a line feed, or a carriage return if the first line ends with one and no line feed."""
+    """Return the line break: a line feed, or a carriage return if the first line ends with one and no line feed.
+
+    If some lines end with a line feed alone and others with a carriage return alone, it is a line feed.
+    """
     text = at(file, 0, _LOOKED_AT).decode(encoding, "replace")
     found = text.find("\r")
-    alone = 0 <= found < len(text) - 1 and text[found + 1] != "\n" and "\n" not in text[:found]
+    alone = 0 <= found < len(text) - 1 and text[found + 1] != "\n" and not _LINE_FEED_ALONE.search(text)
     return ("\r" if alone else "\n").encode(encoding)
 
 
@@ -82,6 +87,11 @@ def lines(content: bytes, line_break: bytes) -> Iterator[bytes]:
         yield content[start : found + width]
         start = found + width
         found = content.find(line_break, start)
+
+
+def has_line_break(line: str) -> bool:
+    """Return whether a line contains another kind of line break, outside quotes: it may be several rows."""
+    return any("\r" in part or "\n" in part for part in line.split('"')[::2])
 
 
 def count(file: IO[bytes], offset: int, line_break: bytes) -> int:

@@ -50,6 +50,79 @@ def test_lines_before_the_header_are_skipped(connector: Connector, gate: Receive
     assert users(gate) == ["7", "8", "9"]
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t", "|", ","])
+@pytest.mark.parametrize("before", ["", "sep=X\r\n", '"sep=X"\r\n', "Report, November; 2026\r\n"])
+def test_the_delimiter_is_detected_and_remembered(
+    connector: Connector, gate: Receiver, delimiter: str, before: str
+) -> None:
+    content = (HEADING + ROWS).replace(",", delimiter).replace("\n", "\r\n")
+    path = _write(connector, before.replace("X", delimiter) + content)
+    _run(connector)
+    assert users(gate) == ["7", "8"]
+    with path.open("a") as file:
+        file.write(f"9{delimiter}2026-11-24 09:00:00{delimiter}in\r\n")
+    _run(connector)
+    assert users(gate) == ["7", "8", "9"]
+
+
+def test_an_unusual_delimiter_is_read_from_the_line_that_names_it(
+    connector: Connector, gate: Receiver
+) -> None:
+    _write(connector, "sep=^\n" + (HEADING + ROWS).replace(",", "^"))
+    _run(connector)
+    assert users(gate) == ["7", "8"]
+
+
+@pytest.mark.parametrize("rows", ["7;2026-11-24 08:00:00;36,5\n8;2026-11-24 08:05:00;\n", ROWS])
+def test_the_delimiter_is_detected_without_a_header(connector: Connector, gate: Receiver, rows: str) -> None:
+    path = _write(connector, rows)
+    _run(connector, mapping="user=1,time=2")
+    with path.open("a") as file:
+        file.write(rows.splitlines()[0].replace("7", "9", 1) + "\n")
+    _run(connector, mapping="user=1,time=2")
+    assert users(gate) == ["7", "8", "9"]
+
+
+def test_a_delimiter_that_was_given_is_not_changed(connector: Connector, gate: Receiver) -> None:
+    _write(connector, "sep=;\n" + HEADING + "7,2026-11-24 08:00:00,in;out;in\n")
+    _run(connector, "--delimiter", ",")
+    assert users(gate) == ["7"]
+
+
+def test_mixed_line_breaks_in_a_row_are_reported_as_such(connector: Connector, gate: Receiver) -> None:
+    _write(connector, HEADING + "6,2026-11-24 07:00:00,in\r\n" + ROWS.replace("\n", "\r", 1))
+    output = _run(connector, status=3)
+    assert users(gate) == ["6"]
+    assert "line 3: the line contains another kind of line break" in output
+
+
+def test_mixed_line_breaks_in_the_header_are_reported_as_such(connector: Connector) -> None:
+    _write(connector, HEADING.replace("\n", "\r") + ROWS)
+    assert "line 1: the line contains another kind of line break" in _run(connector, status=1)
+
+
+def test_carriage_returns_beside_complete_line_breaks_are_line_breaks(
+    connector: Connector, gate: Receiver
+) -> None:
+    _write(connector, HEADING.replace("\n", "\r") + ROWS.replace("\n", "\r\n"))
+    _run(connector)
+    assert users(gate) == ["7", "8"]
+
+
+def test_a_state_file_without_a_delimiter_is_continued_with_commas(
+    connector: Connector, gate: Receiver
+) -> None:
+    path = _write(connector, HEADING + ROWS)
+    _run(connector)
+    state = json.loads(connector.state.read_text())
+    del state["place"]["delimiter"]
+    connector.state.write_text(json.dumps(state))
+    with path.open("a") as file:
+        file.write("9,2026-11-24 09:00:00,a;b;c;d\n")
+    _run(connector)
+    assert users(gate) == ["7", "8", "9"]
+
+
 def test_without_a_header_the_place_does_not_move(connector: Connector, gate: Receiver) -> None:
     _write(connector, "# a report\n" + HEADING + ROWS)
     wrong = _run(connector, mapping="user=Code,time=When", status=1)
