@@ -24,6 +24,35 @@ _PORT = 8090
 _RELAY_PORT = "8000"
 
 
+def _switches(command: Callable[..., None]) -> Callable[..., None]:
+    """The switches that a device has in the API Monitor, and how strictly its commands are checked."""
+    for option in (
+        click.option(
+            "--lenient/--strict",
+            default=None,
+            help="Whether commands may lack OperationID and Time. A new device is strict.",
+        ),
+        click.option(
+            "--callbacks",
+            help="What the device reports, separated by commas: punches, photos, users, deletions, time. "
+            "A new device reports everything.",
+        ),
+        click.option(
+            "--api-version",
+            type=click.Choice(["3.0", "2.0", "1.0"]),
+            help="Version of the Web API whose callbacks the device sends. A new device has 3.0.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _settings(api_version: str | None, callbacks: str | None, lenient: bool | None) -> dict[str, Any]:
+    """Return the settings of a device that the switches name."""
+    kinds = None if callbacks is None else [name.strip() for name in callbacks.split(",") if name.strip()]
+    return _given(api_version=api_version, callbacks=kinds, lenient=lenient)
+
+
 @click.group(invoke_without_command=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -62,6 +91,7 @@ _RELAY_PORT = "8000"
 @click.option(
     "--delay", default=0.05, show_default=True, help="Seconds before the device responds to a command."
 )
+@_switches
 @click.pass_context
 def simulator(
     context: click.Context,
@@ -75,6 +105,9 @@ def simulator(
     security_key: str | None,
     control_hosts: tuple[str, ...],
     delay: float,
+    api_version: str | None,
+    callbacks: str | None,
+    lenient: bool | None,
 ) -> None:
     """Run a simulated Cams gateway, with a simulated device that punches automatically."""
     if context.invoked_subcommand is not None:
@@ -93,7 +126,7 @@ def simulator(
     with server:
         click.echo(f"simulated gateway: {server.url}, commands at {server.command_url()}")
         if not no_device:
-            spec = _spec(stgid, auth_token, security_key, delay)
+            spec = _spec(stgid, auth_token, security_key, delay, _settings(api_version, callbacks, lenient))
             device = gateway.add_device(spec)
             staff(device)
             made_up = "" if auth_token else f", auth token {spec.auth_token}"
@@ -223,6 +256,22 @@ def batch(url: str, stgid: str | None, count: int) -> None:
 
 
 @simulate.command()
+@_target
+@_switches
+def switch(url: str, stgid: str | None, **switches: Any) -> None:
+    """Change which callbacks a device sends, in which version, and what it accepts."""
+    settings = _settings(**switches)
+    if not settings:
+        raise click.ClickException(
+            "nothing to change. Set --callbacks, --api-version, or --lenient or --strict"
+        )
+    shown = _switch(url, stgid, settings)
+    reports = ", ".join(shown["callbacks"]) or "nothing"
+    checks = "lenient" if shown["lenient"] else "strict"
+    click.echo(f"{shown['label']}: version {shown['api_version']}, reports {reports}, {checks}")
+
+
+@simulate.command()
 @click.option("--url", envvar="SIMULATOR_URL", default="http://127.0.0.1:8090", show_default=True)
 def devices(url: str) -> None:
     """List the simulated devices."""
@@ -235,7 +284,9 @@ def devices(url: str) -> None:
         )
 
 
-def _spec(stgid: str, auth_token: str | None, security_key: str | None, delay: float) -> DeviceSpec:
+def _spec(
+    stgid: str, auth_token: str | None, security_key: str | None, delay: float, settings: dict[str, Any]
+) -> DeviceSpec:
     from simulator.spec import DeviceSpec
 
     label = DEFAULT_LABEL if stgid == DEFAULT_DEVICE else f"{stgid} (virtual)"
@@ -246,6 +297,7 @@ def _spec(stgid: str, auth_token: str | None, security_key: str | None, delay: f
             label=label,
             security_key=security_key or None,
             delay_seconds=delay,
+            **settings,
         )
     except ValueError as error:
         raise click.ClickException(str(error)) from error

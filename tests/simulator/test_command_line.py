@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from click.testing import CliRunner
@@ -205,6 +206,39 @@ def test_simulate_switches_the_device_off_and_on(device: Device, server: Simulat
     assert device.online and device.timeout
     simulate_at(server.url, "online")
     assert device.reachable
+
+
+def test_simulate_switches_callbacks_version_and_strictness(
+    device: Device, server: SimulatorServer, relay: RecordingRelay
+) -> None:
+    changed = simulate_at(server.url, "switch", "--callbacks", "punches, users", "--lenient").output
+    assert changed == "Device D1: version 3.0, reports punches, users, lenient\n"
+    assert (device.spec.callbacks, device.spec.lenient) == (["punches", "users"], True)
+    simulate_at(server.url, "photo", "--user", "2")
+    simulate_at(server.url, "punch", "--user", "2")
+    relay.wait_for(1)
+    assert device.outbox.wait_empty(5) and len(relay.received) == 1
+    changed = simulate_at(server.url, "switch", "--api-version", "2.0", "--strict").output
+    assert changed == "Device D1: version 2.0, reports punches, users, strict\n"
+    assert (device.spec.api_version, device.spec.lenient) == ("2.0", False)
+
+
+def test_simulate_switch_says_what_is_wrong(device: Device, server: SimulatorServer) -> None:
+    assert simulate_at(server.url, "switch").output.startswith("Error: nothing to change. Set --callbacks")
+    wrong = simulate_at(server.url, "switch", "--callbacks", "fingers")
+    assert wrong.exit_code == 1 and "fingers" in wrong.output and "punches, photos" in wrong.output
+    assert device.spec.callbacks == ["punches", "photos", "users", "deletions", "time"]
+
+
+def test_a_simulator_starts_with_the_given_switches(relay: RecordingRelay) -> None:
+    options = ("--api-version", "2.0", "--callbacks", "punches", "--lenient", "--interval", "0")
+    started = Running("--relay-url", relay.url, *options)
+    try:
+        with urlopen(f"{started.url}/control/devices", timeout=5) as answer:
+            (shown,) = json.load(answer)
+    finally:
+        started.kill()
+    assert (shown["api_version"], shown["callbacks"], shown["lenient"]) == ("2.0", ["punches"], True)
 
 
 def test_simulate_lists_the_devices(device: Device, server: SimulatorServer) -> None:
