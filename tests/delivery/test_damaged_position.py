@@ -114,7 +114,7 @@ def test_the_api_can_delete_a_subscription_meanwhile(lone: Relay, device: Device
     lone.kill("worker")
     try:
         damage(lone, "hash")
-        made = lone.subscribe(receiver, device)
+        made = lone.subscribe(receiver, device, target_url=f"{receiver.url}?other")
         assert lone.call("DELETE", f"/v1/subscriptions/{made['id']}").status_code == 204
     finally:
         lone._start("worker")
@@ -134,8 +134,10 @@ def test_events_that_a_killed_worker_queued_for_only_some_are_queued_for_all(tmp
         receiver = Receiver()
         relay.kill("worker")
         one = relay.subscribe(receiver)
-        relay.subscribe(receiver)
+        relay.subscribe(receiver, target_url=f"{receiver.url}?other")
         store = Store(load(relay.environment))
+        damage(relay, "hash")
+        assert find_position(store.connection, SHARD)[:2] == ("0-0", "0-0")  # nothing was ever queued
         entries = [
             store.connection.redis.xadd(SHARD.events, {"b": "x"}, f"{number}-0") for number in range(1, 1_000)
         ]

@@ -51,6 +51,8 @@ def find_position(connection: Connection, shard: Shard) -> Found:
     if stored is not None:
         return Found(stored, stored)
     queued = _newest_queued(connection, shard)
+    if queued == BEGINNING:
+        return Found(BEGINNING, queued, was_damaged=True)
     # A worker that was killed may have added some of these events to some of their queues only.
     before = connection.redis.xrevrange(shard.events, f"({queued}", count=_AT_ONCE)
     position = before[-1][0].decode() if len(before) == _AT_ONCE else BEGINNING
