@@ -29,6 +29,7 @@ from app.api import (
     replays,
     request_ids,
     signed_files,
+    signing_keys,
     subscriptions,
     users,
 )
@@ -90,6 +91,7 @@ def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
         audit,
         refused,
         signed_files,
+        signing_keys,
         health_and_metrics,
         descriptions,
     ):

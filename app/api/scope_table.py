@@ -144,6 +144,11 @@ URLS: dict[str, Url] = {
     "POST /v1/api-keys": Url("the new key, once", "a key with any scopes is created (audited)"),
     "GET /v1/api-keys/<key_id>": Url("the same for one key"),
     "PATCH /v1/api-keys/<key_id>": Url("the key", "its name, or when it expires (audited)"),
+    "GET /.well-known/jwks.json": Url("the public keys that verify deliveries"),
+    "POST /v1/signing-keys/rotate": Url(
+        "the public keys",
+        "deliveries are signed with a new key, and the previous ones expire (audited)",
+    ),
     "POST /v1/api-keys/<key_id>/rotate": Url(
         "the new secret, once", "the key gets a new secret, and the previous one expires (audited)"
     ),

@@ -28,6 +28,7 @@ from app.store.deliveries.parked import Note
 from app.store.deliveries.rows import iso
 from app.store.subscriptions.orphans import orphan_reason
 from app.store.subscriptions.records import FILTERS, Subscription, Unreadable
+from app.store.subscriptions.signing import SIGNATURES
 
 _BY_REQUEST = "It was disabled by a request."
 
@@ -46,6 +47,8 @@ def _fields(values: dict[str, Any], *, partial: bool = False) -> dict[str, Any]:
     if "expires_in" in values:
         seconds = values.pop("expires_in")
         values["expires_at"] = None if seconds is None else time.time() + seconds
+    if "signatures" in values:
+        values["signatures"] = tuple(name for name in SIGNATURES if name in values["signatures"])
     if "events" in values:
         values["events"] = tuple(dict.fromkeys(values["events"]))
     return values
@@ -81,6 +84,7 @@ def _shown(
         "max_in_flight": subscription.max_in_flight,
         "batch_max": subscription.batch_max,
         "batch_wait_ms": subscription.batch_wait_ms,
+        "signatures": list(subscription.signed_with),
         "include_card_numbers": subscription.include_card_numbers,
         "status": "parked" if note and status == "active" else status,
         "parked_reason": note.reason if note else None,

@@ -12,6 +12,7 @@ from app.openapi.body_texts import (
     KEY_ROTATION_TEXTS,
     KEY_TEXTS,
     REPLAY_TEXTS,
+    SIGNING_KEY_ROTATION_TEXTS,
     SUBSCRIPTION_TEXTS,
     TEST_TEXTS,
 )
@@ -20,7 +21,9 @@ from app.openapi.json_schema import change_of, described
 from app.openapi.vocabulary import Json
 from app.schemas.api_keys import KeyBody, KeyRotation
 from app.schemas.devices import DeviceBody, DeviceChange
+from app.schemas.signing_keys import SigningKeyRotation
 from app.schemas.subscriptions import ReplayBody, SubscriptionBody, TestBody
+from app.store.subscriptions.signing import DEFAULT_SIGNATURES
 
 
 def _null_is_the_default(body: Json) -> Json:
@@ -44,6 +47,7 @@ DEVICE_CHANGE = _null_is_the_default(
 )
 DEVICE_CHANGE["properties"]["auth_token"] |= {"minLength": 32, "maxLength": 32}
 SUBSCRIPTION = described(SubscriptionBody(), SUBSCRIPTION_TEXTS, target_url="uri")
+SUBSCRIPTION["properties"]["signatures"] |= {"default": list(DEFAULT_SIGNATURES)}
 SUBSCRIPTION["properties"]["field_mapping"] = field_mapping(DESCRIPTION)
 SUBSCRIPTION_CHANGE = change_of(SUBSCRIPTION, "secret")
 REPLAY = described(ReplayBody(), REPLAY_TEXTS, since="date-time", until="date-time")
@@ -51,6 +55,7 @@ TEST = described(TestBody(), TEST_TEXTS)
 KEY = described(KeyBody(), KEY_TEXTS)
 KEY_CHANGE = change_of(KEY, "scopes")
 KEY_ROTATION = described(KeyRotation(), KEY_ROTATION_TEXTS)
+SIGNING_KEY_ROTATION = described(SigningKeyRotation(), SIGNING_KEY_ROTATION_TEXTS)
 EMPLOYEE = described(EmployeeRow(), EMPLOYEE_TEXTS)
 EMPLOYEE_CHANGE = described(EmployeeRow(exclude=("user_id", "device_id")), EMPLOYEE_TEXTS)
 EMPLOYEE_PATCH = change_of(EMPLOYEE_CHANGE)
@@ -80,6 +85,7 @@ COMPONENTS: dict[str, Json] = {
     "ApiKeyBody": KEY,
     "ApiKeyChange": KEY_CHANGE,
     "ApiKeyRotation": KEY_ROTATION,
+    "SigningKeyRotation": SIGNING_KEY_ROTATION,
     "EmployeeChange": EMPLOYEE_CHANGE,
     "EmployeePatch": EMPLOYEE_PATCH,
     "EmployeesBody": EMPLOYEES,

@@ -122,6 +122,11 @@ SUBSCRIPTION_TEXTS: dict[str, tuple[str, Any]] = {
         1,
     ),
     "batch_wait_ms": ("How long a batch waits for more events, in milliseconds.", 500),
+    "signatures": (
+        "How to sign deliveries: hmac (v1) with the secret, ed25519 (v1a) with the relay's key pair, or both. The "
+        "public keys are at /.well-known/jwks.json.",
+        ["hmac", "ed25519"],
+    ),
     "include_card_numbers": ("Whether to send card numbers. Requires the scope templates:read.", False),
     "expires_in": (
         "Seconds until the subscription is deleted automatically. If null, it doesn't expire.",
@@ -153,6 +158,9 @@ KEY_TEXTS: dict[str, tuple[str, Any]] = {
     "name": ("A name for the key, such as the app that uses it.", "n8n"),
     "scopes": ("Scopes of the key.", ["events:read", "subscriptions:write"]),
     "expires_at": ("When the key expires (ISO 8601). By default, it never expires.", "2036-11-24T00:00:00Z"),
+}
+SIGNING_KEY_ROTATION_TEXTS: dict[str, tuple[str, Any]] = {
+    "previous_key_expires_in": ("Seconds that the previous keys also sign. 0 ends them now.", 86_400),
 }
 KEY_ROTATION_TEXTS: dict[str, tuple[str, Any]] = {
     "previous_key_expires_in": ("Seconds that the previous secret stays valid. 0 ends it now.", 86_400),

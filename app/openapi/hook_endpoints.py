@@ -8,6 +8,7 @@ from app.openapi.bodies import DEVICE, SUBSCRIPTION
 from app.openapi.vocabulary import (
     CURSOR,
     LIMIT,
+    PUBLIC,
     Endpoint,
     Json,
     accepted,
@@ -238,6 +239,30 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
         "secrets.",
         answers=ok("The subscription with its new secret.", ref("SubscriptionWithSecret")),
         parameters=(_SUBSCRIPTION_ID,),
+    ),
+    _subscription(
+        method="post",
+        path="/v1/signing-keys/rotate",
+        operation_id="rotateSigningKey",
+        summary="Rotate signing key",
+        description="Creates a key pair for Ed25519 signatures. The previous ones also sign for 24 hours, or for as "
+        "many seconds as you say.",
+        answers=ok("The public keys, newest first.", ref("SigningKeys")),
+        scopes=("admin",),
+        body=ref("SigningKeyRotation"),
+        body_required=False,
+        examples={"example": {"previous_key_expires_in": 3600}},
+    ),
+    _subscription(
+        method="get",
+        path="/.well-known/jwks.json",
+        operation_id="getSigningKeys",
+        summary="Get signing keys",
+        description="Returns the public keys that verify Ed25519 signatures of deliveries, as a JSON Web Key Set. No "
+        "API key is required.",
+        answers=ok("The public keys, newest first.", ref("SigningKeys")),
+        scopes=PUBLIC,
+        problems=(409, 503),
     ),
     _subscription(
         method="post",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from app.events.formats import FORMATS
 from app.openapi.field_mapping import field_mapping
-from app.openapi.vocabulary import AT, Json, flag, integer, many, one, text, words
+from app.openapi.vocabulary import AT, Json, flag, integer, many, one, ref, text, words
 from app.store.deliveries.lists import STATUSES
+from app.store.subscriptions.signing import SIGNATURES
 
 SUBSCRIPTION_PARTS: dict[str, Json] = {
     "id": text("The subscription's ID.", "sub_4h3gw8x2m1k6p9r5t7v3y2b1"),
@@ -51,6 +52,10 @@ SUBSCRIPTION_PARTS: dict[str, Json] = {
     "max_in_flight": integer("Maximum number of deliveries in progress at once.", 16),
     "batch_max": integer("Maximum number of events per delivery.", 1),
     "batch_wait_ms": integer("How long a batch waits for more events, in milliseconds.", 500),
+    "signatures": many(
+        "How deliveries are signed: hmac (v1, with the secret) or ed25519 (v1a, with the relay's key pair).",
+        words("A kind of signature.", *SIGNATURES),
+    ),
     "include_card_numbers": flag("Whether card numbers are sent."),
     "status": words(
         "Whether the subscription receives events. `parked` means that deliveries are waiting because its stored data "
@@ -196,6 +201,24 @@ REPLAY = one(
         "ended_at": text("When it was completed or cancelled.", None, null=True),
     }
 )
+SIGNING_KEY = one(
+    {
+        "kty": words("The key's type.", "OKP"),
+        "crv": words("The curve.", "Ed25519"),
+        "alg": words("The algorithm.", "EdDSA"),
+        "use": words("The key's purpose.", "sig"),
+        "kid": text("The key's ID: its thumbprint.", "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"),
+        "x": text("The public key, in Base64url.", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
+        "public_key": text(
+            "The same key in the form of Standard Webhooks.",
+            "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+        ),
+        "created_at": text("When it was created.", AT),
+        "expires_at": text("When it stops signing; null for the newest key.", None, null=True),
+    },
+    description="A public key that verifies deliveries, as a JSON Web Key (RFC 8037).",
+)
+SIGNING_KEYS = one({"keys": many("The keys, newest first.", ref("SigningKey"))})
 
 COMPONENTS: dict[str, Json] = {
     "Subscription": SUBSCRIPTION,
@@ -204,4 +227,6 @@ COMPONENTS: dict[str, Json] = {
     "Delivery": DELIVERY,
     "TestSent": TEST_SENT,
     "Replay": REPLAY,
+    "SigningKey": SIGNING_KEY,
+    "SigningKeys": SIGNING_KEYS,
 }

@@ -14,7 +14,7 @@ from app.events.formats import FORMATS
 from app.events.types import EVENT_TYPES, PUNCH_TYPES, is_pattern
 from app.schemas.field_mapping import check_field_mapping
 from app.schemas.target_url import TargetUrl
-from app.store.subscriptions.signing import SECRET_PREFIX
+from app.store.subscriptions.signing import DEFAULT_SIGNATURES, SECRET_PREFIX, SIGNATURES
 
 HIDDEN = "…"  # shown instead of a header's value; if it is sent back, the value doesn't change
 MOST_HEADERS = 20
@@ -155,6 +155,12 @@ class SubscriptionBody(Body):
     max_in_flight = fields.Integer(load_default=16, strict=True, validate=Range(1, 100))
     batch_max = fields.Integer(load_default=1, strict=True, validate=Range(1, 500))
     batch_wait_ms = fields.Integer(load_default=500, strict=True, validate=Range(0, 60_000))
+    signatures = fields.List(
+        fields.String(validate=OneOf(SIGNATURES)),
+        load_default=lambda: list(DEFAULT_SIGNATURES),
+        validate=Length(1, len(SIGNATURES)),
+        metadata={"examples": [["hmac", "ed25519"]]},
+    )
     include_card_numbers = fields.Boolean(load_default=False)
     expires_in = fields.Integer(
         load_default=None, allow_none=True, strict=True, validate=Range(60, _LONGEST_LIFE)
@@ -174,7 +180,8 @@ class SubscriptionBody(Body):
         for name, value in list(data.items()):  # null resets a field to its default (RFC 7396)
             known = self.fields.get(name)
             if value is None and known is not None and not known.required and not known.allow_none:
-                data[name] = known.load_default
+                default = known.load_default
+                data[name] = default() if callable(default) else default
         return data
 
     @validates_schema

@@ -46,6 +46,7 @@ from app.store.server.connection import Connection, StoreAway, is_away
 from app.store.server.embedded import private_file
 from app.store.server.store_id import StoreIdentity
 from app.store.subscriptions.records import Subscriptions
+from app.store.subscriptions.signing_keys import SigningKeys
 from app.store.upkeep.backup_reports import BackupReports
 from app.store.upkeep.history import History
 from app.store.upkeep.loop_reports import LoopReports
@@ -97,6 +98,7 @@ class Store:
             self.connection, self.devices, self.people, self.attendance_index, self.past
         )
         self.subscriptions = Subscriptions(self.connection)
+        self.signing_keys = SigningKeys(self.connection)
         self.commands = Commands(self.connection)
         self.deliveries = Deliveries(self.connection, self.event_reader)
         self.delivery_counts = DeliveryCounts(self.connection)

@@ -19,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.gateway import status_codes
 from tests.harness import API_KEY, ROOT, Receiver, wait_for
@@ -154,6 +155,45 @@ def test_a_changed_body_or_other_secret_is_refused() -> None:
         verify(SECRET, signed(), BODY + b" ")
     with pytest.raises(InvalidSignature):
         verify("whsec_" + base64.b64encode(b"another").decode(), signed(), BODY)
+
+
+def signed_with_key(key: Ed25519PrivateKey) -> dict[str, str]:
+    headers = signed()
+    content = b"msg_1." + headers["Webhook-Timestamp"].encode() + b"." + BODY
+    return headers | {"Webhook-Signature": "v1a," + base64.b64encode(key.sign(content)).decode()}
+
+
+def test_a_public_key_verifies_an_ed25519_signature() -> None:
+    key, other = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    public, others = (
+        "whpk_" + base64.b64encode(one.public_key().public_bytes_raw()).decode() for one in (key, other)
+    )
+    headers = signed_with_key(key)
+    assert verify(public, headers, BODY) == verify([SECRET, others, public], headers, BODY)
+    assert verify([public, SECRET], signed(), BODY)
+    for keys, body in ((others, BODY), (SECRET, BODY), ([SECRET, others], BODY), (public, BODY + b" ")):
+        with pytest.raises(InvalidSignature):
+            verify(keys, headers, body)
+    headers["Webhook-Signature"] = headers["Webhook-Signature"].replace("v1a,", "v1,")
+    with pytest.raises(InvalidSignature):
+        verify(public, headers, BODY)
+    for wrong in ([], "whpk_", "whpk_AAAA", public[:-4]):
+        with pytest.raises(ValueError):
+            verify(wrong, signed(), BODY)
+
+
+def test_the_relays_public_keys_verify_its_deliveries(
+    client: Relay, staged: Stage, receiver: Receiver
+) -> None:
+    device = staged.relay.device()
+    subscription = client.subscribe(
+        receiver.url, ["attendance.punch"], signatures=["ed25519"], filters={"device_ids": [device.id]}
+    )
+    device.send_done(device.punch("7"))
+    (got,) = receiver.wait(1)
+    client.unsubscribe(subscription["id"])
+    (event,) = verify(client.signing_keys(), got.headers, got.body)
+    assert event["user_id"] == "7"
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_*"])

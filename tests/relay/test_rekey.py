@@ -34,6 +34,7 @@ def test_all_data_is_readable_after_a_change_of_the_key(tmp_path: Path, receiver
         device = relay.device(security_key=KEY, gateway_url="http://127.0.0.1:9/api")
         plain = relay.device()
         secret = relay.subscribe(receiver, include_card_numbers=True)["secret"]
+        signing_keys = relay.get("/.well-known/jwks.json")
         api_key = key_with(relay, "events:read")
         repeated: Any = {
             "json": {"name": "kept", "scopes": ["events:read"]},
@@ -65,6 +66,7 @@ def test_all_data_is_readable_after_a_change_of_the_key(tmp_path: Path, receiver
         assert "SECRET_KEY" not in cli(relay, "doctor")
         assert relay.call("GET", "/v1/me", key=api_key).ok
         assert relay.call("POST", "/v1/api-keys", **repeated).json() == answer
+        assert relay.get("/.well-known/jwks.json") == signing_keys
         assert relay.session.get(photo).status_code == 403
         assert relay.session.get(events(plain, type="attendance.photo")[0]["photo_url"]).ok
         path = f"/v1/users/7/credentials/card/0?device_id={device.id}"

@@ -23,7 +23,16 @@ from tests.console.tools import Client
 from tests.harness import API_KEY, Device, Relay, wait_for
 from tests.relay.tools import key_with, post, problem, stored_values
 
-OPEN = {"/callback", "/health", "/metrics", "/photos", "/bodies", "/openapi.json", "/openapi.yaml"}
+OPEN = {
+    "/.well-known/jwks.json",
+    "/callback",
+    "/health",
+    "/metrics",
+    "/photos",
+    "/bodies",
+    "/openapi.json",
+    "/openapi.yaml",
+}
 OPEN |= {"/postman.json", "/docs", "/"}
 
 

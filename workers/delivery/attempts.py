@@ -155,7 +155,9 @@ class Attempts:
         shard, now = self._context.shard.number, time.time()
         content = render.body(subscription, shard, delivery, self._context.store.codec)
         message_id = public_id(shard, delivery.name)
-        headers = render.headers(subscription, message_id, int(now), content, delivery.batch)
+        headers = render.headers(
+            subscription, message_id, int(now), content, delivery.batch, self._context.signing_keys
+        )
         delivery.sent_by = subscription
         if TRACES.on:
             delivery.span = self._begin_span(subscription, delivery)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +16,7 @@ from app.events.formats import CHATS, mapped
 from app.events.sentences import sentence
 from app.store.server.codec import Codec, raw_json
 from app.store.subscriptions.records import Subscription
+from app.store.subscriptions.signing_keys import SigningKey
 from workers.delivery import messages
 from workers.delivery.target import Delivery, Stored
 
@@ -49,19 +51,28 @@ def body(subscription: Subscription, shard: int, delivery: Delivery, codec: Code
 
 
 def headers(
-    subscription: Subscription, message_id: str, timestamp: int, content: bytes, batch: bool
+    subscription: Subscription,
+    message_id: str,
+    timestamp: int,
+    content: bytes,
+    batch: bool,
+    signing_keys: Sequence[SigningKey],
 ) -> list[str]:
-    """Return the header lines, with a signature for every secret that is valid now."""
+    """Return the header lines, with a signature for every secret or signing key that is valid now."""
     signed = b"%s.%d.%s" % (message_id.encode(), timestamp, content)
-    signatures = " ".join(
-        "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
-        for key in subscription.signing_keys()
-    )
+    kinds, signatures = subscription.signed_with, []
+    if "hmac" in kinds:
+        signatures = [
+            "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+            for key in subscription.signing_keys()
+        ]
+    if "ed25519" in kinds:
+        signatures += ["v1a," + key.sign(signed) for key in signing_keys if key.is_valid]
     lines = [
         f"content-type: {_CONTENT_TYPES[subscription.format][batch]}",
         f"webhook-id: {message_id}",
         f"webhook-timestamp: {timestamp}",
-        f"webhook-signature: {signatures}",
+        f"webhook-signature: {' '.join(signatures)}",
     ]
     # libcurl only sends a header without a value if it is written with a semicolon.
     lines.extend(

@@ -14,6 +14,7 @@ from app.base.outage_log import Absence
 from app.store import Store
 from app.store.server.connection import is_away, source
 from app.store.server.keys import Shard
+from app.store.subscriptions.signing_keys import SigningKey
 from workers.delivery.lease_errors import LeaseLost, WritesLost
 from workers.delivery.target import Target
 
@@ -78,6 +79,7 @@ class Context:
         self.scripts = Scripts(client)
         self.loop = asyncio.get_running_loop()
         self.targets: dict[str, Target] = {}
+        self.signing_keys: Sequence[SigningKey] = ()  # read if a subscription needs them
         self.noted: set[str] = set()  # subscriptions that are noted as parked in the store
         self.version = ""  # of the subscriptions in `targets`
         self.writes = 0  # the number last reported by the store

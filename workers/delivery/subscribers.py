@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 from app.store import Store
@@ -12,6 +13,7 @@ from app.store.server.keys import FAILURES, SUBSCRIPTIONS
 from app.store.subscriptions.matching import Matcher
 from app.store.subscriptions.queueing_position import find_position
 from app.store.subscriptions.records import Subscription, Unreadable
+from app.store.subscriptions.signing_keys import UnreadableSigningKeys
 from workers.delivery.pace import Pace
 from workers.delivery.results import Settler
 from workers.delivery.shard_context import Context, is_transient
@@ -52,6 +54,7 @@ class Subscribers:
                 version = await context.redis.get(context.shard.subscriptions_version)
                 found = self._unpacked(await context.redis.hgetall(SUBSCRIPTIONS))
                 await self._note_unreadable()
+                await self._read_signing_keys(found.values())
                 taking = await self._take_over.run(found.values(), (version or b"0").decode())
                 if not taking:
                     break
@@ -113,6 +116,17 @@ class Subscribers:
                 self._unreadable.add(name)
         self._read = read
         return {name: subscription for name, (_, subscription) in read.items()}
+
+    async def _read_signing_keys(self, subscriptions: Iterable[Subscription]) -> None:
+        """Read the signing keys if a subscription needs them. If they are damaged, deliveries lack that signature."""
+        context = self._context
+        if not any("ed25519" in subscription.signed_with for subscription in subscriptions):
+            return
+        try:
+            context.signing_keys = await asyncio.to_thread(context.store.signing_keys.all)
+        except UnreadableSigningKeys:
+            context.signing_keys = ()
+            log.error("the signing keys can't be read. Rotate them (POST /v1/signing-keys/rotate)")
 
     async def _note_unreadable(self) -> None:
         """Note the position from which subscriptions that can't be read will need events once they are repaired."""

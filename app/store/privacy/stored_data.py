@@ -247,6 +247,7 @@ STORED_DATA: tuple[StoredData, ...] = (
         "none",
         "until the restore is complete",
     ),
+    StoredData("{g}:signing_keys", "string", "key pairs that sign deliveries", "none", _ALWAYS, "yes"),
     StoredData("{g}:employees", "hash", "employee IDs and names", "person", _UNTIL_REMOVED, "yes"),
     StoredData(
         "{g}:wrong_types",

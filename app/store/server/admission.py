@@ -32,6 +32,7 @@ from app.store.server.keys import (
     REKEYED,
     RESTORING,
     SHARDS,
+    SIGNING_KEYS,
     SUBSCRIPTIONS,
     VAULT,
     Shard,
@@ -176,6 +177,9 @@ class Admission:
         with left_out(VAULT):
             if former := client.get(VAULT):
                 yield FORMER_KEYS, former, ""
+        with left_out(SIGNING_KEYS):
+            if signing_keys := client.get(SIGNING_KEYS):
+                yield "signing-keys", signing_keys, ""
         with left_out(DEVICES):
             for device_id, number in client.hscan_iter(DEVICES):
                 name, value = device_id.decode(errors="replace"), None
@@ -225,7 +229,7 @@ class Admission:
 
     def _is_empty(self) -> bool:
         """Return whether the store has no data that depends on the key or on the shards."""
-        things = (DEVICES, SUBSCRIPTIONS, EMPLOYEES, API_KEYS, VAULT)
+        things = (DEVICES, SUBSCRIPTIONS, EMPLOYEES, API_KEYS, SIGNING_KEYS, VAULT)
         return not any(map(self._connection.redis.exists, things)) and not self._shards_in_use()
 
     # Shards

@@ -73,6 +73,7 @@ Valkey Cluster keeps them on one node. Keys with the tag `{g}` belong to no devi
 {g}:upkeep                      set until the next upkeep is due
 {g}:doubted                     how many times in a row the upkeep has doubted the clock
 {g}:rewritten                   set until the next rewrite of the append-only file is due
+{g}:signing_keys                string: Ed25519 key pairs that sign deliveries (encrypted)
 {g}:employees                   hash: user ID, or user ID and device → employee ID and name, encrypted
 {g}:failed:NETWORK              number of failed authentications from an address, for a minute
 {g}:public_url_due              set until the public URL is checked again
@@ -117,6 +118,7 @@ WORKERS = "{g}:workers"
 ALERTS = "{g}:alerts"
 CHORES = "{g}:chores"
 EMPLOYEES = "{g}:employees"
+SIGNING_KEYS = "{g}:signing_keys"
 LISTENING = "{g}:listening"
 HISTORY = "{g}:history"
 SAMPLED = "{g}:sampled"

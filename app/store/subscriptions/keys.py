@@ -1,4 +1,4 @@
-"""Removes the keys of a subscription from every shard.
+"""Announces changes of subscriptions, and removes the keys of a subscription from every shard.
 
 A subscription's record is in `{g}`, its deliveries are on the shards, and no script can access both. The dispatcher's
 scripts check the version of the subscriptions. All other code that writes to the shards must therefore check
@@ -7,6 +7,8 @@ removes what was written.
 """
 
 from __future__ import annotations
+
+import secrets
 
 import orjson
 
@@ -24,6 +26,16 @@ def owners(connection: Connection) -> set[str]:
         except (ValueError, TypeError, AttributeError):
             continue  # it can't be read
     return found
+
+
+def announce(connection: Connection, subscription_id: str) -> None:
+    """Make all dispatchers read the subscriptions and the signing keys again; `subscription_id` is what changed."""
+    for shard in connection.shards:
+        pipeline = connection.redis.pipeline(transaction=True)
+        # Not by one: a store that has lost data would reach a version that a dispatcher already knows.
+        pipeline.incrby(shard.subscriptions_version, 1 + secrets.randbits(32))
+        pipeline.xadd(shard.wake, {"subscription": subscription_id}, maxlen=1_000)
+        pipeline.execute()
 
 
 def remove_keys(connection: Connection, subscription_id: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,10 +20,10 @@ from app.events.flatten import received_iso
 from app.events.types import matches
 from app.store.server.connection import Connection
 from app.store.server.keys import SUBSCRIPTIONS
-from app.store.subscriptions.keys import remove_keys
+from app.store.subscriptions.keys import announce, remove_keys
 from app.store.subscriptions.moved import count_moved
 from app.store.subscriptions.queueing_position import find_position
-from app.store.subscriptions.signing import new_secret, signing_key
+from app.store.subscriptions.signing import DEFAULT_SIGNATURES, new_secret, signing_key
 
 ROTATION_SECONDS = 24 * 3600
 KEPT_SECONDS = 60  # after a deletion, for a new subscription with the same target
@@ -39,6 +38,7 @@ _ADDED = (
     "takes_over",
     "taken_over_to",
     "field_mapping",
+    "signatures",
 )  # not stored if empty, because earlier versions don't know them
 FILTERS = ("device_ids", "user_ids", "punch_types", "command_ids")
 
@@ -86,6 +86,12 @@ class Subscription:
     taken_over_to: dict[str, str] = field(default_factory=dict)
     # Name in the body → field of the event, or {"value": constant}
     field_mapping: dict[str, Any] | None = None
+    signatures: tuple[str, ...] = ()  # of SIGNATURES; empty for the default
+
+    @property
+    def signed_with(self) -> tuple[str, ...]:
+        """The kinds of signatures of its deliveries."""
+        return self.signatures or DEFAULT_SIGNATURES
 
     @property
     def target_origin(self) -> str:
@@ -172,7 +178,7 @@ class Subscriptions:
                 break
         else:
             self._connection.redis.hset(SUBSCRIPTIONS, subscription.id, self._pack(subscription))
-        self._announce(subscription.id)
+        announce(self._connection, subscription.id)
         return subscription
 
     def _former(self, subscription: Subscription) -> tuple[bytes, Subscription] | None:
@@ -236,7 +242,7 @@ class Subscriptions:
                 return None
             how(subscription)
             if self._swapped(subscription_id, stored, self._pack(subscription)):
-                self._announce(subscription_id)
+                announce(self._connection, subscription_id)
                 return subscription
 
     def delete(
@@ -277,7 +283,7 @@ class Subscriptions:
                 subscription, status="deleted", deleted_at=time.time(), left=left, secrets=[], headers={}
             )
             if self._swapped(subscription_id, stored, self._pack(kept)):
-                self._announce(subscription_id)
+                announce(self._connection, subscription_id)
                 return subscription
 
     def _handed_out(self) -> dict[str, str]:
@@ -315,12 +321,12 @@ class Subscriptions:
     def delete_unreadable(self, subscription_id: str) -> None:
         """Remove a subscription that can't be read."""
         self._connection.redis.hdel(SUBSCRIPTIONS, subscription_id)
-        self._announce(subscription_id)
+        announce(self._connection, subscription_id)
         remove_keys(self._connection, subscription_id)
 
     def _clear(self, subscription: Subscription) -> None:
         """Remove the keys of a subscription whose record is gone, and of those that it was taking over."""
-        self._announce(subscription.id)
+        announce(self._connection, subscription.id)
         for name in (subscription.id, *(former for former, _ in subscription.takes_over)):
             remove_keys(self._connection, name)
 
@@ -331,14 +337,6 @@ class Subscriptions:
 
     def _swapped(self, subscription_id: str, before: bytes, after: bytes) -> bool:
         return bool(self._swap(keys=[SUBSCRIPTIONS], args=[subscription_id, before, after]))
-
-    def _announce(self, subscription_id: str) -> None:
-        for shard in self._connection.shards:
-            pipeline = self._connection.redis.pipeline(transaction=True)
-            # Not by one: a store that has lost data would reach a version that a dispatcher already knows.
-            pipeline.incrby(shard.subscriptions_version, 1 + secrets.randbits(32))
-            pipeline.xadd(shard.wake, {"subscription": subscription_id}, maxlen=1_000)
-            pipeline.execute()
 
     def get(self, subscription_id: str) -> Subscription | None:
         """Return a subscription."""
@@ -390,6 +388,7 @@ class Subscriptions:
             )  # once in seconds
             for name in FILTERS:
                 record[name] = frozenset(record.get(name) or ())  # earlier versions had fewer fields
+            record["signatures"] = tuple(record.get("signatures", ()))
             record["takes_over"] = [(name, left) for name, left in record.get("takes_over", ())]
             return Subscription(id=subscription_id, events=tuple(record.pop("events")), **record, **hidden)
         except (ValueError, LookupError, TypeError, AttributeError, SealError):

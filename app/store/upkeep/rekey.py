@@ -36,6 +36,7 @@ PURPOSES = {
     "command": "commands under way",
     "subscription": "subscriptions",
     "employee": "employees",
+    "signing-keys": "signing keys",
     "answer": "kept answers",
     "spool": "spooled callbacks",
     "archive": "keys of the archive",
@@ -148,6 +149,7 @@ class Rekey:
             b"command": self._of_command,
             b"employees": self._of_employees,
             b"idempotency": self._of_answer,
+            b"signing_keys": self._of_signing_keys,
             b"subscriptions": self._of_subscriptions,
         }
         for key in self._connection.redis.scan_iter(match="{*", count=1_000):
@@ -181,6 +183,11 @@ class Rekey:
     def _of_employees(self, key: bytes) -> Iterator[_Place]:
         for name, value in self._connection.redis.hgetall(key).items():
             yield _Place("employee", key, name, value, name.decode())
+
+    def _of_signing_keys(self, key: bytes) -> Iterator[_Place]:
+        value = self._connection.redis.get(key)
+        if value:
+            yield _Place("signing-keys", key, b"", value, "")
 
     def _of_answer(self, key: bytes) -> Iterator[_Place]:
         value = self._connection.redis.get(key)

@@ -228,6 +228,12 @@ export class Relay {
     await this.request('DELETE', `/v1/subscriptions/${encodeURIComponent(id)}`);
   }
 
+  /** The relay's public keys (`whpk_…`), which `verify` accepts. Read them again if they don't verify. */
+  async signingKeys(): Promise<string[]> {
+    const { keys } = await this.request<{ keys: { public_key: string }[] }>('GET', '/.well-known/jwks.json');
+    return keys.map((key) => key.public_key);
+  }
+
   /**
    * Send a command, such as `add-user`, to a device, wait until it has ended, and return it.
    *

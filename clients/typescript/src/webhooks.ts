@@ -13,29 +13,44 @@ function bytesOf(base64: string): Uint8Array<ArrayBuffer> | null {
   }
 }
 
+interface Key {
+  bytes: Uint8Array<ArrayBuffer>;
+  version: 'v1' | 'v1a';
+  algorithm: { name: 'HMAC'; hash: 'SHA-256' } | { name: 'Ed25519' };
+}
+
+function keyOf(secret: string): Key {
+  if (secret.startsWith('whpk_')) {
+    const bytes = bytesOf(secret.slice(5));
+    if (bytes?.length === 32) return { bytes, version: 'v1a', algorithm: { name: 'Ed25519' } };
+    throw new TypeError('The public key is wrong. It begins with whpk_, followed by the Base64 of 32 bytes.');
+  }
+  const bytes = bytesOf(secret.replace(/^whsec_/, ''));
+  if (bytes?.length) return { bytes, version: 'v1', algorithm: { name: 'HMAC', hash: 'SHA-256' } };
+  throw new TypeError('The secret is wrong. It begins with whsec_, followed by Base64.');
+}
+
 /**
  * Check a delivery's signature (Standard Webhooks), and return its events: one, or several if it is a batch.
  *
- * A delivery with several signatures, such as after a rotation of the secret, is valid if one of them is. Signatures of
- * other versions than `v1` are ignored. WebCrypto compares in constant time. The subscription's format must be `flat`,
- * which is the default.
+ * A delivery with several signatures, such as after a rotation, is valid if one of them is. WebCrypto compares in
+ * constant time. The subscription's format must be `flat`, which is the default.
  *
- * @param secret The subscription's secret (`whsec_…`).
+ * @param secret The subscription's secret (`whsec_…`), a public key of the relay (`whpk_…`, from `signingKeys`), or
+ *   several of these. Public keys need Node.js 18.4, or a browser with Ed25519 in WebCrypto.
  * @param headers The request's headers: `Headers`, or an object such as Node's `request.headers`.
  * @param body The body's bytes exactly as received, before it is parsed.
  * @param tolerance How many seconds the timestamp may differ from this machine's clock.
  * @throws InvalidSignature, and TypeError if the secret itself or the type of the body is wrong.
  */
 export async function verify(
-  secret: string,
+  secret: string | readonly string[],
   headers: Headers | Readonly<Record<string, string | readonly string[] | undefined>>,
   body: Uint8Array | ArrayBuffer,
   { tolerance = 300 }: { tolerance?: number } = {},
 ): Promise<Event[]> {
-  const keyBytes = bytesOf(secret.replace(/^whsec_/, ''));
-  if (!keyBytes?.length) {
-    throw new TypeError('The secret is wrong. It begins with whsec_, followed by Base64.');
-  }
+  const keys = (typeof secret === 'string' ? [secret] : secret).map(keyOf);
+  if (!keys.length) throw new TypeError('There is no secret or public key to check the signature with.');
   if (!(body instanceof Uint8Array || body instanceof ArrayBuffer)) {
     throw new TypeError('The body must be the received bytes. JSON that was parsed and written again differs.');
   }
@@ -59,12 +74,15 @@ export async function verify(
   const signed = new Uint8Array(head.length + content.length);
   signed.set(head);
   signed.set(content, head.length);
-  const key = await crypto.subtle.importKey('raw', keyBytes, { name: 'HMAC', hash: 'SHA-256' }, false, ['verify']);
-  for (const signature of signatures) {
-    const digest = signature.startsWith('v1,') ? bytesOf(signature.slice(3)) : null;
-    if (digest && (await crypto.subtle.verify('HMAC', key, digest, signed))) {
-      const found = JSON.parse(new TextDecoder().decode(content)) as Event | Event[];
-      return Array.isArray(found) ? found : [found];
+  for (const { bytes, version, algorithm } of keys) {
+    const key = await crypto.subtle.importKey('raw', bytes, algorithm, false, ['verify']);
+    for (const signature of signatures) {
+      const [prefix, text] = signature.split(',', 2);
+      const digest = prefix === version ? bytesOf(text ?? '') : null;
+      if (digest && (await crypto.subtle.verify(algorithm.name, key, digest, signed))) {
+        const found = JSON.parse(new TextDecoder().decode(content)) as Event | Event[];
+        return Array.isArray(found) ? found : [found];
+      }
     }
   }
   throw new InvalidSignature('No signature is valid. Compare the secret with that of the subscription.');

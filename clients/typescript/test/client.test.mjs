@@ -1,6 +1,6 @@
 // tests/clients/test_typescript_client.py runs this with a relay. DEVICE has punches of the users 31, 32 and 33.
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
+import { createHmac, generateKeyPairSync, sign } from 'node:crypto';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { InvalidSignature, Relay, RelayError, verify } from 'cams-relay-client';
@@ -42,6 +42,27 @@ test('one valid signature of several is enough', async () => {
   const headers = signed();
   headers['Webhook-Signature'] = `v1a,AAAA v1,AAAA v1,* ${headers['Webhook-Signature']}`;
   assert.ok(await verify(secret, headers, body));
+});
+
+test('a public key verifies an Ed25519 signature, beside secrets', async () => {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const publicOf = (key) => 'whpk_' + Buffer.from(key.export({ format: 'jwk' }).x, 'base64url').toString('base64');
+  const [mine, other] = [publicOf(publicKey), publicOf(generateKeyPairSync('ed25519').publicKey)];
+  const headers = signed();
+  const content = Buffer.concat([Buffer.from(`msg_1.${headers['Webhook-Timestamp']}.`), body]);
+  headers['Webhook-Signature'] = `v1,AAAA v1a,${sign(null, content, privateKey).toString('base64')}`;
+  for (const keys of [mine, [secret, other, mine]]) assert.equal((await verify(keys, headers, body)).length, 1);
+  assert.ok(await verify([mine, secret], signed(), body));
+  for (const keys of [other, secret, [secret, other]]) {
+    await assert.rejects(verify(keys, headers, body), InvalidSignature);
+  }
+  await assert.rejects(verify(mine, headers, Buffer.from(`${body} `)), InvalidSignature);
+  for (const wrong of [[], 'whpk_', 'whpk_AAAA']) await assert.rejects(verify(wrong, signed(), body), TypeError);
+});
+
+test('the relay has a public key', async () => {
+  const [key] = await relay.signingKeys();
+  assert.match(key, /^whpk_[A-Za-z0-9+/]{43}=$/);
 });
 
 test('a batch is several events', async () => {

@@ -226,6 +226,11 @@ class Relay:
         """Delete a subscription."""
         self.request("DELETE", f"/v1/subscriptions/{_part(subscription_id)}")
 
+    def signing_keys(self) -> list[str]:
+        """Return the relay's public keys (`whpk_…`), which `verify` accepts. Read them again if they don't verify."""
+        keys = self.request("GET", "/.well-known/jwks.json")["keys"]
+        return [key["public_key"] for key in keys]
+
     # Commands
 
     def run(
