@@ -10,7 +10,7 @@ import redis
 from flask import Blueprint, Response, current_app, request
 
 from app.api import cursors
-from app.api.auth import caller, check, needs, store
+from app.api.auth import caller, check, limited_by_device, needs, store
 from app.api.find_device import find_device
 from app.api.id_filters import device_ids
 from app.api.idempotency import HEADER, REPLAYED, idempotency_key, key_reused, repeats_by_itself
@@ -37,6 +37,7 @@ _WAIT = re.compile(r"\s*wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)\"?\s*")
 
 @blueprint.post("/actions/<name>")
 @needs("actions:read", "actions:write", "actions:destructive")
+@limited_by_device
 @repeats_by_itself
 def act(name: str) -> Response:
     """Sends a command to a device and waits for its result."""
@@ -237,6 +238,7 @@ def _problem_code(command: Command) -> str | None:
 
 @blueprint.get("/commands")
 @needs("actions:read")
+@limited_by_device
 @takes("device_id", "status", "limit", "cursor")
 def show_all() -> Response:
     """Lists commands and who sent them, newest first, without their data."""
@@ -252,6 +254,7 @@ def show_all() -> Response:
 
 @blueprint.get("/commands/<command_id>")
 @needs("actions:read", "actions:write", "actions:destructive")
+@limited_by_device
 def show(command_id: str) -> Response:
     """Returns a command, with its result once it has ended."""
     command = _found(command_id)
@@ -266,6 +269,7 @@ def _shown(command: Command) -> Response:
 
 @blueprint.post("/commands/<command_id>/cancel")
 @needs("actions:read", "actions:write", "actions:destructive")
+@limited_by_device
 def cancel(command_id: str) -> Response:
     """Cancels a command that has not been sent yet, or stops asking the gateway for its result."""
     return _shown(_cancelled(command_id))
@@ -273,6 +277,7 @@ def cancel(command_id: str) -> Response:
 
 @blueprint.delete("/commands/<command_id>")
 @needs("actions:read", "actions:write", "actions:destructive")
+@limited_by_device
 def remove(command_id: str) -> Response:
     """Cancels a command like `POST /v1/commands/{command_id}/cancel`, and returns no body."""
     _cancelled(command_id)
@@ -300,7 +305,7 @@ def _cancelled(command_id: str) -> Command:
 
 def _found(command_id: str) -> Command:
     command = store().commands.get(command_id)
-    if command is None:
+    if command is None or not caller().sees(command.record["device_id"]):
         raise Problem(404, "There is no command with this ID, or it has been removed.")
     return command
 

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 
 from app import __version__
 from app.api import cursors, etags
-from app.api.auth import ANY_KEY, audited, caller, needs, store
+from app.api.auth import ANY_KEY, audited, caller, limited_by_device, needs, store
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
 from app.api.request_helpers import answer, body, created, limit, page
@@ -25,6 +25,7 @@ blueprint = Blueprint("api_keys", __name__, url_prefix="/v1")
 
 @blueprint.get("/me")
 @needs(ANY_KEY)
+@limited_by_device
 def me() -> Response:
     """Returns the name and scopes of the API key. Platforms call this to test a connection."""
     key = caller()
@@ -33,6 +34,7 @@ def me() -> Response:
             "id": key.id,
             "name": key.name,
             "scopes": sorted(key.scopes),
+            "device_ids": None if key.device_ids is None else sorted(key.device_ids),
             "version": __version__,
             "day_starts_minutes": store().settings.day_starts,
         }
@@ -45,6 +47,9 @@ def me() -> Response:
 def create() -> Response:
     """Creates a key, which is shown only once."""
     values = body(KeyBody())
+    unknown = set(values["device_ids"] or ()).difference(store().devices.ids())
+    if unknown:
+        raise wrong("device_ids", f"{min(unknown)!r} is not a registered device")
     most = store().settings.limits.most_api_keys
     if store().api_keys.count() >= most:
         raise Problem(
@@ -107,7 +112,7 @@ def show(key_id: str) -> Response:
 @audited("api_key.changed", "key_id")
 def change(key_id: str) -> Response:
     """Changes the name of a key, or when it expires. Its scopes stay the same."""
-    values = body(KeyBody(exclude=("scopes",)), partial=True)
+    values = body(KeyBody(exclude=("scopes", "device_ids")), partial=True)
     if "expires_at" in values:
         values["expires_at"] = received_iso(values["expires_at"]) if values["expires_at"] else None
     key = store().api_keys.change(key_id, values, _check_match)

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, request
 
 from app.api import cursors
 from app.api.accept import represented_as
-from app.api.auth import needs, store
+from app.api.auth import limited_by_device, needs, store
 from app.api.id_filters import device_ids, user_ids
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
@@ -71,13 +71,14 @@ def _exported_sites() -> Sites:
     if asked not in ("true", "false"):
         raise wrong("simulated", "must be true or false, e.g. simulated=true")
     chosen = sites()
-    if asked == "true" or chosen.device_ids:
+    if asked == "true" or request.args.get("device_id"):
         return chosen
     return replace(chosen, left_out=store().devices.simulated.ids())
 
 
 @blueprint.get("/attendance")
 @needs(*PEOPLE_READERS)
+@limited_by_device
 @takes("date", "timezone", "device_id", "user_id", "employee_id", "limit", "cursor")
 def show_day() -> Response:
     """Lists who punched on a day, with first in, last out and hours, sorted by user ID."""
@@ -90,6 +91,7 @@ def show_day() -> Response:
 
 @blueprint.get("/attendance.csv")
 @needs(*PEOPLE_READERS)
+@limited_by_device
 @represented_as("text/csv")
 @takes("date", "month", "timezone", "device_id", "user_id", "employee_id", "simulated")
 def day_as_csv() -> Response:
@@ -99,6 +101,7 @@ def day_as_csv() -> Response:
 
 @blueprint.get("/attendance.xlsx")
 @needs(*PEOPLE_READERS)
+@limited_by_device
 @represented_as(MEDIA_TYPE)
 @takes("date", "month", "timezone", "device_id", "user_id", "employee_id", "simulated")
 def day_as_xlsx() -> Response:
@@ -127,6 +130,7 @@ def _everybody(make: Callable[..., Response], ending: str) -> Response:
 
 @blueprint.get("/attendance/<path:user_id>")
 @needs(*PEOPLE_READERS)
+@limited_by_device
 @takes("month", "timezone", "device_id", "employee_id", "format")
 def show_month(user_id: str) -> Response:
     """Returns a person's attendance in a month, by day. If the user ID ends with .csv or .xlsx, add `format=json`.
@@ -178,6 +182,7 @@ def _several_people(user_id: str, rows: list[dict[str, Any]]) -> Problem:
 
 @blueprint.get("/attendance/<path:user_id>.csv")
 @needs(*PEOPLE_READERS)
+@limited_by_device
 @represented_as("text/csv")
 @takes("month", "timezone", "device_id", "employee_id", "simulated", "format")
 def month_as_csv(user_id: str) -> Response:
@@ -187,6 +192,7 @@ def month_as_csv(user_id: str) -> Response:
 
 @blueprint.get("/attendance/<path:user_id>.xlsx")
 @needs(*PEOPLE_READERS)
+@limited_by_device
 @represented_as(MEDIA_TYPE)
 @takes("month", "timezone", "device_id", "employee_id", "simulated", "format")
 def month_as_xlsx(user_id: str) -> Response:

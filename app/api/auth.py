@@ -68,6 +68,8 @@ def needs(*scopes: str) -> Callable[[View], View]:
         def checked(*args: Any, **kwargs: Any) -> Any:
             if PUBLIC not in scopes:
                 check(*scopes)
+                if not getattr(view, "is_limited_by_device", False):
+                    check_all_devices()
             if not is_by_session():  # a browser also opens files and streams with the Accept of a page
                 check_accept(view)
             check_query(view)
@@ -77,6 +79,24 @@ def needs(*scopes: str) -> Callable[[View], View]:
         return checked  # type: ignore[return-value]
 
     return decorate
+
+
+def limited_by_device(view: View) -> View:
+    """Declare that a view only accesses the caller's devices. Others refuse keys that are limited to devices.
+
+    Put it below `needs`.
+    """
+    view.is_limited_by_device = True  # type: ignore[attr-defined]
+    return view
+
+
+def check_all_devices() -> None:
+    """Raise a 403 Problem if the caller's key is limited to devices."""
+    if caller().device_ids is not None:
+        raise Problem(
+            403,
+            "This API key is limited to some devices, and this request isn't. Use a key that isn't limited.",
+        )
 
 
 def audited(action: str, *named: str) -> Callable[[View], View]:

@@ -10,8 +10,8 @@ import redis
 from flask import Blueprint, Response, request
 
 from app.api import cursors
-from app.api.auth import caller, needs, store
-from app.api.find_subscription import find_subscription
+from app.api.auth import caller, limited_by_device, needs, store
+from app.api.find_subscription import find_subscription, may_access
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
 from app.api.request_helpers import answer, body, limit, page, time_range
@@ -30,6 +30,7 @@ blueprint = Blueprint("deliveries", __name__, url_prefix="/v1")
 
 @blueprint.get("/deliveries/<delivery_id>")
 @needs(*SUBSCRIPTION_READERS)
+@limited_by_device
 def show(delivery_id: str) -> Response:
     """Returns a delivery with its attempts."""
     return answer(_found(delivery_id)[1])
@@ -37,6 +38,7 @@ def show(delivery_id: str) -> Response:
 
 @blueprint.post("/deliveries/<delivery_id>/retry")
 @needs("subscriptions:write")
+@limited_by_device
 def retry(delivery_id: str) -> Response:
     """Attempts a delivery again now, followed by the whole retry schedule. This also works for dead letters."""
     place, shown = _found(delivery_id)
@@ -55,7 +57,8 @@ def retry(delivery_id: str) -> Response:
 def _found(public: str) -> tuple[DeliveryPlace, dict[str, Any]]:
     """Return the place and the state of the delivery with this ID. Raises a 404 Problem."""
     place = delivery_place(public)
-    if place is None or store().subscriptions.get(place.subscription_id) is None:
+    subscription = None if place is None else store().subscriptions.get(place.subscription_id)
+    if place is None or subscription is None or not may_access(subscription):
         raise Problem(404, "There is no delivery with this ID, or it has been removed.")
     shown = store().delivery_lists.find(place, _sees())
     if shown is None:
@@ -90,6 +93,7 @@ def _check_made_again(subscription: Subscription, shown: dict[str, Any]) -> None
 
 @blueprint.post("/subscriptions/<subscription_id>/test")
 @needs("subscriptions:write")
+@limited_by_device
 def send_test(subscription_id: str) -> Response:
     """Sends a sample event with `test` set to true, of a given type or the subscription's first type."""
     subscription = find_subscription(subscription_id)
@@ -117,6 +121,7 @@ def send_test(subscription_id: str) -> Response:
 
 @blueprint.get("/subscriptions/<subscription_id>/deliveries")
 @needs(*SUBSCRIPTION_READERS)
+@limited_by_device
 @takes("status", "event_id", "since", "until", "limit", "cursor")
 def show_all(subscription_id: str) -> Response:
     """Lists attempted deliveries with their attempts, latest first, or with status=pending those not attempted yet."""

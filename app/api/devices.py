@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from flask import Blueprint, Response
 
 from app.api import cursors, device_changes, etags
-from app.api.auth import audited, caller, needs, store
+from app.api.auth import audited, caller, limited_by_device, needs, store
 from app.api.find_device import find_device
 from app.api.own_url import base_url
 from app.api.problems import Problem
@@ -148,11 +148,12 @@ def register() -> Response:
 
 @blueprint.get("")
 @needs(*DEVICE_READERS)
+@limited_by_device
 @takes("limit", "cursor")
 def show_all() -> Response:
     """Lists the devices, sorted by ID."""
     count, after = limit(), cursors.after() or ""
-    ids = [device_id for device_id in store().devices.ids() if device_id > after]
+    ids = [device_id for device_id in store().devices.ids() if device_id > after and caller().sees(device_id)]
     refused, simulated = store().refused.all(), store().devices.simulated.ids()
     rows = []
     for device_id in ids[:count]:
@@ -165,6 +166,7 @@ def show_all() -> Response:
 
 @blueprint.get("/<device_id>")
 @needs(*DEVICE_READERS)
+@limited_by_device
 def show(device_id: str) -> Response:
     """Returns a device with its counters and when it was last seen."""
     device = _found(device_id)
@@ -173,6 +175,7 @@ def show(device_id: str) -> Response:
 
 @blueprint.patch("/<device_id>")
 @needs("devices:write")
+@limited_by_device
 @audited("device.changed", "device_id")
 def change(device_id: str) -> Response:
     """Changes a device. A new origin of gateway_url or a new Security Key requires the current AuthToken in the body.
@@ -203,6 +206,7 @@ def change(device_id: str) -> Response:
 
 @blueprint.post("/<device_id>/rotate-callback-secret")
 @needs("devices:write")
+@limited_by_device
 @audited("device.callback_secret_rotated", "device_id")
 def rotate_callback_secret(device_id: str) -> Response:
     """Creates a new callback secret, shown once in callback_url. The previous one is accepted for 24 hours."""

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, current_app, request
 
 from app.api import cursors, tables
 from app.api.accept import represented_as
-from app.api.auth import caller, needs, still_may, store
+from app.api.auth import caller, limited_by_device, needs, still_may, store
 from app.api.id_filters import device_ids, user_ids
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
@@ -52,6 +52,7 @@ def query() -> Query:
 
 @blueprint.get("/events")
 @needs("events:read")
+@limited_by_device
 @takes("type", "device_id", "user_id", "since", "until", "limit", "cursor")
 def show_page() -> Response:
     """Lists events, newest first."""
@@ -64,10 +65,11 @@ def show_page() -> Response:
 
 @blueprint.get("/events/<event_id>")
 @needs("events:read")
+@limited_by_device
 def show(event_id: str) -> Response:
     """Returns an event."""
     event = store().events.get(event_id)
-    if event is None:
+    if event is None or not caller().sees(event["device_id"]):
         raise Problem(
             404,
             "There is no event with this ID, or it has been removed because it was older than "
@@ -78,19 +80,21 @@ def show(event_id: str) -> Response:
 
 @blueprint.get("/events/samples")
 @needs("events:read")
+@limited_by_device
 @takes("type")
 def samples() -> Response:
     """Returns one to three events of a type as a plain array. If there are no real events yet, returns a sample."""
     event_type = request.args.get("type") or "attendance.punch"
     if not is_pattern(event_type):
         raise wrong("type", f"is not an event type. Use one of: {', '.join(EVENT_TYPES)}")
-    found = store().events.newest(event_type, _SAMPLES)
+    found = list(islice(store().events.all(Query(types=(event_type,), device_ids=device_ids())), _SAMPLES))
     made = [sample(name) for name in EVENT_TYPES if matches(event_type, name)]
     return answer(found or made[:_SAMPLES])
 
 
 @blueprint.get("/events.csv")
 @needs("events:read")
+@limited_by_device
 @represented_as("text/csv")
 @takes("type", "device_id", "user_id", "since", "until", "limit", "cursor")
 def as_csv() -> Response:
@@ -116,6 +120,7 @@ def _columns(wanted: Query) -> list[str]:
 
 @blueprint.get("/events/stream")
 @needs("events:read")
+@limited_by_device
 @represented_as("text/event-stream")
 @takes("type", "device_id", "user_id", "since", "until", "last_event_id")
 def stream() -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.api.auth import store
+from app.api.auth import caller, store
 from app.api.problems import Problem
 from app.store.devices.registry import Device
 from app.store.server.connection import is_away
@@ -10,7 +10,12 @@ from app.store.server.damage import DAMAGED
 
 
 def find_device(device_id: str) -> Device | None:
-    """Return the registered device with this ID, read again. Raises a 409 Problem if its stored data is damaged."""
+    """Return the registered device with this ID, read again; None also if the caller's key may not access it.
+
+    Raises a 409 Problem if its stored data is damaged.
+    """
+    if not caller().sees(device_id):
+        return None
     try:
         return store().devices.refresh(device_id)
     except DAMAGED as error:

@@ -11,7 +11,7 @@ from prometheus_client.core import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from app import __version__
-from app.api.auth import PUBLIC, check, needs, store
+from app.api.auth import PUBLIC, check, check_all_devices, needs, store
 from app.api.metrics import Collector
 from app.api.process_metrics import ProcessCollector
 from app.api.request_helpers import answer
@@ -146,6 +146,7 @@ def metrics() -> Response:
     """Returns metrics in the Prometheus text format."""
     if not store().settings.metrics_open:
         check("metrics:read")
+        check_all_devices()
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Collector(store(), current_app.extensions["spool"]))
     registry.register(ProcessCollector(current_app.extensions))

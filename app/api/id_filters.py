@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from flask import request
 
-from app.api.problems import wrong
+from app.api.auth import caller
+from app.api.problems import Problem, wrong
 from app.gateway.values import LONGEST_ID
 from app.schemas.devices import is_device_id
 
@@ -16,7 +17,10 @@ _PART = re.compile(r"(?:\\,|[^,])+")  # a comma with a backslash before it belon
 
 
 def device_ids() -> tuple[str, ...]:
-    """Return the device IDs in the parameter `device_id`. Raises a 422 Problem if no device can have one."""
+    """Return the device IDs in the parameter `device_id`, or those that the caller's key is limited to; () for all.
+
+    Raises a 422 Problem if no device can have such an ID, and a 403 Problem if the key may not access it.
+    """
     found = _ids("device_id")
     for device_id in found:
         if not is_device_id(device_id):
@@ -25,7 +29,26 @@ def device_ids() -> tuple[str, ...]:
                 f"{device_id[:64]!r} is not a valid Service Tag ID, so it matches nothing. Use for example "
                 "device_id=ZHM1100001, or several IDs separated by commas",
             )
-    return found
+    return _allowed(found)
+
+
+def _allowed(asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the devices to filter by: those of a limited key if none are requested. Raises a 403 Problem."""
+    allowed = caller().device_ids
+    if allowed is None:
+        return asked
+    others = [device_id for device_id in asked if device_id not in allowed]
+    if others:
+        raise not_allowed(others[0])
+    return asked or tuple(sorted(allowed))
+
+
+def not_allowed(device_id: str) -> Problem:
+    """Return the 403 Problem for a device that the caller's key may not access, whether it exists or not."""
+    allowed = ", ".join(sorted(caller().device_ids or ()))
+    return Problem(
+        403, f"This API key is limited to the devices {allowed}, so it can't access {device_id[:64]!r}."
+    )
 
 
 def user_ids() -> tuple[str, ...]:

@@ -104,6 +104,7 @@ def _is_same(subscription: Subscription, fields: dict[str, Any], token_header: s
         subscription.status == "active"
         and subscription.created_by == caller().id
         and set(subscription.events) == set(fields["events"])
+        and subscription.signed_with == fields["signatures"]
         and all(getattr(subscription, name) == fields[name] for name in _COMPARED)
         and _lower(headers) == _lower(fields["headers"])
     )

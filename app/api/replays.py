@@ -12,8 +12,8 @@ import redis
 from flask import Blueprint, Response
 
 from app.api import cursors
-from app.api.auth import needs, store
-from app.api.find_subscription import find_subscription
+from app.api.auth import limited_by_device, needs, store
+from app.api.find_subscription import find_subscription, may_access
 from app.api.own_url import base_url
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
@@ -29,6 +29,7 @@ blueprint = Blueprint("replays", __name__, url_prefix="/v1")
 
 @blueprint.post("/subscriptions/<subscription_id>/replay")
 @needs("subscriptions:write")
+@limited_by_device
 def replay(subscription_id: str) -> Response:
     """Delivers stored events again, from a time range or with the given IDs."""
     subscription = find_subscription(subscription_id)
@@ -52,6 +53,7 @@ def replay(subscription_id: str) -> Response:
 
 @blueprint.get("/subscriptions/<subscription_id>/replays")
 @needs(*SUBSCRIPTION_READERS)
+@limited_by_device
 @takes("limit", "cursor")
 def show_all(subscription_id: str) -> Response:
     """Lists the replays of a subscription, latest first."""
@@ -73,6 +75,7 @@ def _after() -> tuple[int, str] | None:
 
 @blueprint.get("/replays/<replay_id>")
 @needs(*SUBSCRIPTION_READERS)
+@limited_by_device
 def show(replay_id: str) -> Response:
     """Returns a replay with its progress."""
     return answer(_found(replay_id))
@@ -80,6 +83,7 @@ def show(replay_id: str) -> Response:
 
 @blueprint.post("/replays/<replay_id>/cancel")
 @needs("subscriptions:write")
+@limited_by_device
 def cancel(replay_id: str) -> Response:
     """Stops a replay. A replay that has ended isn't changed."""
     subscription_id = _found(replay_id)["subscription_id"]
@@ -93,6 +97,9 @@ def _found(replay_id: str) -> dict[str, Any]:
     known = store().subscriptions
     if subscription_id is not None and known.get(subscription_id) is None:
         subscription_id = store().replay_records.owner(replay_id, [one.id for one in known.all()])
+    subscription = None if subscription_id is None else known.get(subscription_id)
+    if subscription is not None and not may_access(subscription):
+        raise _not_there()
     if subscription_id is not None:
         shown = store().replay_records.get(subscription_id, replay_id)
     if shown is None:

@@ -29,7 +29,7 @@ def unrecognised(blob_id: str) -> Response:
     """Returns the body of a `callback.unrecognised` event. Secrets are removed unless the key has `templates:read`."""
     body = _opened("body", blob_id)
     key = caller_if_any()
-    if key is not None and key.may("templates:read"):
+    if key is not None and key.may("templates:read") and key.device_ids is None:
         store().audit.record(key.id, "body.read", subject=blob_id)
         response = _file(body, "application/octet-stream", "attachment")
     else:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from app.api.auth import caller, store
 from app.api.delivery_formats import changes_content
+from app.api.id_filters import not_allowed
 from app.api.problems import Problem, wrong
 from app.schemas.subscriptions import HIDDEN, MOST_HEADERS
 from app.store.subscriptions.records import FILTERS, Subscription
@@ -59,6 +60,22 @@ def check_kept_headers(values: dict[str, Any], subscription: Subscription) -> No
             "port or scheme, send `headers` with all values again, e.g. {'X-Team': 'payroll'}, and null for a header "
             'that you don\'t need, or "headers": null for no headers',
         )
+
+
+def limit_devices(values: dict[str, Any], subscription: Subscription | None = None) -> None:
+    """Limit a new or changed subscription to the devices of the caller's key, if the key is limited.
+
+    Without `filters.device_ids`, a new one gets all devices of the key. Raises a 403 Problem for other devices.
+    """
+    allowed = caller().device_ids
+    filters = values.get("filters")
+    if allowed is None or (subscription is not None and (filters is None or "device_ids" not in filters)):
+        return
+    asked = (filters or {}).get("device_ids") or ()
+    others = sorted(set(asked) - allowed)
+    if others:
+        raise not_allowed(others[0])
+    values["filters"] = {**(filters or {}), "device_ids": list(asked) or sorted(allowed)}
 
 
 def check_card_numbers(values: dict[str, Any], subscription: Subscription | None = None) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from app.api import cursors, etags
-from app.api.auth import audited, caller, needs, store
+from app.api.auth import audited, caller, check_all_devices, limited_by_device, needs, store
 from app.api.delivery_formats import check_format, merged_mapping
-from app.api.find_subscription import find_subscription, no_subscription
+from app.api.find_subscription import find_subscription, may_access, no_subscription
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
 from app.api.repeated_subscriptions import new_token, one_at_a_time, subscribed_again
@@ -19,6 +19,7 @@ from app.api.request_helpers import answer, body, created, existed, limit, page
 from app.api.subscription_checks import (
     check_card_numbers,
     check_kept_headers,
+    limit_devices,
     merged_headers,
     note_card_numbers,
 )
@@ -107,12 +108,19 @@ def _unknown_device_ids(subscription: Subscription, devices: Collection[str] | N
 
 
 def _check_match(subscription: Subscription) -> None:
+    if not may_access(subscription):
+        raise no_subscription()
     if etags.is_conditional():
         etags.check(etags.of_subscription(subscription))
 
 
 def _changed(subscription_id: str, how: Callable[[Subscription], None]) -> Subscription:
-    subscription = store().subscriptions.change(subscription_id, how)
+    def checked(subscription: Subscription) -> None:
+        if not may_access(subscription):
+            raise no_subscription()
+        how(subscription)
+
+    subscription = store().subscriptions.change(subscription_id, checked)
     if subscription is None:
         raise no_subscription()
     return subscription
@@ -120,6 +128,7 @@ def _changed(subscription_id: str, how: Callable[[Subscription], None]) -> Subsc
 
 @blueprint.post("")
 @needs("subscriptions:write")
+@limited_by_device
 def create() -> Response:
     """Subscribes a URL to events. The secret, and the token for `token_header`, are shown only once.
 
@@ -127,6 +136,7 @@ def create() -> Response:
     """
     values = body(SubscriptionBody())
     check_card_numbers(values)
+    limit_devices(values)
     token_header = values.pop("token_header")
     values["headers"] = merged_headers(values["headers"], {})
     values["field_mapping"] = merged_mapping(values, None)
@@ -155,18 +165,19 @@ def _create(fields: dict[str, Any]) -> Subscription:
             f"There are already {most} subscriptions, the maximum set by RELAY_MOST_SUBSCRIPTIONS. Delete "
             "unused subscriptions or raise the limit.",
         )
-    subscription = store().subscriptions.create(fields, store().events.last_entries())
+    subscription = store().subscriptions.create(fields, store().events.last_entries(), may_access)
     store().audit.record(caller().id, "subscription.created", subject=subscription.id)
     return subscription
 
 
 @blueprint.get("")
 @needs(*SUBSCRIPTION_READERS)
+@limited_by_device
 @takes("limit", "cursor")
 def show_all() -> Response:
     """Lists the subscriptions, oldest first."""
     count, after = limit(), cursors.after()
-    subscriptions = store().subscriptions.all()
+    subscriptions = [one for one in store().subscriptions.all() if may_access(one)]
     if after:
         subscriptions = [one for one in subscriptions if _place(one) > after]
     shown, parked = subscriptions[:count], store().parked.all()
@@ -183,6 +194,7 @@ def _place(subscription: Subscription) -> str:
 
 @blueprint.get("/<subscription_id>")
 @needs(*SUBSCRIPTION_READERS)
+@limited_by_device
 def show(subscription_id: str) -> Response:
     """Returns a subscription with the state of its deliveries."""
     subscription = find_subscription(subscription_id)
@@ -191,6 +203,7 @@ def show(subscription_id: str) -> Response:
 
 @blueprint.patch("/<subscription_id>")
 @needs("subscriptions:write")
+@limited_by_device
 @audited("subscription.changed", "subscription_id")
 def change(subscription_id: str) -> Response:
     """Changes the fields that you send (RFC 7396). If the target's host changes, send the headers again.
@@ -203,6 +216,7 @@ def change(subscription_id: str) -> Response:
 
     def how(subscription: Subscription) -> None:
         _check_match(subscription)
+        limit_devices(values, subscription)
         check_card_numbers(values, subscription)
         check_kept_headers(values, subscription)
         changed = dict(values)
@@ -222,6 +236,7 @@ def change(subscription_id: str) -> Response:
 
 @blueprint.delete("/<subscription_id>")
 @needs("subscriptions:write")
+@limited_by_device
 @takes("now")
 @audited("subscription.deleted", "subscription_id")
 def delete(subscription_id: str) -> Response:
@@ -232,15 +247,18 @@ def delete(subscription_id: str) -> Response:
     known = store().subscriptions
     try:
         deleted = (known.delete if now == "true" else known.retire)(subscription_id, _check_match)
-        if deleted is None and not (now == "true" and known.delete_kept(subscription_id)):
+        may_delete_kept = now == "true" and caller().device_ids is None
+        if deleted is None and not (may_delete_kept and known.delete_kept(subscription_id)):
             raise no_subscription()
     except Unreadable:
+        check_all_devices()
         store().subscriptions.delete_unreadable(subscription_id)
     return Response(status=204)
 
 
 @blueprint.post("/<subscription_id>/rotate-secret")
 @needs("subscriptions:write")
+@limited_by_device
 @audited("subscription.secret_rotated", "subscription_id")
 def rotate_secret(subscription_id: str) -> Response:
     """Creates a new secret, which is shown only once. Deliveries are signed with both secrets for 24 hours."""
@@ -250,6 +268,7 @@ def rotate_secret(subscription_id: str) -> Response:
 
 @blueprint.post("/<subscription_id>/disable")
 @needs("subscriptions:write")
+@limited_by_device
 @audited("subscription.disabled", "subscription_id")
 def disable(subscription_id: str) -> Response:
     """Disables a subscription, and keeps its queue until it is enabled."""
@@ -263,6 +282,7 @@ def disable(subscription_id: str) -> Response:
 
 @blueprint.post("/<subscription_id>/enable")
 @needs("subscriptions:write")
+@limited_by_device
 @audited("subscription.enabled", "subscription_id")
 def enable(subscription_id: str) -> Response:
     """Enables a disabled subscription. Deliveries that were waiting for a retry are sent first."""

@@ -7,7 +7,7 @@ from heapq import nsmallest
 from flask import Blueprint, Response
 
 from app.api import cursors
-from app.api.auth import caller, needs, store
+from app.api.auth import caller, limited_by_device, needs, store
 from app.api.find_device import find_device
 from app.api.id_filters import device_ids
 from app.api.problems import Problem, wrong
@@ -39,6 +39,7 @@ def _devices() -> list[Device]:
 
 @blueprint.get("")
 @needs(*PEOPLE_READERS)
+@limited_by_device
 @takes("device_id", "limit", "cursor")
 def show_all() -> Response:
     """Lists the users reported by devices, one row per user and device, sorted by user ID."""
@@ -62,6 +63,7 @@ def show_all() -> Response:
 
 @blueprint.get("/<path:user_id>")
 @needs(*PEOPLE_READERS)
+@limited_by_device
 @takes("device_id")
 def show(user_id: str) -> Response:
     """Returns a user's profile and credentials on each device."""
@@ -74,6 +76,7 @@ def show(user_id: str) -> Response:
 
 @blueprint.get("/<path:user_id>/credentials/<credential_type>/<int:index>")
 @needs("templates:read")
+@limited_by_device
 @takes("device_id")
 def credential(user_id: str, credential_type: str, index: int) -> Response:
     """Returns a credential with its data. Each read is recorded in the audit log."""

@@ -27,16 +27,28 @@ def keys() -> None:
     required=True,
     help="A scope of the key. You can repeat this option. `admin` includes all scopes.",
 )
+@click.option(
+    "--device",
+    "device_ids",
+    multiple=True,
+    help="The ID of a device that the key may access. You can repeat this option. By default, it may access all.",
+)
 @with_settings
-def create_key(settings: Settings, name: str, scopes: tuple[str, ...]) -> None:
+def create_key(settings: Settings, name: str, scopes: tuple[str, ...], device_ids: tuple[str, ...]) -> None:
     """Create an API key and print it. It is not shown again."""
-    from app.store.access.scopes import SCOPES
+    from app.store.access.scopes import FOR_ALL_DEVICES, SCOPES
 
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
         raise click.ClickException(f"there is no scope {unknown[0]!r}. Use one of: {', '.join(SCOPES)}")
+    unlimited = [scope for scope in FOR_ALL_DEVICES if scope in scopes]
+    if device_ids and unlimited:
+        raise click.ClickException(f"the scope {unlimited[0]} can't be limited to devices")
     with asked_store(settings) as kept:
-        key, record = kept.api_keys.create(name, list(scopes))
+        missing = sorted(set(device_ids).difference(kept.devices.ids()))
+        if missing:
+            raise click.ClickException(f"{missing[0]!r} is not a registered device")
+        key, record = kept.api_keys.create(name, list(scopes), device_ids=list(device_ids) or None)
         note(kept, "api_key.created", subject=record["id"], detail=" ".join(scopes))
     click.echo(key)
 
@@ -59,6 +71,7 @@ def list_keys(settings: Settings, as_json: bool) -> None:
                 "CREATED": lambda key: key["created_at"],
                 "EXPIRES": lambda key: key["expires_at"],
                 "LAST USED": lambda key: key["last_used_at"],
+                "DEVICES": lambda key: " ".join(key["device_ids"] or ()),
                 "SCOPES": lambda key: " ".join(key["scopes"]),
             },
             json=as_json,

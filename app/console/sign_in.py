@@ -53,6 +53,8 @@ def sign_in() -> ResponseReturnValue:
         return refused
     if found is None:
         return _form(401, text("sign_in.wrong"))
+    if found.device_ids is not None:
+        return _form(403, text("sign_in.limited"))
     response = go_to(_next())
     set_session(response, store().sessions.begin(key))  # an attacker may have set the previous one
     store().sessions.end(former)

@@ -157,6 +157,10 @@ TEST_TEXTS: dict[str, tuple[str, Any]] = {
 KEY_TEXTS: dict[str, tuple[str, Any]] = {
     "name": ("A name for the key, such as the app that uses it.", "n8n"),
     "scopes": ("Scopes of the key.", ["events:read", "subscriptions:write"]),
+    "device_ids": (
+        "The only devices that the key may access, at most 100. If null or left out, it may access all devices.",
+        ["ZHM1100001"],
+    ),
     "expires_at": ("When the key expires (ISO 8601). By default, it never expires.", "2036-11-24T00:00:00Z"),
 }
 SIGNING_KEY_ROTATION_TEXTS: dict[str, tuple[str, Any]] = {

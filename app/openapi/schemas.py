@@ -188,10 +188,17 @@ EMPLOYEES_TAKEN = one(
 )
 # Keys and the relay itself
 
+_KEY_DEVICES: Json = {
+    "type": ["array", "null"],
+    "description": "The only devices that the key may access; null for all devices.",
+    "items": text("A device.", "ZHM1100001"),
+    "examples": [["ZHM1100001"]],
+}
 KEY_PARTS: dict[str, Json] = {
     "id": text("The key's ID.", "key_4h3gw8x2m1k6p9r5t7v3y2b1"),
     "name": text("Name of the key.", "n8n"),
     "scopes": many("Scopes of the key.", words("A scope.", *SCOPES)),
+    "device_ids": _KEY_DEVICES,
     "key_hint": text("The last four characters of the key.", "x7Qd"),
     "created_at": text("When it was created.", AT),
     "expires_at": text("When the key expires; null if it never expires.", None, null=True),
@@ -262,6 +269,7 @@ ME = one(
         "id": text("The key's ID.", "key_4h3gw8x2m1k6p9r5t7v3y2b1"),
         "name": text("The key's name.", "n8n"),
         "scopes": many("The key's scopes.", words("A scope.", *SCOPES)),
+        "device_ids": _KEY_DEVICES,
         "version": text("The relay's version.", "0.1.0"),
         "day_starts_minutes": integer("RELAY_DAY_STARTS, in minutes after midnight.", 240),
     }

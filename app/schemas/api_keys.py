@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, validates_schema
 
 from app.base.request_schema import Body, Length, OneOf, Range
-from app.store.access.scopes import SCOPES
+from app.store.access.scopes import FOR_ALL_DEVICES, SCOPES
 
 _DAY = 86_400
 
@@ -33,6 +34,13 @@ class KeyBody(Body):
         validate=Length(1, len(SCOPES)),
         metadata={"examples": [["events:read", "subscriptions:write"]]},
     )
+    device_ids = fields.List(
+        fields.String(validate=Length(1, 64)),
+        load_default=None,
+        allow_none=True,
+        validate=Length(1, 100),
+        metadata={"examples": [["ZHM1100001"]]},
+    )
     expires_at = fields.AwareDateTime(
         load_default=None,
         allow_none=True,
@@ -40,6 +48,14 @@ class KeyBody(Body):
         validate=_in_future,
         metadata={"examples": ["2036-11-24T00:00:00Z"]},
     )
+
+    @validates_schema(skip_on_field_errors=True)
+    def no_unlimited_scope(self, data: dict[str, Any], **_: Any) -> None:
+        unlimited = [name for name in FOR_ALL_DEVICES if name in data.get("scopes", ())]
+        if data.get("device_ids") is not None and unlimited:
+            raise ValidationError(
+                f"{unlimited[0]} can't be limited to devices. Leave out this scope or device_ids", "scopes"
+            )
 
 
 class KeyRotation(Body):

@@ -30,13 +30,19 @@ def new_key() -> str:
 
 
 def new_record(
-    key_id: str, name: str, key: str, scopes: list[str], expires_at: datetime | None
+    key_id: str,
+    name: str,
+    key: str,
+    scopes: list[str],
+    expires_at: datetime | None,
+    device_ids: list[str] | None = None,
 ) -> dict[str, Any]:
     """Return the record of a new key."""
     return {
         "id": key_id,
         "name": name,
         "scopes": sorted(set(scopes)),
+        "device_ids": None if device_ids is None else sorted(set(device_ids)),
         "key_hint": key[-4:],
         "created_at": received_iso(datetime.now(UTC)),
         "expires_at": received_iso(expires_at) if expires_at else None,
@@ -62,6 +68,9 @@ def read_record(stored: bytes) -> dict[str, Any] | None:
         if not all(isinstance(record[name], str) for name in ("id", "name", "created_at")):
             raise ValueError("no text")
         frozenset(map(str.encode, record["scopes"]))
+        record.setdefault("device_ids", None)  # missing from records of earlier versions
+        if record["device_ids"] is not None:
+            frozenset(map(str.encode, record["device_ids"]))
         if record["expires_at"]:
             record["expires_at"] = received_iso(datetime.fromisoformat(record["expires_at"]))
         until = record.get("previous_key_expires_at")

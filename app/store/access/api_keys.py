@@ -49,6 +49,11 @@ class ApiKey:
     id: str
     name: str
     scopes: frozenset[str]
+    device_ids: frozenset[str] | None = None  # the only devices that it may access; None for all
+
+    def sees(self, device_id: str | None) -> bool:
+        """Return whether the key may access a device, and what is stored about it."""
+        return self.device_ids is None or device_id in self.device_ids
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes
@@ -179,7 +184,9 @@ class ApiKeys:
         record = None if stored is None else read_record(stored)
         if record is None or has_passed(record["expires_at"]):
             return None
-        return ApiKey(record["id"], record["name"], frozenset(record["scopes"]))
+        devices = record["device_ids"]
+        limit = None if devices is None else frozenset(devices)
+        return ApiKey(record["id"], record["name"], frozenset(record["scopes"]), limit)
 
     def _successor(self, digest: str) -> bytes | None:
         """Return the record of the key that replaced the one with this digest, while the old one is valid."""
@@ -192,11 +199,15 @@ class ApiKeys:
         return None
 
     def create(
-        self, name: str, scopes: list[str], expires_at: datetime | None = None
+        self,
+        name: str,
+        scopes: list[str],
+        expires_at: datetime | None = None,
+        device_ids: list[str] | None = None,
     ) -> tuple[str, dict[str, Any]]:
         """Create a key. Returns the key itself, which is shown only once, and its record."""
         key = new_key()
-        record = new_record(ids.random_id("key"), name, key, scopes, expires_at)
+        record = new_record(ids.random_id("key"), name, key, scopes, expires_at, device_ids)
         self._connection.redis.hset(API_KEYS, self._digest(key), orjson.dumps(record))
         return key, record
 

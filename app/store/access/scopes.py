@@ -17,6 +17,9 @@ SCOPES = (
     "admin",
 )
 
+# Keys with these scopes can't be limited to devices.
+FOR_ALL_DEVICES = ("admin", "metrics:read")
+
 # One of these is needed to read users, employees and attendance, …
 PEOPLE_READERS = ("people:read", "events:read")
 # … subscriptions and their deliveries, …

@@ -28,6 +28,12 @@ def owners(connection: Connection) -> set[str]:
     return found
 
 
+def entry_order(entry: str) -> tuple[int, int]:
+    """Return the sort key of a stream's entry."""
+    ms, _, sequence = entry.partition("-")
+    return int(ms), int(sequence)
+
+
 def announce(connection: Connection, subscription_id: str) -> None:
     """Make all dispatchers read the subscriptions and the signing keys again; `subscription_id` is what changed."""
     for shard in connection.shards:

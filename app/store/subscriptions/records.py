@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import orjson
@@ -20,7 +20,7 @@ from app.events.flatten import received_iso
 from app.events.types import matches
 from app.store.server.connection import Connection
 from app.store.server.keys import SUBSCRIPTIONS
-from app.store.subscriptions.keys import announce, remove_keys
+from app.store.subscriptions.keys import announce, entry_order, remove_keys
 from app.store.subscriptions.moved import count_moved
 from app.store.subscriptions.queueing_position import find_position
 from app.store.subscriptions.signing import DEFAULT_SIGNATURES, new_secret, signing_key
@@ -135,6 +135,9 @@ class Subscription:
         )
 
 
+Check: TypeAlias = Callable[[Subscription], bool]
+
+
 def _is_kept(deleted: Subscription) -> bool:
     return abs(time.time() - (deleted.deleted_at or 0)) <= KEPT_SECONDS  # the clock may have been set back
 
@@ -145,11 +148,6 @@ def _takes_the_same(one: Subscription, other: Subscription) -> bool:
     )
 
 
-def _entry(text: str) -> tuple[int, int]:
-    ms, _, sequence = text.partition("-")
-    return int(ms), int(sequence)
-
-
 class Subscriptions:
     """The stored subscriptions."""
 
@@ -158,10 +156,15 @@ class Subscriptions:
         self._swap = connection.script("swap")
         self._replace = connection.script("replace")
 
-    def create(self, fields: dict[str, Any], after: dict[int, str]) -> Subscription:
+    def create(
+        self,
+        fields: dict[str, Any],
+        after: dict[int, str],
+        may_replace: Check = lambda _: True,
+    ) -> Subscription:
         """Create a subscription from checked fields; `after` is the newest event of each shard.
 
-        It takes over the queue of one with the same target that was deleted less than `KEPT_SECONDS` ago.
+        It takes over the queue of one with the same target that was just deleted, if `may_replace` allows that.
         """
         fields = dict(fields)
         subscription = Subscription(
@@ -173,7 +176,7 @@ class Subscriptions:
             secrets=[[fields.pop("secret", None) or new_secret(), None]],
             **fields,
         )
-        while former := self._former(subscription):
+        while former := self._former(subscription, may_replace):
             if self._taken_over(subscription, *former):
                 break
         else:
@@ -181,12 +184,12 @@ class Subscriptions:
         announce(self._connection, subscription.id)
         return subscription
 
-    def _former(self, subscription: Subscription) -> tuple[bytes, Subscription] | None:
+    def _former(self, subscription: Subscription, allows: Check) -> tuple[bytes, Subscription] | None:
         """Return the deleted subscription that it replaces, rather one with the same events, and its stored data."""
         found = [
             (stored, former)
             for stored, former in self._deleted()
-            if former.target_url == subscription.target_url and _is_kept(former)
+            if former.target_url == subscription.target_url and _is_kept(former) and allows(former)
         ]
         return max(
             found, key=lambda one: (_takes_the_same(one[1], subscription), one[1].deleted_at), default=None
@@ -229,7 +232,7 @@ class Subscriptions:
         self,
         subscription_id: str,
         how: Callable[[Subscription], None],
-        whether: Callable[[Subscription], bool] = lambda _: True,
+        whether: Check = lambda _: True,
     ) -> Subscription | None:
         """Change a subscription in place with `how`, if `whether` returns true; None if there is none, or it isn't.
 
@@ -276,7 +279,7 @@ class Subscriptions:
                 return None
             check(subscription)
             left = {
-                shard: max(at, subscription.after.get(shard, at), key=_entry)
+                shard: max(at, subscription.after.get(shard, at), key=entry_order)
                 for shard, at in positions.items()
             }
             kept = replace(
