@@ -119,6 +119,12 @@ USER = one(
         "user_type": text("user or admin.", "user", null=True),
         "full_name": text("Both names.", "Manu Mona", null=True),
         "updated_at": text("When the profile was last changed.", AT, null=True),
+        "source": words(
+            "Where the profile comes from: the device itself or, until it reports the user, a command that it carried "
+            "out.",
+            "device",
+            "command",
+        ),
         "credentials": many(
             "Credentials by type and index, without their data.", one(_CREDENTIAL, title="UserCredential")
         ),

@@ -34,6 +34,7 @@ from app.store.events.reading import Events
 from app.store.events.relay_events import RelayEvents
 from app.store.events.unreadable import EventReader
 from app.store.intake.ingest import Ingest
+from app.store.people.commanded_changes import CommandedChanges
 from app.store.people.employees import Employees
 from app.store.people.names import People
 from app.store.people.users import Users
@@ -75,6 +76,7 @@ class Store:
         )
         self.devices = Devices(self.connection)
         self.users = Users(self.connection)
+        self.commanded_changes = CommandedChanges(self.connection, self.users)
         self.employees = Employees(self.connection, self.devices)
         self.people = People(self.users, self.employees)
         self.counts = Counts(self.connection)

@@ -265,7 +265,19 @@ class CommandRunner:
             ):
                 return
             outcome = await self._outcome(device, operation, record, attempts, values, end, exchange)
+            if outcome.status == "completed":
+                await self._apply(device, record["action"], values)
             await self._finish_command(record, command_id, outcome)
+
+    async def _apply(self, device: Device, action: str, values: dict[str, Any]) -> None:
+        """Store the change of a completed command, which the device reports later, if ever."""
+        apply = self._store.commanded_changes.apply
+        try:
+            await self._persist(lambda: asyncio.to_thread(apply, device, action, values))
+        except LeaseLost:
+            raise
+        except Exception as error:  # such as a damaged user; the command was carried out anyway
+            _once.say_failure(log, error, "the change of a command can't be stored")
 
     async def _outcome(
         self,

@@ -14,7 +14,7 @@ from app.gateway.callbacks import AttendancePhoto, CredentialUpdated, TimeChange
 from app.store.intake.script_call import Call, Received
 from app.store.people.device_timestamps import Stamp
 from app.store.people.user_change import UserChange
-from app.store.people.users import TooManyUsers, Users
+from app.store.people.users import TooManyUsers, Users, credential_digest
 
 
 class CallbackItems:
@@ -126,10 +126,7 @@ class CallbackItems:
         """Return the event of a credential; None if it is older than the stored one."""
         received = self._received
         change = self._change_of(fact.user_id)
-        # A line break in the user ID is escaped, so that no other user and data result in the same text. (Only later
-        # versions of the relay keep line breaks.)
-        user_id = orjson.dumps(fact.user_id).decode() if "\n" in fact.user_id else fact.user_id
-        digest = self._vault.digest("credential", f"{received.device.id}\n{user_id}\n{fact.data}")
+        digest = credential_digest(self._vault, received.device.id, fact.user_id, fact.data)
         is_new = change.is_new(fact)
         if not change.credential(fact, self._stamp(fact.at), digest, received.at):
             return None

@@ -10,14 +10,16 @@ from typing import Any
 
 from app.gateway.callbacks import CredentialUpdated, UserUpdated
 from app.store.people.device_timestamps import Stamp
-from app.store.people.users import DELETED, PROFILE, KnownUser, Users, credential_field, stamp_field
+from app.store.people.users import DELETED, DEVICE, PROFILE, KnownUser, Users, credential_field, stamp_field
 
 
 class UserChange:
     """Begins with the stored data about a user, and takes the callback's facts one after the other."""
 
-    def __init__(self, known: KnownUser) -> None:
+    def __init__(self, known: KnownUser, source: str = DEVICE) -> None:
+        """`source` says where the change comes from: the device, or a command."""
         self.known = known
+        self._source = source
         self.profile = dict(known.profile)  # without unknown values
         self._profile_stamps = dict(known.profile_stamps)
         self._updated_at = known.updated_at
@@ -104,6 +106,8 @@ class UserChange:
             profile = {name: self.profile.get(name) for name in PROFILE}
             stamps = {name: stamp.text for name, stamp in self._profile_stamps.items()}
             value = {**profile, "updated_at": self._updated_at, "stamps": stamps}
+            if self._source != DEVICE:
+                value["source"] = self._source
             found["profile"] = users.seal(device_id, user_id, value)
         if self._deleted != self.known.deleted:
             found[DELETED] = self._deleted.text

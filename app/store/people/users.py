@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from app.base.vault import Vault
 from app.store.devices.registry import Device
 from app.store.devices.simulated import SimulatedDevices
 from app.store.people.device_timestamps import Stamp, read_stamp
@@ -16,6 +17,7 @@ from app.store.server.damage import left_out, readable
 from app.store.server.pipelines import asked
 
 PROFILE = ("first_name", "last_name", "user_type")
+DEVICE = "device"  # the source of a profile that the device reported
 DELETED = "d"  # field in a user's hash: the stamp of the latest deletion
 _STAMP = "t:"
 
@@ -54,6 +56,14 @@ def stamp_field(name: str) -> str:
 def is_sealed(name: bytes) -> bool:
     """Return whether a field in a user's hash is encrypted, like profile and credentials."""
     return name == b"profile" or name.startswith(b"c:")
+
+
+def credential_digest(vault: Vault, device_id: str, user_id: str, data: str) -> str:
+    """Return the keyed digest of a credential, which differs for each device and user."""
+    # A line break in the user ID is escaped, so that no other user and data result in the same text. (Only later
+    # versions of the relay keep line breaks.)
+    name = orjson.dumps(user_id).decode() if "\n" in user_id else user_id
+    return vault.digest("credential", f"{device_id}\n{name}\n{data}")
 
 
 def full_name(profile: dict[str, Any]) -> str | None:
@@ -173,6 +183,7 @@ class Users:
             **{name: profile.get(name) for name in PROFILE},
             "full_name": full_name(profile),
             "updated_at": profile.get("updated_at"),
+            "source": profile.get("source", DEVICE),
             "credentials": credentials,
         }
 
