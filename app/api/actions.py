@@ -19,6 +19,7 @@ from app.api.problems import Problem, respond, wrong
 from app.api.query_parameters import takes
 from app.api.request_helpers import LARGEST_BODY, answer, body, limit, page
 from app.api.typed_confirmation import check_named
+from app.base.problem_document import code_of
 from app.gateway import status_codes
 from app.gateway.values import identifier
 from app.live.command_waiter import CommandWaiter
@@ -236,6 +237,13 @@ def _problem_code(command: Command) -> str | None:
 # The status of commands
 
 
+def _with_code(command: Command) -> dict[str, Any]:
+    """Return a command with its `code`, which is that of the action's error; null unless it ended badly."""
+    ended_badly = command.ended and command.status != "completed"
+    code = (_problem_code(command) or code_of(_http_status(command))) if ended_badly else None
+    return {**command.shown(), "code": code}
+
+
 @blueprint.get("/commands")
 @needs("actions:read")
 @limited_by_device
@@ -249,7 +257,7 @@ def show_all() -> Response:
         rows, more = store().commands.page(device_ids(), status, limit(), cursors.after())
     except ValueError:
         raise cursors.invalid() from None
-    return page((row.shown() for row in rows), more)
+    return page((_with_code(row) for row in rows), more)
 
 
 @blueprint.get("/commands/<command_id>")
@@ -263,7 +271,7 @@ def show(command_id: str) -> Response:
 
 
 def _shown(command: Command) -> Response:
-    shown = _with_result(command.shown(), command.result)
+    shown = _with_result(_with_code(command), command.result)
     return answer(shown) if command.ended else answer(shown, Retry_After=_RETRY_AFTER)
 
 

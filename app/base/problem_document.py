@@ -67,6 +67,11 @@ _BY_STATUS: Final[Mapping[int, str]] = {
 }
 
 
+def code_of(status: int) -> str:
+    """Return the code of errors with an HTTP status that have no other code."""
+    return _BY_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
+
+
 def problem_document(
     status: int,
     detail: str,
@@ -81,7 +86,7 @@ def problem_document(
     `code` is by default that of the status. `origin` is the relay's URL; without it, `type` is relative to the
     request's URL.
     """
-    code = code or _BY_STATUS.get(status, "bad_request" if status < 500 else "internal_error")
+    code = code or code_of(status)
     document: dict[str, Any] = {
         "type": f"{origin}{PAGE}#{code}",
         "code": code,

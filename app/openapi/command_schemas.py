@@ -151,6 +151,11 @@ def completed(action: str) -> str:
 
 _COMMAND_ROW: dict[str, Json] = {
     **_BRIEF,
+    "code": text(
+        "If the command failed, was cancelled or has an unknown outcome: the code of the action's error.",
+        None,
+        null=True,
+    ),
     "requested_by": text("Name of the API key that sent the command.", "n8n"),
     "created_at": text("When the command was created.", AT),
     "sent_at": text("When the command was last sent to the gateway.", AT, null=True),

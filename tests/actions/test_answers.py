@@ -45,6 +45,7 @@ def test_each_status_code_has_its_http_status(code: int, key: str | None, make: 
     assert ("errors" in found) == (code in (1, 3, 10)), "a value is at fault"
     shown = one.command(found["command_id"])
     assert (shown["status"], shown["status_code"], shown["message"]) == ("failed", code, found["detail"])
+    assert shown["code"] == found["code"]
     assert len(one.bodies) == 1
 
 

@@ -21,7 +21,6 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from app.gateway import status_codes
 from tests.harness import API_KEY, ROOT, Receiver, wait_for
 from tests.stage import Stage, stage
 
@@ -38,7 +37,6 @@ from cams_relay_client import (  # type: ignore[import-not-found]  # noqa: E402
     Unauthorised,
     verify,
 )
-from cams_relay_client.client import _ended_badly  # type: ignore[import-not-found]  # noqa: E402
 
 SECRET = "whsec_" + base64.b64encode(b"a made-up secret for tests").decode()
 BODY = b'{"id": "evt_1", "type": "a.type.of.tomorrow"}'
@@ -316,9 +314,3 @@ def test_a_failed_command_is_explained(client: Relay, staged: Stage) -> None:
     with pytest.raises(CommandError) as later:
         client.wait_for_command(failed.value.command_id)
     assert later.value.code == failed.value.code == "user_not_found"
-
-
-@pytest.mark.parametrize("number", status_codes.STATUS_NAMES)
-def test_a_command_that_is_read_later_has_the_code_of_its_own_answer(number: int) -> None:
-    command = {"id": "cmd_1", "status": "failed", "status_name": status_codes.status_name(number)}
-    assert _ended_badly(command)["code"] == status_codes.problem_code(number)
