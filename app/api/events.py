@@ -16,7 +16,7 @@ from app.api.auth import caller, limited_by_device, needs, still_may, store
 from app.api.id_filters import device_ids, user_ids
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
-from app.api.request_helpers import answer, limit, page, time_range
+from app.api.request_helpers import answer, limit, moment, page, time_range
 from app.base import ids
 from app.events.samples import sample
 from app.events.types import EVENT_TYPES, FIELDS, is_pattern, matches
@@ -28,12 +28,15 @@ from app.store.events.query import Query
 blueprint = Blueprint("events", __name__, url_prefix="/v1")
 
 _SAMPLES = 3
+# Events of a device whose clock is further ahead are left out if the query is about their own time.
+_CLOCK_AHEAD_MS = 2 * 24 * 3_600_000
+OCCURRED = ("occurred_since", "occurred_until")
 _HEARTBEAT_SECONDS = 15.0
 _CHECK_SECONDS = 2.0  # how often a stream checks that its key or session is still valid
 
 
 def query() -> Query:
-    """Return the filters in the parameters. Their times are times of receipt."""
+    """Return the filters in the parameters."""
     types = tuple(part.strip() for part in request.args.get("type", "").split(",") if part.strip())
     for pattern in types:
         if not is_pattern(pattern):
@@ -41,19 +44,24 @@ def query() -> Query:
                 "type", f"{pattern[:64]!r} is not an event type. Use one of: {', '.join(EVENT_TYPES)}"
             )
     since, until = time_range()
+    occurred_since, occurred_until = time_range("occurred_")
+    if occurred_since is not None:  # an event is rarely received before it occurs
+        since = max(since or 0, occurred_since - _CLOCK_AHEAD_MS)
     return Query(
         types=() if "*" in types else types,
         device_ids=device_ids(),
         user_ids=user_ids(),
         since=since,
         until=until,
+        occurred_since=occurred_since,
+        occurred_until=occurred_until,
     )
 
 
 @blueprint.get("/events")
 @needs("events:read")
 @limited_by_device
-@takes("type", "device_id", "user_id", "since", "until", "limit", "cursor")
+@takes("type", "device_id", "user_id", "since", "until", *OCCURRED, "limit", "cursor")
 def show_page() -> Response:
     """Lists events, newest first."""
     try:
@@ -96,7 +104,7 @@ def samples() -> Response:
 @needs("events:read")
 @limited_by_device
 @represented_as("text/csv")
-@takes("type", "device_id", "user_id", "since", "until", "limit", "cursor")
+@takes("type", "device_id", "user_id", "since", "until", *OCCURRED, "limit", "cursor")
 def as_csv() -> Response:
     """Returns events, newest first, as a CSV file. Without `limit`, it contains all matching events."""
     wanted = query()
@@ -122,7 +130,7 @@ def _columns(wanted: Query) -> list[str]:
 @needs("events:read")
 @limited_by_device
 @represented_as("text/event-stream")
-@takes("type", "device_id", "user_id", "since", "until", "last_event_id")
+@takes("type", "device_id", "user_id", "since", "until", *OCCURRED, "last_event_id")
 def stream() -> Response:
     """Sends new events as server-sent events. With `Last-Event-ID`, the stream resumes after that event."""
     wanted = query()
@@ -135,6 +143,8 @@ def stream() -> Response:
         # In other shards, start one millisecond earlier: an event may be sent twice, but none is skipped.
         before = f"{max(0, int(place.entry.partition('-')[0]) - 1)}-{2**64 - 1}"
         after = {shard: place.entry if shard == place.shard else before for shard in after}
+    elif (since := moment("since")) is not None:
+        after = dict.fromkeys(after, f"{max(0, since - 1)}-{2**64 - 1}")
     feed: EventFeed = current_app.extensions["event_feed"]
     close = _counted_stream()
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}

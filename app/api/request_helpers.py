@@ -169,11 +169,11 @@ def moment(name: str) -> int | None:
     return None if not text else parse_moment(name, text)
 
 
-def time_range() -> tuple[int | None, int | None]:
+def time_range(prefix: str = "") -> tuple[int | None, int | None]:
     """Return the parameters `since` and `until`, as `moment` does. Raises a 422 Problem if they are reversed."""
-    since, until = moment("since"), moment("until")
+    since, until = moment(f"{prefix}since"), moment(f"{prefix}until")
     if since is not None and until is not None and since > until:
-        raise wrong("until", "must not be before since")
+        raise wrong(f"{prefix}until", f"must not be before {prefix}since")
     return since, until
 
 

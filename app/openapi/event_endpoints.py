@@ -53,12 +53,22 @@ _SINCE = parameter(
     "Only events received at this time or later (ISO 8601; UTC if there is no offset).",
     text("", "2026-11-24T00:00:00Z"),
 )
+_OCCURRED_SINCE = parameter(
+    "occurred_since",
+    "Only events that occurred at this time or later, such as punches by their own time.",
+    text("", "2026-11-24T00:00:00+05:30"),
+)
+_OCCURRED_UNTIL = parameter(
+    "occurred_until",
+    "Only events that occurred at this time or earlier.",
+    text("", "2026-11-24T23:59:59+05:30"),
+)
 _UNTIL = parameter(
     "until",
     "Only events received at this time or earlier (ISO 8601; UTC if there is no offset).",
     text("", "2036-11-25T00:00:00Z"),
 )
-_FILTERS = (_TYPE, _DEVICES, _USERS, _SINCE, _UNTIL)
+_FILTERS = (_TYPE, _DEVICES, _USERS, _SINCE, _UNTIL, _OCCURRED_SINCE, _OCCURRED_UNTIL)
 _LAST_EVENT_ID = parameter(
     "Last-Event-ID", "The stream starts after this event.", text("", "evt_01kay8ds0r000000"), place="header"
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -63,6 +63,32 @@ def test_filters_work_alone_and_combined(mixed: Device, query: dict[str, Any], t
 
 
 ATTENDANCE_AND_DELETED = {"attendance.punch", "attendance.photo", "user.deleted"}
+
+
+def test_occurred_since_and_until_are_times_of_the_events(relay: Relay, mixed: Device) -> None:
+    device = relay.device()
+    for days, user in ((3, "3"), (1, "1"), (2, "2")):  # late, and not in order
+        device.send_done(device.punch(user, at=datetime.now(UTC) - timedelta(days=days)))
+    found = {one["user_id"]: one for one in events(device)}
+    at = found["2"]["occurred_at"]
+
+    def users(**query: str) -> list[str]:
+        page = relay.get("/v1/events", params={"device_id": device.id, **query})
+        return [one["user_id"] for one in page["data"]]
+
+    assert users(occurred_since=at) == ["2", "1"]
+    assert users(occurred_until=at) == ["2", "3"]
+    assert users(occurred_since=at, occurred_until=found["2"]["occurred_at_utc"]) == ["2"]
+    assert users(occurred_since=found["1"]["received_at"]) == []
+    params = {"device_id": device.id, "occurred_since": at}
+    table = relay.call("GET", "/v1/events.csv", params=params).text
+    assert [row["user_id"] for row in csv.DictReader(io.StringIO(table))] == ["2", "1"]
+    for query in ({"occurred_since": "soon"}, {"occurred_until": "1"}):
+        problem(relay.call("GET", "/v1/events", params=query), 422, *query)
+    reversed_times = {"occurred_since": at, "occurred_until": found["3"]["occurred_at"]}
+    problem(relay.call("GET", "/v1/events", params=reversed_times), 422, "occurred_until")
+    made_by_the_relay = relay.get("/v1/events", params={"occurred_since": "2020-01-01", "type": "*"})
+    assert made_by_the_relay["data"]
 
 
 def test_since_and_until_are_times_of_receipt(relay: Relay, mixed: Device) -> None:

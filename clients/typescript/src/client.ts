@@ -29,6 +29,9 @@ export type Filters = Readonly<Record<string, string | number | boolean | undefi
 /** Which events are returned. Several types, devices or users are separated by commas. */
 export type EventFilters = Partial<Record<'type' | 'device_id' | 'user_id', string>>;
 
+/** Times (ISO 8601): of receipt, which can be later than the punch itself, and of the events themselves. */
+export type EventTimes = Partial<Record<'since' | 'until' | 'occurred_since' | 'occurred_until', string>>;
+
 /** Which events are followed, and where to start. */
 export interface FollowOptions extends EventFilters {
   /** The ID of the last event you have processed. */
@@ -134,7 +137,7 @@ export class Relay {
    * Yield stored events, newest first. `since` and `until` are times of receipt (ISO 8601), which can be later than the
    * punch itself.
    */
-  events(filters: EventFilters & { since?: string; until?: string } = {}): AsyncGenerator<Event, void, undefined> {
+  events(filters: EventFilters & EventTimes = {}): AsyncGenerator<Event, void, undefined> {
     return this.pages<Event>('/v1/events', filters);
   }
 
@@ -329,10 +332,8 @@ function problemOf(text: string): Record<string, unknown> {
 
 /** Return the problem of a command that didn't complete, with the same code as in the answer of an action. */
 function endedBadly(command: CommandWithResult): Record<string, unknown> {
-  const codes: Record<string, string> = { unknown: 'outcome_unknown', cancelled: 'command_cancelled' };
   return {
     ...command,
-    code: codes[command.status] ?? (command.status_name ?? 'command failed').replace(/\W+/g, '_').toLowerCase(),
     detail: command.message ?? `The command is ${command.status}.`,
     command_id: command.id,
     command_status: command.status,

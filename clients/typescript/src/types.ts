@@ -46,6 +46,8 @@ export interface Command {
   message: string | null;
   /** The gateway's own message. */
   gateway_status: string | null;
+  /** If the command failed, was cancelled or has an unknown outcome: the code of the action's error. */
+  code: string | null;
   /** Name of the API key that sent the command. */
   requested_by: string;
   /** When the command was created. */
@@ -84,6 +86,8 @@ export interface CommandWithResult {
   message: string | null;
   /** The gateway's own message. */
   gateway_status: string | null;
+  /** If the command failed, was cancelled or has an unknown outcome: the code of the action's error. */
+  code: string | null;
   /** Name of the API key that sent the command. */
   requested_by: string;
   /** When the command was created. */
@@ -214,6 +218,8 @@ export interface User {
   full_name: string | null;
   /** When the profile was last changed. */
   updated_at: string | null;
+  /** Where the profile comes from: the device itself or, until it reports the user, a command that it carried out. */
+  source: string;
   /** Credentials by type and index, without their data. */
   credentials: Array<UserCredential>;
 }

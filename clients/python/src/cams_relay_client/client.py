@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -121,18 +120,25 @@ class Relay:
         user_id: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        occurred_since: str | None = None,
+        occurred_until: str | None = None,
     ) -> Iterator[Event]:
         """Yield stored events, newest first.
 
-        `since` and `until` are times of receipt (ISO 8601), which can be later than the punch itself. Several types,
-        devices or users are separated by commas.
+        `since` and `until` are times of receipt (ISO 8601), which can be later than the punch itself. `occurred_since`
+        and `occurred_until` are times of the events themselves. Several types, devices or users are separated by
+        commas.
         """
-        return cast(
-            "Iterator[Event]",
-            self.pages(
-                "/v1/events", type=type, device_id=device_id, user_id=user_id, since=since, until=until
-            ),
-        )
+        filters = {
+            "type": type,
+            "device_id": device_id,
+            "user_id": user_id,
+            "since": since,
+            "until": until,
+            "occurred_since": occurred_since,
+            "occurred_until": occurred_until,
+        }
+        return cast("Iterator[Event]", self.pages("/v1/events", **filters))
 
     def event(self, event_id: str) -> Event:
         """Return an event."""
@@ -312,11 +318,8 @@ def _problem(answer: requests.Response) -> dict[str, Any]:
 
 def _ended_badly(command: dict[str, Any]) -> dict[str, Any]:
     """Return the problem of a command that didn't complete, with the same code as in the answer of an action."""
-    code = {"unknown": "outcome_unknown", "cancelled": "command_cancelled"}.get(command["status"])
-    name = re.sub(r"\W+", "_", command.get("status_name") or "command failed").lower()
     return {
         **command,
-        "code": code or name,
         "detail": command.get("message") or f"The command is {command['status']}.",
         "command_id": command["id"],
         "command_status": command["status"],

@@ -50,6 +50,8 @@ class Command(TypedDict):
     """One sentence that explains the result."""
     gateway_status: str | None
     """The gateway's own message."""
+    code: str | None
+    """If the command failed, was cancelled or has an unknown outcome: the code of the action's error."""
     requested_by: str
     """Name of the API key that sent the command."""
     created_at: str
@@ -89,6 +91,8 @@ class CommandWithResult(TypedDict):
     """One sentence that explains the result."""
     gateway_status: str | None
     """The gateway's own message."""
+    code: str | None
+    """If the command failed, was cancelled or has an unknown outcome: the code of the action's error."""
     requested_by: str
     """Name of the API key that sent the command."""
     created_at: str
@@ -221,6 +225,8 @@ class User(TypedDict):
     """Both names."""
     updated_at: str | None
     """When the profile was last changed."""
+    source: str
+    """Where the profile comes from: the device itself or, until it reports the user, a command that it carried out."""
     credentials: list[UserCredential]
     """Credentials by type and index, without their data."""
 
