@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +25,7 @@ from app.events.types import EVENT_TYPES, PUNCH_TYPES, matches
 from app.store.access.scopes import SUBSCRIPTION_READERS
 from app.store.deliveries.lists import DeliveryQuery
 from app.store.subscriptions.records import target_origin
+from app.store.subscriptions.signing import SIGNATURES
 
 blueprint = Blueprint("subscriptions", __name__, url_prefix="/console/subscriptions")
 
@@ -110,7 +113,16 @@ def _choices(subscription: dict[str, Any] | None = None) -> dict[str, Any]:
         "types": list(dict.fromkeys((*EVENT_TYPES, *(name for name in events if name != "*")))),
         "punch_types": list(dict.fromkeys((*PUNCH_TYPES, *punch_types))),
         "formats": FORMATS,
+        "signatures": SIGNATURES,
+        "expires_in": _remaining(subscription["expires_at"]) if subscription else None,
     }
+
+
+def _remaining(expires_at: str | None) -> int | None:
+    """Return the number of seconds until a subscription expires; None if it doesn't."""
+    if expires_at is None:
+        return None
+    return max(0, math.ceil(datetime.fromisoformat(expires_at).timestamp() - time.time()))
 
 
 def plot(subscription_ids: Sequence[str]) -> dict[str, list[Any]]:

@@ -64,12 +64,16 @@ def test_a_subscription_is_changed_with_the_form_that_creates_one(
     expect(page.get_by_label("all events")).not_to_be_checked()
     page.get_by_label("check_in").check()
     page.get_by_label("Headers").fill("Authorization: Bearer made-up\nX-Old: a:b")
+    page.get_by_label("Delete after").fill("3600")
+    page.get_by_label("ed25519", exact=True).check()
     page.get_by_role("button", name="Add subscription").click()
     page.get_by_role("button", name="Close").click()
     page.wait_for_url(re.compile(r"/console/subscriptions/sub_"))
     path = f"/v1/subscriptions/{page.url.rpartition('/')[2]}"
     made = stage.relay.get(path)
     assert (made["event_types"], made["filters"]["punch_types"]) == (["user.deleted"], ["check_in"])
+    assert made["signatures"] == ["hmac", "ed25519"] and made["expires_at"]
+    expect(page.locator("body")).to_contain_text("hmac, ed25519")
     family = ["user.*", "attendance.punch"]
     assert stage.relay.call("PATCH", path, json={"events": family}).status_code == 200
     page.reload()
@@ -114,8 +118,10 @@ def test_a_subscription_is_changed_with_the_form_that_creates_one(
     assert {name: changed[name] for name in same} == {name: made[name] for name in same}
     page.get_by_text("Change", exact=True).click()
     page.get_by_label("Only these users").fill("")
+    page.get_by_label("Delete after").fill("")
     save.click()
     wait_for(lambda: stage.relay.get(path)["filters"]["user_ids"] == [])
+    assert stage.relay.get(path)["expires_at"] is None
     assert stage.relay.call("DELETE", path).status_code == 204
 
 
