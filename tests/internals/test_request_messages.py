@@ -17,6 +17,7 @@ from app.schemas import subscriptions
 from app.schemas.actions import ACTIONS
 from app.schemas.api_keys import KeyBody, KeyRotation
 from app.schemas.devices import DeviceBody, DeviceChange
+from app.schemas.signing_keys import SigningKeyRotation
 
 _SECRET = "s3cr3t-of-nobody"
 _LONG = "x" * 5_000
@@ -26,8 +27,8 @@ _WRONG = [
 ]  # fmt: skip
 _SECRETS = ("auth_token", "security_key", "password", "secret", "card_number")
 _BODIES = (
-    DeviceBody, DeviceChange, EmployeeRow, KeyBody, KeyRotation, subscriptions.Filters, subscriptions.ReplayBody,
-    subscriptions.SubscriptionBody, subscriptions.TestBody,
+    DeviceBody, DeviceChange, EmployeeRow, KeyBody, KeyRotation, SigningKeyRotation, subscriptions.Filters,
+    subscriptions.ReplayBody, subscriptions.SubscriptionBody, subscriptions.TestBody,
 )  # fmt: skip
 
 

@@ -118,7 +118,8 @@ def test_no_request_reads_or_changes_anything_of_another_device(site: Site, tmp_
     delivery = wait_for(lambda: relay.get(f"/v1/subscriptions/{site.hooks[0]['id']}/deliveries")["data"])[0][
         "id"
     ]
-    replay = post(relay, f"/v1/subscriptions/{site.hooks[0]['id']}/replay", {"since": "2020-01-01"})["id"]
+    path = f"/v1/subscriptions/{site.hooks[0]['id']}/replay"
+    replay = relay.call("POST", path, json={"since": "2020-01-01"}).json()["id"]
     values = {
         "device_id": other,
         "user_id": SECRET_USER,
