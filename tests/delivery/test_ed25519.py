@@ -147,3 +147,11 @@ def test_damaged_keys_are_reported_and_a_rotation_replaces_them(relay: Relay, re
     punch(relay.device())
     (got,) = receiver.wait(1)
     assert is_signed(got, key)
+
+
+def test_other_signatures_make_another_subscription(relay: Relay, receiver: Receiver) -> None:
+    first = relay.subscribe(receiver)
+    body = {"target_url": first["target_url"], "event_types": first["event_types"], "signatures": ["ed25519"]}
+    made = [relay.call("POST", "/v1/subscriptions", json=body) for _ in range(2)]
+    assert [answer.status_code for answer in made] == [201, 200]
+    assert made[0].json()["id"] == made[1].json()["id"] != first["id"]

@@ -370,6 +370,8 @@ export interface NewSubscription {
   batch_max: number;
   /** How long a batch waits for more events, in milliseconds. */
   batch_wait_ms: number;
+  /** How deliveries are signed: hmac (v1, with the secret) or ed25519 (v1a, with the relay's key pair). */
+  signatures: Array<string>;
   /** Whether card numbers are sent. */
   include_card_numbers: boolean;
   /** Whether the subscription receives events. `parked` means that deliveries are waiting because its stored data is damaged. */

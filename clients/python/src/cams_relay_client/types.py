@@ -378,6 +378,8 @@ class NewSubscription(TypedDict):
     """Maximum number of events per delivery."""
     batch_wait_ms: int
     """How long a batch waits for more events, in milliseconds."""
+    signatures: list[str]
+    """How deliveries are signed: hmac (v1, with the secret) or ed25519 (v1a, with the relay's key pair)."""
     include_card_numbers: bool
     """Whether card numbers are sent."""
     status: str
