@@ -1,3 +1,4 @@
+import { webCrypto } from './crypto.js';
 import { CommandNotEnded, errorOf } from './errors.js';
 import type {
   CommandWithResult,
@@ -92,7 +93,7 @@ export class Relay {
       'X-API-Key': this.#key,
       Accept: 'application/json',
       ...(options.body === undefined ? {} : { 'Content-Type': 'application/json' }),
-      ...(method === 'POST' ? { 'Idempotency-Key': crypto.randomUUID() } : {}),
+      ...(method === 'POST' ? { 'Idempotency-Key': (await webCrypto()).randomUUID() } : {}),
       ...options.headers,
     };
     const body = options.body === undefined ? null : JSON.stringify(options.body);

@@ -1,3 +1,4 @@
+import { webCrypto } from './crypto.js';
 import type { Event } from './types.js';
 
 /** A delivery isn't from the relay, was changed, or is too old. Answer it with 401. */
@@ -74,12 +75,13 @@ export async function verify(
   const signed = new Uint8Array(head.length + content.length);
   signed.set(head);
   signed.set(content, head.length);
+  const { subtle } = await webCrypto();
   for (const { bytes, version, algorithm } of keys) {
-    const key = await crypto.subtle.importKey('raw', bytes, algorithm, false, ['verify']);
+    const key = await subtle.importKey('raw', bytes, algorithm, false, ['verify']);
     for (const signature of signatures) {
       const [prefix, text] = signature.split(',', 2);
       const digest = prefix === version ? bytesOf(text ?? '') : null;
-      if (digest && (await crypto.subtle.verify(algorithm.name, key, digest, signed))) {
+      if (digest && (await subtle.verify(algorithm.name, key, digest, signed))) {
         const found = JSON.parse(new TextDecoder().decode(content)) as Event | Event[];
         return Array.isArray(found) ? found : [found];
       }
