@@ -33,6 +33,7 @@ blueprint = Blueprint("actions", __name__, url_prefix="/v1")
 
 _LONGEST_WAIT = 120.0
 _RETRY_AFTER = "5"
+_RECENT = 50  # commands of a device that are compared with one that must not be sent twice
 _WAIT = re.compile(r"\s*wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)\"?\s*")
 
 
@@ -53,6 +54,8 @@ def act(name: str) -> Response:
     check_fit(action, values, device)
     if "user_id" in values:
         values["user_id"] = identifier(values["user_id"])  # the form in which it is sent to the device
+    if _is_harmful_twice(action, values) and not request.headers.get(HEADER):
+        _check_last_outcome(action, device, values)
     if action.scope == "actions:destructive":
         store().audit.record(caller().id, "action.destructive", device_id=device.id, subject=name)
     try:
@@ -78,6 +81,26 @@ def act(name: str) -> Response:
 
 def _is_harmful_twice(action: Action, values: dict[str, Any]) -> bool:
     return not operation_of(action.name, values).repeatable
+
+
+def _check_last_outcome(action: Action, device: Device, values: dict[str, Any]) -> None:
+    """Raise a 409 Problem if the same command was the last one of its kind on the device, and ended as unknown.
+
+    A client that repeats it blindly might have it carried out twice. An Idempotency-Key shows that it is meant.
+    """
+    recent, _ = store().commands.page((device.id,), None, _RECENT, None)
+    for command in recent:
+        if (command.record["action"], command.record["user_id"]) == (action.name, values.get("user_id")):
+            if command.status == "unknown":
+                raise Problem(
+                    409,
+                    f"It is not known whether the last {action.name} on this device was carried out. Check the device. "
+                    f"To send the command anyway, send an {HEADER}.",
+                    code="outcome_unknown",
+                    command_id=command.id,
+                    command_status=command.shown_status,
+                )
+            return
 
 
 def _not_confirmed() -> Problem:

@@ -210,6 +210,10 @@ def test_destructive_commands_and_enrolments_are_sent_once_and_end_as_unknown(
     assert len([body for body in one.bodies if "Load" not in body]) == 1
     one.device.switch(online=True, timeout=False)
     one.ended(probe)
+    refused = problem(one.act(action, **fields), 409)
+    assert (refused["code"], refused["command_id"]) == ("outcome_unknown", found["command_id"])
+    assert one.act(action, headers={"Idempotency-Key": f"meant for {one.id}"}, **fields).status_code == 200
+    assert one.act(action, **fields).status_code == 200, "the last one's outcome is known"
 
 
 @pytest.mark.parametrize("fault", [Fault(drop=True), Fault(delay=3.0)], ids=["dropped", "late"])

@@ -132,7 +132,8 @@ export function open() {
     event.preventDefault();
     let body;
     try { body = parse(editor.value); } catch { editor.focus(); return; }
-    const headers = { Prefer: "respond-async" };
+    // The person has seen how the last command ended, so the relay needn't refuse this one if that is unknown.
+    const headers = { Prefer: "respond-async", "Idempotency-Key": `console-${Date.now()}-${Math.random()}` };
     if (form.dataset.confirmAt) {
       const about = new URLSearchParams({ device_id: body.device_id ?? "", user_id: body.user_id ?? "" });
       const asked = await askAt(`${form.dataset.confirmAt}?${about}`).catch(() => ({ problem: { detail: text("failed") } }));
