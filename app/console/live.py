@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound
 
 from app.api import devices as devices_api
 from app.api import events as events_api
-from app.api.auth import PUBLIC, caller, needs, store
+from app.api.auth import PUBLIC, caller, check_all_devices, needs, store
 from app.api.own_url import base_url
 from app.api.problems import Problem
 from app.api.query_parameters import parameters_of
@@ -35,6 +35,7 @@ def show() -> ResponseReturnValue:
     """Show the newest events. Programs get 404 at `/`."""
     if not wants_page() and "HX-Request" not in request.headers:
         raise NotFound()
+    check_all_devices()
     if not caller().may("events:read"):
         first = first_page()
         if first is None:

@@ -280,3 +280,6 @@ def post_ok(relay: Relay, path: str) -> dict[str, Any]:
 def test_a_limited_key_cant_sign_in_to_the_console(site: Site) -> None:
     client = Client(site.relay)
     assert "limited to some devices" in client.sign_in(site.key).text
+    for path in ("/", "/console/devices"):
+        page = site.call("GET", path, headers={"Accept": "text/html"})
+        assert page.status_code == 403 and site.other.id not in page.text
