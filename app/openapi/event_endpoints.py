@@ -95,7 +95,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         operation_id="listEvents",
         tag="events",
         summary="List events",
-        description="Returns stored events, newest first, filtered by type, device, user or time of receipt.",
+        description="Returns stored events, newest first, filtered by type, device, user or time.",
         answers=ok("A page of events.", page_of("Event"), example={"data": [_EXAMPLE], "next_cursor": None}),
         parameters=(*_FILTERS, LIMIT, CURSOR),
     ),

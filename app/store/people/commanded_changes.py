@@ -56,8 +56,9 @@ class CommandedChanges:
             stamp = max((known.deleted, *known.profile_stamps.values(), *known.credentials.values()))
             if adds:
                 now = received_iso(datetime.now(UTC))
-                names = (values.get(name) for name in ("first_name", "last_name", "user_type"))
-                change.update(UserUpdated(None, user_id, *names, None, ()), stamp, now)
+                first_name, last_name = values.get("first_name"), values.get("last_name")
+                added = UserUpdated(None, user_id, first_name, last_name, values.get("user_type"), None, ())
+                change.update(added, stamp, now)
                 for fact in _credentials(user_id, values):
                     digest = credential_digest(self._connection.vault, device.id, user_id, fact.data)
                     change.credential(fact, stamp, digest, now)
