@@ -234,7 +234,7 @@ def test_a_subscription_gets_only_the_keys_devices(site: Site, receiver: Receive
 
 
 def test_a_new_subscription_doesnt_take_over_the_queue_of_a_wider_one(site: Site, receiver: Receiver) -> None:
-    relay, body = site.relay, {"target_url": receiver.url, "event_types": ["*"]}
+    relay, body = site.relay, {"target_url": receiver.url, "event_types": ["*"], "batch_wait_ms": 400}
     former = post(relay, "/v1/subscriptions", body)
     assert relay.call("POST", f"/v1/subscriptions/{former['id']}/disable").ok
     site.other.send_done(site.other.punch("8"))
