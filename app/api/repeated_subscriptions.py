@@ -20,6 +20,7 @@ _COMPARED = (
     *FILTERS,
     "format",
     "field_mapping",
+    "template",
     "max_in_flight",
     "batch_max",
     "batch_wait_ms",

@@ -23,7 +23,9 @@ from app.api.subscription_checks import (
     merged_headers,
     note_card_numbers,
 )
-from app.schemas.subscriptions import HIDDEN, SubscriptionBody
+from app.events import delivery_bodies
+from app.events.samples import sample
+from app.schemas.subscriptions import HIDDEN, PreviewBody, SubscriptionBody
 from app.store.access.scopes import SUBSCRIPTION_READERS
 from app.store.deliveries.parked import Note
 from app.store.deliveries.rows import iso
@@ -80,6 +82,7 @@ def _shown(
         "unknown_device_ids": _unknown_device_ids(subscription, devices),
         "format": subscription.format,
         "field_mapping": subscription.field_mapping,
+        "template": subscription.template,
         "description": subscription.description,
         "headers": dict.fromkeys(subscription.headers, HIDDEN),  # their values may be secrets
         "max_in_flight": subscription.max_in_flight,
@@ -140,7 +143,7 @@ def create() -> Response:
     token_header = values.pop("token_header")
     values["headers"] = merged_headers(values["headers"], {})
     values["field_mapping"] = merged_mapping(values, None)
-    check_format(values["format"], values["batch_max"], values["field_mapping"])
+    check_format(values["format"], values["batch_max"], values["field_mapping"], values["template"])
     fields = {**_fields(values), "created_by": caller().id}
     token = new_token() if token_header else None
     with one_at_a_time(fields["target_url"]):
@@ -168,6 +171,19 @@ def _create(fields: dict[str, Any]) -> Subscription:
     subscription = store().subscriptions.create(fields, store().events.last_entries(), may_access)
     store().audit.record(caller().id, "subscription.created", subject=subscription.id)
     return subscription
+
+
+@blueprint.post("/preview")
+@needs("subscriptions:write")
+def preview() -> Response:
+    """Returns the body that a delivery of a sample event would have. Nothing is sent or stored."""
+    values = body(PreviewBody())
+    mapping = merged_mapping(values, None)
+    check_format(values["format"], 1, mapping, values["template"])
+    event = sample(values["event_type"])
+    content = delivery_bodies.preview(values["format"], event, mapping, values["template"])
+    media_type, _ = delivery_bodies.CONTENT_TYPES[values["format"]]
+    return answer({"content_type": media_type, "body": content.decode(), "event": event})
 
 
 @blueprint.get("")
@@ -227,7 +243,9 @@ def change(subscription_id: str) -> Response:
             setattr(subscription, name, value)
         if orphan_reason(subscription, keys, None) == "api_key_deleted":
             subscription.created_by = caller().id
-        check_format(subscription.format, subscription.batch_max, subscription.field_mapping)
+        check_format(
+            subscription.format, subscription.batch_max, subscription.field_mapping, subscription.template
+        )
 
     subscription = _changed(subscription_id, how)
     note_card_numbers(values, subscription)

@@ -1,4 +1,4 @@
-"""The formats of a delivery's body, and the field mapping for two of them. Contract §8."""
+"""The formats of a delivery's body, and which of them have a template or a field mapping. Contract §8."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from app.events.types import FIELDS
 CHATS = ("slack", "teams", "google_chat", "discord")
 """A message for people, in the shape that a platform's incoming webhooks take."""
 
-FORMATS = ("flat", "cloudevents", "raw", *CHATS, "text", "form")
+MESSAGES = (*CHATS, "text")  # may have a template
+FORMATS = ("flat", "cloudevents", "raw", *MESSAGES, "form")
 MAPPED = ("flat", "form")  # may have a field mapping
 ONE_AT_A_TIME = ("form",)  # can't hold a batch
 

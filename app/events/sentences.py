@@ -31,10 +31,11 @@ _CREDENTIALS = {"password": "PIN", "user_photo": "photo"}
 def sentence(event: Event) -> str:
     """Return what happened, in one line without a full stop; for an unknown type, its name and device."""
     made = _SENTENCES.get(event.get("type", ""), _other)(event)
-    return _one_line(f"Test: {made}" if event.get("test") else made)
+    return one_line(f"Test: {made}" if event.get("test") else made)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Replace line breaks, control characters and marks that reverse the direction of text by spaces."""
     return _NOT_ONE_LINE.sub(" ", text).strip()
 
 

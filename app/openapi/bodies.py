@@ -11,6 +11,7 @@ from app.openapi.body_texts import (
     EMPLOYEE_TEXTS,
     KEY_ROTATION_TEXTS,
     KEY_TEXTS,
+    PREVIEW_TEXTS,
     REPLAY_TEXTS,
     SIGNING_KEY_ROTATION_TEXTS,
     SUBSCRIPTION_TEXTS,
@@ -22,8 +23,10 @@ from app.openapi.vocabulary import Json
 from app.schemas.api_keys import KeyBody, KeyRotation
 from app.schemas.devices import DeviceBody, DeviceChange
 from app.schemas.signing_keys import SigningKeyRotation
-from app.schemas.subscriptions import ReplayBody, SubscriptionBody, TestBody
+from app.schemas.subscriptions import PreviewBody, ReplayBody, SubscriptionBody, TestBody
 from app.store.subscriptions.signing import DEFAULT_SIGNATURES
+
+_PREVIEWED = ("format", "field_mapping", "template")
 
 
 def _null_is_the_default(body: Json) -> Json:
@@ -52,6 +55,8 @@ SUBSCRIPTION["properties"]["field_mapping"] = field_mapping(DESCRIPTION)
 SUBSCRIPTION_CHANGE = change_of(SUBSCRIPTION, "secret")
 REPLAY = described(ReplayBody(), REPLAY_TEXTS, since="date-time", until="date-time")
 TEST = described(TestBody(), TEST_TEXTS)
+PREVIEW = described(PreviewBody(), {name: SUBSCRIPTION_TEXTS[name] for name in _PREVIEWED} | PREVIEW_TEXTS)
+PREVIEW["properties"]["field_mapping"] = field_mapping(DESCRIPTION)
 KEY = described(KeyBody(), KEY_TEXTS)
 KEY_CHANGE = change_of(KEY, "scopes", "device_ids")
 KEY_ROTATION = described(KeyRotation(), KEY_ROTATION_TEXTS)
@@ -82,6 +87,7 @@ COMPONENTS: dict[str, Json] = {
     "FieldMappingConstant": CONSTANT,
     "ReplayBody": REPLAY,
     "TestBody": TEST,
+    "PreviewBody": PREVIEW,
     "ApiKeyBody": KEY,
     "ApiKeyChange": KEY_CHANGE,
     "ApiKeyRotation": KEY_ROTATION,

@@ -100,6 +100,12 @@ SUBSCRIPTION_TEXTS: dict[str, tuple[str, Any]] = {
         "flat",
     ),
     "field_mapping": (DESCRIPTION, EXAMPLE),
+    "template": (
+        "The text of a message, for the formats slack, teams, google_chat, discord and text. {{user_name}} is "
+        "replaced by the event's field, {{user_name|user_id}} by the first one that has a value, and {{sentence}} by "
+        "the sentence that is sent without a template.",
+        "{{user_name|user_id}} at {{device_label}}, {{local_time}}",
+    ),
     "description": ("A description of its purpose.", "Punches to payroll"),
     "secret": (
         "Secret for verifying deliveries: whsec_ followed by the Base64 of 24 to 64 bytes. If this is left out, one "
@@ -143,6 +149,9 @@ REPLAY_TEXTS: dict[str, tuple[str, Any]] = {
         "2026-11-25T00:00:00Z",
     ),
     "event_ids": ("Replay these events instead of a time range.", ["evt_01kay8ds0r000000"]),
+}
+PREVIEW_TEXTS: dict[str, tuple[str, Any]] = {
+    "event_type": ("Type of the sample event.", "attendance.punch"),
 }
 TEST_TEXTS: dict[str, tuple[str, Any]] = {
     "event_type": (

@@ -201,6 +201,17 @@ SUBSCRIPTIONS: tuple[Endpoint, ...] = (
     ),
     _subscription(
         method="post",
+        path="/v1/subscriptions/preview",
+        operation_id="previewSubscription",
+        summary="Preview delivery",
+        description="Returns the body that a subscription with this format, field_mapping and template would send for "
+        "a sample event. Nothing is sent or stored.",
+        answers=ok("The preview.", ref("DeliveryPreview")),
+        body=ref("PreviewBody"),
+        examples={"example": {"format": "slack", "event_type": "device.silent"}},
+    ),
+    _subscription(
+        method="post",
         path="/v1/subscriptions/{subscription_id}/test",
         operation_id="testSubscription",
         summary="Send a test event",

@@ -42,6 +42,11 @@ SUBSCRIPTION_PARTS: dict[str, Json] = {
     "field_mapping": field_mapping(
         "The event field or constant for each name in the body; null if the event's own fields are sent."
     ),
+    "template": text(
+        "The text of a message, with fields in double braces; null if sentences are sent.",
+        "{{user_name|user_id}} at {{device_label}}, {{local_time}}",
+        null=True,
+    ),
     "description": text("A description of its purpose.", "Punches to payroll", null=True),
     "headers": {
         "type": "object",
@@ -188,6 +193,21 @@ TEST_SENT = one(
         },
     }
 )
+PREVIEW = one(
+    {
+        "content_type": text("The media type.", "application/json"),
+        "body": text(
+            "The body of the delivery.", '{"text":"Test: Asha Rao (2) checked in at Front Door, 09:01"}'
+        ),
+        "event": {
+            "title": "PreviewEvent",
+            "type": "object",
+            "description": "The sample event.",
+            "additionalProperties": True,
+            "examples": [{"id": "evt_01kay8ds0r000000", "type": "attendance.punch", "test": True}],
+        },
+    }
+)
 REPLAY = one(
     {
         "id": text("The replay's ID.", "rpl_4h3gw8x2m1k6p9r5t7v3y2b14h3gw8x2m1k6p9r5"),
@@ -226,6 +246,7 @@ COMPONENTS: dict[str, Json] = {
     "NewSubscription": NEW_SUBSCRIPTION,
     "Delivery": DELIVERY,
     "TestSent": TEST_SENT,
+    "DeliveryPreview": PREVIEW,
     "Replay": REPLAY,
     "SigningKey": SIGNING_KEY,
     "SigningKeys": SIGNING_KEYS,

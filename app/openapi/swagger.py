@@ -25,7 +25,15 @@ _TRIGGER = {
     "x-ms-trigger-hint": "To test it now, punch on the device, or send a test event.",
 }
 # Fields that would change a delivery from the single flat event that the trigger expects, or that a flow can't use.
-_NOT_FOR_A_TRIGGER = ("format", "field_mapping", "batch_max", "batch_wait_ms", "headers", "secret")
+_NOT_FOR_A_TRIGGER = (
+    "format",
+    "field_mapping",
+    "template",
+    "batch_max",
+    "batch_wait_ms",
+    "headers",
+    "secret",
+)
 _DEVICE_CHOICE = {
     "operationId": "listDevices",
     "value-collection": "data",

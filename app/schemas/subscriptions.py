@@ -11,6 +11,7 @@ from marshmallow import ValidationError, fields, pre_load, validates_schema
 
 from app.base.request_schema import Body, Length, OneOf, Range
 from app.events.formats import FORMATS
+from app.events.templates import TemplateError, parse
 from app.events.types import EVENT_TYPES, PUNCH_TYPES, is_pattern
 from app.schemas.field_mapping import check_field_mapping
 from app.schemas.target_url import TargetUrl
@@ -87,6 +88,39 @@ def _rename(data: dict[str, Any], other: str, name: str) -> None:
             )
 
 
+def _check_template(value: str) -> None:
+    try:
+        parse(value)
+    except TemplateError as error:
+        raise ValidationError(str(error)) from None
+    if not value.strip():
+        raise ValidationError("is empty. To send the usual sentences, send null instead of the template")
+
+
+def _format() -> fields.Field[Any]:
+    return fields.String(load_default="flat", validate=OneOf(FORMATS))
+
+
+def _field_mapping() -> fields.Field[Any]:
+    return fields.Dict(
+        keys=fields.String(),
+        values=fields.Raw(allow_none=True),
+        load_default=None,
+        allow_none=True,
+        validate=check_field_mapping,
+        metadata={"examples": [{"emp_code": "user_id"}]},
+    )
+
+
+def _template() -> fields.Field[Any]:
+    return fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=_check_template,
+        metadata={"examples": ["{{user_name}} at {{device_label}}"]},
+    )
+
+
 class Filters(Body):
     """The filters by device, user, punch type and command. An empty list matches everything."""
 
@@ -130,15 +164,9 @@ class SubscriptionBody(Body):
         metadata={"examples": [["attendance.punch"]]},
     )
     filters = fields.Nested(Filters, load_default=dict)
-    format = fields.String(load_default="flat", validate=OneOf(FORMATS))
-    field_mapping = fields.Dict(
-        keys=fields.String(),
-        values=fields.Raw(allow_none=True),
-        load_default=None,
-        allow_none=True,
-        validate=check_field_mapping,
-        metadata={"examples": [{"emp_code": "user_id"}]},
-    )
+    format = _format()
+    field_mapping = _field_mapping()
+    template = _template()
     description = fields.String(load_default=None, allow_none=True, validate=Length(max=500))
     secret = fields.String(load_default=None, allow_none=True, validate=_check_secret)
     headers = fields.Dict(
@@ -205,6 +233,19 @@ class SubscriptionBody(Body):
         if odd:
             message = f"{odd[0]!r} is not a punch type. Use one of: {', '.join(PUNCH_TYPES)}"
             raise ValidationError({"filters": {"punch_types": [message]}})
+
+
+class PreviewBody(Body):
+    """The body that previews a delivery: the format with its options, and the type of the sample event."""
+
+    format = _format()
+    field_mapping = _field_mapping()
+    template = _template()
+    event_type = fields.String(
+        load_default=EVENT_TYPES[0],
+        validate=OneOf(EVENT_TYPES),
+        metadata={"examples": [EVENT_TYPES[0]]},
+    )
 
 
 class TestBody(Body):

@@ -142,3 +142,29 @@ def test_a_failing_targets_response_is_shown_and_its_dead_letters_are_replayed(
     page.get_by_role("button", name="Replay all").click()
     page.get_by_role("button", name="Send 1 event").click()
     wait_for(lambda: stage.relay.get(path)["delivered"] == 1, 20)
+
+
+def test_a_message_is_previewed_before_the_subscription_is_created(
+    page: Page, stage: Stage, receiver: Receiver
+) -> None:
+    page.goto(f"{stage.relay.url}/console/subscriptions/new")
+    page.get_by_label("Target URL").fill(receiver.url)
+    page.get_by_label("attendance.punch").check()
+    page.get_by_label("Format").select_option("slack")
+    page.get_by_label("Message").fill("{{user_nam}} came")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator("#e-template")).to_contain_text("Did you mean user_name?")
+    page.get_by_label("Message").fill("*{{user_name}}* came")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator("[data-preview-of]")).to_contain_text('"text": "Test: *Asha Rao* came"')
+    expect(page.locator("#e-template")).to_be_empty()
+    assert receiver.received == []
+    page.get_by_role("button", name="Add subscription").click()
+    page.get_by_role("button", name="Close").click()
+    page.wait_for_url(re.compile(r"/console/subscriptions/sub_"))
+    made = stage.relay.get(f"/v1/subscriptions/{page.url.rpartition('/')[2]}")
+    assert (made["format"], made["template"]) == ("slack", "*{{user_name}}* came")
+    page.locator("#change summary").click()
+    page.get_by_label("Message").fill("")
+    page.get_by_role("button", name="Save").click()
+    wait_for(lambda: stage.relay.get(f"/v1/subscriptions/{made['id']}")["template"] is None)

@@ -13,7 +13,12 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 class Refused(Exception):
-    """What the platform answers with a 400."""
+    """A message that the platform refuses, and its status and answer."""
+
+    def __init__(self, why: str, status: int = 400, answer: bytes = b"invalid_payload") -> None:
+        super().__init__(why)
+        self.status = status
+        self.answer = answer
 
 
 class Platform(Receiver, ABC):
@@ -35,7 +40,11 @@ class Platform(Receiver, ABC):
             self.messages.append(self.read(got.body))
         except (Refused, ValueError, LookupError, TypeError) as error:
             self.refusals.append(repr(error))
-            return 400, {}, b"invalid_payload"
+            return (
+                (error.status, {}, error.answer)
+                if isinstance(error, Refused)
+                else (400, {}, b"invalid_payload")
+            )
         return self.success
 
     @abstractmethod
@@ -59,7 +68,7 @@ class Slack(Platform):
         only(message, "text")
         text = message["text"]
         if not text.strip() or len(text) > 4_000:
-            raise Refused(f"{len(text)} characters")
+            raise Refused(f"{len(text)} characters", 400, b"no_text" if not text.strip() else b"msg_too_long")
         if re.search(r"[<>]|&(?!(amp|lt|gt);)", text):
             raise Refused("a mark that isn't escaped")
         for entity, mark in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
@@ -90,7 +99,9 @@ class Discord(Platform):
         only(message, "content", "allowed_mentions")
         content = message["content"]
         if not content.strip() or len(content.encode("utf-16-le")) > 4_000:
-            raise Refused(f"{len(content)} characters")
+            raise Refused(
+                f"{len(content)} characters", 400, b'{"content": ["Must be 2000 or fewer in length."]}'
+            )
         if message["allowed_mentions"] != {"parse": []}:
             raise Refused("mentions")
         if re.search(r"(?<!\\)(\\\\)*[*_~`|<>\[\]#@]", content):
@@ -116,8 +127,10 @@ class Teams(Platform):
             "AdaptiveCard",
         ):
             raise Refused("not an Adaptive Card")
-        if len(body) > 28 * 1024 or card["version"] not in ("1.2", "1.3", "1.4", "1.5") or not card["body"]:
-            raise Refused(f"{len(body)} bytes, version {card['version']}")
+        if len(body) > 28 * 1024:
+            raise Refused(f"{len(body)} bytes", 413, b"RequestEntityTooLarge")
+        if card["version"] not in ("1.2", "1.3", "1.4", "1.5") or not card["body"]:
+            raise Refused(f"version {card['version']}, {len(card['body'])} blocks")
         return [self._line(block) for block in card["body"]]
 
     @staticmethod

@@ -11,13 +11,13 @@ from urllib.parse import parse_qs, parse_qsl
 import orjson
 import pytest
 
+from app.events.messages import message
 from app.events.types import EVENT_TYPES, FIELDS
 from tests.console.tools import Client
 from tests.delivery.chat_platforms import PLATFORMS, Platform
 from tests.delivery.tools import act, change, plan, punch, rows, shown, wait_rows
 from tests.harness import API_KEY, Device, Received, Receiver, Relay, wait_for
 from tests.relay.tools import key_with, problem
-from workers.delivery.messages import message
 
 NAME = {"FirstName": "<!channel> *Asha*", "LastName": "<users/all> @everyone"}
 

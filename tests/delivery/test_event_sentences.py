@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from app.events import messages
 from app.events.samples import sample
 from app.events.sentences import TYPES_WITH_A_SENTENCE, sentence
 from app.events.types import EVENT_TYPES, FIELDS
 from tests.delivery.chat_platforms import PLATFORMS, Platform
-from workers.delivery import messages
 
 EVENTS = {name: {**sample(name), "test": False} for name in EVENT_TYPES}
 SECRET = "made-up-secret"

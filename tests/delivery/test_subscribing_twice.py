@@ -68,6 +68,7 @@ def test_simultaneous_requests_make_one_subscription(
         {"filters": {}},
         {"format": "cloudevents"},
         {"field_mapping": {"emp": "user_id"}},
+        {"format": "text", "template": "{{user_id}}"},
         {"headers": {"X-Team": "payroll"}},
         {"max_in_flight": 1},
         {"batch_max": 5},

@@ -147,6 +147,7 @@ def test_a_new_record_has_no_fields_unknown_to_earlier_versions(store: Store) ->
         "takes_over",
         "taken_over_to",
         "field_mapping",
+        "template",
     }
     assert record(store, create(store)).keys() & unknown == set()
 

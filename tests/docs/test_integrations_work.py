@@ -45,6 +45,11 @@ def test_the_chat_subscriptions_are_accepted(running: Running, receiver: Receive
     assert json.loads(running.shell(script, **replaced))["format"] == "slack"
 
 
+def test_the_preview_shows_the_message(running: Running) -> None:
+    found = json.loads(running.shell(f"KEY={running.key}\n" + block("docs/webhooks.md", "run", "preview")))
+    assert json.loads(found["body"])["content"] == "Test: **Front Door** is silent"
+
+
 def test_the_receiver_gets_the_events_of_its_subscription(running: Running, tmp_path: Path) -> None:
     secret = signing.new_secret()
     receiver = ROOT / "examples" / "receivers" / "receiver.py"

@@ -139,6 +139,7 @@ def test_the_trigger_offers_the_event_types_and_hides_fields_that_change_deliver
         "target_url",
         "format",
         "field_mapping",
+        "template",
         "batch_max",
         "batch_wait_ms",
         "headers",

@@ -28,7 +28,7 @@ _WRONG = [
 _SECRETS = ("auth_token", "security_key", "password", "secret", "card_number")
 _BODIES = (
     DeviceBody, DeviceChange, EmployeeRow, KeyBody, KeyRotation, SigningKeyRotation, subscriptions.Filters,
-    subscriptions.ReplayBody, subscriptions.SubscriptionBody, subscriptions.TestBody,
+    subscriptions.PreviewBody, subscriptions.ReplayBody, subscriptions.SubscriptionBody, subscriptions.TestBody,
 )  # fmt: skip
 
 

@@ -5,42 +5,27 @@ from __future__ import annotations
 import base64
 import hmac
 from collections.abc import Sequence
-from typing import Any
-from urllib.parse import urlencode
 
 import orjson
 
 from app import __version__
 from app.base import ids
-from app.events.formats import CHATS, mapped
-from app.events.sentences import sentence
+from app.events import messages
+from app.events.delivery_bodies import CONTENT_TYPES, event_body
+from app.events.formats import MESSAGES
 from app.store.server.codec import Codec, raw_json
 from app.store.subscriptions.records import Subscription
 from app.store.subscriptions.signing_keys import SigningKey
-from workers.delivery import messages
 from workers.delivery.target import Delivery, Stored
 
 USER_AGENT = f"cams-relay/{__version__}"
-_JSON = "application/json"
-_CONTENT_TYPES = {  # for one event, and for a batch
-    "flat": (_JSON, _JSON),
-    "raw": (_JSON, _JSON),
-    "cloudevents": ("application/cloudevents+json", "application/cloudevents-batch+json"),
-    **dict.fromkeys(CHATS, (_JSON, _JSON)),
-    "text": ("text/plain; charset=utf-8",) * 2,
-    "form": ("application/x-www-form-urlencoded",) * 2,
-}
 
 
 def body(subscription: Subscription, shard: int, delivery: Delivery, codec: Codec) -> bytes:
     """Return the body: one event, an array for a batch, or a message for people with a line for each event."""
-    if subscription.format in CHATS or subscription.format == "text":
-        lines = [sentence(orjson.loads(flat)) for flat in _flats(subscription, shard, delivery, codec)]
-        return (
-            messages.text(lines)
-            if subscription.format == "text"
-            else messages.message(subscription.format, lines)
-        )
+    if subscription.format in MESSAGES:
+        flats = [orjson.loads(flat) for flat in _flats(subscription, shard, delivery, codec)]
+        return messages.of_events(subscription.format, flats, subscription.template)
     if delivery.test is not None:
         events = [_formatted(subscription, delivery.test)]
     else:
@@ -69,7 +54,7 @@ def headers(
     if "ed25519" in kinds:
         signatures += ["v1a," + key.sign(signed) for key in signing_keys if key.is_valid]
     lines = [
-        f"content-type: {_CONTENT_TYPES[subscription.format][batch]}",
+        f"content-type: {CONTENT_TYPES[subscription.format][batch]}",
         f"webhook-id: {message_id}",
         f"webhook-timestamp: {timestamp}",
         f"webhook-signature: {' '.join(signatures)}",
@@ -99,40 +84,4 @@ def _event(subscription: Subscription, shard: int, stored: Stored, codec: Codec)
 
 
 def _formatted(subscription: Subscription, flat: bytes) -> bytes:
-    if subscription.format == "cloudevents":
-        return _cloud_event(orjson.loads(flat))
-    if subscription.format == "form":
-        return _form(_mapped(subscription, orjson.loads(flat)))
-    if subscription.format == "flat" and subscription.field_mapping:
-        return orjson.dumps(_mapped(subscription, orjson.loads(flat)))
-    return flat
-
-
-def _mapped(subscription: Subscription, event: dict[str, Any]) -> dict[str, Any]:
-    return mapped(event, subscription.field_mapping) if subscription.field_mapping else event
-
-
-def _form(fields: dict[str, Any]) -> bytes:
-    """Return fields as strings for a form: an empty one for null, and `true` or `false` for booleans."""
-    return urlencode({name: _form_value(value) for name, value in fields.items()}).encode()
-
-
-def _form_value(value: object) -> str:
-    if value is None:
-        return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _cloud_event(event: dict[str, Any]) -> bytes:
-    return orjson.dumps(
-        {
-            "specversion": "1.0",
-            "id": event["id"],
-            "source": f"/devices/{event['device_id']}" if event["device_id"] else "/relay",
-            "type": event["type"],
-            **({"subject": event["user_id"]} if event.get("user_id") else {}),
-            "time": event["occurred_at"] or event["received_at"],
-            "datacontenttype": "application/json",
-            "data": event,
-        }
-    )
+    return event_body(subscription.format, flat, subscription.field_mapping)

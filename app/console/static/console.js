@@ -4,6 +4,7 @@ import { open as openLive } from "./live.js";
 import { open as openActions } from "./actions.js";
 import { bind as bindImport } from "./employees.js";
 import { draw } from "./plots.js";
+import { bind as bindPreview } from "./preview.js";
 import { bind, root as rootPath } from "./send.js";
 import { text, toast } from "./texts.js";
 
@@ -69,6 +70,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw
 document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 bind(document);
 bindImport(document);
+bindPreview(document);
 showTimes(document);
 setInterval(() => showTimes(document), 10000);
 draw(document);

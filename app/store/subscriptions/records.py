@@ -39,6 +39,7 @@ _ADDED = (
     "taken_over_to",
     "field_mapping",
     "signatures",
+    "template",
 )  # not stored if empty, because earlier versions don't know them
 FILTERS = ("device_ids", "user_ids", "punch_types", "command_ids")
 
@@ -86,6 +87,7 @@ class Subscription:
     taken_over_to: dict[str, str] = field(default_factory=dict)
     # Name in the body → field of the event, or {"value": constant}
     field_mapping: dict[str, Any] | None = None
+    template: str | None = None  # of the messages for people
     signatures: tuple[str, ...] = ()  # of SIGNATURES; empty for the default
 
     @property

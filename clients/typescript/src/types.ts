@@ -250,6 +250,8 @@ export interface Subscription {
   format: string;
   /** The event field or constant for each name in the body; null if the event's own fields are sent. */
   field_mapping: Record<string, unknown> | null;
+  /** The text of a message, with fields in double braces; null if sentences are sent. */
+  template: string | null;
   /** A description of its purpose. */
   description: string | null;
   /** Headers sent with each delivery. Their values are not shown. */
@@ -304,6 +306,8 @@ export interface SubscriptionWithSecret {
   format: string;
   /** The event field or constant for each name in the body; null if the event's own fields are sent. */
   field_mapping: Record<string, unknown> | null;
+  /** The text of a message, with fields in double braces; null if sentences are sent. */
+  template: string | null;
   /** A description of its purpose. */
   description: string | null;
   /** Headers sent with each delivery. Their values are not shown. */
@@ -360,6 +364,8 @@ export interface NewSubscription {
   format: string;
   /** The event field or constant for each name in the body; null if the event's own fields are sent. */
   field_mapping: Record<string, unknown> | null;
+  /** The text of a message, with fields in double braces; null if sentences are sent. */
+  template: string | null;
   /** A description of its purpose. */
   description: string | null;
   /** Headers sent with each delivery. Their values are not shown. */

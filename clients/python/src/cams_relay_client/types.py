@@ -258,6 +258,8 @@ class Subscription(TypedDict):
     """Format of the delivery's body."""
     field_mapping: dict[str, Any] | None
     """The event field or constant for each name in the body; null if the event's own fields are sent."""
+    template: str | None
+    """The text of a message, with fields in double braces; null if sentences are sent."""
     description: str | None
     """A description of its purpose."""
     headers: dict[str, Any]
@@ -312,6 +314,8 @@ class SubscriptionWithSecret(TypedDict):
     """Format of the delivery's body."""
     field_mapping: dict[str, Any] | None
     """The event field or constant for each name in the body; null if the event's own fields are sent."""
+    template: str | None
+    """The text of a message, with fields in double braces; null if sentences are sent."""
     description: str | None
     """A description of its purpose."""
     headers: dict[str, Any]
@@ -368,6 +372,8 @@ class NewSubscription(TypedDict):
     """Format of the delivery's body."""
     field_mapping: dict[str, Any] | None
     """The event field or constant for each name in the body; null if the event's own fields are sent."""
+    template: str | None
+    """The text of a message, with fields in double braces; null if sentences are sent."""
     description: str | None
     """A description of its purpose."""
     headers: dict[str, Any]

@@ -1,7 +1,8 @@
 """Messages for people: events as lines of text, in the format of each chat platform's incoming webhooks. Pure.
 
 The text comes from devices, so a user's name can contain any character. Each platform's markup is therefore removed or
-escaped, so that no name can mention anybody or disguise a link.
+escaped, so that no name can mention anybody or disguise a link. The text of a subscription's template is sent as it is:
+its author may use the platform's markup.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
-LONGEST_LINE = 500  # characters of one event, before its marks are escaped
+from app.events.sentences import sentence
+from app.events.templates import render
+
+LONGEST_LINE = 500  # characters of one event's sentence, before its marks are escaped
+_MOST_LINES = 500  # in a batch
 _BREAK = "\u200b"  # a space of no width
 
 
@@ -25,27 +30,41 @@ class Chat(NamedTuple):
     wrap: Callable[[list[str]], Any]
 
 
+def of_events(format_: str, events: list[dict[str, Any]], template: str | None = None) -> bytes:
+    """Return a message with a line for each event: its sentence, or what the template makes of it."""
+    if template is None:
+        lines = [sentence(event) for event in events]
+        return text(lines) if format_ == "text" else message(format_, lines)
+    chat = CHATS.get(format_, _TEXT)
+    room = chat.most - chat.size(_and_more(_MOST_LINES)) - 1
+
+    def fits(made: str) -> bool:
+        return chat.size(made) <= room
+
+    made = _fitting(chat, [render(template, event, chat.escape, fits) for event in events])
+    return "\n".join(made).encode() if format_ == "text" else orjson.dumps(chat.wrap(made))
+
+
 def message(format_: str, lines: list[str]) -> bytes:
-    """Return the body of a message with a line for each event. If the last ones don't fit, they are only counted."""
+    """Return the body of a message with these lines. If the last ones don't fit, they are only counted."""
     chat = CHATS[format_]
-    return orjson.dumps(chat.wrap(_fitting(chat, lines)))
+    return orjson.dumps(chat.wrap(_fitting(chat, [chat.escape(_shortened(line)) for line in lines])))
 
 
 def text(lines: list[str]) -> bytes:
-    """Return plain text with a line for each event."""
+    """Return plain text with these lines."""
     return "\n".join(_shortened(line) for line in lines).encode()
 
 
 def _fitting(chat: Chat, lines: list[str]) -> list[str]:
-    escaped = [chat.escape(_shortened(line)) for line in lines]
-    sizes = [chat.size(line) + 1 for line in escaped]  # including the line break
+    sizes = [chat.size(line) + 1 for line in lines]  # including the line break
     if sum(sizes) <= chat.most:
-        return escaped
+        return lines
     room, count = chat.most - chat.size(_and_more(len(lines))), 0
     while sizes[count] <= room:
         room -= sizes[count]
         count += 1
-    return [*escaped[:count], _and_more(len(lines) - count)]
+    return [*lines[:count], _and_more(len(lines) - count)]
 
 
 def _and_more(count: int) -> str:
@@ -85,8 +104,13 @@ def _units(line: str) -> int:
 # of a TextRun is shown as it is; that of a TextBlock would be Markdown.
 
 
-def _teams_block(line: str) -> dict[str, Any]:
-    return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": line}]}
+def _teams_blocks(line: str) -> list[dict[str, Any]]:
+    """Return a block for each line, as a template may have several."""
+    return [
+        {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": part}]}
+        for part in line.splitlines()
+        if part.strip()
+    ]
 
 
 def _teams(lines: list[str]) -> dict[str, Any]:
@@ -94,7 +118,7 @@ def _teams(lines: list[str]) -> dict[str, Any]:
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.4",
-        "body": [_teams_block(line) for line in lines],
+        "body": [block for line in lines for block in _teams_blocks(line)],
     }
     return {
         "type": "message",
@@ -115,5 +139,7 @@ CHATS: dict[str, Chat] = {
         2_000,
         lambda lines: {"content": "\n".join(lines), "allowed_mentions": {"parse": []}},
     ),
-    "teams": Chat(str, lambda line: len(orjson.dumps(_teams_block(line))), 20_000, _teams),
+    "teams": Chat(str, lambda line: len(orjson.dumps(_teams_blocks(line))), 20_000, _teams),
 }
+
+_TEXT = Chat(str, len, 10_000_000, str)  # has no limit
