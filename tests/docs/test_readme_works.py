@@ -86,6 +86,33 @@ def test_the_action_block_adds_a_user(running: Running, page: str) -> None:
     assert answer | changing == shown | changing
 
 
+def test_the_attendance_block_shows_today_and_saves_a_file(running: Running) -> None:
+    running.shell(block("README.md", "run", "simulate"))
+    script = f"KEY={running.key}\n" + block("docs/attendance.md", "run", "attendance")
+
+    def shown() -> str:
+        return running.shell(f"export TZ=Asia/Kolkata\n{script}")  # the simulated device's time zone
+
+    wait_for(lambda: '"user_id":"2"' in shown())
+    assert list(running.folder.glob("attendance-*.xlsx"))
+
+
+def test_the_connector_block_shows_what_it_would_send(running: Running) -> None:
+    script = block("docs/connector.md", "run", "try").replace(
+        "cams-relay connector", f"{sys.executable} -m app connector"
+    )
+    done = subprocess.run(
+        ["bash", "-uc", script],
+        cwd=running.folder,
+        env=running.environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 3  # a row is rejected
+    assert done.stdout.strip() == block("docs/connector.md", "answer", "try")
+
+
 def test_the_device_blocks_register_a_device(running: Running) -> None:
     key = f"KEY={running.key}\n"
     made = json.loads(running.shell(key + block("README.md", "run", "register")))
