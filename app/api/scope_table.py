@@ -244,7 +244,9 @@ URLS: dict[str, Url] = {
     "POST /v1/subscriptions/<subscription_id>/rotate-secret": Url(
         "the new secret, once", "deliveries are signed with both secrets for a day (audited)"
     ),
-    "POST /v1/subscriptions/preview": Url("a made-up event in the format of a delivery"),
+    "POST /v1/subscriptions/preview": Url(
+        "a made-up event in the format of a delivery", "nothing is sent or stored"
+    ),
     "POST /v1/subscriptions/<subscription_id>/test": Url(
         "a made-up event", "that event is sent to the target"
     ),
