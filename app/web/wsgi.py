@@ -33,6 +33,7 @@ _APP_LOAD_ERROR = 4  # gunicorn doesn't try again after this status
 # Separate pools: a call that hangs in one must not hold up callbacks in another. The hub's pool looks up the store.
 _syncs = ThreadPool(4)
 _look_ups = ThreadPool(10)
+_archive = ThreadPool(1)  # one thread, so that gevent's locks in SQLAlchemy are never waited for
 _getaddrinfo = monkey.get_original("socket", "getaddrinfo")
 
 
@@ -59,6 +60,11 @@ def _sync(descriptor: int) -> Any:
 def _look_up(*arguments: Any, **options: Any) -> Any:
     """Run getaddrinfo for host names in URLs from callers of the API."""
     return _in(_look_ups, _getaddrinfo, *arguments, **options)
+
+
+def _read_archive(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Read the archive: its library is large, and SQLite doesn't let other greenlets run while it works."""
+    return _in(_archive, function, *arguments)
 
 
 def _create() -> Any:
@@ -100,6 +106,7 @@ app = _create()
 with suppress(redis.RedisError, OSError):  # away: /health and doctor report it later
     for _problem in durability_warnings(app.extensions["store"]):
         logging.getLogger("relay.settings").warning(_problem)
+app.extensions["store"].past.run = _read_archive
 app.extensions["guard"] = AddressGuard(current().allow_private_targets, _look_up)
 TRACES.start("web", app.extensions["store"].vault)
 app.extensions["receiver"].start()

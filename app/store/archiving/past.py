@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
 
 from app.archive import Archive, ArchivedPunch
 from app.events.types import EVENT_TYPES, matches
@@ -15,6 +17,7 @@ from app.store.server.keys import STORE, Shard
 # A punch's own time is at most this much after its receipt, or it doesn't count for attendance.
 _AHEAD_SECONDS = 7_200
 _HOUR_MS = 3_600_000
+_ROWS_AT_ONCE = 50
 
 
 class Past:
@@ -28,6 +31,8 @@ class Past:
         self._store_id: str | None = None
         self.archive = Archive(url, connection.vault) if url else None
         self.is_wanted = any(settings.archive.days.values())
+        # How a call is made: a web process makes it in a thread, so that other requests run meanwhile.
+        self.run: Callable[..., Any] = lambda function, *arguments: function(*arguments)
 
     def opened(self) -> tuple[Archive, str] | None:
         """Return the archive and this store's ID; None without an archive, or while the store has no ID."""
@@ -43,7 +48,10 @@ class Past:
     def get(self, shard: int, entry: str) -> bytes | None:
         """Return an event as stored. Raises ArchiveAway and ArchiveRefused."""
         opened = self.opened()
-        return None if opened is None else opened[0].get(opened[1], shard, entry)
+        if opened is None:
+            return None
+        found: bytes | None = self.run(opened[0].get, opened[1], shard, entry)
+        return found
 
     def scan(self, shard: Shard, query: Query, below: str | None) -> Iterator[tuple[str, bytes | None]]:
         """Yield a shard's entries and events that may match, newest first, below an entry. Raises in the same way.
@@ -58,7 +66,12 @@ class Past:
             archive.scan(store_id, shard.number, below, query.since, conditions)
             for conditions in _conditions(query)
         ]
-        return heapq.merge(*runs, key=lambda row: _order(row[0]), reverse=True)
+        merged = heapq.merge(*runs, key=lambda row: _order(row[0]), reverse=True)
+        return self._in_parts(merged)
+
+    def _in_parts(self, rows: Iterator[tuple[str, bytes | None]]) -> Iterator[tuple[str, bytes | None]]:
+        while part := self.run(lambda: list(islice(rows, _ROWS_AT_ONCE))):
+            yield from part
 
     def _is_in_the_store(self, query: Query) -> bool:
         """Return whether nothing that the query selects is old enough to have been removed from the store."""
@@ -70,13 +83,19 @@ class Past:
         """Return the punches from `first` to before `last` (s) that the store counts as too old."""
         oldest = int(time.time() * 1000) - self._keep_ms
         opened = self.opened() if first <= oldest // 1000 + _AHEAD_SECONDS else None
-        return [] if opened is None else opened[0].marks(opened[1], people, first, last, oldest)
+        if opened is None:
+            return []
+        found: list[ArchivedPunch] = self.run(opened[0].marks, opened[1], people, first, last, oldest)
+        return found
 
     def people(self, first: int, last: int) -> Iterable[tuple[str, str]]:
         """Return who made these punches, and on which device."""
         oldest = int(time.time() * 1000) - self._keep_ms
         opened = self.opened() if first <= oldest // 1000 + _AHEAD_SECONDS else None
-        return () if opened is None else opened[0].people(opened[1], first, last, oldest)
+        if opened is None:
+            return ()
+        found: set[tuple[str, str]] = self.run(opened[0].people, opened[1], first, last, oldest)
+        return found
 
 
 def _order(entry: str) -> tuple[int, int]:
