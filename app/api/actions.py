@@ -17,13 +17,14 @@ from app.api.idempotency import HEADER, REPLAYED, idempotency_key, key_reused, r
 from app.api.own_url import base_url
 from app.api.problems import Problem, respond, wrong
 from app.api.query_parameters import takes
-from app.api.request_helpers import LARGEST_BODY, answer, body, limit, page
+from app.api.request_helpers import answer, body, limit, page
 from app.api.typed_confirmation import check_named
 from app.base.problem_document import code_of
 from app.gateway import status_codes
 from app.gateway.values import identifier
 from app.live.command_waiter import CommandWaiter
 from app.schemas.actions import ACTIONS, Action, check_fit
+from app.schemas.lengths import LARGEST_BODY
 from app.store.access.idempotency import KeyReused
 from app.store.commands.records import STATUSES, Command, operation_of
 from app.store.devices.registry import ATTENDANCE_ONLY_MODES, Device

@@ -11,13 +11,14 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app.api.auth import PUBLIC, needs
 from app.api.own_url import base_url
 from app.api.problems import respond
-from app.api.request_helpers import LARGEST_BODY, EncodedBody, connection, raw_body
+from app.api.request_helpers import EncodedBody, connection, raw_body
 from app.base.throttle import OnceAMinute
 from app.callbacks.body import Refused
 from app.callbacks.receiver import Receiver
 from app.callbacks.refusals import Refusals
 from app.callbacks.url import form_in, url_parts
 from app.gateway.legacy_callbacks import old_version
+from app.schemas.lengths import LARGEST_BODY
 
 log = logging.getLogger("relay.callback")
 _once = OnceAMinute()

@@ -8,6 +8,7 @@ from typing import TypeVar
 from flask import request
 
 from app.api.problems import Problem, placed
+from app.schemas.lengths import IN_HEADERS, IN_PATH, IN_QUERY
 
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -31,8 +32,8 @@ def parameters_of(view: Callable[..., object]) -> tuple[str, ...]:
 
 
 def check_query(view: Callable[..., object]) -> None:
-    """Raise a 422 Problem if the request has a parameter that the view doesn't accept, or one parameter twice."""
-    if not request.args or not request.path.startswith("/v1/"):
+    """Raise a 422 Problem for a parameter that the view doesn't accept, that is sent twice, or that is too long."""
+    if not request.path.startswith("/v1/"):
         return
     known = parameters_of(view)
     wrong = {name: _unknown(known) for name in request.args if name not in known}
@@ -45,8 +46,30 @@ def check_query(view: Callable[..., object]) -> None:
         (placed(name[:_LONGEST_NAME], parameter=name[:_LONGEST_NAME]), message)
         for name, message in wrong.items()
     ]
+    errors += _too_long(known)
     if errors:
         raise Problem(422, "; ".join(f"{name}: {message}" for name, message in errors[:5]), errors[:50])
+
+
+def _too_long(known: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return a fault for each parameter, part of the path and header that is longer than its limit."""
+    sent = [
+        (placed(name, parameter=name), str(value), IN_PATH.get(name))
+        for name, value in (request.view_args or {}).items()
+    ]
+    sent += [
+        (placed(name, parameter=name), request.args[name], IN_QUERY.get(name))
+        for name in known
+        if name in request.args
+    ]
+    sent += [
+        (placed(name, header=name), request.headers.get(name, ""), most) for name, most in IN_HEADERS.items()
+    ]
+    return [
+        (name, f"has {len(value)} characters, but at most {most} are allowed")
+        for name, value, most in sent
+        if most is not None and len(value) > most
+    ]
 
 
 def _unknown(known: tuple[str, ...]) -> str:

@@ -20,12 +20,10 @@ from app.api.problems import Problem, wrong
 from app.base.gunicorn_internals import UnreadableRequest, socket_of
 from app.limits.connections import Connection
 from app.limits.key_quotas import KeyQuotas, OverQuota
+from app.schemas.lengths import LARGEST_BODY, LARGEST_JSON, MIB
 
 DEFAULT_LIMIT = 50
 MOST = 200
-MIB = 1024 * 1024
-LARGEST_BODY = 16 * MIB  # a callback, a list of employees, an action with a photo or template
-LARGEST_JSON = MIB  # any other body; its fields may contain far less
 
 _COMPRESSIONS = {"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"}
 

@@ -14,6 +14,7 @@ from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
 from app.api.request_helpers import answer, limit, page
 from app.base.yielding import in_turns
+from app.schemas.lengths import HIGHEST_INDEX
 from app.store.access.scopes import PEOPLE_READERS
 from app.store.devices.registry import Device
 from app.store.server.damage import left_out
@@ -80,6 +81,8 @@ def show(user_id: str) -> Response:
 @takes("device_id")
 def credential(user_id: str, credential_type: str, index: int) -> Response:
     """Returns a credential with its data. Each read is recorded in the audit log."""
+    if index > HIGHEST_INDEX:
+        raise wrong("index", f"must be from 0 to {HIGHEST_INDEX}")
     if len(device_ids()) != 1:
         raise wrong(
             "device_id",

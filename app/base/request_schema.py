@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sized
+from collections.abc import Callable, Iterable, Sized
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -52,17 +53,67 @@ class Flag(fields.Boolean):
 
 
 class Length(validate.Length):
-    """Checks the number of characters in a string or of entries in a list."""
+    """Checks the number of characters in a string or of entries in a list.
+
+    `then` checks a value with a valid length. `error` replaces the message. The description of the API contains the
+    limits, too.
+    """
+
+    def __init__(
+        self,
+        min: int | None = None,
+        max: int | None = None,
+        *,
+        then: Callable[[Any], None] | None = None,
+        error: str | None = None,
+    ) -> None:
+        super().__init__(min, max, error=error)
+        self._then = then
 
     def __call__(self, value: _Counted) -> _Counted:
+        self._check(value)
+        if self._then is not None:
+            self._then(value)
+        return value
+
+    def _check(self, value: _Counted) -> None:
         count, unit = len(value), "characters" if isinstance(value, str) else "entries"
+        if self.error and not (self.min or 0) <= count <= (count if self.max is None else self.max):
+            raise ValidationError(self.error)
         if self.min and count < self.min:
             allowed = f"at least {self.min}" if self.max is None else f"{self.min} to {self.max}"
             fault = "is empty. It" if count == 0 else f"has {count} {unit}, but"
             raise ValidationError(f"{fault} must have {allowed} {unit}")
         if self.max is not None and count > self.max:
             raise ValidationError(f"has {count} {unit}, but at most {self.max} are allowed")
-        return value
+
+
+class Pattern(validate.Regexp):
+    """Checks that a string matches a pattern, whose length limits are `min` and `max`."""
+
+    equal = None  # apispec expects it beside min and max
+
+    def __init__(self, pattern: str, min: int, max: int, *, error: str) -> None:
+        super().__init__(f"{pattern}\\Z", error=error)
+        self.min, self.max = min, max
+
+
+LONGEST_TIME: Final = 64
+_TIME_LENGTH = Length(max=LONGEST_TIME)
+
+
+class Time(fields.AwareDateTime):
+    """A time in ISO 8601, as a string of limited length."""
+
+    def __init__(self, **options: Any) -> None:
+        metadata = {**options.pop("metadata", {}), "maxLength": LONGEST_TIME}
+        super().__init__(default_timezone=UTC, metadata=metadata, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> datetime:
+        if isinstance(value, str):
+            _TIME_LENGTH(value)
+        found: datetime = super()._deserialize(value, attr, data, **more)
+        return found
 
 
 class Range(validate.Range):

@@ -17,7 +17,7 @@ _PART = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _MIDNIGHT = 1_440
-_LONGEST = 200
+LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def parse(text: str) -> WorkingHours:
     A part that ends before it begins continues past midnight. 24:00 is the end of a day.
     """
     spans: list[tuple[int, int, int]] = []
-    if len(text) <= _LONGEST:
+    if len(text) <= LONGEST:
         for part in text.split(","):
             match = _PART.fullmatch(part.strip())
             found = list(_spans(match)) if match else []

@@ -49,8 +49,6 @@ def form_body(action: Action) -> Json:
             part["type"] = next(kind for kind in part["type"] if kind != "null")
         if "enum" in part:
             part["enum"] = [value for value in part["enum"] if value is not None]
-        if "pattern" in part:
-            part["pattern"] = f"^{part['pattern'].removesuffix(chr(92) + 'Z')}$"  # only Python has \Z
     return made
 
 

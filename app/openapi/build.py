@@ -7,7 +7,7 @@ from http import HTTPStatus
 from apispec import APISpec
 
 from app import __version__
-from app.base.problem_document import problem_document
+from app.base.problem_document import CODES, problem_document
 from app.events.samples import sample
 from app.openapi import (
     action_endpoints,
@@ -21,7 +21,18 @@ from app.openapi import (
 )
 from app.openapi.references import used
 from app.openapi.titles import titled_component, titled_operation
-from app.openapi.vocabulary import PUBLIC, TAGS, WEBHOOKS_TAG, Answer, Endpoint, Json, example_of, ref
+from app.openapi.vocabulary import (
+    OTHER_PROBLEM,
+    PUBLIC,
+    TAGS,
+    WEBHOOKS_TAG,
+    Answer,
+    Endpoint,
+    Json,
+    example_of,
+    ref,
+)
+from app.schemas.lengths import LARGEST_BODY
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *action_endpoints.ENDPOINTS,
@@ -147,6 +158,15 @@ def _problem_responses(components: dict[str, Json]) -> dict[str, Json]:
                 "description": description,
                 "content": {"application/problem+json": {"schema": ref(schema), "example": example}},
             }
+    made[OTHER_PROBLEM] = {
+        "description": "Another error. `code` and `detail` say what is wrong.",
+        "content": {
+            "application/problem+json": {
+                "schema": ref("Problem"),
+                "example": problem_document(500, CODES["internal_error"], origin="https://relay.example.com"),
+            }
+        },
+    }
     return made
 
 
@@ -168,6 +188,7 @@ def _responses(endpoint: Endpoint, components: dict[str, Json]) -> Json:
     for status in endpoint.statuses:
         kind = "ActionProblem" if is_action and status in _ACTION_PROBLEMS else "Problem"
         found.setdefault(str(status), {"$ref": f"#/components/responses/{kind}{status}"})
+    found["default"] = {"$ref": f"#/components/responses/{OTHER_PROBLEM}"}
     return found
 
 
@@ -202,7 +223,7 @@ def _operation(endpoint: Endpoint, components: dict[str, Json]) -> Json:
         }
         if endpoint.body_csv:
             made["requestBody"]["content"]["text/csv"] = {
-                "schema": {"type": "string"},
+                "schema": {"type": "string", "maxLength": LARGEST_BODY},
                 "example": endpoint.body_csv,
             }
     made["responses"] = _responses(endpoint, components)
@@ -231,12 +252,18 @@ def only_tag(document: Json, tag: str) -> Json:
     return made
 
 
+def for_importers(operation: Json) -> Json:
+    """Return an operation without its `default` response, which some importers read as successful."""
+    answers = {status: answer for status, answer in operation["responses"].items() if status != "default"}
+    return {**operation, "responses": answers}
+
+
 def _tagged(paths: Json, tag: str) -> Json:
     wanted = {endpoint.operation_id for endpoint in ENDPOINTS if tag in (endpoint.tag, endpoint.also_in)}
     found: Json = {}
     for path, operations in paths.items():
         kept = {
-            method: {**operation, "tags": [tag]}
+            method: {**for_importers(operation), "tags": [tag]}
             for method, operation in operations.items()
             if operation["operationId"] in wanted
         }

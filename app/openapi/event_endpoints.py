@@ -23,6 +23,7 @@ from app.openapi.vocabulary import (
     ref,
     text,
 )
+from app.schemas.lengths import HIGHEST_INDEX
 from app.store.access.scopes import PEOPLE_READERS
 
 _EVENT_ID = in_path("event_id", "The event's ID.", "evt_01kay8ds0r000000")
@@ -205,7 +206,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                 "The credential's index, for example the finger. It is 0 if the type has no index.",
                 0,
                 minimum=0,
-                maximum=99,
+                maximum=HIGHEST_INDEX,
             ),
             {**_USERS_DEVICES, "description": "The device that the credential is on.", "required": True},
         ),
@@ -216,7 +217,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 
 def _header(name: str, description: str, example: str) -> Json:
-    return parameter(name, description, text("", example), place="header", required=True)
+    return parameter(name, description, text("", example), place="header", required=True, has_limit=False)
 
 
 DELIVERY_HEADERS = (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from app.events.formats import EVENT_FIELDS
 from app.openapi.vocabulary import Json, ref
+from app.schemas.field_mapping import LONGEST_VALUE, MOST_NAMES
 
 DESCRIPTION = (
     "The fields of the body, for the formats flat and form. Each name in the body is mapped to an event field or a "
@@ -16,7 +18,11 @@ CONSTANT: Json = {
     "properties": {
         "value": {
             "description": "The value.",
-            "anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}],
+            "anyOf": [
+                {"type": "string", "maxLength": LONGEST_VALUE},
+                {"type": "number"},
+                {"type": "boolean"},
+            ],
             "examples": ["cams"],
         }
     },
@@ -25,7 +31,12 @@ CONSTANT: Json = {
 }
 _SOURCE: Json = {
     "anyOf": [
-        {"type": "string", "description": "The name of an event's field.", "examples": ["user_id"]},
+        {
+            "type": "string",
+            "description": "The name of an event's field.",
+            "maxLength": max(map(len, EVENT_FIELDS)),
+            "examples": ["user_id"],
+        },
         ref("FieldMappingConstant"),
     ]
 }
@@ -37,6 +48,6 @@ def field_mapping(description: str) -> Json:
         "type": ["object", "null"],
         "description": description,
         "additionalProperties": _SOURCE,
-        "maxProperties": 50,
+        "maxProperties": MOST_NAMES,
         "examples": [EXAMPLE],
     }

@@ -24,10 +24,16 @@ def json_schema(schema: Schema) -> Json:
     """Return a marshmallow schema as JSON Schema."""
     assert _PLUGIN.converter is not None
     made: Json = _PLUGIN.converter.schema2jsonschema(schema)  # type: ignore[no-untyped-call]
-    made["properties"] = {name: timed(name, part) for name, part in made["properties"].items()}
+    made["properties"] = {name: _with_pattern(timed(name, part)) for name, part in made["properties"].items()}
     if made.get("required"):
         made["required"] = [name for name in made["properties"] if name in made["required"]]
     return made
+
+
+def _with_pattern(part: Json) -> Json:
+    if "pattern" not in part:
+        return part
+    return {**part, "pattern": f"^{part['pattern'].removesuffix(chr(92) + 'Z')}$"}  # only Python has \Z
 
 
 def described(schema: Schema, texts: dict[str, tuple[str, Any]], **formats: str) -> Json:

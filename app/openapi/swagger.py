@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from app.events.types import EVENT_TYPES
 from app.openapi.references import used
-from app.openapi.vocabulary import Json
+from app.openapi.vocabulary import OTHER_PROBLEM, Json
 
 _SUBSCRIBE = "/v1/subscriptions"
 _UNSUBSCRIBE = "/v1/subscriptions/{subscription_id}"
@@ -79,7 +79,9 @@ def to_2_0(document: Json, base_url: str) -> Json:
         "security": [{"apiKey": []}],
         "paths": {path: _path(path, item, document) for path, item in document["paths"].items()},
         "responses": {
-            name: _response(response, components) for name, response in components["responses"].items()
+            name: _response(response, components)
+            for name, response in components["responses"].items()
+            if name != OTHER_PROBLEM
         },
         "definitions": {
             name: _schema(schema, components) for name, schema in components.get("schemas", {}).items()
@@ -151,7 +153,9 @@ def _operation(operation: Json, components: Json) -> Json:
     if media - {"application/json"}:
         made["produces"] = sorted(media)
     made["responses"] = {
-        status: _response(response, components) for status, response in operation["responses"].items()
+        status: _response(response, components)
+        for status, response in operation["responses"].items()
+        if status != "default"  # Power Automate would read it as a successful response
     }
     return made
 

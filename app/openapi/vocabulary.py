@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from app.schemas.lengths import longest
+
 Json: TypeAlias = dict[str, Any]
 
 AT = "2026-11-24T03:31:46.120Z"
@@ -16,6 +18,9 @@ _TIME = re.compile(r"^(at|changed_to|first_in|last_out)$|_(at|at_utc|to_utc|sinc
 
 LOCAL_URL = "http://127.0.0.1:8000"
 """The URL of `make run`, which is the server in openapi.yaml and the collection."""
+
+OTHER_PROBLEM = "OtherProblem"
+"""The name of the response for all errors that an operation doesn't list."""
 
 PUBLIC = ("public",)
 ANY_KEY = ("any key",)
@@ -114,11 +119,19 @@ def example_of(schema: Json, components: Mapping[str, Json]) -> Any:
 
 
 def parameter(
-    name: str, description: str, schema: Json, *, place: str = "query", required: bool = False
+    name: str,
+    description: str,
+    schema: Json,
+    *,
+    place: str = "query",
+    required: bool = False,
+    has_limit: bool = True,
 ) -> Json:
-    """Return a parameter. Its example is in `schema`."""
+    """Return a parameter. Its example is in `schema`. `has_limit` is False for what the relay sends."""
     schema = {key: value for key, value in schema.items() if key != "description"}
     example = schema.pop("examples", [None])[0]
+    if has_limit and schema["type"] == "string" and "enum" not in schema:
+        schema["maxLength"] = longest(place, name)
     made = {"name": name, "in": place, "description": description, "required": required, "schema": schema}
     return made if example is None else {**made, "example": example}
 

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields
 
-from app.base.request_schema import Body, Flag, Length, OneOf, Range
+from app.base.request_schema import LONGEST_TIME, Body, Flag, Length, OneOf, Pattern, Range
 from app.gateway import clock
 from app.gateway.commands import FieldError, build
 from app.gateway.operations import COMMANDS, CREDENTIAL_FIELDS, Effect, Operation
 from app.gateway.values import LONGEST_ID, base64_bytes
+from app.schemas.devices import LONGEST_DEVICE_ID
 from app.store.commands.records import ADD_USER, operation_of
 from app.store.devices.registry import Device
 
 IMAGE_BYTES = 1024 * 1024
+_LONGEST_FILE = 1_500_000  # the Base64 of IMAGE_BYTES, with line breaks and the start of a data URL
 _SCOPES: dict[Effect, str] = {
     "read": "actions:read",
     "write": "actions:write",
@@ -51,7 +53,8 @@ def _index(description: str) -> fields.Field[Any]:
 
 def _flat_fields() -> dict[str, fields.Field[Any]]:
     """Return new instances of all fields, because each schema needs its own."""
-    length = Length(1, LONGEST_ID)
+    length, time = Length(1, LONGEST_ID), Length(max=LONGEST_TIME)
+    file = Length(max=_LONGEST_FILE, then=_small_enough)
     return {
         "user_id": _text("The user's ID on the device.", "100", validate=length),
         "first_name": _text("The user's first name.", "Manu", validate=Length(max=64)),
@@ -65,29 +68,29 @@ def _flat_fields() -> dict[str, fields.Field[Any]]:
         "password": _text(
             "The PIN that the user types on the device, digits only.",
             "123456",
-            validate=validate.Regexp(r"[0-9]{1,32}\Z", error="must be 1 to 32 digits"),
+            validate=Pattern("[0-9]{1,32}", 1, 32, error="must be 1 to 32 digits"),
         ),
-        "fingerprint_data": _text(
-            "The fingerprint, as a template from a device.", _PICTURE, validate=_small_enough
-        ),
+        "fingerprint_data": _text("The fingerprint, as a template from a device.", _PICTURE, validate=file),
         "fingerprint_index": _index("The number of the finger, from 0 to 9."),
         "face_data": _text(
-            "The face, as a photo (JPEG) or a template from a device.", _PICTURE, validate=_small_enough
+            "The face, as a photo (JPEG) or a template from a device.", _PICTURE, validate=file
         ),
         "face_index": _index("The number of the face, from 0."),
-        "palm_data": _text("The palm, as a template from a device.", _PICTURE, validate=_small_enough),
+        "palm_data": _text("The palm, as a template from a device.", _PICTURE, validate=file),
         "palm_index": _index("The number of the palm, from 0."),
-        "user_photo_data": _text("The profile photo, a JPEG file.", _PICTURE, validate=_small_enough),
+        "user_photo_data": _text("The profile photo, a JPEG file.", _PICTURE, validate=file),
         "start_time": _text(
             "Start of the time range.",
             "2026-11-01T00:00:00",
+            validate=time,
         ),
         "end_time": _text(
             "End of the time range.",
             "2026-11-24T23:59:59",
+            validate=time,
         ),
-        "start": _text("When the user's access to the device begins.", "2026-11-24T00:00:00"),
-        "end": _text("When the user's access to the device ends.", "2026-12-24T23:59:59"),
+        "start": _text("When the user's access to the device begins.", "2026-11-24T00:00:00", validate=time),
+        "end": _text("When the user's access to the device ends.", "2026-12-24T23:59:59", validate=time),
     }
 
 
@@ -111,7 +114,12 @@ class Action:
         """Return the schema of the body. It checks everything that doesn't depend on the device's time zone."""
         flat = _flat_fields()
         declared: dict[str, Any] = {
-            "device_id": _text("The device's Service Tag ID.", "ZHM1100001", required=True)
+            "device_id": _text(
+                "The device's Service Tag ID.",
+                "ZHM1100001",
+                required=True,
+                validate=Length(max=LONGEST_DEVICE_ID),
+            )
         }
         for name in (*self.required, *self.optional):
             flat[name].required = name in self.required

@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from app.base.request_schema import Body, Length, OneOf, Range
+from app.base.request_schema import Body, Length, OneOf, Range, Time
 from app.store.access.scopes import FOR_ALL_DEVICES, SCOPES
 
 _DAY = 86_400
@@ -41,10 +41,9 @@ class KeyBody(Body):
         validate=Length(1, 100),
         metadata={"examples": [["ZHM1100001"]]},
     )
-    expires_at = fields.AwareDateTime(
+    expires_at = Time(
         load_default=None,
         allow_none=True,
-        default_timezone=UTC,
         validate=_in_future,
         metadata={"examples": ["2036-11-24T00:00:00Z"]},
     )

@@ -10,16 +10,16 @@ from marshmallow import ValidationError
 
 from app.events.formats import EVENT_FIELDS
 
-_MOST = 50
+MOST_NAMES = 50
 _LONGEST_NAME = 128
-_LONGEST_VALUE = 1_000
+LONGEST_VALUE = 1_000
 _CONSTANT = '{"value": "cams"}'
 
 
 def check_field_mapping(mapping: Mapping[str, Any]) -> None:
     """Raise a ValidationError unless each source is a field of events, a constant, or null to remove the name."""
-    if len(mapping) > _MOST:
-        raise ValidationError(f"has more than {_MOST} names")
+    if len(mapping) > MOST_NAMES:
+        raise ValidationError(f"has more than {MOST_NAMES} names")
     for name, source in mapping.items():
         if not name.strip() or len(name) > _LONGEST_NAME:
             raise ValidationError(f"{name[:64]!r} can't be a name. Use 1 to {_LONGEST_NAME} characters")
@@ -39,8 +39,8 @@ def _fault(source: object) -> str | None:
             return f"the constant must be a string, a number, true or false, e.g. {_CONSTANT}"
         return (
             None
-            if len(str(value)) <= _LONGEST_VALUE
-            else f"the constant is longer than {_LONGEST_VALUE} characters"
+            if len(str(value)) <= LONGEST_VALUE
+            else f"the constant is longer than {LONGEST_VALUE} characters"
         )
     return f"must be the name of an event's field, e.g. user_id, or a constant, e.g. {_CONSTANT}"
 
@@ -61,6 +61,6 @@ def merge(present: Mapping[str, Any] | None, change: Mapping[str, Any] | None) -
     merged = {name: source for name, source in {**(present or {}), **change}.items() if source is not None}
     if not merged:
         raise ValueError("has no names. To send all fields, send null instead of the mapping")
-    if len(merged) > _MOST:
-        raise ValueError(f"has more than {_MOST} names")
+    if len(merged) > MOST_NAMES:
+        raise ValueError(f"has more than {MOST_NAMES} names")
     return merged

@@ -9,7 +9,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, pre_load, validates_schema
 
-from app.base.request_schema import Body, Length, OneOf, Range
+from app.base.request_schema import LONGEST_TIME, Body, Length, OneOf, Range
 from app.events.formats import FORMATS
 from app.events.templates import TemplateError, parse
 from app.events.types import EVENT_TYPES, PUNCH_TYPES, is_pattern
@@ -21,10 +21,13 @@ HIDDEN = "…"  # shown instead of a header's value; if it is sent back, the val
 MOST_HEADERS = 20
 _MOST_FILTERED = 1_000
 _LONGEST_FILTERED = 256
+_LONGEST_TYPE = 64
+_LONGEST_ID = 128  # of an event or a batch
+_LONGEST_SECRET = len(SECRET_PREFIX) + 88  # the Base64 of 64 bytes
 _LONGEST_DELAY = 600
 _LONGEST_LIFE = 365 * 86_400
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
-_HEADER_VALUE = re.compile(r"[\x20-\x7e\x80-\xff]{0,2000}")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e\x80-\xff]*")
 _OWN_HEADERS = (
     "host",
     "content-length",
@@ -157,7 +160,7 @@ class SubscriptionBody(Body):
 
     target_url = TargetUrl(required=True, metadata={"examples": ["https://hooks.example.com/punches"]})
     event_types = fields.List(
-        fields.String(validate=_check_event),
+        fields.String(validate=Length(max=_LONGEST_TYPE, then=_check_event)),
         required=True,
         validate=Length(1, 50),
         attribute="events",
@@ -168,17 +171,22 @@ class SubscriptionBody(Body):
     field_mapping = _field_mapping()
     template = _template()
     description = fields.String(load_default=None, allow_none=True, validate=Length(max=500))
-    secret = fields.String(load_default=None, allow_none=True, validate=_check_secret)
+    secret = fields.String(
+        load_default=None, allow_none=True, validate=Length(max=_LONGEST_SECRET, then=_check_secret)
+    )
     headers = fields.Dict(
         keys=fields.String(),
-        values=fields.String(allow_none=True),
+        values=fields.String(allow_none=True, validate=Length(max=2_000)),
         load_default=dict,
         allow_none=True,
         validate=_check_headers,
         metadata={"examples": [{"X-Team": "payroll"}]},
     )
     token_header = fields.String(
-        load_default=None, allow_none=True, validate=_check_header_name, metadata={"examples": ["X-Token"]}
+        load_default=None,
+        allow_none=True,
+        validate=Length(max=64, then=_check_header_name),
+        metadata={"examples": ["X-Token"]},
     )
     max_in_flight = fields.Integer(load_default=16, strict=True, validate=Range(1, 100))
     batch_max = fields.Integer(load_default=1, strict=True, validate=Range(1, 500))
@@ -251,7 +259,7 @@ class PreviewBody(Body):
 class TestBody(Body):
     """The body that sends a sample event: its type, and the delay in seconds."""
 
-    event_type = fields.String(metadata={"examples": [EVENT_TYPES[0]]})
+    event_type = fields.String(validate=Length(max=_LONGEST_TYPE), metadata={"examples": [EVENT_TYPES[0]]})
     delay_seconds = fields.Integer(load_default=0, strict=True, validate=Range(0, _LONGEST_DELAY))
 
 
@@ -261,10 +269,10 @@ class ReplayBody(Body):
     An ID `bat_…` is that of a failed batch, which is sent again unchanged.
     """
 
-    since = fields.String(metadata={"examples": ["2026-11-24T00:00:00Z"]})
-    until = fields.String(metadata={"examples": ["2026-11-25T00:00:00Z"]})
+    since = fields.String(validate=Length(max=LONGEST_TIME), metadata={"examples": ["2026-11-24T00:00:00Z"]})
+    until = fields.String(validate=Length(max=LONGEST_TIME), metadata={"examples": ["2026-11-25T00:00:00Z"]})
     event_ids = fields.List(
-        fields.String(),
+        fields.String(validate=Length(max=_LONGEST_ID)),
         validate=Length(1, 1_000),
         metadata={"examples": [["evt_01kay8ds0r000000"]]},
     )

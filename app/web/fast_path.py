@@ -17,13 +17,13 @@ from flask import Flask
 
 from app.api.callback import DONE, is_version_1
 from app.api.own_url import origin
-from app.api.request_helpers import LARGEST_BODY
 from app.base.gunicorn_internals import Body, Request
 from app.base.log import REQUEST_ID, REQUEST_ID_HEADER, request_id
 from app.callbacks.body import Refused
 from app.callbacks.receiver import Receiver
 from app.callbacks.url import url_parts
 from app.limits.connections import Connection
+from app.schemas.lengths import LARGEST_BODY
 
 _REQUEST_ID = REQUEST_ID_HEADER.upper()
 _PATH = re.compile(r"/callback(?:/([A-Za-z0-9._-]+))?")

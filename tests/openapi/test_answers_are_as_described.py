@@ -53,7 +53,18 @@ _config = SchemathesisConfig.from_dict(
         ],
     }
 )
-schema = schemathesis.openapi.from_dict(openapi.document(), config=_config).exclude(operation_id=_ENDLESS)
+
+
+def _without_default() -> dict[str, Any]:
+    """The description without the `default` responses, which would allow every status."""
+    made = openapi.document()
+    for item in made["paths"].values():
+        for operation in item.values():
+            del operation["responses"]["default"]
+    return made
+
+
+schema = schemathesis.openapi.from_dict(_without_default(), config=_config).exclude(operation_id=_ENDLESS)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from tests.relay.tools import problem
         ("GET", "/v1/nothing", 404),
         ("GET", "/v1/events/evt_nothing", 404),
         ("GET", "/v1/events/evt_" + "0" * 16, 404),
-        ("GET", "/v1/events/" + "z" * 3000, 404),
+        ("GET", "/v1/events/" + "z" * 3000, 422),
         ("GET", "/v1/devices/nobody", 404),
         ("PATCH", "/v1/devices/nobody", 404),
         ("DELETE", "/v1/devices/nobody", 404),
@@ -30,7 +30,7 @@ from tests.relay.tools import problem
         ("POST", "/health", 405),
     ],
 )
-def test_missing_resources_are_a_problem(relay: Relay, method: str, path: str, status: int) -> None:
+def test_missing_and_impossible_resources_are_a_problem(relay: Relay, method: str, path: str, status: int) -> None:
     answer = relay.call(method, path)
     problem(answer, status)
     if status == 405:
