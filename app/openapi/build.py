@@ -19,6 +19,7 @@ from app.openapi import (
     schemas,
     system_endpoints,
 )
+from app.openapi.code_samples import code_samples
 from app.openapi.references import used
 from app.openapi.titles import titled_component, titled_operation
 from app.openapi.vocabulary import (
@@ -227,6 +228,7 @@ def _operation(endpoint: Endpoint, components: dict[str, Json]) -> Json:
                 "example": endpoint.body_csv,
             }
     made["responses"] = _responses(endpoint, components)
+    made["x-codeSamples"] = code_samples(endpoint, action_endpoints.HEADERS)
     return made
 
 
@@ -253,9 +255,10 @@ def only_tag(document: Json, tag: str) -> Json:
 
 
 def for_importers(operation: Json) -> Json:
-    """Return an operation without its `default` response, which some importers read as successful."""
+    """Return an operation without its `default` response, which some read as successful, and its code samples."""
+    made = {name: part for name, part in operation.items() if name != "x-codeSamples"}
     answers = {status: answer for status, answer in operation["responses"].items() if status != "default"}
-    return {**operation, "responses": answers}
+    return {**made, "responses": answers}
 
 
 def _tagged(paths: Json, tag: str) -> Json:

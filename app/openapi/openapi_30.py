@@ -14,6 +14,9 @@ def to_3_0(document: Json) -> Json:
     info = {name: value for name, value in document["info"].items() if name != "summary"}
     info["license"] = {"name": info["license"]["name"], "url": "https://opensource.org/license/mit"}
     made: Json = _convert({name: value for name, value in document.items() if name != "webhooks"})
+    for item in made["paths"].values():
+        for operation in item.values():
+            operation.pop("x-codeSamples", None)  # importers don't use them
     return {**made, "openapi": "3.0.3", "info": info}
 
 

@@ -31,6 +31,8 @@ IN_QUERY: Final[Mapping[str, int]] = {
     "expires": 20,
     "last_event_id": _OWN_ID,
     "month": 7,
+    "occurred_since": _TIME,
+    "occurred_until": _TIME,
     "signature": 64,
     "since": _TIME,
     "stgid": LONGEST_DEVICE_ID,
