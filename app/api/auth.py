@@ -42,7 +42,11 @@ def caller() -> ApiKey:
                 401, "An API key is required. Send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
             )
         if found is None:
-            raise Problem(401, "This API key is wrong, has been deleted, or has expired.")
+            raise Problem(
+                401,
+                "This API key is wrong, has been deleted, or has expired.",
+                challenge='error="invalid_token"',
+            )
         g.caller = found
         if found is not FIRST_KEY:
             store().api_keys.use.note(found.id)
@@ -131,7 +135,11 @@ def check(*scopes: str) -> None:
     """Raise a 403 Problem if the caller has none of the scopes."""
     key = caller()
     if ANY_KEY not in scopes and not any(key.may(scope) for scope in scopes):
-        raise Problem(403, f"This API key doesn't have the scope {' or '.join(scopes)}.")
+        raise Problem(
+            403,
+            f"This API key doesn't have the scope {' or '.join(scopes)}.",
+            challenge=f'error="insufficient_scope", scope="{" ".join(scopes)}"',
+        )
 
 
 def still_may(scope: str) -> Callable[[], bool]:

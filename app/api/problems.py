@@ -60,7 +60,11 @@ def wrong(field: str, message: str) -> Problem:
 
 
 def respond(status: int, detail: str, errors: list[tuple[str, str]] | None = None, **more: Any) -> Response:
-    """Return the problem as a response. `more` are further members of the JSON object."""
+    """Return the problem as a response. `more` are further members of the JSON object.
+
+    `challenge` are the parameters of WWW-Authenticate that say what is wrong with the API key (RFC 6750).
+    """
+    challenge = more.pop("challenge", "")
     body = problem_document(
         status, detail, code=more.pop("code", None), origin=base_url(), request_id=request_id.get()
     )
@@ -68,8 +72,8 @@ def respond(status: int, detail: str, errors: list[tuple[str, str]] | None = Non
     if errors:
         body["errors"] = [{**_place(name), "message": message} for name, message in errors]
     response = Response(orjson.dumps(body), status, content_type=CONTENT_TYPE)
-    if status == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="cams-relay"'
+    if status == 401 or challenge:
+        response.headers["WWW-Authenticate"] = f'Bearer realm="cams-relay"{challenge and ", "}{challenge}'
     if status in _RETRY_AFTER:
         response.headers["Retry-After"] = _RETRY_AFTER[status]
     return response
