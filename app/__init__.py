@@ -1,3 +1,3 @@
 """cams-relay: events and commands of biometric machines for no-code tools."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

@@ -17,6 +17,7 @@ from app.api import (
     callback,
     compression,
     deliveries,
+    deprecation_headers,
     descriptions,
     devices,
     employees,
@@ -76,6 +77,7 @@ def create_app(settings: Settings, sync: Any = os.fsync) -> Flask:
     request_ids.register(app)
     idempotency.register(app)
     rate_limits.register(app)
+    deprecation_headers.register(app)
     for module in (
         callback,
         subscriptions,

@@ -33,6 +33,7 @@ from app.openapi.vocabulary import (
     example_of,
     ref,
 )
+from app.schemas.deprecations import DEPRECATED
 from app.schemas.lengths import LARGEST_BODY
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -228,6 +229,8 @@ def _operation(endpoint: Endpoint, components: dict[str, Json]) -> Json:
                 "example": endpoint.body_csv,
             }
     made["responses"] = _responses(endpoint, components)
+    if f"{endpoint.method.upper()} {endpoint.path}" in DEPRECATED:
+        made["deprecated"] = True
     made["x-codeSamples"] = code_samples(endpoint, action_endpoints.HEADERS)
     return made
 

@@ -8,6 +8,7 @@ from app.events.types import COMMAND_ENDS, EVENT_TYPES, SCHEMAS, AttendanceDayCh
 from app.openapi.json_schema import json_schema
 from app.openapi.titles import pascal
 from app.openapi.vocabulary import Json
+from app.schemas.deprecations import DEPRECATED_EVENT_TYPES
 
 # The fields of an event that a row of LoadLog's result doesn't have (workers/commands/load_log.py).
 _ROW_LACKS = ("id", "type", "received_at", "test", "revision", "operation", "operation_id")
@@ -30,7 +31,7 @@ def event_catalogue() -> list[Json]:
             "type": name,
             "summary": schema.summary,
             "schema_version": 1,
-            "deprecated": False,
+            "deprecated": name in DEPRECATED_EVENT_TYPES,
             "schema": {key: value for key, value in event(name).items() if key != "examples"},
             "sample": sample(name),
         }

@@ -276,14 +276,14 @@ ME = one(
         "name": text("The key's name.", "n8n"),
         "scopes": many("The key's scopes.", words("A scope.", *SCOPES)),
         "device_ids": _KEY_DEVICES,
-        "version": text("The relay's version.", "0.1.0"),
+        "version": text("The relay's version.", "1.0.0"),
         "day_starts_minutes": integer("RELAY_DAY_STARTS, in minutes after midnight.", 240),
     }
 )
 HEALTH = one(
     {
         "status": words("Whether callbacks can be accepted.", "ok", "unavailable"),
-        "version": text("The relay's version.", "0.1.0"),
+        "version": text("The relay's version.", "1.0.0"),
         "store": words(
             "Status of the store. `foreign` means that it isn't the store that this machine's callbacks belong to. "
             "`refused` means that it can't be used with these settings.",

@@ -16,6 +16,17 @@ from tests import node
 from tests.harness import ROOT
 
 _FOLDER = Path(__file__).parent / "node"
+# Prints what the official parser reports as an error.
+_PARSE = """\
+import { readFileSync } from "node:fs";
+import { Parser } from "@asyncapi/parser";
+const { diagnostics } = await new Parser().parse(readFileSync(process.argv[1], "utf8"));
+const errors = diagnostics.filter(({ severity }) => severity === 0);
+if (errors.length) {
+  console.log(JSON.stringify(errors, null, 2));
+  process.exit(1);
+}
+"""
 _RULES = """\
 extends: [["spectral:asyncapi", all]]
 rules: {asyncapi-info-contact: off, asyncapi-3-tags: off, asyncapi-latest-version: off}
@@ -46,6 +57,11 @@ def test_it_is_valid_asyncapi_3_0(tmp_path: Path) -> None:
     rules = Draft7Validator(json.loads(found.read_text()))
     assert [error.message for error in rules.iter_errors(asyncapi())] == []
     assert [*rules.iter_errors({**asyncapi(), "channels": {"webhook": {"address": 7}}})]
+    parsed = node.run(_FOLDER, "node", "--input-type=module", "-e", _PARSE, ROOT / "asyncapi.yaml")
+    assert parsed.returncode == 0, parsed.stdout
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(yaml.safe_dump({**asyncapi(), "channels": {"webhook": {"address": 7}}}))
+    assert node.run(_FOLDER, "node", "--input-type=module", "-e", _PARSE, broken).returncode == 1
     (tmp_path / "rules.yaml").write_text(_RULES)
     program = _FOLDER / "node_modules/.bin/spectral"
     linted = node.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,8 @@ def git(*arguments: str) -> str:
     return subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True).stdout
 
 
-def test_nothing_breaks_since_the_last_release(full_document: Json) -> None:
+def released() -> Json:
+    """The description in the last release of this major version. Skips the test if there is none."""
     major = __version__.partition(".")[0]
     if major == "0":
         pytest.skip("Until 1.0.0, the API may change.")
@@ -30,8 +32,55 @@ def test_nothing_breaks_since_the_last_release(full_document: Json) -> None:
     releases = git("tag", "--list", f"v{major}.*", "--merged", "HEAD", "--sort=-v:refname").split()
     if not releases:
         pytest.skip(f"There is no release of version {major} before this one.")
-    released = yaml.safe_load(git("show", f"{releases[0]}:openapi.yaml"))
-    assert breaking_changes(released, full_document) == []
+    found: Json = yaml.safe_load(git("show", f"{releases[0]}:openapi.yaml"))
+    return found
+
+
+@pytest.fixture(scope="session")
+def oasdiff() -> Path:
+    """The program oasdiff, which Go installs."""
+    if shutil.which("go") is None:
+        pytest.skip("oasdiff is installed with Go, which isn't here.")
+    made = subprocess.run([ROOT / "scripts" / "install-oasdiff"], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    return ROOT / ".venv" / "bin" / "oasdiff"
+
+
+def breaking_by_oasdiff(program: Path, folder: Path, former: Json, present: Json) -> str:
+    """Return what oasdiff reports as an error."""
+    paths = [folder / "former.yaml", folder / "present.yaml"]
+    for path, document in zip(paths, (former, present), strict=True):
+        path.write_text(yaml.safe_dump(document))
+    ran = subprocess.run(
+        [program, "breaking", "--fail-on", "ERR", "--format", "singleline", *paths],
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode in (0, 1), ran.stderr
+    return ran.stdout if ran.returncode else ""
+
+
+def test_nothing_breaks_since_the_last_release(full_document: Json) -> None:
+    assert breaking_changes(released(), full_document) == []
+
+
+@pytest.mark.timeout(300)  # the first run installs
+def test_oasdiff_finds_no_break_since_the_last_release(
+    full_document: Json, oasdiff: Path, tmp_path: Path
+) -> None:
+    assert breaking_by_oasdiff(oasdiff, tmp_path, released(), full_document) == ""
+
+
+@pytest.mark.timeout(300)
+def test_oasdiff_reports_breaks_only(full_document: Json, oasdiff: Path, tmp_path: Path) -> None:
+    assert breaking_by_oasdiff(oasdiff, tmp_path, full_document, full_document) == ""
+    for change, report in ((remove_operation, "api-removed"), (shorten, "max-length-decreased")):
+        changed = copy.deepcopy(full_document)
+        change(changed)
+        assert report in breaking_by_oasdiff(oasdiff, tmp_path, full_document, changed)
+    added = copy.deepcopy(full_document)
+    add_optional_parts(added)
+    assert breaking_by_oasdiff(oasdiff, tmp_path, full_document, added) == ""
 
 
 def test_a_document_is_compatible_with_itself(full_document: Json) -> None:

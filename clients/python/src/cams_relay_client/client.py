@@ -48,7 +48,7 @@ class Relay:
             {
                 "X-API-Key": api_key,
                 "Accept": "application/json",
-                "User-Agent": "cams-relay-client-python/0.1.0",
+                "User-Agent": "cams-relay-client-python/1.0.0",
             }
         )
 
