@@ -69,6 +69,7 @@ _PROBLEMS = {
     "reached, or the user ID belongs to several people.",
     412: "It was changed after you read it: its ETag is no longer the one in `If-Match`.",
     413: "The body is too large. The limit is 1 MiB, or 16 MiB for callbacks, actions and lists of employees.",
+    414: "The URL is longer than 8,190 bytes.",
     422: "The body, a field or a parameter is wrong. See `errors`.",
     429: "Too many requests with an invalid API key came from your IP address, or another limit was reached. Wait for "
     "the number of seconds in `Retry-After`.",

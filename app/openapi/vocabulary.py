@@ -115,6 +115,8 @@ def example_of(schema: Json, components: Mapping[str, Json]) -> Any:
     return {name: example_of(part, components) for name, part in schema.get("properties", {}).items()}
 
 
+_MAKES_A_LONG_URL = 4_000  # characters of a parameter; a URL can have 8,190 bytes
+
 # Parameters
 
 
@@ -224,6 +226,9 @@ class Endpoint:
             found |= {400, 413, 422}
         if "{" in self.path:
             found.add(404)
+        own = [one for one in self.parameters if isinstance(one, dict)]
+        if any(one["schema"].get("maxLength", 0) >= _MAKES_A_LONG_URL for one in own):
+            found.add(414)
         return tuple(sorted(found))
 
 

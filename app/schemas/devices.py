@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,8 +20,9 @@ _NO_TOKEN = "is not a valid AuthToken. Copy the 32 characters from the API Monit
 _LONGEST_OVERLAP = timedelta(days=30)
 LONGEST_DEVICE_ID = 64
 # "." and ".." would change the path of a URL
+_ID_PATTERN = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"
 _ID = Pattern(
-    r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}",
+    _ID_PATTERN,
     1,
     LONGEST_DEVICE_ID,
     error="is not a valid Service Tag ID. Use 1 to 64 letters, digits, dots or dashes, e.g. ZHM1100001",
@@ -29,7 +31,7 @@ _ID = Pattern(
 
 def is_device_id(text: str) -> bool:
     """Whether a device can have this ID."""
-    return _ID.regex.match(text) is not None
+    return re.fullmatch(_ID_PATTERN, text) is not None
 
 
 def _check_token(value: str) -> None:

@@ -30,7 +30,9 @@ from tests.relay.tools import problem
         ("POST", "/health", 405),
     ],
 )
-def test_missing_and_impossible_resources_are_a_problem(relay: Relay, method: str, path: str, status: int) -> None:
+def test_missing_and_impossible_resources_are_a_problem(
+    relay: Relay, method: str, path: str, status: int
+) -> None:
     answer = relay.call(method, path)
     problem(answer, status)
     if status == 405:

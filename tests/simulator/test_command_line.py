@@ -234,6 +234,7 @@ def test_a_simulator_starts_with_the_given_switches(relay: RecordingRelay) -> No
     options = ("--api-version", "2.0", "--callbacks", "punches", "--lenient", "--interval", "0")
     started = Running("--relay-url", relay.url, *options)
     try:
+        assert started.line().startswith("simulated device:")  # it is added after the URL is printed
         with urlopen(f"{started.url}/control/devices", timeout=5) as answer:
             (shown,) = json.load(answer)
     finally:
