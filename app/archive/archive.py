@@ -35,7 +35,11 @@ class Archive:
         """`url` is an SQLAlchemy URL. Nothing is opened or created before it is needed."""
         self._database = Database(url)
         self._keys = DataKeys(self._database, vault)
-        self._owner: str | None = None
+        self._known_owner: tuple[str, int] | None = None
+
+    def load(self) -> None:
+        """Import the libraries (see `Database.load`)."""
+        self._database.load()
 
     # Whose archive it is
 
@@ -48,7 +52,7 @@ class Archive:
 
         from app.archive.tables import owners
 
-        if self._owner == store_id and not accept:
+        if self._owner() == store_id and not accept:
             return
         self._database.migrate()
         with self._database.writing() as connection:
@@ -58,7 +62,12 @@ class Archive:
                 connection.execute(insert(owners).values(number=1, store_id=store_id))
             elif found != store_id:
                 raise ArchiveRefused(_OF_ANOTHER_STORE)
-        self._owner = store_id
+        self._known_owner = store_id, self._database.changes
+
+    def _owner(self) -> str | None:
+        """Return whose archive it is, if that is known and it is still the same database."""
+        known = self._known_owner
+        return known[0] if known is not None and known[1] == self._database.changes else None
 
     def check(self) -> None:
         """Raise ArchiveAway or ArchiveRefused if the archive can't be written."""
@@ -73,12 +82,13 @@ class Archive:
         from app.archive.tables import owners
 
         with self._database.reading() as connection:
-            if connection is not None and self._owner is None:
-                found = connection.execute(select(owners.c.store_id)).scalar()
-                if found not in (None, store_id):
+            owner = self._owner()
+            if connection is not None and owner is None:
+                owner = connection.execute(select(owners.c.store_id)).scalar()
+                if owner not in (None, store_id):
                     raise ArchiveRefused(_OF_ANOTHER_STORE)
-                self._owner = found
-            yield connection if self._owner is not None else None
+                self._known_owner = None if owner is None else (owner, self._database.changes)
+            yield connection if owner is not None else None
 
     # Writing
 
@@ -123,9 +133,9 @@ class Archive:
 
         Raises ArchiveAway, and ArchiveCannotHold for values that the database refuses.
         """
-        from sqlalchemy import update
+        from sqlalchemy import exists, select, update
 
-        from app.archive.tables import positions
+        from app.archive.tables import owners, positions
 
         number, seal = self._keys.newest()
         rows = [
@@ -145,10 +155,14 @@ class Archive:
                     & (positions.c.shard == shard)
                     & (positions.c.entry == after.entry)
                     & (positions.c.erasures == after.erasures)
+                    & exists().where(owners.c.store_id == store_id)
                 )
                 .values(entry=upto)
             )
             if moved.rowcount != 1:
+                if connection.execute(select(owners.c.store_id)).scalar() != store_id:
+                    self._known_owner = None
+                    raise ArchiveRefused(_OF_ANOTHER_STORE)
                 return False
             insert_rows(
                 connection,

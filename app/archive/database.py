@@ -1,27 +1,48 @@
 """Connections to the archive's database: SQLite or PostgreSQL.
 
 SQLAlchemy is imported when the archive is first used, because most processes never need it.
+
+RQ forks for each job while a thread writes the archive. SQLite must not have open connections then, because in the
+child it would take the locks of the parent's connections for its own. So forking waits until SQLite's transaction ends,
+and closes the connections.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from importlib import import_module
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from app.base.private_folder import make_private
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
+log = logging.getLogger("relay.archive")
+
 NEWEST = "1"
 _BUSY_SECONDS = 20  # how long SQLite waits for another process's transaction
 _CONNECT_SECONDS = 5
 _MIGRATION_LOCK = 0x63616D73  # of PostgreSQL's advisory locks
 _SYSTEM_MESSAGE = 200  # characters of a driver's message
+_SQLITE = "sqlite:///"
+_LIBRARIES = (
+    "alembic.command",
+    "alembic.config",
+    "alembic.context",
+    "alembic.op",
+    "app.archive.tables",
+    "psycopg",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.dialects.sqlite",
+)
+_sqlite_in_use = RLock()
 
 
 class ArchiveAway(Exception):
@@ -42,15 +63,25 @@ class Database:
     def __init__(self, url: str) -> None:
         """`url` is `sqlite:///PATH` or `postgresql+psycopg://…`."""
         self._url = url
+        self._file = Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
         self._lock = Lock()
         self._engine: Engine | None = None
         self._process = 0
         self._ready = False
+        self.changes = 0
+        """increased whenever it may be another database from now on"""
+        _databases.add(self)
+
+    @staticmethod
+    def load() -> None:
+        """Import the libraries. If a process forked while a thread imports them, the child would wait forever."""
+        for name in _LIBRARIES:
+            import_module(name)
 
     @contextmanager
     def reading(self) -> Iterator[Connection | None]:
         """Yield a connection; None if there are no tables yet. Raises ArchiveAway and ArchiveRefused."""
-        if not self._ready and self._is_missing():
+        if self._file is not None and not self._file.exists():  # reading doesn't create it
             yield None
             return
         with self._connected(reading=True) as connection:
@@ -80,12 +111,14 @@ class Database:
                 self._engine.dispose()
                 self._engine = None
 
-    def _is_missing(self) -> bool:
-        """Return whether there is no SQLite file yet, which reading doesn't create."""
-        from sqlalchemy import make_url
+    def before_fork(self) -> None:
+        """Close SQLite's connections."""
+        if self._file is not None:
+            self.close()
 
-        parsed = make_url(self._url)
-        return parsed.get_backend_name() == "sqlite" and not os.path.exists(parsed.database or "")
+    def after_fork_in_child(self) -> None:
+        """Replace the lock, which a thread may have held that doesn't exist here."""
+        self._lock = Lock()
 
     # Connections
 
@@ -94,18 +127,34 @@ class Database:
         from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
         try:
-            with self._open().connect().execution_options(relay_reads=reading) as connection:
+            with (
+                nullcontext() if self._file is None else _sqlite_in_use,
+                self._open().connect().execution_options(relay_reads=reading) as connection,
+            ):
                 yield connection
         except (DataError, IntegrityError) as error:
             raise ArchiveCannotHold(_reason(error)) from None
         except (SQLAlchemyError, OSError) as error:
+            self._may_be_another()  # such as an empty one in its place
             raise ArchiveAway(_reason(error)) from None
+
+    def _may_be_another(self) -> None:
+        self._ready = False
+        self.changes += 1
 
     def _open(self) -> Engine:
         with self._lock:
             if self._engine is None or self._process != os.getpid():
-                self._engine, self._process, self._ready = _engine(self._url), os.getpid(), False
+                self._engine, self._process = self._made(), os.getpid()
+                self._may_be_another()
             return self._engine
+
+    def _made(self) -> Engine:
+        if self._file is None:
+            return _engine_of_postgresql(self._url)
+        engine = _engine_of_sqlite(self._file)
+        _watch_file(engine, self._file, self._may_be_another)
+        return engine
 
     def _has_tables(self, connection: Connection) -> bool:
         version = self._version(connection)
@@ -140,25 +189,53 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _engine(url: str) -> Engine:
-    from sqlalchemy import create_engine, make_url
+def _engine_of_postgresql(url: str) -> Engine:
+    from sqlalchemy import create_engine
 
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return create_engine(
-            parsed,
-            pool_pre_ping=True,
-            pool_recycle=600,
-            pool_size=2,
-            max_overflow=2,
-            connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "cams-relay"},
-        )
-    file = Path(parsed.database or "")
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_recycle=600,
+        pool_size=2,
+        max_overflow=2,
+        connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "cams-relay"},
+    )
+
+
+def _engine_of_sqlite(file: Path) -> Engine:
+    from sqlalchemy import URL, create_engine
+
     make_private(file.parent)
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-    engine = create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS})
+    engine = create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": _BUSY_SECONDS})
     _prepare_sqlite(engine)
     return engine
+
+
+def _watch_file(engine: Engine, file: Path, replaced: Callable[[], None]) -> None:
+    """Use a new connection after the file was deleted or replaced, because the open one has the former file."""
+    from sqlalchemy import event
+    from sqlalchemy.exc import DisconnectionError
+
+    def identity() -> tuple[int, int] | None:
+        with suppress(FileNotFoundError):
+            found = file.stat()
+            return found.st_dev, found.st_ino
+        return None
+
+    @event.listens_for(engine, "do_connect")
+    def before_connect(*_: Any) -> None:
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+
+    @event.listens_for(engine, "connect")
+    def on_connect(_: Any, record: Any) -> None:
+        record.info["file"] = identity()
+
+    @event.listens_for(engine, "checkout")
+    def on_checkout(_: Any, record: Any, __: Any) -> None:
+        if record.info["file"] != identity():
+            log.warning("the file of the archive was deleted or replaced, and is opened again")
+            replaced()
+            raise DisconnectionError
 
 
 def _prepare_sqlite(engine: Engine) -> None:
@@ -184,3 +261,24 @@ def _reason(error: Exception) -> str:
     original = getattr(error, "orig", None) or error
     text = str(original).strip().partition("\n")[0]
     return f"{type(original).__name__}: {text[:_SYSTEM_MESSAGE]}"
+
+
+_databases: WeakSet[Database] = WeakSet()
+
+
+def _before_fork() -> None:
+    _sqlite_in_use.acquire()
+    for database in list(_databases):
+        database.before_fork()
+
+
+def _after_fork_in_child() -> None:
+    _sqlite_in_use.release()
+    for database in list(_databases):
+        database.after_fork_in_child()
+
+
+# Logging is imported above, so that a process that forks takes this lock before logging's, as other threads do.
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_sqlite_in_use.release, after_in_child=_after_fork_in_child
+)

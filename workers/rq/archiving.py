@@ -37,6 +37,7 @@ class Archiving:
     def start(self) -> None:
         """Start the thread, which runs as long as the process. Without an archive, nothing starts."""
         if self._store.past.archive is not None:
+            self._store.past.archive.load()
             threading.Thread(target=self._run, name="archive", daemon=True).start()
 
     def _run(self) -> None:
