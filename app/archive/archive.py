@@ -16,7 +16,7 @@ from app.archive.data_keys import DataKeys
 from app.archive.database import ArchiveRefused, Database
 from app.archive.records import Archived, ArchivedPunch, Position
 from app.archive.texts import ESCAPE, as_read, written
-from app.archive.writing import insert_rows
+from app.archive.writing import insert_rows, insert_unless_there
 from app.base.vault import Vault
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Archive:
 
         With `accept`, it becomes this store's.
         """
-        from sqlalchemy import delete, insert, select
+        from sqlalchemy import delete, select
 
         from app.archive.tables import owners
 
@@ -57,10 +57,13 @@ class Archive:
         self._database.migrate()
         with self._database.writing() as connection:
             found = connection.execute(select(owners.c.store_id)).scalar()
-            if found is None or (accept and found != store_id):
+            if accept and found not in (None, store_id):
                 connection.execute(delete(owners))
-                connection.execute(insert(owners).values(number=1, store_id=store_id))
-            elif found != store_id:
+                found = None
+            if found is None:
+                insert_unless_there(connection, owners, number=1, store_id=store_id)
+                found = connection.execute(select(owners.c.store_id)).scalar()
+            if found != store_id:
                 raise ArchiveRefused(_OF_ANOTHER_STORE)
         self._known_owner = store_id, self._database.changes
 
@@ -94,7 +97,7 @@ class Archive:
 
     def position(self, store_id: str, shard: int) -> Position:
         """Return how far a shard is archived."""
-        from sqlalchemy import insert, select
+        from sqlalchemy import select
 
         from app.archive.tables import positions
 
@@ -104,7 +107,7 @@ class Archive:
             if row is not None:
                 return Position(row.entry, row.erasures)
             begin = Position("0-0", 0)
-            connection.execute(insert(positions).values(store_id=store_id, shard=shard, **begin._asdict()))
+            insert_unless_there(connection, positions, store_id=store_id, shard=shard, **begin._asdict())
         return begin
 
     def positions(self, store_id: str) -> dict[int, str]:

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 
 from app.archive.database import Database
+from app.archive.writing import insert_unless_there
 from app.base.vault import SealError, Vault
 
 _PURPOSE = "archived event"
@@ -50,18 +51,29 @@ class DataKeys:
         return self._vault.seal("archive", secrets.token_hex(32).encode(), str(number))
 
     def newest(self) -> tuple[int, Seal]:
-        """Return the number of the newest data key, created if there is none, and what encrypts with it."""
-        from sqlalchemy import func, insert, select
+        """Return the number of the newest data key, and what encrypts with it.
+
+        One is created if there is none, or RELAY_SECRET_KEY doesn't decrypt it: after an accepted change of the store,
+        or while a change of the key isn't complete.
+        """
+        from sqlalchemy import select
 
         from app.archive.tables import data_keys
 
         with self._database.writing() as connection:
-            number = connection.execute(select(func.max(data_keys.c.number))).scalar()
-            if number is None:
-                number = 1
-                connection.execute(insert(data_keys).values(number=number, sealed=self._new_key(number)))
+            row = connection.execute(select(data_keys).order_by(data_keys.c.number.desc()).limit(1)).first()
+            number = 0 if row is None else row.number
+            if row is None or not self._opens(number, row.sealed):
+                number += 1
+                insert_unless_there(connection, data_keys, number=number, sealed=self._new_key(number))
         key = self._key(number)
         return number, lambda event, place: key.seal(_PURPOSE, zlib.compress(event), place)
+
+    def _opens(self, number: int, sealed: bytes) -> bool:
+        try:
+            return number in self._keys or bool(self._vault.open("archive", sealed, str(number)))
+        except SealError:
+            return False
 
     def _key(self, number: int) -> Vault:
         """Return a data key. Raises SealError if there is none, or RELAY_SECRET_KEY doesn't decrypt it."""

@@ -31,6 +31,7 @@ _BUSY_SECONDS = 20  # how long SQLite waits for another process's transaction
 _CONNECT_SECONDS = 5
 _MIGRATION_LOCK = 0x63616D73  # of PostgreSQL's advisory locks
 _SYSTEM_MESSAGE = 200  # characters of a driver's message
+_TOO_LONG = "54000"  # PostgreSQL's code if a value is too long for an index
 _SQLITE = "sqlite:///"
 _LIBRARIES = (
     "alembic.command",
@@ -134,7 +135,11 @@ class Database:
                 yield connection
         except (DataError, IntegrityError) as error:
             raise ArchiveCannotHold(_reason(error)) from None
+        except (UnicodeEncodeError, OverflowError) as error:  # SQLite's driver raises them as they are
+            raise ArchiveCannotHold(type(error).__name__) from None
         except (SQLAlchemyError, OSError) as error:
+            if getattr(getattr(error, "orig", None), "sqlstate", None) == _TOO_LONG:
+                raise ArchiveCannotHold(_reason(error)) from None
             self._may_be_another()  # such as an empty one in its place
             raise ArchiveAway(_reason(error)) from None
 

@@ -5,10 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
 
 Rows = list[dict[str, Any]]
 _PUNCH = ("user_id", "at", "device_id", "place")
+
+
+def insert_unless_there(connection: Connection, table: Table, **values: Any) -> None:
+    """Insert a row, unless another process was faster."""
+    connection.execute(_insert(connection)(table).values(**values).on_conflict_do_nothing())
+
+
+def _insert(connection: Connection) -> Any:
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
+    return insert
 
 
 def insert_rows(connection: Connection, event_rows: Rows, punch_rows: Rows) -> None:
@@ -17,10 +30,7 @@ def insert_rows(connection: Connection, event_rows: Rows, punch_rows: Rows) -> N
 
     from app.archive.tables import events, punches
 
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert
-    else:
-        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
+    insert = _insert(connection)
     if event_rows:
         connection.execute(insert(events).on_conflict_do_nothing(), event_rows)
     # One statement can't change a row twice, so only the last revision of a batch is written.

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.archive import Archive, ArchiveAway, Archived, ArchivedPunch, ArchiveRefused, Position
+from app.archive import (
+    Archive,
+    ArchiveAway,
+    ArchiveCannotHold,
+    Archived,
+    ArchivedPunch,
+    ArchiveRefused,
+    Position,
+)
 from app.archive.database import NEWEST
 from app.archive.texts import as_read, written
 from app.base.vault import Vault
@@ -180,3 +190,35 @@ def test_user_ids_have_a_form_without_nul(first: str, second: str) -> None:
     assert [as_read(one) for one in stored] == [first, second]
     assert all("\0" not in (one or "") for one in stored)
     assert all((one == other) == (first == second) for one, other in pairwise(stored))
+
+
+def test_values_that_the_database_can_never_hold_are_told_apart(url: str, archive: Archive) -> None:
+    """A database that is away is tried again. With such an event, nothing later would be archived."""
+    unusual = [event(1)._replace(user_id="\ud800"), event(2**64)]
+    if not url.startswith("sqlite"):  # an index of PostgreSQL holds 2.7 kB
+        unusual.append(event(1, user="".join(map(str, range(9_000)))))
+    for one in unusual:
+        with pytest.raises(ArchiveCannotHold):
+            archive.write(STORE, 0, archive.position(STORE, 0), "1-0", [one], [])
+
+
+def test_a_store_with_a_new_secret_key_goes_on_with_the_archive(url: str, archive: Archive) -> None:
+    assert write(archive, [event(1)])
+    new = Archive(url, Vault("made-up-new-secret-key-for-tests-only-987654"))
+    assert write(new, [event(2)])
+    assert [body for _, body in new.scan(STORE, 0, None, None, {})] == [event(2).body, None]
+
+
+def test_several_processes_begin_at_the_same_time(url: str) -> None:
+    start = Barrier(4)
+
+    def begin(_: int) -> bool:
+        archive = Archive(url, Vault(KEY))
+        start.wait(20)
+        archive.claim(STORE)
+        archive.position(STORE, 0)
+        return archive.write(STORE, 0, BEGIN, "1-0", [event(1)], [])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(begin, range(4))) == 1
+    assert len(entries(Archive(url, Vault(KEY)))) == 1
