@@ -27,7 +27,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("relay.archive")
 
 NEWEST = "1"
-_BUSY_SECONDS = 20  # how long SQLite waits for another process's transaction
+_BUSY_SECONDS = 20  # how long the database waits for another process's transaction
+_READ_SECONDS = 60  # for a statement
+_WRITE_SECONDS = 600
+# How soon a server that vanished from the network is noticed.
+_NETWORK = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 _CONNECT_SECONDS = 5
 _MIGRATION_LOCK = 0x63616D73  # of PostgreSQL's advisory locks
 _SYSTEM_MESSAGE = 200  # characters of a driver's message
@@ -100,6 +109,7 @@ class Database:
             return
         with self.writing() as connection:
             if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
             if self._version(connection) != NEWEST:
                 _upgrade(connection)
@@ -197,14 +207,34 @@ def _upgrade(connection: Connection) -> None:
 def _engine_of_postgresql(url: str) -> Engine:
     from sqlalchemy import create_engine
 
-    return create_engine(
+    engine = create_engine(
         url,
         pool_pre_ping=True,
         pool_recycle=600,
         pool_size=2,
         max_overflow=2,
-        connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "cams-relay"},
+        connect_args={
+            "connect_timeout": _CONNECT_SECONDS,
+            "application_name": "cams-relay",
+            "prepare_threshold": None,  # poolers may give each transaction another session
+            **_NETWORK,
+        },
     )
+    _limit_times(engine)
+    return engine
+
+
+def _limit_times(engine: Engine) -> None:
+    """End what hangs, for example because another program locks the tables."""
+    from sqlalchemy import event
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        # For this transaction only, because poolers share sessions, and don't know options of the connection.
+        seconds = _READ_SECONDS if connection.get_execution_options().get("relay_reads") else _WRITE_SECONDS
+        connection.exec_driver_sql(
+            f"SET LOCAL lock_timeout = '{_BUSY_SECONDS}s'; SET LOCAL statement_timeout = '{seconds}s'"
+        )
 
 
 def _engine_of_sqlite(file: Path) -> Engine:

@@ -26,12 +26,13 @@ def database_url(text: str) -> str | None:
     if separator and scheme in _POSTGRESQL:
         try:
             found = urlsplit(text)
-            usable = found.port != 0 and bool(found.path.strip("/"))
+            # With an unescaped @ in the password, errors would contain a part of it as the host.
+            usable = found.port != 0 and bool(found.path.strip("/")) and found.netloc.count("@") < 2
         except ValueError:
             usable = False
         if usable:
             return f"postgresql+psycopg://{rest}"
-    elif text.startswith("sqlite:///") and len(text) > len("sqlite:///") and "?" not in text:
+    elif re.fullmatch(r"sqlite:///[^?:][^?]*", text):  # not :memory:
         return text
     raise HiddenValueError(
         "is not the URL of a database, such as postgresql://user:password@host/database or sqlite:////folder/file"

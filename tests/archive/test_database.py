@@ -14,6 +14,8 @@ import pytest
 
 from app.archive import Archive, ArchiveAway, ArchiveRefused, Position
 from app.base.vault import Vault
+from app.settings.archive import database_url
+from app.settings.readers import HiddenValueError
 from tests.archive.conftest import KEY, STORE
 from tests.archive.test_archive import entries, event, write
 from tests.harness import ROOT
@@ -108,6 +110,8 @@ _PROGRAM = """
 import os, signal, sys, threading, time
 from app.archive import Archive
 from app.base.vault import Vault
+from app.settings.archive import database_url
+from app.settings.readers import HiddenValueError
 archive = Archive(sys.argv[1], Vault("made-up-secret-key-for-tests-only-0123456789"))
 archive.load()
 threading.Thread(target=archive.claim, args=("0" * 32,), daemon=True).start()
@@ -125,3 +129,57 @@ def test_a_child_does_not_wait_for_the_imports_of_a_thread(url: str) -> None:
     """Without `load`, it waits forever."""
     names = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", _PROGRAM, url], env=names, check=True, timeout=120)
+
+
+def test_a_locked_table_does_not_hold_up_the_relay_forever(
+    postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.archive.database._BUSY_SECONDS", 1)
+    archive = Archive(postgres_database.replace("://", "+psycopg://"), Vault(KEY))
+    archive.claim(STORE)
+    assert write(archive, [event(1)])
+    with psycopg.connect(postgres_database) as connection:
+        connection.execute("LOCK TABLE relay_events, relay_positions")
+        with pytest.raises(ArchiveAway, match="lock timeout"):
+            entries(archive)
+        with pytest.raises(ArchiveAway, match="lock timeout"):
+            archive.forget(STORE, "7", None)
+    assert entries(archive) == ["1-0"]
+
+
+def test_a_slow_statement_ends(postgres_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.archive.database._READ_SECONDS", 1)
+    archive = Archive(postgres_database.replace("://", "+psycopg://"), Vault(KEY))
+    archive.claim(STORE)
+    with (
+        pytest.raises(ArchiveAway, match="statement timeout"),
+        archive._database.reading() as connection,
+    ):
+        assert connection is not None
+        connection.exec_driver_sql("SELECT pg_sleep(20)")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://relay:my@secret@db/relay",  # an error would name the host secret@db
+        "sqlite:///:memory:",
+        "sqlite:///",
+        "sqlite:////data/a.sqlite?mode=memory",
+        "postgresql://db/",
+    ],
+)
+def test_urls_that_would_mislead_are_refused_without_being_shown(text: str) -> None:
+    with pytest.raises(HiddenValueError) as caught:
+        database_url(text)
+    assert "secret" not in str(caught.value)
+
+
+def test_usual_urls_are_accepted() -> None:
+    assert database_url("postgres://u:p%40ss@h/db?sslmode=require") == (
+        "postgresql+psycopg://u:p%40ss@h/db?sslmode=require"
+    )
+    assert database_url("postgresql:///db?host=/run/postgresql") == (
+        "postgresql+psycopg:///db?host=/run/postgresql"
+    )
+    assert database_url("sqlite:///data/archive.sqlite") == "sqlite:///data/archive.sqlite"
