@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from app.archive.copies import Pairs, Restoring, copied
 from app.archive.data_keys import DataKeys
-from app.archive.database import ArchiveRefused, Database
+from app.archive.database import ArchiveAway, ArchiveRefused, Database
 from app.archive.records import Archived, ArchivedPunch, Position
 from app.archive.texts import ESCAPE, as_read, written
 from app.archive.writing import insert_rows, insert_unless_there
@@ -195,8 +195,19 @@ class Archive:
         return self._keys.opened(row.data_key, row.body, f"{shard}:{ms}-{sequence}")
 
     def shards(self, store_id: str) -> set[int]:
-        """Return the shards of which there may be events."""
-        return set(self.positions(store_id))
+        """Return the shards of which there may be events, also of a former store or before a worker has started."""
+        from sqlalchemy import func, select
+
+        from app.archive.tables import events
+
+        with self._read(store_id) as connection:
+            if connection is None:
+                return set()
+            # SQLite finds each in the index, but not both at once.
+            least, most = (
+                connection.execute(select(find(events.c.shard))).scalar() for find in (func.min, func.max)
+            )
+        return set() if least is None or most is None else set(range(least, most + 1))
 
     def scan(
         self,
@@ -307,7 +318,8 @@ class Archive:
     ) -> int:
         """Erase a person's events on one device or all, and `others` by shard and entry; return how many events.
 
-        Batches that were read from the store before and aren't written yet will be read again.
+        Batches that were read from the store before and aren't written yet will be read again. Raises ArchiveAway also
+        if everything is erased, but SQLite's log still contains it. Then it may be called again.
         """
         from sqlalchemy import delete, update
 
@@ -339,8 +351,10 @@ class Archive:
             if connection is not None and connection.dialect.name == "sqlite":
                 connection.rollback()
                 raw = connection.connection.driver_connection
-                if raw is not None:
-                    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                if raw is not None and raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                    raise ArchiveAway(
+                        "the rows are erased, but not yet from SQLite's log, because another program reads the file"
+                    )
 
     def remove_older(self, store_id: str, before_ms: int, types: Sequence[str], *, punches_too: bool) -> int:
         """Remove events of these types that were received before a time, and maybe punches; return how many events."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from threading import Barrier
@@ -222,3 +224,30 @@ def test_several_processes_begin_at_the_same_time(url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(begin, range(4))) == 1
     assert len(entries(Archive(url, Vault(KEY)))) == 1
+
+
+def test_an_erasure_says_so_if_a_reader_keeps_erased_rows_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.archive.database._BUSY_SECONDS", 0.2)
+    file = tmp_path / "archive.sqlite"
+    archive = Archive(f"sqlite:///{file}", Vault(KEY))
+    archive.claim(STORE)
+    assert write(archive, [event(1, user="a-made-up-person")])
+    with closing(sqlite3.connect(file)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM relay_events").fetchall()
+        with pytest.raises(ArchiveAway, match="another program"):
+            archive.forget(STORE, "a-made-up-person", None)
+    archive.forget(STORE, "a-made-up-person", None)
+    assert not any(b"a-made-up-person" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_events_are_found_before_the_store_has_a_position_in_the_archive(archive: Archive, url: str) -> None:
+    other = "1" * 32
+    after = archive.position(STORE, 3)
+    assert archive.write(STORE, 3, after, "1-0", [event(1)._replace(shard=3)], [])
+    new = Archive(url, Vault(KEY))
+    new.claim(other, accept=True)
+    assert [entry for _, entry, _ in new.of_person(other, "7", None)] == ["1-0"]
+    assert new.remove_older(other, 2, ["attendance.punch"], punches_too=True) == 1
