@@ -386,8 +386,8 @@ class Archive:
                 connection.execute(delete(punches).where(punches.c.ms < before_ms))
         return count
 
-    def rekey(self) -> int:
-        """Encrypt the data keys again with RELAY_SECRET_KEY; return how many."""
+    def rekey(self) -> tuple[int, int]:
+        """Encrypt the data keys again with RELAY_SECRET_KEY; return how many, and how many can't be decrypted."""
         return self._keys.rekey()
 
     # Backups

@@ -23,20 +23,27 @@ class DataKeys:
         self._vault = vault
         self._keys: dict[int, Vault] = {}
 
-    def rekey(self) -> int:
-        """Encrypt the data keys again with RELAY_SECRET_KEY, and begin a new one; return how many were encrypted."""
+    def rekey(self) -> tuple[int, int]:
+        """Encrypt the data keys again with RELAY_SECRET_KEY, and begin a new one.
+
+        Return how many were encrypted, and how many can't be decrypted, such as those of a former store.
+        """
         from sqlalchemy import insert, select, update
 
         from app.archive.tables import data_keys
 
-        count = 0
+        count = lost = 0
         with self._database.reading() as connection:
             if connection is None:
-                return 0
+                return 0, 0
         with self._database.writing() as connection:
             rows = connection.execute(select(data_keys)).all()
             for row in rows:
-                sealed = self._vault.seal_anew("archive", row.sealed, str(row.number))
+                try:
+                    sealed = self._vault.seal_anew("archive", row.sealed, str(row.number))
+                except SealError:
+                    lost += 1
+                    continue
                 if sealed is not None:
                     chosen = data_keys.c.number == row.number
                     connection.execute(update(data_keys).where(chosen).values(sealed=sealed))
@@ -45,7 +52,7 @@ class DataKeys:
                 number = max(row.number for row in rows) + 1
                 connection.execute(insert(data_keys).values(number=number, sealed=self._new_key(number)))
         self._keys.clear()
-        return count
+        return count, lost
 
     def _new_key(self, number: int) -> bytes:
         return self._vault.seal("archive", secrets.token_hex(32).encode(), str(number))

@@ -130,8 +130,8 @@ def test_the_content_is_encrypted_and_survives_a_change_of_the_key(url: str) -> 
     other = Archive(url, Vault(new))
     assert list(other.scan(STORE, 0, None, None, {})) == [("1-0", None)]
     changed = Archive(url, Vault(new, KEY))
-    assert changed.rekey() == 1
-    assert changed.rekey() == 0
+    assert changed.rekey() == (1, 0)
+    assert changed.rekey() == (0, 0)
     assert write(changed, [event(2)])
     assert [body for _, body in Archive(url, Vault(new)).scan(STORE, 0, None, None, {})] == [
         event(2).body,
@@ -157,7 +157,7 @@ def test_reading_creates_nothing(tmp_path: Path) -> None:
     assert list(archive.scan(STORE, 0, None, None, {})) == []
     assert archive.get(STORE, 0, "1-0") is None
     assert archive.marks(STORE, ["7"], 0, 10, 10) == []
-    assert archive.rekey() == 0
+    assert archive.rekey() == (0, 0)
     assert not (tmp_path / "none").exists()
 
 
@@ -209,6 +209,10 @@ def test_a_store_with_a_new_secret_key_goes_on_with_the_archive(url: str, archiv
     new = Archive(url, Vault("made-up-new-secret-key-for-tests-only-987654"))
     assert write(new, [event(2)])
     assert [body for _, body in new.scan(STORE, 0, None, None, {})] == [event(2).body, None]
+    # A lost key doesn't keep the others from being encrypted again.
+    newest = "made-up-newest-secret-key-for-tests-only-5555"
+    assert Archive(url, Vault(newest, "made-up-new-secret-key-for-tests-only-987654")).rekey() == (1, 1)
+    assert Archive(url, Vault(newest)).get(STORE, 0, "2-0") == event(2).body
 
 
 def test_several_processes_begin_at_the_same_time(url: str) -> None:

@@ -107,13 +107,9 @@ class Rekey:
     def _rekey_archive(self, done: Rekeyed) -> None:
         if self._archive is None:
             return
-        try:
-            count = self._archive.rekey()
-        except SealError:
-            done.unreadable["archive"] += 1
-            return
-        if count:
-            done.sealed["archive"] += count
+        for counts, count in zip((done.sealed, done.unreadable), self._archive.rekey(), strict=True):
+            if count:
+                counts["archive"] += count
 
     def _check_keys(self) -> None:
         """Check the keys first: digests made with a mistyped key would permanently lock out every API key."""
