@@ -79,7 +79,7 @@ def _check_made_again(subscription: Subscription, shown: dict[str, Any]) -> None
     If it has ended, it must be of a single event that is still stored and still matches the subscription.
     """
     single = shown["batch_id"] is None and shown["trigger"] != "test"
-    event = store().events.get(shown["event_id"]) if single else None
+    event = store().events.stored(shown["event_id"]) if single else None
     if event is None:
         raise Problem(
             409,

@@ -17,6 +17,7 @@ from app.api.id_filters import device_ids, user_ids
 from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
 from app.api.request_helpers import answer, limit, moment, page, time_range
+from app.archive import ArchiveAway, ArchiveRefused
 from app.base import ids
 from app.events.samples import sample
 from app.events.types import EVENT_TYPES, FIELDS, is_pattern, matches
@@ -95,7 +96,10 @@ def samples() -> Response:
     event_type = request.args.get("type") or "attendance.punch"
     if not is_pattern(event_type):
         raise wrong("type", f"is not an event type. Use one of: {', '.join(EVENT_TYPES)}")
-    found = list(islice(store().events.all(Query(types=(event_type,), device_ids=device_ids())), _SAMPLES))
+    try:
+        found = store().events.page(Query(types=(event_type,), device_ids=device_ids()), _SAMPLES).events
+    except (ArchiveAway, ArchiveRefused):
+        found = []
     made = [sample(name) for name in EVENT_TYPES if matches(event_type, name)]
     return answer(found or made[:_SAMPLES])
 

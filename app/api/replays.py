@@ -133,7 +133,7 @@ def _check_replayed(subscription: Subscription, public: str) -> None:
     kept = store()
     if kept.deliveries.has_batch(subscription.id, public):
         return
-    event = kept.events.get(public)
+    event = kept.events.stored(public)
     if event is None:
         raise wrong("event_ids", f"there is no event {public[:64]!r}, or it has been removed")
     if not subscription.takes(event) and not kept.deliveries.is_waiting(subscription.id, public):

@@ -17,6 +17,7 @@ import pytest
 from app.archive import ArchiveAway, ArchiveRefused
 from app.archive.archive import Archive
 from app.archive.database import ArchiveCannotHold
+from app.events.samples import sample
 from app.health.archive_checks import archive_details, archive_warnings
 from app.health.findings import problems
 from app.settings.table import load
@@ -25,7 +26,8 @@ from app.store.events.query import Query
 from app.store.server.keys import STORE, Shard
 from app.store.upkeep.backup import backup, restore
 from app.store.upkeep.backup_file import BackupError
-from tests.harness import ROOT
+from app.web.application import create_app
+from tests.harness import API_KEY, ROOT
 from tests.stores import Server
 from workers.rq.archiving import Archiving
 from workers.rq.removal import remove_older
@@ -326,3 +328,28 @@ def test_an_erased_person_does_not_come_back_from_a_batch_read_before(
     kept.archiver.advance()
     assert len(archived(kept)) == 5
     assert {event["user_id"] for event in kept.events.all(Query())} == {"8"}
+
+
+def test_the_api_takes_for_stored_only_what_can_be_delivered(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {"RELAY_API_KEY": API_KEY, "RELAY_ALLOW_PRIVATE_TARGETS": "127.0.0.0/8"}
+    client = create_app(load(environment(server, tmp_path / "data", **more))).test_client()
+    kept: Store = client.application.extensions["store"]
+    kept.connection.redis.set(STORE, "0" * 32)
+    event = {name: value for name, value in sample("user.deleted").items() if name != "id"}
+    kept.connection.redis.xadd(SHARD.events, {"b": orjson.dumps(event), "r": b""})
+    (event_id,) = shown(kept)
+    remove_old(kept)
+    assert len(stored(kept)) == 1
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    assert client.get(f"/v1/events/{event_id}", headers=headers).status_code == 200
+    body = {"target_url": "http://127.0.0.1:9/hook", "event_types": ["*"]}
+    subscription = client.post("/v1/subscriptions", headers=headers, json=body).json["id"]
+    replay = client.post(
+        f"/v1/subscriptions/{subscription}/replay", headers=headers, json={"event_ids": [event_id]}
+    )
+    assert replay.status_code == 422 and "has been removed" in replay.text
+    monkeypatch.setattr(Archive, "scan", away)
+    samples = client.get("/v1/events/samples?type=user.deleted", headers=headers)
+    assert (samples.status_code, len(samples.json)) == (200, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -74,6 +74,13 @@ class Events:
 
     def get(self, event_id: str) -> dict[str, Any] | None:
         """Return an event; None if there is none with this ID (any more). Raises ArchiveAway and ArchiveRefused."""
+        return self._get(event_id, self._past.get)
+
+    def stored(self, event_id: str) -> dict[str, Any] | None:
+        """Return an event of the store, which can be delivered, but not one that is only in the archive."""
+        return self._get(event_id, lambda _shard, _entry: None)
+
+    def _get(self, event_id: str, archived: Callable[[int, str], bytes | None]) -> dict[str, Any] | None:
         place = ids.event_place(event_id)
         if place is None or place.shard >= len(self._connection.shards):
             return None
@@ -81,7 +88,7 @@ class Events:
         found = self._connection.redis.xrange(shard.events, place.entry, place.entry)
         if found:
             return self._reader.show(shard, place.entry, found[0][1].get(b"b"))
-        body = self._past.get(place.shard, place.entry)
+        body = archived(place.shard, place.entry)
         return None if body is None else self._reader.show(shard, place.entry, body)
 
     def raw(self, event_id: str) -> bytes | None:
