@@ -259,7 +259,9 @@ def _watch_file(engine: Engine, file: Path, replaced: Callable[[], None]) -> Non
 
     @event.listens_for(engine, "do_connect")
     def before_connect(*_: Any) -> None:
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        # Only a new file: closing a descriptor of the file would end the locks of this process's other connections.
+        with suppress(FileExistsError):
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
     @event.listens_for(engine, "connect")
     def on_connect(_: Any, record: Any) -> None:

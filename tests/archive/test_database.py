@@ -76,6 +76,16 @@ def test_a_store_that_no_longer_owns_the_archive_does_not_write_it(url: str, arc
         write(archive, [event(2)])
 
 
+def test_another_connection_does_not_end_the_locks_of_the_first(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'archive.sqlite'}"
+    archives = [Archive(url, Vault(KEY)) for _ in range(2)]
+    for archive in archives:
+        archive.claim(STORE)
+    inode = (tmp_path / "archive.sqlite").stat().st_ino
+    locks = Path("/proc/locks").read_text().splitlines()
+    assert any(f":{inode} " in line and str(os.getpid()) in line.split() for line in locks)
+
+
 def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     file = tmp_path / "a?b#%20" / "archive.sqlite"
     archive = Archive(f"sqlite:///{file}", Vault(KEY))
