@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from app.archive.copies import Pairs, Restoring, copied
+from app.archive.copies import Pairs, Place, Restoring, copied
 from app.archive.data_keys import DataKeys
 from app.archive.database import ArchiveAway, ArchiveRefused, Database
 from app.archive.records import Archived, ArchivedPunch, Position
@@ -392,10 +392,10 @@ class Archive:
 
     # Backups
 
-    def copied(self, store_id: str, upto_ms: Mapping[int, int]) -> Iterator[tuple[str, Pairs]]:
-        """Yield rows for a backup (see `copies`): the events up to a time (ms) by shard, and all of other shards."""
+    def copied(self, store_id: str, before: Mapping[int, Place]) -> Iterator[tuple[str, Pairs]]:
+        """Yield rows for a backup (see `copies`): the events before a place by shard, and all of other shards."""
         self.positions(store_id)  # refuses another store's archive
-        return copied(self._database, upto_ms)
+        return copied(self._database, before)
 
     def restoring(self, store_id: str) -> Restoring:
         """Return what writes the rows of a backup. Raises ArchiveRefused if this is another store's archive."""

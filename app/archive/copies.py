@@ -13,11 +13,18 @@ from app.archive.writing import insert_rows
 
 EVENTS, PUNCHES, KEYS = "events", "punches", "data_keys"
 Pairs = list[tuple[bytes, bytes]]
+Place = tuple[int, int]
 _CHUNK = 500
 
 
-def copied(database: Database, upto_ms: Mapping[int, int]) -> Iterator[tuple[str, Pairs]]:
-    """Yield all data keys and punches, and the events that were received up to a time (ms) by shard; all of others.
+def place_of(entry: str) -> Place:
+    """Return the place of a stream entry, `ms-sequence`."""
+    ms, _, sequence = entry.partition("-")
+    return int(ms), int(sequence)
+
+
+def copied(database: Database, before: Mapping[int, Place]) -> Iterator[tuple[str, Pairs]]:
+    """Yield all data keys and punches, and the events before a place (ms, sequence) by shard; all of other shards.
 
     Raises ArchiveAway and ArchiveRefused.
     """
@@ -42,7 +49,7 @@ def copied(database: Database, upto_ms: Mapping[int, int]) -> Iterator[tuple[str
             for row in rows:
                 values = {str(name): value for name, value in row._mapping.items()}
                 sealed = values.pop("body", b"")
-                if kind == PUNCHES or row.ms <= upto_ms.get(row.shard, row.ms):
+                if kind == PUNCHES or row.shard not in before or (row.ms, row.sequence) < before[row.shard]:
                     pairs.append((orjson.dumps(values), sealed))
             if pairs:
                 yield kind, pairs

@@ -20,6 +20,7 @@ import click
 from app.cli.called_as import with_name
 from app.cli.shared import asked_store, note, with_settings
 from app.settings import readers
+from app.settings.archive import FILE as ARCHIVE_FILE
 from app.settings.s3_url import SCHEME, S3Url, s3_url
 from app.settings.table import Settings
 
@@ -248,7 +249,7 @@ def _give(folder: Path, user: int, group: int) -> None:
     for where, folders, files, at in os.fwalk(folder):
         if where == str(folder):  # at the top level, only what a restore creates
             folders[:] = {"store", "spool"}.intersection(folders)
-            files = [name for name in files if name == RESTORED or name.startswith(_KEY_FILE)]
+            files = [name for name in files if name == RESTORED or name.startswith((_KEY_FILE, ARCHIVE_FILE))]
         for name in (*folders, *files):
             found = os.stat(name, dir_fd=at, follow_symlinks=False)
             if found.st_uid == 0 and (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1):

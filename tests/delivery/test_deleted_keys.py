@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import orjson
@@ -19,7 +20,8 @@ def key_of(relay: Relay) -> dict[str, Any]:
 
 
 def subscribe(relay: Relay, receiver: Receiver, key: dict[str, Any]) -> dict[str, Any]:
-    body = {"target_url": receiver.url, "event_types": ["user.deleted"]}
+    url = f"{receiver.url}/{secrets.token_hex(4)}"  # for the same one, it would be returned
+    body = {"target_url": url, "event_types": ["user.deleted"]}
     answer = relay.call("POST", "/v1/subscriptions", key["key"], json=body)
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()

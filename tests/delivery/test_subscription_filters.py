@@ -84,7 +84,11 @@ def test_unregistered_devices_in_a_filter_are_listed(
     assert made.status_code == 201 and made.json()["unknown_device_ids"] == [missing]
     path = f"/v1/subscriptions/{made.json()['id']}"
     assert relay.get(path)["unknown_device_ids"] == [missing]
-    listed = relay.get("/v1/subscriptions", params={"limit": 200})["data"]
+    listed: list[dict[str, Any]] = []
+    cursor = None
+    while not listed or cursor:
+        page = relay.get("/v1/subscriptions", params={"limit": 200, "cursor": cursor})
+        listed, cursor = listed + page["data"], page["next_cursor"]
     assert [one["unknown_device_ids"] for one in listed if one["id"] == made.json()["id"]] == [[missing]]
     relay.device(device_id=missing)
     assert relay.get(path)["unknown_device_ids"] == []

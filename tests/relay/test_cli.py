@@ -70,6 +70,8 @@ WRONG = [
     ("RELAY_SHARDS", "0"),
     ("RELAY_METRICS_OPEN", "perhaps"),
     ("RELAY_LOG_LEVEL", "loud"),
+    ("DATABASE_URL", "mysql://host/database"),
+    ("RELAY_ARCHIVE_DAYS", "three years"),
     ("RELAY_BACKUP_TO", "ftp://host/folder"),
     ("RELAY_BACKUP_EVERY", "daily"),
     ("RELAY_BACKUP_KEEP", "0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -51,7 +52,11 @@ def _get(client: FlaskClient, path: str, **query: Any) -> Any:
 
 
 def _subscribe(client: FlaskClient) -> str:
-    answer = client.post("/v1/subscriptions", headers=HEADERS, json=BODY)
+    body = {
+        **BODY,
+        "target_url": f"http://127.0.0.1:9/{secrets.token_hex(4)}",
+    }  # the same one would be returned
+    answer = client.post("/v1/subscriptions", headers=HEADERS, json=body)
     assert answer.status_code == 201, answer.text
     return str(answer.json["id"])
 

@@ -67,6 +67,18 @@ _UNTIL: Json = {
     "label": "Until",
     "help": "Only events received at this time or earlier.",
 }
+_OCCURRED_SINCE: Json = {
+    **_SINCE,
+    "name": "occurred_since",
+    "label": "Occurred since",
+    "help": "Only events that occurred at this time or later, such as punches by their own time.",
+}
+_OCCURRED_UNTIL: Json = {
+    **_SINCE,
+    "name": "occurred_until",
+    "label": "Occurred until",
+    "help": "Only events that occurred at this time or earlier.",
+}
 _COMMAND: Json = {
     "name": "command_id",
     "label": "Command ID",
@@ -156,7 +168,7 @@ READS = (
         GROUP,
         EVENT,
         "/v1/events",
-        *(_TYPE, DEVICE, _USER, _SINCE, _UNTIL),
+        *(_TYPE, DEVICE, _USER, _SINCE, _UNTIL, _OCCURRED_SINCE, _OCCURRED_UNTIL),
     ),
     Read(
         "read",
