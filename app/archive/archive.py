@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from app.archive.copies import Pairs, Place, Restoring, copied
 from app.archive.data_keys import DataKeys
-from app.archive.database import ArchiveAway, ArchiveRefused, Database
+from app.archive.database import ArchiveRefused, Database
 from app.archive.records import Archived, ArchivedPunch, Position
+from app.archive.removal import empty_log, remove_events, remove_punches
 from app.archive.texts import ESCAPE, as_read, written
 from app.archive.writing import insert_rows, insert_unless_there
 from app.base.vault import Vault
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _FIRST_CHUNK = 50  # most pages are short
 _CHUNK = 500
-_REMOVED_AT_ONCE = 5_000
 _LARGEST = 2**63 - 1  # of a BIGINT
 
 
@@ -342,48 +342,17 @@ class Archive:
                         (events.c.shard == shard) & (events.c.ms == ms) & (events.c.sequence == sequence)
                     )
                 ).rowcount
-        self._empty_log()
+        empty_log(self._database)
         return count
-
-    def _empty_log(self) -> None:
-        """Empty SQLite's log, which contains earlier values of erased rows."""
-        with self._database.reading() as connection:
-            if connection is not None and connection.dialect.name == "sqlite":
-                connection.rollback()
-                raw = connection.connection.driver_connection
-                if raw is not None and raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                    raise ArchiveAway(
-                        "the rows are erased, but not yet from SQLite's log, because another program reads the file"
-                    )
 
     def remove_older(self, store_id: str, before_ms: int, types: Sequence[str], *, punches_too: bool) -> int:
         """Remove events of these types that were received before a time, and maybe punches; return how many events."""
-        from sqlalchemy import delete, select
-
-        from app.archive.tables import events, punches
-
         count = 0
         for shard in sorted(self.shards(store_id)):
             for event_type in types:
-                chosen = (events.c.shard == shard) & (events.c.type == event_type)
-                while True:
-                    with self._database.writing() as connection:
-                        oldest = (
-                            select(events.c.ms)
-                            .where(chosen, events.c.ms < before_ms)
-                            .order_by(events.c.ms)
-                            .offset(_REMOVED_AT_ONCE)
-                            .limit(1)
-                        )
-                        bound = connection.execute(oldest).scalar()
-                        upto = before_ms if bound is None else bound + 1
-                        removed = delete(events).where(chosen, events.c.ms < upto)
-                        count += connection.execute(removed).rowcount
-                    if bound is None:
-                        break
+                count += remove_events(self._database, shard, event_type, before_ms)
         if punches_too:
-            with self._database.writing() as connection:
-                connection.execute(delete(punches).where(punches.c.ms < before_ms))
+            remove_punches(self._database, before_ms)
         return count
 
     def rekey(self) -> tuple[int, int]:

@@ -299,6 +299,8 @@ def test_a_backup_with_an_archive_is_not_restored_without_one_by_mistake(
 ) -> None:
     add(kept, 3)
     kept.archiver.advance()
+    backup(kept.connection, tmp_path / "needless", kept.past)
+    remove_old(kept)
     backup(kept.connection, tmp_path / "backup", kept.past)
     kept.connection.redis.flushall()
     names = environment(server, tmp_path / "new")
@@ -307,6 +309,8 @@ def test_a_backup_with_an_archive_is_not_restored_without_one_by_mistake(
     with pytest.raises(BackupError, match="DATABASE_URL"):
         restore(new.connection, tmp_path / "backup", new.past)
     assert not new.connection.redis.dbsize()
+    restore(new.connection, tmp_path / "needless", new.past)  # the store has all of its events
+    assert len(stored(new)) == 3
 
 
 def test_an_erased_person_does_not_come_back_from_a_batch_read_before(

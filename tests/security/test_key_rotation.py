@@ -20,6 +20,7 @@ FIELDS = {
     "scopes",
     "key_hint",
     "created_at",
+    "device_ids",
     "expires_at",
     "last_used_at",
     "previous_key_hint",
