@@ -36,7 +36,7 @@ def expressions() -> list[str]:
 
 
 def test_the_rules_and_the_example_are_valid() -> None:
-    assert "22 rules found" in promtool("check", "rules", ALERTS)
+    assert "23 rules found" in promtool("check", "rules", ALERTS)
     promtool("check", "config", "--syntax-only", FOLDER / "prometheus.yml")
 
 

@@ -210,7 +210,7 @@ def test_a_backup_follows_no_links_and_replaces_no_existing_file(relay_store: St
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("made up")
     (tmp_path / "copy.partial").symlink_to(elsewhere)
-    copying.backup(relay_store.connection, tmp_path / "copy")
+    copying.backup(relay_store.connection, tmp_path / "copy", relay_store.past)
     assert elsewhere.read_text() == "made up" and head_of(tmp_path / "copy")
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
     assert names(tmp_path) == ["copy", "copy.partial", "elsewhere"]

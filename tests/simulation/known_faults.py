@@ -18,7 +18,7 @@ from app.store.server.store_id import StoreIdentity
 from app.store.spool import drain_lock as spool_turn
 from app.store.spool import records as spool_records
 from app.store.spool.writer import Writer
-from app.store.subscriptions.records import Subscriptions
+from app.store.subscriptions import records
 from tests.simulation.plan import Step
 from tests.simulation.runner import Runner, runner
 from tests.simulation.seams import Seams
@@ -51,17 +51,17 @@ def _nobody_takes_replays_on(seams: Seams) -> None:
 
 def _versions_count(seams: Seams) -> None:
     """The subscriptions' version is a counter, so an emptied store reaches the same number again."""
-    announce = Subscriptions._announce
+    announce = records.announce
 
-    def announce_by_ones(self: Any, subscription_id: str) -> None:
-        client = self._connection.redis
-        names = [shard.subscriptions_version for shard in self._connection.shards]
+    def announce_by_ones(connection: Any, subscription_id: str) -> None:
+        client = connection.redis
+        names = [shard.subscriptions_version for shard in connection.shards]
         versions = [int(client.get(name) or 0) + 1 for name in names]
-        announce(self, subscription_id)
+        announce(connection, subscription_id)
         for name, version in zip(names, versions, strict=True):
             client.set(name, version)
 
-    seams.put(Subscriptions, "_announce", announce_by_ones)
+    seams.put(records, "announce", announce_by_ones)
 
 
 def _unknown_is_removed(seams: Seams) -> None:
