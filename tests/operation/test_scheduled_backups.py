@@ -242,8 +242,8 @@ def test_older_backups_are_kept_until_the_new_one_is_verified(
     clock.now += DAY
     write = copying._copy
 
-    def damaged(connection: Any, file: Any, api_key: Any) -> int:
-        count = write(connection, file, api_key)
+    def damaged(connection: Any, file: Any, *more: Any) -> int:
+        count = write(connection, file, *more)
         file.seek(-60, os.SEEK_END)
         file.write(b"made up")
         return count
