@@ -193,6 +193,6 @@ def test_a_worker_and_store_killed_together_leave_no_process_behind(own: Relay) 
     pids = list(children(own.processes["worker"].pid))
     assert len(pids) == 2
     own.kill("store", signal.SIGKILL)
-    wait_for(lambda: "RQ waits" in own.logs() or "asking again" in own.logs())
+    wait_for(lambda: "RQ is waiting" in own.logs() or "asking again" in own.logs())
     own.kill("worker", signal.SIGKILL)
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 15)

@@ -102,7 +102,7 @@ def main() -> int:
     logging.getLogger("rq").setLevel(logging.WARNING)
     # It tries once a second.
     logging.getLogger("rq.worker").addFilter(OnceAMinuteFilter("could not connect to Redis"))
-    log.addFilter(OnceAMinuteFilter("RQ waits for the store"))
+    log.addFilter(OnceAMinuteFilter("RQ is waiting for the store"))
     store = Store(settings)
     _await_store(store)
     LOOPS.start(store.loop_reports.write)
