@@ -32,7 +32,7 @@ blueprint = Blueprint("devices", __name__, url_prefix="/v1/devices")
 
 # For devices that were registered before these fields existed.
 _LATER_FIELDS: dict[str, Any] = {
-    **dict.fromkeys(("silent_after_minutes", "working_hours")),
+    **dict.fromkeys(("same_visit_seconds", "silent_after_minutes", "working_hours")),
     "direction": "by_type",
     "require_callback_secret": False,
     "legacy_callbacks": "off",

@@ -42,7 +42,8 @@ COLUMNS = (
 class Rules:
     """When a day starts, and after when a first punch is late, in minutes after midnight; None: never late.
 
-    `same_visit`: punches less than so many seconds apart count as one, because people put their finger down twice.
+    `same_visit`: punches less than so many seconds apart count as one, because people put their finger down twice. A
+    device can have its own (`Site`).
     `longest_shift`: an out up to so many seconds after an in may belong to its day, although another one has begun.
     """
 
@@ -75,22 +76,30 @@ class Mark(NamedTuple):
 
 
 class Site(NamedTuple):
-    """The site of a device: its time zone, and the zone's name."""
+    """The site of a device: its time zone, the zone's name, and the device's own `Rules.same_visit`, if any."""
 
     zone: tzinfo
     name: str
+    same_visit: int | None = None
 
 
-def site(timezone_name: str | None, offset: int) -> Site:
+def site(timezone_name: str | None, offset: int, same_visit: int | None = None) -> Site:
     """Return the site of a device with this `timezone`.
 
     A device has UTC if its time zone was never set (None: the device was removed). Then the punch's own offset is
     used.
     """
     if timezone_name not in (None, "UTC"):
-        return Site(ZoneInfo(timezone_name), timezone_name)
+        return Site(ZoneInfo(timezone_name), timezone_name, same_visit)
     zone = timezone(timedelta(seconds=offset))
-    return Site(zone, "UTC" if offset == 0 else zone.tzname(None).removeprefix("UTC"))
+    name = "UTC" if offset == 0 else zone.tzname(None).removeprefix("UTC")
+    return Site(zone, name, same_visit)
+
+
+def _is_again(pair: tuple[Mark, Site], first: int, rules: Rules) -> bool:
+    """Return whether a punch repeats the one at `first`. The device of the later punch decides."""
+    mark, place = pair
+    return mark.at - first < (rules.same_visit if place.same_visit is None else place.same_visit)
 
 
 def day_of(at: int, zone: tzinfo, rules: Rules) -> date:
@@ -131,7 +140,7 @@ def by_day(marks: Iterable[tuple[Mark, Site]], rules: Rules) -> dict[date, list[
         if near < len(outs) and outs[near] <= last + NEARBY:
             ended = _end_by_direction(before, days[day], rules)
         else:
-            ended = _end_by_time(times, times.index(days[day][0][0].at), days[day], rules)
+            ended = _end_by_time(ordered, times.index(days[day][0][0].at), days[day], rules)
         before += days[day][:ended]
         days[day] = days[day][ended:]
     return {day: found for day, found in days.items() if found}
@@ -146,53 +155,58 @@ def _end_by_direction(
     once, if somebody goes straight into the next shift.
     """
     began = before[-1][0].at
-    visit = [pair for pair in marks if pair[0].at - marks[0][0].at < rules.same_visit]
+    visit = _visits(marks, rules)[0]
     left = list(takewhile(lambda pair: pair[0].direction == "out", visit))
     is_end = bool(left) and all(mark.direction == "in" for mark, _ in visit[len(left) :])
     if (
         is_end
         and before[-1][0].direction == "in"
-        and began + rules.same_visit <= left[0][0].at
+        and not _is_again(left[0], began, rules)
         and left[-1][0].at <= began + rules.longest_shift
     ):
         return len(left)
     return 0
 
 
-def _end_by_time(times: Sequence[int], first: int, marks: Sequence[tuple[Mark, Site]], rules: Rules) -> int:
+def _end_by_time(
+    ordered: Sequence[tuple[Mark, Site]], first: int, marks: Sequence[tuple[Mark, Site]], rules: Rules
+) -> int:
     """Return the same if no punch nearby is an out, so that only the times can show who works at night.
 
     Counted from the last long gap, an odd number of punches before the day's first one means that the person is at
-    work. `times` are those of all punches in order, and `first` is the place of the day's first one.
+    work. `ordered` are all punches, and `first` is the place of the day's first one.
     """
+    times = [mark.at for mark, _ in ordered]
     gap = min(LONGEST_GAP, rules.longest_shift)
     start = first
     while start and times[start] - times[start - 1] <= gap:
         start -= 1
         if times[first] - times[start] > rules.longest_shift:
             return 0
-    if len(_visits(times[start:first], rules)) % 2 == 0 or times[first] - times[first - 1] < rules.same_visit:
+    if len(_visits(ordered[start:first], rules)) % 2 == 0:
         return 0
-    visits = _visits([mark.at for mark, _ in marks], rules)
+    if _is_again(ordered[first], times[first - 1], rules):
+        return 0
+    visits = _visits(marks, rules)
     ended = 1
     # A break: back soon, and gone again before the shift gets too long.
     while (
         len(visits) >= ended + 2
-        and visits[ended][0] - visits[ended - 1][-1] <= LONGEST_BREAK
-        and visits[ended + 1][-1] - times[start] <= rules.longest_shift
+        and visits[ended][0][0].at - visits[ended - 1][-1][0].at <= LONGEST_BREAK
+        and visits[ended + 1][-1][0].at - times[start] <= rules.longest_shift
     ):
         ended += 2
     return sum(map(len, visits[:ended]))
 
 
-def _visits(times: Sequence[int], rules: Rules) -> list[list[int]]:
-    """Group times into visits: each is less than `same_visit` after the first one of its group."""
-    visits: list[list[int]] = []
-    for at in times:
-        if visits and at - visits[-1][0] < rules.same_visit:
-            visits[-1].append(at)
+def _visits(ordered: Iterable[tuple[Mark, Site]], rules: Rules) -> list[list[tuple[Mark, Site]]]:
+    """Group punches into visits: each is less than `same_visit` after the first one of its group."""
+    visits: list[list[tuple[Mark, Site]]] = []
+    for pair in ordered:
+        if visits and _is_again(pair, visits[-1][0][0].at, rules):
+            visits[-1].append(pair)
         else:
-            visits.append([at])
+            visits.append([pair])
     return visits
 
 
@@ -230,12 +244,12 @@ def summary(day: date, marks: Iterable[tuple[Mark, Site]], rules: Rules, now: fl
     first, last = ordered[0], ordered[-1]
     came: tuple[Mark, Site] | None = first
     went: tuple[Mark, Site] | None = last
-    if last[0].at - first[0].at < rules.same_visit:
+    visits = _visits(ordered, rules)
+    if len(visits) == 1:
         came, went = (None, last) if all(mark.direction == "out" for mark, _ in ordered) else (first, None)
     worked = went[0].at - came[0].at if came and went else None
-    present = _present_seconds([mark for mark, _ in ordered], rules)
-    visits = _visits([mark.at for mark, _ in ordered], rules)
-    if worked is None or _is_too_long([mark for mark, _ in ordered], present is not None, rules):
+    present = _present_seconds(ordered, rules)
+    if worked is None or _is_too_long(visits, present is not None, rules):
         worked = present = None
     ends = window(day, day, first[1].zone, rules)[1]
     # A shift that hasn't ended may end on the next day.
@@ -265,47 +279,40 @@ def summary(day: date, marks: Iterable[tuple[Mark, Site]], rules: Rules, now: fl
     }
 
 
-def _is_too_long(marks: Sequence[Mark], alternates: bool, rules: Rules) -> bool:
+def _is_too_long(visits: Sequence[list[tuple[Mark, Site]]], alternates: bool, rules: Rules) -> bool:
     """Return whether a shift would be longer than `longest_shift`, so that a punch must be missing.
 
     If ins and outs alternate, a person is away after each second visit, and this time isn't limited. Otherwise, it
     isn't known when they were away, so the whole time counts. A time longer than `LONGEST_GAP` that doesn't begin with
     an in and end with an out may as well be the rest between two shifts, so it isn't counted as work, either.
     """
-    visits: list[list[Mark]] = []
-    for mark in marks:
-        if visits and mark.at - visits[-1][0].at < rules.same_visit:
-            visits[-1].append(mark)
-        else:
-            visits.append([mark])
     if not rules.longest_shift:
         return False
-    if not alternates and visits[-1][0].at - visits[0][-1].at > rules.longest_shift:
+    if not alternates and visits[-1][0][0].at - visits[0][-1][0].at > rules.longest_shift:
         return True
     for came, went in list(pairwise(visits))[:: 2 if alternates else 1]:
         is_certain = _has("in", came) and _has("out", went)
         limit = rules.longest_shift if is_certain else min(LONGEST_GAP, rules.longest_shift)
-        if went[0].at - came[-1].at > limit:
+        if went[0][0].at - came[-1][0].at > limit:
             return True
     return False
 
 
-def _has(direction: str, marks: Iterable[Mark]) -> bool:
-    return any(mark.direction == direction for mark in marks)
+def _has(direction: str, visit: Iterable[tuple[Mark, Site]]) -> bool:
+    return any(mark.direction == direction for mark, _ in visit)
 
 
-def _present_seconds(marks: Sequence[Mark], rules: Rules) -> int | None:
+def _present_seconds(ordered: Sequence[tuple[Mark, Site]], rules: Rules) -> int | None:
     """Add up the time from each in to the next out; None unless ins and outs alternate, beginning with an in.
 
     A punch without a direction counts as the expected one. Of several punches in one visit, the first counts.
     """
-    marks = _without_meaningless_directions(marks)
     total = 0
     came: int | None = None
     latest: Mark | None = None
-    for mark in marks:
+    for mark, place in _without_meaningless_directions(ordered):
         expected = "out" if came is not None else "in"
-        is_again = latest is not None and mark.at - latest.at < rules.same_visit
+        is_again = latest is not None and _is_again((mark, place), latest.at, rules)
         if is_again and mark.direction in (None, latest and latest.direction):
             continue
         if mark.direction not in (None, expected):
@@ -318,17 +325,17 @@ def _present_seconds(marks: Sequence[Mark], rules: Rules) -> int | None:
     return total if came is None and latest is not None else None
 
 
-def _without_meaningless_directions(marks: Sequence[Mark]) -> Sequence[Mark]:
+def _without_meaningless_directions(ordered: Sequence[tuple[Mark, Site]]) -> Sequence[tuple[Mark, Site]]:
     """Replace each in and out of one device and instant by a punch without a direction, if there are only such pairs.
 
     Some machines send every punch as both.
     """
     directions: dict[tuple[int, str], set[str | None]] = {}
-    for mark in marks:
+    for mark, _ in ordered:
         directions.setdefault((mark.at, mark.device_id), set()).add(mark.direction)
     if any(found != {"in", "out"} for found in directions.values()):
-        return marks
-    return [mark._replace(direction=None) for mark in marks if mark.direction == "in"]
+        return ordered
+    return [(mark._replace(direction=None), place) for mark, place in ordered if mark.direction == "in"]
 
 
 def _local(pair: tuple[Mark, Site] | None) -> str | None:

@@ -38,6 +38,11 @@ DEVICE_TEXTS: dict[str, tuple[str, Any]] = {
         "them, for a device at an entrance or exit that has no buttons and sends every punch as CheckIn.",
         "by_type",
     ),
+    "same_visit_seconds": (
+        "A person's punch on this device less than this many seconds after another counts as the same one in the "
+        "attendance view. 0 counts every punch; null uses RELAY_SAME_VISIT_SECONDS.",
+        300,
+    ),
     "silent_after_minutes": (
         "Minutes without contact during working hours after which device.silent is published. 0 turns this "
         "off; null uses RELAY_SILENT_AFTER_MINUTES.",

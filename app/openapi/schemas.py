@@ -34,6 +34,12 @@ DEVICE = one(
             "to all of them.",
             *DIRECTIONS,
         ),
+        "same_visit_seconds": integer(
+            "Seconds within which a person's punches count as one in the attendance view. null uses "
+            "RELAY_SAME_VISIT_SECONDS.",
+            300,
+            null=True,
+        ),
         "silent_after_minutes": integer(
             "Minutes without contact during working hours after which the device counts as silent. 0 turns this off. "
             "null uses RELAY_SILENT_AFTER_MINUTES.",

@@ -93,6 +93,9 @@ class DeviceBody(Body):
     mode = fields.String(load_default="native", validate=OneOf(MODES))
     timezone = fields.String(load_default="UTC", validate=Length(max=64, then=_check_timezone))
     direction = fields.String(load_default="by_type", validate=OneOf(DIRECTIONS))
+    same_visit_seconds = fields.Integer(
+        load_default=None, allow_none=True, strict=True, validate=Range(0, 3_600)
+    )
     silent_after_minutes = fields.Integer(
         load_default=None, allow_none=True, strict=True, validate=Range(0, 43_200)
     )

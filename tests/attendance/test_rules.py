@@ -15,14 +15,16 @@ DAY = date(2026, 11, 24)
 LATER = 2_000_000_000.0
 
 
-def mark(clock: str, direction: str | None = None, device: str = "A", zone: str = KOLKATA) -> Any:
+def mark(
+    clock: str, direction: str | None = None, device: str = "A", zone: str = KOLKATA, visit: int | None = None
+) -> Any:
     """Return a punch at a time such as `02:00`, or at `25 02:00` for another day."""
     day, _, hour = clock.rpartition(" ")
     at = datetime.fromisoformat(f"2026-11-{day or '24'}T{hour}").replace(tzinfo=ZoneInfo(zone))
     offset = at.utcoffset()
     assert offset is not None
     seconds = int(offset.total_seconds())
-    return Mark(int(at.timestamp()), seconds, device, direction), site(zone, seconds)
+    return Mark(int(at.timestamp()), seconds, device, direction), site(zone, seconds, visit)
 
 
 def row(*marks: Any, rules: Rules | None = None, now: float = LATER) -> dict[str, Any]:
@@ -64,6 +66,40 @@ def test_two_punches_within_two_minutes_count_as_one_visit() -> None:
     longer, none = Rules(same_visit=300), Rules(same_visit=0)
     assert row(mark("09:00:00"), mark("09:04:59"), rules=longer)["last_out"] is None
     assert row(mark("09:00:00"), mark("09:00:01"), rules=none)["last_out"] is not None
+
+
+def test_a_device_can_have_its_own_time_within_which_punches_count_as_one() -> None:
+    assert row(mark("09:00:00", visit=300), mark("09:04:59", visit=300))["last_out"] is None
+    assert row(mark("09:00:00", visit=300), mark("09:05:00", visit=300))["last_out"] is not None
+    assert row(mark("09:00:00", visit=0), mark("09:00:01", visit=0))["last_out"] is not None
+    assert row(mark("09:00:00"), mark("09:01:59"), rules=Rules(same_visit=60))["last_out"] is not None
+
+
+def test_the_device_of_the_later_punch_decides_whether_it_is_repeated() -> None:
+    strict, patient = {"device": "A", "visit": 0}, {"device": "B", "visit": 600}
+    assert row(mark("09:00:00", **strict), mark("09:05:00", **patient))["last_out"] is None
+    assert row(mark("09:00:00", **patient), mark("09:05:00", **strict))["last_out"] is not None
+
+
+def test_hours_present_leave_out_punches_that_their_device_repeats() -> None:
+    turnstile = {"device": "T", "visit": 600}
+    found = row(
+        mark("09:00", "in", **turnstile),
+        mark("09:05", "in", **turnstile),
+        mark("13:00", "out", **turnstile),
+        mark("13:04", "out", **turnstile),
+        mark("14:00", "in"),
+        mark("18:00", "out"),
+    )
+    assert found["present_hours"] == 8.0
+    assert row(mark("09:00", "in"), mark("09:05", "in"), mark("18:00", "out"))["present_hours"] is None
+
+
+def test_a_night_shift_ends_with_a_punch_that_its_device_does_not_repeat() -> None:
+    night = [mark("24 23:58", "in", visit=0), mark("25 00:00:30", "out", visit=0)]
+    assert list(by_day(night, Rules())) == [DAY]
+    night = [mark("24 23:58", "in", visit=600), mark("25 00:00:30", "out", visit=600)]
+    assert len(by_day(night, Rules())) == 2
 
 
 def test_a_punch_is_missing_only_once_the_day_is_over() -> None:

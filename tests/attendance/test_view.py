@@ -314,3 +314,20 @@ def test_a_device_with_direction_out_ends_a_shift_regardless_of_punch_type(offic
         punch(device, user, at(day, clock), Type="CheckIn")
     found = row(office, day, user)
     assert (found["worked_hours"], found["present_hours"]) == (9.0, 8.0)
+
+
+def test_a_device_can_count_repeated_punches_in_its_own_way(office: Relay) -> None:
+    device, user, day = office.device(timezone=KOLKATA, same_visit_seconds=600), a_user(), days_ago(2)
+    for clock in ("09:00", "09:05"):
+        punch(device, user, at(day, clock), Type="CheckIn")
+    path = f"/v1/devices/{device.id}"
+    assert office.get(path)["same_visit_seconds"] == 600
+    assert row(office, day, user)["last_out"] is None
+    for seconds, is_out in ((0, True), (301, False), (None, True)):  # the default is two minutes
+        assert (
+            office.call("PATCH", path, json={"same_visit_seconds": seconds}).json()["same_visit_seconds"]
+            == seconds
+        )
+        assert (row(office, day, user)["last_out"] is not None) is is_out, seconds
+    for wrong in (-1, 3_601, "60", 1.5):
+        problem(office.call("PATCH", path, json={"same_visit_seconds": wrong}), 422, "same_visit_seconds")

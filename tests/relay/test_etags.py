@@ -128,6 +128,7 @@ def test_null_resets_a_devices_field_to_its_default(relay: Relay) -> None:
         "direction": "in",
         "label": "Gate",
         "serial_number": "1",
+        "same_visit_seconds": 0,
         "silent_after_minutes": 5,
         "working_hours": "Mon-Fri 08:00-18:00",
     }

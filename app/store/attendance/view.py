@@ -252,7 +252,8 @@ class Attendance:
         begin, end = window(first, last, self._zone(sites), self._rules)
         # A shift of the day before may continue, and the day after may begin with the end of a shift.
         marks = self._marks(people, begin - READ_BEFORE, end + READ_AFTER)
-        timezones = self._devices.timezones({mark.device_id for found in marks.values() for mark in found})
+        records = self._devices.records({mark.device_id for found in marks.values() for mark in found})
+        timezones = {device_id: record["timezone"] for device_id, record in records.items()}
         employees = self._known.employees(
             (user_id, device_id)
             for user_id, found in marks.items()
@@ -265,7 +266,9 @@ class Attendance:
             for mark in marks.get(user_id, ()):
                 place = known_sites.get(mark[1:3])
                 if place is None:
-                    place = known_sites[mark[1:3]] = site(timezones.get(mark.device_id), mark.offset)
+                    own = records.get(mark.device_id, {})
+                    place = site(own.get("timezone"), mark.offset, own.get("same_visit_seconds"))
+                    known_sites[mark[1:3]] = place
                 if sites.takes(mark.device_id, timezones):
                     employee = employees.get((user_id, mark.device_id))
                     who = employee.employee_id if employee else None

@@ -53,6 +53,10 @@ class DeviceStatus:
 
     def timezones(self, device_ids: Iterable[str]) -> dict[str, str]:
         """Return the present time zones of devices, without those that aren't registered."""
+        return {device_id: record["timezone"] for device_id, record in self.records(device_ids).items()}
+
+    def records(self, device_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the present records of devices, without those that aren't registered."""
         wanted = [(device_id, self._connection.shard_of(device_id)) for device_id in device_ids]
         placed = [(device_id, shard) for device_id, shard in wanted if shard is not None]
         records = asked(
@@ -61,13 +65,13 @@ class DeviceStatus:
             lambda pipeline, place: pipeline.hget(place[1].device(place[0]), "record"),
             raise_on_error=False,
         )
-        found: dict[str, str] = {}
+        found: dict[str, dict[str, Any]] = {}
         for (device_id, _), record in records:
             with left_out(f"device {device_id}"):
                 if isinstance(record, Exception):
                     raise record
                 if record is not None:
-                    found[device_id] = orjson.loads(record)["timezone"]
+                    found[device_id] = orjson.loads(record)
         return found
 
     def status(self, device_id: str) -> dict[str, Any]:

@@ -152,6 +152,8 @@ export interface Device {
   timezone: string;
   /** Direction of the device's punches: `by_type` follows the type of each punch; `in` or `out` applies to all of them. */
   direction: string;
+  /** Seconds within which a person's punches count as one in the attendance view. null uses RELAY_SAME_VISIT_SECONDS. */
+  same_visit_seconds: number | null;
   /** Minutes without contact during working hours after which the device counts as silent. 0 turns this off. null uses RELAY_SILENT_AFTER_MINUTES. */
   silent_after_minutes: number | null;
   /** Hours during which contact is expected. null uses RELAY_WORKING_HOURS. */

@@ -158,6 +158,8 @@ class Device(TypedDict):
     """Time zone for times without an offset."""
     direction: str
     """Direction of the device's punches: `by_type` follows the type of each punch; `in` or `out` applies to all of them."""
+    same_visit_seconds: int | None
+    """Seconds within which a person's punches count as one in the attendance view. null uses RELAY_SAME_VISIT_SECONDS."""
     silent_after_minutes: int | None
     """Minutes without contact during working hours after which the device counts as silent. 0 turns this off. null uses RELAY_SILENT_AFTER_MINUTES."""
     working_hours: str | None
