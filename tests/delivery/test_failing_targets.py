@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+import time
+from datetime import datetime, timedelta
 from typing import Any
 
 from app.store.server.keys import DEVICES, Shard
@@ -148,9 +149,11 @@ def test_late_failures_of_a_former_url_do_not_count_for_the_present_one(
 def test_changing_the_target_resets_its_failures(relay: Relay, device: Device, receiver: Receiver) -> None:
     body = {"target_url": GONE, "events": ["*"], "filters": {"device_ids": [device.id]}}
     subscription = relay.call("POST", "/v1/subscriptions", json=body).json()
+    began = time.time()
     punch(device, 3)
     wait_for(lambda: shown(relay, subscription)["retrying"] >= 1)
-    assert shown(relay, subscription)["failing_since"]
+    since = datetime.fromisoformat(shown(relay, subscription)["failing_since"]).timestamp()
+    assert began - 1 <= since <= time.time()
     change(relay, subscription, target_url=receiver.url)
     receiver.wait(3)
     expected = [event["id"] for event in relay.events(device_id=device.id)]

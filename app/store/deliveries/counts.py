@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ class DeliveryCounts:
 
     def health(self, subscription_id: str) -> dict[str, Any]:
         """Return the counts of deliveries in all shards, and since when the target has been failing."""
-        told = self.overview([subscription_id], 0.0)[subscription_id]
+        told = self.overview([subscription_id], time.time())[subscription_id]
         return {name: told[name] for name in ("pending", "retrying", "dead", "delivered", "failing_since")}
 
     def overview(self, subscription_ids: Sequence[str], now: float) -> dict[str, dict[str, Any]]:
