@@ -62,4 +62,5 @@ def configure(level: str, form: str = "text") -> None:
             logging.Formatter("%(asctime)s %(levelname)-7s %(name)s %(message)s", datefmt="%H:%M:%S")
         )
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    for library in ("urllib3", "alembic"):
+        logging.getLogger(library).setLevel(logging.WARNING)
