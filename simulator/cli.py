@@ -109,7 +109,7 @@ def simulator(
     callbacks: str | None,
     lenient: bool | None,
 ) -> None:
-    """Run a simulated Cams gateway, with a simulated device that punches automatically."""
+    """Run a simulated Cams gateway. Its simulated device punches automatically."""
     if context.invoked_subcommand is not None:
         return
     from simulator.gateway import Gateway
@@ -259,7 +259,7 @@ def batch(url: str, stgid: str | None, count: int) -> None:
 @_target
 @_switches
 def switch(url: str, stgid: str | None, **switches: Any) -> None:
-    """Change which callbacks a device sends, in which version, and what it accepts."""
+    """Change which callbacks a device sends, and how. Also changes what it accepts."""
     settings = _settings(**switches)
     if not settings:
         raise click.ClickException(

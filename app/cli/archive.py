@@ -18,7 +18,7 @@ _NONE = (
 @click.group(invoke_without_command=True)
 @click.pass_context
 def archive(context: click.Context) -> None:
-    """Show up to which time events are archived, and what the archive contains."""
+    """Show what is archived, and up to which time."""
     if context.invoked_subcommand is None:
         _show()
 

@@ -12,7 +12,7 @@ from app.settings.table import Settings
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="Number of entries to print.")
 @with_settings
 def audit(settings: Settings, limit: int) -> None:
-    """Print the audit log, newest entries first, one JSON object per line."""
+    """Print the audit log. The newest entries come first, one JSON object per line."""
     import orjson
 
     with asked_store(settings) as kept:

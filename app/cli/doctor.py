@@ -18,7 +18,7 @@ from app.settings.unknown import unknown_variables
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @with_settings
 def doctor(settings: Settings, as_json: bool) -> None:
-    """Check the configuration and print each problem and warning with its fix.
+    """Find problems. Prints each problem and warning with its fix.
 
     A problem (✗) means that something doesn't work now. The exit status is then 1. A warning (!) means that something
     may go wrong. If there are only warnings, the exit status is 0. The last line says how many there are. If

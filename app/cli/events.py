@@ -50,7 +50,7 @@ def tail(
     follow: bool,
     as_json: bool,
 ) -> None:
-    """Print the latest events, oldest first, and then new events as they arrive. Press Ctrl-C to stop."""
+    """Print events as they arrive, after the latest stored ones. Press Ctrl-C to stop."""
     given = {"type": event_type, "device_id": device_id, "user_id": user_id}
     query = {name: value for name, value in given.items() if value}
     with operator(settings) as api, suppress(KeyboardInterrupt):

@@ -106,7 +106,7 @@ def rename_key(settings: Settings, key_id: str, name: str, as_json: bool) -> Non
 @as_json
 @with_settings
 def rotate_key(settings: Settings, key_id: str, overlap: int, as_json: bool) -> None:
-    """Create a new secret for the API key with the ID KEY_ID, and print it. It is not shown again.
+    """Replace the secret of an API key. Prints the new secret, which is not shown again.
 
     Name, scopes and ID stay the same. To replace the first key, change RELAY_API_KEY or remove the file api_key in the
     data folder, and restart the relay.

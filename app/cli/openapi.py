@@ -31,7 +31,7 @@ import click
     help="URL of the relay, used as the server in the description.",
 )
 def describe(form: str, version: str | None, tag: str | None, webhooks: bool, url: str) -> None:
-    """Print the OpenAPI description, the same as /openapi.json and /openapi.yaml.
+    """Print the OpenAPI description. It is the same as /openapi.json and /openapi.yaml.
 
     The relay doesn't need to be running.
     """

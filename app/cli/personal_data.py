@@ -30,7 +30,7 @@ def _check_device(kept: Store, device_id: str | None) -> None:
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @with_settings
 def forget(settings: Settings, user_id: str, device_id: str | None, yes: bool) -> None:
-    """Erase a person's data from the store, and print what was erased.
+    """Erase a person's data. Prints what was erased.
 
     The data on devices is not erased. Delete the user there first. Otherwise, the devices will report the user again.
     Backups and events that have already been delivered are not changed either.

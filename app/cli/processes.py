@@ -65,7 +65,7 @@ def web(settings: Settings) -> None:
 )
 @with_settings_to_run
 def worker(settings: Settings, processes: int | None) -> None:
-    """Run the worker, which handles commands, deliveries, retries, replays and maintenance."""
+    """Run the worker. It handles commands, deliveries, retries, replays and maintenance."""
     from app.base.log import configure
     from app.run.supervisor import Supervisor
 

@@ -11,7 +11,7 @@ from app.settings.table import Settings
 @click.command()
 @with_settings
 def rekey(settings: Settings) -> None:
-    """Re-encrypt all data that is encrypted with RELAY_SECRET_KEY_OLD, using RELAY_SECRET_KEY.
+    """Re-encrypt all data with a new key. RELAY_SECRET_KEY is the new key, and RELAY_SECRET_KEY_OLD the old one.
 
     First, restart every process with both keys. Then run this command. The relay can keep running. Finally, remove
     RELAY_SECRET_KEY_OLD. If this command is interrupted, run it again.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def spool(context: click.Context) -> None:
-    """List the callbacks that are waiting, parked or unreadable on this machine's disk."""
+    """List the callbacks that are on this machine's disk. They are waiting, parked or unreadable."""
     if context.invoked_subcommand is None:
         _list()
 
@@ -70,7 +70,7 @@ def _time(at: float) -> str:
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @with_settings
 def accept_store(settings: Settings, yes: bool) -> None:
-    """Accept the current store for the callbacks on this machine's disk.
+    """Accept the current store. It then takes the callbacks on this machine's disk.
 
     If you have emptied or replaced the store on purpose, run this on each machine with a web process. Callbacks
     waiting on this machine's disk are then saved to the store. Callbacks from devices that the store doesn't know are
@@ -97,9 +97,9 @@ def accept_store(settings: Settings, yes: bool) -> None:
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @with_settings
 def discard(settings: Settings, device_id: str, file: Path | None, without_copy: bool, yes: bool) -> None:
-    """Discard the parked callbacks of a device that won't be registered again.
+    """Discard the parked callbacks of a device.
 
-    Without --save-to or --discard, the command only shows which callbacks would be discarded. Callbacks that arrive
+    Do this only if the device won't be registered again. Without --save-to or --discard, the command only shows which callbacks would be discarded. Callbacks that arrive
     later are not discarded. If you need the copy after all, register the device, move the file into the spool
     folder, and give it a name that ends in .parked.
     """

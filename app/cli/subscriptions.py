@@ -15,7 +15,7 @@ from app.settings.table import Settings
 
 @click.group()
 def subscriptions() -> None:
-    """List and enable subscriptions, and send test events and replays to them."""
+    """List and enable subscriptions, and replay events."""
 
 
 @subscriptions.command("list")
@@ -107,7 +107,7 @@ def replay(
     event_ids: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Deliver stored events again, either those received since a time or those with the given IDs."""
+    """Deliver stored events again, selected by time or by ID."""
     if event_ids and (since or until):
         raise click.UsageError("--event-id can't be combined with --since or --until")
     given = {"since": since, "until": until, "event_ids": list(event_ids)}

@@ -21,7 +21,10 @@ REJECTED = 3
 
 @click.group()
 def connector() -> None:
-    """Send punches from devices whose software only writes to a file or a database."""
+    """Send punches from files and databases.
+
+    This is for devices whose software only writes to a file or a database.
+    """
 
 
 @connector.command("file")
@@ -68,7 +71,7 @@ def try_command(
     from_end: bool,
     **shared: Any,
 ) -> None:
-    """Show the first rows of a file as they would be sent, and the rows that would be rejected.
+    """Show what would be sent of a file. The rows that would be rejected are shown, too.
 
     This command takes the options of `connector file`, and reads the whole file once. It doesn't send or write
     anything, and doesn't need a callback URL, AuthToken or Security Key. --from-end, --state, --rejects, --memory,
