@@ -34,10 +34,10 @@ def copied(database: Database, before: Mapping[int, Place]) -> Iterator[tuple[st
 
     def chunk(statement: Any) -> list[Any]:
         with database.reading() as connection:
-            return [] if connection is None else list(connection.execute(statement.limit(_CHUNK)).all())
+            return [] if connection is None else list(connection.execute(statement.limit(_CHUNK)).mappings())
 
     for row in chunk(select(data_keys)):
-        yield KEYS, [(orjson.dumps(row.number), row.sealed)]
+        yield KEYS, [(orjson.dumps(row["number"]), row["sealed"])]
     for table, kind in ((punches, PUNCHES), (events, EVENTS)):
         key, after = list(table.primary_key.columns), None
         while True:
@@ -47,15 +47,16 @@ def copied(database: Database, before: Mapping[int, Place]) -> Iterator[tuple[st
             rows = chunk(statement)
             pairs: Pairs = []
             for row in rows:
-                values = {str(name): value for name, value in row._mapping.items()}
+                values = dict(row)
                 sealed = values.pop("body", b"")
-                if kind == PUNCHES or row.shard not in before or (row.ms, row.sequence) < before[row.shard]:
+                entry = (values["ms"], values["sequence"])
+                if kind == PUNCHES or values["shard"] not in before or entry < before[values["shard"]]:
                     pairs.append((orjson.dumps(values), sealed))
             if pairs:
                 yield kind, pairs
             if len(rows) < _CHUNK:
                 break
-            after = tuple(rows[-1]._mapping[column.name] for column in key)
+            after = tuple(rows[-1][column.name] for column in key)
 
 
 class Restoring:
