@@ -51,12 +51,14 @@ SUBSCRIPTION["properties"]["signatures"] |= {"default": list(DEFAULT_SIGNATURES)
 # Generators of clients would call it EventType, which is another schema.
 SUBSCRIPTION["properties"]["event_types"]["items"]["title"] = "EventPattern"
 SUBSCRIPTION["properties"]["field_mapping"] = field_mapping(DESCRIPTION)
-SUBSCRIPTION_CHANGE = change_of(SUBSCRIPTION, "secret")
+SUBSCRIPTION_CHANGE = change_of(SUBSCRIPTION, *SubscriptionBody.ONCE)
 REPLAY = described(ReplayBody(), REPLAY_TEXTS, since="date-time", until="date-time")
 TEST = described(TestBody(), TEST_TEXTS)
 PREVIEW = described(PreviewBody(), {name: SUBSCRIPTION_TEXTS[name] for name in _PREVIEWED} | PREVIEW_TEXTS)
 PREVIEW["properties"]["field_mapping"] = field_mapping(DESCRIPTION)
 KEY = described(KeyBody(), KEY_TEXTS)
+# Generators of models would call it DeviceId, which is the name of a filter's device ID, with another limit.
+KEY["properties"]["device_ids"]["items"]["title"] = "ApiKeyDeviceId"
 KEY_CHANGE = change_of(KEY, "scopes", "device_ids")
 KEY_ROTATION = described(KeyRotation(), KEY_ROTATION_TEXTS)
 SIGNING_KEY_ROTATION = described(SigningKeyRotation(), SIGNING_KEY_ROTATION_TEXTS)

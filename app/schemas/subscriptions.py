@@ -11,7 +11,7 @@ from marshmallow import ValidationError, fields, pre_load, validates_schema
 
 from app.base.request_schema import LONGEST_TIME, Body, Length, OneOf, Range
 from app.events.formats import FORMATS
-from app.events.templates import TemplateError, parse
+from app.events.templates import LONGEST, TemplateError, parse
 from app.events.types import EVENT_TYPES, PUNCH_TYPES, is_pattern
 from app.schemas.field_mapping import check_field_mapping
 from app.schemas.target_url import TargetUrl
@@ -119,7 +119,7 @@ def _template() -> fields.Field[Any]:
     return fields.String(
         load_default=None,
         allow_none=True,
-        validate=_check_template,
+        validate=Length(max=LONGEST, then=_check_template),
         metadata={"examples": ["{{user_name}} at {{device_label}}"]},
     )
 
