@@ -10,6 +10,7 @@ from app.health.findings import Problem
 from app.store import Store
 from app.store.subscriptions.orphans import orphan_reason
 from app.store.subscriptions.records import Subscription
+from app.store.subscriptions.signing_keys import UnreadableSigningKeys
 from app.store.upkeep.hold import is_held
 
 _MOST_NAMED = 5
@@ -31,7 +32,11 @@ def target_problems(store: Store) -> list[str]:
     subscriptions = [one for one in subscriptions if not is_held(one)]
     counts = store.delivery_counts.overview([one.id for one in subscriptions], time.time())
     keys = store.api_keys.ids()
-    found: list[str] = [*_held_warnings(len(held)), *_without_key_warnings(subscriptions, keys)]
+    found: list[str] = [
+        *_held_warnings(len(held)),
+        *_without_key_warnings(subscriptions, keys),
+        *_signing_key_problems(store, subscriptions),
+    ]
     for subscription in subscriptions:
         name = f"Subscription {subscription.id} ({_origin(subscription.target_url)})"
         since = counts[subscription.id]["failing_since"]
@@ -79,6 +84,22 @@ def _without_key_warnings(subscriptions: list[Subscription], keys: set[str] | No
         f"The API keys that created these subscriptions were deleted: {named}{more}. They still receive events. "
         "Delete those that aren't needed, in the console or with DELETE /v1/subscriptions/{id}."
     ]
+
+
+def _signing_key_problems(store: Store, subscriptions: list[Subscription]) -> list[str]:
+    """Return that the signing keys can't be read, if a subscription needs them."""
+    if not any("ed25519" in one.signed_with for one in subscriptions):
+        return []
+    try:
+        store.signing_keys.all()
+    except UnreadableSigningKeys:
+        return [
+            Problem(
+                "The stored signing keys can't be read, so deliveries may lack the Ed25519 signature, and receivers "
+                "can't read the public keys. Replace them with POST /v1/signing-keys/rotate."
+            )
+        ]
+    return []
 
 
 def _held_warnings(count: int) -> list[str]:

@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from app.base.vault import SealError
+from app.health.delivery_checks import target_problems
 from app.settings.table import load
 from app.store import Store
 from app.store.server.keys import SIGNING_KEYS
@@ -135,18 +136,53 @@ def test_the_key_set_is_public_and_may_be_cached_but_only_admin_rotates(relay: R
     problem(relay.call("POST", ROTATE, key=key), 403)
 
 
-def test_damaged_keys_are_reported_and_a_rotation_replaces_them(relay: Relay, receiver: Receiver) -> None:
+def damaged(relay: Relay, value: bytes | list[bytes]) -> None:
+    """Replace the stored keys by a value that isn't encrypted, or by one of another type."""
+    client = Store(load(relay.environment)).connection.redis
+    client.delete(SIGNING_KEYS)
+    client.rpush(SIGNING_KEYS, *value) if isinstance(value, list) else client.set(SIGNING_KEYS, value)
+
+
+DAMAGED = pytest.mark.parametrize("value", [b"damaged", [b"another type"]])
+
+
+@DAMAGED
+def test_damaged_keys_are_reported_and_a_rotation_replaces_them(
+    relay: Relay, receiver: Receiver, value: bytes | list[bytes]
+) -> None:
     relay.subscribe(receiver, signatures=["hmac", "ed25519"])
     kept = Store(load(relay.environment))
-    stored = kept.connection.redis.get(SIGNING_KEYS)
     with pytest.raises(SealError):
-        kept.vault.open("device", stored)  # it is encrypted, and for this purpose only
-    kept.connection.redis.set(SIGNING_KEYS, b"damaged")
+        # It is encrypted, and for this purpose only.
+        kept.vault.open("device", kept.connection.redis.get(SIGNING_KEYS))
+    damaged(relay, value)
     problem(relay.session.get(relay.url + WELL_KNOWN), 409)
+    assert any("The stored signing keys can't be read" in one for one in target_problems(kept))
     (key,) = relay.call("POST", ROTATE, json={}).json()["keys"]
+    assert not target_problems(kept)
     punch(relay.device())
     (got,) = receiver.wait(1)
     assert is_signed(got, key)
+
+
+@DAMAGED
+def test_damaged_keys_stop_no_delivery(relay: Relay, receiver: Receiver, value: bytes | list[bytes]) -> None:
+    device, (key,) = relay.device(), key_set(relay)
+    relay.subscribe(receiver, signatures=["ed25519"], headers={"X-Signed": "ed25519"})
+    punch(device)
+    receiver.wait(1)
+    damaged(relay, value)
+    relay.subscribe(receiver, headers={"X-Signed": "hmac"})  # the worker reads the keys again
+    punch(device)
+    got = {one.headers["x-signed"]: one for one in receiver.wait(3)[1:]}
+    assert signatures(got["hmac"], "v1")
+    assert is_signed(got["ed25519"], key)  # the worker still has it
+
+    relay.kill("worker")
+    relay.start("worker")
+    punch(device)
+    got = {one.headers["x-signed"]: one for one in receiver.wait(5)[3:]}
+    assert signatures(got["hmac"], "v1") and "webhook-signature" not in got["ed25519"].headers
 
 
 def test_other_signatures_make_another_subscription(relay: Relay, receiver: Receiver) -> None:

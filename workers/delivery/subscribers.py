@@ -118,14 +118,16 @@ class Subscribers:
         return {name: subscription for name, (_, subscription) in read.items()}
 
     async def _read_signing_keys(self, subscriptions: Iterable[Subscription]) -> None:
-        """Read the signing keys if a subscription needs them. If they are damaged, deliveries lack that signature."""
+        """Read the signing keys if a subscription needs them.
+
+        If they are damaged, those that were read before still sign. Without any, deliveries lack that signature.
+        """
         context = self._context
         if not any("ed25519" in subscription.signed_with for subscription in subscriptions):
             return
         try:
             context.signing_keys = await asyncio.to_thread(context.store.signing_keys.all)
         except UnreadableSigningKeys:
-            context.signing_keys = ()
             log.error("the signing keys can't be read. Rotate them (POST /v1/signing-keys/rotate)")
 
     async def _note_unreadable(self) -> None:

@@ -10,8 +10,10 @@ import time
 from dataclasses import dataclass
 
 import orjson
+import redis
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from app.base.store_errors import is_wrong_type
 from app.base.vault import SealError
 from app.store.server.connection import Connection
 from app.store.server.keys import SIGNING_KEYS
@@ -60,7 +62,7 @@ class SigningKeys:
         Raises UnreadableSigningKeys.
         """
         while True:
-            stored = self._connection.redis.get(SIGNING_KEYS)
+            stored = self._stored()
             if stored is not None:
                 return [key for key in self._read(stored) if key.is_valid]
             self._connection.redis.set(SIGNING_KEYS, self._pack([_new_key()]), nx=True)
@@ -71,7 +73,11 @@ class SigningKeys:
         Returns the key pairs that sign now, newest first.
         """
         while True:
-            stored = self._connection.redis.get(SIGNING_KEYS)
+            try:
+                stored = self._stored()
+            except UnreadableSigningKeys:
+                self._connection.redis.delete(SIGNING_KEYS)  # it has another type, so it can't be compared
+                continue
             try:
                 keys = self._rotated([] if stored is None else self._read(stored), seconds)
             except UnreadableSigningKeys:
@@ -79,6 +85,16 @@ class SigningKeys:
             if self._replaced(stored, self._pack(keys)):
                 announce(self._connection, "")
                 return keys
+
+    def _stored(self) -> bytes | None:
+        """Return the stored value. Raises UnreadableSigningKeys if it has another type, and redis errors."""
+        try:
+            stored: bytes | None = self._connection.redis.get(SIGNING_KEYS)
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            raise UnreadableSigningKeys from None
+        return stored
 
     def _rotated(self, present: list[SigningKey], seconds: int) -> list[SigningKey]:
         end = time.time() + seconds
