@@ -30,7 +30,7 @@ from app.web.application import create_app
 from tests.harness import API_KEY, ROOT
 from tests.stores import Server
 from workers.rq.archiving import Archiving
-from workers.rq.removal import remove_older
+from workers.rq.removal import remove_all_old, remove_older
 
 SHARD = Shard(0)
 KEY = "made-up-secret-key-for-tests-only-0123456789"
@@ -114,6 +114,22 @@ def test_what_is_removed_from_the_store_is_in_the_archive(kept: Store) -> None:
     page = kept.events.page(Query(), 1_000)
     rest = kept.events.page(Query(), 5_000, page.next_cursor)
     assert [event["id"] for event in page.events + rest.events] == before
+
+
+def test_a_clock_that_jumps_years_ahead_removes_nothing_for_a_day(kept: Store) -> None:
+    add(kept, 10)
+    archive_all(kept)
+    everything = archived(kept)
+    kept.audit.record("key_first", "device.registered", device_id="D1")
+    jumped = time.time() + 4 * 365 * 86_400
+    for _ in range(24):  # it runs each hour
+        remove_all_old(kept, jumped)
+    assert archived(kept) == stored(kept) == everything
+    assert kept.audit.page(10)[0]
+
+    remove_all_old(kept, jumped)  # nobody has corrected the clock, so it is probably right
+    assert archived(kept) == stored(kept) == []
+    assert not kept.audit.page(10)[0]
 
 
 def test_nothing_is_removed_from_the_store_that_could_not_be_archived(

@@ -27,7 +27,7 @@ from app.store.server.connection import rewrite_append_only_files
 from app.store.server.keys import PUBLIC_URL_DUE, REWRITTEN, UPKEEP, Shard
 from workers.delivery.retry_schedule import MAX_RETRY_AFTER
 from workers.rq.former_jobs import take_over
-from workers.rq.removal import remove_from_archive, remove_older
+from workers.rq.removal import remove_all_old
 
 log = logging.getLogger("relay.jobs")
 
@@ -258,11 +258,7 @@ def upkeep() -> None:
     """Remove data that is older than the retention or from subscriptions that are gone, and set dates for old keys."""
     kept = store()
     kept.devices.date_former_keys()
-    kept.api_keys.remove_expired()
-    remove_older(kept, int((time.time() - kept.settings.retention_days * 86_400) * 1000))
-    remove_from_archive(kept)
-    kept.event_reader.trim(int((time.time() - kept.settings.retention_days * 86_400) * 1000))
-    kept.audit.trim(int((time.time() - kept.settings.audit_days * 86_400) * 1000))
+    remove_all_old(kept, time.time())
     client = kept.connection.redis
     if client.set(REWRITTEN, "", nx=True, ex=_UNDER_WAY_SECONDS):
         _write_anew(kept)

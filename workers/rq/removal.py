@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -24,8 +23,24 @@ _ARCHIVED_BATCHES = 1_000  # of each shard; the thread that writes the archive h
 _COMMANDS_MS = 2 * 86_400 * 1000
 
 
-def remove_older(kept: Store, oldest: int) -> None:
-    """Remove data from before a time (ms), except data that expires by itself, such as photos and commands."""
+def remove_all_old(kept: Store, now: float) -> None:
+    """Remove everything whose time is up from the store and the archive, except data that expires by itself.
+
+    If the clock is doubted, this only removes what doesn't depend on it.
+    """
+    oldest_ms = int((now - kept.settings.retention_days * 86_400) * 1000)
+    if remove_older(kept, oldest_ms):
+        remove_from_archive(kept, now)
+        kept.api_keys.remove_expired()
+        kept.event_reader.trim(oldest_ms)
+        kept.audit.trim(int((now - kept.settings.audit_days * 86_400) * 1000))
+
+
+def remove_older(kept: Store, oldest: int) -> bool:
+    """Remove data from before a time (ms), except data that expires by itself, such as photos and commands.
+
+    Returns False if nothing was removed because of its age, because the clock is doubted.
+    """
     doubted = _clock_is_doubted(kept, oldest)
     stays = _removable(kept, oldest)
     for shard in kept.connection.shards:
@@ -36,6 +51,7 @@ def remove_older(kept: Store, oldest: int) -> None:
         for subscription_id in kept.subscriptions.ids():
             with _damage_left_alone():
                 kept.replay_records.remove_older(subscription_id, oldest)
+    return not doubted
 
 
 def _removable(kept: Store, oldest_ms: int) -> dict[int, str]:
@@ -150,9 +166,9 @@ def _damage_left_alone() -> Iterator[None]:
         loop.failed(error)
 
 
-def remove_from_archive(kept: Store) -> None:
-    """Remove events from the archive that are older than RELAY_ARCHIVE_DAYS."""
-    opened, now = kept.past.opened(), time.time()
+def remove_from_archive(kept: Store, now: float) -> None:
+    """Remove events from the archive that are older than RELAY_ARCHIVE_DAYS at a time (s since 1970)."""
+    opened = kept.past.opened()
     if opened is None:
         return
     archive, store_id = opened
