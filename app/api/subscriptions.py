@@ -175,6 +175,7 @@ def _create(fields: dict[str, Any]) -> Subscription:
 
 @blueprint.post("/preview")
 @needs("subscriptions:write")
+@limited_by_device
 def preview() -> Response:
     """Returns the body that a delivery of a sample event would have. Nothing is sent or stored."""
     values = body(PreviewBody())

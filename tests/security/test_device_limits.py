@@ -215,6 +215,12 @@ def test_its_own_device_works(site: Site) -> None:
     assert [one["user_id"] for one in samples] == ["7"]
 
 
+def test_a_message_can_be_previewed(site: Site) -> None:
+    body = {"format": "text", "template": "{{user_name}} came"}
+    previewed = site.call("POST", "/v1/subscriptions/preview", json=body)
+    assert previewed.ok and "came" in previewed.json()["body"]
+
+
 def test_a_subscription_gets_only_the_keys_devices(site: Site, receiver: Receiver) -> None:
     body = {"target_url": receiver.url, "event_types": ["attendance.punch"], "headers": WHICH}
     made = site.call("POST", "/v1/subscriptions", json=body).json()
