@@ -99,9 +99,9 @@ def accept_store(settings: Settings, yes: bool) -> None:
 def discard(settings: Settings, device_id: str, file: Path | None, without_copy: bool, yes: bool) -> None:
     """Discard the parked callbacks of a device.
 
-    Do this only if the device won't be registered again. Without --save-to or --discard, the command only shows which callbacks would be discarded. Callbacks that arrive
-    later are not discarded. If you need the copy after all, register the device, move the file into the spool
-    folder, and give it a name that ends in .parked.
+    Do this only if the device won't be registered again. Without --save-to or --discard, the command only shows
+    which callbacks would be discarded. Callbacks that arrive later are not discarded. If you need the copy after
+    all, register the device, move the file into the spool folder, and give it a name that ends in .parked.
     """
     from app.store import make_vault
     from app.store.spool.discard import parked_of, waiting_of
