@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.settings.table import current
 from tests.harness import Device, Receiver, Relay, debian_redis
 from tests.stores import PASSWORD, Server, cluster, sentinel_pair
 
@@ -40,6 +41,13 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
         if environment:
             environment["RELAY_SECRET_KEY"] = "made-up-secret-key-for-tests-only-0123456789"
         yield stack.enter_context(Relay(folder, **environment))
+
+
+@pytest.fixture(autouse=True)
+def _settings_are_read_again() -> Iterator[None]:
+    """Forget the settings that a test's command has read in this process."""
+    yield
+    current.cache_clear()
 
 
 @pytest.fixture

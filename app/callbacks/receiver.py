@@ -167,14 +167,14 @@ class Receiver:
             return
         count = self._spool.replay(self._store_spooled)
         if count:
-            log.info("%d spooled callbacks were stored or parked", count)
+            log.info("spooled callbacks that were stored or parked: %d", count)
         tried_at, known = self._parked_tried
         changes = self._store.devices.changes_seen
         if changes != known or time.monotonic() - tried_at >= _RETRY_PARKED_SECONDS:
             self._parked_tried = (time.monotonic(), changes)
             count = self._spool.retry_parked(self._store_spooled)
             if count:
-                log.info("%d parked callbacks were stored", count)
+                log.info("parked callbacks that were stored: %d", count)
 
     def _store_spooled(self, item: Spooled) -> None:
         """Store a spooled callback. Raises Unstorable if the store doesn't accept it, and other errors if it is away.

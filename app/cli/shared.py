@@ -78,8 +78,8 @@ def store_away(settings: Settings, error: Exception) -> str:
             "Acknowledged callbacks are safe, and it continues once the store answers."
         )
     return (
-        f"No relay is running on the folder {settings.data_dir.absolute()} ({type(error).__name__}). Start it with "
-        "`cams-relay up`, or set RELAY_DATA_DIR to the folder that the running relay uses."
+        f"No relay is running with the data folder {settings.data_dir.absolute()} ({type(error).__name__}). Start it "
+        "with `cams-relay up`, or set RELAY_DATA_DIR to the folder that the running relay uses."
     )
 
 

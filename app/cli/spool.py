@@ -34,10 +34,13 @@ def _list(settings: Settings) -> None:
 
     folder = settings.data_dir / "spool"
     if not folder.is_dir():
-        click.echo("No callback has been spooled on this machine yet.")
-        return
+        raise click.ClickException(
+            f"{folder.absolute()} doesn't exist. Set RELAY_DATA_DIR to the folder that the relay uses, for example "
+            "RELAY_DATA_DIR=/var/lib/cams-relay. With RELAY_SPOOL=off, no callbacks are kept on disk"
+        )
     found = Spool(folder, make_vault(settings))
     shown = found.summary()
+    click.echo(f"folder: {folder.absolute()}")
     click.echo(f"store id: {remembered_id(folder) or 'not known yet'}")
     click.echo(f"waiting: {shown.waiting}{_since(shown.oldest_waiting)}")
     click.echo(f"parked: {shown.parked}{_since(shown.oldest_parked)}")

@@ -40,8 +40,8 @@ def refused_warnings(store: Store, now: float | None = None) -> list[str]:
         return []
     count = sum(source.count for source in recent)
     text = (
-        f"{_callbacks(count)} of {_sources(len(recent))} refused, the latest within the last hour. The console's "
-        "Refused callbacks page, GET /v1/refused and `cams-relay doctor` say which and why."
+        f"{_callbacks(count)} from {_sources(len(recent))} {_have(count)} been refused, the latest within the last "
+        "hour. The console's Refused callbacks page, GET /v1/refused and `cams-relay doctor` say which and why."
     )
     return [Problem(text) if _of_registered(store, recent, explanations(store, recent)) else text]
 
@@ -55,13 +55,14 @@ def refused_details(store: Store, now: float | None = None) -> list[str]:
     found = []
     for source in recent[:_MOST_NAMED]:
         text = (
-            f"{_callbacks(source.count)} from {source.latest.address}{_claim(source)} refused since "
-            f"{_clock(source.first_at, ZoneInfo('UTC'))} UTC: {why[source.id]}"
+            f"{_callbacks(source.count)} from {source.latest.address}{_claim(source)} {_have(source.count)} been "
+            f"refused since {_clock(source.first_at, ZoneInfo('UTC'))} UTC: {why[source.id]}"
         )
         found.append(Problem(text) if source.id in broken else text)
-    if len(recent) > _MOST_NAMED:
+    if more := len(recent[_MOST_NAMED:]):
         found.append(
-            f"{_sources(len(recent) - _MOST_NAMED)} of refused callbacks more. GET /v1/refused lists all of them."
+            f"Callbacks from {more} other source{'s' * (more != 1)} have also been refused. GET /v1/refused lists "
+            "all of them."
         )
     return found
 
@@ -124,7 +125,7 @@ def _note(store: Store, sources: list[Source], how: str, zone: ZoneInfo) -> str:
     cause = explanations(store, [latest])[latest.id]
     why = "" if REGISTERED_NOW in cause else f" {cause}"
     return (
-        f"{count} callback{'s' * (count != 1)} {how} {'was' if count == 1 else 'were'} refused since {since}.{why} "
+        f"{_callbacks(count)} {how} {_have(count)} been refused since {since}.{why} "
         f"The gateway sends {'it' if count == 1 else 'them'} again."
     )
 
@@ -136,6 +137,10 @@ def _claim(source: Source) -> str:
 
 def _callbacks(count: int) -> str:
     return f"{count} callback{'s' * (count != 1)}"
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"
 
 
 def _sources(count: int) -> str:

@@ -85,7 +85,7 @@ DEVICE = one(
         "refused_since": text("When the first of these callbacks was refused.", AT, null=True),
         "refused_note": text(
             "A sentence that explains these refusals; null once a callback from the device has been accepted again.",
-            "3 callbacks with this device's AuthToken were refused since 09:12. The gateway sends them again.",
+            "3 callbacks with this device's AuthToken have been refused since 09:12. The gateway sends them again.",
             null=True,
         ),
     },

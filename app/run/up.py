@@ -333,7 +333,7 @@ def _screen(settings: Settings, store: Store, program: str, first_time: bool, vi
         f"  Console        {bold(url)}   sign in with the API key",
         f"  API            {url}/docs   reference, with a page to try it",
         f"  API key        {key}",
-        f"  Callback URL   {bold(url + '/callback')}   paste it into the API Monitor",
+        f"  Callback URL   {bold(url + '/callback')}   for the API Monitor, once the device is registered",
         *([f"  Backups        {settings.backups.to}"] if settings.backups.to else []),
         "",
         *([] if settings.public_url else _how_to_be_reachable(program)),

@@ -41,7 +41,7 @@ def test_refused_callbacks_are_linked_from_the_first_steps_and_the_device(
         page.goto(f"{relay.url}/console/refused")
         page.get_by_role("link", name=unknown.id).click()
         expect(page.get_by_role("alert").first).to_contain_text(
-            "1 callback with this device's AuthToken was refused since"
+            "1 callback with this device's AuthToken has been refused since"
         )
         page.get_by_role("link", name="Health").click()
         page.get_by_role("main").get_by_role("link", name="Refused callbacks").click()

@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import main
-from app.settings.table import current
 from app.store.spool.spool import Spooled
 from tests.faults.spool_process import Process, punch, users
 from tests.stores import Server
@@ -18,10 +17,8 @@ from tests.stores import Server
 
 @pytest.fixture
 def process(environment: dict[str, str]) -> Iterator[Process]:
-    current.cache_clear()  # of the CLI, which runs in this process
     made = Process(environment)
     yield made
-    current.cache_clear()
     made.spool.close()
 
 

@@ -101,6 +101,7 @@ def test_an_accepted_store_gets_the_callbacks_once_the_device_is_registered(
     process.drain_until_it_stops()
     assert process.waiting == (0, 20)
     listed = CliRunner().invoke(main, ["spool"], env=environment).output
+    assert f"folder: {environment['RELAY_DATA_DIR']}/spool" in listed
     assert "parked: 20" in listed and "20 from device DEV1: the store doesn't have this device" in listed
     process.register("DEV1")
     process.drain_until_it_stops()

@@ -216,14 +216,15 @@ def test_a_command_without_a_relay_creates_nothing(tmp_path: Path, names: tuple[
 def test_a_command_names_the_folder_it_looked_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RELAY_DATA_DIR", "elsewhere")
-    output = CliRunner().invoke(main, ["audit"]).output
-    assert str(tmp_path / "elsewhere") in output
     folder = tmp_path / "elsewhere"
+    for command in ("audit", "spool"):
+        ran = CliRunner().invoke(main, [command])
+        assert ran.exit_code == 1 and str(folder) in ran.output
     (folder / "store").mkdir(parents=True)
     for name in ("secret_key", "store/password"):
         (folder / name).write_text("made-up-" * 8)
     output = CliRunner().invoke(main, ["audit"]).output
-    assert f"No relay is running on the folder {folder}" in output
+    assert f"No relay is running with the data folder {folder}" in output
 
 
 @pytest.mark.parametrize("on_path", [True, False])

@@ -72,7 +72,7 @@ def test_warnings_leave_the_exit_status_at_0_and_problems_make_it_1(alone: Relay
     alone.kill("web")
     alone.kill("store")
     (problem,) = found(alone)["problems"]
-    assert "No relay is running on the folder" in problem
+    assert "No relay is running with the data folder" in problem
 
 
 def test_a_public_url_of_another_server_is_a_problem(alone: Relay, tmp_path: Path) -> None:

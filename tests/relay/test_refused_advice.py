@@ -73,7 +73,7 @@ def test_for_a_registered_device_with_a_wrong_token_the_advice_is_not_to_registe
     line = line_of(alone, "ZHM1100001")
     assert expected in line and "Register the device" not in line
     note = alone.get("/v1/devices/ZHM1100001")["refused_note"]
-    assert note.startswith("1 callback to this device's Callback URL was refused since ")
+    assert note.startswith("1 callback to this device's Callback URL has been refused since ")
     assert note.endswith(f" {expected} The gateway sends it again.")
     shown = line + note + json.dumps(row)
     assert token not in shown and other not in shown

@@ -160,7 +160,9 @@ def test_a_device_registered_afterwards_is_recognised(alone: Relay) -> None:
     assert answer.status_code == 201
     made = answer.json()
     assert made["refused_callbacks"] == 3 and made["refused_since"]
-    assert made["refused_note"].startswith("3 callbacks with this device's AuthToken were refused since ")
+    assert made["refused_note"].startswith(
+        "3 callbacks with this device's AuthToken have been refused since "
+    )
     assert made["refused_note"].endswith(" The gateway sends them again.")
     assert alone.get(f"/v1/devices/{unknown.id}")["refused_note"] == made["refused_note"]
     rows = alone.get("/v1/devices", params={"limit": 200})["data"]
@@ -212,7 +214,7 @@ def test_health_and_doctor_report_refused_callbacks_and_health_names_no_source(a
     problem(sent_to(alone, f"/callback/{unknown.id}", json.dumps(unknown.punch()).encode()), 401)
     counted(alone, 1, claimed_device_id=unknown.id)
     (warning,) = requests.get(f"{alone.url}/health", timeout=10).json()["warnings"]
-    assert warning.startswith("1 callback of 1 source refused") and "GET /v1/refused" in warning
+    assert warning.startswith("1 callback from 1 source has been refused") and "GET /v1/refused" in warning
     assert unknown.id not in warning and unknown.token[-4:] not in warning and "127.0.0.1" not in warning
     assert "\ncams_relay_callbacks_refused_sources 1.0" in alone.call("GET", "/metrics").text
     ran = run_for(alone, "doctor")
