@@ -1,4 +1,8 @@
-"""Requests to `cams-relay up`, through files in the data folder, to start or stop the simulated device."""
+"""How `cams-relay up` and its processes agree about the simulated device.
+
+Requests to start or stop it are files in the data folder. The workers know the port of its gateway, because they send
+commands to a loopback address only there.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import time
 from pathlib import Path
 
 UNDER_UP = "RELAY_UNDER_UP"  # in the environment of web processes that `up` starts
+GATEWAY_HOST = "127.0.0.1"
+GATEWAY_PORT = "RELAY_SIMULATOR_PORT"  # in the environment of all processes that `up` starts
 _FILE = "start-virtual-device"
 _STOP_FILE = "stop-virtual-device"
 _STOP_SECONDS = 15.0
@@ -15,6 +21,16 @@ _STOP_SECONDS = 15.0
 def can_be_granted() -> bool:
     """Return whether an `up` is there to carry out a request."""
     return bool(os.environ.get(UNDER_UP))
+
+
+def gateway_of(url: str) -> tuple[str, int] | None:
+    """Return the address of the simulated gateway if a device's gateway URL is there; None otherwise.
+
+    The API refuses such a URL, so only `up` can have registered the device.
+    """
+    port = os.environ.get(GATEWAY_PORT, "")
+    is_there = port.isdecimal() and url.startswith(f"http://{GATEWAY_HOST}:{port}/")
+    return (GATEWAY_HOST, int(port)) if is_there else None
 
 
 def make(data_dir: Path) -> None:

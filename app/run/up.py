@@ -53,7 +53,8 @@ def run(settings: Settings, program: str, *, with_simulator: bool, tunnel: str |
             f"RELAY_PUBLIC_URL={settings.public_url} is set, so no tunnel is needed. Unset it, or leave out --tunnel"
         )
     configure("warning", settings.log_format)
-    _simulator_port()  # a wrong one is reported at once, although the console may request the simulator later
+    # Found out now, although the console may request the simulator later: the workers must know it.
+    os.environ[simulated_device_request.GATEWAY_PORT] = str(_free_port(_simulator_port()))
     if problem := unwritable(settings.data_dir):
         raise click.ClickException(problem)
     locked = _lock(settings)
@@ -241,8 +242,8 @@ def _start_simulator(settings: Settings, store: Store, supervisor: Supervisor) -
     if known - {DEFAULT_DEVICE} or (known and DEFAULT_DEVICE not in store.devices.simulated.ids()):
         return False
     token = private_file(settings.data_dir / "virtual_device_token", secrets.token_hex(16))
-    port = _free_port(_simulator_port())
-    gateway_url = f"http://127.0.0.1:{port}/external/api3.0/biometric"
+    port = os.environ[simulated_device_request.GATEWAY_PORT]
+    gateway_url = f"http://{simulated_device_request.GATEWAY_HOST}:{port}/external/api3.0/biometric"
     record = {
         "device_id": DEFAULT_DEVICE,
         "gateway_url": gateway_url,
@@ -259,7 +260,7 @@ def _start_simulator(settings: Settings, store: Store, supervisor: Supervisor) -
     supervisor.add(
         "simulator",
         "simulator",
-        *("--port", str(port), "--relay-url", local_url(settings)),
+        *("--port", port, "--relay-url", local_url(settings)),
         environment={"SIMULATOR_AUTH_TOKEN": token},
     )
     os.environ["SIMULATOR_URL"] = f"http://127.0.0.1:{port}"

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+import requests
 
 from app.run.up import _screen
 from app.settings.table import VARIABLES, load
@@ -243,6 +244,29 @@ def test_up_shows_a_simulated_punch_within_5_s_and_stops_cleanly(tmp_path: Path)
         assert again.get("/v1/events?type=attendance.punch", key)["data"]
     finally:
         again.stop()
+
+
+def test_the_simulated_device_takes_commands_although_loopback_addresses_are_refused(tmp_path: Path) -> None:
+    up = Up(tmp_path)
+    try:
+        up.wait_for_screen()
+        headers = {"X-API-Key": (Path(up.environment["RELAY_DATA_DIR"]) / "api_key").read_text().strip()}
+        wait_for(lambda: up.get("/v1/users", headers["X-API-Key"])["data"], 30)
+
+        def call(method: str, path: str, body: object) -> requests.Response:
+            return requests.request(method, up.url + path, json=body, headers=headers, timeout=60)
+
+        body = {"device_id": "VIRTUAL01"}
+        for action, more in (("enable-user", {"user_id": "2"}), ("load-device-information", {})):
+            answer = call("POST", f"/v1/actions/{action}", body | more)
+            assert answer.status_code == 200, answer.text
+        gateway = f"http://127.0.0.1:{up.environment['SIMULATOR_PORT']}/external/api3.0/biometric"
+        device = {"device_id": "OTHER", "auth_token": "made-up-token-0123456789", "gateway_url": gateway}
+        assert call("POST", "/v1/devices", device).status_code == 422
+        hook = {"target_url": gateway, "event_types": ["*"]}
+        assert call("POST", "/v1/subscriptions", hook).status_code == 422
+    finally:
+        up.stop()
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import orjson
 
+from app.base import simulated_device_request
 from app.gateway import clock, status_codes
 from app.gateway import commands as protocol
 from app.gateway.callbacks import Punch
@@ -175,13 +176,15 @@ class GatewayClient:
             content = device.keys[0].encrypt(content)
         url = device.record["gateway_url"]
         joint = "&" if "?" in url else "?"
+        simulated = simulated_device_request.gateway_of(url)
         request = Request(
             f"{url}{joint}stgid={quote(device.id)}",
             content,
             ["content-type: application/json", "expect:"],
             max(1.0, deadline - time.monotonic()),
             max_body=_ANSWER_LIMIT,
-            once=operation.effect != "read",  # otherwise, libcurl may send it twice
+            once=operation.effect != "read" or simulated is not None,  # otherwise, libcurl may send it twice
+            also=simulated,
         )
         return await self._http.fetch(request)
 

@@ -94,6 +94,7 @@ class EasyHandle(pycurl.Curl):
             self._timeout = milliseconds
         if request.once != self._once:
             self.setopt(pycurl.FRESH_CONNECT, request.once)
+            self.setopt(pycurl.FORBID_REUSE, request.once)
             self._once = request.once
         if dns_entry is not None:
             self.setopt(pycurl.RESOLVE, [dns_entry])
@@ -180,7 +181,7 @@ class EasyHandle(pycurl.Curl):
     def _open_socket(self, _purpose: int, address: pycurl.CurlSockAddr) -> int:
         assert self.call is not None
         ip = str(address.addr[0])
-        if not self._guard.permits(ip):
+        if not self._guard.permits(ip) and (ip, address.addr[1]) != self.call.request.also:
             self.call.refused = ip
             return pycurl.SOCKET_BAD
         self.call.opened = True

@@ -30,8 +30,11 @@ class Request:
     `timeout` is in seconds from the start of the call to the end of its answer, `max_body` in bytes of the answer.
     `key` is for the caller, to distinguish calls.
 
-    `once` prevents the use of an existing connection. If such a connection ends without an answer, libcurl sends the
-    request again on a new one, although the server may have acted on the first.
+    `once` gives the request a connection of its own. If an existing connection ends without an answer, libcurl sends
+    the request again on a new one, although the server may have acted on the first.
+
+    `also` is an address (IP, port) that this request may connect to, besides those that the guard permits. It needs
+    `once`, so that no other request uses the connection.
     """
 
     url: str
@@ -41,6 +44,7 @@ class Request:
     max_body: int = 64 * 1024
     key: str | None = None
     once: bool = False
+    also: tuple[str, int] | None = None
 
 
 @dataclass(slots=True)
