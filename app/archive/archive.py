@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.archive.copies import Pairs, Place, Restoring, copied
 from app.archive.data_keys import DataKeys
 from app.archive.database import ArchiveRefused, Database
 from app.archive.records import Archived, ArchivedPunch, Position
 from app.archive.removal import empty_log, remove_events, remove_punches
+from app.archive.search import Search
 from app.archive.texts import ESCAPE, as_read, written
 from app.archive.writing import insert_rows, insert_unless_there
 from app.base.vault import Vault
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Connection, Executable
 
 _FIRST_CHUNK = 50  # most pages are short
 _CHUNK = 500
@@ -215,39 +216,26 @@ class Archive:
         shard: int,
         below: str | None,
         oldest_ms: int | None,
-        conditions: Mapping[str, Sequence[str]],
+        ranges: Mapping[str, Sequence[str]],
+        conditions: Mapping[str, Sequence[str]] | None = None,
+        first: int = _FIRST_CHUNK,
     ) -> Iterator[tuple[str, bytes | None]]:
         """Yield a shard's entries and events, newest first, below an entry, received at `oldest_ms` or later.
 
-        `conditions` are the values of `type`, `device_id` or `user_id`, of which one each must match. The event is
-        None if it can't be decrypted.
+        `ranges` and `conditions` are values of `type`, `device_id` or `user_id` (see `Search`). The event is None if it
+        can't be decrypted. `first` is how many are read at first.
         """
-        from sqlalchemy import select, tuple_
 
-        from app.archive.tables import events
-
-        chosen: list[ColumnElement[bool]] = [events.c.shard == shard]
-        if oldest_ms is not None:
-            chosen.append(events.c.ms >= min(oldest_ms, _LARGEST))
-        for name, values in conditions.items():
-            shown = [written(value) for value in values] if name == "user_id" else list(values)
-            chosen.append(events.c[name].in_(shown))
-        size, place = _FIRST_CHUNK, None if below is None else _place(below)
-        while True:
-            statement = select(events.c.ms, events.c.sequence, events.c.data_key, events.c.body).where(
-                *chosen
-            )
-            if place is not None:
-                statement = statement.where(tuple_(events.c.ms, events.c.sequence) < place)
-            statement = statement.order_by(events.c.ms.desc(), events.c.sequence.desc()).limit(size)
+        def read(statement: Executable) -> Sequence[Any]:
             with self._read(store_id) as connection:
-                rows = [] if connection is None else connection.execute(statement).all()
-            for row in rows:
-                entry = f"{row.ms}-{row.sequence}"
-                yield entry, self._keys.opened(row.data_key, row.body, f"{shard}:{entry}")
-            if len(rows) < size:
-                return
-            place, size = (rows[-1].ms, rows[-1].sequence), _CHUNK
+                return [] if connection is None else connection.execute(statement).all()
+
+        oldest = 0 if oldest_ms is None else min(oldest_ms, _LARGEST)
+        search = Search(shard, oldest, _in_database(ranges), _in_database(conditions or {}))
+        place = (_LARGEST, _LARGEST) if below is None else _place(below)
+        for row in search.rows(place, first, read, is_sqlite=self._database.is_sqlite):
+            entry = f"{row.ms}-{row.sequence}"
+            yield entry, self._keys.opened(row.data_key, row.body, f"{shard}:{entry}")
 
     def marks(
         self, store_id: str, user_ids: Sequence[str], first: int, last: int, before_ms: int
@@ -294,9 +282,9 @@ class Archive:
         self, store_id: str, user_id: str, device_id: str | None
     ) -> Iterator[tuple[int, str, bytes | None]]:
         """Yield a person's events on one device or all, newest first: shard, entry and event, as `scan` does."""
-        conditions = {"user_id": [user_id], **({} if device_id is None else {"device_id": [device_id]})}
+        conditions = {} if device_id is None else {"device_id": [device_id]}
         for shard in sorted(self.shards(store_id)):
-            for entry, body in self.scan(store_id, shard, None, None, conditions):
+            for entry, body in self.scan(store_id, shard, None, None, {"user_id": [user_id]}, conditions):
                 yield shard, entry, body
 
     def size(self, store_id: str) -> tuple[int, int | None]:
@@ -382,3 +370,11 @@ def _place(entry: str) -> tuple[int, int]:
     """Return an entry's numbers, or the largest that the database can hold."""
     ms, _, sequence = entry.partition("-")
     return min(int(ms), _LARGEST), min(int(sequence), _LARGEST)
+
+
+def _in_database(values: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the values of columns as they are in the database, each once."""
+    return {
+        name: list(dict.fromkeys(written(value) or "" if name == "user_id" else value for value in some))
+        for name, some in values.items()
+    }

@@ -82,6 +82,10 @@ class Database:
         """increased whenever it may be another database from now on"""
         _databases.add(self)
 
+    @property
+    def is_sqlite(self) -> bool:
+        return self._file is not None
+
     @staticmethod
     def load() -> None:
         """Import the libraries. If a process forked while a thread imports them, the child would wait forever."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -53,25 +52,26 @@ class Past:
         found: bytes | None = self.run(opened[0].get, opened[1], shard, entry)
         return found
 
-    def scan(self, shard: Shard, query: Query, below: str | None) -> Iterator[tuple[str, bytes | None]]:
+    def scan(
+        self, shard: Shard, query: Query, below: str | None, first: int
+    ) -> Iterator[tuple[str, bytes | None]]:
         """Yield a shard's entries and events that may match, newest first, below an entry. Raises in the same way.
 
-        The event is None if it can't be decrypted.
+        The event is None if it can't be decrypted. `first` is how many are probably needed.
         """
         opened = None if self._is_in_the_store(query) else self.opened()
         if opened is None:
             return iter(())
         archive, store_id = opened
-        runs = [
-            archive.scan(store_id, shard.number, below, query.since, conditions)
-            for conditions in _conditions(query)
-        ]
-        merged = heapq.merge(*runs, key=lambda row: _order(row[0]), reverse=True)
-        return self._in_parts(merged)
+        found = archive.scan(store_id, shard.number, below, query.since, *_ranges(query), first)
+        return self._in_parts(found, first)
 
-    def _in_parts(self, rows: Iterator[tuple[str, bytes | None]]) -> Iterator[tuple[str, bytes | None]]:
-        while part := self.run(lambda: list(islice(rows, _ROWS_AT_ONCE))):
+    def _in_parts(
+        self, rows: Iterator[tuple[str, bytes | None]], size: int
+    ) -> Iterator[tuple[str, bytes | None]]:
+        while part := self.run(_next, rows, size):
             yield from part
+            size = _ROWS_AT_ONCE
 
     def _is_in_the_store(self, query: Query) -> bool:
         """Return whether nothing that the query selects is old enough to have been removed from the store."""
@@ -98,22 +98,19 @@ class Past:
         return found
 
 
-def _order(entry: str) -> tuple[int, int]:
-    ms, _, sequence = entry.partition("-")
-    return int(ms), int(sequence)
-
-
-def _conditions(query: Query) -> list[dict[str, Sequence[str]]]:
-    """Return the conditions of searches that together find what the query selects, each in the order of an index."""
+def _ranges(query: Query) -> tuple[dict[str, Sequence[str]], dict[str, Sequence[str]]]:
+    """Return the ranges of an index that contain what the query selects, and further conditions."""
     types = [
         name for name in EVENT_TYPES if not query.types or any(matches(one, name) for one in query.types)
     ]
-    devices = {"device_id": query.device_ids} if query.device_ids else {}
+    chosen: dict[str, Sequence[str]] = {"type": types} if query.types else {}
     if query.user_ids:
-        chosen = {"type": types} if query.types else {}
-        return [{"user_id": [user_id], **devices, **chosen} for user_id in query.user_ids]
+        devices = {"device_id": query.device_ids} if query.device_ids else {}
+        return {"user_id": query.user_ids}, {**devices, **chosen}
     if query.device_ids:
-        return [
-            {"device_id": [device_id], "type": [name]} for device_id in query.device_ids for name in types
-        ]
-    return [{"type": [name]} for name in types] if query.types else [{}]
+        return {"device_id": query.device_ids, "type": types}, {}
+    return chosen, {}
+
+
+def _next(rows: Iterator[tuple[str, bytes | None]], size: int) -> list[tuple[str, bytes | None]]:
+    return list(islice(rows, size))

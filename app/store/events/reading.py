@@ -115,7 +115,7 @@ class Events:
         rows: list[dict[str, Any]] = []
         last = None
         try:
-            for scanned, (event_id, event) in enumerate(self._scan(query, before)):
+            for scanned, (event_id, event) in enumerate(self._scan(query, before, limit + 1)):
                 if len(rows) == limit or scanned == _SCAN_LIMIT:
                     return Page(rows, last)
                 last = event_id
@@ -190,14 +190,19 @@ class Events:
 
     # The scan
 
-    def _scan(self, query: Query, before: ids.Place | None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield IDs and events that may match the query, newest first over all shards."""
+    def _scan(
+        self, query: Query, before: ids.Place | None, first: int = _CHUNK
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield IDs and events that may match the query, newest first over all shards.
+
+        `first` is how many are probably needed.
+        """
         shards = self._connection.shards_with(query.device_ids)
-        runs = [self._scan_shard(shard, query, before) for shard in shards]
+        runs = [self._scan_shard(shard, query, before, first) for shard in shards]
         return heapq.merge(*runs, key=lambda row: row[0], reverse=True)
 
     def _scan_shard(
-        self, shard: Shard, query: Query, before: ids.Place | None
+        self, shard: Shard, query: Query, before: ids.Place | None, first: int
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         newest = "+" if query.until is None else str(query.until)
         below = None if query.until is None else f"{query.until + 1}-0"
@@ -219,7 +224,7 @@ class Events:
                     yield event["id"], event
             let_others_run()
         # What is removed from the store in the meantime is in the archive, too.
-        for count, (entry, body) in enumerate(self._past.scan(shard, query, below), 1):
+        for count, (entry, body) in enumerate(self._past.scan(shard, query, below, first), 1):
             event = self._reader.show(shard, entry, body)
             if event is not None:
                 yield event["id"], event
