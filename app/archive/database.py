@@ -263,6 +263,7 @@ def _watch_file(engine: Engine, file: Path, replaced: Callable[[], None]) -> Non
 
     @event.listens_for(engine, "do_connect")
     def before_connect(*_: Any) -> None:
+        _tighten(file)
         # Only a new file: closing a descriptor of the file would end the locks of this process's other connections.
         with suppress(FileExistsError):
             os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -277,6 +278,19 @@ def _watch_file(engine: Engine, file: Path, replaced: Callable[[], None]) -> Non
             log.warning("the file of the archive was deleted or replaced, and is opened again")
             replaced()
             raise DisconnectionError
+
+
+def _tighten(file: Path) -> None:
+    """Make the files of a database private, such as one that was restored or created by another program."""
+    for path in (file, *(file.with_name(f"{file.name}{ending}") for ending in ("-wal", "-shm"))):
+        try:
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
+                log.warning("%s could be read by other users. Its mode is 0600 now.", path.name)
+        except FileNotFoundError:
+            continue
+        except OSError as error:  # another user's
+            log.warning("the mode of %s can't be changed: %s", path.name, error.strerror)
 
 
 def _prepare_sqlite(engine: Engine) -> None:

@@ -116,6 +116,18 @@ def test_a_child_does_not_inherit_locks_of_sqlite(tmp_path: Path) -> None:
     assert entries(archive) == ["1-0"]
 
 
+def test_files_that_others_can_read_become_private(tmp_path: Path) -> None:
+    file = tmp_path / "archive.sqlite"
+    archive = Archive(f"sqlite:///{file}", Vault(KEY))
+    archive.claim(STORE)
+    assert write(archive, [event(1)])
+    files = [file, tmp_path / "archive.sqlite-wal", tmp_path / "archive.sqlite-shm"]
+    for path in files:
+        path.chmod(0o664)
+    assert entries(Archive(f"sqlite:///{file}", Vault(KEY))) == ["1-0"]
+    assert [path.stat().st_mode & 0o777 for path in files] == [0o600] * 3
+
+
 _PROGRAM = """
 import os, signal, sys, threading, time
 from app.archive import Archive
