@@ -1,10 +1,6 @@
 """Connections to the archive's database: SQLite or PostgreSQL.
 
 SQLAlchemy is imported when the archive is first used, because most processes never need it.
-
-RQ forks for each job while a thread writes the archive. SQLite must not have open connections then, because in the
-child it would take the locks of the parent's connections for its own. So forking waits until SQLite's transaction ends,
-and closes the connections.
 """
 
 from __future__ import annotations
@@ -15,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
-from threading import Lock, RLock
+from threading import Lock
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
+from app.archive.forks import FORKS
 from app.base.private_folder import make_private
 
 if TYPE_CHECKING:
@@ -52,7 +48,6 @@ _LIBRARIES = (
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite",
 )
-_sqlite_in_use = RLock()
 
 
 class ArchiveAway(Exception):
@@ -78,9 +73,10 @@ class Database:
         self._engine: Engine | None = None
         self._process = 0
         self._ready = False
+        self._may_be_used = True
         self.changes = 0
         """increased whenever it may be another database from now on"""
-        _databases.add(self)
+        FORKS.databases.add(self)
 
     @property
     def is_sqlite(self) -> bool:
@@ -131,9 +127,11 @@ class Database:
         if self._file is not None:
             self.close()
 
-    def after_fork_in_child(self) -> None:
+    def after_fork_in_child(self, *, was_in_use: bool) -> None:
         """Replace the lock, which a thread may have held that doesn't exist here."""
         self._lock = Lock()
+        if was_in_use and self._engine is not None and self.is_sqlite:
+            self._may_be_used = False
 
     # Connections
 
@@ -141,9 +139,11 @@ class Database:
     def _connected(self, *, reading: bool) -> Iterator[Connection]:
         from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+        if not self._may_be_used:
+            raise ArchiveAway("this process was forked while the file was in use")
         try:
             with (
-                nullcontext() if self._file is None else _sqlite_in_use,
+                FORKS.delayed() if self.is_sqlite else nullcontext(),
                 self._open().connect().execution_options(relay_reads=reading) as connection,
             ):
                 yield connection
@@ -316,24 +316,3 @@ def _reason(error: Exception) -> str:
     original = getattr(error, "orig", None) or error
     text = str(original).strip().partition("\n")[0]
     return f"{type(original).__name__}: {text[:_SYSTEM_MESSAGE]}"
-
-
-_databases: WeakSet[Database] = WeakSet()
-
-
-def _before_fork() -> None:
-    _sqlite_in_use.acquire()
-    for database in list(_databases):
-        database.before_fork()
-
-
-def _after_fork_in_child() -> None:
-    _sqlite_in_use.release()
-    for database in list(_databases):
-        database.after_fork_in_child()
-
-
-# Logging is imported above, so that a process that forks takes this lock before logging's, as other threads do.
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_sqlite_in_use.release, after_in_child=_after_fork_in_child
-)

@@ -116,6 +116,41 @@ def test_a_child_does_not_inherit_locks_of_sqlite(tmp_path: Path) -> None:
     assert entries(archive) == ["1-0"]
 
 
+def test_a_fork_does_not_wait_for_a_long_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.archive.forks._WAIT_SECONDS", 0.2)
+    archive = Archive(f"sqlite:///{tmp_path / 'archive.sqlite'}", Vault(KEY))
+    archive.claim(STORE)
+    began, end = threading.Event(), threading.Event()
+
+    def write_until_told() -> None:
+        with archive._database.writing() as connection:
+            connection.exec_driver_sql("UPDATE relay_archive_owner SET number = 2")
+            began.set()
+            end.wait(60)
+
+    thread = threading.Thread(target=write_until_told)
+    thread.start()
+    began.wait(60)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        try:  # with the parent's locks, SQLite would damage the file
+            archive.position(STORE, 0)
+        except ArchiveAway:
+            os._exit(0)
+        os._exit(1)
+    assert not end.is_set()
+    assert thread.is_alive()
+    assert os.waitpid(child, 0)[1] == 0
+    end.set()
+    thread.join()
+    assert write(archive, [event(1)])
+    with archive._database.reading() as connection:
+        assert connection is not None
+        assert connection.exec_driver_sql("SELECT number FROM relay_archive_owner").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+
+
 def test_files_that_others_can_read_become_private(tmp_path: Path) -> None:
     file = tmp_path / "archive.sqlite"
     archive = Archive(f"sqlite:///{file}", Vault(KEY))
