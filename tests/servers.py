@@ -90,6 +90,25 @@ def postgres(folder: Path) -> Iterator[str]:
         yield url
 
 
+@contextmanager
+def frozen(url: str) -> Iterator[None]:
+    """Stop all processes of a Postgres server, which then accepts connections, but doesn't answer."""
+    with psycopg.connect(url) as connection:
+        (folder,) = connection.execute("SHOW data_directory").fetchone() or ("",)
+    server = int(Path(folder, "postmaster.pid").read_text().split()[0])
+    own = [server]
+    for task in Path(f"/proc/{server}/task").iterdir():
+        own += map(int, (task / "children").read_text().split())
+    for pid in own:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in own:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
 def _accepts(url: str) -> bool:
     with suppress(psycopg.OperationalError), psycopg.connect(url):
         return True

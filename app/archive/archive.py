@@ -42,6 +42,10 @@ class Archive:
         """Import the libraries (see `Database.load`)."""
         self._database.load()
 
+    def limit_reads(self, seconds: float) -> None:
+        """Set how long a statement that reads may take (see `Database.limit_reads`)."""
+        self._database.limit_reads(seconds)
+
     # Whose archive it is
 
     def claim(self, store_id: str, *, accept: bool = False) -> None:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from app.archive.forks import FORKS
+from app.archive.postgresql import engine_of_postgresql, has_not_answered, limited
 from app.base.private_folder import make_private
 
 if TYPE_CHECKING:
@@ -26,14 +28,8 @@ NEWEST = "1"
 _BUSY_SECONDS = 20  # how long the database waits for another process's transaction
 _READ_SECONDS = 60  # for a statement
 _WRITE_SECONDS = 600
-# How soon a server that vanished from the network is noticed.
-_NETWORK = {
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,
-}
-_CONNECT_SECONDS = 5
+_GRACE_SECONDS = 1  # so that the server ends a statement before the client stops waiting
+_PAUSE_SECONDS = 5  # after the server hasn't answered: so many requests don't wait for it one after the other
 _MIGRATION_LOCK = 0x63616D73  # of PostgreSQL's advisory locks
 _SYSTEM_MESSAGE = 200  # characters of a driver's message
 _TOO_LONG = "54000"  # PostgreSQL's code if a value is too long for an index
@@ -73,6 +69,8 @@ class Database:
         self._engine: Engine | None = None
         self._process = 0
         self._ready = False
+        self._read_seconds: float = _READ_SECONDS
+        self._paused_until = 0.0
         self._may_be_used = True
         self.changes = 0
         """increased whenever it may be another database from now on"""
@@ -81,6 +79,13 @@ class Database:
     @property
     def is_sqlite(self) -> bool:
         return self._file is not None
+
+    def limit_reads(self, seconds: float) -> None:
+        """Set how long a statement that reads may take, and after how long to stop waiting for a frozen server."""
+        self._read_seconds = seconds
+
+    def _seconds(self, reads: bool) -> float:
+        return self._read_seconds if reads else _WRITE_SECONDS
 
     @staticmethod
     def load() -> None:
@@ -107,7 +112,7 @@ class Database:
         """Create the tables, or change those of an earlier version. Raises ArchiveAway and ArchiveRefused."""
         if self._ready:
             return
-        with self.writing() as connection:
+        with self._connected(reading=False, limit=False) as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.exec_driver_sql("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
@@ -136,14 +141,16 @@ class Database:
     # Connections
 
     @contextmanager
-    def _connected(self, *, reading: bool) -> Iterator[Connection]:
+    def _connected(self, *, reading: bool, limit: bool = True) -> Iterator[Connection]:
         from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
         if not self._may_be_used:
             raise ArchiveAway("this process was forked while the file was in use")
+        if reading and time.monotonic() < self._paused_until:
+            raise ArchiveAway("the server hasn't answered a moment ago")
         try:
             with (
-                FORKS.delayed() if self.is_sqlite else nullcontext(),
+                FORKS.delayed() if self.is_sqlite else limited(self._patience(reading) if limit else None),
                 self._open().connect().execution_options(relay_reads=reading) as connection,
             ):
                 yield connection
@@ -152,10 +159,16 @@ class Database:
         except (UnicodeEncodeError, OverflowError) as error:  # SQLite's driver raises them as they are
             raise ArchiveCannotHold(type(error).__name__) from None
         except (SQLAlchemyError, OSError) as error:
-            if getattr(getattr(error, "orig", None), "sqlstate", None) == _TOO_LONG:
+            original = getattr(error, "orig", None)
+            if getattr(original, "sqlstate", None) == _TOO_LONG:
                 raise ArchiveCannotHold(_reason(error)) from None
+            if not self.is_sqlite and has_not_answered(original):
+                self._paused_until = time.monotonic() + _PAUSE_SECONDS
             self._may_be_another()  # such as an empty one in its place
             raise ArchiveAway(_reason(error)) from None
+
+    def _patience(self, reading: bool) -> float:
+        return self._seconds(reading) + _GRACE_SECONDS
 
     def _may_be_another(self) -> None:
         self._ready = False
@@ -170,7 +183,7 @@ class Database:
 
     def _made(self) -> Engine:
         if self._file is None:
-            return _engine_of_postgresql(self._url)
+            return engine_of_postgresql(self._url, _BUSY_SECONDS, self._seconds)
         engine = _engine_of_sqlite(self._file)
         _watch_file(engine, self._file, self._may_be_another)
         return engine
@@ -206,39 +219,6 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-
-def _engine_of_postgresql(url: str) -> Engine:
-    from sqlalchemy import create_engine
-
-    engine = create_engine(
-        url,
-        pool_pre_ping=True,
-        pool_recycle=600,
-        pool_size=2,
-        max_overflow=2,
-        connect_args={
-            "connect_timeout": _CONNECT_SECONDS,
-            "application_name": "cams-relay",
-            "prepare_threshold": None,  # poolers may give each transaction another session
-            **_NETWORK,
-        },
-    )
-    _limit_times(engine)
-    return engine
-
-
-def _limit_times(engine: Engine) -> None:
-    """End what hangs, for example because another program locks the tables."""
-    from sqlalchemy import event
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        # For this transaction only, because poolers share sessions, and don't know options of the connection.
-        seconds = _READ_SECONDS if connection.get_execution_options().get("relay_reads") else _WRITE_SECONDS
-        connection.exec_driver_sql(
-            f"SET LOCAL lock_timeout = '{_BUSY_SECONDS}s'; SET LOCAL statement_timeout = '{seconds}s'"
-        )
 
 
 def _engine_of_sqlite(file: Path) -> Engine:

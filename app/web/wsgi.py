@@ -34,6 +34,7 @@ _APP_LOAD_ERROR = 4  # gunicorn doesn't try again after this status
 _syncs = ThreadPool(4)
 _look_ups = ThreadPool(10)
 _archive = ThreadPool(1)  # one thread, so that gevent's locks in SQLAlchemy are never waited for
+_ARCHIVE_SECONDS = 5  # for a statement
 _getaddrinfo = monkey.get_original("socket", "getaddrinfo")
 
 
@@ -107,6 +108,8 @@ with suppress(redis.RedisError, OSError):  # away: /health and doctor report it 
     for _problem in durability_warnings(app.extensions["store"]):
         logging.getLogger("relay.settings").warning(_problem)
 app.extensions["store"].past.run = _read_archive
+if app.extensions["store"].past.archive is not None:
+    app.extensions["store"].past.archive.limit_reads(_ARCHIVE_SECONDS)
 app.extensions["guard"] = AddressGuard(current().allow_private_targets, _look_up)
 TRACES.start("web", app.extensions["store"].vault)
 app.extensions["receiver"].start()
