@@ -42,7 +42,7 @@ def _read(item: object) -> list[Fault]:
     for name, value in values.items():
         shape = shapes.get(name)
         if shape is None:
-            raise ValueError(f"there is no fault {name!r}; use {', '.join(shapes)} or times")
+            raise ValueError(f"unknown fault {name!r}; use {', '.join(shapes)} or times")
         allowed = int | float if shape is float else shape
         if not isinstance(value, allowed):  # type: ignore[arg-type]  # a class or a union of classes
             raise ValueError(f"the fault's {name} has the wrong type")

@@ -84,9 +84,9 @@ def check(tag: str | None) -> None:
     if given is not None and (tag is None or not _names(given, tag, weak=False)):
         raise Problem(
             412,
-            "It was changed after you read it, so its ETag is no longer the one in If-Match. Read it again, and send "
+            "The object has changed since you read it, so its ETag no longer matches If-Match. Read it again, and send "
             "the request with the new ETag.",
-            [("If-Match", "is not the present ETag")],
+            [("If-Match", "is not the current ETag")],
         )
 
 
@@ -95,8 +95,8 @@ def check_absent(exists: bool) -> None:
     if exists and request.headers.get("If-None-Match", "").strip() == "*":
         raise Problem(
             412,
-            "It already exists, and with If-None-Match: * the request may only create it.",
-            [("If-None-Match", "is *, but it already exists")],
+            "The object already exists, and a request with If-None-Match: * may only create one.",
+            [("If-None-Match", "is *, but the object already exists")],
         )
 
 

@@ -282,7 +282,8 @@ URLS: dict[str, Url] = {
         "the same, and the callback without secrets; with subscriptions:write also deliveries"
     ),
     "GET /console/health": Url(
-        "versions, the store's size, counters, warnings; while the store is away, what GET /health shows, to anyone"
+        "versions, the store's size, counters, warnings; while the store can't be reached, what GET /health shows, "
+        "to anyone"
     ),
     "GET /console/refused": Url(_PAGE),
     "GET /console/subscriptions": Url(_PAGE),

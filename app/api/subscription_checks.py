@@ -34,7 +34,7 @@ def merged_headers(sent: dict[str, str | None] | None, present: dict[str, str]) 
     if len(left) > MOST_HEADERS:
         raise wrong(
             "headers",
-            f"there would be more than {MOST_HEADERS} headers. Set some of the present ones to null",
+            f"there would be more than {MOST_HEADERS} headers. Set some of the current ones to null",
         )
     return dict(left.values())
 

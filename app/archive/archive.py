@@ -365,8 +365,8 @@ class Archive:
 
 
 _OF_ANOTHER_STORE = (
-    "The archive belongs to another store than this relay's. Check DATABASE_URL. If the store was replaced on purpose, "
-    "run `cams-relay archive accept-store`."
+    "The archive belongs to a different store. Check DATABASE_URL. If the store was replaced on purpose, run "
+    "`cams-relay archive accept-store`."
 )
 
 

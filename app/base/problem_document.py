@@ -18,23 +18,25 @@ CODES: Final[Mapping[str, str]] = {
     "not_acceptable": "`Accept` doesn't include the media type of this endpoint, which is JSON unless it is a file or "
     "a stream. Send `Accept: application/json`, or leave the header out.",
     "too_slow": "The body arrived too slowly. Send it faster, or in smaller requests.",
-    "conflict": "It already exists, its state doesn't allow the request, or a maximum number is reached.",
-    "precondition_failed": "It was changed after you read it, so its ETag isn't the one in `If-Match`: read it again. "
-    "Or it already exists, and the request has `If-None-Match: *`.",
+    "conflict": "The object already exists, its state doesn't allow the request, or the maximum number of objects "
+    "has been reached.",
+    "precondition_failed": "The object has changed since you read it, so its ETag no longer matches `If-Match`. Read "
+    "it again. Or the object already exists, and the request has `If-None-Match: *`.",
     "idempotency_key_reused": "The `Idempotency-Key` was already used with a different request. Use a new key.",
     "request_in_progress": "The first request with this `Idempotency-Key` is still in progress. Try again after "
     "`Retry-After`.",
-    "too_large": "The body is larger than the limit, which `detail` names.",
-    "unsupported_body": "The body is compressed, or of a media type that the relay doesn't read.",
-    "invalid": "A field or a parameter is wrong. `errors` names each, and says what a valid value looks like.",
+    "too_large": "The body is larger than the limit that `detail` names.",
+    "unsupported_body": "The body is compressed, or its media type isn't supported.",
+    "invalid": "A field or a parameter is wrong. `errors` names each wrong value, and says what a valid one "
+    "looks like.",
     "too_many_requests": "A limit was reached. Wait for the number of seconds in `Retry-After`.",
     "headers_too_large": "The URL or the headers are too large.",
     "internal_error": "An internal error occurred. See the relay's log for details.",
-    "not_implemented": "The relay doesn't know this kind of request.",
+    "not_implemented": "The relay doesn't support this kind of request.",
     "gateway_error": "The gateway can't be reached, or something else answers at `gateway_url`.",
     "unavailable": "The store can't be reached, or the relay or the device is busy. Nothing was done. Try again after "
     "`Retry-After`.",
-    "outcome_unknown": "A command was sent, and it is not known whether the device carried it out. Check the device "
+    "outcome_unknown": "A command was sent, but it isn't known whether the device carried it out. Check the device "
     "before you send the command again.",
     "command_cancelled": "The command was cancelled.",
     "command_being_sent": "The command can't be cancelled, because it is being sent to the gateway. If it then waits "

@@ -102,7 +102,7 @@ class Traces:
         try:
             self._start(process, vault)
         except Exception as error:  # the values of OpenTelemetry's variables are not ours to check
-            log.error("traces can't be sent, because a variable of OpenTelemetry is wrong: %s", error)
+            log.error("traces can't be sent, because an OpenTelemetry variable is wrong: %s", error)
 
     def _start(self, process: str, vault: Vault) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

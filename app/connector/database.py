@@ -130,7 +130,8 @@ class QuerySource:
                 if month not in self._told:
                     self._told.add(month)
                     log.warning(
-                        "no rows were read for %s: %s. The connector will try this month again, and reads the others",
+                        "no rows were read for %s: %s. The connector reads the other months, and will try this one "
+                        "again",
                         month,
                         error,
                     )

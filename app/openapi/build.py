@@ -67,7 +67,7 @@ _PROBLEMS = {
     408: "The request body arrived too slowly. Send at least 16 KiB per second.",
     409: "The object already exists, its state doesn't allow the request, the maximum number of objects has been "
     "reached, or the user ID belongs to several people.",
-    412: "It was changed after you read it: its ETag is no longer the one in `If-Match`.",
+    412: "The object has changed since you read it, so its ETag no longer matches `If-Match`.",
     413: "The body is too large. The limit is 1 MiB, or 16 MiB for callbacks, actions and lists of employees.",
     414: "The URL is longer than 8,190 bytes.",
     422: "The body, a field or a parameter is wrong. See `errors`.",

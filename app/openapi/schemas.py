@@ -309,7 +309,8 @@ HEALTH = one(
             "4c1c3b5f0d3e",
         ),
         "store_id": text(
-            "An ID of the store, which stays the same if the relay gets another URL; null if the store is away.",
+            "An ID of the store, which stays the same if the relay gets another URL; null if the store can't be "
+            "reached.",
             "9f86d081884c7d65",
             null=True,
         ),

@@ -151,7 +151,7 @@ def _watch_tunnel(settings: Settings, supervisor: Supervisor, tunnel: Tunnel, de
         log.warning("%s works again", tunnel.url)
     elif change is Change.MOVED:
         log.warning(
-            "the tunnel has another URL: %s; update the Callback URL of each device in the API Monitor",
+            "the tunnel has a new URL: %s; update the Callback URL of each device in the API Monitor",
             tunnel.url,
         )
         os.environ["RELAY_PUBLIC_URL"] = tunnel.url

@@ -113,7 +113,7 @@ def test_up_restarts_a_running_tunnel_with_a_dead_url_and_uses_the_new_one(tmp_p
 
         wait_for(moved, 120)
         assert f"cloudflared is running, but {URLS['cloudflared']} doesn't work" in up.text()
-        wait_for(lambda: f"the tunnel has another URL: {other}" in up.text(), 60)
+        wait_for(lambda: f"the tunnel has a new URL: {other}" in up.text(), 60)
         assert not Path(f"/proc/{pid}").exists()
     finally:
         up.stop()

@@ -239,7 +239,7 @@ def test_up_uses_the_new_url_of_a_tunnel_that_was_started_again(tmp_path: Path) 
         (tmp_path / "printed").write_text(PRINTED["cloudflared"].replace("made-up", "other"))
         os.kill(int((tmp_path / "pid").read_text()), 9)
         wait_for(lambda: shown() == other, 120)
-        assert f"the tunnel has another URL: {other}; update the Callback URL" in up.text()
+        assert f"the tunnel has a new URL: {other}; update the Callback URL" in up.text()
         wait_for(lambda: tunnel_url(tmp_path / "data") == other, 60)
     finally:
         up.stop()

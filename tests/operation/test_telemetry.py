@@ -247,5 +247,5 @@ def test_a_wrong_variable_of_opentelemetry_stops_no_process(
     monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many")
     traces = Traces()
     traces.start("test", Vault("made-up-secret-key-of-32-characters"))
-    assert not traces.on and "a variable of OpenTelemetry is wrong" in caplog.text
+    assert not traces.on and "an OpenTelemetry variable is wrong" in caplog.text
     traces.stop()

@@ -9,12 +9,13 @@ from cams_relay_client import Relay
 
 now = datetime.now(UTC)
 yesterday = os.environ.get("DAY") or (now - timedelta(days=1)).date().isoformat()
-# `since` is the time of receipt. Two days more cover all time zones; local_date then selects the day of the punch.
-since = (datetime.fromisoformat(yesterday) - timedelta(days=2)).date().isoformat()
+# A day before and after covers all time zones; local_date then selects the day of the punch.
+midnight = datetime.fromisoformat(yesterday).replace(tzinfo=UTC)
+begin, end = ((midnight + timedelta(days=days)).isoformat() for days in (-1, 2))
 out = csv.writer(sys.stdout)
 copied = set()
 with Relay(os.environ["RELAY_URL"], os.environ["RELAY_API_KEY"]) as relay:
-    for event in relay.events(type="attendance.punch", since=since):
+    for event in relay.events(type="attendance.punch", occurred_since=begin, occurred_until=end):
         # The newest come first. If a punch was corrected, older revisions of it are skipped.
         if (
             event["type"] == "attendance.punch"

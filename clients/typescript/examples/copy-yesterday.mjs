@@ -3,11 +3,11 @@ import { Relay } from 'cams-relay-client';
 
 const day = 24 * 60 * 60 * 1000;
 const yesterday = process.env.DAY ?? new Date(Date.now() - day).toISOString().slice(0, 10);
-// `since` is the time of receipt. Two days more cover all time zones; local_date then selects the day of the punch.
-const since = new Date(Date.parse(yesterday) - 2 * day).toISOString();
+// A day before and after covers all time zones; local_date then selects the day of the punch.
+const [begin, end] = [-1, 2].map((days) => new Date(Date.parse(yesterday) + days * day).toISOString());
 const relay = new Relay({ url: process.env.RELAY_URL, apiKey: process.env.RELAY_API_KEY });
 const copied = new Set();
-for await (const event of relay.events({ type: 'attendance.punch', since })) {
+for await (const event of relay.events({ type: 'attendance.punch', occurred_since: begin, occurred_until: end })) {
   // The newest come first. If a punch was corrected, older revisions of it are skipped.
   if (event.type === 'attendance.punch' && event.local_date === yesterday && !copied.has(event.punch_id)) {
     copied.add(event.punch_id);
