@@ -6,14 +6,18 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 import requests
 
-from app.archive import Archive, ArchiveAway
+from app.archive import Archive, ArchiveAway, Archived
 from app.base.vault import Vault
+from app.events.samples import sample
+from app.settings.table import load
+from app.store import Store
 from tests.archive.conftest import KEY, STORE
 from tests.archive.test_archive import entries, event, write
-from tests.harness import Relay, wait_for
+from tests.harness import API_KEY, Relay, wait_for
 from tests.servers import frozen
 
 
@@ -79,5 +83,37 @@ def test_callbacks_and_recent_events_do_not_wait_for_a_frozen_server(
                 thread.join(60)
             assert [answer.status_code for answer in answers] == [503] * 8
         wait_for(lambda: relay.call("GET", "/v1/events", params=old).status_code == 200, 60)
+    finally:
+        relay.stop()
+
+
+def test_a_file_that_breaks_off_is_not_taken_for_complete(tmp_path: Path, postgres_database: str) -> None:
+    relay = Relay(tmp_path, WEB_CONCURRENCY="1", DATABASE_URL=postgres_database, RELAY_SECRET_KEY=KEY)
+    try:
+        relay.start("store", "web", "worker")
+        opened = Store(load(relay.environment)).past.opened()
+        assert opened is not None
+        archive, store_id = opened
+        wait_for(lambda: archive.positions(store_id), 60)
+        made = {name: value for name, value in sample("device.silent").items() if name != "id"}
+        body = orjson.dumps({**made, "device_label": "x" * 1_000})
+        old = [Archived(0, ms, 0, "device.silent", "D1", None, body) for ms in range(1, 20_001)]
+
+        def write_old() -> bool:
+            at = archive.position(store_id, 0)
+            return archive.write(store_id, 0, at, at.entry, old, [])
+
+        wait_for(write_old, 60)  # unless the worker is writing
+        path, headers = f"{relay.url}/v1/events.csv", {"X-API-Key": API_KEY}
+        with requests.get(path, headers=headers, stream=True, timeout=60) as answer:
+            assert answer.status_code == 200
+            chunks = answer.iter_content(10_000)
+            next(chunks)
+            with (
+                frozen(postgres_database),
+                pytest.raises((requests.exceptions.ChunkedEncodingError, requests.ConnectionError)),
+            ):
+                for _ in chunks:
+                    pass
     finally:
         relay.stop()
