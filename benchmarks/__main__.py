@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import click
 
-from benchmarks import cases, deliveries, keeping, offline
+from benchmarks import archived, cases, deliveries, keeping, offline
 from benchmarks.plot import plot
 from benchmarks.processes import relay
 from benchmarks.rows import Goal, Record, Row, table
@@ -37,13 +37,14 @@ class Size:
     naive: int  # callbacks sent to the naive relay
     targets: int
     stored: int
+    archived: int
     commands: int
     device_seconds: float
     offline: int  # punches of a device that was offline, delivered to n8n; 0 skips n8n
 
 
-FULL = Size(5, 6, 500, 100_000, 500, 1_000, 1_000_000, 500, 15.0, 10_000)
-QUICK = Size(1, 3, 100, 10_000, 100, 200, 20_000, 100, 2.0, 0)
+FULL = Size(5, 6, 500, 100_000, 500, 1_000, 1_000_000, 10_000_000, 500, 15.0, 10_000)
+QUICK = Size(1, 3, 100, 10_000, 100, 200, 20_000, 500_000, 100, 2.0, 0)
 
 
 class Bench:
@@ -67,6 +68,7 @@ class Bench:
             "failing targets": self._failing,
             "matching": self._matching,
             "stored events": self._stored,
+            "archive": self._archive,
             "commands": self._commands,
             "start": self._start,
             "n8n": self._n8n,
@@ -213,6 +215,17 @@ class Bench:
                 (Goal(1_000, at_most=True),),
             ),
         ]
+
+    def _archive(self) -> list[Row]:
+        rows, goal = [], Goal(300, at_most=True)
+        with archived.databases(self._folder, self._size.archived) as urls:
+            for name, url in urls.items():
+                with archived.relay(self._folder, url) as running:
+                    for what, measure in archived.times(running, url).items():
+                        measure()  # the first request imports SQLAlchemy
+                        taken = [measure() for _ in range(self._size.repetitions)]
+                        rows.append(Row(f"{what}, {name}", "ms", taken, None, (goal,)))
+        return rows
 
     def _commands(self) -> list[Row]:
         size = self._size
