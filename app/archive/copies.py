@@ -47,7 +47,8 @@ def copied(database: Database, before: Mapping[int, Place]) -> Iterator[tuple[st
             rows = chunk(statement)
             pairs: Pairs = []
             for row in rows:
-                values = dict(row)
+                # The names are SQLAlchemy's subclass of str, which orjson doesn't accept as keys.
+                values = {str(name): value for name, value in row.items()}
                 sealed = values.pop("body", b"")
                 entry = (values["ms"], values["sequence"])
                 if kind == PUNCHES or values["shard"] not in before or entry < before[values["shard"]]:
