@@ -6,9 +6,9 @@ few minutes.
 
 from __future__ import annotations
 
+import ssl
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import orjson
 
@@ -19,12 +19,23 @@ from app.settings.table import Settings
 from app.store import Store
 from app.store.upkeep.public_url_reports import PublicUrlReport
 
-if TYPE_CHECKING:
-    import requests
-
-_SECONDS = 10.0  # for each wait, and for the whole body
+_SECONDS = 10.0  # for the whole request
 _LONGEST_ANSWER = 64 * 1024
+_REASONS = {  # by libcurl's error codes
+    5: "the proxy's name isn't found",
+    6: "its name isn't found",
+    7: "the connection was refused",
+    28: "it took more than ten seconds",
+    35: "TLS failed",
+    52: "the answer was empty",
+    56: "the connection was closed",
+    60: "its certificate isn't valid",
+}
 _STOPPED_SECONDS = 1_800.0  # a report of this age means nothing, because no worker checks any more
+
+
+class NoAnswer(Exception):
+    """Nothing answers at a URL. The message says why, in a few words."""
 
 
 class WrongAnswer(Problem):
@@ -40,8 +51,6 @@ def public_url_problems(settings: Settings, vault: Vault) -> list[str]:
     """Return a problem if another server than this relay answers at RELAY_PUBLIC_URL."""
     if settings.public_url is None:
         return []
-    import requests  # imported here, because web processes don't need it
-
     try:
         url = AddressGuard(settings.allow_private_targets).check_url(
             settings.public_url.rstrip("/") + "/health"
@@ -50,19 +59,13 @@ def public_url_problems(settings: Settings, vault: Vault) -> list[str]:
         return [f"RELAY_PUBLIC_URL was not checked. {error} The gateway can't reach such an address either."]
     name = f"RELAY_PUBLIC_URL={settings.public_url}"
     try:
-        with requests.get(url, timeout=_SECONDS, allow_redirects=False, stream=True) as answer:
-            status, body = answer.status_code, _body(answer)
-    except requests.RequestException as error:
+        status, body = _fetched(url)
+    except NoAnswer as error:
         return [
             Problem(
-                f"{name} doesn't answer ({type(error).__name__}), so the gateway can't reach the relay. Check that the "
-                "relay is running, and that the proxy or tunnel in front of it is up. A restarted tunnel may have a "
-                "new URL."
+                f"{name} doesn't answer ({error}), so the gateway can't reach the relay. Check that the relay is "
+                "running, and that the proxy or tunnel in front of it is up. A restarted tunnel may have a new URL."
             )
-        ]
-    except OSError as error:
-        return [
-            Problem(f"{name} doesn't answer ({type(error).__name__}), so the gateway can't reach the relay.")
         ]
     found = _instance_in(body)
     if found == instance(vault):
@@ -129,15 +132,41 @@ def _latest(store: Store, now: float | None) -> PublicUrlReport | None:
     return report
 
 
-def _body(answer: requests.Response) -> bytes:
-    """Return the body, or as much of it as is small enough and comes soon enough. Raises requests.RequestException."""
-    until = time.monotonic() + _SECONDS
+def _fetched(url: str) -> tuple[int, bytes]:
+    """Return the status and the body, or as much of it as is small enough and comes soon enough. Raises NoAnswer.
+
+    libcurl limits the time of the whole request, however slowly its parts come.
+    """
+    import certifi  # imported here, because web processes don't need them
+    import pycurl
+
     body = bytearray()
-    for byte in answer.iter_content(1):  # a longer piece would wait for each byte of a slow server
-        body += byte
-        if len(body) >= _LONGEST_ANSWER or time.monotonic() > until:
-            break
-    return bytes(body)
+
+    def take(piece: bytes) -> int:
+        body.extend(piece[: _LONGEST_ANSWER - len(body)])
+        return len(piece) if len(body) < _LONGEST_ANSWER else 0  # 0 ends the request
+
+    handle = pycurl.Curl()
+    try:
+        for option, value in (
+            (pycurl.URL, url),
+            (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+            (pycurl.FOLLOWLOCATION, 0),
+            (pycurl.NETRC, pycurl.NETRC_IGNORED),
+            (pycurl.NOSIGNAL, 1),
+            (pycurl.TIMEOUT_MS, int(_SECONDS * 1000)),
+            (pycurl.CAINFO, ssl.get_default_verify_paths().cafile or certifi.where()),
+            (pycurl.WRITEFUNCTION, take),
+        ):
+            handle.setopt(option, value)
+        try:
+            handle.perform()
+        except pycurl.error as error:
+            if not body:
+                raise NoAnswer(_REASONS.get(int(error.args[0]), f"libcurl's error {error.args[0]}")) from None
+        return handle.getinfo(pycurl.RESPONSE_CODE), bytes(body)
+    finally:
+        handle.close()
 
 
 def _instance_in(body: bytes) -> str | None:

@@ -41,28 +41,57 @@ def problem_of(serve: Callable[[socket.socket], None]) -> str:
 @pytest.mark.parametrize(
     "answer",
     [
-        b"Content-Length: 1000\r\n\r\n{",  # ends too early
-        b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
-        b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{",
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n",  # ends too early
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{",
+        b"\0\0\0\0",
     ],
 )
 def test_a_broken_answer_is_a_problem_and_no_exception(answer: bytes) -> None:
-    problem = problem_of(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\n" + answer))
-    assert "doesn't answer" in problem
+    assert "doesn't answer" in problem_of(lambda connection: connection.sendall(answer))
 
 
-def test_an_answer_that_never_ends_is_read_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"Content-Length: 1000\r\n\r\n{",  # ends too early
+        b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
+        b"Location: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n",
+        b"Content-Length: 100000000\r\n\r\n" + b" " * 200_000,
+    ],
+)
+def test_a_strange_answer_is_not_that_of_the_relay(answer: bytes) -> None:
+    def serve(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" + answer)
+
+    assert "something else answers" in problem_of(serve)
+
+
+@pytest.mark.parametrize(
+    ("begin", "part", "found"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b" ", "something else answers"),
+        (b"HTTP/1.1 200 OK\r\n", b"A: b\r\n", "it took more than ten seconds"),
+        (b"", b"H", "doesn't answer"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", "it took more than ten seconds"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"a", "it took more than ten seconds"),
+    ],
+)
+def test_an_answer_that_never_ends_is_read_for_a_limited_time(
+    begin: bytes, part: bytes, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(public_url, "_SECONDS", 0.5)
     sent = 0
 
     def drip(connection: socket.socket) -> None:
         nonlocal sent
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        connection.sendall(begin)
         with contextlib.suppress(OSError):
             while sent < 100:
-                connection.sendall(b" ")
+                connection.sendall(part)
                 sent += 1
                 time.sleep(0.1)
 
-    assert "something else answers" in problem_of(drip)
+    assert found in problem_of(drip)
     assert sent < 100
