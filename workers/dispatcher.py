@@ -29,8 +29,9 @@ from app.base.telemetry import TRACES
 from app.settings.table import current
 from app.store import Store
 from app.store.jobs import enqueue_due
-from app.store.server.connection import make_async_client, note_failure, source
+from app.store.server.connection import is_away, make_async_client, note_failure, source
 from app.store.server.keys import WORKERS, Shard
+from app.store.server.shard_repairs import repair_shard
 from workers import metrics_export
 from workers.commands.runner import CommandRunner
 from workers.delivery.lease_errors import LeaseLost
@@ -153,6 +154,7 @@ class Dispatcher:
             taken = bool(await self._hold(shard, LEASE_MS))
         except (RedisError, OSError) as error:
             note_failure(loop, error)
+            await self._repair(shard, error)
             return False
         loop.worked()
         return taken
@@ -217,6 +219,13 @@ class Dispatcher:
                 loop.worked()
             except (RedisError, OSError) as error:
                 note_failure(loop, error)  # nobody else can take the lease, either
+                await self._repair(shard, error)
+
+    async def _repair(self, shard: Shard, error: Exception) -> None:
+        """Repair the shard's keys if they caused this error."""
+        if not is_away(error):
+            with suppress(RedisError, OSError):
+                await asyncio.to_thread(repair_shard, self._store.connection, shard)
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -17,6 +17,15 @@ from app.store.server.repairs import repairs
 _NAMED = 20
 _EFFECTS = {
     "{s0}:fanout": "Deliveries continue, and no event was lost. Some may be delivered twice, with the same ID.",
+    "{s0}:writes": "Deliveries continue. Some may be delivered twice, with the same ID.",
+    "{s0}:wake": "Deliveries continue. Some may have been late.",
+    "{s0}:rewriting": "Events that were erased are also removed from the store's blocks again.",
+    "{g}:chores": "Attendance and alerts continue.",
+    "{g}:sampled": "The history of the counters continues.",
+    "{g}:upkeep": "Old data is removed again when it is due.",
+    "{g}:rewritten": "Deleted data is removed from the store's blocks again when this is due.",
+    "{g}:public_url_due": "The public URL is checked again.",
+    "{s0}:subscriptions:version": "Deliveries continue, and all changes of subscriptions apply.",
     "{g}:key_id": "RELAY_SECRET_KEY or the key in the data folder is right: it decrypts the stored data.",
     "{g}:shards": "The number of shards was found by the stored data.",
     "{g}:devices": "It was made again from each device's data. Refused callbacks are sent again by the gateway.",

@@ -1,4 +1,4 @@
-"""The position of a shard's queueing, `{s0}:fanout`, is repaired if it is damaged, and deliveries continue."""
+"""Keys without which a shard delivers nothing, such as its position, are repaired if they are damaged."""
 
 from __future__ import annotations
 
@@ -45,14 +45,15 @@ def client(relay: Relay) -> Any:
     return Store(load(relay.environment)).connection.redis
 
 
-def damage(relay: Relay, how: str) -> None:
-    store = client(relay)
-    store.delete(REPAIRED)
-    store.delete(SHARD.fanout)
+def damage(relay: Relay, how: str, key: str = SHARD.fanout) -> None:
+    """Replace a value; a worker may write the key between two calls, so both are made at once."""
+    pipeline = client(relay).pipeline(transaction=True)
+    pipeline.delete(REPAIRED, key)
     if how == "hash":
-        store.hset(SHARD.fanout, "a", "b")
+        pipeline.hset(key, "a", "b")
     else:
-        store.set(SHARD.fanout, f"{int(time.time() * 1000) + 10**8}-0" if how == "later" else how)
+        pipeline.set(key, f"{int(time.time() * 1000) + 10**8}-0" if how == "later" else how)
+    pipeline.execute()
 
 
 def punch(device: Device, count: int = 3) -> None:
@@ -146,3 +147,55 @@ def test_events_that_a_killed_worker_queued_for_only_some_are_queued_for_all(tmp
         found = find_position(store.connection, SHARD)
         assert (found.position, found.queued) == (entries[300].decode(), entries[800].decode())
         receiver.close()
+
+
+COUNTERS = [SHARD.writes, SHARD.subscriptions_version]
+
+
+@pytest.mark.parametrize(
+    ("key", "how"),
+    [*((key, how) for key in COUNTERS for how in ("hash", "not a number", "9" * 19)), (SHARD.wake, "hash")],
+)
+def test_a_damaged_counter_or_stream_of_notifications_stops_no_delivery(
+    lone: Relay, device: Device, receiver: Receiver, key: str, how: str
+) -> None:
+    told = f"The value of {key} in the store was damaged"
+    punch(device)
+    receiver.wait(3)
+    damage(lone, how, key)
+    punch(device)
+    wait_for(lambda: len(ids(receiver)) == 6, 60)
+    wait_for(lambda: told in " ".join(lone.get("/health")["warnings"]), 40)
+    lone.kill("worker")
+    damage(lone, how, key)
+    lone._start("worker")
+    punch(device)
+    wait_for(lambda: len(ids(receiver)) == 9, 60)
+    wait_for(lambda: told in " ".join(lone.get("/health")["warnings"]), 40)
+
+
+@pytest.mark.parametrize("key", [*COUNTERS, SHARD.wake])
+def test_subscriptions_can_be_changed_while_no_worker_repairs_these_keys(
+    lone: Relay, device: Device, receiver: Receiver, key: str
+) -> None:
+    lone.kill("worker")
+    try:
+        damage(lone, "hash", key)
+        made = lone.subscribe(receiver, device, target_url=f"{receiver.url}?other")
+    finally:
+        lone._start("worker")
+    punch(device, 1)
+    receiver.wait(2)
+    damage(lone, "hash", key)
+    assert lone.call("DELETE", f"/v1/subscriptions/{made['id']}").status_code == 204
+    punch(device, 1)
+    wait_for(lambda: len(ids(receiver)) == 2, 60)
+
+
+@pytest.mark.parametrize("how", ["hash", "not a token"])
+def test_a_damaged_lease_without_an_expiry_stops_no_delivery(
+    lone: Relay, device: Device, receiver: Receiver, how: str
+) -> None:
+    damage(lone, how, SHARD.lease)
+    punch(device)
+    wait_for(lambda: len(ids(receiver)) == 3, 60)

@@ -29,7 +29,7 @@ from tests.simulation.loop import TargetClient
 from tests.simulation.plan import Step, plan
 from tests.simulation.seams import Seams
 from tests.simulation.stage import Stage
-from tests.simulation.store import AsyncClient, Server, make_client
+from tests.simulation.store import AsyncClient, Server, make_client, simulated_script
 from tests.simulation.world import Listener, World
 from workers import dispatcher
 from workers.rq import jobs
@@ -91,6 +91,9 @@ class Runner:
         seams.put(connection, "make_client", self._client)
         seams.put(dispatcher, "make_async_client", self._async_client)
         seams.put(dispatcher, "Client", self._target_client)
+        source = connection.source
+        for package in ("app.", "workers."):
+            seams.replace(package, source, simulated_script)
         seams.put(jobs, "store", self._store_of_the_process)
         self._save_time()
         root = logging.getLogger()

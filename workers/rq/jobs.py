@@ -23,6 +23,7 @@ from app.store.access.audit import RELAY
 from app.store.deliveries.replays import LOOKS, Advance
 from app.store.jobs import enqueue, enqueue_at, queue
 from app.store.privacy.scrub import NotWritten, Scrub
+from app.store.server.claims import claim
 from app.store.server.connection import rewrite_append_only_files
 from app.store.server.keys import PUBLIC_URL_DUE, REWRITTEN, UPKEEP, Shard
 from workers.delivery.retry_schedule import MAX_RETRY_AFTER
@@ -237,8 +238,9 @@ def _sample(kept: Store) -> None:
 
 
 def _have_public_url_checked(kept: Store) -> None:
-    client = kept.connection.redis
-    if kept.settings.public_url and client.set(PUBLIC_URL_DUE, "", nx=True, ex=_PUBLIC_URL_SECONDS):
+    if kept.settings.public_url and claim(
+        kept.connection, PUBLIC_URL_DUE, "", seconds=_PUBLIC_URL_SECONDS, longest=_UNREACHED_SECONDS
+    ):
         enqueue(kept.connection, "check_public_url")
 
 
@@ -250,7 +252,7 @@ def look_at_public_url() -> None:
 
 
 def _have_upkeep_run(kept: Store) -> None:
-    if kept.connection.redis.set(UPKEEP, "", nx=True, ex=_UNDER_WAY_SECONDS):
+    if claim(kept.connection, UPKEEP, "", seconds=_UNDER_WAY_SECONDS, longest=_UPKEEP_SECONDS):
         enqueue(kept.connection, "upkeep", timeout=_UPKEEP_TIMEOUT)
 
 
@@ -260,7 +262,7 @@ def upkeep() -> None:
     kept.devices.date_former_keys()
     remove_all_old(kept, time.time())
     client = kept.connection.redis
-    if client.set(REWRITTEN, "", nx=True, ex=_UNDER_WAY_SECONDS):
+    if claim(kept.connection, REWRITTEN, "", seconds=_UNDER_WAY_SECONDS, longest=_REWRITE_SECONDS):
         _write_anew(kept)
         client.set(REWRITTEN, "", ex=_REWRITE_SECONDS)
     client.set(UPKEEP, "", ex=_UPKEEP_SECONDS)

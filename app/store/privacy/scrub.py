@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import redis
 
+from app.store.server.claims import claim
 from app.store.server.connection import Connection
 from app.store.server.keys import Shard
 
@@ -37,7 +38,7 @@ class Scrub:
         """Rewrite the events of a shard; `raws` are new raw bodies for some entries. Raises NotWritten."""
         client, token = self._connection.redis, secrets.token_hex(8)
         give_up = time.monotonic() + _WAIT_SECONDS
-        while not client.set(shard.rewriting, token, nx=True, ex=_KEEP_SECONDS):
+        while not claim(self._connection, shard.rewriting, token, seconds=_KEEP_SECONDS):
             if time.monotonic() > give_up:
                 raise NotWritten("another command is already rewriting them")
             time.sleep(0.1)

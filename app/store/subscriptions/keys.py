@@ -11,9 +11,11 @@ from __future__ import annotations
 import secrets
 
 import orjson
+import redis
 
-from app.store.server.connection import Connection
-from app.store.server.keys import SUBSCRIPTION_PARTS, SUBSCRIPTIONS
+from app.store.server.connection import Connection, is_away
+from app.store.server.keys import SUBSCRIPTION_PARTS, SUBSCRIPTIONS, Shard
+from app.store.server.shard_repairs import repair_shard
 
 
 def owners(connection: Connection) -> set[str]:
@@ -37,11 +39,20 @@ def entry_order(entry: str) -> tuple[int, int]:
 def announce(connection: Connection, subscription_id: str) -> None:
     """Make all dispatchers read the subscriptions and the signing keys again; `subscription_id` is what changed."""
     for shard in connection.shards:
-        pipeline = connection.redis.pipeline(transaction=True)
-        # Not by one: a store that has lost data would reach a version that a dispatcher already knows.
-        pipeline.incrby(shard.subscriptions_version, 1 + secrets.randbits(32))
-        pipeline.xadd(shard.wake, {"subscription": subscription_id}, maxlen=1_000)
-        pipeline.execute()
+        try:
+            _announce(connection, shard, subscription_id)
+        except redis.ResponseError as error:
+            if is_away(error) or not repair_shard(connection, shard):
+                raise
+            _announce(connection, shard, subscription_id)
+
+
+def _announce(connection: Connection, shard: Shard, subscription_id: str) -> None:
+    pipeline = connection.redis.pipeline(transaction=True)
+    # Not by one: a store that has lost data would reach a version that a dispatcher already knows.
+    pipeline.incrby(shard.subscriptions_version, 1 + secrets.randbits(32))
+    pipeline.xadd(shard.wake, {"subscription": subscription_id}, maxlen=1_000)
+    pipeline.execute()
 
 
 def remove_keys(connection: Connection, subscription_id: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from app.store.server.claims import claim
 from app.store.server.connection import Connection
 from app.store.server.damage import left_out, number, readable
 from app.store.server.keys import COUNTERS, HISTORY, SAMPLED, SUBSCRIPTIONS
@@ -26,9 +27,10 @@ class History:
 
     def sample(self) -> None:
         """Take a sample if the last one is a minute old."""
-        client = self._connection.redis
-        if client.set(SAMPLED, "", nx=True, ex=_EVERY_SECONDS):
-            client.xadd(HISTORY, {"j": orjson.dumps(self.totals())}, maxlen=_KEPT, approximate=True)
+        if claim(self._connection, SAMPLED, "", seconds=_EVERY_SECONDS):
+            self._connection.redis.xadd(
+                HISTORY, {"j": orjson.dumps(self.totals())}, maxlen=_KEPT, approximate=True
+            )
 
     def totals(self) -> dict[str, int]:
         """Return the counters of all devices and subscriptions since the beginning, and how much is waiting."""
