@@ -60,7 +60,7 @@ class Archive:
         if self._owner() == store_id and not accept:
             return
         self._database.migrate()
-        with self._database.writing() as connection:
+        with self._database.writing(briefly=True) as connection:
             found = connection.execute(select(owners.c.store_id)).scalar()
             if accept and found not in (None, store_id):
                 connection.execute(delete(owners))
@@ -79,7 +79,7 @@ class Archive:
 
     def check(self) -> None:
         """Raise ArchiveAway or ArchiveRefused if the archive can't be written."""
-        with self._database.writing():
+        with self._database.writing(briefly=True):
             pass
 
     @contextmanager
@@ -107,7 +107,7 @@ class Archive:
         from app.archive.tables import positions
 
         chosen = (positions.c.store_id == store_id) & (positions.c.shard == shard)
-        with self._database.writing() as connection:
+        with self._database.writing(briefly=True) as connection:
             row = connection.execute(select(positions.c.entry, positions.c.erasures).where(chosen)).first()
             if row is not None:
                 return Position(row.entry, row.erasures)
@@ -155,7 +155,7 @@ class Archive:
             }
             for event in events
         ]
-        with self._database.writing() as connection:
+        with self._database.writing(briefly=True) as connection:
             moved = connection.execute(
                 update(positions)
                 .where(

@@ -67,7 +67,7 @@ class DataKeys:
 
         from app.archive.tables import data_keys
 
-        with self._database.writing() as connection:
+        with self._database.writing(briefly=True) as connection:
             row = connection.execute(select(data_keys).order_by(data_keys.c.number.desc()).limit(1)).first()
             number = 0 if row is None else row.number
             if row is None or not self._opens(number, row.sealed):

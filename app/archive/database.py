@@ -28,6 +28,7 @@ NEWEST = "1"
 _BUSY_SECONDS = 20  # how long the database waits for another process's transaction
 _READ_SECONDS = 60  # for a statement
 _WRITE_SECONDS = 600
+_BRIEF_WRITE_SECONDS = 30
 _GRACE_SECONDS = 1  # so that the server ends a statement before the client stops waiting
 _PAUSE_SECONDS = 5  # after the server hasn't answered: so many requests don't wait for it one after the other
 _MIGRATION_LOCK = 0x63616D73  # of PostgreSQL's advisory locks
@@ -84,9 +85,6 @@ class Database:
         """Set how long a statement that reads may take, and after how long to stop waiting for a frozen server."""
         self._read_seconds = seconds
 
-    def _seconds(self, reads: bool) -> float:
-        return self._read_seconds if reads else _WRITE_SECONDS
-
     @staticmethod
     def load() -> None:
         """Import the libraries. If a process forked while a thread imports them, the child would wait forever."""
@@ -99,22 +97,26 @@ class Database:
         if self._file is not None and not self._file.exists():  # reading doesn't create it
             yield None
             return
-        with self._connected(reading=True) as connection:
+        with self._connected(self._read_seconds, reading=True) as connection:
             yield connection if self._ready or self._has_tables(connection) else None
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """Yield a connection in a transaction, which is committed at the end. The tables must exist."""
-        with self._connected(reading=False) as connection, connection.begin():
+    def writing(self, *, briefly: bool = False) -> Iterator[Connection]:
+        """Yield a connection in a transaction, which is committed at the end. The tables must exist.
+
+        With `briefly`, it has few rows, and a server that doesn't answer is noticed earlier.
+        """
+        seconds = _BRIEF_WRITE_SECONDS if briefly else _WRITE_SECONDS
+        with self._connected(seconds, reading=False) as connection, connection.begin():
             yield connection
 
     def migrate(self) -> None:
         """Create the tables, or change those of an earlier version. Raises ArchiveAway and ArchiveRefused."""
         if self._ready:
             return
-        with self._connected(reading=False, limit=False) as connection, connection.begin():
+        with self._connected(None, reading=False) as connection, connection.begin():
             if connection.dialect.name == "postgresql":
-                connection.exec_driver_sql("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
+                connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
             if self._version(connection) != NEWEST:
                 _upgrade(connection)
@@ -141,17 +143,20 @@ class Database:
     # Connections
 
     @contextmanager
-    def _connected(self, *, reading: bool, limit: bool = True) -> Iterator[Connection]:
+    def _connected(self, seconds: float | None, *, reading: bool) -> Iterator[Connection]:
+        """Yield a connection. `seconds` limits a statement, and how long to wait for a server that doesn't answer."""
         from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
         if not self._may_be_used:
             raise ArchiveAway("this process was forked while the file was in use")
         if reading and time.monotonic() < self._paused_until:
             raise ArchiveAway("the server hasn't answered a moment ago")
+        patience = None if seconds is None else seconds + _GRACE_SECONDS
+        options = {"relay_reads": reading, "relay_seconds": seconds or 0}
         try:
             with (
-                FORKS.delayed() if self.is_sqlite else limited(self._patience(reading) if limit else None),
-                self._open().connect().execution_options(relay_reads=reading) as connection,
+                FORKS.delayed() if self.is_sqlite else limited(patience),
+                self._open().connect().execution_options(**options) as connection,
             ):
                 yield connection
         except (DataError, IntegrityError) as error:
@@ -167,9 +172,6 @@ class Database:
             self._may_be_another()  # such as an empty one in its place
             raise ArchiveAway(_reason(error)) from None
 
-    def _patience(self, reading: bool) -> float:
-        return self._seconds(reading) + _GRACE_SECONDS
-
     def _may_be_another(self) -> None:
         self._ready = False
         self.changes += 1
@@ -183,7 +185,7 @@ class Database:
 
     def _made(self) -> Engine:
         if self._file is None:
-            return engine_of_postgresql(self._url, _BUSY_SECONDS, self._seconds)
+            return engine_of_postgresql(self._url, _BUSY_SECONDS)
         engine = _engine_of_sqlite(self._file)
         _watch_file(engine, self._file, self._may_be_another)
         return engine

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -82,11 +82,10 @@ def _limited_connection() -> Any:
     return LimitedConnection
 
 
-def engine_of_postgresql(url: str, busy_seconds: float, statement_seconds: Callable[[bool], float]) -> Engine:
-    """Return an engine.
+def engine_of_postgresql(url: str, busy_seconds: float) -> Engine:
+    """Return an engine. `busy_seconds` limits waiting for locks.
 
-    `busy_seconds` limits waiting for locks. `statement_seconds` gets whether a transaction only reads, and returns how
-    long its statements may take.
+    Connections need the execution option `relay_seconds`, how long a statement may take. 0 means that it isn't limited.
     """
     from psycopg.errors import ConnectionTimeout
     from sqlalchemy import create_engine, event
@@ -116,8 +115,8 @@ def engine_of_postgresql(url: str, busy_seconds: float, statement_seconds: Calla
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
         # For this transaction only, because poolers share sessions, and don't know options of the connection.
-        seconds = statement_seconds(bool(connection.get_execution_options().get("relay_reads")))
-        locked = min(busy_seconds, seconds)
+        seconds = connection.get_execution_options()["relay_seconds"]
+        locked = min(busy_seconds, seconds or busy_seconds)
         connection.exec_driver_sql(
             f"SET LOCAL lock_timeout = '{locked * 1000:.0f}ms'; "
             f"SET LOCAL statement_timeout = '{seconds * 1000:.0f}ms'"

@@ -49,6 +49,29 @@ def test_a_read_ends_if_the_server_does_not_answer(postgres_database: str, *, is
     wait_for(lambda: _read_again(archive) == ["1-0"], 60)
 
 
+def test_a_batch_is_not_written_forever(postgres_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.archive.database._BRIEF_WRITE_SECONDS", 1)
+    archive = Archive(postgres_database.replace("://", "+psycopg://"), Vault(KEY))
+    archive.claim(STORE)
+    after = archive.position(STORE, 0)
+    raised: list[str] = []
+
+    def write_one() -> None:
+        try:
+            archive.write(STORE, 0, after, "1-0", [event(1)], [])
+        except ArchiveAway as error:
+            raised.append(str(error))
+
+    thread = threading.Thread(target=write_one, daemon=True)
+    with frozen(postgres_database):
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
+    assert "ConnectionTimeout" in raised[0]
+    wait_for(lambda: _read_again(archive) == [], 60)
+    assert write(archive, [event(1)])
+
+
 def _read_again(archive: Archive) -> list[str] | None:
     try:
         return entries(archive)
