@@ -373,3 +373,24 @@ def test_the_api_takes_for_stored_only_what_can_be_delivered(
     monkeypatch.setattr(Archive, "scan", away)
     samples = client.get("/v1/events/samples?type=user.deleted", headers=headers)
     assert (samples.status_code, len(samples.json)) == (200, 1)
+
+
+def test_a_page_ends_if_the_archive_can_no_longer_be_decrypted(
+    kept: Store, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would otherwise read all of the archive, which may be millions of events."""
+    monkeypatch.setattr("app.store.events.reading._SCAN_LIMIT", 20)
+    add(kept, 50)
+    remove_old(kept)
+    changed = environment(
+        server, tmp_path / "data", RELAY_SECRET_KEY="made-up-other-key-for-tests-only-9876543"
+    )
+    other = Store(load(changed))
+    events, cursors = [], []
+    page = other.events.page(Query(), 10)
+    while page.next_cursor is not None:
+        cursors.append(page.next_cursor)
+        events += page.events
+        page = other.events.page(Query(), 10, page.next_cursor)
+    assert len(events) == 1  # the store's
+    assert len(cursors) == len(set(cursors)) == 2

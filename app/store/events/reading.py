@@ -119,7 +119,7 @@ class Events:
                 if len(rows) == limit or scanned == _SCAN_LIMIT:
                     return Page(rows, last)
                 last = event_id
-                if query.takes(event):
+                if event is not None and query.takes(event):
                     rows.append(event)
         except (ArchiveAway, ArchiveRefused):
             if not rows:
@@ -130,7 +130,8 @@ class Events:
     def all(self, query: Query, cursor: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield every event of a query, newest first, from the one after `cursor`. Raises ValueError like `page`."""
         before = _after(cursor)
-        return (event for _, event in self._scan(query, before) if query.takes(event))
+        found = (event for _, event in self._scan(query, before))
+        return (event for event in found if event is not None and query.takes(event))
 
     def newest(self, event_type: str, count: int) -> list[dict[str, Any]]:
         """Return the newest few events of a type."""
@@ -192,10 +193,10 @@ class Events:
 
     def _scan(
         self, query: Query, before: ids.Place | None, first: int = _CHUNK
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    ) -> Iterator[tuple[str, dict[str, Any] | None]]:
         """Yield IDs and events that may match the query, newest first over all shards.
 
-        `first` is how many are probably needed.
+        `first` is how many are probably needed. An event that can't be read is None.
         """
         shards = self._connection.shards_with(query.device_ids)
         runs = [self._scan_shard(shard, query, before, first) for shard in shards]
@@ -203,7 +204,7 @@ class Events:
 
     def _scan_shard(
         self, shard: Shard, query: Query, before: ids.Place | None, first: int
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    ) -> Iterator[tuple[str, dict[str, Any] | None]]:
         newest = "+" if query.until is None else str(query.until)
         below = None if query.until is None else f"{query.until + 1}-0"
         if before is not None:
@@ -219,15 +220,11 @@ class Events:
                 if not stored:
                     continue
                 below = entry
-                event = self._reader.show(shard, entry, stored[0])
-                if event is not None:
-                    yield event["id"], event
+                yield ids.event_id(shard.number, entry), self._reader.show(shard, entry, stored[0])
             let_others_run()
         # What is removed from the store in the meantime is in the archive, too.
         for count, (entry, body) in enumerate(self._past.scan(shard, query, below, first), 1):
-            event = self._reader.show(shard, entry, body)
-            if event is not None:
-                yield event["id"], event
+            yield ids.event_id(shard.number, entry), self._reader.show(shard, entry, body)
             if count % _CHUNK == 0:
                 let_others_run()
 
