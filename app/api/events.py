@@ -32,6 +32,7 @@ _SAMPLES = 3
 # Events of a device whose clock is further ahead are left out if the query is about their own time.
 _CLOCK_AHEAD_MS = 2 * 24 * 3_600_000
 OCCURRED = ("occurred_since", "occurred_until")
+_ORDER = ("order", "after")
 _HEARTBEAT_SECONDS = 15.0
 _CHECK_SECONDS = 2.0  # how often a stream checks that its key or session is still valid
 
@@ -59,14 +60,35 @@ def query() -> Query:
     )
 
 
+def _is_oldest_first() -> bool:
+    order = request.args.get("order") or "desc"
+    if order not in ("asc", "desc"):
+        raise wrong("order", "must be asc (oldest first) or desc (newest first)")
+    return order == "asc"
+
+
+def _after() -> str | None:
+    """Return the parameter `after`: the ID of the event after which a list begins."""
+    event_id = request.args.get("after")
+    if not event_id:
+        return None
+    if not _is_oldest_first():
+        raise wrong("after", "needs order=asc, because it selects the events that came after this one")
+    if ids.event_place(event_id) is None:
+        raise wrong("after", "is not an event ID, e.g. evt_01kay8ds0r000000")
+    return event_id
+
+
 @blueprint.get("/events")
 @needs("events:read")
 @limited_by_device
-@takes("type", "device_id", "user_id", "since", "until", *OCCURRED, "limit", "cursor")
+@takes("type", "device_id", "user_id", "since", "until", *OCCURRED, *_ORDER, "limit", "cursor")
 def show_page() -> Response:
-    """Lists events, newest first."""
+    """Lists events, newest first, or with `order=asc`, oldest first."""
+    wanted, oldest_first, after = query(), _is_oldest_first(), _after()
     try:
-        found = store().events.page(query(), limit(), cursors.after())
+        place = cursors.after() or after
+        found = store().events.page(wanted, limit(), place, oldest_first=oldest_first)
     except ValueError:
         raise cursors.invalid() from None
     return page(found.events, found.next_cursor)
@@ -108,14 +130,15 @@ def samples() -> Response:
 @needs("events:read")
 @limited_by_device
 @represented_as("text/csv")
-@takes("type", "device_id", "user_id", "since", "until", *OCCURRED, "limit", "cursor")
+@takes("type", "device_id", "user_id", "since", "until", *OCCURRED, *_ORDER, "limit", "cursor")
 def as_csv() -> Response:
-    """Returns events, newest first, as a CSV file. Without `limit`, it contains all matching events."""
-    wanted = query()
+    """Returns events as a CSV file. Without `limit`, it contains all matching events."""
+    wanted, oldest_first, after = query(), _is_oldest_first(), _after()
     columns = _columns(wanted)
     most = limit() if "limit" in request.args else None
     try:
-        rows = islice(store().events.all(wanted, cursors.after("/v1/events")), most)
+        place = cursors.after("/v1/events") or after
+        rows = islice(store().events.all(wanted, place, oldest_first=oldest_first), most)
     except ValueError:
         raise cursors.invalid() from None
     return tables.as_csv(columns, rows, "events.csv")

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app.archive.copies import Pairs, Place, Restoring, copied
 from app.archive.data_keys import DataKeys
 from app.archive.database import ArchiveRefused, Database
+from app.archive.oldest_first import rows_above
 from app.archive.records import Archived, ArchivedPunch, Position
 from app.archive.removal import empty_log, remove_events, remove_punches
 from app.archive.search import Search
@@ -230,14 +232,25 @@ class Archive:
         can't be decrypted. `first` is how many are read at first.
         """
 
-        def read(statement: Executable) -> Sequence[Any]:
-            with self._read(store_id) as connection:
-                return [] if connection is None else connection.execute(statement).all()
-
         oldest = 0 if oldest_ms is None else min(oldest_ms, _LARGEST)
         search = Search(shard, oldest, _in_database(ranges), _in_database(conditions or {}))
         place = (_LARGEST, _LARGEST) if below is None else _place(below)
-        for row in search.rows(place, first, read, is_sqlite=self._database.is_sqlite):
+        read = partial(self._rows, store_id)
+        return self._opened(shard, search.rows(place, first, read, is_sqlite=self._database.is_sqlite))
+
+    def scan_up(
+        self, store_id: str, shard: int, above: str, below: str, conditions: Mapping[str, Sequence[str]]
+    ) -> Iterator[tuple[str, bytes | None]]:
+        """Yield a shard's entries and events between two entries, oldest first, as `scan` does."""
+        chosen = _in_database(conditions), partial(self._rows, store_id)
+        return self._opened(shard, rows_above(shard, _place(above), _place(below), *chosen))
+
+    def _rows(self, store_id: str, statement: Executable) -> Sequence[Any]:
+        with self._read(store_id) as connection:
+            return [] if connection is None else connection.execute(statement).all()
+
+    def _opened(self, shard: int, rows: Iterator[Any]) -> Iterator[tuple[str, bytes | None]]:
+        for row in rows:
             entry = f"{row.ms}-{row.sequence}"
             yield entry, self._keys.opened(row.data_key, row.body, f"{shard}:{entry}")
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from app.base.loops import LOOPS
 from app.store import Store
-from app.store.events.reading import Followed, is_after
+from app.store.events.places import is_after
+from app.store.events.reading import Followed
 from app.store.server.connection import note_failure
 
 _LOOP = "event stream"

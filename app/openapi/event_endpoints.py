@@ -70,10 +70,21 @@ _UNTIL = parameter(
     text("", "2036-11-25T00:00:00Z"),
 )
 _FILTERS = (_TYPE, _DEVICES, _USERS, _SINCE, _UNTIL, _OCCURRED_SINCE, _OCCURRED_UNTIL)
+_ORDER = parameter(
+    "order",
+    "`desc` returns the newest events first, `asc` the oldest first.",
+    {"type": "string", "enum": ["desc", "asc"], "default": "desc"},
+)
+_AFTER = parameter(
+    "after",
+    "With `order=asc`, only events after this one, given by its ID. The event needn't exist any more.",
+    text("", "evt_01kay8ds0r000000"),
+)
+_LIST = (*_FILTERS, _ORDER, _AFTER, LIMIT, CURSOR)
 _LAST_EVENT_ID = parameter(
     "Last-Event-ID", "The stream starts after this event.", text("", "evt_01kay8ds0r000000"), place="header"
 )
-_AFTER = parameter(
+_LAST_EVENT_IN_QUERY = parameter(
     "last_event_id",
     "The same as Last-Event-ID, for clients that can't set a header.",
     text("", "evt_01kay8ds0r000000"),
@@ -96,9 +107,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         operation_id="listEvents",
         tag="events",
         summary="List events",
-        description="Returns stored events, newest first, filtered by type, device, user or time.",
+        description="Returns stored events, newest first, filtered by type, device, user or time. To poll for new "
+        "events, send `order=asc` and, in `after`, the ID of the last event you received.",
         answers=ok("A page of events.", page_of("Event"), example={"data": [_EXAMPLE], "next_cursor": None}),
-        parameters=(*_FILTERS, LIMIT, CURSOR),
+        parameters=_LIST,
     ),
     Endpoint(
         method="get",
@@ -138,22 +150,22 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             media="text/event-stream",
             example="id: evt_01kay8ds0r000000\nevent: attendance.punch\ndata: {}\n\n",
         ),
-        parameters=(*_FILTERS, _LAST_EVENT_ID, _AFTER),
+        parameters=(*_FILTERS, _LAST_EVENT_ID, _LAST_EVENT_IN_QUERY),
     ),
     _read(
         path="/v1/events.csv",
         operation_id="exportEvents",
         tag="events",
         summary="Export events as CSV",
-        description="Returns the events that match the filters as a CSV file, newest first. Without `limit`, "
-        "the file contains all of them.",
+        description="Returns the events that match the filters as a CSV file, newest first unless "
+        "`order=asc`. Without `limit`, the file contains all of them.",
         answers=ok(
             "The file.",
             {"type": "string", "description": "A header row, followed by one row per event."},
             media="text/csv",
             example="id,type,occurred_at\r\nevt_01kay8ds0r000000,attendance.punch,2026-11-24T09:01:44+05:30\r\n",
         ),
-        parameters=(*_FILTERS, LIMIT, CURSOR),
+        parameters=_LIST,
     ),
     _read(
         path="/v1/events/{event_id}",

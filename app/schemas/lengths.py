@@ -23,6 +23,7 @@ HIGHEST_INDEX: Final = 99
 
 # The most characters, by name
 IN_QUERY: Final[Mapping[str, int]] = {
+    "after": _OWN_ID,
     "cursor": 4_000,
     "date": 10,
     "device_id": _SEVERAL,

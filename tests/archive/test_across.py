@@ -41,7 +41,7 @@ def clocks(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Clocks]:
 
 
 def all_events(relay: Relay, **query: str) -> list[dict[str, str]]:
-    """Return all events of all pages, newest first."""
+    """Return all events of all pages, newest first, or as `order` says."""
     found: list[dict[str, str]] = []
     cursor = None
     while True:
@@ -114,6 +114,12 @@ def test_a_month_of_last_year_is_shown_exported_and_erased(clocks: Clocks) -> No
             and (event.get("user_id") or "") in query.get("user_id", event.get("user_id") or "").split(",")
         ]
         assert [event["id"] for event in all_events(relay, **query) if event["id"] in ids] == expected, query
+    for query in ({}, {"user_id": "7,8"}, {"device_id": device.id, "type": "attendance.*,user.*"}):
+        upwards = [event["id"] for event in all_events(relay, order="asc", **query)]
+        assert upwards == [event["id"] for event in all_events(relay, **query)][::-1], query
+        for number, event_id in enumerate(upwards, 1):
+            after = all_events(relay, order="asc", after=event_id, **query)
+            assert [event["id"] for event in after] == upwards[number:], query
     old = next(event for event in before if event["type"] == "user.updated")
     assert relay.get(f"/v1/events/{old['id']}")["first_name"] == NAME
     rows = list(csv.DictReader(io.StringIO(relay.call("GET", "/v1/events.csv").text.lstrip("\ufeff"))))

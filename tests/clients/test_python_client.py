@@ -235,6 +235,16 @@ def test_follow_continues_after_an_event(client: Relay, staged: Stage) -> None:
     assert [next(followed)["user_id"], next(followed)["user_id"]] == ["32", "33"]
 
 
+def test_events_are_yielded_oldest_first_after_an_event(client: Relay, staged: Stage) -> None:
+    device = staged.relay.device()
+    for user in ("31", "32", "33"):
+        device.send_done(device.punch(user))
+    everything = list(client.events(device_id=device.id, oldest_first=True))
+    assert [event["user_id"] for event in everything] == ["31", "32", "33"]
+    later = client.events(device_id=device.id, after=everything[0]["id"])
+    assert [event["user_id"] for event in later] == ["32", "33"]
+
+
 def test_follow_yields_an_event_that_arrives_later(client: Relay, staged: Stage) -> None:
     device = staged.relay.device()
     device.send_done(device.punch("51"))

@@ -119,6 +119,10 @@ def test_since_and_until_are_times_of_receipt(relay: Relay, mixed: Device) -> No
         ({"limit": "201"}, "limit"),
         ({"limit": "0"}, "limit"),
         ({"limit": "ten"}, "limit"),
+        ({"order": "up"}, "order"),
+        ({"after": "evt_01kay8ds0r000000"}, "after"),
+        ({"after": "evt_01kay8ds0r000000", "order": "desc"}, "after"),
+        ({"after": "5", "order": "asc"}, "after"),
     ],
     ids=str,
 )
@@ -168,6 +172,30 @@ def test_the_newest_events_can_be_polled_by_id(relay: Relay) -> None:
         new = [event for event in page["data"] if event["id"] not in seen]
         assert [event["user_id"] for event in new] == [str(turn)]
         seen |= set(ids(new))
+
+
+def test_order_asc_reverses_pages_and_csv(relay: Relay, mixed: Device) -> None:
+    query = {"device_id": mixed.id, "limit": 200}
+    newest_first = ids(relay.get("/v1/events", params=query)["data"])
+    page = relay.get("/v1/events", params={**query, "order": "asc"})
+    assert ids(page["data"]) == newest_first[::-1] and page["next_cursor"] is None
+    text = relay.call("GET", "/v1/events.csv", params={**query, "order": "asc"}).text
+    assert [row["id"] for row in csv.DictReader(io.StringIO(text.lstrip("\ufeff")))] == newest_first[::-1]
+    assert ids(relay.get("/v1/events", params={**query, "order": "desc"})["data"]) == newest_first
+
+
+@pytest.mark.parametrize("query", [{}, {"type": "attendance.*,user.deleted"}, {"user_id": "2,5"}], ids=str)
+def test_after_selects_what_came_after_an_event(relay: Relay, mixed: Device, query: dict[str, Any]) -> None:
+    expected = ids(events(mixed, **query))
+    query = {**query, "device_id": mixed.id, "order": "asc", "limit": 200}
+    for number, event_id in enumerate(expected, 1):
+        assert ids(relay.get("/v1/events", params={**query, "after": event_id})["data"]) == expected[number:]
+    since = relay.get(f"/v1/events/{expected[1]}")["received_at"]
+    later = ids(relay.get("/v1/events", params={**query, "since": since, "after": expected[0]})["data"])
+    assert later == expected[1:]
+    assert (
+        relay.get("/v1/events", params={**query, "after": expected[0], "until": "2000-01-01"})["data"] == []
+    )
 
 
 # Samples

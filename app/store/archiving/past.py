@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, product
 from typing import Any
 
 from app.archive import Archive, ArchivedPunch
@@ -59,12 +60,33 @@ class Past:
 
         The event is None if it can't be decrypted. `first` is how many are probably needed.
         """
-        opened = None if self._is_in_the_store(query) else self.opened()
+        opened = None if self._is_in_the_store(query.since) else self.opened()
         if opened is None:
             return iter(())
         archive, store_id = opened
         found = archive.scan(store_id, shard.number, below, query.since, *_ranges(query), first)
         return self._in_parts(found, first)
+
+    def scan_up(
+        self, shard: Shard, query: Query, above: str, below: str
+    ) -> Iterator[tuple[str, bytes | None]]:
+        """Yield the entries and events between two entries, oldest first, in the same way."""
+        opened = None if self._is_in_the_store(_order(above)[0]) else self.opened()
+        if opened is None:
+            return iter(())
+        archive, store_id = opened
+        ranges, conditions = _ranges(query)
+        runs = [
+            archive.scan_up(
+                store_id,
+                shard.number,
+                above,
+                below,
+                {**conditions, **{name: [value] for name, value in zip(ranges, values, strict=True)}},
+            )
+            for values in product(*ranges.values())
+        ]
+        return self._in_parts(heapq.merge(*runs, key=lambda row: _order(row[0])), _ROWS_AT_ONCE)
 
     def _in_parts(
         self, rows: Iterator[tuple[str, bytes | None]], size: int
@@ -73,9 +95,9 @@ class Past:
             yield from part
             size = _ROWS_AT_ONCE
 
-    def _is_in_the_store(self, query: Query) -> bool:
-        """Return whether nothing that the query selects is old enough to have been removed from the store."""
-        return query.since is not None and query.since > time.time() * 1000 - self._keep_ms + _HOUR_MS
+    def _is_in_the_store(self, since: int | None) -> bool:
+        """Return whether nothing that was received since (ms) is old enough to have been removed from the store."""
+        return since is not None and since > time.time() * 1000 - self._keep_ms + _HOUR_MS
 
     # Attendance
 
@@ -96,6 +118,11 @@ class Past:
             return ()
         found: set[tuple[str, str]] = self.run(opened[0].people, opened[1], first, last, oldest)
         return found
+
+
+def _order(entry: str) -> tuple[int, int]:
+    ms, _, sequence = entry.partition("-")
+    return int(ms), int(sequence)
 
 
 def _ranges(query: Query) -> tuple[dict[str, Sequence[str]], dict[str, Sequence[str]]]:

@@ -11,23 +11,24 @@ from typing import Any, NamedTuple
 from app.archive import ArchiveAway, ArchiveRefused
 from app.base import ids
 from app.base.yielding import let_others_run
-from app.events.types import EVENT_TYPES, matches
 from app.store.archiving.past import Past
+from app.store.events.oldest_first import OldestFirst
+from app.store.events.places import CHUNK, following, in_chunks, order_of
 from app.store.events.query import Query
+from app.store.events.shortest_index import shortest_index
 from app.store.events.unreadable import EventReader
 from app.store.server.cluster import LazyCluster
 from app.store.server.codec import raw_json
 from app.store.server.connection import Connection
 from app.store.server.keys import Shard
 
-_CHUNK = 200
 _LOOK_SECONDS = 0.05
 # A page reads at most this many to find its rows, however rare they are. Its cursor continues from there.
 _SCAN_LIMIT = 20_000
 
 
 class Page(NamedTuple):
-    """Events, newest first, and the ID to continue from; None at the end."""
+    """Events in the order of their IDs or the reverse, and the ID to continue from; None at the end."""
 
     events: list[dict[str, Any]]
     next_cursor: str | None
@@ -48,21 +49,6 @@ class Followed(NamedTuple):
     event: dict[str, Any]
 
 
-def is_after(entry: str, other: str) -> bool:
-    """Return whether a stream entry came after another one."""
-    return _order(entry) > _order(other)
-
-
-def _order(entry: str) -> tuple[int, int]:
-    ms, _, sequence = entry.partition("-")
-    return int(ms), int(sequence or 0)
-
-
-def _following(entry: str) -> str:
-    ms, sequence = _order(entry)
-    return f"{ms}-{sequence + 1}"
-
-
 class Events:
     """The stored events: those of the store, and older ones of the archive."""
 
@@ -71,6 +57,7 @@ class Events:
         self._reader = reader
         self._past = past
         self._bodies = connection.script("bodies")
+        self._oldest_first = OldestFirst(connection, reader, past)
 
     def get(self, event_id: str) -> dict[str, Any] | None:
         """Return an event; None if there is none with this ID (any more). Raises ArchiveAway and ArchiveRefused."""
@@ -105,17 +92,19 @@ class Events:
             self._reader.note(shard, place.entry)
             return None
 
-    def page(self, query: Query, limit: int, cursor: str | None = None) -> Page:
-        """Return at most `limit` events, from the newest, or from the one after `cursor`.
+    def page(
+        self, query: Query, limit: int, cursor: str | None = None, *, oldest_first: bool = False
+    ) -> Page:
+        """Return at most `limit` events, from the newest or the oldest, or from the one after `cursor`.
 
-        Raises ValueError for an invalid cursor. If the archive can't be read, a page ends with the store's last event,
-        and the next one raises ArchiveAway or ArchiveRefused.
+        Raises ValueError for an invalid cursor. If the archive can't be read, a page ends with the last event that
+        could be read, and the next one raises ArchiveAway or ArchiveRefused.
         """
-        before = _after(cursor)
+        place = _after(cursor)
         rows: list[dict[str, Any]] = []
         last = None
         try:
-            for scanned, (event_id, event) in enumerate(self._scan(query, before, limit + 1)):
+            for scanned, (event_id, event) in enumerate(self._rows(query, place, oldest_first, limit + 1)):
                 if len(rows) == limit or scanned == _SCAN_LIMIT:
                     return Page(rows, last)
                 last = event_id
@@ -127,11 +116,17 @@ class Events:
             return Page(rows, last)
         return Page(rows, None)
 
-    def all(self, query: Query, cursor: str | None = None) -> Iterator[dict[str, Any]]:
-        """Yield every event of a query, newest first, from the one after `cursor`. Raises ValueError like `page`."""
-        before = _after(cursor)
-        found = (event for _, event in self._scan(query, before))
+    def all(
+        self, query: Query, cursor: str | None = None, *, oldest_first: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Yield every event of a query, from the one after `cursor`. Raises ValueError like `page`."""
+        found = (event for _, event in self._rows(query, _after(cursor), oldest_first))
         return (event for event in found if event is not None and query.takes(event))
+
+    def _rows(
+        self, query: Query, place: ids.Place | None, oldest_first: bool, first: int = CHUNK
+    ) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        return self._oldest_first.scan(query, place) if oldest_first else self._scan(query, place, first)
 
     def newest(self, event_type: str, count: int) -> list[dict[str, Any]]:
         """Return the newest few events of a type."""
@@ -150,13 +145,13 @@ class Events:
         for shard in self._connection.shards:
             entry = after.get(shard.number, "0-0")
             while True:
-                entries = self._connection.redis.xrange(shard.events, f"({entry}", "+", count=_CHUNK)
+                entries = self._connection.redis.xrange(shard.events, f"({entry}", "+", count=CHUNK)
                 for name, fields in entries:
                     entry = name.decode()
                     event = self._reader.show(shard, entry, fields.get(b"b"))
                     if event is not None:
                         yield Followed(shard.number, entry, event)
-                if len(entries) < _CHUNK:
+                if len(entries) < CHUNK:
                     break
 
     def follow(self, after: dict[int, str], block_ms: int) -> Iterator[Followed]:
@@ -177,13 +172,13 @@ class Events:
         """Return XREAD's answer. On a Cluster, a call can only wait for the keys of one server, so it is polled."""
         client = self._connection.redis
         if not isinstance(client, LazyCluster) or len(after) == 1:
-            found: list[Any] = client.xread(after, count=_CHUNK, block=int(seconds * 1_000))
+            found: list[Any] = client.xread(after, count=CHUNK, block=int(seconds * 1_000))
             return found
         deadline = time.monotonic() + seconds
         while True:
             pipeline = client.pipeline(transaction=False)
             for stream, entry in after.items():
-                pipeline.xread({stream: entry}, count=_CHUNK)
+                pipeline.xread({stream: entry}, count=CHUNK)
             found = [row for answer in pipeline.execute() for row in answer or ()]
             if found or time.monotonic() > deadline:
                 return found
@@ -192,7 +187,7 @@ class Events:
     # The scan
 
     def _scan(
-        self, query: Query, before: ids.Place | None, first: int = _CHUNK
+        self, query: Query, before: ids.Place | None, first: int = CHUNK
     ) -> Iterator[tuple[str, dict[str, Any] | None]]:
         """Yield IDs and events that may match the query, newest first over all shards.
 
@@ -210,11 +205,11 @@ class Events:
         if before is not None:
             # Events with the same entry are sorted by their shard's number.
             is_below = shard.number >= before.shard
-            if newest == "+" or _order(before.entry) <= (query.until or 0, 2**63):
+            if newest == "+" or order_of(before.entry) <= (query.until or 0, 2**63):
                 newest = f"({before.entry}" if is_below else before.entry
-                below = before.entry if is_below else _following(before.entry)
+                below = before.entry if is_below else following(before.entry)
         oldest = "-" if query.since is None else str(query.since)
-        for chunk in _in_chunks(self._entries(shard, query, newest, oldest)):
+        for chunk in in_chunks(self._entries(shard, query, newest, oldest)):
             bodies = self._bodies(keys=[shard.events], args=chunk)
             for entry, stored in zip(chunk, bodies, strict=True):
                 if not stored:
@@ -225,47 +220,20 @@ class Events:
         # What is removed from the store in the meantime is in the archive, too.
         for count, (entry, body) in enumerate(self._past.scan(shard, query, below, first), 1):
             yield ids.event_id(shard.number, entry), self._reader.show(shard, entry, body)
-            if count % _CHUNK == 0:
+            if count % CHUNK == 0:
                 let_others_run()
 
     def _entries(self, shard: Shard, query: Query, newest: str, oldest: str) -> Iterator[str]:
         """Yield entry IDs from the shortest index that contains all of the query's events."""
-        choices: list[list[str]] = [[shard.events]]
-        if query.user_ids:
-            choices.append([shard.by_user(user_id) for user_id in query.user_ids])
-        if query.device_ids:
-            choices.append([shard.by_device(device_id) for device_id in query.device_ids])
-        if query.types:
-            choices.append(
-                [
-                    shard.by_type(event_type)
-                    for event_type in EVENT_TYPES
-                    if any(matches(pattern, event_type) for pattern in query.types)
-                ]
-            )
-        if len(choices) > 1:
-            choices = choices[1:]
-            if len(choices) > 1:
-                choices.sort(key=self._length)
-        runs = [self._walk(stream, newest, oldest) for stream in choices[0]]
-        return iter(heapq.merge(*runs, key=_order, reverse=True))
-
-    def _length(self, streams: list[str]) -> int:
-        return sum(self._connection.redis.xlen(stream) for stream in streams)
+        streams = shortest_index(self._connection, shard, query)
+        runs = [self._walk(stream, newest, oldest) for stream in streams]
+        return iter(heapq.merge(*runs, key=order_of, reverse=True))
 
     def _walk(self, stream: str, newest: str, oldest: str) -> Iterator[str]:
-        count = _CHUNK // 4
+        count = CHUNK // 4
         while True:
             found = self._connection.redis.xrevrange(stream, newest, oldest, count=count)
             yield from (entry.decode() for entry, _ in found)
             if len(found) < count:
                 return
-            newest, count = f"({found[-1][0].decode()}", _CHUNK
-
-
-def _in_chunks(entries: Iterator[str]) -> Iterator[list[str]]:
-    """Small chunks first: most pages are short."""
-    size = _CHUNK // 4
-    while chunk := list(islice(entries, size)):
-        yield chunk
-        size = _CHUNK
+            newest, count = f"({found[-1][0].decode()}", CHUNK

@@ -33,6 +33,12 @@ export type EventFilters = Partial<Record<'type' | 'device_id' | 'user_id', stri
 /** Times (ISO 8601): of receipt, which can be later than the punch itself, and of the events themselves. */
 export type EventTimes = Partial<Record<'since' | 'until' | 'occurred_since' | 'occurred_until', string>>;
 
+/** The order of events. `after` is the ID of an event, and selects those after it, oldest first. */
+export interface EventOrder {
+  after?: string;
+  oldestFirst?: boolean;
+}
+
 /** Which events are followed, and where to start. */
 export interface FollowOptions extends EventFilters {
   /** The ID of the last event you have processed. */
@@ -135,11 +141,14 @@ export class Relay {
   }
 
   /**
-   * Yield stored events, newest first. `since` and `until` are times of receipt (ISO 8601), which can be later than the
-   * punch itself.
+   * Yield stored events, newest first, or with `oldestFirst` or `after`, the oldest first. `since` and `until` are times
+   * of receipt (ISO 8601), which can be later than the punch itself. A program that runs now and then gets each event
+   * once if it stores the ID of the last one, and passes it as `after`.
    */
-  events(filters: EventFilters & EventTimes = {}): AsyncGenerator<Event, void, undefined> {
-    return this.pages<Event>('/v1/events', filters);
+  events(filters: EventFilters & EventTimes & EventOrder = {}): AsyncGenerator<Event, void, undefined> {
+    const { oldestFirst, ...wanted } = filters;
+    const order = oldestFirst || filters.after !== undefined ? { order: 'asc' } : {};
+    return this.pages<Event>('/v1/events', { ...wanted, ...order });
   }
 
   /** Return an event. */

@@ -115,6 +115,16 @@ test('lists are paged', async () => {
   assert.deepEqual(users, ['33', '32', '31']);
 });
 
+test('events are yielded oldest first after an event', async () => {
+  const filters = { type: 'attendance.punch', device_id: process.env.DEVICE };
+  const all = [];
+  for await (const event of relay.events({ ...filters, oldestFirst: true })) all.push(event);
+  assert.deepEqual(all.map((event) => event.user_id), ['31', '32', '33']);
+  const users = [];
+  for await (const event of relay.events({ ...filters, after: all[0].id })) users.push(event.user_id);
+  assert.deepEqual(users, ['32', '33']);
+});
+
 test('follow continues after an event, and ends when it is aborted', async () => {
   const filters = { type: 'attendance.punch', device_id: process.env.DEVICE };
   const stored = [];

@@ -122,8 +122,13 @@ class Relay:
         until: str | None = None,
         occurred_since: str | None = None,
         occurred_until: str | None = None,
+        after: str | None = None,
+        oldest_first: bool = False,
     ) -> Iterator[Event]:
-        """Yield stored events, newest first.
+        """Yield stored events, newest first, or with `oldest_first`, the oldest first.
+
+        `after` is the ID of an event. Only those after it are yielded, oldest first. So a program that runs now and
+        then gets each event once, if it stores the ID of the last one.
 
         `since` and `until` are times of receipt (ISO 8601), which can be later than the punch itself. `occurred_since`
         and `occurred_until` are times of the events themselves. Several types, devices or users are separated by
@@ -137,6 +142,8 @@ class Relay:
             "until": until,
             "occurred_since": occurred_since,
             "occurred_until": occurred_until,
+            "order": "asc" if oldest_first or after is not None else None,
+            "after": after,
         }
         return cast("Iterator[Event]", self.pages("/v1/events", **filters))
 
