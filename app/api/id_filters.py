@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from flask import request
+from flask import g, request
 
-from app.api.auth import caller
+from app.api.auth import caller, store
 from app.api.problems import Problem, wrong
+from app.api.warnings import unknown_device_in_query
 from app.gateway.values import LONGEST_ID
 from app.schemas.devices import is_device_id
 
@@ -19,7 +20,8 @@ _PART = re.compile(r"(?:\\,|[^,])+")  # a comma with a backslash before it belon
 def device_ids() -> tuple[str, ...]:
     """Return the device IDs in the parameter `device_id`, or those that the caller's key is limited to; () for all.
 
-    Raises a 422 Problem if no device can have such an ID, and a 403 Problem if the key may not access it.
+    A device that isn't registered is named in the `warnings` of a page. Raises a 422 Problem if no device can have such
+    an ID, and a 403 Problem if the key may not access it.
     """
     found = _ids("device_id")
     for device_id in found:
@@ -29,7 +31,13 @@ def device_ids() -> tuple[str, ...]:
                 f"{device_id[:64]!r} is not a valid Service Tag ID, so it matches nothing. Use for example "
                 "device_id=ZHM1100001, or several IDs separated by commas",
             )
-    return _allowed(found)
+    allowed = _allowed(found)
+    g.warnings = [
+        unknown_device_in_query(device_id)
+        for device_id in found
+        if not store().devices.is_registered(device_id)
+    ]
+    return allowed
 
 
 def _allowed(asked: tuple[str, ...]) -> tuple[str, ...]:

@@ -188,7 +188,10 @@ def parse_moment(name: str, text: str) -> int:
 
 def page(rows: Iterable[Any], place: str | None) -> Response:
     """Return a page of a list. `place` is the place after which the next page begins; None on the last page."""
-    return answer({"data": list(rows), "next_cursor": None if place is None else cursors.at(place)})
+    shown = {"data": list(rows), "next_cursor": None if place is None else cursors.at(place)}
+    if g.get("warnings"):
+        shown["warnings"] = g.warnings
+    return answer(shown)
 
 
 def created(value: Any, path: str) -> Response:

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from app.api import cursors, etags
+from app.api import cursors, etags, warnings
 from app.api.auth import audited, caller, check_all_devices, limited_by_device, needs, store
 from app.api.delivery_formats import check_format, merged_mapping
 from app.api.find_subscription import find_subscription, may_access, no_subscription
@@ -72,6 +72,7 @@ def _shown(
     failure = store().deliveries.last_failure(subscription.id) if health["failing_since"] else None
     note = (store().parked.all() if parked is None else parked).get(subscription.id)
     status = subscription.status
+    unknown = _unknown_device_ids(subscription, devices)
     return {
         "id": subscription.id,
         "target_url": subscription.target_url
@@ -79,7 +80,8 @@ def _shown(
         else subscription.target_origin,
         "event_types": list(subscription.events),
         "filters": {name: sorted(getattr(subscription, name)) for name in FILTERS},
-        "unknown_device_ids": _unknown_device_ids(subscription, devices),
+        "unknown_device_ids": unknown,
+        "warnings": warnings.of_subscription(subscription, unknown),
         "format": subscription.format,
         "field_mapping": subscription.field_mapping,
         "template": subscription.template,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.events.formats import FORMATS
 from app.openapi.field_mapping import field_mapping
-from app.openapi.vocabulary import AT, Json, flag, integer, many, one, ref, text, words
+from app.openapi.vocabulary import AT, WARNING, Json, flag, integer, many, one, ref, text, words
 from app.store.deliveries.lists import STATUSES
 from app.store.subscriptions.signing import SIGNATURES
 
@@ -38,6 +38,7 @@ SUBSCRIPTION_PARTS: dict[str, Json] = {
         "Device IDs in filters that are not registered. Nothing is sent for them until they are. Check their spelling.",
         text("A device.", "ZHM1100001"),
     ),
+    "warnings": many("Values in filters that match nothing now.", ref("Warning")),
     "format": words("Format of the delivery's body.", *FORMATS),
     "field_mapping": field_mapping(
         "The event field or constant for each name in the body; null if the event's own fields are sent."
@@ -242,6 +243,7 @@ SIGNING_KEYS = one({"keys": many("The keys, newest first.", ref("SigningKey"))})
 
 COMPONENTS: dict[str, Json] = {
     "Subscription": SUBSCRIPTION,
+    "Warning": WARNING,
     "SubscriptionWithSecret": SUBSCRIPTION_WITH_SECRET,
     "NewSubscription": NEW_SUBSCRIPTION,
     "Delivery": DELIVERY,

@@ -242,6 +242,18 @@ CURSOR = parameter(
 )
 
 
+WARNING = one(
+    {
+        "code": words("The kind of warning, for programs.", "unknown_device", "unknown_punch_type"),
+        "pointer": text("JSON Pointer to a field of the resource.", "/filters/device_ids"),
+        "parameter": text("Name of a query parameter.", "device_id"),
+        "message": text("What the value is, and what to do about it.", "No device 'ZHM1' is registered."),
+    },
+    optional=("pointer", "parameter"),
+    description="A value that is accepted, but matches nothing now.",
+)
+
+
 def page_of(name: str) -> Json:
     """Return the schema of a page of a list of these components."""
     return one(
@@ -250,6 +262,10 @@ def page_of(name: str) -> Json:
             "next_cursor": text(
                 "Pass this as `cursor` to get the next page. It is null on the last page.", None, null=True
             ),
+            "warnings": many(
+                "Values of filters that match nothing now. Omitted if there are none.", ref("Warning")
+            ),
         },
+        optional=("warnings",),
         title=f"{name}Page",
     )

@@ -75,6 +75,32 @@ def test_field_names_of_platforms_are_accepted(relay: Relay, device: Device, rec
     receiver.wait(1)
 
 
+def test_filters_that_may_match_nothing_have_warnings(relay: Relay, device: Device) -> None:
+    filters = {"device_ids": [device.id, "NOT-THERE"], "punch_types": ["check_in", "chek_in"]}
+    body = {"target_url": "http://127.0.0.1:9/warnings", "event_types": ["*"], "filters": filters}
+    made = relay.call("POST", "/v1/subscriptions", json=body).json()
+    found = [(item["code"], item["pointer"]) for item in made["warnings"]]
+    assert found == [
+        ("unknown_device", "/filters/device_ids"),
+        ("unknown_punch_type", "/filters/punch_types"),
+    ]
+    for item, name in zip(made["warnings"], ("'NOT-THERE'", "'chek_in'"), strict=True):
+        assert name in item["message"]
+    path = f"/v1/subscriptions/{made['id']}"
+    assert relay.get(path)["warnings"] == made["warnings"]
+    changed = relay.call("PATCH", path, json={"filters": {"device_ids": [device.id], "punch_types": []}})
+    assert changed.json()["warnings"] == []
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/users", "/v1/commands"])
+def test_a_list_names_unregistered_devices_in_its_filter(relay: Relay, device: Device, path: str) -> None:
+    page = relay.get(path, params={"device_id": f"{device.id},NOT-THERE"})
+    (warning,) = page["warnings"]
+    assert warning["code"] == "unknown_device" and warning["parameter"] == "device_id"
+    assert "'NOT-THERE'" in warning["message"]
+    assert "warnings" not in relay.get(path, params={"device_id": device.id})
+
+
 def test_unregistered_devices_in_a_filter_are_listed(
     relay: Relay, device: Device, receiver: Receiver
 ) -> None:

@@ -86,6 +86,10 @@ class KnownDevices(DeviceStatus):
             self._find_gone([device_id])
         return device
 
+    def is_registered(self, device_id: str) -> bool:
+        """Return whether a device is registered, even if its data can't be read. Raises redis errors."""
+        return bool(self._connection.redis.hexists(DEVICES, device_id))
+
     def vanished(self, device_id: str) -> bool:
         """Return whether the store has lost a device that is known here and that nobody removed."""
         return device_id in self._vanished

@@ -248,6 +248,8 @@ export interface Subscription {
   filters: SubscriptionFilters;
   /** Device IDs in filters that are not registered. Nothing is sent for them until they are. Check their spelling. */
   unknown_device_ids: Array<string>;
+  /** Values in filters that match nothing now. */
+  warnings: Array<Warning>;
   /** Format of the delivery's body. */
   format: string;
   /** The event field or constant for each name in the body; null if the event's own fields are sent. */
@@ -304,6 +306,8 @@ export interface SubscriptionWithSecret {
   filters: SubscriptionFilters;
   /** Device IDs in filters that are not registered. Nothing is sent for them until they are. Check their spelling. */
   unknown_device_ids: Array<string>;
+  /** Values in filters that match nothing now. */
+  warnings: Array<Warning>;
   /** Format of the delivery's body. */
   format: string;
   /** The event field or constant for each name in the body; null if the event's own fields are sent. */
@@ -362,6 +366,8 @@ export interface NewSubscription {
   filters: SubscriptionFilters;
   /** Device IDs in filters that are not registered. Nothing is sent for them until they are. Check their spelling. */
   unknown_device_ids: Array<string>;
+  /** Values in filters that match nothing now. */
+  warnings: Array<Warning>;
   /** Format of the delivery's body. */
   format: string;
   /** The event field or constant for each name in the body; null if the event's own fields are sent. */
@@ -1090,6 +1096,18 @@ export interface SubscriptionFilters {
   punch_types: Array<string>;
   /** Only the results of these commands, or of all commands if the list is empty. */
   command_ids: Array<string>;
+}
+
+/** A value that is accepted, but matches nothing now. */
+export interface Warning {
+  /** The kind of warning, for programs. */
+  code: string;
+  /** JSON Pointer to a field of the resource. */
+  pointer?: string;
+  /** Name of a query parameter. */
+  parameter?: string;
+  /** What the value is, and what to do about it. */
+  message: string;
 }
 
 export interface DeliveryAttempt {

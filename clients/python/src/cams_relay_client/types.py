@@ -256,6 +256,8 @@ class Subscription(TypedDict):
     filters: SubscriptionFilters
     unknown_device_ids: list[str]
     """Device IDs in filters that are not registered. Nothing is sent for them until they are. Check their spelling."""
+    warnings: list[Warning]
+    """Values in filters that match nothing now."""
     format: str
     """Format of the delivery's body."""
     field_mapping: dict[str, Any] | None
@@ -312,6 +314,8 @@ class SubscriptionWithSecret(TypedDict):
     filters: SubscriptionFilters
     unknown_device_ids: list[str]
     """Device IDs in filters that are not registered. Nothing is sent for them until they are. Check their spelling."""
+    warnings: list[Warning]
+    """Values in filters that match nothing now."""
     format: str
     """Format of the delivery's body."""
     field_mapping: dict[str, Any] | None
@@ -370,6 +374,8 @@ class NewSubscription(TypedDict):
     filters: SubscriptionFilters
     unknown_device_ids: list[str]
     """Device IDs in filters that are not registered. Nothing is sent for them until they are. Check their spelling."""
+    warnings: list[Warning]
+    """Values in filters that match nothing now."""
     format: str
     """Format of the delivery's body."""
     field_mapping: dict[str, Any] | None
@@ -1100,6 +1106,19 @@ class SubscriptionFilters(TypedDict):
     """Only these punch types, or all types if the list is empty."""
     command_ids: list[str]
     """Only the results of these commands, or of all commands if the list is empty."""
+
+
+class Warning(TypedDict):
+    """A value that is accepted, but matches nothing now."""
+
+    code: str
+    """The kind of warning, for programs."""
+    pointer: NotRequired[str]
+    """JSON Pointer to a field of the resource."""
+    parameter: NotRequired[str]
+    """Name of a query parameter."""
+    message: str
+    """What the value is, and what to do about it."""
 
 
 class DeliveryAttempt(TypedDict):
