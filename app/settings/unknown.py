@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from app.settings.env_file import read_env_file
 from app.settings.table import VARIABLES
 
-_OTHERS = ("RELAY_URL", "RELAY_LIVE", "RELAY_UNDER_UP", "RELAY_SIMULATOR_PORT")  # of the connector and child processes
+# Of the connector and child processes.
+_OTHERS = ("RELAY_URL", "RELAY_LIVE", "RELAY_UNDER_UP", "RELAY_SIMULATOR_PORT")
 _OF_TESTS = "RELAY_TEST_"
 
 
