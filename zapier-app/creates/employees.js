@@ -5,7 +5,7 @@ const { failure } = require('../errors');
 const { text } = require('../inputs');
 const { call } = require('../relay');
 
-const GONE = 404;
+const EXISTS = 412;
 
 const user = (helpText) => ({
 	key: 'user_id',
@@ -53,17 +53,20 @@ function given({ inputData }) {
 }
 
 async function create(z, bundle) {
+	const { status, data } = await entry(z, bundle, 'PUT', {
+		body: given(bundle),
+		headers: { 'If-None-Match': '*' }, // creates, but never changes
+		also: [EXISTS],
+	});
+	if (status !== EXISTS) return data;
 	// Without device_id, the relay returns only the entry for all devices.
-	const { status, data } = await entry(z, bundle, 'GET', { also: [GONE] });
-	if (status !== GONE) {
-		throw failure(
-			z,
-			`User ID ${data.user_id} already belongs to employee ${data.employee_id}. Use Update Employee to change this.`,
-			'exists',
-			409,
-		);
-	}
-	return (await entry(z, bundle, 'PUT', { body: given(bundle) })).data;
+	const { data: present } = await entry(z, bundle, 'GET');
+	throw failure(
+		z,
+		`User ID ${present.user_id} already belongs to employee ${present.employee_id}. Use Update Employee to change this.`,
+		'exists',
+		409,
+	);
 }
 
 async function update(z, bundle) {

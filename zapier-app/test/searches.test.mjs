@@ -155,6 +155,18 @@ test('a day and a month of a person’s attendance are found', async () => {
 	assert.match(wrong.message, /date: is required, e\.g\. date=2026-11-24/);
 });
 
+test('only one of two simultaneous steps creates an employee', async () => {
+	const user = `C${Date.now()}`;
+	const create = (employee) =>
+		run(App.creates.create_employee.operation.perform, {
+			inputData: { user_id: user, employee_id: employee },
+		});
+	const ended = await Promise.allSettled(['E-1', 'E-2', 'E-3'].map(create));
+	const [made, ...others] = ended.filter(({ status }) => status === 'fulfilled');
+	assert.deepEqual(others, []);
+	assert.deepEqual(await search('find_employee', { employee: user }), [made.value]);
+});
+
 test('an employee is created, found and changed', async () => {
 	const machine = await newMachine();
 	const write = (key, inputData) => run(App.creates[key].operation.perform, { inputData });
