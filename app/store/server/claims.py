@@ -17,7 +17,8 @@ def claim(
     """Set a key unless it is set; return whether it was set now. Raises redis errors.
 
     It expires after `seconds`. `longest` is the longest expiry that other code gives it, by default the same. A key of
-    another type, without an expiry, or with a longer one is replaced, and this is noted.
+    another type or without an expiry is replaced, and this is noted. One with a longer expiry is replaced, too: the
+    store's clock was set back.
     """
     expiries = (seconds * 1000, max(seconds, longest or 0) * 1000)
     found = int(connection.script("claim")(keys=[key], args=[value, *expiries]))
