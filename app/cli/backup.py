@@ -56,9 +56,8 @@ def backup(
 ) -> None:
     """Save a copy of the store to FILE, or to a folder. The relay can keep running.
 
-    Secrets and templates in the file are encrypted, but events are not. RELAY_SECRET_KEY is not included. Keep it in a
-    different place. Without the key, the backup can't be used. Anyone who has both can read everything. The spool is
-    not included, either.
+    The file is encrypted with RELAY_SECRET_KEY, which is not included. Keep the key in a different place. Without the
+    key, the backup can't be used. Anyone who has both can read everything. The spool is not included, either.
 
     If RELAY_BACKUP_TO is set, `cams-relay up` makes backups automatically.
 

@@ -160,7 +160,7 @@ def _secret_key(settings: Settings, file: Path, key_file: Path | None) -> str:
     """Return the backup's secret key. Unless it is a setting, save it in the data folder."""
     from app.base.vault import Vault
     from app.store.server.embedded import keep_private_file
-    from app.store.upkeep.backup_file import BackupError, head_of
+    from app.store.upkeep.backup_file import BackupError, check_records, head_of
 
     try:
         key_id = head_of(file)["key_id"]
@@ -168,12 +168,18 @@ def _secret_key(settings: Settings, file: Path, key_file: Path | None) -> str:
         raise click.ClickException(str(error)) from None
     kept = settings.data_dir / _KEY_FILE
     key, place = _offered_key(settings, kept, key_file)
-    if key_id not in Vault(key, settings.secret_key_old).key_ids:
+    vault = Vault(key, settings.secret_key_old)
+    if key_id not in vault.key_ids:
         raise click.ClickException(
             f"{place} is not the secret key that the backup was made with. Use that key, for example with "
             "--secret-key-file FILE. The old relay read it from RELAY_SECRET_KEY, or from the file secret_key in its "
             "RELAY_DATA_DIR"
         )
+    try:
+        with file.open("rb") as opened:
+            check_records(opened, vault)
+    except BackupError as error:
+        raise click.ClickException(str(error)) from None
     if settings.secret_key is None and _text_of(kept) != key:
         if kept.exists():  # nothing is encrypted with the old key, but keep it to be safe
             kept.rename(kept.with_name(f"{_KEY_FILE}.unused-{secrets.token_hex(4)}"))

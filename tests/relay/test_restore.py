@@ -154,7 +154,7 @@ import os, signal
 from app.store.upkeep import backup
 from app.cli import main
 
-write, left = backup._write, [5]
+write, left = backup.write_into_store, [5]
 
 def some(*arguments):
     if not left[0]:
@@ -162,7 +162,7 @@ def some(*arguments):
     left[0] -= 1
     write(*arguments)
 
-backup._write = some
+backup.write_into_store = some
 main()
 """
 
@@ -242,7 +242,9 @@ def test_a_secret_key_in_use_is_kept_and_the_message_says_what_to_do(
 
 
 def made_up(head: object, *records: tuple[bytes, ...], end: bytes = struct.pack(">Q", 0)) -> bytes:
-    """Return a made-up backup with a correct checksum."""
+    """Return a made-up backup of version 1.0.0, which isn't encrypted, with a correct checksum."""
+    if isinstance(head, dict):
+        head = head | {"format": "cams-relay backup 2"}
 
     def packed(parts: tuple[bytes, ...]) -> bytes:
         return struct.pack(">Q", len(parts)) + b"".join(struct.pack(">Q", len(part)) + part for part in parts)
@@ -294,6 +296,28 @@ def test_a_crafted_backup_with_a_valid_checksum_is_refused_before_anything_is_wr
         assert (
             "Error: this is not a backup" in output or "Error: cams-relay can't read this backup" in output
         ), output
+    assert not (tmp_path / "new" / "data").exists()
+
+
+def test_an_encrypted_backup_that_was_altered_is_refused_before_anything_is_written(
+    lost: tuple[Path, dict[str, str], Device, list[str]], tmp_path: Path
+) -> None:
+    """Anybody can compute its checksum again."""
+    folder, _, _, _ = lost
+    relay = without_keys(tmp_path / "new")
+    content = (folder / "copy").read_bytes()[:-32]
+    head, _, chunk = content.partition(b"\n")
+    altered = {
+        "another first line": orjson.dumps(orjson.loads(head) | {"archive": False}) + b"\n" + chunk,
+        "another byte": content[:-1] + bytes([content[-1] ^ 1]),
+        "cut off": content[:-1],
+    }
+    for name, text in altered.items():
+        (tmp_path / name).write_bytes(text + hashlib.sha256(text).digest())
+        output = cli(
+            relay, "restore", str(tmp_path / name), "--secret-key-file", str(folder / "secret_key"), status=1
+        )
+        assert "Error: cams-relay can't read this backup" in output and "Traceback" not in output, output
     assert not (tmp_path / "new" / "data").exists()
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -39,8 +40,20 @@ from app.store.server.keys import (
     SUBSCRIPTIONS,
 )
 from app.store.upkeep.backup_archive import archive_to_restore, rows_of_archive, write_rows
+from app.store.upkeep.backup_commands import write_into_store
 from app.store.upkeep.backup_cut import Cut, CutLost, dedupe_kind, order
-from app.store.upkeep.backup_file import ARCHIVE, FORMAT, LENGTH, BackupError, Record, check, head_of, records
+from app.store.upkeep.backup_encryption import EncryptedWriter
+from app.store.upkeep.backup_file import (
+    ARCHIVE,
+    END,
+    FORMAT,
+    BackupError,
+    Record,
+    check,
+    check_records,
+    records,
+    write_record,
+)
 from app.store.upkeep.backup_partial import is_partial_of, partial_copy, remove_abandoned
 
 _KEYS_AT_ONCE = 100
@@ -67,7 +80,7 @@ _OF_THE_MOMENT = (
 # The first process writes these into a new store.
 _OF_ANY_START = tuple(key.encode() for key in (STORE, KEY_ID, SHARDS))
 _EACH_OF_THE_MOMENT = ("failed:", "session:")
-# By type: how a whole key is read, and the command that writes its values.
+# By type: how a whole key is read.
 _READ: dict[bytes, tuple[str, tuple[Any, ...]]] = {
     b"string": ("get", ()),
     b"hash": ("hgetall", ()),
@@ -82,7 +95,6 @@ _KIND_OF_PART = {
     **dict.fromkeys((b"replays", b"replayed", b"replay_records"), b"hash"),
 }
 _OF_DELIVERIES = (b"due", b"retry", b"dead", b"state", b"batches", b"answers", b"settled")
-_WRITE = {b"string": "SET", b"hash": "HSET", b"set": "SADD", b"zset": "ZADD", b"list": "RPUSH"}
 
 
 def _left_out(key: bytes) -> bool:
@@ -120,7 +132,9 @@ def backup(connection: Connection, path: Path, past: Past, api_key: tuple[str, b
         count = _copy(connection, file, past, api_key)
         file.flush()
         os.fsync(file.fileno())
-        head_of(partial)
+        with partial.open("rb") as written:
+            check(written)
+            check_records(written, connection.vault)
         partial.rename(path)
         _sync_folder(path.parent)
     return count
@@ -150,6 +164,7 @@ def _copy(connection: Connection, file: BinaryIO, past: Past, api_key: tuple[str
 
     head = {
         "format": FORMAT,
+        "id": secrets.token_hex(16),
         "version": __version__,
         "made_at": received_iso(datetime.now(UTC)),
         "key_id": vault.key_id,
@@ -157,14 +172,12 @@ def _copy(connection: Connection, file: BinaryIO, past: Past, api_key: tuple[str
         "archive": past.archive is not None,
     }
     more = [Record(API_KEYS.encode(), b"hash", 0, [api_key[0].encode(), api_key[1]])] if api_key else []
-    write(orjson.dumps(head) + b"\n")
+    first_line = orjson.dumps(head) + b"\n"
+    write(first_line)
+    encrypted = EncryptedWriter(write, vault, first_line)
     try:
         for record in chain(_records_of(connection, cut, keys), more, rows_of_archive(connection, past)):
-            parts = (record.key, record.kind, str(record.expires).encode(), *record.values)
-            write(LENGTH.pack(len(parts)))
-            for part in parts:
-                write(LENGTH.pack(len(part)))
-                write(part)
+            write_record(encrypted.write, record)
             if record.kind != ARCHIVE:
                 copied.add(record.key)
             cut.renew()
@@ -176,7 +189,8 @@ def _copy(connection: Connection, file: BinaryIO, past: Past, api_key: tuple[str
         ) from None
     except (ArchiveAway, ArchiveRefused) as error:
         raise BackupError(f"the archive can't be read: {error}") from None
-    write(LENGTH.pack(0))
+    encrypted.write(END)
+    encrypted.flush()
     file.write(digest.digest())
     return len(copied)
 
@@ -333,15 +347,16 @@ def restore(
     with path.open("rb") as file:
         head = check(file)
         _refuse_unfit(connection, head)
-        archive = archive_to_restore(file, past) if head.get("archive") else None
+        check_records(file, connection.vault)
+        archive = archive_to_restore(file, past, connection.vault) if head.get("archive") else None
         client.set(RESTORING, "1")
         restored, now = set(), int(time.time() * 1000)
-        for record in records(file):
+        for record in records(file, connection.vault):
             if record.kind == ARCHIVE:
                 if archive is not None:
                     write_rows(archive, record)
             elif not record.expires or record.expires > now:
-                _write(client, record)
+                write_into_store(client, record)
                 restored.add(record.key)
     finish()
     client.delete(RESTORING)
@@ -366,35 +381,3 @@ def _refuse_unfit(connection: Connection, head: dict[str, Any]) -> None:
             "the store isn't empty. Restore into a new one. To replace the embedded store, stop the relay, move "
             "the folder `store` out of RELAY_DATA_DIR, and start `cams-relay store`."
         )
-
-
-def _write(client: Any, record: Record) -> None:
-    pipeline = client.pipeline(transaction=False)
-    if record.kind == b"stream":
-        _write_stream(pipeline, record)
-    else:
-        pipeline.execute_command(_WRITE[record.kind], record.key, *record.values)
-    if record.expires:
-        pipeline.pexpireat(record.key, record.expires)
-    try:
-        pipeline.execute()
-    except redis.ResponseError as error:  # its text may quote values
-        raise BackupError(
-            f"the store refused part of the backup ({type(error).__name__}), so the restore isn't complete. Check "
-            "the store's log, empty the store and restore again"
-        ) from None
-
-
-def _write_stream(pipeline: Any, record: Record) -> None:
-    values = iter(record.values)
-    if len(record.values) == 1:
-        (last,) = values
-        if last != b"0-0":
-            # Also for a stream without entries.
-            pipeline.execute_command("XGROUP", "CREATE", record.key, "-", "0", "MKSTREAM")
-            pipeline.execute_command("XGROUP", "DESTROY", record.key, "-")
-            pipeline.execute_command("XSETID", record.key, last)
-        return
-    for entry in values:
-        fields = [next(values) for _ in range(int(next(values)))]
-        pipeline.execute_command("XADD", record.key, entry, *fields)

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from app.archive import ArchiveAway, ArchiveCannotHold, ArchiveRefused
 from app.archive.copies import EVENTS, Restoring, place_of
-from app.base.vault import SealError
+from app.base.vault import SealError, Vault
 from app.store.archiving.past import Past
 from app.store.server.connection import Connection
 from app.store.server.keys import STORE
@@ -29,16 +29,18 @@ def rows_of_archive(connection: Connection, past: Past) -> Iterator[Record]:
         yield Record(kind.encode(), ARCHIVE, 0, [part for pair in pairs for part in pair])
 
 
-def archive_to_restore(file: BinaryIO, past: Past) -> Restoring | None:
+def archive_to_restore(file: BinaryIO, past: Past, vault: Vault) -> Restoring | None:
     """Return what writes the archive's rows; None if there is to be no archive. Raises BackupError."""
     if past.archive is None:
-        if past.is_wanted and any(_has_events(record) for record in records(file)):
+        if past.is_wanted and any(_has_events(record) for record in records(file, vault)):
             raise BackupError(
                 "the backup contains an archive. Set DATABASE_URL to the database for it, or RELAY_ARCHIVE_DAYS=0 to "
                 "leave it out"
             )
         return None
-    store_id = next((record.values[0] for record in records(file) if record.key == STORE.encode()), None)
+    store_id = next(
+        (record.values[0] for record in records(file, vault) if record.key == STORE.encode()), None
+    )
     if store_id is None:
         return None  # of a store without an ID, nothing was archived
     try:

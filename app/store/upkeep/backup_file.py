@@ -1,8 +1,9 @@
 """The file of a backup.
 
-It has one line of JSON that describes it, then records, then a SHA-256 of everything before. A record is a number of
-parts, and then each part as a length and bytes: the key, its type, when it expires (ms since 1970, 0 for never), and
-values for the type's command. A large key has several records. A record without parts ends the file.
+It has one line of JSON that describes it, then records, then a SHA-256 of everything before. The records are encrypted
+(see `backup_encryption`), except in files of version 1.0.0 and earlier. A record is a number of parts, and then each
+part as a length and bytes: the key, its type, when it expires (ms since 1970, 0 for never), and values for the type's
+command. A large key has several records. A record without parts ends them.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
+from app.base.vault import Vault
 from app.settings.table import MOST_SHARDS
+from app.store.upkeep.backup_encryption import LENGTH, EncryptedReader
 
-FORMAT = "cams-relay backup 2"
-LENGTH = struct.Struct(">Q")
+FORMAT = "cams-relay backup 3"
+_UNENCRYPTED = "cams-relay backup 2"
+END = LENGTH.pack(0)  # a record without parts
 _DIGEST = 32
 _LONGEST_HEAD = 10_000  # bytes
 _LATEST = 1 << 53  # ms since 1970
@@ -47,17 +51,26 @@ def head_of(path: Path) -> dict[str, Any]:
 
 
 def check(file: BinaryIO) -> dict[str, Any]:
-    """Check the whole file, and return its first line. Raises BackupError."""
+    """Check the file's first line, which is returned, its checksum, and records that aren't encrypted.
+
+    Raises BackupError.
+    """
     head = _read_head(file)
     _check_digest(file)
+    if head["format"] == _UNENCRYPTED:
+        check_records(file, None)
+    return head
+
+
+def check_records(file: BinaryIO, vault: Vault | None) -> None:
+    """Decrypt and check all records of a file that `check` has accepted. Raises BackupError."""
     try:
-        for record in records(file):
+        for record in records(file, vault):
             _check_values(record)
     except (ValueError, struct.error):
         raise BackupError(
             "cams-relay can't read this backup: its checksum is correct, but its content is malformed"
         ) from None
-    return head
 
 
 def _read_head(file: BinaryIO) -> dict[str, Any]:
@@ -67,7 +80,7 @@ def _read_head(file: BinaryIO) -> dict[str, Any]:
         head = None
     if not (
         isinstance(head, dict)
-        and head.get("format") == FORMAT
+        and head.get("format") in (FORMAT, _UNENCRYPTED)
         and isinstance(head.get("key_id"), str)
         and type(head.get("shards")) is int
         and 1 <= head["shards"] <= MOST_SHARDS
@@ -86,17 +99,26 @@ def _check_digest(file: BinaryIO) -> None:
         raise BackupError("the backup is damaged or incomplete: its checksum doesn't match")
 
 
-def records(file: BinaryIO) -> Iterator[Record]:
-    """Read all records of a backup. Raises ValueError and struct.error for a file that `check` would refuse."""
+def records(file: BinaryIO, vault: Vault | None) -> Iterator[Record]:
+    """Read all records of a backup. Raises ValueError and struct.error for a file that the checks would refuse.
+
+    `vault` may only be None if they aren't encrypted.
+    """
     file.seek(0)
-    left = os.fstat(file.fileno()).st_size - _DIGEST - len(file.readline(_LONGEST_HEAD))
+    line = file.readline(_LONGEST_HEAD)
+    head = orjson.loads(line)
+    left = os.fstat(file.fileno()).st_size - _DIGEST - len(line)  # decrypted, it is less
+    source: BinaryIO | EncryptedReader = file
+    if head["format"] != _UNENCRYPTED:
+        assert vault is not None
+        source = EncryptedReader(file, left, vault, line)
 
     def read(length: int) -> bytes:
         nonlocal left
         if length > left:
             raise ValueError("a length is larger than the file")
         left -= length
-        return file.read(length)
+        return source.read(length)
 
     def number() -> int:
         (found,) = LENGTH.unpack(read(LENGTH.size))
@@ -107,6 +129,15 @@ def records(file: BinaryIO) -> Iterator[Record]:
             raise ValueError("a count is larger than the file")
         key, kind, expires, *values = [read(number()) for _ in range(count)]
         yield Record(key, kind, int(expires), values)
+
+
+def write_record(write: Callable[[bytes], object], record: Record) -> None:
+    """Write a record in the form that `records` reads."""
+    parts = (record.key, record.kind, str(record.expires).encode(), *record.values)
+    write(LENGTH.pack(len(parts)))
+    for part in parts:
+        write(LENGTH.pack(len(part)))
+        write(part)
 
 
 def _check_values(record: Record) -> None:
