@@ -294,7 +294,7 @@ def _deliveries_of(shard: Shard) -> str:
 def _failure(result: object) -> BaseException | None:
     """Return an unexpected error from a task's result; None if there is none."""
     if isinstance(result, BaseExceptionGroup):
-        return result.subgroup(lambda error: not isinstance(error, LeaseLost | asyncio.CancelledError))
+        return result.split((LeaseLost, asyncio.CancelledError))[1]
     if isinstance(result, BaseException) and not isinstance(result, LeaseLost | asyncio.CancelledError):
         return result
     return None

@@ -19,6 +19,7 @@ _EFFECTS = {
     "{s0}:fanout": "Deliveries continue, and no event was lost. Some may be delivered twice, with the same ID.",
     "{s0}:writes": "Deliveries continue. Some may be delivered twice, with the same ID.",
     "{s0}:wake": "Deliveries continue. Some may have been late.",
+    "{s0}:sub:S:health": "Deliveries continue. Only the subscription's counters start again.",
     "{s0}:rewriting": "Events that were erased are also removed from the store's blocks again.",
     "{g}:chores": "Attendance and alerts continue.",
     "{g}:sampled": "The history of the counters continues.",
@@ -67,7 +68,8 @@ def repaired_warnings(store: Store) -> list[str]:
 
 def _effect(key: str) -> str:
     """Return what the replacement of a damaged value means."""
-    return _EFFECTS.get(wrong_types.own_name(key), "Nothing was lost.")
+    kind = wrong_types.kind_of(key)
+    return _EFFECTS.get(wrong_types.own_name(key) if kind is None else kind.key, "Nothing was lost.")
 
 
 def _sentence(keys: Sequence[str], *, hide_people: bool = False) -> list[str]:

@@ -15,7 +15,7 @@ from app.store import Store
 from app.store.server.keys import REPAIRED, Shard
 from app.store.subscriptions.queueing_position import find_position
 from tests.command_line import run_for
-from tests.harness import Device, Receiver, Relay, wait_for
+from tests.harness import Device, Received, Receiver, Relay, wait_for
 
 SHARD = Shard(0)
 TOLD = "{s0}:fanout in the store was damaged"
@@ -199,3 +199,31 @@ def test_a_damaged_lease_without_an_expiry_stops_no_delivery(
     damage(lone, how, SHARD.lease)
     punch(device)
     wait_for(lambda: len(ids(receiver)) == 3, 60)
+
+
+def test_damaged_counters_of_a_subscription_start_again(
+    lone: Relay, device: Device, receiver: Receiver
+) -> None:
+    punch(device)
+    receiver.wait(3)
+    (subscription,) = [
+        one for one in lone.get("/v1/subscriptions")["data"] if one["filters"]["device_ids"] == [device.id]
+    ]
+    key = SHARD.subscription(subscription["id"], "health")
+    fields = ("delivered", "retry", "dead", "retry_job_at", "failures", "failing_since", "paused_until")
+    client(lone).hset(key, mapping=dict.fromkeys(fields, "not a number"))
+    failed: set[str] = set()
+
+    def fail_once(got: Received) -> tuple[int, dict[str, str], bytes]:
+        name = got.headers["webhook-id"]
+        first = name not in failed
+        failed.add(name)
+        return (500 if first else 200, {}, b"")
+
+    receiver.answer = fail_once
+    punch(device)
+    wait_for(lambda: len({got.headers["webhook-id"] for got in receiver.accepted}) == 6, 60)
+    wait_for(
+        lambda: f"The value of {key} in the store was damaged" in " ".join(lone.get("/health")["warnings"])
+    )
+    assert lone.get(f"/v1/subscriptions/{subscription['id']}")["status"] == "active"

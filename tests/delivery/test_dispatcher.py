@@ -11,6 +11,14 @@ import pytest
 from app.base.loops import LOOPS
 from app.store.server.keys import Shard
 from workers import dispatcher
+from workers.delivery.lease_errors import LeaseLost, WritesLost
+
+
+def test_the_end_of_a_lease_is_not_a_failure_even_if_several_tasks_notice_it() -> None:
+    error = ValueError("made up")
+    assert dispatcher._failure(ExceptionGroup("tasks", [LeaseLost(), WritesLost()])) is None
+    failure = dispatcher._failure(ExceptionGroup("tasks", [LeaseLost(), error]))
+    assert isinstance(failure, ExceptionGroup) and failure.exceptions == (error,)
 
 
 def test_deliveries_that_continue_are_reported_as_healthy_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import RedisError
 
 from app.base.loops import LOOPS
+from app.store.server.repairs import note_repair
 from workers.delivery.shard_context import Context, is_transient
 from workers.delivery.target import Delivery, Target
 
@@ -152,10 +153,15 @@ class Settler:
         for outcome in outcomes:
             if not outcome.from_queue:
                 target.due_names.discard(outcome.delivery)
-        at, before = answer
+        at, before, damaged = answer
+        if damaged:
+            context.spawn(self._note_repair(target.key("health")))
         if at:
             context.spawn(self._schedule(target.id, context.shard.number, at, before))
         context.pump(target)
+
+    async def _note_repair(self, key: str) -> None:
+        await asyncio.to_thread(note_repair, self._context.store.connection, key)
 
     async def count_retrying(self, target: Target) -> None:
         """Note how many deliveries wait for a retry. The count is exact, because nothing is saved meanwhile."""

@@ -25,6 +25,7 @@ from app.store.jobs import enqueue, enqueue_at, queue
 from app.store.privacy.scrub import NotWritten, Scrub
 from app.store.server.claims import claim
 from app.store.server.connection import rewrite_append_only_files
+from app.store.server.damage import number
 from app.store.server.keys import PUBLIC_URL_DUE, REWRITTEN, UPKEEP, Shard
 from workers.delivery.retry_schedule import MAX_RETRY_AFTER
 from workers.rq.former_jobs import take_over
@@ -75,7 +76,7 @@ def schedule_retry(kept: Store, subscription_id: str, shard: int, at_ms: int, be
         # If another process replaced it before it was saved, it couldn't remove it.
         health = Shard(shard).subscription(subscription_id, "health")
         wanted = kept.connection.redis.hget(health, "retry_job_at")
-        if wanted is not None and math.ceil(int(wanted) / 1000) != second:
+        if wanted is not None and math.ceil(number(wanted) / 1000) != second:
             _unschedule(kept, f"{name}-{second}")
 
 

@@ -1,7 +1,7 @@
 -- Moves deliveries whose retry time has come from retry to due, in the order of receipt.
 -- KEYS 1 retry, 2 due, 3 health, 4 wake   ARGV 1 latest retry time (ms), 2 subscription
 -- Returns {when to schedule the next retry job (ms; 0 for none), when it was scheduled before (ms)}
-local scheduled = tonumber(redis.call('HGET', KEYS[3], 'retry_job_at') or '0')
+local scheduled = tonumber(redis.call('HGET', KEYS[3], 'retry_job_at') or '0') or 0
 for _, delivery in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])) do
   local ms, sequence = string.match(delivery, '^(%d+)-(%d+)')
   redis.call('ZADD', KEYS[2], string.format('%.0f', ms * 1000 + math.min(sequence, 999)), delivery)

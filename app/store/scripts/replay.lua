@@ -24,7 +24,9 @@ for i = 7, #ARGV do
 end
 -- Update the replay last. If one of the keys above is damaged, it must not skip these deliveries.
 if ARGV[2] ~= '' then
-  redis.call('HINCRBY', KEYS[7], ARGV[2], #ARGV - 6)
+  -- A count that isn't a number starts again. Another type is an error here, too.
+  local counted = redis.pcall('HINCRBY', KEYS[7], ARGV[2], #ARGV - 6)
+  if type(counted) == 'table' then redis.call('HSET', KEYS[7], ARGV[2], #ARGV - 6) end
   if ARGV[4] == '' then
     redis.call('HDEL', KEYS[6], ARGV[2])
     redis.call('HSET', KEYS[7], ARGV[2] .. ':ended', ARGV[6])

@@ -9,11 +9,11 @@
 --   the number determines it), the target's response (JSON, "" for none)
 -- Returns 'lease' (another worker delivers now), 'version' (subscriptions have changed; this one may be deleted, and
 -- nothing must be written for it), or {writes, when to schedule a retry job (ms; 0 for none), the time of the retry job
--- that it replaces}
+-- that it replaces, 1 if a damaged counter was replaced}
 local MOST_ANSWERS, MOST_SETTLED = 1000, 20000
 if (redis.call('GET', KEYS[1]) or ARGV[1]) ~= ARGV[1] then return 'lease' end
 if (redis.call('GET', KEYS[3]) or '0') ~= ARGV[2] then return 'version' end
-local writes, retried, settled = redis.call('INCR', KEYS[2]), false, false
+local writes, retried, settled, damaged = redis.call('INCR', KEYS[2]), false, false, 0
 for a = 9, #ARGV, 12 do
   local what, delivery, attempts, mark, answer = ARGV[a], ARGV[a + 1], ARGV[a + 9], ARGV[a + 10], ARGV[a + 11]
   local ended = false
@@ -39,7 +39,10 @@ for a = 9, #ARGV, 12 do
   else
     redis.call('ZREM', KEYS[5], delivery)
   end
-  redis.call('HINCRBY', KEYS[11], what, 1)
+  if type(redis.pcall('HINCRBY', KEYS[11], what, 1)) == 'table' then -- an error
+    redis.call('HSET', KEYS[11], what, 1) -- it isn't a number, so it starts again; another type is an error here, too
+    damaged = 1
+  end
   local entry
   if attempts == '' and mark == '' then
     entry = redis.call('XADD', KEYS[12], '*', 'd', delivery, 'x', what, 'n', ARGV[a + 3], 's', ARGV[a + 4],
@@ -63,9 +66,9 @@ end
 if settled then redis.call('ZREMRANGEBYRANK', KEYS[14], 0, -MOST_SETTLED - 1) end
 redis.call('HSET', KEYS[11], 'failures', ARGV[4], 'failing_since', ARGV[5], 'paused_until', ARGV[6],
   'failing_for', ARGV[7], 'failed_at', ARGV[8])
-if not retried then return {writes, 0, 0} end
+if not retried then return {writes, 0, 0, damaged} end
 local earliest = tonumber(redis.call('ZRANGE', KEYS[6], 0, 0, 'WITHSCORES')[2])
-local scheduled = tonumber(redis.call('HGET', KEYS[11], 'retry_job_at') or '0')
-if scheduled > 0 and scheduled <= earliest then return {writes, 0, 0} end
+local scheduled = tonumber(redis.call('HGET', KEYS[11], 'retry_job_at') or '0') or 0
+if scheduled > 0 and scheduled <= earliest then return {writes, 0, 0, damaged} end
 redis.call('HSET', KEYS[11], 'retry_job_at', string.format('%.0f', earliest))
-return {writes, earliest, scheduled}
+return {writes, earliest, scheduled, damaged}
