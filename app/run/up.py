@@ -32,6 +32,7 @@ from app.settings.table import Settings
 from app.store import Store, StoreRefused
 from app.store.devices.registry import DeviceExists
 from app.store.server.embedded import lock, private_file
+from app.store.upkeep.public_url_reports import PublicUrlReport
 from simulator.cli import DEFAULT_DEVICE, DEFAULT_LABEL
 
 log = logging.getLogger("relay.up")
@@ -135,19 +136,32 @@ def _each_turn(
     except (OSError, redis.RedisError) as error:
         _once.say_failure(log, error, "the simulated device can't be started or stopped")
     if tunnel is not None:
-        _watch_tunnel(settings, supervisor, tunnel, dead)
+        _watch_tunnel(settings, store, supervisor, tunnel, dead)
 
 
-def _watch_tunnel(settings: Settings, supervisor: Supervisor, tunnel: Tunnel, dead: DeadUrl) -> None:
+def _watch_tunnel(
+    settings: Settings, store: Store, supervisor: Supervisor, tunnel: Tunnel, dead: DeadUrl
+) -> None:
     """Restart the tunnel if its URL is dead. Make all processes use its new URL after a restart."""
+    former = tunnel.url
     change = tunnel.check()
     if change is None and tunnel.url and dead.is_dead(tunnel.url):
         change = tunnel.restart()
     if change is None:
         return
+    if change is Change.ENDED:
+        # Other commands still see the former URL, so `doctor` says that it doesn't work.
+        _report_tunnel(
+            store,
+            former,
+            f"RELAY_PUBLIC_URL={former} doesn't work, because the tunnel ended. The gateway can't reach the relay "
+            "until the tunnel has been started again. This is tried automatically.",
+        )
+        return
     with suppress(OSError):  # on a full disk, other commands don't know it
-        set_tunnel_url(settings.data_dir, tunnel.url or None)
+        set_tunnel_url(settings.data_dir, tunnel.url)
     if change is Change.BACK:
+        _report_tunnel(store, tunnel.url, None)
         log.warning("%s works again", tunnel.url)
     elif change is Change.MOVED:
         log.warning(
@@ -156,6 +170,16 @@ def _watch_tunnel(settings: Settings, supervisor: Supervisor, tunnel: Tunnel, de
         )
         os.environ["RELAY_PUBLIC_URL"] = tunnel.url
         supervisor.restart(("web", "dispatcher", "jobs"), {"RELAY_PUBLIC_URL": tunnel.url})
+
+
+def _report_tunnel(store: Store, url: str, problem: str | None) -> None:
+    """Make `/health` say at once whether the tunnel's URL works, because a worker may only check it in five minutes."""
+    with suppress(redis.RedisError, OSError):  # then the worker's next check says it
+        before = store.public_url_reports.read()
+        if problem and before is not None and before.url == url and before.problem:
+            return  # a worker has noticed it earlier
+        now = time.time()
+        store.public_url_reports.write(PublicUrlReport(now, url, problem, None if problem is None else now))
 
 
 def _grant(settings: Settings, store: Store, supervisor: Supervisor) -> None:

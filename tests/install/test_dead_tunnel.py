@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from app.run.dead_url import DeadUrl
 from app.settings.running_up import tunnel_url
 from app.settings.table import load
 from app.store import Store
+from app.store.server.keys import PUBLIC_URL_DUE
 from app.store.upkeep.public_url_reports import PublicUrlReport
 from tests.command_line import Up
 from tests.harness import API_KEY, Receiver, Relay, wait_for
@@ -115,5 +117,33 @@ def test_up_restarts_a_running_tunnel_with_a_dead_url_and_uses_the_new_one(tmp_p
         assert f"cloudflared is running, but {URLS['cloudflared']} doesn't work" in up.text()
         wait_for(lambda: f"the tunnel has a new URL: {other}" in up.text(), 60)
         assert not Path(f"/proc/{pid}").exists()
+    finally:
+        up.stop()
+
+
+def test_a_tunnel_that_ended_and_cant_be_started_again_is_a_problem_at_once(tmp_path: Path) -> None:
+    url = URLS["cloudflared"]
+    wait = f"echo $$ > {tmp_path}/pid\nexec sleep 600"
+    path = install(tmp_path, "cloudflared", PRINTED["cloudflared"], then=wait)
+    up = Up(tmp_path, "--no-simulator", "--tunnel", "cloudflared", RELAY_API_KEY=API_KEY, PATH=path)
+
+    def told() -> str:
+        return " ".join(up.get("/health", API_KEY)["warnings"])
+
+    try:
+        wait_for(lambda: "Press Ctrl-C to stop" in up.text(), 120)
+        store = Store(load(up.environment))
+        wait_for(store.public_url_reports.read, 60)  # the worker has checked the made-up URL
+        store.connection.redis.set(PUBLIC_URL_DUE, "", ex=290)  # and doesn't check it again soon
+        store.public_url_reports.write(PublicUrlReport(time.time(), url))
+        assert url not in told()
+        install(tmp_path, "cloudflared", "an error\n", then="exit 1")
+        os.kill(int((tmp_path / "pid").read_text()), 9)
+        wait_for(lambda: "the tunnel ended" in told(), 30)
+        wait_for(lambda: "can't be started again" in up.text(), 30)
+        assert tunnel_url(tmp_path / "data") == url, "doctor checks it"
+        install(tmp_path, "cloudflared", PRINTED["cloudflared"], then=wait)
+        wait_for(lambda: f"{url} works again" in up.text(), 60)
+        wait_for(lambda: url not in told(), 30)
     finally:
         up.stop()
