@@ -35,7 +35,8 @@ _LONGEST_NAMED = 64  # characters of a user ID
 _YEARS = range(1971, 9_998)
 
 
-def _date() -> date:
+def date_parameter() -> date:
+    """Return the parameter `date`. Raises a 422 Problem."""
     text = request.args.get("date", "")
     if _DATE.fullmatch(text):
         try:
@@ -82,7 +83,7 @@ def _exported_sites() -> Sites:
 @takes("date", "timezone", "device_id", "user_id", "employee_id", "limit", "cursor")
 def show_day() -> Response:
     """Lists who punched on a day, with first in, last out and hours, sorted by user ID."""
-    day, chosen, people = _date(), sites(), user_ids()
+    day, chosen, people = date_parameter(), sites(), user_ids()
     if people:
         return page(store().attendance.people(people, day, day, chosen), None)
     found = store().attendance.day(day, chosen, limit(), cursors.after())
@@ -121,7 +122,7 @@ def _everybody(make: Callable[..., Response], ending: str) -> Response:
         first, last = date(year, month, 1), date(year, month, monthrange(year, month)[1])
         name = f"attendance-{whose}{year:04d}-{month:02d}.{ending}"
     else:
-        first = last = _date()
+        first = last = date_parameter()
         name = f"attendance-{whose}{first.isoformat()}.{ending}"
     kept = store().attendance
     rows = kept.people(people, first, last, chosen) if people else kept.all(first, last, chosen)
@@ -151,7 +152,7 @@ def show_month(user_id: str) -> Response:
             "user_name": latest.get("user_name"),
             "employee_id": latest.get("employee_id"),
             "month": f"{year:04d}-{month:02d}",
-            "days_present": len(rows),
+            "days_present": sum(row["punch_count"] > 0 for row in rows),
             "late_days": sum(row["is_late"] is True for row in rows),
             "missing_punch_days": sum(row["missing_punch"] for row in rows),
             "worked_seconds": worked,

@@ -72,7 +72,7 @@ HOLDERS: dict[str, Holder] = {
         "Devices, their settings and counters. Refused callbacks: address, claimed device ID, last four characters of "
         "the AuthToken. The callback secrets that it creates or rotates",
         "Register devices. Change their label, mode, time zone or AuthToken. Remove them with their users and "
-        "templates. Change the list of employees",
+        "templates. Change the list of employees. Correct punches",
         "Read an AuthToken, Security Key, PIN, card or template. The AuthToken that the device had is needed to change "
         "the gateway's origin, to replace or remove the Security Key, to stop requiring the callback secret, and to "
         "register a removed device ID with another gateway. An AuthToken set with such a key isn't "
@@ -172,6 +172,13 @@ URLS: dict[str, Url] = {
     "GET /v1/attendance/<path:user_id>": Url(_ATTENDANCE),
     "GET /v1/attendance/<path:user_id>.csv": Url(_ATTENDANCE),
     "GET /v1/attendance/<path:user_id>.xlsx": Url(_ATTENDANCE),
+    "GET /v1/punches": Url("the punches of a person's day, with their corrections"),
+    "GET /v1/corrections": Url("a person's corrections: times, reasons and authors"),
+    "GET /v1/corrections/<correction_id>": Url("the same for one correction"),
+    "POST /v1/corrections": Url(
+        "the correction, with the time that the device reported",
+        "a punch counts differently for attendance (audited); the event `attendance.corrected` is published",
+    ),
     "GET /v1/users": Url("profiles, and which credentials each user has, without their data"),
     "GET /v1/users/<path:user_id>": Url("the same for one user"),
     "GET /v1/users/<path:user_id>/credentials/<credential_type>/<int:index>": Url(
@@ -269,6 +276,7 @@ URLS: dict[str, Url] = {
         "the columns and first rows of the file that was sent", "none (it only counts the changes)"
     ),
     "GET /console/attendance/people/<path:user_id>": Url(_PAGE),
+    "GET /console/attendance/punches": Url(_PAGE),
     "GET /console/confirm/remove-device": Url(
         "what removing a device affects: the device, and how many users"
     ),

@@ -50,6 +50,7 @@ _COLUMNS = {
     "is_late": _Column("Late", "yes or no"),
     "late_seconds": _Column("Late by (h:mm:ss)", "duration", 17),
     "day_over": _Column("Day over", "yes or no"),
+    "correction_count": _Column("Corrected punches", "number", 17),
 }
 assert tuple(_COLUMNS) == COLUMNS
 
@@ -67,6 +68,13 @@ _TOTAL_COLUMNS = (
     _Column("Days with a punch missing", "number", 25),
     _Column("Late days", "number"),
     _Column("Late by (h:mm:ss)", "duration", 17),
+    _Column("Corrected punches", "number", 17),
+)
+
+
+_SUMS = (
+    *("days", "worked", "present", "without_present", "punches", "missing", "late", "late_by"),
+    "corrections",
 )
 
 
@@ -77,9 +85,12 @@ class _Totals:
         self.label = label
         self.days = self.worked = self.present = self.without_present = self.punches = self.missing = (
             self.late
-        ) = self.late_by = 0
+        ) = self.late_by = self.corrections = 0
 
     def add(self, row: dict[str, Any]) -> None:
+        self.corrections += row.get("correction_count") or 0
+        if row.get("punch_count") == 0:  # all punches were excluded
+            return
         self.days += 1
         self.worked += row.get("worked_seconds") or 0
         self.present += row.get("present_seconds") or 0
@@ -95,7 +106,7 @@ class _Totals:
         # If some days have no value, leave the sum out: it would be too low, and nobody would notice.
         shown = (None, None) if self.without_present else (self.present, present)
         sums = (self.days, self.worked, worked, *shown, self.without_present)
-        return (*self.label, *sums, self.punches, self.missing, self.late, self.late_by)
+        return (*self.label, *sums, self.punches, self.missing, self.late, self.late_by, self.corrections)
 
 
 class _Sheet:
@@ -168,7 +179,7 @@ def _add_totals(sheet: _Sheet, people: Iterable[_Totals]) -> None:
     everybody = _Totals(("Total", None, None))
     for totals in in_turns(people):
         sheet.add(totals.cells())
-        for name in ("days", "worked", "present", "without_present", "punches", "missing", "late", "late_by"):
+        for name in _SUMS:
             setattr(everybody, name, getattr(everybody, name) + getattr(totals, name))
     sheet.end()
     if everybody.days:

@@ -35,6 +35,7 @@ COLUMNS = (
     "is_late",
     "late_seconds",
     "day_over",
+    "correction_count",
 )
 
 
@@ -67,12 +68,16 @@ READ_AFTER = 2 * 86_400
 
 
 class Mark(NamedTuple):
-    """A punch in the view. `at` is in seconds since 1970, and `offset` is its offset from UTC in seconds."""
+    """A punch in the view. `at` is in seconds since 1970, and `offset` is its offset from UTC in seconds.
+
+    `punch_id` is set if the punch was corrected.
+    """
 
     at: int
     offset: int
     device_id: str
     direction: str | None
+    punch_id: str | None = None
 
 
 class Site(NamedTuple):
@@ -230,6 +235,20 @@ def _ordered(marks: Iterable[tuple[Mark, Site]]) -> list[tuple[Mark, Site]]:
 
 def _order(pair: tuple[Mark, Site]) -> tuple[int, int]:
     return pair[0].at, _DIRECTIONS.get(pair[0].direction, 1)
+
+
+def empty_summary(day: date, place: Site, rules: Rules, now: float) -> dict[str, Any]:
+    """Return the row of a day whose punches were all excluded or moved to other days, in the form of `summary`."""
+    ends = window(day, day, place.zone, rules)[1]
+    return {
+        **{name: None for name in COLUMNS if not name.startswith(("user_", "employee_"))},
+        "date": day.isoformat(),
+        "timezone": place.name,
+        "punch_count": 0,
+        "missing_punch": False,
+        "day_over": now >= ends,
+        "day_ends": ends,
+    }
 
 
 def summary(day: date, marks: Iterable[tuple[Mark, Site]], rules: Rules, now: float) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from app.api import attendance as attendance_api
+from app.api import corrections as corrections_api
 from app.api import employees as employees_api
-from app.api.auth import needs, store
+from app.api.auth import caller, needs, store
 from app.api.problems import Problem
 from app.api.query_parameters import parameters_of
 from app.console.frame import api, go_to, page
@@ -81,6 +82,52 @@ def show_month(user_id: str) -> ResponseReturnValue:
         hours=hours,
         clock=clock,
         weekday=weekday,
+        corrections=_corrections(user_id, found["month"]),
+    )
+
+
+def _corrections(user_id: str, month: str) -> list[dict[str, Any]]:
+    """Return the corrections of punches that are or were in a month, of the chosen person, newest first."""
+    found = corrections_api.corrections_of(user_id)
+    employees = store().employees.at((user_id, one.device_id) for one in found)
+    wanted = request.args.get("employee_id")
+    rows = []
+    for one in found:
+        employee = employees.get((user_id, one.device_id))
+        if wanted and (employee is None or employee.employee_id != wanted):
+            continue
+        row = corrections_api.row_of(one)
+        if any((row[name] or "").startswith(month) for name in ("punched_at", "reported_at")):
+            rows.append(row)
+    return rows
+
+
+@blueprint.get("/punches")
+@needs(*PEOPLE_READERS)
+def show_punches() -> ResponseReturnValue:
+    """Show the punches of a person's day, and a form to add one or, with `punch_id`, to correct one."""
+    kept = {name: value for name in ("user_id", "employee_id") if (value := request.args.get(name))}
+    if not request.args.get("date"):
+        wanted = {**kept, "date": store().attendance.today(attendance_api.sites())}
+        return go_to(f"/console/attendance/punches?{urlencode(wanted)}")
+    punches = api(corrections_api.show_punches)["data"]
+    day = date.fromisoformat(request.args["date"])
+    allowed = caller().device_ids
+    devices = [one for one in store().devices.ids() if allowed is None or one in allowed]
+    latest = [one["device_id"] for one in punches if one["device_id"] in devices]
+    return page(
+        "attendance_punches",
+        user_id=request.args["user_id"],
+        punches=punches,
+        chosen=next((one for one in punches if one["id"] == request.args.get("punch_id")), None),
+        device_ids=devices,
+        device_id=latest[-1] if latest else None,
+        day=day,
+        kept=urlencode({**kept, "date": day}),
+        before=urlencode({**kept, "date": day - timedelta(days=1)}),
+        after=urlencode({**kept, "date": day + timedelta(days=1)}),
+        employee_id=kept.get("employee_id"),
+        clock=clock,
     )
 
 

@@ -145,6 +145,20 @@ def _day(event: Event) -> str:
     return f"{_person(event)} on {event.get('date') or '?'}: {', '.join(part for part in parts if part)}"
 
 
+def _corrected(event: Event) -> str:
+    at, was = _moment(event.get("punched_at")), _moment(event.get("reported_at"))
+    shown = at or was
+    day = f" on {shown:%Y-%m-%d}" if shown else ""
+    what = {
+        "added": f"at {_clock(at)} was added" if at else "was added",
+        "changed": f"was changed to {_clock(at)}" if at else "was changed",
+        "excluded": f"at {_clock(was)} was excluded" if was else "was excluded",
+        "restored": f"at {_clock(was)} was restored" if was else "was restored",
+    }.get(str(event.get("kind")), "was corrected")
+    by = f" by {event['author']}" if event.get("author") else ""
+    return f"{_person(event)}: a punch{day} {what}{by}{_because(event, 'reason')}"
+
+
 def _user_updated(event: Event) -> str:
     return f"{_person(event)} was added or changed on {_device(event)}{_when(event)}"
 
@@ -212,6 +226,7 @@ _SENTENCES: dict[str, Callable[[Event], str]] = {
     "attendance.punch": _punch,
     "attendance.photo": _photo,
     "attendance.day_changed": _day,
+    "attendance.corrected": _corrected,
     "user.updated": _user_updated,
     "credential.updated": _credential,
     "user.deleted": _user_deleted,

@@ -5,9 +5,11 @@ Contract §3. Every field of a type is always present; what is unknown is null. 
 
 from __future__ import annotations
 
-from typing import Any
+from marshmallow import fields
 
-from marshmallow import RAISE, Schema, fields
+from app.events.event_schema import Event
+from app.events.event_schema import field as _field
+from app.events.event_schema import text as _text
 
 PUNCH_TYPES = (
     "check_in",
@@ -19,47 +21,6 @@ PUNCH_TYPES = (
     "meal_in",
     "meal_out",
 )
-
-
-def _field(
-    kind: type[fields.Field[Any]], description: str, example: object, *, null: bool = False
-) -> fields.Field[Any]:
-    return kind(required=True, allow_none=null, metadata={"description": description, "examples": [example]})
-
-
-def _text(description: str, example: str | None, *, null: bool = False) -> fields.Field[Any]:
-    return _field(fields.String, description, example, null=null)
-
-
-class Event(Schema):
-    """The fields that all events have."""
-
-    class Meta:
-        unknown = RAISE
-
-    event_type = ""
-    summary = ""
-    # For the sample: the operation that leads to the event, if any, and whether the event is tied to a device.
-    from_operation: str | None = None
-    of_device = True
-
-    id = _text(
-        "The event's ID, the same on every delivery. IDs sort by time of receipt.", "evt_01kay8ds0r000000"
-    )
-    type = _text("What happened.", "attendance.punch")
-    occurred_at = _text(
-        "When the event happened, with the device's own offset (ISO 8601).",
-        "2026-11-24T09:01:44+05:30",
-        null=True,
-    )
-    occurred_at_utc = _text("The same instant in UTC.", "2026-11-24T03:31:44Z", null=True)
-    received_at = _text("When the relay received the event (UTC).", "2026-11-24T03:31:46.120Z")
-    device_id = _text("The device's Service Tag ID (stgid).", "ZHM1100001", null=True)
-    device_label = _text("The device's name.", "Front Door", null=True)
-    device_serial = _text("The device's serial number.", "ZHM1100001", null=True)
-    operation = _text("The gateway's name for the operation.", "RealTimePunchLog", null=True)
-    operation_id = _text("The gateway's ID for this operation.", "9nu1wak5616p", null=True)
-    test = _field(fields.Boolean, "True for samples and test events.", False)
 
 
 class AttendancePunch(Event):
@@ -160,9 +121,38 @@ class AttendanceDayChanged(Event):
     )
     late_seconds = _field(fields.Integer, "How late the person was, in seconds; 0 if on time.", 0, null=True)
     day_over = _field(fields.Boolean, "Whether the day is over in the site's time zone.", False)
+    correction_count = _field(
+        fields.Integer, "Number of punches of the day that were added, changed or excluded by corrections.", 0
+    )
     revision = _field(
         fields.Integer, "The version of this day: 1, and 2, 3… each time it is published again.", 2
     )
+
+
+class AttendanceCorrected(Event):
+    event_type = "attendance.corrected"
+    summary = "A punch was corrected: added, changed, excluded or restored."
+
+    correction_id = _text("The correction's ID.", "cor_0k2f7m3q9s1v5x8z4b6d0g2j")
+    kind = _text("added, changed, excluded or restored.", "changed")
+    user_id = _text("The person's user ID on the devices.", "2")
+    user_name = _text("The person's name, if known.", "Asha Rao", null=True)
+    employee_id = _text("The employee ID, if the person is in the list of employees.", "EMP-0042", null=True)
+    punch_id = _text("The punch, as in attendance.punch. An added punch has its own ID.", "pun_5f0c1b2a3d4e")
+    punched_at = _text(
+        "When the punch counts from now on (ISO 8601); null if it doesn't count.",
+        "2026-11-24T18:00:00+05:30",
+        null=True,
+    )
+    direction = _text("in, out or null, as it counts from now on.", "out", null=True)
+    reported_at = _text(
+        "When the punch was made according to its device; null for an added punch.",
+        "2026-11-24T18:10:02+05:30",
+        null=True,
+    )
+    reported_direction = _text("The direction according to the device.", "out", null=True)
+    reason = _text("Why it was corrected.", "The clock of the device was ten minutes fast.")
+    author = _text("Who corrected it.", "Meera Iyer")
 
 
 class UserUpdated(Event):
@@ -362,6 +352,7 @@ SCHEMAS: dict[str, type[Event]] = {
         CallbackRefused,
         CommandUnknown,
         CommandCancelled,
+        AttendanceCorrected,
     )
 }
 EVENT_TYPES = tuple(SCHEMAS)

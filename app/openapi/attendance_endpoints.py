@@ -8,6 +8,8 @@ from app.openapi.vocabulary import (
     Answer,
     Endpoint,
     Json,
+    created,
+    existed,
     in_path,
     page_of,
     parameter,
@@ -163,6 +165,75 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         *_SITES,
         _EMPLOYEE_ID,
         _SIMULATED,
+    ),
+)
+
+_ONE_USER = {**_USERS, "description": "The user.", "required": True}
+_CORRECTED = created("The correction, which was made.", ref("Correction")) | existed(
+    "The latest correction of the punch already said the same.", ref("Correction")
+)
+
+CORRECTIONS: tuple[Endpoint, ...] = (
+    _endpoint(
+        "/v1/punches",
+        "listPunches",
+        "List a person's punches on a day",
+        "Returns the punches that belong to a person's day, by time, also those that were excluded or moved to another "
+        "day.",
+        Answer("The punches.", page_of("Punch")),
+        _ONE_USER,
+        _DATE,
+        *_SITES,
+        _EMPLOYEE_ID,
+    ),
+    _endpoint(
+        "/v1/corrections",
+        "listCorrections",
+        "List a person's corrections",
+        "Returns the corrections of a person's punches, newest first, also those that later ones replaced.",
+        Answer("A page of corrections.", page_of("Correction")),
+        _ONE_USER,
+        _DEVICES,
+        LIMIT,
+        CURSOR,
+    ),
+    _endpoint(
+        "/v1/corrections/{correction_id}",
+        "getCorrection",
+        "Get correction",
+        "Returns a correction.",
+        Answer("The correction.", ref("Correction")),
+        in_path("correction_id", "The correction's ID.", "cor_0k2f7m3q9s1v5x8z4b6d0g2j"),
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/corrections",
+        operation_id="correctPunch",
+        tag="attendance",
+        summary="Correct a punch",
+        description="Adds a punch that is missing, or changes, excludes or restores one. Attendance is computed with "
+        "it at once. What the device reported stays stored.",
+        answers=_CORRECTED,
+        scopes=("devices:write",),
+        body=ref("CorrectionBody"),
+        examples={
+            "added": {
+                "kind": "added",
+                "user_id": "2",
+                "device_id": "ZHM1100001",
+                "punched_at": "2026-11-24T18:00:00+05:30",
+                "direction": "out",
+                "reason": "Forgot to punch out.",
+                "author": "Meera Iyer",
+            },
+            "excluded": {
+                "kind": "excluded",
+                "user_id": "2",
+                "punch_id": "pun_5f0c1b2a3d4e",
+                "reason": "Punched for a colleague.",
+            },
+        },
+        problems=(404, 409),
     ),
 )
 

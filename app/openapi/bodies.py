@@ -6,6 +6,7 @@ from marshmallow import missing
 
 from app.attendance.employees import MOST, EmployeeRow
 from app.openapi.body_texts import (
+    CORRECTION_TEXTS,
     DEVICE_CHANGE_TEXTS,
     DEVICE_TEXTS,
     EMPLOYEE_TEXTS,
@@ -21,6 +22,7 @@ from app.openapi.field_mapping import CONSTANT, DESCRIPTION, field_mapping
 from app.openapi.json_schema import change_of, described
 from app.openapi.vocabulary import Json
 from app.schemas.api_keys import KeyBody, KeyRotation
+from app.schemas.corrections import CorrectionBody
 from app.schemas.devices import DeviceBody, DeviceChange
 from app.schemas.signing_keys import SigningKeyRotation
 from app.schemas.subscriptions import PreviewBody, ReplayBody, SubscriptionBody, TestBody
@@ -62,6 +64,7 @@ KEY["properties"]["device_ids"]["items"]["title"] = "ApiKeyDeviceId"
 KEY_CHANGE = change_of(KEY, "scopes", "device_ids")
 KEY_ROTATION = described(KeyRotation(), KEY_ROTATION_TEXTS)
 SIGNING_KEY_ROTATION = described(SigningKeyRotation(), SIGNING_KEY_ROTATION_TEXTS)
+CORRECTION = described(CorrectionBody(), CORRECTION_TEXTS)
 EMPLOYEE = described(EmployeeRow(), EMPLOYEE_TEXTS)
 EMPLOYEE_CHANGE = described(EmployeeRow(exclude=("user_id", "device_id")), EMPLOYEE_TEXTS)
 EMPLOYEE_PATCH = change_of(EMPLOYEE_CHANGE)
@@ -94,6 +97,7 @@ COMPONENTS: dict[str, Json] = {
     "ApiKeyRotation": KEY_ROTATION,
     "SigningKeyRotation": SIGNING_KEY_ROTATION,
     "EmployeeChange": EMPLOYEE_CHANGE,
+    "CorrectionBody": CORRECTION,
     "EmployeePatch": EMPLOYEE_PATCH,
     "EmployeesBody": EMPLOYEES,
 }

@@ -184,6 +184,31 @@ KEY_ROTATION_TEXTS: dict[str, tuple[str, Any]] = {
     "previous_key_expires_in": ("Seconds that the previous secret stays valid. 0 ends it now.", 86_400),
 }
 
+CORRECTION_TEXTS: dict[str, tuple[str, Any]] = {
+    "kind": (
+        "added: a punch that is missing. changed: another time or direction. excluded: the punch doesn't count. "
+        "restored: it counts again as the device reported it.",
+        "changed",
+    ),
+    "user_id": ("The person's user ID on the devices.", "2"),
+    "punch_id": (
+        "The punch to correct, from its event or from `GET /v1/punches`. Required unless kind is added.",
+        "pun_5f0c1b2a3d4e",
+    ),
+    "device_id": (
+        "Only if kind is added, and then required: the device that the punch is added to.",
+        "ZHM1100001",
+    ),
+    "punched_at": (
+        "The punch's time (ISO 8601). Without an offset, it is the local time at the device. Required if kind is "
+        "added.",
+        "2026-11-24T18:00:00+05:30",
+    ),
+    "direction": ("in or out. If kind is changed and it is left out, it stays as it is.", "out"),
+    "reason": ("Why the punch is corrected.", "Forgot to punch out."),
+    "author": ("Who corrects it. By default, the name of the API key.", "Meera Iyer"),
+}
+
 EMPLOYEE_TEXTS: dict[str, tuple[str, Any]] = {
     "user_id": ("The user's ID on the devices.", "2"),
     "employee_id": ("The company's ID for the employee.", "EMP-0042"),

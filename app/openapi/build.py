@@ -40,6 +40,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *action_endpoints.ENDPOINTS,
     *event_endpoints.ENDPOINTS,
     *attendance_endpoints.ENDPOINTS,
+    *attendance_endpoints.CORRECTIONS,
     *attendance_endpoints.EMPLOYEES,
     *hook_endpoints.DEVICES,
     *hook_endpoints.SUBSCRIPTIONS,

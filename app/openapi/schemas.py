@@ -1,13 +1,13 @@
 """JSON Schemas (2020-12), with examples, of the relay's responses.
 
-Commands and errors are in `command_schemas`, subscriptions and deliveries in `subscription_schemas`, and events in
-`app.events.types`.
+Commands and errors are in `command_schemas`, subscriptions and deliveries in `subscription_schemas`, corrections in
+`attendance_schemas`, and events in `app.events.types`.
 """
 
 from __future__ import annotations
 
 from app.gateway.legacy_callbacks import CHOICES
-from app.openapi import command_schemas, subscription_schemas
+from app.openapi import attendance_schemas, command_schemas, subscription_schemas
 from app.openapi.event_schemas import attendance_row
 from app.openapi.vocabulary import AT, Json, flag, integer, many, number, one, ref, text, words
 from app.store.access.scopes import SCOPES
@@ -346,6 +346,7 @@ COMPONENTS: dict[str, Json] = {
     "User": USER,
     "UserEverywhere": USER_EVERYWHERE,
     "Credential": CREDENTIAL,
+    **attendance_schemas.COMPONENTS,
     "Employee": EMPLOYEE,
     "EmployeesTaken": EMPLOYEES_TAKEN,
     "AttendanceDay": ATTENDANCE_DAY,

@@ -29,7 +29,7 @@ TAGS: dict[str, str] = {
     "actions": "The gateway's commands, add-user, and operations that list devices and return a command's status.",
     "commands": "Status and results of commands sent to devices.",
     "events": "Events reported by devices, as flat objects.",
-    "attendance": "Daily attendance (first in, last out and hours), and the list of employees.",
+    "attendance": "Daily attendance (first in, last out and hours), corrections of punches, and the list of employees.",
     "users": "Users reported by devices, and their credentials.",
     "devices": "Registering and managing devices.",
     "subscriptions": "REST hooks: URLs that events are sent to, with their deliveries and replays.",

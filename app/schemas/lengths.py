@@ -45,6 +45,7 @@ IN_QUERY: Final[Mapping[str, int]] = {
 IN_PATH: Final[Mapping[str, int]] = {
     "blob_id": _OWN_ID,
     "command_id": _OWN_ID,
+    "correction_id": _OWN_ID,
     "delivery_id": _OWN_ID,
     "device_id": LONGEST_DEVICE_ID,
     "event_id": _OWN_ID,

@@ -18,6 +18,8 @@ from app.store.archiving.archiver import Archiver
 from app.store.archiving.past import Past
 from app.store.archiving.reports import ArchiveReports
 from app.store.attendance.changes import AttendanceChanges
+from app.store.attendance.correction_records import CorrectionRecords
+from app.store.attendance.corrections import Corrections
 from app.store.attendance.index import AttendanceIndex
 from app.store.attendance.view import Attendance
 from app.store.commands.records import Commands
@@ -96,8 +98,23 @@ class Store:
         self.attendance_index = AttendanceIndex(
             self.connection, self.devices, self.event_reader, self.unknown_users.look
         )
+        self.correction_records = CorrectionRecords(self.connection)
+        self.corrections = Corrections(
+            self.connection,
+            self.correction_records,
+            self.devices,
+            self.people,
+            self.attendance_index,
+            self.events,
+            self.relay_events,
+        )
         self.attendance = Attendance(
-            self.connection, self.devices, self.people, self.attendance_index, self.past
+            self.connection,
+            self.devices,
+            self.people,
+            self.attendance_index,
+            self.past,
+            self.correction_records,
         )
         self.subscriptions = Subscriptions(self.connection)
         self.signing_keys = SigningKeys(self.connection)

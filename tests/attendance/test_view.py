@@ -47,6 +47,7 @@ def test_a_day_includes_all_devices_and_continues_past_midnight(office: Relay) -
         "is_late": True,
         "late_seconds": 11_100,
         "day_over": True,
+        "correction_count": 0,
     }
     assert row(office, day - timedelta(days=1), user)["missing_punch"] is True
 

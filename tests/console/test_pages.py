@@ -45,6 +45,14 @@ def paths(stage: Stage) -> list[str]:
     wait_for(lambda: relay.get(f"/v1/subscriptions/{made['id']}")["dead"], 20)
     photo = relay.events(type="attendance.photo")[0]
     punch = relay.events(type="attendance.punch", device_id=device.id)[-1]
+    correction = {
+        "kind": "changed",
+        "user_id": punch["user_id"],
+        "punch_id": punch["punch_id"],
+        "direction": None,
+    }
+    reason = "A reason with " + "a very " * 12 + "long text"
+    relay.call("POST", "/v1/corrections", json={**correction, "reason": reason}).raise_for_status()
     return [
         "/",
         "/?user_id=nobody",
@@ -61,6 +69,9 @@ def paths(stage: Stage) -> list[str]:
         f"/console/attendance?date={punch['local_date']}",
         "/console/attendance?date=2026-01-01",
         f"/console/attendance/people/{punch['user_id']}?month={punch['local_date'][:7]}",
+        f"/console/attendance/punches?user_id={punch['user_id']}&date={punch['local_date']}",
+        f"/console/attendance/punches?user_id={punch['user_id']}&date={punch['local_date']}"
+        f"&punch_id={punch['punch_id']}",
         "/console/attendance/employees",
         "/console/health",
         "/console/devices/nobody",

@@ -16,6 +16,7 @@ from app.base.request_schema import Body
 from app.schemas import subscriptions
 from app.schemas.actions import ACTIONS
 from app.schemas.api_keys import KeyBody, KeyRotation
+from app.schemas.corrections import CorrectionBody
 from app.schemas.devices import DeviceBody, DeviceChange
 from app.schemas.signing_keys import SigningKeyRotation
 
@@ -27,8 +28,9 @@ _WRONG = [
 ]  # fmt: skip
 _SECRETS = ("auth_token", "security_key", "password", "secret", "card_number")
 _BODIES = (
-    DeviceBody, DeviceChange, EmployeeRow, KeyBody, KeyRotation, SigningKeyRotation, subscriptions.Filters,
-    subscriptions.PreviewBody, subscriptions.ReplayBody, subscriptions.SubscriptionBody, subscriptions.TestBody,
+    CorrectionBody, DeviceBody, DeviceChange, EmployeeRow, KeyBody, KeyRotation, SigningKeyRotation,
+    subscriptions.Filters, subscriptions.PreviewBody, subscriptions.ReplayBody, subscriptions.SubscriptionBody,
+    subscriptions.TestBody,
 )  # fmt: skip
 
 

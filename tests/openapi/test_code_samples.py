@@ -17,6 +17,7 @@ from simulator.spec import DeviceSpec
 from tests.browser import chromium
 from tests.harness import API_KEY, Receiver
 from tests.openapi.reading import Json, operations
+from tests.relay.tools import corrected_punch
 from tests.stage import Stage
 
 _LANGUAGES = ["curl", "Python", "JavaScript"]
@@ -95,7 +96,8 @@ def known(stage: Stage) -> dict[str, str]:
     event = relay.events(device_id=_DEVICE)[0]["id"]
     command = relay.call("POST", "/v1/actions/load-device-information", json={"device_id": _DEVICE}).json()
     assert relay.call("PUT", "/v1/employees/2", json={"employee_id": "EMP-0042"}).ok
-    return {"event": event, "command": command["command_id"]}
+    correction = corrected_punch(relay, _DEVICE, "2")["id"]
+    return {"event": event, "command": command["command_id"], "correction": correction}
 
 
 @pytest.fixture
@@ -111,6 +113,7 @@ def values(stage: Stage, known: dict[str, str], receiver: Receiver) -> dict[str,
     return {
         r"evt_01kay\w+": known["event"],
         r"cmd_\w+": known["command"],
+        r"cor_\w+": known["correction"],
         r"sub_\w+": hook["id"],
         r"key_\w+": key["id"],
         r"dlv_\w+": test["delivery_id"],

@@ -13,7 +13,7 @@ from app.settings.table import load
 from app.store import Store
 from tests.command_line import cli, run_for
 from tests.harness import Device, Receiver, Relay, verify, wait_for
-from tests.relay.tools import KEY, events, key_with, problem, sealed, stored_values
+from tests.relay.tools import KEY, corrected_punch, events, key_with, problem, sealed, stored_values
 
 TYPES = ["attendance.punch", "user.updated", "credential.updated"]  # the relay adds other events by itself
 SECRET = "made-up-secret-key-of-a-backup-0123456789"
@@ -42,6 +42,7 @@ def test_a_relay_continues_from_its_backup(tmp_path: Path) -> None:
         punch = device.punch("7")
         assert device.send(sealed(punch)).ok
         good.wait(3)
+        corrected = corrected_punch(old, device.id, "7")
         wait_for(lambda: old.get(f"/v1/subscriptions/{dead_id}")["dead"] == 3)
         old.terminate("worker")
         waiting = device.punch("7")
@@ -75,6 +76,7 @@ def test_a_relay_continues_from_its_backup(tmp_path: Path) -> None:
         assert verify(secret, got[3])["id"] == before[-1]["id"]  # the queued event
         assert [one["id"] for one in events(back) if one["type"] in TYPES] == [one["id"] for one in before]
         assert new.call("GET", "/v1/me", key=key).ok
+        assert new.get("/v1/corrections", params={"user_id": "7"})["data"] == [corrected]
         for repeated in (document, punch, waiting):
             assert back.send(sealed(repeated)).ok
         assert back.send(sealed(device.punch("7"))).ok

@@ -28,7 +28,7 @@ from simulator.serving import SimulatorServer
 from tests.actions.tools import Machine, machine
 from tests.command_line import cli
 from tests.harness import Device, Receiver, Relay, wait_for
-from tests.relay.tools import events, stored_values
+from tests.relay.tools import corrected_punch, events, stored_values
 
 # Where `export` shows each kind of key that contains personal data.
 SHOWN = {
@@ -50,6 +50,7 @@ SHOWN = {
     "{s0}:attendance:day:DAY": "attendance",
     "{s0}:attendance:changed": "attendance",
     "{s0}:attendance:told:DATE": "attendance",
+    "{s0}:corrections": "corrections",
     "{s0}:commanded:D": "user_id_lists",
     "{s0}:strangers:D": "user_id_lists",
     "{g}:employees": "employee",
@@ -163,6 +164,7 @@ def leave_traces(lived: Lived, subscriptions: list[dict[str, Any]]) -> None:
     wait_for(lambda: relay.get(f"/v1/subscriptions/{subscriptions[3]['id']}")["dead"] > 0, 30)
     wait_for(lambda: relay.get(f"/v1/subscriptions/{subscriptions[2]['id']}")["retrying"] > 0)
     wait_for(lambda: relay.events(type="attendance.day_changed", user_id=who.user_id), 30)
+    corrected_punch(relay, device.id, who.user_id)
     # An unknown user makes the relay look at the commands.
     device.send_done(device.punch(f"9{secrets.randbelow(10**8):08d}"))
     wait_for(lambda: any(":commanded:" in key for key in traces(lived)), 60)
@@ -230,6 +232,7 @@ def test_a_person_is_exported_completely_and_then_erased_everywhere(lived: Lived
     for what in (
         "1 employees",
         "1 commands",
+        "1 corrections of punches",
         "1 photos",
         "1 rows of loaded logs",
         "1 places in others' callbacks",

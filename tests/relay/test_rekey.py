@@ -14,7 +14,7 @@ from app.store.spool.spool import Spool, Spooled
 from app.store.upkeep.rekey import PURPOSES
 from tests.command_line import cli
 from tests.harness import ROOT, Receiver, Relay, verify, wait_for
-from tests.relay.tools import KEY, events, key_with, sealed
+from tests.relay.tools import KEY, corrected_punch, events, key_with, sealed
 
 OLD = "made-up-secret-key-before-0123456789abcdef"
 NEW = "made-up-secret-key-after-0123456789abcdefg"
@@ -52,6 +52,7 @@ def test_all_data_is_readable_after_a_change_of_the_key(tmp_path: Path, receiver
         wait_for(lambda: len(receiver.received) >= 3)
         photo = events(plain, type="attendance.photo")[0]["photo_url"]
         (credential,) = events(device, type="credential.updated")
+        corrected = corrected_punch(relay, plain.id, "7")
 
         restart(relay, RELAY_SECRET_KEY=NEW, RELAY_SECRET_KEY_OLD=OLD)
         assert "Run `python3 -m app rekey`" in cli(relay, "doctor")
@@ -59,6 +60,7 @@ def test_all_data_is_readable_after_a_change_of_the_key(tmp_path: Path, receiver
         assert relay.session.get(photo).ok
         output = cli(relay, "rekey")
         assert "2 devices" in output and "1 subscriptions" in output and "1 photos" in output, output
+        assert "1 corrections of punches" in output, output
         assert "devices encrypted with" not in cli(relay, "rekey")  # nothing is left to encrypt
         assert "RELAY_SECRET_KEY_OLD is still set but no longer needed" in cli(relay, "doctor")
 
@@ -66,6 +68,7 @@ def test_all_data_is_readable_after_a_change_of_the_key(tmp_path: Path, receiver
         assert "SECRET_KEY" not in cli(relay, "doctor")
         assert relay.call("GET", "/v1/me", key=api_key).ok
         assert relay.call("POST", "/v1/api-keys", **repeated).json() == answer
+        assert relay.get("/v1/corrections", params={"user_id": "7"})["data"] == [corrected]
         assert relay.get("/.well-known/jwks.json") == signing_keys
         assert relay.session.get(photo).status_code == 403
         assert relay.session.get(events(plain, type="attendance.photo")[0]["photo_url"]).ok
@@ -74,7 +77,7 @@ def test_all_data_is_readable_after_a_change_of_the_key(tmp_path: Path, receiver
         assert (shown["data"], shown["credential_digest"]) == ("0004829371", credential["credential_digest"])
         assert device.send(sealed(document)).ok  # a duplicate, so nothing is published again
         assert device.send(sealed(device.punch("7"))).ok
-        (punch,) = (got for got in receiver.wait(4) if got.json["type"] == "attendance.punch")
+        (punch,) = (got for got in receiver.wait(5) if got.json["type"] == "attendance.punch")
         assert verify(secret, punch)["user_name"] == "Asha"
         assert len(events(device)) == 3
         relay.call(

@@ -26,7 +26,7 @@ from app.store.privacy.stored_data import STORED_DATA, StoredData, pattern
 from app.web.application import create_app
 from tests.console.tools import Client
 from tests.harness import API_KEY, Device, Receiver, Relay
-from tests.relay.tools import key_with
+from tests.relay.tools import corrected_punch, key_with
 
 PERSON = "70001"
 OVERWRITTEN = "{g}:listening"  # web processes set it every few seconds, even if its type is wrong
@@ -121,6 +121,7 @@ def paths_of(relay: Relay, device: Device, subscription: str) -> list[str]:
         "credential_type": "face",
         "index": "0",
         "command_id": relay.get("/v1/commands")["data"][0]["command_id"],
+        "correction_id": corrected_punch(relay, device.id, PERSON)["id"],
         "delivery_id": relay.get(f"/v1/subscriptions/{subscription}/deliveries")["data"][0]["id"],
         "replay_id": relay.get(f"/v1/subscriptions/{subscription}/replays")["data"][0]["id"],
     }
@@ -150,6 +151,10 @@ def paths_of(relay: Relay, device: Device, subscription: str) -> list[str]:
             paths[-1] += f"?month={today:%Y-%m}"
         elif path.startswith("/v1/attendance"):
             paths[-1] += f"?date={today:%Y-%m-%d}"
+        if path in ("/v1/punches", "/v1/corrections", "/console/attendance/punches"):
+            paths[-1] += f"?user_id={PERSON}"
+        if path.endswith("/punches"):
+            paths[-1] += f"&date={today:%Y-%m-%d}"
     assert len(paths) > 40
     return paths
 

@@ -8,7 +8,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
@@ -186,3 +186,13 @@ def replaced(store: Store, key: str, field: str | None = None, value: bytes = b"
         client.delete(key)
         if before is not None:
             client.restore(key, 0, before)
+
+
+def corrected_punch(relay: Relay, device_id: str, user_id: str) -> dict[str, Any]:
+    """Add a punch of a user an hour ago by a correction, and return the correction."""
+    at = datetime.now(UTC) - timedelta(hours=1)
+    body = {"kind": "added", "user_id": user_id, "device_id": device_id, "punched_at": at.isoformat()}
+    answer = relay.call("POST", "/v1/corrections", json={**body, "reason": "Forgot to punch."})
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made

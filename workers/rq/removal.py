@@ -48,6 +48,7 @@ def remove_older(kept: Store, oldest: int) -> bool:
             _trim(kept.connection.redis, shard, oldest, stays[shard.number])
         _remove_left_overs(kept, shard, oldest)
     if not doubted:
+        kept.correction_records.remove_older()
         for subscription_id in kept.subscriptions.ids():
             with _damage_left_alone():
                 kept.replay_records.remove_older(subscription_id, oldest)

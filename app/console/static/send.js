@@ -87,7 +87,7 @@ function valueOf(input, changing) {
   if (input.type === "checkbox") return input.checked;
   if (empty) return null;
   if (input.type === "number") return Number(given);
-  return input.type === "datetime-local" ? new Date(given).toISOString() : given;
+  return input.type === "datetime-local" && !("siteTime" in input.dataset) ? new Date(given).toISOString() : given;
 }
 
 function parts(given, separator) {

@@ -98,9 +98,8 @@ class AttendanceChanges:
             if note.told == shows or self._tell(home, row, note, f"{note.revision + 1} {shows}"):
                 break
         # If the other punch is still missing then, that is also published.
-        return (
-            ends * 1000 + _MARGIN_MS if row["worked_seconds"] is None and not row["missing_punch"] else None
-        )
+        is_open = row["punch_count"] and row["worked_seconds"] is None and not row["missing_punch"]
+        return ends * 1000 + _MARGIN_MS if is_open else None
 
     def _note(self, home: Shard, row: Row, by_device: bool) -> _Note:
         """Return what was last published about a person's day.
@@ -130,4 +129,9 @@ class AttendanceChanges:
 
 
 def _digest(row: dict[str, Any]) -> str:
-    return orjson.dumps([row[name] for name in _TELLING]).decode()
+    shows = [row[name] for name in _TELLING]
+    if row[
+        "correction_count"
+    ]:  # a corrected punch between the first and the last one may only change the hours
+        shows += [row["correction_count"], row["worked_seconds"], row["present_seconds"]]
+    return orjson.dumps(shows).decode()

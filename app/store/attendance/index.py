@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -229,21 +229,28 @@ class AttendanceIndex:
         for device_id, mark in latest.items():
             arguments += (device_id, mark.at, mark.offset)
         due = int(time.time() * 1000) + GATHER_MS
-        for member in self._changed(fresh):
+        for member in self._changed((punch.user_id, punch.mark) for punch in fresh):
             arguments += (due, member)
         own = [shard.attendance, shard.attendance_changed, shard.attendance_latest]
         return bool(self._add(keys=[*own, *keys], args=arguments))
 
-    def _changed(self, fresh: list[Found]) -> Iterator[str]:
+    def mark_changed(self, shard: Shard, user_id: str, marks: list[Mark]) -> None:
+        """Have the days looked at again that a user's punches affect, because they were corrected."""
+        due = int(time.time() * 1000) + GATHER_MS
+        members: dict[Any, int] = dict.fromkeys(self._changed((user_id, mark) for mark in marks), due)
+        if members:
+            self._connection.redis.zadd(shard.attendance_changed, members, lt=True)
+
+    def _changed(self, punches: Iterable[tuple[str, Mark]]) -> Iterator[str]:
         """Return the days that punches affect: each may end a shift of the day before; late ones affect the next."""
-        timezones = self._devices.timezones({punch.mark.device_id for punch in fresh})
+        punches = list(punches)
+        timezones = self._devices.timezones({mark.device_id for _, mark in punches})
         changed: dict[str, None] = {}
-        for punch in fresh:
-            mark = punch.mark
+        for user_id, mark in punches:
             zone = site(timezones.get(mark.device_id), mark.offset).zone
             day = day_of(mark.at, zone, self._rules)
             around = [day, day - timedelta(days=1)]
             if day < day_of(int(time.time()), zone, self._rules):
                 around.append(day + timedelta(days=1))
-            changed |= dict.fromkeys(changed_day(one.isoformat(), punch.user_id) for one in around)
+            changed |= dict.fromkeys(changed_day(one.isoformat(), user_id) for one in around)
         yield from changed

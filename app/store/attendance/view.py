@@ -15,6 +15,7 @@ from datetime import date
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
+from app.attendance.corrections import Correction, latest
 from app.attendance.employees import Employee
 from app.attendance.rules import (
     COLUMNS,
@@ -24,6 +25,7 @@ from app.attendance.rules import (
     Site,
     by_day,
     day_of,
+    empty_summary,
     site,
     summary,
     window,
@@ -31,13 +33,14 @@ from app.attendance.rules import (
 from app.base.natural_order import NaturalKey, natural_key
 from app.base.yielding import in_turns
 from app.store.archiving.past import Past
-from app.store.attendance.index import AttendanceIndex, days, read_mark, split_pair, weeks
+from app.store.attendance.correction_records import CorrectionRecords
+from app.store.attendance.index import AttendanceIndex, days, split_pair
+from app.store.attendance.marks import Punches, StoredMarks
 from app.store.devices.registry import Devices, Person
 from app.store.devices.simulated import SimulatedIds
-from app.store.intake.punch_fields import punch_field
 from app.store.people.names import People, person
 from app.store.server.connection import Connection
-from app.store.server.damage import left_out, readable
+from app.store.server.damage import left_out
 from app.store.server.pipelines import asked
 
 _CHUNK = 500
@@ -82,6 +85,23 @@ class DayPage(NamedTuple):
     next_cursor: str | None
 
 
+class _PersonHere(NamedTuple):
+    """One of the people with a user ID: their punches as corrected and, if some were corrected, as reported."""
+
+    employee: Employee | None
+    corrected: list[tuple[Mark, Site]]
+    reported: list[tuple[Mark, Site]]
+
+
+class DayPunch(NamedTuple):
+    """A punch of a day: as it counts or, if it doesn't, as it was reported; and the latest correction of it."""
+
+    punch_id: str
+    mark: Mark
+    place: Site
+    correction: Correction | None
+
+
 class OpenDay(NamedTuple):
     """A row, the end of its day (seconds since 1970), and whether its devices are named in the list of employees."""
 
@@ -94,13 +114,21 @@ class Attendance:
     """Reads people's days."""
 
     def __init__(
-        self, connection: Connection, devices: Devices, people: People, index: AttendanceIndex, past: Past
+        self,
+        connection: Connection,
+        devices: Devices,
+        people: People,
+        index: AttendanceIndex,
+        past: Past,
+        corrections: CorrectionRecords,
     ) -> None:
         self._connection = connection
         self._devices = devices
         self._known = people
         self._index = index
         self._past = past
+        self._corrections = corrections
+        self._marks = StoredMarks(connection, past, corrections)
         self._rules = connection.settings.attendance_rules
         self._keep_ms = connection.settings.retention_days * 86_400_000
         self._sorted: tuple[Any, list[NaturalKey], float] | None = None
@@ -188,6 +216,21 @@ class Attendance:
             for row, shown in zip(rows, self._named(rows), strict=True)
         ]
 
+    def punches(self, user_id: str, day: date, sites: Sites = ALL_SITES) -> list[DayPunch]:
+        """Return the punches that belong to a user's day, also those that were excluded or moved, by time."""
+        self._index.catch_up()
+        begin, end = window(day, day, self._zone(sites), self._rules)
+        marks = {user_id: self._marks.with_ids(user_id, begin - READ_BEFORE, end + READ_AFTER)}
+        in_effect = latest(self._corrections.of([user_id]).get(user_id, ()))
+        found: dict[str, DayPunch] = {}
+        for _, people in self._people_here([user_id], marks, sites):
+            for here in people:
+                for part in (here.reported, here.corrected):
+                    for mark, place in by_day(part, self._rules).get(day, ()):
+                        name = mark.punch_id or ""
+                        found[name] = DayPunch(name, mark, place, in_effect.get(name))
+        return sorted(found.values(), key=lambda one: (one.mark.at, one.punch_id))
+
     # People
 
     def _zone(self, sites: Sites) -> Any:
@@ -211,10 +254,10 @@ class Attendance:
         return [user_id for _, user_id in keys[start:]]
 
     def _counts(self, first: int, last: int) -> tuple[int, ...]:
-        """Return how many people punched on each day: this changes when somebody new punches."""
+        """Return how many people punched on each day, or were corrected: this changes with somebody new."""
         keys = (shard.attendance_day(day) for shard in self._connection.shards for day in days(first, last))
         answers = asked(self._connection.redis, keys, lambda pipeline, key: pipeline.zcard(key))
-        return tuple(count for _, count in answers)
+        return (*(count for _, count in answers), self._corrections.count())
 
     def _sorted_people(self, first: int, last: int, sites: Sites) -> list[NaturalKey]:
         timezones = self._devices.timezones(self._devices.ids()) if sites.timezone else {}
@@ -228,6 +271,8 @@ class Attendance:
         found = {
             user_id for user_id, device_id in in_turns(pairs, _CHUNK) if sites.takes(device_id, timezones)
         }
+        # Somebody whose punches were all added is in no day. Whoever has no punch then gets no row.
+        found.update(self._corrections.user_ids())
         return sorted(map(natural_key, found))
 
     def _walk(self, key: str) -> Iterator[bytes]:
@@ -251,74 +296,63 @@ class Attendance:
         """
         begin, end = window(first, last, self._zone(sites), self._rules)
         # A shift of the day before may continue, and the day after may begin with the end of a shift.
-        marks = self._marks(people, begin - READ_BEFORE, end + READ_AFTER)
-        records = self._devices.records({mark.device_id for found in marks.values() for mark in found})
-        timezones = {device_id: record["timezone"] for device_id, record in records.items()}
-        employees = self._known.employees(
-            (user_id, device_id)
-            for user_id, found in marks.items()
-            for device_id in {mark.device_id for mark in found}
-        )
-        known_sites: dict[tuple[int, str], Site] = {}
+        marks = self._marks.read(people, begin - READ_BEFORE, end + READ_AFTER)
         now = time.time()
-        for user_id in in_turns(people):
-            people_here: dict[str | None, tuple[Employee | None, list[tuple[Mark, Site]]]] = {}
-            for mark in marks.get(user_id, ()):
-                place = known_sites.get(mark[1:3])
-                if place is None:
-                    own = records.get(mark.device_id, {})
-                    place = site(own.get("timezone"), mark.offset, own.get("same_visit_seconds"))
-                    known_sites[mark[1:3]] = place
-                if sites.takes(mark.device_id, timezones):
-                    employee = employees.get((user_id, mark.device_id))
-                    who = employee.employee_id if employee else None
-                    if sites.employee_id not in (None, who):
-                        continue
-                    people_here.setdefault(who, (employee, []))[1].append((mark, place))
+        for user_id, found in self._people_here(people, marks, sites):
             rows = [
-                {"user_id": user_id, "employee": employee, **summary(day, found[day], self._rules, now)}
-                for employee, placed in people_here.values()
-                for found in (by_day(placed, self._rules),)
-                for day in found
-                if first <= day <= last
+                {"user_id": user_id, "employee": here.employee, **row}
+                for here in found
+                for row in self._rows(here, first, last, now)
             ]
             if rows:
                 yield user_id, sorted(rows, key=_by_date)
 
-    def _marks(self, people: Iterable[str], begin: int, end: int) -> dict[str, list[Mark]]:
-        """Return people's marks from `begin` to before `end`: those of the store, and older ones of the archive."""
-        people = list(people)
-        places = (
-            (user_id, shard.attendance_week(user_id, week))
-            for user_id in people
-            for shard in self._connection.shards
-            for week in weeks(begin, end)
+    def _people_here(
+        self, user_ids: list[str], marks: dict[str, Punches], sites: Sites
+    ) -> Iterator[tuple[str, list[_PersonHere]]]:
+        """Yield the people behind each user ID, with their punches."""
+        devices = {
+            user_id: {mark.device_id for part in found for mark in part} for user_id, found in marks.items()
+        }
+        records = self._devices.records(set().union(*devices.values()))
+        timezones = {device_id: record["timezone"] for device_id, record in records.items()}
+        employees = self._known.employees(
+            (user_id, device_id) for user_id, found in devices.items() for device_id in found
         )
-        answers = asked(
-            self._connection.redis,
-            places,
-            lambda pipeline, place: pipeline.hgetall(place[1]),
-            raise_on_error=False,
-        )
-        oldest = int(time.time() * 1000) - self._keep_ms
-        found: dict[str, list[Mark]] = {}
-        known: set[tuple[str, str]] = set()
-        for (user_id, _), answer in answers:
-            (fields,) = readable([answer], ({},))
-            for field, value in fields.items():
-                try:
-                    received, mark = read_mark(field, value)
-                except ValueError:  # damaged; the other punches are shown
-                    continue
-                if begin <= mark.at < end and received >= oldest:
-                    known.add((user_id, field.decode()))
-                    found.setdefault(user_id, []).append(mark)
-        for punch in self._past.marks(people, begin, end):
-            name = f"{punch.device_id} {punch_field(punch.at, punch.place)}"
-            if (punch.user_id, name) not in known:  # or a correction isn't archived yet
-                mark = Mark(punch.at, punch.utc_offset, punch.device_id, punch.direction)
-                found.setdefault(punch.user_id, []).append(mark)
-        return found
+        known_sites: dict[tuple[int, str], Site] = {}
+        for user_id in in_turns(user_ids):
+            people: dict[str | None, _PersonHere] = {}
+            for is_reported, part in enumerate(marks.get(user_id, ())):
+                for mark in part:
+                    place = known_sites.get(mark[1:3])
+                    if place is None:
+                        own = records.get(mark.device_id, {})
+                        place = site(own.get("timezone"), mark.offset, own.get("same_visit_seconds"))
+                        known_sites[mark[1:3]] = place
+                    if sites.takes(mark.device_id, timezones):
+                        employee = employees.get((user_id, mark.device_id))
+                        who = employee.employee_id if employee else None
+                        if sites.employee_id not in (None, who):
+                            continue
+                        here = people.setdefault(who, _PersonHere(employee, [], []))
+                        (here.reported if is_reported else here.corrected).append((mark, place))
+            yield user_id, list(people.values())
+
+    def _rows(self, here: _PersonHere, first: date, last: date, now: float) -> Iterator[Row]:
+        """Yield a person's rows. A day whose punches were all excluded or moved has a row without times."""
+        days = by_day(here.corrected, self._rules)
+        former = by_day(here.reported, self._rules) if here.reported else {}
+        for day in days.keys() | former.keys():
+            if not first <= day <= last:
+                continue
+            pairs = [*days.get(day, ()), *former.get(day, ())]
+            corrected = {mark.punch_id for mark, _ in pairs} - {None}
+            if day in days:
+                row = summary(day, days[day], self._rules, now)
+            else:
+                row = empty_summary(day, former[day][0][1], self._rules, now)
+            devices = {mark.device_id for mark, _ in pairs} if day not in days else set()
+            yield {**row, "correction_count": len(corrected), "device_ids": devices}
 
     # Names
 
@@ -327,10 +361,11 @@ class Attendance:
         on_device: dict[str, set[str]] = {}
         devices_of: dict[tuple[str, Employee | None], list[str]] = {}
         for row in rows:
-            for device_id in (row["first_in_device_id"], row["last_out_device_id"]):
+            known = devices_of.setdefault((row["user_id"], row["employee"]), [])
+            for device_id in (row["first_in_device_id"], row["last_out_device_id"], *row["device_ids"]):
                 if device_id is not None:
                     on_device.setdefault(device_id, set()).add(row["user_id"])
-                    devices_of.setdefault((row["user_id"], row["employee"]), []).append(device_id)
+                    known.append(device_id)
         found = []
         for device_id, user_ids in on_device.items():
             with left_out(f"device {device_id}"):

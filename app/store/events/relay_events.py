@@ -17,7 +17,7 @@ from app.store.subscriptions.records import Subscription
 
 # Notes that an event was published: the key of a hash, a field, its required value before, and its value after.
 # An empty value means that the field is missing.
-Note: TypeAlias = tuple[str, str, bytes, str]
+Note: TypeAlias = tuple[str, str, bytes, str | bytes]
 
 
 class RelayEvents:

@@ -13,6 +13,7 @@ import orjson
 
 from app.events.types import EVENT_TYPES
 from app.store.archiving.past import Past
+from app.store.attendance.correction_records import CorrectionRecords
 from app.store.commands.keys import CommandKeys
 from app.store.devices.registry import Device, Devices
 from app.store.privacy.scrub import NotWritten, Scrub
@@ -28,7 +29,7 @@ from app.store.privacy.traces import (
 )
 from app.store.server.codec import deflate, inflate
 from app.store.server.connection import Connection
-from app.store.server.damage import readable
+from app.store.server.damage import left_out, readable
 from app.store.server.keys import EMPLOYEES, WRONG_TYPES, Shard
 
 
@@ -41,6 +42,7 @@ class PersonErasure:
         self._devices = devices
         self._traces = traces
         self._scrub = Scrub(connection)
+        self._corrections = CorrectionRecords(connection)
         self._drop_empty = connection.script("drop_empty")
         self._swap = connection.script("swap")
 
@@ -70,6 +72,12 @@ class PersonErasure:
             self._forget_commands(shard, person, erased)
             self._forget_attendance(shard, person, erased)
             self._forget_lists(shard, person, erased)
+            erased["corrections of punches"] += self._corrections.remove(
+                shard, person.user_id, lambda one: person.is_on(one.device_id)
+            )
+            if person.device_id is None:  # those that can't be read
+                with left_out("corrections of punches"):
+                    self._connection.redis.hdel(shard.corrections, person.user_id)
             self._connection.redis.delete(shard.backup)  # a backup in progress must start again
         # Names of keys. If one is still wrong, it is noted again when it is found.
         self._connection.redis.delete(WRONG_TYPES)

@@ -8,10 +8,13 @@ from typing import Any
 
 import orjson
 
+from app.attendance.corrections import Correction
 from app.base import ids
 from app.base.vault import SealError
 from app.events.flatten import received_iso
 from app.store.archiving.past import Past
+from app.store.attendance.correction_records import CorrectionRecords
+from app.store.attendance.corrections import created_iso, shown
 from app.store.attendance.index import read_mark, split_changed
 from app.store.devices.registry import Device
 from app.store.intake.punch_fields import split_punch_field
@@ -21,6 +24,7 @@ from app.store.people.users import DELETED, Users
 from app.store.privacy.traces import Person, StoredEvent, Traces, blob, chunks, loaded_rows, split_punches
 from app.store.server.codec import Codec, UnreadableEvent
 from app.store.server.connection import Connection
+from app.store.server.damage import left_out
 from app.store.server.keys import Shard
 
 _STATES = {
@@ -58,6 +62,7 @@ class PersonExport:
         self._employees = employees
         self._codec = codec
         self._traces = traces
+        self._corrections = CorrectionRecords(connection)
 
     def export(
         self, user_id: str, device_id: str | None = None, *, templates: bool = False
@@ -78,7 +83,7 @@ class PersonExport:
             ],
         }
         lists: dict[str, list[Any]] = {
-            **{"events": [], "deliveries": [], "remembered_punches": [], "attendance": []},
+            **{"events": [], "deliveries": [], "remembered_punches": [], "attendance": [], "corrections": []},
             **{"user_id_lists": [], "commands": [], "loaded_log_rows": []},
             **{"unreadable_events": [], "unreadable_callbacks_of_anybody": []},
             "deletions": self._deletions(person),
@@ -92,6 +97,7 @@ class PersonExport:
             lists["unreadable_callbacks_of_anybody"] += _public(shard, unreadable.of_anybody)
             lists["remembered_punches"] += self._remembered(shard, person)
             lists["attendance"] += self._attendance(shard, person)
+            lists["corrections"] += self._corrections_of(shard, person)
             lists["user_id_lists"] += [
                 {"device_id": key.decode().split(":", 2)[2], "list": _LISTS[kind]}
                 for kind, key in self._traces.lists(shard, person)
@@ -238,6 +244,17 @@ class PersonExport:
                     }
                 )
         return rows
+
+    def _corrections_of(self, shard: Shard, person: Person) -> list[dict[str, Any]]:
+        """Return the person's corrections, or none if they can't be decrypted."""
+        ones: list[Correction] = []
+        with left_out("corrections of punches"):
+            _, ones = self._corrections.stored(shard, person.user_id)
+        return [
+            {"id": one.id, "created_at": created_iso(one), "device_id": one.device_id, **shown(one)}
+            for one in ones
+            if person.is_on(one.device_id)
+        ]
 
     def _command(
         self, command_id: str, record: dict[str, Any], fields: dict[bytes, bytes], templates: bool

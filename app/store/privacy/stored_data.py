@@ -151,6 +151,14 @@ STORED_DATA: tuple[StoredData, ...] = (
         _AND_A_WEEK,
     ),
     StoredData(
+        "{s0}:corrections",
+        "hash",
+        "corrections of punches, with their reasons and authors",
+        "person",
+        f"{RETENTION} or, with an archive, as long as `attendance.punch` is archived (`RELAY_ARCHIVE_DAYS`)",
+        "yes",
+    ),
+    StoredData(
         "{s0}:commanded:D",
         "set",
         "user IDs that commands put on the device or found there",

@@ -24,6 +24,7 @@ Valkey Cluster keeps them on one node. Keys with the tag `{g}` belong to no devi
 {s0}:attendance:latest          hash: device → instant and offset of its latest punch, "1764057704 19800"
 {s0}:attendance:changed         sorted set of days and people, by the time at which to publish the change (ms)
 {s0}:attendance:told:DATE       hash: person → revision and digest of the day as last published
+{s0}:corrections                hash: user ID → the corrections of their punches, encrypted (JSON)
 {s0}:commanded:D                set of the users that commands added to a device or found on it
 {s0}:strangers:D                hash: unknown user ID → when `user.unknown` was published (s)
 {s0}:refused:told               hash: source of refused callbacks → when it was last published (ms)
@@ -170,6 +171,7 @@ class Shard:
         self.attendance = f"{self.tag}:attendance"
         self.attendance_changed = f"{self.tag}:attendance:changed"
         self.attendance_latest = f"{self.tag}:attendance:latest"
+        self.corrections = f"{self.tag}:corrections"
         self.silent = f"{self.tag}:silent"
         self.refused_told = f"{self.tag}:refused:told"
         self.fanout = f"{self.tag}:fanout"

@@ -36,6 +36,7 @@ PURPOSES = {
     "command": "commands under way",
     "subscription": "subscriptions",
     "employee": "employees",
+    "correction": "corrections of punches",
     "signing-keys": "signing keys",
     "answer": "kept answers",
     "spool": "spooled callbacks",
@@ -143,6 +144,7 @@ class Rekey:
             b"user": self._of_user,
             b"blob": self._of_blob,
             b"command": self._of_command,
+            b"corrections": self._of_corrections,
             b"employees": self._of_employees,
             b"idempotency": self._of_answer,
             b"signing_keys": self._of_signing_keys,
@@ -179,6 +181,10 @@ class Rekey:
     def _of_employees(self, key: bytes) -> Iterator[_Place]:
         for name, value in self._connection.redis.hgetall(key).items():
             yield _Place("employee", key, name, value, name.decode())
+
+    def _of_corrections(self, key: bytes) -> Iterator[_Place]:
+        for name, value in self._connection.redis.hgetall(key).items():
+            yield _Place("correction", key, name, value, name.decode())
 
     def _of_signing_keys(self, key: bytes) -> Iterator[_Place]:
         value = self._connection.redis.get(key)

@@ -5,7 +5,7 @@
  * fields, values and event types, and nothing is rejected at run time.
  */
 
-export type Event = AttendancePunchEvent | AttendancePhotoEvent | AttendanceDayChangedEvent | UserUpdatedEvent | CredentialUpdatedEvent | UserDeletedEvent | UserUnknownEvent | DeviceTimeChangedEvent | DeviceSilentEvent | DeviceBackEvent | CommandEndedEvent | CallbackUnrecognisedEvent | SubscriptionDisabledEvent | CallbackRefusedEvent;
+export type Event = AttendancePunchEvent | AttendancePhotoEvent | AttendanceDayChangedEvent | UserUpdatedEvent | CredentialUpdatedEvent | UserDeletedEvent | UserUnknownEvent | DeviceTimeChangedEvent | DeviceSilentEvent | DeviceBackEvent | CommandEndedEvent | CallbackUnrecognisedEvent | SubscriptionDisabledEvent | CallbackRefusedEvent | AttendanceCorrectedEvent;
 
 export interface EventTypeDetails {
   /** The event type. */
@@ -658,6 +658,8 @@ export interface AttendanceDayChangedEvent {
   late_seconds: number | null;
   /** Whether the day is over in the site's time zone. */
   day_over: boolean;
+  /** Number of punches of the day that were added, changed or excluded by corrections. */
+  correction_count: number;
   /** The version of this day: 1, and 2, 3… each time it is published again. */
   revision: number;
 }
@@ -1031,6 +1033,55 @@ export interface CallbackRefusedEvent {
   first_refused_at: string;
   /** When the latest callback was refused (UTC). */
   last_refused_at: string;
+}
+
+export interface AttendanceCorrectedEvent {
+  /** The event's ID, the same on every delivery. IDs sort by time of receipt. */
+  id: string;
+  /** What happened. */
+  type: 'attendance.corrected';
+  /** When the event happened, with the device's own offset (ISO 8601). */
+  occurred_at: string | null;
+  /** The same instant in UTC. */
+  occurred_at_utc: string | null;
+  /** When the relay received the event (UTC). */
+  received_at: string;
+  /** The device's Service Tag ID (stgid). */
+  device_id: string | null;
+  /** The device's name. */
+  device_label: string | null;
+  /** The device's serial number. */
+  device_serial: string | null;
+  /** The gateway's name for the operation. */
+  operation: string | null;
+  /** The gateway's ID for this operation. */
+  operation_id: string | null;
+  /** True for samples and test events. */
+  test: boolean;
+  /** The correction's ID. */
+  correction_id: string;
+  /** added, changed, excluded or restored. */
+  kind: string;
+  /** The person's user ID on the devices. */
+  user_id: string;
+  /** The person's name, if known. */
+  user_name: string | null;
+  /** The employee ID, if the person is in the list of employees. */
+  employee_id: string | null;
+  /** The punch, as in attendance.punch. An added punch has its own ID. */
+  punch_id: string;
+  /** When the punch counts from now on (ISO 8601); null if it doesn't count. */
+  punched_at: string | null;
+  /** in, out or null, as it counts from now on. */
+  direction: string | null;
+  /** When the punch was made according to its device; null for an added punch. */
+  reported_at: string | null;
+  /** The direction according to the device. */
+  reported_direction: string | null;
+  /** Why it was corrected. */
+  reason: string;
+  /** Who corrected it. */
+  author: string;
 }
 
 export interface PunchRow {

@@ -668,6 +668,8 @@ class AttendanceDayChangedEvent(TypedDict):
     """How late the person was, in seconds; 0 if on time."""
     day_over: bool
     """Whether the day is over in the site's time zone."""
+    correction_count: int
+    """Number of punches of the day that were added, changed or excluded by corrections."""
     revision: int
     """The version of this day: 1, and 2, 3… each time it is published again."""
 
@@ -1043,6 +1045,55 @@ class CallbackRefusedEvent(TypedDict):
     """When the latest callback was refused (UTC)."""
 
 
+class AttendanceCorrectedEvent(TypedDict):
+    id: str
+    """The event's ID, the same on every delivery. IDs sort by time of receipt."""
+    type: Literal["attendance.corrected"]
+    """What happened."""
+    occurred_at: str | None
+    """When the event happened, with the device's own offset (ISO 8601)."""
+    occurred_at_utc: str | None
+    """The same instant in UTC."""
+    received_at: str
+    """When the relay received the event (UTC)."""
+    device_id: str | None
+    """The device's Service Tag ID (stgid)."""
+    device_label: str | None
+    """The device's name."""
+    device_serial: str | None
+    """The device's serial number."""
+    operation: str | None
+    """The gateway's name for the operation."""
+    operation_id: str | None
+    """The gateway's ID for this operation."""
+    test: bool
+    """True for samples and test events."""
+    correction_id: str
+    """The correction's ID."""
+    kind: str
+    """added, changed, excluded or restored."""
+    user_id: str
+    """The person's user ID on the devices."""
+    user_name: str | None
+    """The person's name, if known."""
+    employee_id: str | None
+    """The employee ID, if the person is in the list of employees."""
+    punch_id: str
+    """The punch, as in attendance.punch. An added punch has its own ID."""
+    punched_at: str | None
+    """When the punch counts from now on (ISO 8601); null if it doesn't count."""
+    direction: str | None
+    """in, out or null, as it counts from now on."""
+    reported_at: str | None
+    """When the punch was made according to its device; null for an added punch."""
+    reported_direction: str | None
+    """The direction according to the device."""
+    reason: str
+    """Why it was corrected."""
+    author: str
+    """Who corrected it."""
+
+
 class PunchRow(TypedDict):
     occurred_at: str | None
     """When the event happened, with the device's own offset (ISO 8601)."""
@@ -1160,4 +1211,5 @@ Event = (
     | CallbackUnrecognisedEvent
     | SubscriptionDisabledEvent
     | CallbackRefusedEvent
+    | AttendanceCorrectedEvent
 )
