@@ -147,7 +147,9 @@ def _changed(values: dict[str, Any]) -> Correction:
     kind, reported = values["kind"], found.reported
     if reported is not None:
         reported = replace(reported, offset=_offset(found.device_id, reported))
-    now = reported if found.at is None else Reported(found.at, found.offset, found.direction)
+    now = reported
+    if found.kind and found.at is not None:  # it was corrected before
+        now = Reported(found.at, found.offset, found.direction)
     if kind == "restored":
         if reported is None:
             raise wrong(

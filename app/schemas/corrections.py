@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
@@ -18,12 +18,16 @@ _LONGEST_AUTHOR = 100
 _VALUES = ("punched_at", "direction")
 
 
+_YEARS = range(1970, 9_999)  # beyond, a time can't be converted to another time zone
+
+
 def _check_time(text: str) -> None:
     try:
-        at = datetime.fromisoformat(text)
-        at.replace(tzinfo=at.tzinfo or UTC).timestamp()
-    except (ValueError, OverflowError):
-        raise ValidationError("must be a time in ISO 8601, e.g. 2026-11-24T18:00:00+05:30") from None
+        is_usable = datetime.fromisoformat(text).year in _YEARS
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ValidationError("must be a time in ISO 8601, e.g. 2026-11-24T18:00:00+05:30")
 
 
 class CorrectionBody(Body):

@@ -267,6 +267,15 @@ def test_a_key_can_only_correct_punches_on_its_devices(office: Relay, gate: Devi
     problem(office.call("POST", "/v1/corrections", key_with(office, "people:read"), json=exclude), 403)
 
 
+def test_a_changed_direction_leaves_the_time_in_the_sites_offset(office: Relay, gate: Device) -> None:
+    user, day = a_user(), days_ago(2)
+    punch(gate, user, at(day, "03:30", "UTC"), Type="CheckIn")
+    (found,) = wait_for(lambda: punches(office, user, day))
+    made = correct(office, user, "changed", punch_id=found["id"], direction="out")
+    assert made["punched_at"] == made["reported_at"] == f"{day}T09:00:00+05:30"
+    assert (made["direction"], made["reported_direction"]) == ("out", "in")
+
+
 def test_a_wrong_correction_is_refused_and_says_why(office: Relay, gate: Device) -> None:
     user, day = a_user(), days_ago(2)
     added = {
@@ -283,6 +292,8 @@ def test_a_wrong_correction_is_refused_and_says_why(office: Relay, gate: Device)
         ({"punched_at": "yesterday"}, "punched_at"),
         ({"punched_at": f"{days_ago(-2)}T09:00"}, "punched_at"),
         ({"punched_at": "1999-01-01T09:00"}, "punched_at"),
+        ({"punched_at": "9999-12-31T23:59:59Z"}, "punched_at"),  # it has no time in Kolkata
+        ({"punched_at": "0001-01-01T00:00:00+14:00"}, "punched_at"),
         ({"device_id": "NOBODY"}, "device_id"),
         ({"direction": "up"}, "direction"),
         ({"punch_id": "pun_1"}, "punch_id"),
