@@ -26,6 +26,9 @@ def test_a_subscription_is_created_tested_rotated_replayed_and_deleted(
     page.wait_for_url(re.compile(r"/console/subscriptions/sub_"))
     made = stage.relay.get(f"/v1/subscriptions/{page.url.rpartition('/')[2]}")
     assert (made["event_types"], made["filters"]["device_ids"]) == (["attendance.punch"], [device.id])
+    page.goto(f"{stage.relay.url}/console/subscriptions")
+    expect(page.get_by_role("row").filter(has_text=made["id"])).to_contain_text("attendance.punch")
+    page.goto(f"{stage.relay.url}/console/subscriptions/{made['id']}")
     page.get_by_role("button", name="Send test event").click()
     (got,) = receiver.wait(1)
     assert verify(first, got)["test"] is True
