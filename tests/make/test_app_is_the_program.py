@@ -19,7 +19,7 @@ from tests.openapi.reading import operations
 
 DOCUMENT: Json = yaml.load((ROOT / "openapi.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 ACTION_PATH = "/v1/actions/"
-PAGE = {"limit", "cursor"}
+PAGE = {"limit", "cursor", "order", "after"}
 IN_WORDS = {"idempotency-key"}  # a header that is only in the description's text
 
 
@@ -160,7 +160,7 @@ def test_a_module_shows_the_fields_of_the_response(app: App) -> None:
 
 
 def test_the_parameters_of_a_search_filter_it(app: App) -> None:
-    """Every filter of a list is a field of its search. Make sets the size and cursor of pages by itself."""
+    """Every filter of a list is a field of its search. Make sets the size, order and cursor of pages by itself."""
     for asked in requests(app):
         if asked.component.meta.get("moduleType") == "search" and asked.operation["operationId"] != "loadLog":
             form = {field["name"] for field in fields(asked.component.files["mappableParams"])}
