@@ -23,7 +23,7 @@ from app.health.findings import problems
 from app.settings.table import load
 from app.store import Store
 from app.store.events.query import Query
-from app.store.server.keys import STORE, Shard
+from app.store.server.keys import DOUBTED, STORE, Shard
 from app.store.upkeep.backup import backup, restore
 from app.store.upkeep.backup_file import BackupError
 from app.web.application import create_app
@@ -394,3 +394,17 @@ def test_a_page_ends_if_the_archive_can_no_longer_be_decrypted(
         page = other.events.page(Query(), 10, page.next_cursor)
     assert len(events) == 1  # the store's
     assert len(cursors) == len(set(cursors)) == 2
+
+
+@pytest.mark.parametrize("damaged", ["text", "hash"])
+def test_a_damaged_count_of_doubts_starts_again(kept: Store, damaged: str) -> None:
+    add(kept, 1)
+    client, later = kept.connection.redis, int(stored(kept)[-1].partition("-")[0]) + 1
+    if damaged == "text":
+        client.set(DOUBTED, "made-up")
+    else:
+        client.hset(DOUBTED, "made", "up")
+    for _ in range(24):
+        assert not remove_older(kept, later)
+    assert stored(kept)
+    assert remove_older(kept, later) and not stored(kept)

@@ -203,10 +203,9 @@ class Context:
         try:
             answer = await script(keys=keys, args=arguments)
         except ResponseError as error:
-            if is_transient(error):
-                raise
             # Perhaps it isn't the target's data that is damaged, so that it must not be parked.
-            await asyncio.to_thread(repair_shard, self.store.connection, shard)
+            if is_transient(error) or not await asyncio.to_thread(repair_shard, self.store.connection, shard):
+                raise
             answer = await script(keys=keys, args=arguments)
         if answer == b"lease":
             raise LeaseLost

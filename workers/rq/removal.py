@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from app.archive import ArchiveAway, ArchiveRefused
 from app.base.loops import LOOPS
 from app.store import Store, is_away
 from app.store.commands.keys import CommandKeys
+from app.store.server.connection import Connection
 from app.store.server.keys import DOUBTED, Shard
+from app.store.server.repairs import note_repair
 from app.store.subscriptions.keys import owners
 
 log = logging.getLogger("relay.jobs")
@@ -85,7 +87,7 @@ def _clock_is_doubted(kept: Store, oldest_ms: int) -> bool:
     if not newest or max(newest) >= oldest_ms:
         client.delete(DOUBTED)
         return False
-    left = _DOUBTS - int(client.incr(DOUBTED))
+    left = _DOUBTS - _counted_doubt(kept.connection)
     if left >= 0:
         log.warning(
             "nothing was removed, because even the newest event is older than the retention period. If the clock is "
@@ -93,6 +95,18 @@ def _clock_is_doubted(kept: Store, oldest_ms: int) -> bool:
             left + 1,
         )
     return left >= 0
+
+
+def _counted_doubt(connection: Connection) -> int:
+    """Count another upkeep that doubted the clock, and return how many there are. A damaged number starts again."""
+    try:
+        return int(connection.redis.incr(DOUBTED))
+    except ResponseError as error:
+        if is_away(error):
+            raise
+    connection.redis.set(DOUBTED, 1)
+    note_repair(connection, DOUBTED)
+    return 1
 
 
 def _trim(client: Any, shard: Shard, oldest_ms: int, first_event: str) -> None:
