@@ -18,6 +18,7 @@ from app.api.problems import Problem, wrong
 from app.api.query_parameters import takes
 from app.api.request_helpers import answer, body, created, existed, limit, page
 from app.attendance.corrections import Correction, Reported
+from app.attendance.corrections import local as local_time
 from app.base import ids
 from app.gateway.values import LONGEST_ID
 from app.schemas.corrections import CorrectionBody
@@ -116,7 +117,7 @@ def add() -> Response:
     values = body(CorrectionBody())
     wanted = _added(values) if values["kind"] == "added" else _changed(values)
     if wanted.at is not None:
-        _check_time(wanted.at)
+        _check_time(wanted.at, wanted.offset)
     try:
         made, is_new = store().corrections.add(wanted)
     except TooManyCorrections:
@@ -135,7 +136,7 @@ def _added(values: dict[str, Any]) -> Correction:
         raise not_allowed(device_id)
     if store().devices.get(device_id) is None:
         raise wrong("device_id", f"{device_id[:64]!r} is not a registered device")
-    at = _time(values["punched_at"], device_id, 0)
+    at = _time(values["punched_at"], device_id, None)
     return _correction(values, device_id, ids.random_id("pun"), _values(at, values.get("direction")), None)
 
 
@@ -167,13 +168,25 @@ def _changed(values: dict[str, Any]) -> Correction:
     return _correction(values, found.device_id, found.punch_id, now, reported, found.offset)
 
 
-def _time(text: str, device_id: str, offset: int) -> datetime:
-    """Return a time at the device's site. `offset` is used if the device has no time zone set."""
+def _time(text: str, device_id: str, offset: int | None) -> datetime:
+    """Return a time at the device's site.
+
+    If the device has no time zone set, `offset` is used for a time without one; None for that of its latest punch.
+    """
     at = datetime.fromisoformat(text)
     device = store().devices.get(device_id)
     name = device.record["timezone"] if device else None
     if name in (None, "UTC"):
-        return at if at.tzinfo else at.replace(tzinfo=timezone(timedelta(seconds=offset)))
+        if at.tzinfo is None:
+            seconds = store().corrections.offset_of(device_id) if offset is None else offset
+            if seconds is None:
+                raise wrong(
+                    "punched_at",
+                    "needs an offset, e.g. 2026-11-24T18:00:00+05:30, because the device has neither a time zone nor "
+                    "a punch",
+                )
+            at = at.replace(tzinfo=timezone(timedelta(seconds=seconds)))
+        return at
     zone = ZoneInfo(name)
     return at.astimezone(zone) if at.tzinfo else at.replace(tzinfo=zone)
 
@@ -214,10 +227,10 @@ def _correction(
     )
 
 
-def _check_time(at: int) -> None:
+def _check_time(at: int, offset: int) -> None:
     now = time.time()
     if at > now + _AHEAD_SECONDS:
-        raise wrong("punched_at", "is in the future")
+        raise wrong("punched_at", f"is in the future: it is {local_time(int(now), offset)} at the device")
     if at < now - store().correction_records.keep_seconds:
         raise wrong("punched_at", "is longer ago than punches are kept")
 

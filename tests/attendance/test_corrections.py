@@ -276,6 +276,17 @@ def test_a_changed_direction_leaves_the_time_in_the_sites_offset(office: Relay, 
     assert (made["direction"], made["reported_direction"]) == ("out", "in")
 
 
+def test_a_local_time_has_the_offset_of_a_device_whose_time_zone_was_never_set(office: Relay) -> None:
+    device, user, day = office.device(), a_user(), days_ago(2)
+    added = {"device_id": device.id, "punched_at": f"{day}T18:00:00", "direction": "out"}
+    body = {"kind": "added", "user_id": user, "reason": "r", **added}
+    problem(office.call("POST", "/v1/corrections", json=body), 422, "punched_at")  # nothing is known yet
+    punch(device, user, at(day, "09:00"), Type="CheckIn")
+    wait_for(lambda: rows(office, day, user_id=user))
+    assert correct(office, user, "added", **added)["punched_at"] == f"{day}T18:00:00+05:30"
+    assert row(office, day, user)["worked_hours"] == 9.0
+
+
 def test_a_wrong_correction_is_refused_and_says_why(office: Relay, gate: Device) -> None:
     user, day = a_user(), days_ago(2)
     added = {

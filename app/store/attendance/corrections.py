@@ -65,6 +65,15 @@ class Corrections:
         reported = Reported(mark.at, mark.offset, mark.direction)
         return Correction("", "", user_id, mark.device_id, punch_id, *_values(reported), reported, "", "", 0)
 
+    def offset_of(self, device_id: str) -> int | None:
+        """Return the offset from UTC (s) of the device's latest punch; None if there is none.
+
+        Raises ArchiveAway and ArchiveRefused.
+        """
+        query = Query(types=("attendance.punch",), device_ids=(device_id,))
+        event = next(self._events.all(query), None)
+        return None if event is None else as_punch("0-0", event).mark.offset
+
     def add(self, correction: Correction) -> tuple[Correction, bool]:
         """Store a correction and publish its event; return it, and whether it is new.
 
