@@ -91,15 +91,19 @@ def test_dispatchers_divide_shards_evenly_and_hand_them_over_without_duplicates(
     def holders() -> set[bytes | None]:
         return {client.get(Shard(number).lease) for number in range(SHARDS)}
 
+    def shared_by(dispatchers: int) -> set[bytes | None] | None:
+        """Return who delivers, once each of so many does. While a shard is handed over, nobody has it."""
+        found = holders()  # once, because it may change
+        return found if None not in found and len(found) == dispatchers else None
+
     alone = min(SHARDS, os.cpu_count() or 1)  # the number of dispatchers of a single worker
     devices = [web.device(device_id=f"EVEN{number}") for number in range(9)]
     web.subscribe(receiver, *devices, events=["attendance.punch"])
-    wait_for(lambda: None not in holders() and len(holders()) == alone, 20)
-    before = holders()
+    before = wait_for(lambda: shared_by(alone), 20)
     load = Load(devices, 1_500)
     load.wait_for(200)
     others = [machine("worker") for _ in range(2)]
-    wait_for(lambda: None not in holders() and len(holders()) == SHARDS, 20)
+    wait_for(lambda: shared_by(SHARDS), 20)
     load.finish()
     all_came_once(load, receiver, "a worker is added, or stopped with SIGTERM", tried=2)
     assert max(Counter(event["id"] for event in receiver.events()).values()) == 1
