@@ -32,11 +32,7 @@ def device_ids() -> tuple[str, ...]:
                 "device_id=ZHM1100001, or several IDs separated by commas",
             )
     allowed = _allowed(found)
-    g.warnings = [
-        unknown_device_in_query(device_id)
-        for device_id in found
-        if not store().devices.is_registered(device_id)
-    ]
+    g.warnings = [unknown_device_in_query(device_id) for device_id in store().devices.unregistered(found)]
     return allowed
 
 

@@ -12,7 +12,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,9 +86,12 @@ class KnownDevices(DeviceStatus):
             self._find_gone([device_id])
         return device
 
-    def is_registered(self, device_id: str) -> bool:
-        """Return whether a device is registered, even if its data can't be read. Raises redis errors."""
-        return bool(self._connection.redis.hexists(DEVICES, device_id))
+    def unregistered(self, device_ids: Sequence[str]) -> list[str]:
+        """Return which of these aren't registered. A device whose data can't be read is. Raises redis errors."""
+        if not device_ids:
+            return []
+        found = self._connection.redis.hmget(DEVICES, device_ids)
+        return [device_id for device_id, shard in zip(device_ids, found, strict=True) if shard is None]
 
     def vanished(self, device_id: str) -> bool:
         """Return whether the store has lost a device that is known here and that nobody removed."""
