@@ -291,7 +291,7 @@ def test_changes_of_a_device_apply_to_queued_commands(quick: Maker) -> None:
     for change in ({"mode": "hybrid_db"}, {"gateway_url": None}):
         one: Machine = quick({"delay_seconds": 3})
         one.queued("load-device-information")
-        wait_for(lambda bodies=one.bodies: bodies)
+        wait_for(lambda machine=one: machine.bodies)
         command_id = one.queued("delete-all-user", confirm=True)
         assert one.relay.call("PATCH", f"/v1/devices/{one.id}", json=change).status_code == 200
         ended = one.ended(command_id)
