@@ -19,11 +19,12 @@ public class Main {
         client.updateBaseUri(arguments[0]);
         client.setRequestInterceptor(request -> request.header("Authorization", "Bearer " + arguments[1]));
 
-        var devices = new DevicesApi(client).listDevices(null, null).getData();
+        var devices = new DevicesApi(client).listDevices(DevicesApi.APIListDevicesRequest.newBuilder().build()).getData();
         var command = new ActionsApi(client).enableUser(new EnableUserBody().deviceId(arguments[2]).userId("8"), null);
         var subscription = new SubscriptionsApi(client).createSubscription(
             new SubscriptionBody().targetUrl(URI.create("http://127.0.0.1:9/java")).eventTypes(List.of("attendance.*")));
-        var punches = new EventsApi(client).listEvents("attendance.punch", null, null, null, null, null, null, null, null).getData();
+        var punches = new EventsApi(client).listEvents(
+            EventsApi.APIListEventsRequest.newBuilder().type("attendance.punch").build()).getData();
         System.out.println(new ObjectMapper().writeValueAsString(Map.of(
             "devices", devices.stream().map(Device::getDeviceId).toList(),
             "status", command.getStatus().getValue(),
