@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.base.simulated_device_request import GATEWAY_PORT
 from app.run.up import _start_simulator
 from app.settings.table import load
 from app.store import Store
@@ -16,7 +17,7 @@ from app.store.server.keys import SIMULATED_DEVICES
 from simulator.cli import DEFAULT_DEVICE
 from tests.attendance.tools import KOLKATA, a_user, at, days_ago, punch
 from tests.command_line import cli
-from tests.harness import Device, Relay
+from tests.harness import Device, Relay, free_port
 from tests.relay.tools import problem
 
 
@@ -138,6 +139,7 @@ def test_up_takes_over_its_own_device_and_no_real_one_with_the_same_id(
     try:
         monkeypatch.setattr(store, "devices", OneDevice(store))
         monkeypatch.setenv("SIMULATOR_URL", "")
+        monkeypatch.setenv(GATEWAY_PORT, str(free_port()))
         started = Recorder()
         assert _start_simulator(store.settings, store, started) is simulated  # type: ignore[arg-type]
         assert started.names == (["simulator"] if simulated else [])

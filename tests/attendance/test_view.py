@@ -278,6 +278,29 @@ def test_any_user_id_can_be_requested(office: Relay) -> None:
         assert office.get("/v1/attendance", params=query)["data"] == []
 
 
+def test_a_reader_that_another_process_overtakes_still_sees_all_punches(
+    office: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other process may have read the new punches a moment earlier, when there were fewer."""
+    index = Store(load(office.environment)).attendance_index
+    user, day = a_user(), days_ago(2)
+    device = office.device(timezone=KOLKATA)
+    store, shards = index._store, index._connection.shards
+    overtaken: list[str] = []
+
+    def overtake(shard: Any, last: str, newest: str, *rest: Any) -> bool:
+        if not overtaken:
+            overtaken.append(newest)
+            return False
+        return store(shard, last, newest, *rest)
+
+    monkeypatch.setattr(index, "_store", overtake)
+    for number in range(20):
+        punch(device, user, at(day, "09:00") + timedelta(minutes=number))
+    index.catch_up()
+    assert not [entry for shard in shards for entry in index._next(shard)[0]]
+
+
 def test_punches_of_a_removed_device_are_still_shown(office: Relay) -> None:
     device, user, day = office.device(timezone="UTC"), a_user(), days_ago(2)
     punch(device, user, at(day, "15:00").astimezone(UTC))

@@ -32,6 +32,7 @@ DAY = 86_400
 WEEK = 7 * DAY
 GATHER_MS = 5_000
 _BATCH = 200  # keeps one script call short
+_MOST_OVERTAKEN = 5
 _SEPARATOR = "\x1f"
 _ESCAPE = "\x7f"
 _ESCAPES = {code: f"{_ESCAPE}{chr(code + 0x40)}" for code in range(0x20)} | {0x7F: _ESCAPE * 2}
@@ -164,16 +165,19 @@ class AttendanceIndex:
         return found
 
     def _catch_up_shard(self, shard: Shard, batches: int) -> int:
-        taken = 0
-        for _ in range(batches):
+        taken, overtaken = 0, 0
+        while batches and overtaken < _MOST_OVERTAKEN:
             entries, last, since = self._next(shard)
             if not entries:
                 break
             found = list(self._punches(shard, entries))
             fresh = [punch for punch in found if punch.is_since(since)]
             self._look(shard, fresh)
-            if self._store(shard, last, entries[-1], found, fresh):
-                taken += len(entries)
+            if not self._store(shard, last, entries[-1], found, fresh):
+                overtaken += 1  # by another process, which may have read fewer entries
+                continue
+            taken += len(entries)
+            batches -= 1
             if len(entries) < _BATCH:
                 break
         return taken
