@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import click
 
@@ -130,10 +130,16 @@ def rotate_key(settings: Settings, key_id: str, overlap: int, as_json: bool) -> 
 
 @keys.command()
 @click.argument("key_id")
-@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+@click.option("--yes", is_flag=True, help="Don't ask anything.")
+@click.option(
+    "--subscriptions",
+    type=click.Choice(["keep", "delete"]),
+    help="What to do with the subscriptions that the key created. Without this, the command asks; with --yes, it keeps "
+    "them.",
+)
 @as_json
 @with_settings
-def revoke(settings: Settings, key_id: str, yes: bool, as_json: bool) -> None:
+def revoke(settings: Settings, key_id: str, yes: bool, subscriptions: str | None, as_json: bool) -> None:
     """Delete the API key with the ID KEY_ID. It stops working immediately.
 
     To replace the first key, change RELAY_API_KEY or remove the file api_key in the data folder, and restart the relay.
@@ -148,7 +154,16 @@ def revoke(settings: Settings, key_id: str, yes: bool, as_json: bool) -> None:
             click.confirm(
                 f"Revoke the API key {printable(found['name'])!r} ({key_id})?", abort=True, err=True
             )
-        api.call("DELETE", f"/v1/api-keys/{key_id}")
+        created = [one for one in api.rows("/v1/subscriptions") if one["created_by"] == key_id]
+        if created:
+            click.echo(
+                "The key created these subscriptions. If they are kept, they still receive events:", err=True
+            )
+            for one in created:
+                click.echo(f"  {one['id']} {printable(urlsplit(one['target_url']).netloc)}", err=True)
+            if subscriptions is None and not yes:
+                subscriptions = "delete" if click.confirm("Delete them?", err=True) else "keep"
+        api.call("DELETE", f"/v1/api-keys/{key_id}?subscriptions={subscriptions or 'keep'}")
     if as_json:
         print_json({"id": key_id, "revoked": True})
     else:

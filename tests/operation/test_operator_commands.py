@@ -57,6 +57,30 @@ def test_keys_are_listed_as_the_api_lists_them_and_revoked_keys_stop_working(rel
     assert ("api_key.deleted", made["id"]) in actions_by_command_line(relay)
 
 
+@pytest.mark.parametrize(
+    "options, given, stays",
+    [
+        ((), "y\nn\n", True),
+        ((), "y\ny\n", False),
+        (("--yes",), "", True),
+        (("--yes", "--subscriptions", "delete"), "", False),
+    ],
+)
+def test_revoking_a_key_lists_its_subscriptions_and_asks_about_them(
+    relay: Relay, options: tuple[str, ...], given: str, stays: bool
+) -> None:
+    body = {"name": "of a tool", "scopes": ["subscriptions:write", "events:read"]}
+    made = relay.call("POST", "/v1/api-keys", json=body).json()
+    hook = {"target_url": "http://127.0.0.1:9/a-secret-path", "event_types": ["device.silent"]}
+    subscription = relay.call("POST", "/v1/subscriptions", key=made["key"], json=hook).json()
+    ran = run_for(relay, "keys", "revoke", made["id"], *options, given=given)
+    assert ran.returncode == 0, ran.stderr
+    assert f"  {subscription['id']} 127.0.0.1:9\n" in ran.stderr and "secret" not in ran.stderr
+    shown = relay.call("GET", f"/v1/subscriptions/{subscription['id']}")
+    assert shown.status_code == (200 if stays else 404)
+    relay.call("DELETE", f"/v1/subscriptions/{subscription['id']}")
+
+
 def test_a_command_that_succeeds_prints_no_log_lines(relay: Relay, tmp_path: Path) -> None:
     """The audit log records the command, but the user isn't shown a log line."""
     made = run_for(relay, "keys", "create", "--name", "quiet", "--scope", "events:read")
